@@ -1,0 +1,91 @@
+"""Every topic, declared once: what it carries, how it is keyed, partitioned and kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from schemas.business import ComplaintData, CustomerData, FeedbackData, OrderData
+from schemas.communications import CallData, EmailData, MessageData
+from schemas.dead_letters import DeadLetter
+from schemas.labels import Example, Label, LabelData
+from schemas.records import BusinessRecord, Link, Record
+from schemas.types import Contract
+
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic: `retention_ms` None keeps for ever; `key` says what a record's key is, so what stays in order."""
+
+    name: str
+    meaning: str
+    carries: tuple[type[Contract], ...]
+    key: str
+    partitions: int
+    retention_ms: int | None
+    cleanup: Literal["delete", "compact"] = "delete"
+
+
+# Six partitions let six workers share a topic and still divide evenly over one, two and three; partitions can be added, not taken away.
+_PARTITIONS = 6
+# Raw events and dead letters hold personal data as it came: ninety days are enough to mend a fault and replay, no archive.
+_RAW_MS = 90 * _DAY_MS
+# Derived topics can be made again from raw ones; a month covers a sink that is down and a new sink that starts.
+_DERIVED_MS = 30 * _DAY_MS
+
+RAW_EMAIL = Topic("raw.email.v1", "mails as received", (EmailData,), "record id", _PARTITIONS, _RAW_MS)
+RAW_CALL = Topic("raw.call.v1", "calls as the exchange wrote them", (CallData,), "record id", _PARTITIONS, _RAW_MS)
+RAW_CHAT = Topic(
+    "raw.chat.v1", "messages of chats, SMS, social networks, forms", (MessageData,), "record id", _PARTITIONS, _RAW_MS
+)
+RAW_BUSINESS = Topic(
+    "raw.business.v1",
+    "orders, feedback, complaints, customer profiles",
+    (OrderData, FeedbackData, ComplaintData, CustomerData),
+    "record id",
+    _PARTITIONS,
+    _RAW_MS,
+)
+RAW_LABELS = Topic(
+    "raw.labels.v1", "labels as given", (LabelData,), "record id of the labelled record", _PARTITIONS, _RAW_MS
+)
+RECORDS = Topic(
+    "records.v1",
+    "cleaned, classified communications",
+    (Record,),
+    "customer id, else record id",
+    _PARTITIONS,
+    _DERIVED_MS,
+)
+BUSINESS = Topic(
+    "business.v1",
+    "business events with their customer",
+    (BusinessRecord,),
+    "customer id, else record id",
+    _PARTITIONS,
+    _DERIVED_MS,
+)
+LINKS = Topic("links.v1", "contact points of one customer", (Link,), "customer id", _PARTITIONS, _DERIVED_MS)
+LABELS = Topic("labels.v1", "labels as kept", (Label,), "record id of the labelled record", _PARTITIONS, _DERIVED_MS)
+# One partition, never cleaned: the models are a fold over it, and a fold needs one order and the whole of it.
+EXAMPLES = Topic("examples.v1", "labels with their text; the models are a fold over it", (Example,), "none", 1, None)
+DEAD_LETTERS = Topic("dead-letters.v1", "whatever was refused", (DeadLetter,), "dead letter id", _PARTITIONS, _RAW_MS)
+
+TOPICS: dict[str, Topic] = {
+    topic.name: topic
+    for topic in (
+        RAW_EMAIL,
+        RAW_CALL,
+        RAW_CHAT,
+        RAW_BUSINESS,
+        RAW_LABELS,
+        RECORDS,
+        BUSINESS,
+        LINKS,
+        LABELS,
+        EXAMPLES,
+        DEAD_LETTERS,
+    )
+}
