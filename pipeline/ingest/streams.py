@@ -64,6 +64,23 @@ def chunks(stream: BinaryIO) -> Iterator[bytes]:
         yield piece
 
 
+def collect(pieces: Iterator[bytes], limit: int, until: int | None = None) -> BoundedBytes:
+    """Return the pieces joined, at most `limit` bytes of them held; all of them, or as many as it takes to have `until` bytes.
+
+    UnreadableUnitError is passed on with what was collected as its `rest`.
+    """
+    joined = BoundedBytes(limit)
+    try:
+        while until is None or joined.size < until:
+            if not (piece := next(pieces, b"")):
+                break
+            joined.add(piece)
+    except UnreadableUnitError as error:
+        error.rest = joined.held()
+        raise
+    return joined
+
+
 # ---- compression ------------------------------------------------------------------------------------------------------------
 
 

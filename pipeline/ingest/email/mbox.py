@@ -1,0 +1,113 @@
+"""Splits an mbox of any size into its messages, by RFC 4155 and by what is found in the wild."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from pipeline.ingest.streams import BoundedBytes, UnreadableUnitError
+
+# The separator: `From `, an address or something like it, a date as C's asctime writes it. The zone may stand before the year or
+# after it, seconds may be missing, the weekday may have a comma: Eudora, Thunderbird, Mailman, Gmail and elm each have their way.
+_MONTH = rb"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+_DAY_AND_MONTH = rb"(?:" + _MONTH + rb" +\d{1,2}|\d{1,2} +" + _MONTH + rb")"
+_STRICT = re.compile(
+    rb"From (?:[^\r\n]*\s)??(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? +"
+    + _DAY_AND_MONTH
+    + rb",? +(?:\d{4} +)?\d{1,2}:\d{2}(?::\d{2})?(?: +[A-Za-z0-9+-]+)*"
+)
+# Anything with a clock time and a year; taken only after an empty line and before a header.
+_LOOSE = re.compile(rb"(?=[^\r\n]*\d{1,2}:\d{2})(?=[^\r\n]*\b(?:19|20)\d{2}\b)From \S")
+_HEADER_LINE = re.compile(rb"[!-9;-~]+[ \t]*:|>?From ")
+_QUOTED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
+_FROM_LINE = re.compile(rb"[\r\n]*From [^\n]*\n?")
+
+_MARK = b"\nFrom "
+# Separator lines have 40 to 100 bytes; one longer than this, or followed by a longer one, is judged by what there is of it.
+_LOOK_AHEAD = 4096
+# The end of the line before a separator, and a mark cut in two by the border of a chunk.
+_LOOK_BEHIND = len(_MARK) + 4
+
+
+def starts_mbox(head: bytes) -> bool:
+    """Return whether the first bytes of a file (4 KiB, or all of it) are those of an mbox: a separator line, then a header."""
+    head = head.lstrip(b"\r\n")
+    return head.startswith(b"From ") and _separates(head, 0, after_empty=True, strict_alone=True)
+
+
+def split_mbox(pieces: Iterable[bytes], limit: int) -> Iterator[BoundedBytes]:
+    """Yield each message of an mbox, given in pieces, with its separator line and closing empty line, as the file has them.
+
+    At most `limit` bytes of one are held, and one chunk. A line beginning with `From ` separates where it has a date in asctime's
+    form and follows an empty line or precedes a header, or where it has a time and a year and both are so; Content-Length is not
+    trusted (programs that edit messages leave it wrong). UnreadableUnitError is passed on with the broken message as its `rest`.
+    """
+    message = BoundedBytes(limit)
+    window = b""
+    try:
+        for piece in pieces:
+            window += piece
+            cuts, keep_from = _separators(window, final=False)
+            start = 0
+            for cut in cuts:
+                message.add(window[start:cut])
+                yield message
+                message, start = BoundedBytes(limit), cut
+            message.add(window[start:keep_from])
+            window = window[keep_from:]
+    except UnreadableUnitError as error:
+        message.add(window)
+        error.rest = message.held()
+        raise
+    cuts, _ = _separators(window, final=True)
+    start = 0
+    for cut in cuts:
+        message.add(window[start:cut])
+        yield message
+        message, start = BoundedBytes(limit), cut
+    message.add(window[start:])
+    if message.size:
+        yield message
+
+
+def _separators(window: bytes, final: bool) -> tuple[list[int], int]:
+    """Return where messages begin in the window, and from where on it must be kept until more is read."""
+    cuts: list[int] = []
+    at = window.find(_MARK)
+    while at >= 0:
+        if not final and len(window) - at < _LOOK_AHEAD:
+            return cuts, max(0, at - _LOOK_BEHIND, *cuts[-1:])
+        if _is_separator(window, at + 1):
+            cuts.append(at + 1)
+        at = window.find(_MARK, at + 1)
+    return cuts, max(0, len(window) - _LOOK_BEHIND, *cuts[-1:])
+
+
+def _is_separator(window: bytes, at: int) -> bool:
+    after_empty = window.endswith((b"\n\n", b"\n\r\n"), max(0, at - 4), at)
+    return _separates(window, at, after_empty, strict_alone=after_empty)
+
+
+def _separates(window: bytes, at: int, after_empty: bool, strict_alone: bool) -> bool:
+    end = window.find(b"\n", at, at + _LOOK_AHEAD)
+    end = end if end >= 0 else min(len(window), at + _LOOK_AHEAD)
+    line = window[at:end].rstrip()
+    strict = bool(_STRICT.fullmatch(line))
+    if strict and strict_alone:
+        return True
+    likely = strict or (after_empty and bool(_LOOSE.match(line)))
+    return likely and bool(_HEADER_LINE.match(window, end + 1, end + 1 + _LOOK_AHEAD))
+
+
+def message_of(section: bytes) -> bytes:
+    """Return a message as it was before it went into the mbox: without separator, closing empty line and quoted `From ` lines.
+
+    One > is taken from lines of the form `>From `, `>>From `: so mboxrd quotes; mboxo quotes the first form alone, mboxcl none.
+    """
+    start = _FROM_LINE.match(section)
+    message = section[start.end() :] if start else section
+    for ending in (b"\r\n\r\n", b"\n\n"):
+        if message.endswith(ending):
+            message = message[: -len(ending) // 2]
+            break
+    return _QUOTED_FROM.sub(rb"\1", message) if b">From " in message else message
