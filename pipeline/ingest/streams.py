@@ -220,12 +220,14 @@ class _Decompressing(CheckedStream):
         super().__init__(beneath, what, packed_bytes)
         self._new = new
         self._decoder = new()
+        # Read beyond the end of one stream: the beginning of the next.
+        self._ahead = b""
 
     def _next(self, size: int) -> bytes:
         while True:
             if self._decoder.eof and not self._next_stream():
                 return b""
-            fed = self._beneath.read(_FEED) if self._decoder.needs_input else b""
+            fed = self._feed() if self._decoder.needs_input else b""
             starved = self._decoder.needs_input and not fed
             if data := self._decoder.decompress(fed, size):
                 return data
@@ -238,29 +240,12 @@ class _Decompressing(CheckedStream):
         while not (rest := rest.lstrip(b"\0")):
             if not (rest := self._beneath.read(_FEED)):
                 return False
-        self._decoder = self._new()
-        self._beneath = _Joined(rest, self._beneath)
+        self._decoder, self._ahead = self._new(), rest
         return True
 
-
-class _Joined(io.BytesIO):
-    """Bytes that were read too far, in front of the stream they came from."""
-
-    def __init__(self, first: bytes, then: BinaryIO) -> None:
-        super().__init__(first)
-        # Joined streams do not pile up: one that has given its first bytes is skipped.
-        self._then: BinaryIO = then._then if isinstance(then, _Joined) and then.spent else then
-
-    @property
-    def spent(self) -> bool:
-        return self.tell() == len(self.getbuffer())
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        return super().read(size) or self._then.read(-1 if size is None else size)
-
-    def close(self) -> None:
-        self._then.close()
-        super().close()
+    def _feed(self) -> bytes:
+        fed, self._ahead = self._ahead or self._beneath.read(_FEED), b""
+        return fed
 
 
 # ---- lines ------------------------------------------------------------------------------------------------------------------

@@ -24,7 +24,10 @@ _MAIL_FIELDS = frozenset(
 # Headers are looked for in this much and no further: some 1,000 trace fields, and a bound for what a hostile header can cost.
 _HEAD_BYTES = 256 * 1024
 
-WHAT_A_MAIL_NEEDS = "a mail begins with header lines such as 'From: …', 'Date: …' and 'Subject: …' (RFC 5322), in a file of its own or in an mbox"
+WHAT_A_MAIL_NEEDS = (
+    "a mail begins with header lines such as 'From: …', 'Date: …' and 'Subject: …' (RFC 5322); "
+    "it stands in a file of its own or in an mbox"
+)
 
 
 def strip_preamble(raw: bytes) -> bytes:
