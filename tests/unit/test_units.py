@@ -216,7 +216,7 @@ def test_compression_is_told_by_content(tmp_path: Path, compress: Callable[[byte
 
 @pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
 def test_what_precedes_the_fault_is_delivered(tmp_path: Path, compress: Callable[[bytes], bytes]) -> None:
-    noise = b"".join(hashlib.sha256(b"%d" % number).hexdigest().encode() + b"\n" for number in range(15_000))
+    noise = b"".join(hashlib.sha256(b"%d" % number).hexdigest().encode() + b"\n" for number in range(40_000))
     packed = compress(noise)
     file = tmp_path / "mail"
     file.write_bytes(packed[: len(packed) // 2])
