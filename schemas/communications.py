@@ -75,6 +75,8 @@ class EmailData(Communication):
     )
     message_id: Text = Field(None, description="Message-ID without angle brackets.")
     references: tuple[str, ...] = Field((), description="References, oldest first, without angle brackets.")
+    sent_at: UtcTime | None = Field(None, description="Date by the sender's clock.")
+    reply_to: tuple[Party, ...] = Field((), description="Where answers are to go.")
     text: Text = Field(None, description="Plain body, where mime is absent.")
     html: Text = Field(None, description="HTML body, where mime is absent.")
     bcc: tuple[Party, ...] = Field((), description="Blind copies.")

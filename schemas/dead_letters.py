@@ -1,8 +1,9 @@
-"""What was refused, with everything needed to understand it, mend it and send it again."""
+"""What was refused, with everything needed to understand it, mend it and send it again, and the audit of doing so."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
 from uuid import UUID
 
 from pydantic import Base64Bytes, Field
@@ -49,3 +50,13 @@ class DeadLetter(Contract):
     payload: Base64Bytes = Field(description="The original bytes.")
     payload_sha256: str
     payload_bytes: int = Field(ge=0)
+
+
+class Replay(Contract):
+    """One try to send a dead letter again."""
+
+    dead_letter_id: UUID
+    replayed_at: UtcTime
+    by: str = ""
+    outcome: Literal["accepted", "refused"]
+    message: str = Field("", description="What refused it, in its own words.")

@@ -7,7 +7,7 @@ from typing import Literal
 
 from schemas.business import ComplaintData, CustomerData, FeedbackData, OrderData
 from schemas.communications import CallData, EmailData, MessageData
-from schemas.dead_letters import DeadLetter
+from schemas.dead_letters import DeadLetter, Replay
 from schemas.labels import Example, Label, LabelData
 from schemas.records import BusinessRecord, Link, Record
 from schemas.types import Contract
@@ -71,7 +71,14 @@ LINKS = Topic("links.v1", "contact points of one customer", (Link,), "customer i
 LABELS = Topic("labels.v1", "labels as kept", (Label,), "record id of the labelled record", _PARTITIONS, _DERIVED_MS)
 # One partition, never cleaned: the models are a fold over it, and a fold needs one order and the whole of it.
 EXAMPLES = Topic("examples.v1", "labels with their text; the models are a fold over it", (Example,), "none", 1, None)
-DEAD_LETTERS = Topic("dead-letters.v1", "whatever was refused", (DeadLetter,), "dead letter id", _PARTITIONS, _RAW_MS)
+DEAD_LETTERS = Topic(
+    "dead-letters.v1",
+    "what was refused, and tries to send it again",
+    (DeadLetter, Replay),
+    "dead letter id",
+    _PARTITIONS,
+    _RAW_MS,
+)
 
 TOPICS: dict[str, Topic] = {
     topic.name: topic

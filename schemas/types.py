@@ -42,9 +42,7 @@ Text = Annotated[str | None, BeforeValidator(_no_blank)]
 class Contract(BaseModel):
     """Base of everything that crosses a border: unknown fields are kept, so a producer may be newer than its reader."""
 
-    model_config = ConfigDict(
-        extra="allow", populate_by_name=True, frozen=True, ser_json_bytes="base64", val_json_bytes="base64"
-    )
+    model_config = ConfigDict(extra="allow", populate_by_name=True, frozen=True)
 
 
 class Channel(StrEnum):

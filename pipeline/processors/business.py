@@ -1,0 +1,115 @@
+"""The step `business`: orders, feedback, complaints and profiles get their customer and a place in the history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.envelope import Incoming
+from pipeline.outcomes import Context, Emit, Outcome, Output
+from pipeline.processors.clean.text import limited, tidy
+from pipeline.processors.clean.times import choose
+from pipeline.processors.identify import Identity
+from pipeline.processors.shared import shared_fields
+from schemas.business import BusinessData, ComplaintData, CustomerData, FeedbackData, OrderData
+from schemas.records import BusinessRecord
+from schemas.topics import BUSINESS, LINKS
+from schemas.types import Contract
+
+
+@dataclass(frozen=True, slots=True)
+class BusinessEvents:
+    """The step; made once with what the installation knows of identities."""
+
+    identity: Identity
+    name: str = "business"
+
+    def __call__(self, batch: Sequence[Incoming], ctx: Context) -> Sequence[Outcome[Contract]]:
+        return [self._enriched(incoming) for incoming in batch]
+
+    def _enriched(self, incoming: Incoming) -> Outcome[Contract]:
+        event, data = incoming.event, incoming.data
+        if not isinstance(data, BusinessData):
+            raise TypeError(f"business is for business events, not for {type(data).__name__}")
+        times = choose(event.time, None, incoming.taken_at, sender_clock=False)
+        customer, valid = self.identity.customer((data.customer,), event.tenant, event.source)
+        if isinstance(data, CustomerData):
+            customer = self.identity.with_more(customer, event.tenant, data.emails, data.phones)
+        flags = (
+            *times.flags,
+            *(() if customer.contacts else ("missing_contact",)),
+            *(() if valid else ("contact_invalid",)),
+        )
+        record = BusinessRecord(
+            **shared_fields(incoming, times, customer, flags, data.staff),
+            **_own_fields(data),
+            action=event.type.rpartition(".")[2],
+            channel=data.channel or "",
+            conversation=data.conversation or "",
+        )
+        links = self.identity.links(customer, event.tenant, incoming.record_id, times.occurred_at)
+        return Emit(
+            (
+                Output[Contract](record, BUSINESS.name, str(record.customer_id or record.record_id)),
+                *(Output[Contract](link, LINKS.name, str(link.customer_id)) for link in links),
+            )
+        )
+
+
+def rating_index(rating: float | None, scale_min: float, scale_max: float) -> float | None:
+    """Return a rating on 0 (worst mark) to 100 (best mark): (rating - min) / (max - min) * 100; None stays None."""
+    return None if rating is None else (rating - scale_min) / (scale_max - scale_min) * 100
+
+
+def _written(text: str | None) -> str:
+    return limited(tidy(text or ""))[0]
+
+
+def _own_fields(data: BusinessData) -> dict[str, Any]:
+    if isinstance(data, OrderData):
+        return {
+            "kind": "order",
+            "entity_id": data.order_id,
+            "amount": data.amount,
+            "currency": data.currency or "",
+            "items": data.items,
+            "payment_method": data.payment_method or "",
+            "reason": data.reason or "",
+        }
+    if isinstance(data, FeedbackData):
+        return {
+            "kind": "feedback",
+            "entity_id": data.feedback_id or "",
+            "feedback_kind": data.kind or ("suggestion" if data.rating is None else "rating"),
+            "rating": data.rating,
+            "rating_index": rating_index(data.rating, data.scale_min, data.scale_max),
+            "text": _written(data.text),
+            "target": data.target or "",
+            "survey_sent_at": data.survey_sent_at,
+        }
+    if isinstance(data, ComplaintData):
+        return {
+            "kind": "complaint",
+            "entity_id": data.complaint_id,
+            "reason": data.reason,
+            "text": _written(data.text),
+            "handling": data.handling or "",
+            "result": data.result or "",
+            "order_id": data.order_id or "",
+        }
+    if isinstance(data, CustomerData):
+        return {"kind": "customer", "entity_id": data.customer.id or "", "profile": _profile(data)}
+    raise TypeError(f"no history is declared for {type(data).__name__}")
+
+
+def _profile(data: CustomerData) -> dict[str, str]:
+    said = {
+        "address": data.address,
+        "city": data.city,
+        "origin": data.source,
+        "gender": data.gender,
+        "birth_year": data.birth_year,
+        "segment": data.segment,
+    }
+    return {name: str(value) for name, value in said.items() if value is not None}

@@ -1,0 +1,64 @@
+"""Which clock to believe: when a communication happened, when we got it, and when its sender says it was sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from schemas.communications import CallData
+from schemas.records import CallFacts
+
+# A mail may wait a weekend in a queue, but clocks that differ by more than a day are wrong clocks far oftener than slow mails:
+# of 3,000 real mails 1.6 % exceed it, most by years (reference §4.1).
+MAX_SKEW = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """The instants of a communication, UTC, and the flags that choosing them raised."""
+
+    occurred_at: datetime
+    received_at: datetime
+    sent_at: datetime | None
+    flags: tuple[str, ...] = ()
+
+
+def choose(said: datetime | None, received: datetime | None, taken: datetime, sender_clock: bool) -> Times:
+    """Return when it happened.
+
+    `said` is the event's own time, `received` the arrival by a clock of ours (None: nobody noted it), `taken` when the log took it,
+    `sender_clock` whether `said` is by a stranger's clock. A said time is believed unless it lies more than `MAX_SKEW` from a noted
+    arrival or that far after the log took it; an import of old mail without arrival times keeps its dates.
+    """
+    sent_at = said if sender_clock else None
+    if said is None:
+        return Times(received or taken, received or taken, sent_at, () if received else ("missing_time",))
+    skewed = abs(said - received) > MAX_SKEW if received is not None else said - taken > MAX_SKEW
+    if skewed:
+        return Times(received or taken, received or taken, said, ("clock_skew",))
+    return Times(said, received or taken, sent_at)
+
+
+def call_facts(call: CallData, occurred_at: datetime) -> tuple[CallFacts, tuple[str, ...]]:
+    """Return a call's times and durations in seconds; durations are null where its instants contradict each other."""
+    started = call.started_at or occurred_at
+    order = [moment for moment in (started, call.answered_at, call.ended_at) if moment is not None]
+    orderly = order == sorted(order)
+    ring = talk = None
+    if orderly:
+        until = call.answered_at or call.ended_at
+        ring = (until - started).total_seconds() if until else None
+        if call.answered_at and call.ended_at:
+            talk = (call.ended_at - call.answered_at).total_seconds()
+    facts = CallFacts(
+        started_at=started,
+        answered_at=call.answered_at,
+        ended_at=call.ended_at,
+        ring_s=ring,
+        talk_s=call.talk_s if call.talk_s is not None and call.answered_at else talk,
+        disposition=call.disposition,
+        legs=call.legs or 1,
+        hangup_cause=call.hangup_cause or "",
+        recording=call.recording or "",
+    )
+    return facts, () if orderly else ("call_times_disorder",)

@@ -1,0 +1,136 @@
+"""The step `identify`: who the customer is, which way the message went, and which contact points belong together."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from pipeline.outcomes import Context, Outcome, emit
+from pipeline.processors.contacts import ContactPoint, OwnSide, contact_points, normalise_email, normalise_phone
+from pipeline.processors.draft import Cleaned, CustomerRef, Identified
+from schemas.communications import Communication, EmailData, MessageData, default_direction
+from schemas.envelope import stable_id, uuid8
+from schemas.records import Link, Participant
+from schemas.types import Direction, Party
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What identification knows beside the event: the installation's secret, our own side, the region of national numbers."""
+
+    secret: bytes
+    own: OwnSide
+    region: str | None = None
+
+    def customer_id(self, tenant: str, contact: str) -> UUID:
+        """Return the customer id of a contact point: HMAC-SHA256 under the secret, so that ids alone tell no address."""
+        return uuid8(hmac.digest(self.secret, f"{tenant}\0{contact}".encode(), "sha256"))
+
+    def customer(self, parties: Iterable[Party], tenant: str, source: str) -> tuple[CustomerRef, bool]:
+        """Return the first party that can be told and is not ours, and whether all its contact points are of valid form."""
+        name = ""
+        for party in parties:
+            if self.own.owns(party):
+                continue
+            name = name or party.name or ""
+            points = _valid_first(contact_points(party, source, self.region))
+            if points:
+                contacts = tuple(map(str, points))
+                reference = CustomerRef(party.name or "", contacts, self.customer_id(tenant, contacts[0]))
+                return reference, all(point.valid for point in points)
+        return CustomerRef(name), True
+
+    def with_more(
+        self, customer: CustomerRef, tenant: str, emails: Sequence[str], phones: Sequence[str]
+    ) -> CustomerRef:
+        """Return a customer with further addresses and numbers, weaker than those it has."""
+        more = (*map(normalise_email, emails), *(normalise_phone(phone, self.region) for phone in phones))
+        contacts = tuple(dict.fromkeys((*customer.contacts, *(str(point) for point in more if point))))
+        return CustomerRef(customer.name, contacts, self.customer_id(tenant, contacts[0]) if contacts else None)
+
+    def links(self, customer: CustomerRef, tenant: str, record_id: UUID, at: datetime) -> tuple[Link, ...]:
+        """Return a link from the identifying contact point to each other one."""
+        return tuple(
+            Link(
+                link_id=stable_id("link", tenant, customer.contact, other),
+                tenant=tenant,
+                customer_id=self.customer_id(tenant, customer.contact),
+                contact=customer.contact,
+                other_customer_id=self.customer_id(tenant, other),
+                other_contact=other,
+                record_id=record_id,
+                linked_at=at,
+            )
+            for other in customer.contacts[1:]
+        )
+
+
+def _valid_first(points: tuple[ContactPoint, ...]) -> list[ContactPoint]:
+    return sorted(points, key=lambda point: not point.valid)
+
+
+@dataclass(frozen=True, slots=True)
+class Identify:
+    """The step; made once with what the installation knows."""
+
+    identity: Identity
+    name: str = "identify"
+
+    def __call__(self, batch: Sequence[Cleaned], ctx: Context) -> Sequence[Outcome[Identified]]:
+        return [emit(self._identified(cleaned)) for cleaned in batch]
+
+    def _identified(self, cleaned: Cleaned) -> Identified:
+        data, event = cleaned.data, cleaned.incoming.event
+        direction = self._direction(data, event.type)
+        customer, valid = CustomerRef(), True
+        if direction is not Direction.INTERNAL:
+            candidates = _senders(data) if direction is Direction.INBOUND else data.to
+            customer, valid = self.identity.customer(candidates, event.tenant, event.source)
+        missing = direction is not Direction.INTERNAL and not customer.contacts
+        return Identified(
+            cleaned=cleaned,
+            direction=direction,
+            customer=customer,
+            participants=tuple(self._participants(data, event.source)),
+            links=self.identity.links(customer, event.tenant, cleaned.incoming.record_id, cleaned.times.occurred_at),
+            flags=(*(("missing_contact",) if missing else ()), *(() if valid else ("contact_invalid",))),
+        )
+
+    def _direction(self, data: Communication, event_type: str) -> Direction:
+        """Return what the event says, else what our own side in it tells, else what its type implies."""
+        if data.direction is not None:
+            return data.direction
+        if isinstance(data, MessageData) and data.kind != "message":
+            return Direction.INTERNAL
+        own = self.identity.own
+        if not own.owns(data.from_):
+            return default_direction(event_type)
+        if any(not own.owns(party) for party in _answers_to(data)):
+            return Direction.INBOUND
+        others = [party for party in (*data.to, *data.cc) if not own.owns(party)]
+        return Direction.OUTBOUND if others else Direction.INTERNAL
+
+    def _participants(self, data: Communication, source: str) -> Iterable[Participant]:
+        people: list[tuple[str, Sequence[Party]]] = [("from", (data.from_,)), ("to", data.to), ("cc", data.cc)]
+        if isinstance(data, EmailData):
+            people.append(("bcc", data.bcc))
+        for role, parties in people:
+            for party in parties:
+                points = contact_points(party, source, self.identity.region)
+                if points or party.name:
+                    contact = str(points[0]) if points else ""
+                    yield Participant.model_validate({"role": role, "name": party.name or "", "contact": contact})
+        if data.staff:
+            yield Participant(role="staff", name=data.staff)
+
+
+def _senders(data: Communication) -> tuple[Party, ...]:
+    """Return who may be the customer of an inbound message: a form that our own site mails names the writer in Reply-To."""
+    return (data.from_, *_answers_to(data))
+
+
+def _answers_to(data: Communication) -> tuple[Party, ...]:
+    return data.reply_to if isinstance(data, EmailData) else ()

@@ -1,0 +1,92 @@
+"""Labels: the step that accepts one, and the step that joins it with its record's text into an example."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from pipeline.envelope import Incoming
+from pipeline.models.heads import HEADS
+from pipeline.outcomes import Context, MapStep, Outcome, Reject, emit
+from schemas.dead_letters import RejectCode
+from schemas.labels import Example, Label, LabelData
+from schemas.topics import EXAMPLES, LABELS
+from schemas.types import Contract
+
+
+def accept_label(incoming: Incoming, _ctx: Context) -> Outcome[Contract]:
+    """Keep a label of a declared head and value; any other is refused with what is declared."""
+    data, event = incoming.data, incoming.event
+    if not isinstance(data, LabelData):
+        raise TypeError(f"accept_label is for labels, not for {type(data).__name__}")
+    problem = label_problem(data.head, data.value)
+    if problem:
+        return Reject(RejectCode.UNKNOWN_LABEL, problem)
+    label = Label(
+        label_id=incoming.record_id,
+        tenant=event.tenant,
+        source=event.source,
+        labelled_at=event.time or incoming.taken_at,
+        record_id=data.record_id,
+        head=data.head,
+        value=data.value,
+        by=data.by or "",
+        origin=data.origin,
+        weight=data.weight,
+        note=data.note or "",
+    )
+    return emit(label, LABELS.name, str(data.record_id))
+
+
+ACCEPT_LABEL: MapStep[Incoming, Contract] = MapStep("accept_label", accept_label)
+
+
+def label_problem(head: str, value: str) -> str:
+    """Return what is wrong with a head and a value, naming what is declared, or "" where both are."""
+    if head not in HEADS:
+        return f"data.head: {head!r} is none of {', '.join(HEADS)}"
+    if value not in HEADS[head].labels:
+        return f"data.value: {value!r} is no label of {head}; labels are {', '.join(HEADS[head].labels)}"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledText:
+    """What the history knows of a labelled record, as far as a model reads it."""
+
+    text: str
+    language: str
+    channel: str
+    direction: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    """The step `resolve`: a label whose record the history holds becomes an example; one about nothing is refused."""
+
+    texts: Mapping[UUID, LabelledText]
+    name: str = "resolve"
+
+    def __call__(self, batch: Sequence[Label], ctx: Context) -> Sequence[Outcome[Contract]]:
+        return [self._example(label) for label in batch]
+
+    def _example(self, label: Label) -> Outcome[Contract]:
+        found = self.texts.get(label.record_id)
+        if found is None:
+            detail = f"record_id: the history holds no record {label.record_id}; load it, then replay this dead letter"
+            return Reject(RejectCode.UNKNOWN_RECORD, detail)
+        example = Example(
+            label_id=label.label_id,
+            record_id=label.record_id,
+            head=label.head,
+            value=label.value,
+            source=label.origin,
+            weight=label.weight,
+            text=found.text,
+            language=found.language,
+            channel=found.channel,
+            direction=found.direction,
+            labelled_at=label.labelled_at,
+        )
+        return emit(example, EXAMPLES.name)

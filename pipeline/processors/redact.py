@@ -1,0 +1,79 @@
+"""The step `redact`: the text that models read and learn from, without the numbers and addresses that identify people."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from stdnum import iban, luhn
+from stdnum.cn import ric
+
+from pipeline.outcomes import Context, MapStep, Outcome, emit
+from pipeline.processors.draft import Identified, Redacted
+from schemas.communications import CallData
+
+_EMAIL = re.compile(r"[\w.+%-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
+# Four groups of capitals and digits as banks print them, or unbroken; the checksum decides.
+_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?![A-Za-z0-9])")
+# Resident identity number of China, GB 11643: seventeen digits and a check character.
+_RESIDENT = re.compile(r"(?<!\d)\d{17}[\dXx](?![\dXx])")
+_CARD = re.compile(r"(?<!\d)\d(?:[ -]?\d){12,18}(?!\d)")
+# A number that starts as numbers for strangers do (+, 00, 0 or (0, a Chinese mobile's 1) or is grouped as North America writes it.
+_PHONE = re.compile(
+    r"(?<![\w.])(?:\+\d|00\d|\(?0\d|1[3-9]\d)[\d().\s/-]{5,18}\d(?!\w)|(?<![\w.])\(?[2-9]\d{2}\)?[-.\s]\d{3}[-.\s]\d{4}(?!\w)"
+)
+_IPV4 = re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])")
+_DIGIT = re.compile(r"\d")
+# Short of E.164's fifteen digits and above what an order number or a year range can be taken for.
+_MIN_PHONE_DIGITS, _MAX_PHONE_DIGITS = 8, 15
+
+
+def _is_card(text: str) -> bool:
+    return luhn.is_valid(re.sub(r"[ -]", "", text))
+
+
+def _is_phone(text: str) -> bool:
+    digits = sum(char.isdigit() for char in text)
+    return _MIN_PHONE_DIGITS <= digits <= _MAX_PHONE_DIGITS and not re.fullmatch(
+        r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}.*", text
+    )
+
+
+def _is_ip(text: str) -> bool:
+    return all(int(part) < 256 for part in text.split("."))
+
+
+# In this order: what carries a checksum before what is told by its look alone, so that a card is not taken for a number.
+_KINDS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
+    ("<iban>", _IBAN, iban.is_valid),
+    ("<id>", _RESIDENT, ric.is_valid),
+    ("<card>", _CARD, _is_card),
+    ("<ip>", _IPV4, _is_ip),
+    ("<phone>", _PHONE, _is_phone),
+)
+
+
+def redact_text(text: str) -> str:
+    """Return a text with mail addresses, telephone, card, bank account and identity numbers, and IPv4 addresses masked by kind."""
+    if "@" in text:
+        text = _EMAIL.sub("<email>", text)
+    if not _DIGIT.search(text):
+        return text
+    for mask, pattern, valid in _KINDS:
+        text = pattern.sub(lambda match, mask=mask, valid=valid: mask if valid(match[0]) else match[0], text)  # type: ignore[misc]
+    return text
+
+
+def _words(identified: Identified) -> str:
+    cleaned = identified.cleaned
+    said = cleaned.parts.reply or cleaned.parts.body
+    notes = (cleaned.data.remarks, cleaned.data.result) if isinstance(cleaned.data, CallData) else ()
+    return "\n".join(part for part in (cleaned.data.subject, said, *notes) if part)
+
+
+def redact(identified: Identified, _ctx: Context) -> Outcome[Redacted]:
+    """Mask subject and reply, which models read; of a call without a transcript also what staff noted."""
+    return emit(Redacted(identified, redact_text(_words(identified))))
+
+
+REDACT: MapStep[Identified, Redacted] = MapStep("redact", redact)

@@ -1,0 +1,100 @@
+"""The log port: topics of ordered, keyed records, read by groups with offsets. SQLite embeds it, Kafka distributes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+Headers = tuple[tuple[str, bytes], ...]
+TopicPartition = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is produced: key decides the partition, headers are CloudEvents' `ce_*` and our own."""
+
+    topic: str
+    key: bytes | None
+    value: bytes
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """What is read back: a message, where it stands, and when the log took it (ms since the epoch, UTC)."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes
+    headers: Headers = ()
+
+    def header(self, name: str) -> str:
+        """Return a header as text, or "" where it is absent."""
+        return next((value.decode("utf-8", "replace") for key, value in self.headers if key == name), "")
+
+
+# Offsets in a version take 20 bits: a partition would have to take 1,048,576 records within one millisecond to repeat one.
+_OFFSET_BITS = 20
+
+
+def version_of(record: LogRecord) -> int:
+    """Return the version of the row a record becomes: the later in its log, the larger (DESIGN §5)."""
+    return (record.timestamp_ms << _OFFSET_BITS) | (record.offset & ((1 << _OFFSET_BITS) - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far a group is behind on one topic: in records, and in seconds since the oldest unread one was written."""
+
+    topic: str
+    group: str
+    records: int
+    seconds: float
+
+
+class Transaction(Protocol):
+    """What happens together or not at all: messages produced, offsets committed, checkpoints set."""
+
+    def produce(self, messages: Sequence[Message]) -> None: ...
+
+    def commit(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
+        """Set the next offset to be read; raises OffsetRegression where it would go back."""
+        ...
+
+    def checkpoint(self, name: str, value: bytes) -> None: ...
+
+
+class Log(Protocol):
+    """A durable log. Every call is safe from several processes; an instance belongs to one thread."""
+
+    def transaction(self) -> AbstractContextManager[Transaction]: ...
+
+    def read(self, group: str, topics: Sequence[str], limit: int, max_bytes: int) -> list[LogRecord]:
+        """Return the next records after the group's committed offsets, in order within each partition.
+
+        At least one record is returned where there is one; further ones while both limits hold. Nothing is committed.
+        """
+        ...
+
+    def scan(self, topic: str, partition: int, start: int, limit: int) -> list[LogRecord]:
+        """Return records from an offset on, for folds and tools; groups do not matter."""
+        ...
+
+    def checkpoint(self, name: str) -> bytes | None: ...
+
+    def checkpoints(self, prefix: str) -> Iterator[tuple[str, bytes]]: ...
+
+    def lag(self, group: str, topics: Sequence[str], now_ms: int) -> list[Lag]: ...
+
+
+class LogError(RuntimeError):
+    """The log refuses: an unknown topic, a value of the wrong kind; the message says which."""
+
+
+class OffsetRegression(LogError):
+    """Somebody committed an offset behind the committed one: two workers hold one partition of a group."""

@@ -1,0 +1,230 @@
+"""The one runner: what becomes of a batch, whatever hosts it. It owns retry, bisecting and dead letters."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Generic, Protocol, TypeVar
+
+from pipeline.envelope import contract_message
+from pipeline.models.replica import Classifier
+from pipeline.outcomes import Context, Drop, Emit, Outcome, Reject, Step, run_checked
+from pipeline.runtime.log import LogRecord, Message, version_of
+from pipeline.sinks.rows import Rows, rows_of
+from pipeline.sinks.warehouse import Warehouse, WarehouseBusyError, WarehouseError
+from schemas.dead_letters import DeadLetter, RejectCode
+from schemas.envelope import DEFAULT_TENANT, stable_id
+from schemas.topics import DEAD_LETTERS
+from schemas.types import Contract
+
+logger = logging.getLogger(__name__)
+In = TypeVar("In")
+T = TypeVar("T")
+Clock = Callable[[], datetime]
+
+# A step that raises on one record in a thousand has a fault of its own, not of its input; going on would fill the dead letters
+# with good records. Counted over a batch of at least a hundred, so that one poison record among few does not stop the worker.
+_MAX_ERROR_SHARE, _MIN_BATCH_FOR_SHARE = 0.5, 100
+
+
+class TooManyErrorsError(RuntimeError):
+    """A step or the warehouse failed on so many records of a batch that the fault must be its own: the worker stops."""
+
+
+class Handler(Protocol):
+    """A stage as a host sees it: where it reads, under which group, and what it makes of a batch."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def topics(self) -> tuple[str, ...]: ...
+
+    def handle(self, records: Sequence[LogRecord]) -> list[Message]:
+        """Return what the batch becomes, dead letters included; when it returns, every effect of its own is durable."""
+        ...
+
+
+def utc_now() -> datetime:
+    """Return the present instant, UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass
+class StepHandler(Generic[In]):
+    """Runs a step over records of the log; its outputs and dead letters are messages.
+
+    `decode` turns a record into the step's input or says why it can't. `prepare` makes the step for a batch where it needs to look
+    something up first (I/O belongs to hosts); for most stages it is a constant.
+    """
+
+    name: str
+    topics: tuple[str, ...]
+    decode: Callable[[LogRecord], In | Reject]
+    prepare: Callable[[Sequence[In]], Step[In, Contract]]
+    models: Callable[[], Classifier]
+    clock: Clock = utc_now
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def handle(self, records: Sequence[LogRecord]) -> list[Message]:
+        """Return the outputs and dead letters of a batch, in its order; see `Handler.handle`."""
+        ctx = Context(self.clock(), self.models())
+        decoded = [self.decode(record) for record in records]
+        inputs = [item for item in decoded if not isinstance(item, Reject)]
+        step = self.prepare(inputs)
+        done = iter(guarded(inputs, lambda part: run_checked(step, part, ctx), _step_error))
+        messages: list[Message] = []
+        for record, item in zip(records, decoded, strict=True):
+            outcome: Outcome[Contract] = item if isinstance(item, Reject) else next(done)
+            messages.extend(self._messages(record, outcome, ctx.now))
+        return messages
+
+    def _messages(self, record: LogRecord, outcome: Outcome[Contract], now: datetime) -> list[Message]:
+        if isinstance(outcome, Reject):
+            self.counts[f"rejected:{outcome.code}"] += 1
+            return [dead_letter_message(self.name, record, outcome, now)]
+        if isinstance(outcome, Drop):
+            self.counts[f"dropped:{outcome.reason}"] += 1
+            return []
+        self.counts["emitted"] += 1
+        return [contract_message(output.outlet, output.key, output.value) for output in outcome.outputs]
+
+
+def guarded(
+    batch: Sequence[T], run: Callable[[Sequence[T]], Sequence[Outcome[Contract]]], refuse: Callable[[Exception], Reject]
+) -> list[Outcome[Contract]]:
+    """Run a batch; where it raises, halve it until the records that raise by themselves are alone, and refuse those.
+
+    Raises TooManyErrorsError where more than half of a large batch raise: then the fault is not in the records.
+    """
+    failed: list[Exception] = []
+
+    def attempt(part: Sequence[T]) -> list[Outcome[Contract]]:
+        try:
+            return list(run(part))
+        except (MemoryError, WarehouseBusyError):
+            raise
+        except Exception as error:
+            if len(part) > 1:
+                middle = len(part) // 2
+                return attempt(part[:middle]) + attempt(part[middle:])
+            logger.exception("one record made %s fail; it goes to the dead letters", type(error).__name__)
+            failed.append(error)
+            if len(batch) >= _MIN_BATCH_FOR_SHARE and len(failed) > len(batch) * _MAX_ERROR_SHARE:
+                raise _GaveUpError from error
+            return [refuse(error)]
+
+    try:
+        return attempt(batch)
+    except _GaveUpError as gave_up:
+        raise TooManyErrorsError(
+            f"{len(failed)} of {len(batch)} records failed, the last with {failed[-1]!r}: nothing is committed; mend and restart"
+        ) from gave_up.__cause__
+
+
+class _GaveUpError(BaseException):
+    """Ends the halving from any depth; never leaves `guarded`."""
+
+
+def _step_error(error: Exception) -> Reject:
+    return Reject(RejectCode.STEP_ERROR, f"the step raised {type(error).__name__}: {error}")
+
+
+@dataclass
+class LoadHandler:
+    """Writes contracts to the warehouse: rows of a batch table by table; only rows it refuses for good become dead letters."""
+
+    name: str
+    topics: tuple[str, ...]
+    decode: Callable[[LogRecord], Contract | Reject]
+    warehouse: Warehouse
+    clock: Clock = utc_now
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def handle(self, records: Sequence[LogRecord]) -> list[Message]:
+        """Insert a batch durably and return the dead letters; raises WarehouseBusyError where trying again may help."""
+        decoded = [(record, self.decode(record)) for record in records]
+        loadable = [(record, item) for record, item in decoded if not isinstance(item, Reject)]
+        done = iter(guarded(loadable, self._insert, _sink_error))
+        messages = []
+        for record, item in decoded:
+            outcome: Outcome[Contract] = item if isinstance(item, Reject) else next(done)
+            if isinstance(outcome, Reject):
+                self.counts[f"rejected:{outcome.code}"] += 1
+                messages.append(dead_letter_message(self.name, record, outcome, self.clock()))
+            else:
+                self.counts["loaded"] += 1
+        return messages
+
+    def _insert(self, part: Sequence[tuple[LogRecord, Contract]]) -> Sequence[Outcome[Contract]]:
+        tables: Rows = {}
+        for record, contract in part:
+            for table, rows in rows_of(contract, version_of(record)).items():
+                tables.setdefault(table, []).extend(rows)
+        for table, rows in tables.items():
+            self.warehouse.insert(table, rows)
+        return [Emit(()) for _ in part]
+
+
+def _sink_error(error: Exception) -> Reject:
+    if not isinstance(error, WarehouseError):
+        return Reject(RejectCode.SINK_ERROR, f"the row could not be made: {type(error).__name__}: {error}")
+    return Reject(RejectCode.SINK_ERROR, f"the warehouse refuses the row (code {error.code}): {error}")
+
+
+# Enough to understand any error; the whole of the original is in the payload.
+_MAX_DETAIL = 2_000
+
+
+def dead_letter_message(stage: str, record: LogRecord, refusal: Reject, now: datetime) -> Message:
+    """Return the dead letter of a record that a stage refused, with its original bytes, key and headers."""
+    letter = DeadLetter(
+        dead_letter_id=stable_id("dead letter", stage, record.topic, str(record.partition), str(record.offset)),
+        tenant=record.header("ce_tenant") or DEFAULT_TENANT,
+        stage=stage,
+        step=refusal.step or "decode",
+        reason_code=refusal.code,
+        message=printable(refusal.detail),
+        failed_at=now,
+        connector=record.header("ce_connector"),
+        locator=record.header("ce_locator"),
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        key=None if record.key is None else b64encode(record.key),
+        headers={name: value.decode("utf-8", "replace") for name, value in record.headers},
+        payload=b64encode(record.value),
+        payload_sha256=hashlib.sha256(record.value).hexdigest(),
+        payload_bytes=len(record.value),
+    )
+    return contract_message(DEAD_LETTERS.name, str(letter.dead_letter_id), letter)
+
+
+def collect_letter(connector: str, raw: bytes, refusal: Reject, locator: str, tenant: str, now: datetime) -> Message:
+    """Return the dead letter of bytes that a connector, or the contract of what it read, refused."""
+    digest = hashlib.sha256(raw).hexdigest()
+    letter = DeadLetter(
+        dead_letter_id=stable_id("dead letter", "collect", connector, locator, digest),
+        tenant=tenant,
+        stage="collect",
+        step=refusal.step or connector,
+        reason_code=refusal.code,
+        message=printable(refusal.detail),
+        failed_at=now,
+        connector=connector,
+        locator=printable(locator),
+        payload=b64encode(raw),
+        payload_sha256=digest,
+        payload_bytes=len(raw),
+    )
+    return contract_message(DEAD_LETTERS.name, str(letter.dead_letter_id), letter)
+
+
+def printable(text: str) -> str:
+    """Return a message that any sink can hold: of bounded length, lone surrogates replaced."""
+    return text[:_MAX_DETAIL].encode("utf-8", "replace").decode("utf-8")

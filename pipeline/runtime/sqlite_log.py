@@ -1,0 +1,273 @@
+"""The embedded log: topics, partitions, groups, offsets and retention in one SQLite file (WAL)."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from pipeline.runtime.log import Headers, Lag, LogError, LogRecord, Message, OffsetRegression, TopicPartition
+from schemas.topics import TOPICS, Topic
+
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS topics (topic_id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, partitions INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS partitions (topic_id INTEGER NOT NULL, partition INTEGER NOT NULL,"
+    " next_offset INTEGER NOT NULL, last_ms INTEGER NOT NULL, PRIMARY KEY (topic_id, partition)) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS records (position INTEGER PRIMARY KEY, timestamp_ms INTEGER NOT NULL,"
+    " key BLOB, value BLOB NOT NULL, headers BLOB NOT NULL)",
+    'CREATE TABLE IF NOT EXISTS offsets ("group" TEXT NOT NULL, topic_id INTEGER NOT NULL, partition INTEGER NOT NULL,'
+    ' "offset" INTEGER NOT NULL, PRIMARY KEY ("group", topic_id, partition)) WITHOUT ROWID',
+    "CREATE TABLE IF NOT EXISTS checkpoints (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+)
+# The schema above; a file written by a program with another one is refused, not guessed at.
+_FORMAT = 1
+# A record's place is its row id: topic, partition and offset packed so that one B-tree holds every partition in order and a read
+# is one range of it. 40 bits of offset are 10^12 records a partition, 12 bits 4,096 partitions, leaving 2,047 topics.
+_OFFSET_BITS, _PARTITION_BITS = 40, 12
+# Another process may hold the write lock for the length of one batch; a minute is far beyond any.
+_BUSY_S = 60
+# 64 MiB of page cache: the tail that is being written is the tail that is being read.
+_CACHE_KIB = 65_536
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class SqliteLog:
+    """A log in one file: neither kill -9 nor power loss undoes a commit (WAL, synchronous=FULL: one fsync a transaction)."""
+
+    def __init__(self, path: Path, topics: Mapping[str, Topic] = TOPICS, clock_ms: Callable[[], int] = _now_ms) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._path = path
+        self._clock_ms = clock_ms
+        self._declared = topics
+        self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
+        path.chmod(0o600)
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"cache_size=-{_CACHE_KIB}"):
+            self._db.execute(f"PRAGMA {pragma}")
+        with self._writing():
+            self._create(topics)
+        rows = self._db.execute("SELECT name, topic_id, partitions FROM topics")
+        self._topics: dict[str, tuple[int, int]] = {name: (topic_id, partitions) for name, topic_id, partitions in rows}
+        self._names = {topic_id: name for name, (topic_id, _) in self._topics.items()}
+        self._turn = count()
+
+    def _create(self, topics: Mapping[str, Topic]) -> None:
+        found = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if found not in (0, _FORMAT):
+            raise LogError(f"{self._path} has log format {found}, this program reads {_FORMAT}: upgrade Switchboard")
+        for statement in _SCHEMA:
+            self._db.execute(statement)
+        self._db.execute(f"PRAGMA user_version={_FORMAT}")
+        for topic in topics.values():
+            self._db.execute(
+                "INSERT OR IGNORE INTO topics (name, partitions) VALUES (?, ?)", (topic.name, topic.partitions)
+            )
+        for topic_id, partitions in self._db.execute("SELECT topic_id, partitions FROM topics").fetchall():
+            slots = [(topic_id, partition) for partition in range(partitions)]
+            self._db.executemany("INSERT OR IGNORE INTO partitions VALUES (?, ?, 0, 0)", slots)
+
+    def close(self) -> None:
+        """Close the file; the log keeps everything."""
+        self._db.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def _topic(self, name: str) -> tuple[int, int]:
+        if name not in self._topics:
+            raise LogError(f"topic {name!r} is not declared; declared are {', '.join(sorted(self._topics))}")
+        return self._topics[name]
+
+    @contextmanager
+    def transaction(self) -> Iterator[_SqliteTransaction]:
+        """Open a write transaction: all of it is durable when the block ends, none of it if it raises."""
+        with self._writing():
+            yield _SqliteTransaction(self)
+
+    def read(self, group: str, topics: Sequence[str], limit: int, max_bytes: int) -> list[LogRecord]:
+        """Return the next records after the group's committed offsets; see `Log.read`. Partitions take turns at being first."""
+        backlog = [
+            (topic_id, partition, start)
+            for topic_id, partition, start, end in self._positions(group, topics)
+            if start < end
+        ]
+        if not backlog:
+            return []
+        turn = next(self._turn) % len(backlog)
+        records: list[LogRecord] = []
+        size = 0
+        for topic_id, partition, start in backlog[turn:] + backlog[:turn]:
+            for record in self._range(topic_id, partition, start, limit - len(records)):
+                size += len(record.value)
+                if records and size > max_bytes:
+                    return records
+                records.append(record)
+            if len(records) >= limit:
+                break
+        return records
+
+    def _positions(self, group: str, topics: Sequence[str]) -> list[tuple[int, int, int, int]]:
+        ids = [self._topic(name)[0] for name in topics]
+        query = (
+            'SELECT p.topic_id, p.partition, coalesce(o."offset", 0), p.next_offset FROM partitions p LEFT JOIN offsets o'
+            ' ON o."group" = ? AND o.topic_id = p.topic_id AND o.partition = p.partition'
+            f" WHERE p.topic_id IN ({','.join('?' * len(ids))}) ORDER BY 1, 2"
+        )
+        return self._db.execute(query, (group, *ids)).fetchall()
+
+    def _range(self, topic_id: int, partition: int, start: int, limit: int) -> Iterator[LogRecord]:
+        base = _position(topic_id, partition, 0)
+        rows = self._db.execute(
+            "SELECT position, timestamp_ms, key, value, headers FROM records"
+            " WHERE position >= ? AND position < ? ORDER BY position LIMIT ?",
+            (base + start, base + (1 << _OFFSET_BITS), limit),
+        )
+        name = self._names[topic_id]
+        for position, timestamp_ms, key, value, headers in rows:
+            yield LogRecord(name, partition, position - base, timestamp_ms, key, value, _load_headers(headers))
+
+    def scan(self, topic: str, partition: int, start: int, limit: int) -> list[LogRecord]:
+        """Return up to `limit` records of a partition from offset `start` on; expired ones are passed over."""
+        return list(self._range(self._topic(topic)[0], partition, start, limit))
+
+    def checkpoint(self, name: str) -> bytes | None:
+        """Return what was last set under a checkpoint's name, or None."""
+        row = self._db.execute("SELECT value FROM checkpoints WHERE name = ?", (name,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def checkpoints(self, prefix: str) -> Iterator[tuple[str, bytes]]:
+        """Yield name and value of every checkpoint whose name starts with a prefix, by name."""
+        rows = self._db.execute(
+            "SELECT name, value FROM checkpoints WHERE name >= ? AND substr(name, 1, ?) = ? ORDER BY name",
+            (prefix, len(prefix), prefix),
+        )
+        yield from ((name, bytes(value)) for name, value in rows)
+
+    def lag(self, group: str, topics: Sequence[str], now_ms: int) -> list[Lag]:
+        """Return how far a group is behind on each topic; a group that never committed is behind from the first record on."""
+        records: dict[int, int] = defaultdict(int)
+        seconds: dict[int, float] = defaultdict(float)
+        for topic_id, partition, start, end in self._positions(group, topics):
+            records[topic_id] += end - start
+            for oldest in self._range(topic_id, partition, start, 1):
+                seconds[topic_id] = max(seconds[topic_id], (now_ms - oldest.timestamp_ms) / 1000)
+        return [Lag(name, group, records[self._topic(name)[0]], seconds[self._topic(name)[0]]) for name in topics]
+
+    def sizes(self) -> dict[str, int]:
+        """Return how many records each topic ever took, expired ones included."""
+        rows = self._db.execute("SELECT topic_id, sum(next_offset) FROM partitions GROUP BY topic_id")
+        return {self._names[topic_id]: total for topic_id, total in rows}
+
+    def rewind(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
+        """Set a group's offsets back (or anywhere): for replays by hand, never by a stage."""
+        with self._writing():
+            self._set_offsets(group, positions)
+
+    def expire(self) -> int:
+        """Delete records past their topic's retention that every group has read; return how many.
+
+        Kafka would delete unread ones too; on one machine nobody watches the clock for a stage that is switched off.
+        """
+        now, deleted = self._clock_ms(), 0
+        with self._writing():
+            for topic in self._declared.values():
+                if topic.retention_ms is None:
+                    continue
+                topic_id, partitions = self._topic(topic.name)
+                for partition in range(partitions):
+                    row = self._db.execute(
+                        'SELECT min("offset") FROM offsets WHERE topic_id = ? AND partition = ?', (topic_id, partition)
+                    ).fetchone()
+                    base = _position(topic_id, partition, 0)
+                    deleted += self._db.execute(
+                        "DELETE FROM records WHERE position >= ? AND position < ? AND timestamp_ms < ?",
+                        (base, base + (row[0] or 0), now - topic.retention_ms),
+                    ).rowcount
+        return deleted
+
+    def _append(self, messages: Sequence[Message]) -> None:
+        by_partition: dict[tuple[int, int], list[Message]] = defaultdict(list)
+        for message in messages:
+            topic_id, partitions = self._topic(message.topic)
+            key_hash = next(self._turn) if message.key is None else zlib.crc32(message.key)
+            by_partition[topic_id, key_hash % partitions].append(message)
+        now = self._clock_ms()
+        for (topic_id, partition), group in by_partition.items():
+            start, last_ms = self._db.execute(
+                "SELECT next_offset, last_ms FROM partitions WHERE topic_id = ? AND partition = ?",
+                (topic_id, partition),
+            ).fetchone()
+            # A clock that is set back must not make a later row's version the smaller one.
+            stamp = max(now, last_ms)
+            base = _position(topic_id, partition, start)
+            self._db.executemany(
+                "INSERT INTO records VALUES (?, ?, ?, ?, ?)",
+                ((base + i, stamp, m.key, m.value, _dump_headers(m.headers)) for i, m in enumerate(group)),
+            )
+            self._db.execute(
+                "UPDATE partitions SET next_offset = ?, last_ms = ? WHERE topic_id = ? AND partition = ?",
+                (start + len(group), stamp, topic_id, partition),
+            )
+
+    def _set_offsets(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
+        rows = [(group, self._topic(topic)[0], partition, offset) for (topic, partition), offset in positions.items()]
+        self._db.executemany("INSERT OR REPLACE INTO offsets VALUES (?, ?, ?, ?)", rows)
+
+    def _advance(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
+        for (topic, partition), offset in positions.items():
+            row = self._db.execute(
+                'SELECT "offset" FROM offsets WHERE "group" = ? AND topic_id = ? AND partition = ?',
+                (group, self._topic(topic)[0], partition),
+            ).fetchone()
+            if row is not None and offset < row[0]:
+                raise OffsetRegression(f"group {group} has committed {row[0]} on {topic}/{partition}, refuses {offset}")
+        self._set_offsets(group, positions)
+
+    def _set_checkpoint(self, name: str, value: bytes) -> None:
+        self._db.execute("INSERT OR REPLACE INTO checkpoints VALUES (?, ?)", (name, value))
+
+
+class _SqliteTransaction:
+    """The transaction of a `SqliteLog`; valid inside its `with` block only."""
+
+    def __init__(self, log: SqliteLog) -> None:
+        self._log = log
+
+    def produce(self, messages: Sequence[Message]) -> None:
+        self._log._append(messages)
+
+    def commit(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
+        self._log._advance(group, positions)
+
+    def checkpoint(self, name: str, value: bytes) -> None:
+        self._log._set_checkpoint(name, value)
+
+
+def _position(topic_id: int, partition: int, offset: int) -> int:
+    return ((topic_id << _PARTITION_BITS) | partition) << _OFFSET_BITS | offset
+
+
+def _dump_headers(headers: Headers) -> bytes:
+    # Latin-1 maps every byte to one character and back, so that any header survives JSON.
+    return orjson.dumps([(name, value.decode("latin-1")) for name, value in headers])
+
+
+def _load_headers(raw: Any) -> Headers:
+    return tuple((name, value.encode("latin-1")) for name, value in orjson.loads(raw))

@@ -1,0 +1,96 @@
+"""The stages: which topics each reads, how it decodes them, and which step runs. Every host builds them here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+import orjson
+from pydantic import ValidationError
+
+from pipeline.envelope import from_record
+from pipeline.models.replica import Classifier
+from pipeline.outcomes import Reject, Step
+from pipeline.processors.enrich import enrich_step
+from pipeline.processors.identify import Identity
+from pipeline.processors.labels import LabelledText, Resolve
+from pipeline.runtime.log import LogRecord
+from pipeline.runtime.runner import Clock, LoadHandler, StepHandler, utc_now
+from pipeline.sinks.warehouse import Warehouse
+from schemas.dead_letters import RejectCode
+from schemas.labels import Label
+from schemas.registry import explain
+from schemas.topics import (
+    BUSINESS,
+    DEAD_LETTERS,
+    LABELS,
+    LINKS,
+    RAW_BUSINESS,
+    RAW_CALL,
+    RAW_CHAT,
+    RAW_EMAIL,
+    RAW_LABELS,
+    RECORDS,
+    TOPICS,
+)
+from schemas.types import Contract
+
+ENRICH_TOPICS = tuple(topic.name for topic in (RAW_EMAIL, RAW_CALL, RAW_CHAT, RAW_BUSINESS, RAW_LABELS))
+LOAD_TOPICS = tuple(topic.name for topic in (RECORDS, BUSINESS, LINKS, LABELS, DEAD_LETTERS))
+RESOLVE_TOPICS = (LABELS.name,)
+
+
+def enrich_handler(identity: Identity, models: Callable[[], Classifier], clock: Clock = utc_now) -> StepHandler[Any]:
+    """Return the stage that cleans and classifies raw events."""
+    step = enrich_step(identity)
+    return StepHandler("enrich", ENRICH_TOPICS, from_record, lambda _: step, models, clock)
+
+
+def load_handler(warehouse: Warehouse, clock: Clock = utc_now) -> LoadHandler:
+    """Return the stage that writes everything derived to the warehouse."""
+    return LoadHandler("load", LOAD_TOPICS, decode_contract, warehouse, clock)
+
+
+def resolve_handler(
+    warehouse: Warehouse, models: Callable[[], Classifier], clock: Clock = utc_now
+) -> StepHandler[Label]:
+    """Return the stage that joins labels with the text of their records, looked up a batch at a time."""
+
+    def prepare(labels: Sequence[Label]) -> Step[Label, Contract]:
+        return Resolve(labelled_texts(warehouse, [label.record_id for label in labels]))
+
+    return StepHandler("resolve", RESOLVE_TOPICS, _decode_label, prepare, models, clock)
+
+
+def decode_contract(record: LogRecord) -> Contract | Reject:
+    """Return the contract that a derived topic's record carries; its header names it where a topic has several."""
+    carried = {contract.__name__: contract for contract in TOPICS[record.topic].carries}
+    contract = carried.get(record.header("sb_contract"), TOPICS[record.topic].carries[0])
+    try:
+        return contract.model_validate_json(record.value)
+    except ValidationError as error:
+        return Reject(*explain(error))
+
+
+def _decode_label(record: LogRecord) -> Label | Reject:
+    label = decode_contract(record)
+    if isinstance(label, (Label, Reject)):
+        return label
+    return Reject(RejectCode.UNKNOWN_TYPE, f"a {type(label).__name__} is no label")
+
+
+def labelled_texts(warehouse: Warehouse, record_ids: Sequence[UUID]) -> dict[UUID, LabelledText]:
+    """Return what models read of the given records, as far as the history holds them."""
+    if not record_ids:
+        return {}
+    lines = warehouse.query(
+        "SELECT record_id, redacted_text, language, channel, if(kind IN ('system', 'note'), 'internal', direction) AS direction"
+        " FROM communications WHERE record_id IN {ids:Array(UUID)}",
+        {"ids": [str(record_id) for record_id in record_ids]},
+    ).splitlines()
+    rows = [orjson.loads(line) for line in lines]
+    return {
+        UUID(row["record_id"]): LabelledText(row["redacted_text"], row["language"], row["channel"], row["direction"])
+        for row in rows
+    }

@@ -1,0 +1,128 @@
+"""Settings: the only reader of the environment (`SWITCHBOARD_*`) and of `switchboard.toml`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import tempfile
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import phonenumbers
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from pipeline.processors.contacts import OwnSide
+from pipeline.processors.identify import Identity
+from schemas.registry import explain
+
+_CONFIG_VARIABLE = "SWITCHBOARD_CONFIG"
+_DEFAULT_CONFIG = Path("switchboard.toml")
+# As long as the HMAC's own block of output: a longer key adds nothing, a shorter one is easier to guess.
+_SECRET_BYTES = 32
+
+
+class SettingsError(ValueError):
+    """A setting is wrong; the message names it, where it stands and what it may be."""
+
+
+class Settings(BaseSettings):
+    """What an installation is told. Precedence: command line, environment, switchboard.toml, these defaults."""
+
+    model_config = SettingsConfigDict(env_prefix="SWITCHBOARD_", extra="forbid", frozen=True)
+
+    data_dir: Path = Field(Path("switchboard-data"), description="Folder of the embedded log, store and secret.")
+    tenant: str = Field("default", min_length=1, max_length=64, description="Whose data connectors read.")
+    own: tuple[str, ...] = Field((), description="Our own side: addresses, domains, numbers, chat names.")
+    region: str | None = Field(None, description="ISO 3166 code of national telephone numbers, such as CN.")
+    timezone: str | None = Field(None, description="IANA zone of stamps without a zone, such as Asia/Shanghai.")
+    secret: str | None = Field(
+        None, min_length=16, description="Key of customer ids; absent: made once, kept in data_dir."
+    )
+
+    @field_validator("region")
+    @classmethod
+    def _known_region(cls, value: str | None) -> str | None:
+        if value is not None and value.upper() not in phonenumbers.SUPPORTED_REGIONS:
+            raise ValueError(f"{value!r} is no ISO 3166 code with telephone numbers, such as CN or US")
+        return value.upper() if value else None
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str | None) -> str | None:
+        if value is not None:
+            zone_of(value)
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # there is one file, and it is TOML
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        path = Path(os.environ.get(_CONFIG_VARIABLE, _DEFAULT_CONFIG))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=path)
+
+    @property
+    def zone(self) -> ZoneInfo | None:
+        """The zone of stamps without one."""
+        return zone_of(self.timezone) if self.timezone else None
+
+    @property
+    def own_side(self) -> OwnSide:
+        """Our own side, ready to be asked."""
+        return OwnSide(self.own, self.region)
+
+    def identity(self) -> Identity:
+        """Return what identification knows; makes the installation's secret where there is none yet."""
+        secret = self.secret.encode() if self.secret else _kept_secret(self.data_dir / "secret")
+        return Identity(secret, self.own_side, self.region)
+
+
+def load_settings(**given: Any) -> Settings:
+    """Return the settings, those given (and not None) before all others; raises SettingsError naming what is wrong."""
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise SettingsError(f"settings: {explain(error)[1]}") from error
+    except (OSError, ValueError) as error:
+        path = os.environ.get(_CONFIG_VARIABLE, _DEFAULT_CONFIG)
+        raise SettingsError(f"{path}: {error}") from error
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """Return an IANA time zone by name; raises ValueError saying what a zone looks like."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"{name!r} is no IANA time zone, such as Asia/Shanghai or Europe/London") from error
+
+
+def _kept_secret(path: Path) -> bytes:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not path.exists():
+        _make_secret(path)
+    kept = path.read_bytes()
+    if len(kept) < _SECRET_BYTES:
+        raise SettingsError(f"{path} is damaged: restore it, for customer ids depend on it")
+    return kept
+
+
+def _make_secret(path: Path) -> None:
+    """Write a new secret whole or not at all; where another process was first, its secret stands."""
+    with tempfile.NamedTemporaryFile(dir=path.parent) as part:
+        part.write(secrets.token_bytes(_SECRET_BYTES))
+        part.flush()
+        os.fsync(part.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(part.name, path)

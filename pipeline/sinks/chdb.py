@@ -1,0 +1,140 @@
+"""The embedded warehouse: ClickHouse's engine in this process (chdb), its store a folder that one process holds at a time."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from chdb.session import Session
+
+from pipeline.sinks.warehouse import Row, WarehouseError, error_of
+
+DATABASE = "switchboard"
+
+_ARROW_TYPES: dict[str, pa.DataType] = {
+    "Bool": pa.bool_(),
+    "Date": pa.date32(),
+    "DateTime64(3, 'UTC')": pa.timestamp("ms", "UTC"),
+    "Decimal(18, 4)": pa.decimal128(18, 4),
+    "Float32": pa.float32(),
+    "Float64": pa.float64(),
+    "Int32": pa.int32(),
+    "Int64": pa.int64(),
+    "Map(String, String)": pa.map_(pa.string(), pa.string()),
+    "UInt32": pa.uint32(),
+    "UInt64": pa.uint64(),
+    "UUID": pa.string(),
+}
+# Columns of type String that hold bytes of any kind; all others are UTF-8.
+_BINARY_COLUMNS = frozenset({"payload", "key"})
+
+
+def arrow_type(name: str, clickhouse_type: str) -> pa.DataType:
+    """Return the Arrow type in which a column of a ClickHouse type is handed over; raises WarehouseError for an unknown one."""
+    inner = re.sub(r"^(?:LowCardinality|Nullable)\((.*)\)$", r"\1", clickhouse_type)
+    if match := re.fullmatch(r"SimpleAggregateFunction\(\w+, (.*)\)", inner):
+        return arrow_type(name, match[1])
+    if inner == "String":
+        return pa.binary() if name in _BINARY_COLUMNS else pa.string()
+    if match := re.fullmatch(r"Array\((.*)\)", inner):
+        return pa.list_(arrow_type(name, match[1]))
+    if inner == "Tuple(DateTime64(3, 'UTC'), String)":
+        return pa.struct([("1", pa.timestamp("ms", "UTC")), ("2", pa.string())])
+    if inner not in _ARROW_TYPES:
+        raise WarehouseError(f"column {name} has type {clickhouse_type}, which the embedded warehouse does not insert")
+    return _ARROW_TYPES[inner]
+
+
+class ChdbWarehouse:
+    """chdb behind the warehouse port; queries may run in other threads while one thread inserts.
+
+    Two sessions share the store: one that changes it, and one under readonly=1 for everything analysts write, since readonly=2
+    still reads local files.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._writer = Session(str(path))
+        self._run(self._writer, f"CREATE DATABASE IF NOT EXISTS {DATABASE}")
+        self._run(self._writer, f"USE {DATABASE}")
+        self._reader = Session(str(path))
+        self._run(self._reader, f"USE {DATABASE}")
+        self._run(self._reader, "SET readonly=1")
+        self._schemas: dict[str, pa.Schema] = {}
+        self._write_lock = threading.Lock()
+        self._read_lock = threading.Lock()
+
+    def insert(self, table: str, rows: Sequence[Row]) -> None:
+        """Insert rows of one table as one block; columns absent from the rows take their defaults. See `Warehouse.insert`."""
+        if not rows:
+            return
+        columns = list(rows[0])
+        with self._write_lock:
+            schema = self._schema(table)
+            try:
+                block = pa.table(
+                    {name: pa.array([row[name] for row in rows], schema.field(name).type) for name in columns}
+                )
+            except (KeyError, ValueError, TypeError, OverflowError, pa.ArrowException) as error:
+                raise WarehouseError(f"{table}: {error}") from error
+            # chdb finds the table by its variable's name in this frame.
+            names = ", ".join(f"`{name}`" for name in columns)
+            self._run(self._writer, f"INSERT INTO {table} ({names}) SELECT {names} FROM Python(block)", block=block)
+
+    def _schema(self, table: str) -> pa.Schema:
+        if table not in self._schemas:
+            listing = self._run(
+                self._writer,
+                "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = {table:String}",
+                {"table": table},
+                "TabSeparatedRaw",
+            ).decode()
+            fields = [line.split("\t") for line in listing.splitlines()]
+            if not fields:
+                raise WarehouseError(f"there is no table {table}: run the migrations")
+            self._schemas[table] = pa.schema([(name, arrow_type(name, kind)) for name, kind in fields])
+        return self._schemas[table]
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None, fmt: str = "JSONEachRow") -> bytes:
+        """Answer a reading query in a ClickHouse output format; see `Warehouse.query`."""
+        with self._read_lock:
+            return self._run(self._reader, sql, parameters, fmt)
+
+    def execute(self, sql: str) -> None:
+        """Carry out a statement that changes tables; see `Warehouse.execute`."""
+        with self._write_lock:
+            self._run(self._writer, sql)
+            self._schemas.clear()
+
+    def close(self) -> None:
+        """Leave the store; another process may open it then."""
+        self._reader.close()
+        self._writer.close()
+
+    @staticmethod
+    def _run(
+        session: Session,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        fmt: str = "CSV",
+        block: pa.Table | None = None,  # noqa: ARG004  # chdb reads it from this frame by its name
+    ) -> bytes:
+        try:
+            result = session.query(sql, fmt, params=dict(parameters) if parameters else None)
+        except (RuntimeError, ValueError) as error:
+            raise _translated(error) from error
+        return bytes(result.bytes()) if result is not None else b""
+
+
+# chdb writes "Code: 60. DB::Exception: message. (UNKNOWN_TABLE)", sometimes wrapped in itself.
+_CODE = re.compile(r"Code: (\d+)\. DB::Exception: ")
+
+
+def _translated(error: Exception) -> WarehouseError:
+    text = str(error)
+    found = _CODE.findall(text)
+    return error_of(int(found[-1]) if found else 0, _CODE.sub("", text).strip())

@@ -1,0 +1,278 @@
+-- Communications: one row a record, read through the view; a replayed or corrected record replaces its row.
+
+CREATE TABLE IF NOT EXISTS communication_rows
+(
+    record_id UUID COMMENT 'Hash of tenant, source and event id: the same event is the same record',
+    tenant LowCardinality(String) COMMENT 'Whose data it is',
+    channel LowCardinality(String) COMMENT 'email, call, chat, sms, social, form, other',
+    kind LowCardinality(String) COMMENT 'message, call, system (the platform speaking), note (among staff)',
+    direction LowCardinality(String) COMMENT 'inbound: from the customer, outbound: from us, internal',
+    occurred_at DateTime64(3, 'UTC') COMMENT 'When it happened, UTC',
+    received_at DateTime64(3, 'UTC') COMMENT 'When our side got it, UTC',
+    sent_at Nullable(DateTime64(3, 'UTC')) COMMENT 'Time by the sender''s own clock, UTC',
+    customer_id Nullable(UUID) COMMENT 'Keyed hash of the contact point; null where there is no customer',
+    conversation_id UUID COMMENT 'The thread it belongs to',
+    contact String COMMENT 'The contact point that identifies the customer, kind:value',
+    contact_name String COMMENT 'The customer''s name as shown',
+    contacts Array(String) COMMENT 'All contact points of the customer in this event, best first',
+    staff String COMMENT 'Our person or bot in it',
+    participants Array(String) COMMENT 'Everybody in it, role kind:value name',
+    source LowCardinality(String) COMMENT 'Source of the event',
+    event_id String COMMENT 'Id of the event within its source',
+    event_type LowCardinality(String) COMMENT 'CloudEvents type',
+    connector LowCardinality(String) COMMENT 'Connector and its version',
+    provider LowCardinality(String) COMMENT 'Platform behind the connector',
+    message_id String COMMENT 'The channel''s own message id',
+    in_reply_to String COMMENT 'The message it answers',
+    subject String COMMENT 'Subject line',
+    body_text String COMMENT 'The whole text, readable',
+    reply_text String COMMENT 'What the author wrote this time',
+    quoted_text String COMMENT 'What was quoted',
+    signature_text String COMMENT 'Signature, disclaimer, footer',
+    cut_rules Array(LowCardinality(String)) COMMENT 'Rules that cut reply, quote and signature apart',
+    redacted_text String COMMENT 'Subject and reply with personal numbers masked; what the models read',
+    language LowCardinality(String) COMMENT 'ISO 639-1 code; empty where the text is too short to tell',
+    result String COMMENT 'Outcome as noted by staff',
+    remarks String COMMENT 'Note of staff',
+    campaign LowCardinality(String) COMMENT 'Campaign or strategy it belongs to',
+    auto_kind LowCardinality(String) COMMENT 'ooo, bounce, bot, bulk, ack where a machine wrote it',
+    quality_flags Array(LowCardinality(String)) COMMENT 'What cleaning found, see the list of flags; repeated: the same event arrived from more than one place',
+    attachment_names Array(String) COMMENT 'Names of attachments',
+    attachment_count UInt32 COMMENT 'Number of attachments',
+    call_started_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First ring or dial, UTC',
+    call_answered_at Nullable(DateTime64(3, 'UTC')) COMMENT 'Answered, UTC; null: nobody did',
+    call_ended_at Nullable(DateTime64(3, 'UTC')) COMMENT 'Hung up, UTC',
+    ring_s Nullable(Float64) COMMENT 'Seconds until answered, or rung in vain',
+    talk_s Nullable(Float64) COMMENT 'Seconds spoken; null, never 0, where nobody answered',
+    disposition LowCardinality(String) COMMENT 'answered, no_answer, busy, failed, cancelled, voicemail',
+    attributes Map(String, String) COMMENT 'Fields of the event that no contract names, as JSON text',
+    need LowCardinality(String) COMMENT 'What the customer wants, see the taxonomy; empty where the head does not apply',
+    need_p Float32 COMMENT 'Probability of need',
+    need_abstained Bool COMMENT 'need is a best guess below the head''s threshold',
+    need_version LowCardinality(String) COMMENT 'Model that answered need',
+    sentiment LowCardinality(String) COMMENT 'very_negative to very_positive; empty where the head does not apply',
+    sentiment_p Float32 COMMENT 'Probability of sentiment',
+    sentiment_abstained Bool COMMENT 'sentiment is a best guess below the head''s threshold',
+    sentiment_version LowCardinality(String) COMMENT 'Model that answered sentiment',
+    urgency LowCardinality(String) COMMENT 'low, normal, high, urgent; empty where the head does not apply',
+    urgency_p Float32 COMMENT 'Probability of urgency',
+    urgency_abstained Bool COMMENT 'urgency is a best guess below the head''s threshold',
+    urgency_version LowCardinality(String) COMMENT 'Model that answered urgency',
+    spam LowCardinality(String) COMMENT 'ham or spam; empty where the head does not apply',
+    spam_p Float32 COMMENT 'Probability of spam',
+    spam_abstained Bool COMMENT 'spam is a best guess below the head''s threshold',
+    spam_version LowCardinality(String) COMMENT 'Model that answered spam',
+    purchase_intent LowCardinality(String) COMMENT 'none, exploring, considering, ready, bought; empty where the head does not apply',
+    purchase_intent_p Float32 COMMENT 'Probability of purchase_intent',
+    purchase_intent_abstained Bool COMMENT 'purchase_intent is a best guess below the head''s threshold',
+    purchase_intent_version LowCardinality(String) COMMENT 'Model that answered purchase_intent',
+    version UInt64 COMMENT 'Log time in ms * 2^20 + offset mod 2^20: the newest row wins',
+    ingested_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC') COMMENT 'When this row was written, UTC'
+)
+ENGINE = ReplacingMergeTree(version) ORDER BY record_id
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
+COMMENT 'Rows behind communications; the newest version of each record counts';
+
+CREATE TABLE IF NOT EXISTS delivery_rows
+(
+    record_id UUID COMMENT 'The record that arrived',
+    locator String COMMENT 'File and item it was found in; empty where the channel has no places',
+    body_sha256 String COMMENT 'SHA-256 of the event''s body as it arrived',
+    received_at DateTime64(3, 'UTC') COMMENT 'When our side got it, UTC',
+    connector LowCardinality(String) COMMENT 'Connector and its version',
+    history LowCardinality(String) COMMENT 'communications or business_events: where the record is',
+    version UInt64 COMMENT 'Log time in ms * 2^20 + offset mod 2^20: the newest row wins'
+)
+ENGINE = ReplacingMergeTree(version) ORDER BY (record_id, locator, body_sha256)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
+COMMENT 'Every arrival of every event: a record with two rows was delivered twice';
+
+CREATE VIEW IF NOT EXISTS repeats
+(
+    record_id UUID COMMENT 'The record that arrived more than once',
+    deliveries UInt64 COMMENT 'How often',
+    bodies UInt64 COMMENT 'How many different bodies: above 1 the event was corrected or forged',
+    locators Array(String) COMMENT 'Where it was found'
+)
+AS SELECT
+    record_id,
+    count() AS deliveries,
+    uniqExact(body_sha256) AS bodies,
+    arraySort(groupArray(locator)) AS locators
+FROM delivery_rows FINAL
+GROUP BY record_id
+HAVING deliveries > 1
+COMMENT 'Events that arrived from more than one place';
+
+CREATE VIEW IF NOT EXISTS communications
+(
+    record_id UUID COMMENT 'Hash of tenant, source and event id: the same event is the same record',
+    tenant LowCardinality(String) COMMENT 'Whose data it is',
+    channel LowCardinality(String) COMMENT 'email, call, chat, sms, social, form, other',
+    kind LowCardinality(String) COMMENT 'message, call, system (the platform speaking), note (among staff)',
+    direction LowCardinality(String) COMMENT 'inbound: from the customer, outbound: from us, internal',
+    occurred_at DateTime64(3, 'UTC') COMMENT 'When it happened, UTC',
+    received_at DateTime64(3, 'UTC') COMMENT 'When our side got it, UTC',
+    sent_at Nullable(DateTime64(3, 'UTC')) COMMENT 'Time by the sender''s own clock, UTC',
+    customer_id Nullable(UUID) COMMENT 'Keyed hash of the contact point; null where there is no customer',
+    conversation_id UUID COMMENT 'The thread it belongs to',
+    contact String COMMENT 'The contact point that identifies the customer, kind:value',
+    contact_name String COMMENT 'The customer''s name as shown',
+    contacts Array(String) COMMENT 'All contact points of the customer in this event, best first',
+    staff String COMMENT 'Our person or bot in it',
+    participants Array(String) COMMENT 'Everybody in it, role kind:value name',
+    source LowCardinality(String) COMMENT 'Source of the event',
+    event_id String COMMENT 'Id of the event within its source',
+    event_type LowCardinality(String) COMMENT 'CloudEvents type',
+    connector LowCardinality(String) COMMENT 'Connector and its version',
+    provider LowCardinality(String) COMMENT 'Platform behind the connector',
+    message_id String COMMENT 'The channel''s own message id',
+    in_reply_to String COMMENT 'The message it answers',
+    subject String COMMENT 'Subject line',
+    body_text String COMMENT 'The whole text, readable',
+    reply_text String COMMENT 'What the author wrote this time',
+    quoted_text String COMMENT 'What was quoted',
+    signature_text String COMMENT 'Signature, disclaimer, footer',
+    cut_rules Array(LowCardinality(String)) COMMENT 'Rules that cut reply, quote and signature apart',
+    redacted_text String COMMENT 'Subject and reply with personal numbers masked; what the models read',
+    language LowCardinality(String) COMMENT 'ISO 639-1 code; empty where the text is too short to tell',
+    result String COMMENT 'Outcome as noted by staff',
+    remarks String COMMENT 'Note of staff',
+    campaign LowCardinality(String) COMMENT 'Campaign or strategy it belongs to',
+    auto_kind LowCardinality(String) COMMENT 'ooo, bounce, bot, bulk, ack where a machine wrote it',
+    quality_flags Array(LowCardinality(String)) COMMENT 'What cleaning found, see the list of flags; repeated: the same event arrived from more than one place',
+    attachment_names Array(String) COMMENT 'Names of attachments',
+    attachment_count UInt32 COMMENT 'Number of attachments',
+    call_started_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First ring or dial, UTC',
+    call_answered_at Nullable(DateTime64(3, 'UTC')) COMMENT 'Answered, UTC; null: nobody did',
+    call_ended_at Nullable(DateTime64(3, 'UTC')) COMMENT 'Hung up, UTC',
+    ring_s Nullable(Float64) COMMENT 'Seconds until answered, or rung in vain',
+    talk_s Nullable(Float64) COMMENT 'Seconds spoken; null, never 0, where nobody answered',
+    disposition LowCardinality(String) COMMENT 'answered, no_answer, busy, failed, cancelled, voicemail',
+    attributes Map(String, String) COMMENT 'Fields of the event that no contract names, as JSON text',
+    need LowCardinality(String) COMMENT 'What the customer wants, see the taxonomy; empty where the head does not apply',
+    need_p Float32 COMMENT 'Probability of need',
+    need_abstained Bool COMMENT 'need is a best guess below the head''s threshold',
+    need_version LowCardinality(String) COMMENT 'Model that answered need',
+    sentiment LowCardinality(String) COMMENT 'very_negative to very_positive; empty where the head does not apply',
+    sentiment_p Float32 COMMENT 'Probability of sentiment',
+    sentiment_abstained Bool COMMENT 'sentiment is a best guess below the head''s threshold',
+    sentiment_version LowCardinality(String) COMMENT 'Model that answered sentiment',
+    urgency LowCardinality(String) COMMENT 'low, normal, high, urgent; empty where the head does not apply',
+    urgency_p Float32 COMMENT 'Probability of urgency',
+    urgency_abstained Bool COMMENT 'urgency is a best guess below the head''s threshold',
+    urgency_version LowCardinality(String) COMMENT 'Model that answered urgency',
+    spam LowCardinality(String) COMMENT 'ham or spam; empty where the head does not apply',
+    spam_p Float32 COMMENT 'Probability of spam',
+    spam_abstained Bool COMMENT 'spam is a best guess below the head''s threshold',
+    spam_version LowCardinality(String) COMMENT 'Model that answered spam',
+    purchase_intent LowCardinality(String) COMMENT 'none, exploring, considering, ready, bought; empty where the head does not apply',
+    purchase_intent_p Float32 COMMENT 'Probability of purchase_intent',
+    purchase_intent_abstained Bool COMMENT 'purchase_intent is a best guess below the head''s threshold',
+    purchase_intent_version LowCardinality(String) COMMENT 'Model that answered purchase_intent',
+    ingested_at DateTime64(3, 'UTC') COMMENT 'When this row was written, UTC'
+)
+AS SELECT
+    record_id,
+    tenant,
+    channel,
+    kind,
+    direction,
+    occurred_at,
+    received_at,
+    sent_at,
+    customer_id,
+    conversation_id,
+    contact,
+    contact_name,
+    contacts,
+    staff,
+    participants,
+    source,
+    event_id,
+    event_type,
+    connector,
+    provider,
+    message_id,
+    in_reply_to,
+    subject,
+    body_text,
+    reply_text,
+    quoted_text,
+    signature_text,
+    cut_rules,
+    redacted_text,
+    language,
+    result,
+    remarks,
+    campaign,
+    auto_kind,
+    if(record_id IN (SELECT record_id FROM repeats), arrayPushBack(quality_flags, 'repeated'), quality_flags) AS quality_flags,
+    attachment_names,
+    attachment_count,
+    call_started_at,
+    call_answered_at,
+    call_ended_at,
+    ring_s,
+    talk_s,
+    disposition,
+    attributes,
+    need,
+    need_p,
+    need_abstained,
+    need_version,
+    sentiment,
+    sentiment_p,
+    sentiment_abstained,
+    sentiment_version,
+    urgency,
+    urgency_p,
+    urgency_abstained,
+    urgency_version,
+    spam,
+    spam_p,
+    spam_abstained,
+    spam_version,
+    purchase_intent,
+    purchase_intent_p,
+    purchase_intent_abstained,
+    purchase_intent_version,
+    ingested_at
+FROM communication_rows FINAL
+COMMENT 'Every message, mail and call: one row each, cleaned and classified';
+
+CREATE TABLE IF NOT EXISTS prediction_rows
+(
+    record_id UUID COMMENT 'The record judged',
+    head LowCardinality(String) COMMENT 'need, sentiment, urgency, spam, purchase_intent or a head of your own',
+    model_version LowCardinality(String) COMMENT 'Model that answered',
+    label LowCardinality(String) COMMENT 'The answer',
+    p Float32 COMMENT 'Probability of the label',
+    abstained Bool COMMENT 'Below the head''s threshold',
+    predicted_at DateTime64(3, 'UTC') COMMENT 'When the record was judged, UTC',
+    version UInt64 COMMENT 'Log time in ms * 2^20 + offset mod 2^20: the newest row wins'
+)
+ENGINE = ReplacingMergeTree(version) ORDER BY (record_id, head, model_version)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
+COMMENT 'Every answer every model version gave about every record';
+
+CREATE VIEW IF NOT EXISTS predictions
+(
+    record_id UUID COMMENT 'The record judged',
+    head LowCardinality(String) COMMENT 'The question',
+    model_version LowCardinality(String) COMMENT 'Model that answered',
+    label LowCardinality(String) COMMENT 'The answer',
+    p Float32 COMMENT 'Probability of the label',
+    abstained Bool COMMENT 'Below the head''s threshold',
+    predicted_at DateTime64(3, 'UTC') COMMENT 'When the record was judged, UTC'
+)
+AS SELECT
+    record_id,
+    head,
+    model_version,
+    label,
+    p,
+    abstained,
+    predicted_at
+FROM prediction_rows FINAL
+COMMENT 'Every answer every model version gave about every record';
