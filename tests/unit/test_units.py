@@ -11,7 +11,7 @@ import os
 import socket
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -133,12 +133,23 @@ def test_names_are_sorted_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert list(contents(tmp_path)) == names
 
 
-def test_folders_may_be_nested_deeper_than_calls(tmp_path: Path) -> None:
-    deep = tmp_path
+@pytest.fixture
+def deep_folder(tmp_path: Path) -> Iterator[Path]:
+    """The innermost of 1,200 folders, taken away afterwards: pytest and shutil cannot, they recurse."""
+    made = [tmp_path / "d"]
     for _ in range(1_200):
-        deep = deep / "d"
-        deep.mkdir()
-    (deep / "file").write_bytes(b"x")
+        made.append(made[-1] / "d")
+    for folder in made:
+        folder.mkdir()
+    yield made[-1]
+    for folder in reversed(made):
+        for file in folder.glob("*"):
+            file.unlink()
+        folder.rmdir()
+
+
+def test_folders_may_be_nested_deeper_than_calls(tmp_path: Path, deep_folder: Path) -> None:
+    (deep_folder / "file").write_bytes(b"x")
     assert list(contents(tmp_path).values()) == [b"x"]
 
 
