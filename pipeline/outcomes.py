@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
-from pipeline.models.replica import Classifier
 from schemas.dead_letters import RejectCode
 
 In = TypeVar("In")
@@ -57,12 +56,31 @@ def emit(value: Out, outlet: str = "", key: str = "") -> Emit[Out]:
     return Emit((Output(value, outlet, key),))
 
 
+class Answer(Protocol):
+    """One head's answer about one text; see `schemas.records.Prediction`."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def probability(self) -> float: ...
+    @property
+    def abstained(self) -> bool: ...
+    @property
+    def version(self) -> str: ...
+
+
+class Models(Protocol):
+    """The models as they stand: an immutable snapshot that judges texts, of directions inbound, outbound, internal."""
+
+    def classify(self, texts: Sequence[str], directions: Sequence[str]) -> Sequence[Mapping[str, Answer]]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What would otherwise make a step impure: now (aware, UTC), and the models as they stand, both fixed within a batch."""
 
     now: datetime
-    models: Classifier
+    models: Models
 
 
 class Step(Protocol[In_contra, Out_co]):

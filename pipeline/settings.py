@@ -23,7 +23,7 @@ from pipeline.processors.contacts import OwnSide
 from pipeline.processors.identify import Identity
 from schemas.registry import explain
 
-_CONFIG_VARIABLE = "SWITCHBOARD_CONFIG"
+CONFIG_VARIABLE = "SWITCHBOARD_CONFIG"
 _DEFAULT_CONFIG = Path("switchboard.toml")
 # As long as the HMAC's own block of output: a longer key adds nothing, a shorter one is easier to guess.
 _SECRET_BYTES = 32
@@ -70,7 +70,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # there is one file, and it is TOML
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        path = Path(os.environ.get(_CONFIG_VARIABLE, _DEFAULT_CONFIG))
+        path = Path(os.environ.get(CONFIG_VARIABLE, _DEFAULT_CONFIG))
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=path)
 
     @property
@@ -96,7 +96,7 @@ def load_settings(**given: Any) -> Settings:
     except ValidationError as error:
         raise SettingsError(f"settings: {explain(error)[1]}") from error
     except (OSError, ValueError) as error:
-        path = os.environ.get(_CONFIG_VARIABLE, _DEFAULT_CONFIG)
+        path = os.environ.get(CONFIG_VARIABLE, _DEFAULT_CONFIG)
         raise SettingsError(f"{path}: {error}") from error
 
 

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import orjson
 
-from pipeline.models.replica import Classifier, Replica
+from pipeline.models.replica import Replica
 from pipeline.models.snapshot import SnapshotError, dump, load
+from pipeline.outcomes import Models
 from pipeline.processors.identify import Identity
 from pipeline.runtime.claims import BlobFolder, check_in, check_out
-from pipeline.runtime.log import Log, LogRecord, TopicPartition
+from pipeline.runtime.log import Log, LogRecord, Message, TopicPartition
 from pipeline.runtime.runner import Clock, Handler, utc_now
 from pipeline.runtime.stages import enrich_handler, load_handler, resolve_handler
 from pipeline.sinks.warehouse import Warehouse, WarehouseBusyError
@@ -74,7 +75,7 @@ class Learner:
             self.save()
         return folded
 
-    def models(self) -> Classifier:
+    def models(self) -> Models:
         """Return the models as they stand, for one batch."""
         return self.replica.snapshot()
 
@@ -85,13 +86,6 @@ class Learner:
         part.write_bytes(orjson.dumps({"next_offset": self._next}) + b"\n" + dump(self.replica))
         part.replace(self.snapshot_path)
         self._saved = self._next
-
-
-@dataclass
-class Progress:
-    """What a run has done so far, by stage."""
-
-    handled: Counter[str] = field(default_factory=Counter)
 
 
 class EmbeddedHost:
@@ -140,7 +134,7 @@ class EmbeddedHost:
         return len(records)
 
     @staticmethod
-    def _patiently(handler: Handler, records: Sequence[LogRecord]) -> list:
+    def _patiently(handler: Handler, records: Sequence[LogRecord]) -> list[Message]:
         wait = _FIRST_WAIT_S
         for _ in range(_MAX_TRIES - 1):
             try:

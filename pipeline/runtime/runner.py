@@ -12,8 +12,7 @@ from datetime import UTC, datetime
 from typing import Generic, Protocol, TypeVar
 
 from pipeline.envelope import contract_message
-from pipeline.models.replica import Classifier
-from pipeline.outcomes import Context, Drop, Emit, Outcome, Reject, Step, run_checked
+from pipeline.outcomes import Context, Drop, Emit, Models, Outcome, Reject, Step, run_checked
 from pipeline.runtime.log import LogRecord, Message, version_of
 from pipeline.sinks.rows import Rows, rows_of
 from pipeline.sinks.warehouse import Warehouse, WarehouseBusyError, WarehouseError
@@ -67,7 +66,7 @@ class StepHandler(Generic[In]):
     topics: tuple[str, ...]
     decode: Callable[[LogRecord], In | Reject]
     prepare: Callable[[Sequence[In]], Step[In, Contract]]
-    models: Callable[[], Classifier]
+    models: Callable[[], Models]
     clock: Clock = utc_now
     counts: Counter[str] = field(default_factory=Counter)
 

@@ -10,8 +10,7 @@ import orjson
 from pydantic import ValidationError
 
 from pipeline.envelope import from_record
-from pipeline.models.replica import Classifier
-from pipeline.outcomes import Reject, Step
+from pipeline.outcomes import Models, Reject, Step
 from pipeline.processors.enrich import enrich_step
 from pipeline.processors.identify import Identity
 from pipeline.processors.labels import LabelledText, Resolve
@@ -41,7 +40,7 @@ LOAD_TOPICS = tuple(topic.name for topic in (RECORDS, BUSINESS, LINKS, LABELS, D
 RESOLVE_TOPICS = (LABELS.name,)
 
 
-def enrich_handler(identity: Identity, models: Callable[[], Classifier], clock: Clock = utc_now) -> StepHandler[Any]:
+def enrich_handler(identity: Identity, models: Callable[[], Models], clock: Clock = utc_now) -> StepHandler[Any]:
     """Return the stage that cleans and classifies raw events."""
     step = enrich_step(identity)
     return StepHandler("enrich", ENRICH_TOPICS, from_record, lambda _: step, models, clock)
@@ -52,9 +51,7 @@ def load_handler(warehouse: Warehouse, clock: Clock = utc_now) -> LoadHandler:
     return LoadHandler("load", LOAD_TOPICS, decode_contract, warehouse, clock)
 
 
-def resolve_handler(
-    warehouse: Warehouse, models: Callable[[], Classifier], clock: Clock = utc_now
-) -> StepHandler[Label]:
+def resolve_handler(warehouse: Warehouse, models: Callable[[], Models], clock: Clock = utc_now) -> StepHandler[Label]:
     """Return the stage that joins labels with the text of their records, looked up a batch at a time."""
 
     def prepare(labels: Sequence[Label]) -> Step[Label, Contract]:

@@ -124,10 +124,26 @@ class ChdbWarehouse:
         block: pa.Table | None = None,  # noqa: ARG004  # chdb reads it from this frame by its name
     ) -> bytes:
         try:
-            result = session.query(sql, fmt, params=dict(parameters) if parameters else None)
+            given = {name: _literal(value) for name, value in parameters.items()} if parameters else None
+            result = session.query(sql, fmt, params=given)
         except (RuntimeError, ValueError) as error:
             raise _translated(error) from error
         return bytes(result.bytes()) if result is not None else b""
+
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "'": "\\'", "\n": "\\n", "\t": "\\t", "\r": "\\r", "\0": "\\0"})
+
+
+def _literal(value: Any) -> Any:
+    """Return a parameter in ClickHouse's escaped text format, arrays with quoted elements.
+
+    https://clickhouse.com/docs/interfaces/cli#cli-queries-with-parameters-syntax
+    """
+    if isinstance(value, str):
+        return value.translate(_ESCAPES)
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(f"'{str(item).translate(_ESCAPES)}'" for item in value) + "]"
+    return value
 
 
 # chdb writes "Code: 60. DB::Exception: message. (UNKNOWN_TABLE)", sometimes wrapped in itself.

@@ -1,0 +1,52 @@
+# Everything runs in .venv; `make demo` and `make test` set it up by themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.complete
+export PYTHONUTF8 := 1
+
+.PHONY: setup demo test check generate fuzz bench bench-quality clean
+.DEFAULT_GOAL := help
+
+help: ## Show what can be made
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make .venv with everything in it
+
+# The stamp is younger than what it was made from, and only written when all went well.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Switchboard needs Python 3.11 or newer; name one with make PYTHON=…")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: setup ## The whole way on the samples: a history on screen and a report file
+	$(BIN)/switchboard --data-dir switchboard-data demo
+
+test: setup ## All tests that need no server
+	$(BIN)/python -m pytest -q -n auto --dist loadfile
+
+check: setup ## Lint, types, generated files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m schemas.generate --check
+	$(BIN)/python -m pipeline.ops.reference --check
+
+generate: setup ## Write what is generated from the contracts
+	$(BIN)/python -m schemas.generate
+	$(BIN)/python -m pipeline.ops.reference
+
+fuzz: setup ## 10,000 broken inputs for each connector
+	$(BIN)/python bench/fuzz.py --n 10000
+
+bench: setup ## What each part of the embedded way costs, at 10,000 and 100,000 records
+	$(BIN)/python bench/embedded.py
+
+bench-quality: setup ## Quality of cleaning and models on the shared data sets
+	$(BIN)/python bench/reply_quality.py --data ../shared/data
+	$(BIN)/python bench/mime_quality.py --data ../shared/data
+	$(BIN)/python bench/models_quality.py --data ../shared/data
+
+clean: ## Remove what was made, data folders excepted
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,75 @@
+"""Accounts: whether everything that was read is somewhere. read = records + repeats + dead letters, for each connector."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import orjson
+
+from pipeline.reporting.timeline import rows
+from pipeline.runtime.log import Lag, Log
+from pipeline.runtime.stages import ENRICH_TOPICS, LOAD_TOPICS, RESOLVE_TOPICS
+from pipeline.sinks.warehouse import Warehouse
+
+STAGES: dict[str, tuple[str, ...]] = {"enrich": ENRICH_TOPICS, "load": LOAD_TOPICS, "resolve": RESOLVE_TOPICS}
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What became of the items of one connector; `read` is None for what was published without one."""
+
+    connector: str
+    read: int | None
+    records: int
+    repeats: int
+    dead_letters: int
+
+    @property
+    def missing(self) -> int:
+        """Items read and not yet anywhere: on their way, or lost."""
+        return 0 if self.read is None else self.read - self.records - self.repeats - self.dead_letters
+
+
+def accounts(log: Log, warehouse: Warehouse) -> list[Account]:
+    """Return one account a connector, by name. Labels are no history and are not counted."""
+    read = _read(log)
+    arrived = {
+        row["name"]: row
+        for row in rows(
+            warehouse,
+            "SELECT splitByChar('/', connector)[1] AS name, toUInt32(uniqExact(record_id)) AS records, toUInt32(count()) AS deliveries"
+            " FROM delivery_rows FINAL GROUP BY name",
+        )
+    }
+    refused = {
+        row["name"]: row["letters"]
+        for row in rows(
+            warehouse,
+            "SELECT splitByChar('/', connector)[1] AS name, toUInt32(count()) AS letters"
+            " FROM dead_letters WHERE replay_outcome != 'accepted' GROUP BY name",
+        )
+    }
+    return [
+        Account(
+            connector=name or "(published)",
+            read=read.get(name),
+            records=(here := arrived.get(name, {"records": 0, "deliveries": 0}))["records"],
+            repeats=here["deliveries"] - here["records"],
+            dead_letters=refused.get(name, 0),
+        )
+        for name in sorted({*read, *arrived, *refused})
+    ]
+
+
+def _read(log: Log) -> Counter[str]:
+    """Return how many items each connector's checkpoints count."""
+    counts: Counter[str] = Counter()
+    for name, value in log.checkpoints("ingest/"):
+        counts[name.split("/")[1]] += orjson.loads(value)["items"]
+    return counts
+
+
+def lags(log: Log, now_ms: int) -> list[Lag]:
+    """Return how far each stage is behind on each of its topics."""
+    return [lag for stage, topics in STAGES.items() for lag in log.lag(stage, topics, now_ms)]

@@ -1,0 +1,48 @@
+"""The command `demo`: the whole way on the samples of this repository, ending with a history on screen and a report."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pipeline.console import WRONG_USE, fail, note
+from pipeline.ops.ingesting import ingest_paths
+from pipeline.ops.running import run_host
+from pipeline.reporting.report import Period, write_report
+from pipeline.reporting.screen import show_timeline
+from pipeline.reporting.timeline import timeline
+from pipeline.settings import CONFIG_VARIABLE, Settings, load_settings
+from pipeline.workspace import Workspace
+
+_SAMPLES = Path(__file__).resolve().parents[2] / "samples"
+# Which connector reads which part of the samples, in the order in which a person would tell the story.
+_PARTS: tuple[tuple[str, str], ...] = (
+    ("customers", "business/customers.csv"),
+    ("email", "mail"),
+    ("whatsapp-export", "chat"),
+    ("asterisk-cdr", "calls/Master.csv"),
+    ("events", "events/chat.jsonl"),
+    ("orders", "business/orders.csv"),
+    ("feedback", "business/feedback.csv"),
+    ("complaints", "business/complaints.csv"),
+)
+_HERO = "lin.xiaojie@example.com"
+
+
+def run_demo(settings: Settings, samples: Path | None) -> None:
+    """Ingest, run until idle, show one customer, write `report.html` into the data folder; a second run adds nothing."""
+    folder = samples or _SAMPLES
+    if not (folder / "switchboard.toml").exists():
+        fail(f"{folder} holds no samples: run the demo from a checkout, or name the folder with --samples", WRONG_USE)
+    os.environ.setdefault(CONFIG_VARIABLE, str(folder / "switchboard.toml"))
+    workspace = Workspace(load_settings(data_dir=settings.data_dir))
+    for connector, part in _PARTS:
+        ingest_paths(workspace, connector, [folder / part], None, (), {})
+    run_host(workspace, until_idle=True)
+    with workspace.reading() as warehouse:
+        found = timeline(warehouse, workspace.settings.identity(), workspace.settings.tenant, _HERO)
+        show_timeline(_HERO, found)
+        period = Period.of(None, None, workspace.settings.timezone or "UTC")
+        path = write_report(warehouse, workspace.settings.data_dir / "report.html", period)
+    note(f"report: {path}")
+    note(f"try: switchboard --data-dir {workspace.settings.data_dir} query 'SELECT * FROM daily_volume'")

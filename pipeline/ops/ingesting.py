@@ -1,0 +1,81 @@
+"""The command `ingest`: a connector over paths, with what came of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from pipeline import console
+from pipeline.console import WRONG_USE, fail
+from pipeline.ingest.port import OptionError
+from pipeline.ingest.registry import CONNECTORS
+from pipeline.ingest.session import Ingest, UnitResult
+from pipeline.workspace import Workspace
+
+# A folder of mails has a unit a message; a table of thousands of rows helps nobody.
+_MAX_LISTED = 20
+
+
+def ingest_paths(
+    workspace: Workspace,
+    name: str,
+    paths: Sequence[Path],
+    source: str | None,
+    own: tuple[str, ...],
+    extra: dict[str, str],
+    *,
+    as_json: bool = False,
+) -> list[UnitResult]:
+    """Ingest and print what came of it; ends the process with a clear error for a wrong connector, path or option."""
+    connector = CONNECTORS.get(name)
+    if connector is None:
+        fail(f"there is no connector {name!r}; there are {', '.join(CONNECTORS)}", WRONG_USE)
+    if unknown := sorted(set(extra) - set(connector.options)):
+        fail(f"{name} has no option {', '.join(unknown)}; it has {', '.join(connector.options) or 'none'}", WRONG_USE)
+    try:
+        with workspace.publisher() as publisher, _bar() as bar:
+            task = bar.add_task(name, items=0)
+            done = 0
+
+            def progress(result: UnitResult) -> None:
+                nonlocal done
+                done += result.published + result.refused
+                bar.update(task, items=done)
+
+            options = workspace.ingest_options(source, own, extra)
+            results = Ingest(connector, options, publisher).run(paths, progress)
+    except OptionError as error:
+        fail(str(error), WRONG_USE)
+    if as_json:
+        console.json([asdict(result) for result in results])
+    else:
+        _show(name, results)
+    return results
+
+
+def _bar() -> Progress:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TextColumn("{task.fields[items]} items"),
+        TimeElapsedColumn(),
+    )
+    return Progress(*columns, console=console.err, transient=True)
+
+
+def _show(name: str, results: Sequence[UnitResult]) -> None:
+    columns = ("file", "published", "refused", "read before")
+    listed = results if len(results) <= _MAX_LISTED else [result for result in results if result.refused][:_MAX_LISTED]
+    rows: list[tuple[object, ...]] = [(r.name, r.published, r.refused, r.skipped) for r in listed]
+    rows.append(
+        (
+            f"{len(results)} in all",
+            sum(result.published for result in results),
+            sum(result.refused for result in results),
+            sum(result.skipped for result in results),
+        )
+    )
+    console.table(f"ingested by {name}", columns, rows, numbers=columns[1:])

@@ -1,0 +1,112 @@
+"""Labels from people: one by command, many from a file; a wrong row is named and the rest goes on."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from pipeline.processors.labels import label_problem
+from schemas.envelope import Event, record_id_of, stable_id
+from schemas.registry import LABEL_GIVEN
+
+SOURCE = "switchboard/label"
+
+
+class LabelError(ValueError):
+    """A label is wrong; the message names the field and what is declared."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row of a label file that is no label, and why."""
+
+    line: int
+    detail: str
+
+
+def label_event(
+    record_id: UUID, head: str, value: str, *, by: str = "", note: str = "", origin: str = "person", tenant: str
+) -> Event:
+    """Return the event of a label; raises LabelError for a head or value that is not declared.
+
+    The same judgement by the same person is the same event, so that a file imported twice labels once.
+    """
+    if problem := label_problem(head, value):
+        raise LabelError(problem)
+    data: dict[str, Any] = {"record_id": str(record_id), "head": head, "value": value, "origin": origin}
+    data |= {name: text for name, text in (("by", by), ("note", note)) if text}
+    return Event(
+        id=str(stable_id("label", str(record_id), head, value, by)),
+        source=SOURCE,
+        type=LABEL_GIVEN,
+        tenant=tenant,
+        data=data,
+    )
+
+
+def read_labels(path: Path, tenant: str) -> Iterator[Event | BadRow]:
+    """Yield the labels of a CSV (with a header) or JSONL file in UTF-8: head, value, and record_id or source and event_id.
+
+    Further columns: by, note. Raises OSError where the file can't be read, LabelError where a CSV lacks a column.
+    """
+    for line, row in _rows(path):
+        if isinstance(row, str):
+            yield BadRow(line, row)
+            continue
+        try:
+            yield label_event(
+                _record_id(row, tenant),
+                str(row.get("head") or "").strip(),
+                str(row.get("value") or "").strip(),
+                by=str(row.get("by") or ""),
+                note=str(row.get("note") or ""),
+                origin="import",
+                tenant=tenant,
+            )
+        except (LabelError, ValueError) as error:
+            yield BadRow(line, str(error))
+
+
+def _record_id(row: dict[str, Any], tenant: str) -> UUID:
+    if row.get("record_id"):
+        try:
+            return UUID(str(row["record_id"]))
+        except ValueError as error:
+            raise LabelError(f"record_id: {row['record_id']!r} is no record id") from error
+    if row.get("source") and row.get("event_id"):
+        return record_id_of(tenant, str(row["source"]), str(row["event_id"]))
+    raise LabelError("needs a record_id, or source and event_id")
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    with path.open(encoding="utf-8-sig", newline="", errors="replace") as file:
+        first = file.read(1)
+        file.seek(0)
+        yield from _json_rows(file) if first == "{" else _csv_rows(path, file)
+
+
+def _json_rows(file: Any) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    for number, text in enumerate(file, 1):
+        if not text.strip():
+            continue
+        try:
+            row = orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            yield number, f"not JSON: {error}"
+            continue
+        yield number, row if isinstance(row, dict) else "not a JSON object"
+
+
+def _csv_rows(path: Path, file: Any) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    reader = csv.DictReader(file)
+    missing = {"head", "value"} - set(reader.fieldnames or ())
+    if missing:
+        raise LabelError(f"{path}: the header lacks {', '.join(sorted(missing))}; it needs head, value and record_id")
+    for row in reader:
+        yield reader.line_num, row

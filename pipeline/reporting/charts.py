@@ -1,0 +1,72 @@
+"""Charts as inline SVG: stacked columns over days and bars by name, drawn without a script so that a page stands by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from markupsafe import Markup, escape
+
+# Eight hues that stay apart for the colour-blind (Okabe and Ito, 2008), black last.
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+_WIDTH, _HEIGHT, _AXIS = 920, 220, 44
+
+
+def columns_by_day(frame: pd.DataFrame, colours: Mapping[str, str]) -> Markup:
+    """Return stacked columns of a frame indexed by day, one column a series; a day without a row is an empty place."""
+    if frame.empty:
+        return Markup('<p class="none">nothing in this period</p>')
+    days = pd.date_range(frame.index.min(), frame.index.max(), freq="D")
+    filled = frame.reindex(days, fill_value=0)
+    top = max(int(filled.sum(axis=1).max()), 1)
+    step = (_WIDTH - _AXIS) / len(days)
+    shapes = [_grid(top)]
+    for place, (day, row) in enumerate(filled.iterrows()):
+        base = float(_HEIGHT)
+        for name, count in row.items():
+            if not count:
+                continue
+            height = float(count) / top * (_HEIGHT - 10)
+            base -= height
+            title = escape(f"{pd.Timestamp(str(day)):%Y-%m-%d} {name}: {int(count)}")
+            shapes.append(
+                f'<rect x="{_AXIS + place * step:.2f}" y="{base:.2f}" width="{max(step - 1, 0.5):.2f}" height="{height:.2f}"'
+                f' fill="{colours[str(name)]}"><title>{title}</title></rect>'
+            )
+    labels = [_day_label(day, place, step) for place, day in enumerate(days) if day.day == 1 or place == 0]
+    return _svg(_HEIGHT + 24, [*shapes, *labels])
+
+
+def bars(rows: Sequence[tuple[str, float, str]], colour: str = PALETTE[0]) -> Markup:
+    """Return horizontal bars: name, value, and the words behind the bar."""
+    if not rows:
+        return Markup('<p class="none">nothing in this period</p>')
+    top = max(value for _, value, _ in rows) or 1
+    height, name_width = 24, 190
+    shapes = []
+    for place, (name, value, words) in enumerate(rows):
+        y = place * height
+        width = value / top * (_WIDTH - name_width - 150)
+        shapes.append(
+            f'<text x="{name_width - 8}" y="{y + 16}" text-anchor="end">{escape(name)}</text>'
+            f'<rect x="{name_width}" y="{y + 4}" width="{width:.1f}" height="{height - 8}" fill="{colour}"/>'
+            f'<text x="{name_width + width + 6:.1f}" y="{y + 16}" class="count">{escape(words)}</text>'
+        )
+    return _svg(height * len(rows), shapes)
+
+
+def _svg(height: float, shapes: Sequence[str]) -> Markup:
+    return Markup(f'<svg viewBox="0 0 {_WIDTH} {height:.0f}" role="img">{"".join(shapes)}</svg>')
+
+
+def _grid(top: int) -> str:
+    lines = []
+    for share in (0.0, 0.5, 1.0):
+        y = _HEIGHT - share * (_HEIGHT - 10)
+        lines.append(f'<line x1="{_AXIS}" x2="{_WIDTH}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>')
+        lines.append(f'<text x="{_AXIS - 6}" y="{y + 4:.1f}" text-anchor="end" class="count">{top * share:g}</text>')
+    return "".join(lines)
+
+
+def _day_label(day: pd.Timestamp, place: int, step: float) -> str:
+    return f'<text x="{_AXIS + place * step:.1f}" y="{_HEIGHT + 18}" class="count">{day:%Y-%m-%d}</text>'

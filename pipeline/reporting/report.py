@@ -1,0 +1,153 @@
+"""The report: one self-contained HTML page of a period, in an explicit time zone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import jinja2
+import pandas as pd
+
+from pipeline.reporting.charts import PALETTE, bars, columns_by_day
+from pipeline.sinks.warehouse import Warehouse
+
+_TOP_CUSTOMERS = 15
+_NEEDS_SHOWN = 15
+_SENTIMENTS = ("very_positive", "positive", "neutral", "negative", "very_negative")
+
+
+class PeriodError(ValueError):
+    """A day of a period is wrong; the message says how a day is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """The days of a report, both included, in a zone; None leaves that end open."""
+
+    zone: str
+    first: date | None = None
+    last: date | None = None
+
+    @classmethod
+    def of(cls, since: str | None, until: str | None, zone: str) -> Period:
+        """Return the period between two days written as 2026-08-01; raises PeriodError."""
+        try:
+            first, last = (date.fromisoformat(day) if day else None for day in (since, until))
+        except ValueError as error:
+            raise PeriodError(f"{error}: write a day as 2026-08-01") from error
+        if first and last and last < first:
+            raise PeriodError(f"--until {last} is before --since {first}")
+        return cls(zone, first, last)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What the queries need: the zone and the instants, from inclusive to exclusive, UTC."""
+        zone = ZoneInfo(self.zone)
+        start = (
+            datetime.combine(self.first, datetime.min.time(), zone) if self.first else datetime(1970, 1, 1, tzinfo=UTC)
+        )
+        end = (
+            datetime.combine(self.last + timedelta(days=1), datetime.min.time(), zone)
+            if self.last
+            else datetime(2200, 1, 1, tzinfo=UTC)
+        )
+        form = "%Y-%m-%d %H:%M:%S"
+        return {"zone": self.zone, "start": f"{start.astimezone(UTC):{form}}", "end": f"{end.astimezone(UTC):{form}}"}
+
+
+_WITHIN = "occurred_at >= toDateTime64({start:String}, 3, 'UTC') AND occurred_at < toDateTime64({end:String}, 3, 'UTC')"
+_QUERIES = {
+    "totals": "SELECT count() AS records, uniqExact(customer_id) AS customers, uniqExact(conversation_id) AS conversations,"
+    " countIf(direction = 'inbound') AS inbound, countIf(direction = 'outbound') AS outbound,"
+    " toString(min(occurred_at)) AS first, toString(max(occurred_at)) AS last,"
+    f" countIf(auto_kind != '') AS automatic, countIf(spam = 'spam' AND NOT spam_abstained) AS spam FROM communications WHERE {_WITHIN}",
+    "volume": "SELECT toString(toDate(occurred_at, {zone:String})) AS day, channel, count() AS records"
+    f" FROM communications WHERE {_WITHIN} GROUP BY day, channel ORDER BY day, channel",
+    "needs": "SELECT need, count() AS records, countIf(need_abstained) AS unsure FROM communications"
+    f" WHERE {_WITHIN} AND need != '' AND direction = 'inbound' GROUP BY need ORDER BY records DESC, need LIMIT {_NEEDS_SHOWN}",
+    "sentiment": "SELECT sentiment, count() AS records, countIf(sentiment_abstained) AS unsure FROM communications"
+    f" WHERE {_WITHIN} AND sentiment != '' AND direction = 'inbound' GROUP BY sentiment",
+    "customers": "SELECT customer_id, any(contact) AS contact, argMax(contact_name, occurred_at) AS name, count() AS records,"
+    " arrayStringConcat(arraySort(groupUniqArray(channel)), ', ') AS channels, toString(max(occurred_at)) AS last,"
+    " any(paid) AS paid FROM communications LEFT JOIN (SELECT customer_id, arrayStringConcat(groupArray(concat(toString(total), ' ',"
+    " currency)), ', ') AS paid FROM (SELECT customer_id, currency, sum(amount) AS total FROM business_events"
+    f" WHERE kind = 'order' AND action = 'paid' AND {_WITHIN} GROUP BY customer_id, currency) GROUP BY customer_id) AS orders"
+    f" USING (customer_id) WHERE {_WITHIN} AND customer_id IS NOT NULL GROUP BY customer_id"
+    f" ORDER BY records DESC, contact LIMIT {_TOP_CUSTOMERS}",
+    "complaints": "SELECT complaint_id, contact, contact_name, reason, stage, toString(opened_at) AS opened, text, handling"
+    " FROM complaints WHERE stage != 'closed' ORDER BY opened_at",
+    "ratings": "SELECT count() AS n, avg(rating_index) AS mean, median(rating_index) AS median, countIf(rating_index >= 75) AS satisfied"
+    f" FROM business_events WHERE kind = 'feedback' AND rating_index IS NOT NULL AND {_WITHIN}",
+    "flags": "SELECT flag, count() AS records FROM communications ARRAY JOIN quality_flags AS flag"
+    f" WHERE {_WITHIN} GROUP BY flag ORDER BY records DESC, flag",
+    "dead_letters": "SELECT stage, reason_code, count() AS letters FROM dead_letters WHERE replay_outcome != 'accepted'"
+    " GROUP BY stage, reason_code ORDER BY letters DESC, stage, reason_code",
+}
+
+
+def write_report(warehouse: Warehouse, out: Path, period: Period) -> Path:
+    """Write the page and return its absolute path; raises OSError where the file can't be written."""
+    frames = {name: _frame(warehouse, sql, period) for name, sql in _QUERIES.items()}
+    page = _environment().get_template("report.html").render(**_sections(frames), period=period, made=datetime.now(UTC))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(page, "utf-8")
+    return out.resolve()
+
+
+def _frame(warehouse: Warehouse, sql: str, period: Period) -> pd.DataFrame:
+    answer = warehouse.query(sql, period.parameters, "Parquet")
+    return pd.read_parquet(BytesIO(answer))
+
+
+def _sections(frames: dict[str, pd.DataFrame]) -> dict[str, Any]:
+    volume = frames["volume"]
+    channels = [str(name) for name in volume.groupby("channel")["records"].sum().sort_values(ascending=False).index]
+    colours = {name: PALETTE[place % len(PALETTE)] for place, name in enumerate(channels)}
+    by_day = volume.pivot_table(index="day", columns="channel", values="records", fill_value=0)
+    by_day.index = pd.to_datetime(by_day.index)
+    sentiment = frames["sentiment"].set_index("sentiment").reindex(_SENTIMENTS).dropna().reset_index()
+    return {
+        "totals": _records(frames["totals"])[0],
+        "legend": [(name, colours[name], int(volume[volume["channel"] == name]["records"].sum())) for name in channels],
+        "volume": columns_by_day(by_day[channels], colours),
+        "needs": bars(_bar_rows(frames["needs"], "need")),
+        "sentiment": bars(_bar_rows(sentiment, "sentiment"), PALETTE[2]),
+        "customers": _records(frames["customers"]),
+        "complaints": _records(frames["complaints"]),
+        "ratings": _records(frames["ratings"])[0],
+        "flags": _records(frames["flags"]),
+        "dead_letters": _records(frames["dead_letters"]),
+    }
+
+
+def _bar_rows(frame: pd.DataFrame, name: str) -> list[tuple[str, float, str]]:
+    total = frame["records"].sum()
+    return [
+        (
+            str(row[name]).replace("_", " "),
+            float(row["records"]),
+            _words(int(row["records"]), int(row["unsure"]), total),
+        )
+        for row in _records(frame)
+    ]
+
+
+def _words(count: int, unsure: int, total: int) -> str:
+    return f"{count} ({count / total:.0%}{f', {unsure} unsure' if unsure else ''})"
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("pipeline.reporting"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+    )

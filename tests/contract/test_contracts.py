@@ -1,0 +1,130 @@
+"""The contracts: examples that must be read for ever, broken ones that must be explained, documents that must not drift."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from pydantic import ValidationError
+
+import schemas.generate
+from pipeline.envelope import checked, contract_message, from_record, to_message
+from pipeline.outcomes import Reject
+from pipeline.runtime.log import LogRecord, Message
+from schemas.dead_letters import RejectCode
+from schemas.envelope import Event, record_id_of, stable_id
+from schemas.registry import EVENT_TYPES, contract_of, explain, raw_topic_of
+from schemas.topics import TOPICS
+
+EXAMPLES = Path(schemas.generate.__file__).parent / "examples"
+
+
+def examples(kind: str) -> list[Any]:
+    paths = sorted((EXAMPLES / kind).glob("*.json"))
+    return [pytest.param(json.loads(path.read_text("utf-8")), id=path.stem) for path in paths]
+
+
+def as_record(message: Message) -> LogRecord:
+    return LogRecord(message.topic, 0, 0, 1_790_000_000_000, message.key, message.value, message.headers)
+
+
+@pytest.mark.parametrize("example", examples("valid"))
+def test_a_valid_example_is_accepted_as_it_stands_and_survives_the_log(example: dict[str, Any]) -> None:
+    event = Event.model_validate(example)
+    data = checked(event)
+    assert not isinstance(data, Reject), data
+    incoming = from_record(as_record(to_message(event, data)))
+    assert not isinstance(incoming, Reject), incoming
+    assert incoming.event == event
+    assert incoming.data == data
+    assert incoming.record_id == record_id_of(event.tenant, event.source, event.id)
+
+
+@pytest.mark.parametrize("example", examples("valid"))
+def test_a_valid_example_fits_the_published_json_schemas(example: dict[str, Any]) -> None:
+    contract = contract_of(example["type"], example["data"])
+    assert contract is not None
+    jsonschema.Draft202012Validator(schemas.generate.json_schema(Event)).validate(example)
+    jsonschema.Draft202012Validator(schemas.generate.json_schema(contract)).validate(example["data"])
+
+
+@pytest.mark.parametrize("example", examples("valid"))
+def test_structured_mode_is_read_like_binary_mode(example: dict[str, Any]) -> None:
+    event = Event.model_validate(example)
+    data = checked(event)
+    assert not isinstance(data, Reject)
+    topic = raw_topic_of(type(data)).name
+    structured = Message(topic, None, json.dumps(example).encode(), (("content-type", b"application/cloudevents+json; charset=utf-8"),))
+    incoming = from_record(as_record(structured))
+    assert not isinstance(incoming, Reject), incoming
+    assert (incoming.event, incoming.data) == (event, data)
+
+
+@pytest.mark.parametrize("example", examples("invalid"))
+def test_an_invalid_example_is_refused_with_its_code_and_the_field_named(example: dict[str, Any]) -> None:
+    try:
+        refusal = checked(Event.model_validate(example["event"]))
+    except ValidationError as error:
+        refusal = Reject(*explain(error))
+    assert isinstance(refusal, Reject)
+    assert refusal.code == RejectCode(example["code"])
+    assert example["names"] in refusal.detail
+
+
+def test_every_event_type_has_an_example_a_contract_and_a_topic() -> None:
+    seen = {json.loads(path.read_text("utf-8"))["type"] for path in (EXAMPLES / "valid").glob("*.json")}
+    without = {"crm.order.cancelled", "crm.complaint.handled"}  # shaped as order.refunded and complaint.closed
+    assert seen | without == set(EVENT_TYPES)
+    for event_type in EVENT_TYPES:
+        contract = contract_of(event_type, {"channel": "chat"})
+        assert contract is not None
+        assert raw_topic_of(contract).name in TOPICS
+
+
+def test_the_generated_documents_are_up_to_date() -> None:
+    root = Path(schemas.generate.__file__).parent
+    assert schemas.generate.write_or_check(root, schemas.generate.documents(), check=True) == 0
+
+
+def test_every_reference_of_the_asyncapi_document_resolves() -> None:
+    document = schemas.generate.asyncapi()
+    files = schemas.generate.documents()
+
+    def walk(node: Any) -> Iterator[str]:
+        if isinstance(node, dict):
+            if "$ref" in node:
+                yield node["$ref"]
+            for child in node.values():
+                yield from walk(child)
+
+    references = set(walk(document))
+    assert references
+    for reference in references:
+        if not reference.startswith("#"):
+            assert reference in files
+            continue
+        target = document
+        for step in reference.removeprefix("#/").split("/"):
+            target = target[step]
+
+
+def test_an_unknown_field_is_kept_not_refused() -> None:
+    data = checked(Event(id="1", source="s", type="comm.message.received", data={"channel": "chat", "loyalty": {"tier": 2}}))
+    assert not isinstance(data, Reject)
+    assert data.model_extra == {"loyalty": {"tier": 2}}
+
+
+def test_an_id_depends_on_where_its_parts_end() -> None:
+    assert stable_id("a", "bc") != stable_id("ab", "c")
+    assert stable_id("a") == stable_id("a")
+    assert stable_id("a").version == 8
+
+
+def test_a_contract_of_our_own_survives_its_topic() -> None:
+    from pipeline.runtime.stages import decode_contract
+    from schemas.dead_letters import Replay
+
+    replay = Replay(dead_letter_id=stable_id("x"), replayed_at="2026-11-01T10:00:00Z", outcome="refused", message="价格")
+    assert decode_contract(as_record(contract_message("dead-letters.v1", "k", replay))) == replay
