@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+
+from pipeline.processors.clean.mime.model import NotAMail
+from pipeline.processors.clean.mime.parse import parse_mail
 
 # Where the header ends (RFC 5322, 2.1), whatever the system's line ending; atomic, for \r\n is one ending and not two.
 _HEADER_END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
@@ -14,13 +17,14 @@ _HEADER_END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _PREAMBLE = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*+(?:>?From (?![ \t]*:)[^\r\n]*+(?>\r\n|\n|\r))*+")
 _ENDINGS = re.compile(rb"\r\n?")
 # A field name is printable ASCII without a colon (RFC 5322, 3.6.8); blanks before the colon are obsolete but allowed (4.5).
-_FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
-_FIELDS = re.compile(rb"^([!-9;-~]+)[ \t]*:((?:[^\n]*)(?:\n[ \t][^\n]*)*)", re.MULTILINE)
-# At least one of these makes a block of "name: value" lines a mail and not a settings file, a web answer or a package's metadata.
+_FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
+# One of these in the header, and `parse_mail` takes the bytes for a mail.
 _MAIL_FIELDS = frozenset(
     b"from to cc bcc subject date message-id received return-path reply-to sender delivered-to mime-version "
     b"content-type content-transfer-encoding in-reply-to references resent-from resent-date".split()
 )
+_FIELDS_READ = frozenset((b"message-id", b"from", b"to", b"cc", b"date", b"subject"))
+_INITIALS = frozenset(letter for name in _FIELDS_READ for letter in (name[:1], name[:1].upper()))
 # Headers are looked for in this much and no further: some 1,000 trace fields, and a bound for what a hostile header can cost.
 _HEAD_BYTES = 256 * 1024
 
@@ -37,15 +41,46 @@ def strip_preamble(raw: bytes) -> bytes:
 
 
 def looks_like_mail(raw: bytes) -> bool:
-    """Return whether bytes open with a mail's header: the first line is a field, and one of the fields is a mail's own."""
+    """Return whether bytes are a mail; see `check_mail`."""
+    try:
+        check_mail(raw)
+    except NotAMail:
+        return False
+    return True
+
+
+def check_mail(raw: bytes) -> None:
+    """Raise NotAMail for bytes in which `parse_mail` finds no mail; that is the one definition, reached here by a shorter way."""
+    if not _begins_with_mail_fields(raw):
+        parse_mail(raw[:_HEAD_BYTES])
+
+
+def _begins_with_mail_fields(raw: bytes) -> bool:
     start = _PREAMBLE.match(raw[:_HEAD_BYTES])
     at = start.end() if start else 0
     if not _FIELD.match(raw, at):
         return False
     head = raw[at : at + _HEAD_BYTES]
-    if end := _HEADER_END.search(head):
-        head = head[: end.start()]
-    return any(name.lower() in _MAIL_FIELDS for name, _ in _FIELDS.findall(_ENDINGS.sub(b"\n", head)))
+    lines = _lines(head[: _end_of_header(head)[0]])
+    return any(_name_and_value(line)[0] in _MAIL_FIELDS for line in lines)
+
+
+def _end_of_header(raw: bytes) -> tuple[int, int]:
+    """Return where the header ends and the body begins; both the length where there is no body."""
+    if b"\r" in raw[:_HEAD_BYTES]:
+        end = _HEADER_END.search(raw)
+        return end.span() if end else (len(raw), len(raw))
+    at = raw.find(b"\n\n")
+    return (at, at + 2) if at >= 0 else (len(raw), len(raw))
+
+
+def _lines(head: bytes) -> list[bytes]:
+    return (_ENDINGS.sub(b"\n", head) if b"\r" in head else head).split(b"\n")
+
+
+def _name_and_value(line: bytes) -> tuple[bytes, bytes]:
+    name, _, value = line.partition(b":")
+    return name.rstrip().lower(), value
 
 
 @dataclass(frozen=True)
@@ -55,36 +90,50 @@ class MailBytes:
     mime: bytes
 
     @cached_property
-    def _end_of_header(self) -> tuple[int, int]:
-        end = _HEADER_END.search(self.mime)
-        return end.span() if end else (len(self.mime), len(self.mime))
+    def _end(self) -> tuple[int, int]:
+        return _end_of_header(self.mime)
 
     @cached_property
-    def headers(self) -> Mapping[str, tuple[bytes, ...]]:
-        """All header values by name in lower case, in their order, unfolded and with blanks collapsed, else as they stand."""
-        head = _ENDINGS.sub(b"\n", self.mime[: min(self._end_of_header[0], _HEAD_BYTES)])
-        found: dict[str, list[bytes]] = {}
-        for name, value in _FIELDS.findall(head):
-            found.setdefault(name.lower().decode("ascii"), []).append(b" ".join(value.split()))
-        return {name: tuple(values) for name, values in found.items()}
+    def _fields(self) -> Mapping[bytes, Sequence[bytes]]:
+        found: dict[bytes, list[list[bytes]]] = {}
+        value: list[bytes] | None = None
+        for line in _lines(self.mime[: min(self._end[0], _HEAD_BYTES)]):
+            if line.startswith((b" ", b"\t")):
+                if value is not None:
+                    value.append(line)
+                continue
+            value = None
+            # Most lines are trace and extension fields: their first letter tells.
+            if line[:1] in _INITIALS:
+                name, first = _name_and_value(line)
+                if name in _FIELDS_READ:
+                    value = [first]
+                    found.setdefault(name, []).append(value)
+        return {name: [b" ".join(b" ".join(value).split()) for value in values] for name, values in found.items()}
 
-    def first(self, name: str) -> bytes:
-        """Return the first value of a header, empty where it is absent."""
-        return next(iter(self.headers.get(name, ())), b"")
+    def values(self, name: bytes) -> Sequence[bytes]:
+        """Return all values of Message-ID, From, To, Cc, Date or Subject (in lower case), unfolded, blanks collapsed, undecoded."""
+        return self._fields.get(name, ())
+
+    def first(self, name: bytes) -> bytes:
+        """Return the first of its values, empty where it is absent."""
+        return next(iter(self.values(name)), b"")
 
     @cached_property
     def event_id(self) -> str:
         """Message-ID and a hash of it, From, Date, Subject and body.
 
         The same wherever the message lies: line endings, quoted `From ` lines, trailing empty lines and every other header, which
-        servers add on the way, do not count. Another message that bears the same Message-ID has another id.
+        servers add on the way, do not count. Another message that bears the same Message-ID has another id. Where none of the
+        four fields can be read (UTF-16, a header behind noise), all of the bytes count.
         """
-        message_id = self.first("message-id")
+        message_id = self.first(b"message-id")
+        identity = (message_id, self.first(b"from"), self.first(b"date"), self.first(b"subject"))
         digest = hashlib.sha256()
-        for value in (message_id, self.first("from"), self.first("date"), self.first("subject")):
+        for value in identity:
             digest.update(len(value).to_bytes(8, "big"))
             digest.update(value)
-        digest.update(_canonical_body(self.mime[self._end_of_header[1] :]))
+        digest.update(_canonical_body(self.mime[self._end[1] :] if any(identity) else self.mime))
         return f"{_legible(message_id) or 'no-message-id'}#{digest.hexdigest()[:_DIGEST_DIGITS]}"
 
 
@@ -92,6 +141,7 @@ class MailBytes:
 _DIGEST_DIGITS = 32
 # Leaves room for the digest within the 512 characters of an event's id; RFC 5322 bounds a line at 998, real ones stay under 200.
 _MAX_MESSAGE_ID = 400
+_CONTROLS = re.compile(r"[^ -~]")
 _QUOTED_FROM = re.compile(rb"^>+From ", re.MULTILINE)
 
 
@@ -106,4 +156,4 @@ def _canonical_body(body: bytes) -> bytes:
 
 def _legible(message_id: bytes) -> str:
     text = message_id.strip().removeprefix(b"<").removesuffix(b">").decode("ascii", "backslashreplace")
-    return "".join(char if char.isprintable() else "?" for char in text)[:_MAX_MESSAGE_ID]
+    return (text if text.isprintable() else _CONTROLS.sub("?", text))[:_MAX_MESSAGE_ID]

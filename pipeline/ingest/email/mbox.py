@@ -42,32 +42,51 @@ def split_mbox(pieces: Iterable[bytes], limit: int) -> Iterator[BoundedBytes]:
     form and follows an empty line or precedes a header, or where it has a time and a year and both are so; Content-Length is not
     trusted (programs that edit messages leave it wrong). UnreadableUnitError is passed on with the broken message as its `rest`.
     """
-    message = BoundedBytes(limit)
-    window = b""
+    splitter = _Splitter(limit)
     try:
         for piece in pieces:
-            window += piece
-            cuts, keep_from = _separators(window, final=False)
-            start = 0
-            for cut in cuts:
-                message.add(window[start:cut])
-                yield message
-                message, start = BoundedBytes(limit), cut
-            message.add(window[start:keep_from])
-            window = window[keep_from:]
+            yield from splitter.feed(piece)
     except UnreadableUnitError as error:
-        message.add(window)
-        error.rest = message.held()
+        error.rest = splitter.rest()
         raise
-    cuts, _ = _separators(window, final=True)
-    start = 0
-    for cut in cuts:
-        message.add(window[start:cut])
-        yield message
-        message, start = BoundedBytes(limit), cut
-    message.add(window[start:])
-    if message.size:
-        yield message
+    yield from splitter.finish()
+
+
+class _Splitter:
+    """The message being read, and the window: bytes after it of which it is not known yet whose they are."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._message = BoundedBytes(limit)
+        self._window = b""
+
+    def feed(self, piece: bytes) -> Iterator[BoundedBytes]:
+        self._window += piece
+        cuts, keep_from = _separators(self._window, final=False)
+        yield from self._cut(cuts, keep_from)
+
+    def finish(self) -> Iterator[BoundedBytes]:
+        cuts, _ = _separators(self._window, final=True)
+        yield from self._cut(cuts, len(self._window))
+        if self._message.size:
+            yield self._message
+
+    def rest(self) -> bytes:
+        """Return what was read and not yet given out, within the limit."""
+        self._message.add(self._window)
+        return self._message.held()
+
+    def _cut(self, cuts: Iterable[int], keep_from: int) -> Iterator[BoundedBytes]:
+        start = 0
+        for cut in cuts:
+            self._message.add(self._window[start:cut])
+            start = cut
+            # Empty lines before the first separator belong to the first message.
+            if self._message.size > _LOOK_AHEAD or self._message.held().strip():
+                yield self._message
+                self._message = BoundedBytes(self._limit)
+        self._message.add(self._window[start:keep_from])
+        self._window = self._window[keep_from:]
 
 
 def _separators(window: bytes, final: bool) -> tuple[list[int], int]:
