@@ -1,0 +1,148 @@
+"""Local times as exports write them: digits of any script, halves of the day in many languages, zones, the repeated hour."""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from enum import StrEnum
+from typing import Literal
+
+from schemas.types import in_range
+
+# Marks that steer the direction of text and are not part of it: LRM, RLM, ALM, embeddings, isolates, the byte order mark.
+MARKS = "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
+
+# Every decimal digit of Unicode lies in the first two planes.
+_DIGITS = {code: str(unicodedata.decimal(chr(code))) for code in range(0x20000) if chr(code).isdecimal()}
+_SPACES = dict.fromkeys(
+    map(ord, "\t\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"), " "
+)
+_MARKS = {ord(mark): None for mark in MARKS}
+_PLAIN: dict[int, str | None] = {**_DIGITS, **_SPACES, **_MARKS}
+
+
+class DateOrder(StrEnum):
+    """In which order day, month and year stand."""
+
+    DMY = "dmy"
+    MDY = "mdy"
+    YMD = "ymd"
+
+
+def plain(text: str) -> str:
+    """Return the text with ASCII digits for those of any script, ordinary blanks for wide and narrow ones, and no direction marks."""
+    return text.translate(_PLAIN)
+
+
+# ---- halves of the day ------------------------------------------------------------------------------------------------------
+
+Half = Literal["am", "pm", "noon"]
+
+# After CLDR's day periods (https://cldr.unicode.org/translation/date-time/date-time-symbols) of the languages whose phones show
+# twelve hours, without dots and blanks. Chinese also names parts of a half: 凌晨, 清晨, 早上 before noon, 中午 around it, 傍晚, 晚上 after.
+_HALVES: dict[Half, str] = {
+    "am": "am a.m. 上午 凌晨 清晨 早上 午前 오전 새벽 SA ص صباحًا ق.ظ पूर्वाह्न πμ ÖÖ de. PD vorm. vm. fm. ap. PG לפנה״צ ก่อนเที่ยง "
+    "পূর্বাহ্ণ முற்பகல் ጥዋት дп dop. قبل‌ازظهر",
+    "pm": "pm p.m. 下午 傍晚 晚上 午後 午后 오후 CH م مساءً ب.ظ अपराह्न μμ ÖS du. MD nachm. nm. em. ip. PTG אחה״צ หลังเที่ยง "
+    "অপরাহ্ণ பிற்பகல் ከሰዓት пп odp. بعدازظهر",
+    "noon": "中午",
+}
+
+
+def _half_key(word: str) -> str:
+    folded = unicodedata.normalize("NFKC", plain(word)).casefold()
+    return "".join(char for char in folded if char.isalpha() or unicodedata.combining(char))
+
+
+_HALF_OF: dict[str, Half] = {}
+for _half, _words in _HALVES.items():
+    for _word in _words.split():
+        _HALF_OF[_half_key(_word)] = _half
+
+
+def half_of_day(word: str) -> Half | None:
+    """Return which half of the day a word such as `p. m.`, 下午 or م names, or None for no such word."""
+    return _HALF_OF.get(_half_key(word))
+
+
+def hour_of_day(hour: int, half: Half | None) -> int | None:
+    """Return the hour on 24 for an hour as written; None where there is no such hour.
+
+    Real exports write both 12:08 a.m. and 00:08 a.m., and some keep the word beside hours above twelve: both are read.
+    """
+    if half is not None and hour <= 12:
+        if half == "noon":
+            # 中午 runs from eleven to two.
+            return hour + 12 if hour <= 2 else hour
+        hour = hour % 12 + (12 if half == "pm" else 0)
+    return hour if 0 <= hour <= 23 else None
+
+
+# ---- dates ------------------------------------------------------------------------------------------------------------------
+
+# The Buddhist era of Thai phones runs 543 years ahead; no other calendar in use has years above this.
+_BUDDHIST_FROM, _BUDDHIST_AHEAD = 2400, 543
+# Two digits: 70 to 99 are of the last century, whose mail and calls a company may still hold; the rest of this one.
+_CENTURY_PIVOT = 70
+
+
+def full_year(digits: str) -> int:
+    """Return the Gregorian year for one as written, of two or four digits."""
+    year = int(digits)
+    if len(digits) <= 2:
+        return year + (1900 if year >= _CENTURY_PIVOT else 2000)
+    return year - _BUDDHIST_AHEAD if year > _BUDDHIST_FROM else year
+
+
+def date_of(parts: tuple[str, str, str], order: DateOrder) -> date | None:
+    """Return the date that three numbers name in this order, or None where there is no such day."""
+    first, second, third = parts
+    if order is DateOrder.YMD:
+        year, month, day = first, second, third
+    elif order is DateOrder.MDY:
+        month, day, year = first, second, third
+    else:
+        day, month, year = first, second, third
+    # A month or day of three or four digits is a year in the wrong place.
+    if len(month) > 2 or len(day) > 2 or len(year) == 3:
+        return None
+    try:
+        return date(full_year(year), int(month), int(day))
+    except ValueError:
+        return None
+
+
+# ---- zones ------------------------------------------------------------------------------------------------------------------
+
+
+def instant(
+    local: datetime, zone: tzinfo, not_before: datetime | None = None, near: datetime | None = None
+) -> datetime | None:
+    """Return the UTC instant of a local time, or None where it lies outside the span that the history holds.
+
+    The hour that a clock change repeats is read as its first pass, unless that lies before `not_before` and the second does not, or
+    the second is closer to `near`. A time that a clock change skips is read by the offset before the change.
+    """
+    # Beyond these years the conversion itself may overflow.
+    if not 1969 <= local.year <= 2200:
+        return None
+    first = local.replace(tzinfo=zone, fold=0).astimezone(UTC)
+    second = local.replace(tzinfo=zone, fold=1).astimezone(UTC)
+    chosen = first
+    # In a skipped hour the second reading is the earlier one: only a repeated hour leaves a choice.
+    if second > first:
+        if near is not None:
+            chosen = min(first, second, key=lambda moment: abs(moment - near))
+        elif not_before is not None and first < not_before <= second:
+            chosen = second
+    return chosen if in_range(chosen) else None
+
+
+def rfc3339(moment: datetime) -> str:
+    """Return a UTC instant as RFC 3339 text with Z, with as many decimals of a second as it has."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def seconds_between(start: datetime, end: datetime) -> float:
+    """Return the seconds from start to end."""
+    return (end - start) / timedelta(seconds=1)
