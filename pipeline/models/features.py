@@ -1,0 +1,223 @@
+"""Hashed text features for any language: token n-grams and word-bounded character n-grams, extracted batch by batch."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.models.characters import READ_CHARACTERS, SINGLE, SPACE, WORD, character_classes
+from pipeline.models.compiled import compiled
+
+TOKENS: Final = 0
+CHARACTERS: Final = 1
+FAMILIES: Final = 2
+
+# To be raised whenever the code changes a text's features; tests pin a sample of them.
+RECIPE_VERSION: Final = 1
+
+# 2^18 buckets: 2^20 gave no better accuracy (reference/baselines.md) and four times the weights to move.
+BUCKET_BITS: Final = 18
+BUCKETS: Final = 1 << BUCKET_BITS
+
+# Odd 64-bit constants: the golden ratio for the polynomial, and the finaliser of SplitMix64 (Steele, Lea, Flood 2014).
+_BASE: Final = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1: Final = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2: Final = np.uint64(0x94D049BB133111EB)
+_SHIFT_30, _SHIFT_27, _SHIFT_31 = np.uint64(30), np.uint64(27), np.uint64(31)
+_TO_BUCKET: Final = np.uint64(64 - BUCKET_BITS)
+# One salt for each kind of n-gram keeps "ab" as a token apart from "ab" inside a word: multiples of an odd constant.
+_SALT: Final = 0x632BE59BD9B4E019
+_TOKEN_SALTS: Final = tuple(np.uint64(size * _SALT & 0xFFFF_FFFF_FFFF_FFFF) for size in (1, 2, 3))
+_CHARACTER_SALTS: Final = tuple(np.uint64(size * _SALT & 0xFFFF_FFFF_FFFF_FFFF) for size in (13, 14, 15))
+
+_ZERO: Final = np.uint64(0)
+_ONE: Final = np.uint64(1)
+# Code point 2 never survives as a word character, so it can stand for the edge of a word.
+_EDGE: Final = np.uint64(2)
+_APOSTROPHE: Final = np.uint32(ord("'"))
+# What a character can yield at most: a Han character a token 1-, 2- and 3-gram; a word of m letters two token n-grams
+# and m + (m - 1) + (m - 2) character n-grams, or three in all when m is 1.
+_FEATURES_PER_CHARACTER: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """The features of a batch of texts as compressed sparse rows.
+
+    Text i owns the positions `starts[i]` to `starts[i + 1]` (int64): `buckets` (int32, 0 to 2^18 - 1, distinct within
+    a text), `tf` (float32, 1 + ln(count)) and `families` (uint8: `TOKENS`, `CHARACTERS`).
+    """
+
+    starts: npt.NDArray[np.int64]
+    buckets: npt.NDArray[np.int32]
+    tf: npt.NDArray[np.float32]
+    families: npt.NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        """Return the number of texts."""
+        return len(self.starts) - 1
+
+
+def extract(texts: Sequence[str]) -> Features:
+    """Return the features of texts that `characters.normalise` has put into normal form.
+
+    A text's features depend on that text alone, never on the others of the batch. Only the first `READ_CHARACTERS`
+    characters are read.
+    """
+    read = [text[:READ_CHARACTERS] for text in texts]
+    codes = np.frombuffer("".join(read).encode("utf-32-le", "surrogatepass"), dtype="<u4")
+    ends = np.array([0, *accumulate(map(len, read))], dtype=np.int64)
+    capacity = _FEATURES_PER_CHARACTER * len(codes)
+    starts = np.zeros(len(read) + 1, dtype=np.int64)
+    buckets = np.empty(capacity, dtype=np.int32)
+    counts = np.empty(capacity, dtype=np.int32)
+    families = np.empty(capacity, dtype=np.uint8)
+    scratch = np.empty(_FEATURES_PER_CHARACTER * READ_CHARACTERS, dtype=np.int32)
+    size = _extract_texts(codes, ends, character_classes(), _seen(), scratch, starts, buckets, counts, families)
+    tf = (1.0 + np.log(counts[:size])).astype(np.float32)
+    return Features(starts, buckets[:size].copy(), tf, families[:size].copy())
+
+
+def recipe() -> dict[str, str | int]:
+    """Return what features depend on besides the text; where it changes, what was learnt before has another meaning."""
+    return {"version": RECIPE_VERSION, "bucket_bits": BUCKET_BITS, "unicode": unicodedata.unidata_version}
+
+
+@cache
+def _seen() -> npt.NDArray[np.int32]:
+    """Return the scratch table of `_extract_texts`: all zero between calls, which hold the interpreter's lock."""
+    return np.zeros(BUCKETS, dtype=np.int32)
+
+
+@compiled
+def _scramble(value: np.uint64) -> np.uint64:
+    value = (value ^ (value >> _SHIFT_30)) * _MIX_1
+    value = (value ^ (value >> _SHIFT_27)) * _MIX_2
+    return value ^ (value >> _SHIFT_31)
+
+
+@compiled
+def _bucket(value: np.uint64, salt: np.uint64) -> np.int64:
+    return np.int64(_scramble(value ^ salt) >> _TO_BUCKET)
+
+
+@compiled
+def _extract_texts(
+    codes: npt.NDArray[np.uint32],
+    ends: npt.NDArray[np.int64],
+    classes: npt.NDArray[np.uint8],
+    seen: npt.NDArray[np.int32],
+    scratch: npt.NDArray[np.int32],
+    starts: npt.NDArray[np.int64],
+    buckets: npt.NDArray[np.int32],
+    counts: npt.NDArray[np.int32],
+    families: npt.NDArray[np.uint8],
+) -> int:
+    """Fill the output arrays with every text's features and return how many there are.
+
+    A bucket that several families hit counts in the first of them, so the buckets of a text are distinct.
+    """
+    size = 0
+    for text in range(len(ends) - 1):
+        first = size
+        read = codes[ends[text] : ends[text + 1]]
+        kinds = _kinds_of(read, classes)
+        tokens = _write_tokens(read, kinds, scratch)
+        both = _write_characters(read, kinds, scratch, tokens)
+        for position in range(both):
+            bucket = scratch[position]
+            known = seen[bucket]
+            if known:
+                counts[known - 1] += 1
+            else:
+                buckets[size] = bucket
+                counts[size] = 1
+                families[size] = TOKENS if position < tokens else CHARACTERS
+                size += 1
+                seen[bucket] = size
+        for position in range(first, size):
+            seen[buckets[position]] = 0
+        starts[text + 1] = size
+    return size
+
+
+@compiled
+def _kinds_of(codes: npt.NDArray[np.uint32], classes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return the class of each character; an apostrophe between two word characters belongs to the word."""
+    kinds = np.empty(len(codes), dtype=np.uint8)
+    for position in range(len(codes)):
+        kinds[position] = classes[codes[position]]
+    for position in range(1, len(codes) - 1):
+        if codes[position] == _APOSTROPHE and kinds[position - 1] == WORD and kinds[position + 1] == WORD:
+            kinds[position] = WORD
+    return kinds
+
+
+@compiled
+def _write_tokens(codes: npt.NDArray[np.uint32], kinds: npt.NDArray[np.uint8], grams: npt.NDArray[np.int32]) -> int:
+    """Write the buckets of token 1-2-grams, and of 3-grams where all three are characters of unspaced scripts."""
+    size, singles, position, end = 0, 0, 0, len(codes)
+    before, pair_before = _ZERO, _ZERO
+    while position < end:
+        kind = kinds[position]
+        if kind == SPACE:
+            position += 1
+            continue
+        value = np.uint64(codes[position]) + _ONE
+        position += 1
+        while kind != SINGLE and position < end and kinds[position] == kind:
+            value = value * _BASE + np.uint64(codes[position]) + _ONE
+            position += 1
+        token = _scramble(value)
+        pair = before * _BASE + token
+        grams[size] = _bucket(token, _TOKEN_SALTS[0])
+        if size:
+            size += 1
+            grams[size] = _bucket(pair, _TOKEN_SALTS[1])
+        size += 1
+        singles = singles + 1 if kind == SINGLE else 0
+        if singles >= 3:
+            grams[size] = _bucket(pair_before * _MIX_1 + token, _TOKEN_SALTS[2])
+            size += 1
+        before, pair_before = token, pair
+    return size
+
+
+@compiled
+def _write_characters(
+    codes: npt.NDArray[np.uint32], kinds: npt.NDArray[np.uint8], grams: npt.NDArray[np.int32], size: int
+) -> int:
+    """Append the buckets of character 3-5-grams inside words of spaced scripts, an edge mark at both ends of a word."""
+    position, end = 0, len(codes)
+    while position < end:
+        if kinds[position] != WORD:
+            position += 1
+            continue
+        # The polynomial values of the last one, two, three and four characters of this word, its opening edge included.
+        one, two, three, four = _EDGE, _EDGE, _EDGE, _EDGE
+        length = 1
+        inside = True
+        while inside:
+            inside = position < end and kinds[position] == WORD
+            latest = np.uint64(codes[position]) if inside else _EDGE
+            five, four, three = four * _BASE + latest, three * _BASE + latest, two * _BASE + latest
+            two, one = one * _BASE + latest, latest
+            position += 1
+            length += 1
+            if length >= 3:
+                grams[size] = _bucket(three, _CHARACTER_SALTS[0])
+                size += 1
+            if length >= 4:
+                grams[size] = _bucket(four, _CHARACTER_SALTS[1])
+                size += 1
+            if length >= 5:
+                grams[size] = _bucket(five, _CHARACTER_SALTS[2])
+                size += 1
+    return size
