@@ -5,6 +5,7 @@ What customers wrote is hostile until escaped: it reaches the terminal as rich `
 
 from __future__ import annotations
 
+import os
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -18,7 +19,10 @@ from rich.text import Text
 # Exit codes: 1 something was refused or failed, 2 the command was wrong (typer's own too), 3 somebody else holds the store.
 FAILED, WRONG_USE, HELD = 1, 2, 3
 
-out = Console()
+# A pipe has no width; tables are read there by people with a wide window, or by grep.
+_PIPE_WIDTH = 200
+
+out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH)
 err = Console(stderr=True)
 
 

@@ -15,7 +15,7 @@ import orjson
 from pydantic import ValidationError
 
 from pipeline.outcomes import Reject
-from pipeline.runtime.log import LogRecord, Message
+from pipeline.runtime.log import Headers, LogRecord, Message
 from schemas.dead_letters import RejectCode
 from schemas.envelope import Event, record_id_of
 from schemas.registry import EVENT_TYPES, contract_of, explain, raw_topic_of
@@ -92,12 +92,21 @@ def _event(record: LogRecord) -> Event:
     return Event.model_validate({**attributes, "data": body})
 
 
-def contract_message(topic: str, key: str, contract: Contract) -> Message:
+# What follows an event from its connector to its row, so that a dead letter of any stage can tell where it came from.
+_FOLLOWING = frozenset({"ce_id", "ce_source", "ce_tenant", "ce_connector", "ce_locator"})
+
+
+def following(headers: Headers) -> Headers:
+    """Return those of an event's headers that whatever is made of it carries on."""
+    return tuple(header for header in headers if header[0] in _FOLLOWING)
+
+
+def contract_message(topic: str, key: str, contract: Contract, headers: Headers = ()) -> Message:
     """Return the message that carries one of our own contracts (a record, a link, a dead letter) on a derived topic."""
     kind = type(contract).__name__
     return Message(
         topic=topic,
         key=key.encode() or None,
         value=contract.model_dump_json().encode(),
-        headers=(("sb_contract", kind.encode()), *_JSON),
+        headers=(*headers, ("sb_contract", kind.encode()), *_JSON),
     )

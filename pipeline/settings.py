@@ -43,6 +43,8 @@ class Settings(BaseSettings):
     own: tuple[str, ...] = Field((), description="Our own side: addresses, domains, numbers, chat names.")
     region: str | None = Field(None, description="ISO 3166 code of national telephone numbers, such as CN.")
     timezone: str | None = Field(None, description="IANA zone of stamps without a zone, such as Asia/Shanghai.")
+    # Large enough that a batch's fixed costs (one fsync, one insert a table) weigh little, small enough that mails fit memory.
+    batch_records: int = Field(2_000, ge=1, le=100_000, description="Most records that a stage takes at once.")
     secret: str | None = Field(
         None, min_length=16, description="Key of customer ids; absent: made once, kept in data_dir."
     )

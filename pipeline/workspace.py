@@ -55,9 +55,8 @@ class Workspace:
             with self.log() as log:
                 log.expire()
                 self.blobs.expire(time.time() - _BLOB_LIFE_S)
-                host = EmbeddedHost(
-                    log, self.blobs, warehouse, self.settings.identity(), self._root / "models/snapshot"
-                )
+                identity, snapshot = self.settings.identity(), self._root / "models" / "snapshot"
+                host = EmbeddedHost(log, self.blobs, warehouse, identity, snapshot, self.settings.batch_records)
                 yield host
                 host.close()
         finally:

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from schemas.envelope import DEFAULT_TENANT
+from schemas.records import Delivery
 from schemas.types import Contract, Text, UtcTime
 
 # Names of heads and values become column names and metric labels: letters, digits, underscore.
@@ -42,6 +43,8 @@ class Label(Contract):
     origin: Literal["person", "outcome", "import"] = "person"
     weight: float = 1.0
     note: str = ""
+    connector: str = ""
+    delivery: Delivery
 
 
 class Example(Contract):

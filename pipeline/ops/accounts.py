@@ -32,7 +32,7 @@ class Account:
 
 
 def accounts(log: Log, warehouse: Warehouse) -> list[Account]:
-    """Return one account a connector, by name. Labels are no history and are not counted."""
+    """Return one account a connector, by name. A label that finds no record is one all the same: it waits in the dead letters."""
     read = _read(log)
     arrived = {
         row["name"]: row
@@ -47,7 +47,7 @@ def accounts(log: Log, warehouse: Warehouse) -> list[Account]:
         for row in rows(
             warehouse,
             "SELECT splitByChar('/', connector)[1] AS name, toUInt32(count()) AS letters"
-            " FROM dead_letters WHERE replay_outcome != 'accepted' GROUP BY name",
+            " FROM dead_letters WHERE replay_outcome != 'accepted' AND stage != 'resolve' GROUP BY name",
         )
     }
     return [

@@ -42,7 +42,8 @@ class Filter:
 
     def where(self) -> tuple[str, dict[str, Any]]:
         """Return the SQL condition and its parameters."""
-        conditions, parameters = ["true"], {}
+        conditions = ["true"]
+        parameters: dict[str, Any] = {}
         if self.ids:
             conditions.append(
                 "arrayExists(prefix -> startsWith(toString(dead_letter_id), prefix), {ids:Array(String)})"

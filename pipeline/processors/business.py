@@ -49,12 +49,9 @@ class BusinessEvents:
             conversation=data.conversation or "",
         )
         links = self.identity.links(customer, event.tenant, incoming.record_id, times.occurred_at)
-        return Emit(
-            (
-                Output[Contract](record, BUSINESS.name, str(record.customer_id or record.record_id)),
-                *(Output[Contract](link, LINKS.name, str(link.customer_id)) for link in links),
-            )
-        )
+        outputs: list[Output[Contract]] = [Output(record, BUSINESS.name, str(record.customer_id or record.record_id))]
+        outputs.extend(Output(link, LINKS.name, str(link.customer_id)) for link in links)
+        return Emit(tuple(outputs))
 
 
 def rating_index(rating: float | None, scale_min: float, scale_max: float) -> float | None:

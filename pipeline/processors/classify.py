@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.models.replica import Prediction as Answer
-from pipeline.outcomes import Context, Outcome, emit
+from pipeline.outcomes import Answer, Context, Outcome, emit
 from pipeline.processors.draft import Judged, Redacted
 from schemas.communications import MessageData
 from schemas.records import Prediction

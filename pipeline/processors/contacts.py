@@ -55,6 +55,8 @@ _WITHHELD = frozenset(
     }
     | {"匿名", "未知", "未知号码", "私人号码", "隐藏号码", "未顯示號碼", "未显示号码"}
 )
+# An international number starts with +, whatever brackets and invisible direction marks stand before it.
+_PLUS = re.compile(r"[^\d+]*\+")
 # E.164 allows fifteen digits; fewer than seven is an extension or a short code, which means nothing outside its exchange.
 _MIN_PUBLIC_DIGITS, _MAX_DIGITS = 7, 15
 
@@ -91,7 +93,7 @@ def normalise_phone(value: str, region: str | None = None) -> ContactPoint | Non
     digits = "".join(char for char in text if char.isdecimal())
     if not digits:
         return None
-    plus = text.lstrip("( \u200e\u202a\u2068").startswith("+")
+    plus = _PLUS.match(text) is not None
     for candidate, hint in _readings(digits, plus, region):
         try:
             number = phonenumbers.parse(candidate, hint)
@@ -99,7 +101,7 @@ def normalise_phone(value: str, region: str | None = None) -> ContactPoint | Non
             continue
         if phonenumbers.is_possible_number(number) and len(digits) >= _MIN_PUBLIC_DIGITS:
             return ContactPoint("phone", phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
-    return ContactPoint("phone", digits[:_MAX_DIGITS], valid=False)
+    return ContactPoint("phone", ("+" if plus else "") + digits[:_MAX_DIGITS], valid=False)
 
 
 def _readings(digits: str, plus: bool, region: str | None) -> Iterable[tuple[str, str | None]]:

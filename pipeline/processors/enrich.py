@@ -63,8 +63,9 @@ def finish(judged: Judged, _ctx: Context) -> Outcome[Contract]:
     """Return the record of a judged event, keyed by its customer, and the links it shows."""
     identified = judged.redacted.identified
     record = _record(judged)
-    links = tuple(Output[Contract](link, LINKS.name, str(link.customer_id)) for link in identified.links)
-    return Emit((Output[Contract](record, RECORDS.name, str(record.customer_id or record.record_id)), *links))
+    outputs: list[Output[Contract]] = [Output(record, RECORDS.name, str(record.customer_id or record.record_id))]
+    outputs.extend(Output(link, LINKS.name, str(link.customer_id)) for link in identified.links)
+    return Emit(tuple(outputs))
 
 
 def _record(judged: Judged) -> Record:

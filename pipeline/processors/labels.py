@@ -11,6 +11,7 @@ from pipeline.models.heads import HEADS
 from pipeline.outcomes import Context, MapStep, Outcome, Reject, emit
 from schemas.dead_letters import RejectCode
 from schemas.labels import Example, Label, LabelData
+from schemas.records import Delivery
 from schemas.topics import EXAMPLES, LABELS
 from schemas.types import Contract
 
@@ -35,6 +36,8 @@ def accept_label(incoming: Incoming, _ctx: Context) -> Outcome[Contract]:
         origin=data.origin,
         weight=data.weight,
         note=data.note or "",
+        connector=event.connector,
+        delivery=Delivery(locator=event.locator, sha256=incoming.body_sha256),
     )
     return emit(label, LABELS.name, str(data.record_id))
 
@@ -44,10 +47,11 @@ ACCEPT_LABEL: MapStep[Incoming, Contract] = MapStep("accept_label", accept_label
 
 def label_problem(head: str, value: str) -> str:
     """Return what is wrong with a head and a value, naming what is declared, or "" where both are."""
-    if head not in HEADS:
-        return f"data.head: {head!r} is none of {', '.join(HEADS)}"
-    if value not in HEADS[head].labels:
-        return f"data.value: {value!r} is no label of {head}; labels are {', '.join(HEADS[head].labels)}"
+    labels = {known.name: known.labels for known in HEADS}
+    if head not in labels:
+        return f"data.head: {head!r} is none of {', '.join(labels)}"
+    if value not in labels[head]:
+        return f"data.value: {value!r} is no label of {head}; labels are {', '.join(labels[head])}"
     return ""
 
 

@@ -12,15 +12,19 @@ from pipeline.outcomes import Context, MapStep, Outcome, emit
 from pipeline.processors.draft import Identified, Redacted
 from schemas.communications import CallData
 
-_EMAIL = re.compile(r"[\w.+%-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
+# Latin letters only: Chinese runs straight on into an address, and would be swallowed with it.
+_EMAIL = re.compile(r"[A-Za-z0-9\u00c0-\u024f._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
 # Four groups of capitals and digits as banks print them, or unbroken; the checksum decides.
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?![A-Za-z0-9])")
 # Resident identity number of China, GB 11643: seventeen digits and a check character.
 _RESIDENT = re.compile(r"(?<!\d)\d{17}[\dXx](?![\dXx])")
 _CARD = re.compile(r"(?<!\d)\d(?:[ -]?\d){12,18}(?!\d)")
-# A number that starts as numbers for strangers do (+, 00, 0 or (0, a Chinese mobile's 1) or is grouped as North America writes it.
+# International (+ or 00), national (0), a Chinese mobile number, or grouped as North America writes it.
 _PHONE = re.compile(
-    r"(?<![\w.])(?:\+\d|00\d|\(?0\d|1[3-9]\d)[\d().\s/-]{5,18}\d(?!\w)|(?<![\w.])\(?[2-9]\d{2}\)?[-.\s]\d{3}[-.\s]\d{4}(?!\w)"
+    r"(?<![A-Za-z0-9_.-])(?:"
+    r"\+\d[\d().\s/-]{5,18}\d|00\d[\d\s-]{5,16}\d|\(?0\d[\d().\s/-]{5,14}\d"
+    r"|1[3-9]\d[ -]?\d{4}[ -]?\d{4}|\(?[2-9]\d{2}\)?[-.\s]\d{3}[-.\s]\d{4}"
+    r")(?![A-Za-z0-9_])"
 )
 _IPV4 = re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])")
 _DIGIT = re.compile(r"\d")

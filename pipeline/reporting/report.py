@@ -125,7 +125,7 @@ def _sections(frames: dict[str, pd.DataFrame]) -> dict[str, Any]:
 
 
 def _bar_rows(frame: pd.DataFrame, name: str) -> list[tuple[str, float, str]]:
-    total = frame["records"].sum()
+    total = int(frame["records"].sum())
     return [
         (
             str(row[name]).replace("_", " "),

@@ -7,13 +7,13 @@ import random
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
 
-from pipeline.models.replica import Replica
-from pipeline.models.snapshot import SnapshotError, dump, load
+from pipeline.models.packing import StateError
+from pipeline.models.replica import Refused, Replica
+from pipeline.models.snapshot import dump, load
 from pipeline.outcomes import Models
 from pipeline.processors.identify import Identity
 from pipeline.runtime.claims import BlobFolder, check_in, check_out
@@ -25,53 +25,47 @@ from schemas.topics import EXAMPLES
 
 logger = logging.getLogger(__name__)
 
-# Large enough that a batch's fixed costs (one fsync, one insert a table) weigh little, small enough that a batch of mails fits memory.
-BATCH_RECORDS, BATCH_BYTES = 2_000, 32 * 1024 * 1024
-# ClickHouse wants 10,000 to 100,000 rows an insert (DESIGN §5); records are a few KiB each.
-LOAD_RECORDS = 10_000
+# A batch of large mails must fit memory several times over: as bytes, decoded, and as rows.
+BATCH_BYTES = 32 * 1024 * 1024
+# ClickHouse wants 10,000 to 100,000 rows an insert (DESIGN §5): load takes five times as many records as the others.
+LOAD_FACTOR = 5
+# Examples are short and folded one by one; this many are a few MiB.
+_SCAN_RECORDS = 1_000
 # Examples between two snapshots: refolding ten thousand takes a few seconds, which is what a restart may cost.
 _SNAPSHOT_EVERY = 10_000
 # Doubling from a tenth of a second: a warehouse that is short of memory for a moment is asked again at once, one that is down rarely.
 _FIRST_WAIT_S, _MAX_WAIT_S, _MAX_TRIES = 0.1, 10.0, 8
 
 
-@dataclass
 class Learner:
-    """Holds the replica of the models: snapshot, then the examples topic to its end, a scan before each batch."""
+    """Holds the replica of the models: a snapshot, then the examples topic to its end, and what is new before each batch."""
 
-    log: Log
-    snapshot_path: Path
-    replica: Replica = field(init=False)
-    _next: int = 0
-    _saved: int = 0
-
-    def __post_init__(self) -> None:
+    def __init__(self, log: Log, snapshot_path: Path) -> None:
+        self._log = log
+        self._path = snapshot_path
         self.replica = self._started()
-        self._saved = self._next
+        self._saved = self.replica.offset
         self.catch_up()
 
     def _started(self) -> Replica:
-        if self.snapshot_path.exists():
-            try:
-                header, _, body = self.snapshot_path.read_bytes().partition(b"\n")
-                self._next = int(orjson.loads(header)["next_offset"])
-                return load(body)
-            except (SnapshotError, ValueError, KeyError) as error:
-                logger.warning("%s is not used, the examples are folded from the first: %s", self.snapshot_path, error)
-                self._next = 0
-        return Replica()
+        if not self._path.exists():
+            return Replica()
+        try:
+            return load(self._path.read_bytes())
+        except StateError as error:
+            logger.warning("%s is not used, the examples are folded from the first: %s", self._path, error)
+            return Replica()
 
     def catch_up(self) -> int:
         """Fold what is new on the examples topic; return how many examples."""
         folded = 0
-        while records := self.log.scan(EXAMPLES.name, 0, self._next, BATCH_RECORDS):
+        while records := self._log.scan(EXAMPLES.name, 0, self.replica.offset + 1, _SCAN_RECORDS):
             for record in records:
-                refusal = self.replica.apply(orjson.loads(record.value), record.offset)
-                if refusal is not None:
-                    logger.warning("example at offset %d is passed over: %s", record.offset, refusal)
-                self._next = record.offset + 1
+                applied = self.replica.apply(orjson.loads(record.value), record.offset)
+                if isinstance(applied, Refused):
+                    logger.warning("the example at offset %d is passed over: %s", record.offset, applied.detail)
             folded += len(records)
-        if self._next - self._saved >= _SNAPSHOT_EVERY:
+        if self.replica.offset - self._saved >= _SNAPSHOT_EVERY:
             self.save()
         return folded
 
@@ -80,12 +74,14 @@ class Learner:
         return self.replica.snapshot()
 
     def save(self) -> None:
-        """Write the snapshot, whole or not at all."""
-        self.snapshot_path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.snapshot_path.with_suffix(".part")
-        part.write_bytes(orjson.dumps({"next_offset": self._next}) + b"\n" + dump(self.replica))
-        part.replace(self.snapshot_path)
-        self._saved = self._next
+        """Write the snapshot, whole or not at all, where anything was learnt since the last."""
+        if self.replica.offset == self._saved:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        part = self._path.with_suffix(".part")
+        part.write_bytes(dump(self.replica))
+        part.replace(self._path)
+        self._saved = self.replica.offset
 
 
 class EmbeddedHost:
@@ -102,15 +98,16 @@ class EmbeddedHost:
         warehouse: Warehouse,
         identity: Identity,
         snapshot_path: Path,
+        batch_records: int,
         clock: Clock = utc_now,
     ) -> None:
         self._log = log
         self._blobs = blobs
         self.learner = Learner(log, snapshot_path)
         self.handlers: tuple[tuple[Handler, int], ...] = (
-            (enrich_handler(identity, self.learner.models, clock), BATCH_RECORDS),
-            (load_handler(warehouse, clock), LOAD_RECORDS),
-            (resolve_handler(warehouse, self.learner.models, clock), BATCH_RECORDS),
+            (enrich_handler(identity, self.learner.models, clock), batch_records),
+            (load_handler(warehouse, clock), batch_records * LOAD_FACTOR),
+            (resolve_handler(warehouse, self.learner.models, clock), batch_records),
         )
 
     def turn(self) -> Counter[str]:

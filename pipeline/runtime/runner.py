@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Generic, Protocol, TypeVar
 
-from pipeline.envelope import contract_message
-from pipeline.outcomes import Context, Drop, Emit, Models, Outcome, Reject, Step, run_checked
+from pipeline.envelope import contract_message, following
+from pipeline.outcomes import Context, Drop, Emit, Models, Outcome, Reject, Step, StepContractError, run_checked
 from pipeline.runtime.log import LogRecord, Message, version_of
 from pipeline.sinks.rows import Rows, rows_of
 from pipeline.sinks.warehouse import Warehouse, WarehouseBusyError, WarehouseError
@@ -26,9 +26,9 @@ In = TypeVar("In")
 T = TypeVar("T")
 Clock = Callable[[], datetime]
 
-# A step that raises on one record in a thousand has a fault of its own, not of its input; going on would fill the dead letters
-# with good records. Counted over a batch of at least a hundred, so that one poison record among few does not stop the worker.
-_MAX_ERROR_SHARE, _MIN_BATCH_FOR_SHARE = 0.5, 100
+# A step that raises on more than half of what it is given has a fault of its own, not of its input; going on would fill the dead
+# letters with good records. Counted over a batch of at least twenty, so that one poison record among few does not stop the worker.
+_MAX_ERROR_SHARE, _MIN_BATCH_FOR_SHARE = 0.5, 20
 
 
 class TooManyErrorsError(RuntimeError):
@@ -91,7 +91,8 @@ class StepHandler(Generic[In]):
             self.counts[f"dropped:{outcome.reason}"] += 1
             return []
         self.counts["emitted"] += 1
-        return [contract_message(output.outlet, output.key, output.value) for output in outcome.outputs]
+        headers = following(record.headers)
+        return [contract_message(output.outlet, output.key, output.value, headers) for output in outcome.outputs]
 
 
 def guarded(
@@ -101,33 +102,39 @@ def guarded(
 
     Raises TooManyErrorsError where more than half of a large batch raise: then the fault is not in the records.
     """
-    failed: list[Exception] = []
+    outcomes: list[Outcome[Contract]] = []
+    failed = 0
+    todo: list[Sequence[T]] = [batch]
+    while todo:
+        part = todo.pop()
+        error = _attempt(part, run, outcomes)
+        if error is None:
+            continue
+        if len(part) > 1:
+            middle = len(part) // 2
+            todo += [part[middle:], part[:middle]]
+            continue
+        failed += 1
+        if len(batch) >= _MIN_BATCH_FOR_SHARE and failed > len(batch) * _MAX_ERROR_SHARE:
+            raise TooManyErrorsError(
+                f"{failed} of {len(batch)} records failed, the last with {error!r}: nothing is committed; mend and restart"
+            ) from error
+        logger.error("a record goes to the dead letters: %r", error, exc_info=error if failed == 1 else None)
+        outcomes.append(refuse(error))
+    return outcomes
 
-    def attempt(part: Sequence[T]) -> list[Outcome[Contract]]:
-        try:
-            return list(run(part))
-        except (MemoryError, WarehouseBusyError):
-            raise
-        except Exception as error:
-            if len(part) > 1:
-                middle = len(part) // 2
-                return attempt(part[:middle]) + attempt(part[middle:])
-            logger.exception("one record made %s fail; it goes to the dead letters", type(error).__name__)
-            failed.append(error)
-            if len(batch) >= _MIN_BATCH_FOR_SHARE and len(failed) > len(batch) * _MAX_ERROR_SHARE:
-                raise _GaveUpError from error
-            return [refuse(error)]
 
+def _attempt(
+    part: Sequence[T], run: Callable[[Sequence[T]], Sequence[Outcome[Contract]]], outcomes: list[Outcome[Contract]]
+) -> Exception | None:
+    """Add a part's outcomes, or return what it raised; what may pass by itself, or is a bug of ours, goes up."""
     try:
-        return attempt(batch)
-    except _GaveUpError as gave_up:
-        raise TooManyErrorsError(
-            f"{len(failed)} of {len(batch)} records failed, the last with {failed[-1]!r}: nothing is committed; mend and restart"
-        ) from gave_up.__cause__
-
-
-class _GaveUpError(BaseException):
-    """Ends the halving from any depth; never leaves `guarded`."""
+        outcomes.extend(run(part))
+    except (MemoryError, WarehouseBusyError, StepContractError):
+        raise
+    except Exception as error:
+        return error
+    return None
 
 
 def _step_error(error: Exception) -> Reject:
@@ -201,7 +208,7 @@ def dead_letter_message(stage: str, record: LogRecord, refusal: Reject, now: dat
         payload_sha256=hashlib.sha256(record.value).hexdigest(),
         payload_bytes=len(record.value),
     )
-    return contract_message(DEAD_LETTERS.name, str(letter.dead_letter_id), letter)
+    return contract_message(DEAD_LETTERS.name, str(letter.dead_letter_id), letter, following(record.headers))
 
 
 def collect_letter(connector: str, raw: bytes, refusal: Reject, locator: str, tenant: str, now: datetime) -> Message:

@@ -11,11 +11,12 @@ from uuid import UUID
 from pipeline.models.heads import HEADS
 from schemas.dead_letters import DeadLetter, Replay
 from schemas.labels import Label
-from schemas.records import BusinessRecord, Enriched, Link, Record
+from schemas.records import BusinessRecord, Delivery, Enriched, Link, Record
 from schemas.types import Contract
 
 Rows = dict[str, list[dict[str, Any]]]
 
+_HEADS = tuple(head.name for head in HEADS)
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 # Older than anything said about a customer, so that whatever is said wins.
 _UNSAID = {"1": _NEVER, "2": ""}
@@ -28,7 +29,7 @@ def _uuid(value: UUID | None) -> str | None:
 
 def _predictions(record: Record) -> dict[str, Any]:
     columns: dict[str, Any] = {}
-    for head in HEADS:
+    for head in _HEADS:
         answer = record.predictions.get(head)
         columns[head] = answer.label if answer else ""
         columns[f"{head}_p"] = answer.p if answer else 0.0
@@ -124,13 +125,15 @@ def _business_event(record: BusinessRecord, version: int) -> dict[str, Any]:
     }
 
 
-def _delivery(record: Enriched, history: str, version: int) -> dict[str, Any]:
+def _delivery(
+    record_id: UUID, delivery: Delivery, received_at: datetime, connector: str, history: str, version: int
+) -> dict[str, Any]:
     return {
-        "record_id": str(record.record_id),
-        "locator": record.delivery.locator,
-        "body_sha256": record.delivery.sha256,
-        "received_at": record.received_at,
-        "connector": record.connector,
+        "record_id": str(record_id),
+        "locator": delivery.locator,
+        "body_sha256": delivery.sha256,
+        "received_at": received_at,
+        "connector": connector,
         "history": history,
         "version": version,
     }
@@ -155,7 +158,10 @@ def _customer(record: Enriched, profile: Mapping[str, str]) -> dict[str, Any]:
 def _enriched(
     record: Enriched, history: str, profile: Mapping[str, str], version: int
 ) -> Iterable[tuple[str, dict[str, Any]]]:
-    yield "delivery_rows", _delivery(record, history, version)
+    yield (
+        "delivery_rows",
+        _delivery(record.record_id, record.delivery, record.received_at, record.connector, history, version),
+    )
     if record.customer_id is not None:
         yield "customer_rows", _customer(record, profile)
         yield (
@@ -202,8 +208,12 @@ def _link_rows(link: Link, version: int) -> Iterable[tuple[str, dict[str, Any]]]
 
 
 def _label_rows(label: Label, version: int) -> Iterable[tuple[str, dict[str, Any]]]:
-    row = label.model_dump(include=set(Label.model_fields))
+    row = label.model_dump(include=set(Label.model_fields) - {"delivery"})
     yield "label_rows", {**row, "label_id": str(label.label_id), "record_id": str(label.record_id), "version": version}
+    yield (
+        "delivery_rows",
+        _delivery(label.label_id, label.delivery, label.labelled_at, label.connector, "labels", version),
+    )
 
 
 def _dead_letter_rows(letter: DeadLetter, version: int) -> Iterable[tuple[str, dict[str, Any]]]:

@@ -21,7 +21,8 @@ class WarehouseBusyError(WarehouseError):
 
 
 # ClickHouse's error numbers that pass by themselves: the list of clickhouse-kafka-connect (Utils.handleException) less READONLY
-# (164), which here says that somebody tried to write through the readers' session. https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp names them.
+# (164), which here says that somebody tried to write through the readers' session. Their names are in ClickHouse's own
+# src/Common/ErrorCodes.cpp.
 RETRIABLE_CODES = frozenset({3, 107, 159, 202, 203, 209, 210, 236, 241, 242, 243, 252, 285, 319, 394, 425, 439, 999})
 
 

@@ -80,7 +80,7 @@ CREATE TABLE IF NOT EXISTS delivery_rows
     body_sha256 String COMMENT 'SHA-256 of the event''s body as it arrived',
     received_at DateTime64(3, 'UTC') COMMENT 'When our side got it, UTC',
     connector LowCardinality(String) COMMENT 'Connector and its version',
-    history LowCardinality(String) COMMENT 'communications or business_events: where the record is',
+    history LowCardinality(String) COMMENT 'communications, business_events or labels: where the record is',
     version UInt64 COMMENT 'Log time in ms * 2^20 + offset mod 2^20: the newest row wins'
 )
 ENGINE = ReplacingMergeTree(version) ORDER BY (record_id, locator, body_sha256)

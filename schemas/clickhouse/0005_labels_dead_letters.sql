@@ -13,6 +13,7 @@ CREATE TABLE IF NOT EXISTS label_rows
     note String COMMENT 'Why',
     source LowCardinality(String) COMMENT 'Source of the label event',
     labelled_at DateTime64(3, 'UTC') COMMENT 'When, UTC',
+    connector LowCardinality(String) COMMENT 'Connector and its version',
     version UInt64 COMMENT 'Log time in ms * 2^20 + offset mod 2^20: the newest row wins'
 )
 ENGINE = ReplacingMergeTree(version) ORDER BY label_id
@@ -31,7 +32,8 @@ CREATE VIEW IF NOT EXISTS labels
     weight Float32 COMMENT 'How much it counts when learnt',
     note String COMMENT 'Why',
     source LowCardinality(String) COMMENT 'Source of the label event',
-    labelled_at DateTime64(3, 'UTC') COMMENT 'When, UTC'
+    labelled_at DateTime64(3, 'UTC') COMMENT 'When, UTC',
+    connector LowCardinality(String) COMMENT 'Connector and its version'
 )
 AS SELECT
     label_id,
@@ -44,7 +46,8 @@ AS SELECT
     weight,
     note,
     source,
-    labelled_at
+    labelled_at,
+    connector
 FROM label_rows FINAL
 COMMENT 'Labels as given; the latest of a record and head is the one that holds';
 

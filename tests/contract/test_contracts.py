@@ -56,7 +56,9 @@ def test_structured_mode_is_read_like_binary_mode(example: dict[str, Any]) -> No
     data = checked(event)
     assert not isinstance(data, Reject)
     topic = raw_topic_of(type(data)).name
-    structured = Message(topic, None, json.dumps(example).encode(), (("content-type", b"application/cloudevents+json; charset=utf-8"),))
+    structured = Message(
+        topic, None, json.dumps(example).encode(), (("content-type", b"application/cloudevents+json; charset=utf-8"),)
+    )
     incoming = from_record(as_record(structured))
     assert not isinstance(incoming, Reject), incoming
     assert (incoming.event, incoming.data) == (event, data)
@@ -111,7 +113,9 @@ def test_every_reference_of_the_asyncapi_document_resolves() -> None:
 
 
 def test_an_unknown_field_is_kept_not_refused() -> None:
-    data = checked(Event(id="1", source="s", type="comm.message.received", data={"channel": "chat", "loyalty": {"tier": 2}}))
+    data = checked(
+        Event(id="1", source="s", type="comm.message.received", data={"channel": "chat", "loyalty": {"tier": 2}})
+    )
     assert not isinstance(data, Reject)
     assert data.model_extra == {"loyalty": {"tier": 2}}
 
@@ -126,5 +130,7 @@ def test_a_contract_of_our_own_survives_its_topic() -> None:
     from pipeline.runtime.stages import decode_contract
     from schemas.dead_letters import Replay
 
-    replay = Replay(dead_letter_id=stable_id("x"), replayed_at="2026-11-01T10:00:00Z", outcome="refused", message="价格")
+    replay = Replay(
+        dead_letter_id=stable_id("x"), replayed_at="2026-11-01T10:00:00Z", outcome="refused", message="价格"
+    )
     assert decode_contract(as_record(contract_message("dead-letters.v1", "k", replay))) == replay

@@ -68,11 +68,15 @@ def test_reading_commits_nothing_and_a_commit_moves_the_group_alone(log: SqliteL
 
 
 def test_a_transaction_that_raises_leaves_nothing(log: SqliteLog) -> None:
-    with pytest.raises(RuntimeError, match="fault"), log.transaction() as transaction:
-        transaction.produce([Message("u.v1", None, b"x")])
-        transaction.commit("g", {("u.v1", 0): 1})
-        transaction.checkpoint("c", b"1")
-        raise RuntimeError("fault")
+    def fault() -> None:
+        with log.transaction() as transaction:
+            transaction.produce([Message("u.v1", None, b"x")])
+            transaction.commit("g", {("u.v1", 0): 1})
+            transaction.checkpoint("c", b"1")
+            raise RuntimeError("fault")
+
+    with pytest.raises(RuntimeError, match="fault"):
+        fault()
     assert log.read("g", ["u.v1"], 9, 1 << 20) == []
     assert log.checkpoint("c") is None
     put(log, b"y")
@@ -83,7 +87,10 @@ def test_an_offset_never_goes_back_by_itself_but_can_be_rewound(log: SqliteLog) 
     put(log, b"a", b"b")
     with log.transaction() as transaction:
         transaction.commit("g", {("u.v1", 0): 2})
-    with pytest.raises(OffsetRegression, match=r"g has committed 2 on u\.v1/0, refuses 1"), log.transaction() as transaction:
+    with (
+        pytest.raises(OffsetRegression, match=r"g has committed 2 on u\.v1/0, refuses 1"),
+        log.transaction() as transaction,
+    ):
         transaction.commit("g", {("u.v1", 0): 1})
     log.rewind("g", {("u.v1", 0): 0})
     assert len(log.read("g", ["u.v1"], 9, 1 << 20)) == 2

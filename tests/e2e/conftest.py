@@ -1,0 +1,32 @@
+"""What end-to-end tests share: the command line as a user calls it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def switchboard(tmp_path: Path) -> Command:
+    """Return a function that runs `switchboard --data-dir <tmp>/data …` in a folder of its own and returns what came of it."""
+
+    def call(
+        *arguments: str | Path, code: int = 0, data: str = "data", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "pipeline", "--data-dir", str(tmp_path / data), *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=os.environ | {"COLUMNS": "200", "SWITCHBOARD_SECRET": "a secret for tests only"} | environment,
+            check=False,
+        )
+        assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    return call

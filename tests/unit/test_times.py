@@ -1,0 +1,83 @@
+"""Times: which clock is believed, and durations that are null where nothing happened."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.processors.clean.times import MAX_SKEW, call_facts, choose
+from schemas.communications import CallData
+
+NOW = datetime(2026, 11, 1, 10, tzinfo=UTC)
+instants = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
+
+
+def test_a_said_time_near_its_arrival_is_believed() -> None:
+    times = choose(NOW - timedelta(hours=3), NOW, NOW, sender_clock=True)
+    assert (times.occurred_at, times.received_at, times.sent_at) == (
+        NOW - timedelta(hours=3),
+        NOW,
+        NOW - timedelta(hours=3),
+    )
+    assert times.flags == ()
+
+
+@pytest.mark.parametrize("said", [NOW - timedelta(days=400), NOW + timedelta(days=2)])
+def test_a_senders_clock_far_from_ours_is_flagged_and_ours_is_kept(said: datetime) -> None:
+    times = choose(said, NOW, NOW, sender_clock=True)
+    assert (times.occurred_at, times.sent_at, times.flags) == (NOW, said, ("clock_skew",))
+
+
+def test_old_mail_without_an_arrival_keeps_its_date() -> None:
+    times = choose(NOW - timedelta(days=9000), None, NOW, sender_clock=True)
+    assert (times.occurred_at, times.flags) == (NOW - timedelta(days=9000), ())
+
+
+def test_a_date_ahead_of_the_log_is_a_broken_clock() -> None:
+    assert choose(NOW + timedelta(days=30), None, NOW, sender_clock=False).flags == ("clock_skew",)
+
+
+def test_without_any_time_it_is_when_we_took_it_flagged() -> None:
+    times = choose(None, None, NOW, sender_clock=False)
+    assert (times.occurred_at, times.received_at, times.flags) == (NOW, NOW, ("missing_time",))
+
+
+@given(said=st.none() | instants, received=st.none() | instants, taken=instants, sender_clock=st.booleans())
+def test_what_is_chosen_is_one_of_what_was_given(
+    said: datetime | None, received: datetime | None, taken: datetime, sender_clock: bool
+) -> None:
+    times = choose(said, received, taken, sender_clock)
+    assert times.occurred_at in (said, received, taken)
+    assert times.received_at == (received or taken)
+    if received is not None:
+        assert abs(times.occurred_at - received) <= MAX_SKEW
+
+
+def call(**times: datetime | float | None) -> CallData:
+    return CallData.model_validate({"channel": "call", **times})
+
+
+def test_an_answered_call_has_ring_and_talk() -> None:
+    facts, flags = call_facts(
+        call(started_at=NOW, answered_at=NOW + timedelta(seconds=9), ended_at=NOW + timedelta(seconds=300)), NOW
+    )
+    assert (facts.ring_s, facts.talk_s, flags) == (9, 291, ())
+
+
+def test_an_unanswered_call_has_null_talk_not_zero() -> None:
+    facts, _ = call_facts(call(started_at=NOW, ended_at=NOW + timedelta(seconds=20)), NOW)
+    assert (facts.ring_s, facts.talk_s) == (20, None)
+
+
+def test_a_counted_talk_time_wins_but_not_where_nobody_answered() -> None:
+    ended = NOW + timedelta(seconds=60)
+    facts, _ = call_facts(call(started_at=NOW, answered_at=NOW, ended_at=ended, talk_s=48), NOW)
+    assert facts.talk_s == 48
+    facts, _ = call_facts(call(started_at=NOW, ended_at=ended, talk_s=0), NOW)
+    assert facts.talk_s is None
+
+
+def test_times_in_disorder_give_null_durations_and_a_flag() -> None:
+    facts, flags = call_facts(call(started_at=NOW, answered_at=NOW - timedelta(seconds=5), ended_at=NOW), NOW)
+    assert (facts.ring_s, facts.talk_s, flags) == (None, None, ("call_times_disorder",))

@@ -1,0 +1,222 @@
+"""The embedded warehouse: typed inserts, questions that only read, migrations, and one store shared by processes."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from pipeline.ops import migrate as migrations
+from pipeline.sinks.chdb import ChdbWarehouse
+from pipeline.sinks.sharing import RemoteWarehouse, StoreHeldError, open_for_reading, open_for_running
+from pipeline.sinks.warehouse import Warehouse, WarehouseBusyError, WarehouseError, error_of
+
+NOW = datetime(2026, 11, 1, 10, 0, 0, 123000, tzinfo=UTC)
+ID = "5f0c6b36-5f1c-8a3b-9a3e-0d2f6a1b2c3d"
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Iterator[ChdbWarehouse]:
+    warehouse = ChdbWarehouse(tmp_path / "store")
+    migrations.migrate(warehouse)
+    yield warehouse
+    warehouse.close()
+
+
+def ask(warehouse: Warehouse, sql: str, **parameters: Any) -> list[dict[str, Any]]:
+    return [orjson.loads(line) for line in warehouse.query(sql, parameters).splitlines()]
+
+
+def label(version: int, value: str) -> dict[str, Any]:
+    return {
+        "label_id": ID,
+        "tenant": "t",
+        "record_id": ID,
+        "head": "need",
+        "value": value,
+        "labelled_at": NOW,
+        "version": version,
+    }
+
+
+def test_a_replayed_row_replaces_itself_and_an_older_one_never_wins(warehouse: ChdbWarehouse) -> None:
+    warehouse.insert("label_rows", [label(2, "payment")])
+    warehouse.insert("label_rows", [label(2, "payment")])
+    warehouse.insert("label_rows", [label(1, "logistics")])
+    assert ask(warehouse, "SELECT value FROM labels") == [{"value": "payment"}]
+
+
+def test_every_type_comes_back_as_it_was(warehouse: ChdbWarehouse) -> None:
+    row = {
+        "record_id": ID,
+        "kind": "order",
+        "action": "paid",
+        "occurred_at": NOW,
+        "received_at": NOW,
+        "customer_id": None,
+        "contacts": ["email:a'b@example.org", "phone:+86"],
+        "amount": Decimal("129.9900"),
+        "item_quantities": [2.5],
+        "rating": None,
+        "text": "价格 '\\ \n\t\0 🫖",
+        "attributes": [("k", "v")],
+        "version": 1,
+    }
+    warehouse.insert("business_event_rows", [row])
+    (kept,) = ask(warehouse, "SELECT * FROM business_events")
+    assert kept["text"] == row["text"]
+    assert kept["contacts"] == row["contacts"]
+    assert (kept["customer_id"], kept["rating"], kept["item_quantities"]) == (None, None, [2.5])
+    assert Decimal(str(kept["amount"])) == Decimal("129.99")
+    assert kept["attributes"] == {"k": "v"}
+    assert kept["occurred_at"] == "2026-11-01 10:00:00.123"
+
+
+def test_bytes_of_any_kind_are_kept(warehouse: ChdbWarehouse) -> None:
+    payload = bytes(range(256))
+    row = {"dead_letter_id": ID, "payload": payload, "headers": [], "failed_at": NOW, "version": 1}
+    warehouse.insert("dead_letter_rows", [row])
+    assert ask(warehouse, "SELECT hex(payload) AS payload FROM dead_letters") == [{"payload": payload.hex().upper()}]
+
+
+def test_a_row_of_the_wrong_type_is_refused_with_its_table_and_leaves_nothing(warehouse: ChdbWarehouse) -> None:
+    with pytest.raises(WarehouseError, match="label_rows"):
+        warehouse.insert("label_rows", [label(1, "payment"), label(1, "payment") | {"labelled_at": "yesterday"}])
+    assert ask(warehouse, "SELECT * FROM labels") == []
+    with pytest.raises(WarehouseError, match="there is no table nowhere"):
+        warehouse.insert("nowhere", [{"a": 1}])
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO label_rows (by) VALUES ('x')",
+        "DROP TABLE label_rows",
+        "SELECT * FROM file('/etc/passwd', LineAsString)",
+        "SELECT * FROM url('http://127.0.0.1:1/', LineAsString)",
+        "SET readonly = 0",
+        "CREATE TABLE x (a Int8) ENGINE = Memory",
+    ],
+)
+def test_analysts_sql_only_reads_the_history(warehouse: ChdbWarehouse, sql: str) -> None:
+    with pytest.raises(WarehouseError):
+        warehouse.query(sql)
+
+
+@pytest.mark.parametrize("text", ["plain", "O'Brien", "a\\b", "line\nend\ttab\0", "价格", "\\N", "{x:String}"])
+def test_a_parameter_is_a_value_never_sql(warehouse: ChdbWarehouse, text: str) -> None:
+    assert ask(warehouse, "SELECT {x:String} AS x, {xs:Array(String)} AS xs", x=text, xs=[text, ""]) == [
+        {"x": text, "xs": [text, ""]}
+    ]
+
+
+def test_errors_carry_clickhouse_codes_and_tell_what_may_pass() -> None:
+    assert isinstance(error_of(241, "memory"), WarehouseBusyError)
+    assert not isinstance(error_of(60, "no table"), WarehouseBusyError)
+
+
+def test_an_unknown_column_is_told_with_its_code(warehouse: ChdbWarehouse) -> None:
+    with pytest.raises(WarehouseError, match="nonsense") as caught:
+        warehouse.query("SELECT nonsense FROM communications")
+    assert caught.value.code == 47
+
+
+def test_migrating_again_does_nothing(warehouse: ChdbWarehouse) -> None:
+    assert migrations.migrate(warehouse) == []
+    assert {status for _, status in migrations.applied(warehouse).values()} == {"completed"}
+
+
+def test_a_migration_that_broke_off_is_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    warehouse = ChdbWarehouse(tmp_path / "store")
+    known = migrations.migrations()
+    broken = replace(known[0], statements=(*known[0].statements[:2], "CREATE NONSENSE"))
+    monkeypatch.setattr(migrations, "migrations", lambda: (broken, *known[1:]))
+    with pytest.raises(WarehouseError):
+        migrations.migrate(warehouse)
+    assert migrations.applied(warehouse)[1][1] == "started"
+    monkeypatch.setattr(migrations, "migrations", lambda: known)
+    assert len(migrations.migrate(warehouse)) == len(known)
+    warehouse.close()
+
+
+def test_a_changed_or_unknown_migration_stops(warehouse: ChdbWarehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = migrations.migrations()
+    monkeypatch.setattr(migrations, "migrations", lambda: (replace(known[0], sha256="other"), *known[1:]))
+    with pytest.raises(migrations.MigrationError, match="write a new migration instead"):
+        migrations.migrate(warehouse)
+    monkeypatch.setattr(migrations, "migrations", lambda: known[:-1])
+    with pytest.raises(migrations.MigrationError, match="upgrade Switchboard"):
+        migrations.migrate(warehouse)
+
+
+def test_every_column_of_every_table_and_view_says_what_it_means(warehouse: ChdbWarehouse) -> None:
+    silent = ask(
+        warehouse,
+        "SELECT table, name FROM system.columns WHERE database = currentDatabase() AND comment = ''"
+        " AND table NOT IN ('customer_history')",
+    )
+    own = [row for row in silent if row["name"] not in ("version", "ingested_at")]
+    assert own == []
+
+
+_HOLDER = """
+import sys, time
+from pathlib import Path
+from pipeline.sinks.sharing import open_for_running
+warehouse = open_for_running(Path(sys.argv[1]))
+print("open", flush=True)
+sys.stdin.read()
+warehouse.close()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[tuple[Path, subprocess.Popen[str]]]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", _HOLDER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout.readline() == "open\n"
+    yield tmp_path, process
+    process.stdin.close()
+    process.wait()
+    process.stdout.close()
+
+
+def test_while_one_process_holds_the_store_others_are_answered_through_it(holder: tuple[Path, Any]) -> None:
+    folder, process = holder
+    warehouse = open_for_reading(folder)
+    assert isinstance(warehouse, RemoteWarehouse)
+    assert ask(warehouse, "SELECT count() AS n FROM communications") == [{"n": 0}]
+    with pytest.raises(WarehouseError, match="READONLY"):
+        warehouse.query("DROP TABLE label_rows")
+    with pytest.raises(WarehouseError) as caught:
+        warehouse.query("SELECT nonsense")
+    assert caught.value.code == 47
+    with pytest.raises(StoreHeldError, match=str(process.pid)):
+        open_for_running(folder)
+    warehouse.close()
+    assert (folder / "store.sock").stat().st_mode & 0o077 == 0
+
+
+def test_after_kill_9_of_its_holder_the_store_opens_at_once(holder: tuple[Path, Any]) -> None:
+    folder, process = holder
+    process.kill()
+    process.wait()
+    warehouse = open_for_reading(folder)
+    assert ask(warehouse, "SELECT count() AS n FROM communications") == [{"n": 0}]
+    warehouse.close()
+
+
+def test_a_folder_too_deep_for_a_socket_still_serves(tmp_path: Path) -> None:
+    folder = tmp_path / ("d" * 100)
+    warehouse = open_for_running(folder)
+    assert not (folder / "store.sock").exists()
+    warehouse.close()
