@@ -113,7 +113,8 @@ class _Reader:
             yield self._refuse_file(fault)
             return
         for row in read_rows(self.unit, dialect):
-            yield self._item(row, placed)
+            # The header goes along: a row that is refused is then a file of its own, and can be sent again.
+            yield self._item(row, dialect.head + row.raw, placed)
 
     # ---- the header ---------------------------------------------------------------------------------------------------------
 
@@ -153,14 +154,14 @@ class _Reader:
 
     # ---- a row --------------------------------------------------------------------------------------------------------------
 
-    def _item(self, row: CsvRow, placed: Sequence[_Placed]) -> Item:
+    def _item(self, row: CsvRow, raw: bytes, placed: Sequence[_Placed]) -> Item:
         if row.fault:
-            return refusal(self.unit, row.line, row.raw, *row.fault)
+            return refusal(self.unit, row.line, raw, *row.fault)
         cells = [clean(cell) for cell in row.cells]
         try:
             event = self._event(row, cells, placed)
         except CellError as error:
-            return refusal(self.unit, row.line, row.raw, error.code, str(error))
+            return refusal(self.unit, row.line, raw, error.code, str(error))
         digest = hashlib.sha256("\0".join(cells).encode("utf-8", "surrogatepass")).digest()
         before = self._seen.setdefault(event.id, digest)
         if len(self._seen) > _REMEMBERED:
@@ -170,8 +171,8 @@ class _Reader:
                 f"an earlier row has the same {', '.join(self.table.identity)} and other content: one event cannot be both; "
                 "put the articles of an order into one row, and give events of one day their time"
             )
-            return refusal(self.unit, row.line, row.raw, RejectCode.SCHEMA_VALUE, what)
-        return Found(event, row.raw)
+            return refusal(self.unit, row.line, raw, RejectCode.SCHEMA_VALUE, what)
+        return Found(event, raw)
 
     def _event(self, row: CsvRow, cells: Sequence[str], placed: Sequence[_Placed]) -> Event:
         record, others = self._read_cells(cells, placed)

@@ -53,11 +53,12 @@ class CsvRow:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How to read a file's rows: `skip` lines are the header and what stands above it."""
+    """How to read a file's rows; `head` are the lines of the header and what stands above it, `skip` how many they are."""
 
     encoding: str
     delimiter: str
     header: tuple[str, ...]
+    head: bytes
     skip: int
 
 
@@ -85,7 +86,7 @@ def read_dialect(unit: Unit, encoding: str | None, known: Callable[[Sequence[str
             delimiters = (named[1],)
         elif text.strip(_BLANK):
             delimiter, header = _split_header(text, delimiters, known)
-            return Dialect(codec, delimiter, header, number + 1)
+            return Dialect(codec, delimiter, header, b"".join(first_lines[: number + 1]), number + 1)
     return None
 
 
@@ -122,7 +123,7 @@ def _guessed_codec(head: bytes) -> str:
         return "gb18030"
     raise FileFault(
         RejectCode.CHARSET,
-        "it is neither UTF-8 nor GB18030; save it as CSV UTF-8, or name its encoding, such as encoding=cp1252 or encoding=big5",
+        "it is neither UTF-8 nor GB18030; save it as CSV UTF-8, or name its encoding: --option encoding=cp1252, big5 …",
     )
 
 

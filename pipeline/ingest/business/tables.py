@@ -139,7 +139,7 @@ def _finish_order(record: Record, reading: Reading) -> str:
         values["amount"] = str(abs(amount) if action == "refunded" else amount)
         currency = values.get("currency") or beside or reading.currency
         if currency is None:
-            what = "the currency is not known: add a column currency, or give --currency, such as CNY"
+            what = "the currency is not known: add a column currency, or say --option currency=CNY"
             raise CellError(RejectCode.SCHEMA_MISSING_FIELD, what, moved)
         values["currency"] = currency
     if isinstance(values.get("refund_amount"), tuple):

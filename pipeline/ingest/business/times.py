@@ -71,7 +71,7 @@ def _local_time(words: str, order: DateOrder | None) -> datetime:
     if len(match[1]) == 4:
         order = DateOrder.YMD
     elif order is None:
-        what = f"day and month cannot be told apart: say --date-order dmy, mdy or ymd, or {_TIME_EXAMPLE}"
+        what = f"day and month cannot be told apart: say --option date_order=dmy (or mdy, ymd), or {_TIME_EXAMPLE}"
         raise CellError(RejectCode.TIME_INVALID, what)
     half_word = match["before"] or match["after"]
     half = half_of_day(half_word) if half_word else None

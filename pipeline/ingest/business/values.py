@@ -126,7 +126,7 @@ def read_money(text: str, _reading: Reading) -> tuple[Decimal, str | None]:
     if not number:
         raise CellError(RejectCode.SCHEMA_TYPE, "it is no sum of money; write it as 1234.50")
     beside = (words[: number.start()] + words[number.end() :]).strip()
-    if beside.startswith("-"):
+    if beside.startswith("-") and number[0][0].isdigit():
         negative, beside = True, beside[1:].strip()
     value = _decimal(number[0].strip())
     return (-value if negative else value), _currency_beside(beside)

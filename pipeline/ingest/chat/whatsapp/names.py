@@ -13,9 +13,11 @@ _PHONE = re.compile(r"\+?[\d\s().\-\u2010-\u2015]{7,25}")
 
 _ARCHIVED = re.compile(r"(?i)(\.(?:zip|tar|tgz|tbz2?|txz)(?:\.\w{2,3})?)!")
 _ENDINGS = re.compile(r"(?i)\.(?:txt|zip|tar|tgz|gz|bz2|xz)$")
+# A message that was refused is read again under its locator: file and line.
+_LINE = re.compile(r"#\d+$")
 # Browsers and phones number a second download; iOS calls the file in every archive _chat.txt.
 _COPY = re.compile(r"\s*(?:\(\d{1,3}\)|-\d{1,2}|\bcopy)$")
-_NAMELESS = re.compile(r"(?i)_?chat")
+_NAMELESS = re.compile(r"(?i)_chat")
 _TITLES = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
@@ -73,7 +75,7 @@ def chat_of(unit_name: str) -> tuple[str, bool]:
     `WhatsApp Chat with Ann.txt` and `与小王的WhatsApp聊天.txt` name the chat; `_chat.txt` takes the name of its folder or archive; of any
     other file it is the name without its ending. Folders above have no part in it.
     """
-    parts = [part for part in re.split(r"[/\\]", _ARCHIVED.sub(r"\1/", unit_name)) if part]
+    parts = [part for part in re.split(r"[/\\]", _ARCHIVED.sub(r"\1/", _LINE.sub("", unit_name))) if part]
     stem = ""
     while parts and not stem:
         candidate = _stem(parts.pop())

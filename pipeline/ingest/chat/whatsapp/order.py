@@ -101,7 +101,7 @@ def infer(count: ShapeCount, where: str) -> DateOrder:
             return one.order
     raise OptionError(
         f"{where}: its dates can be day-month-year as well as month-day-year, nothing in it tells which; "
-        "say it with --date-order dmy or --date-order mdy"
+        "say it with --option date_order=dmy or --option date_order=mdy"
     )
 
 
