@@ -1,0 +1,115 @@
+"""Instants in mail headers: RFC 5322 dates and what mailers write instead."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_tz
+
+# Longer than any date with its comment; the standard library's parser is not made for more.
+_LONGEST_DATE = 120
+
+# Zones run from -12:00 to +14:00; beyond is noise, and the instant is then read as UTC.
+_MAX_OFFSET_MIN = 14 * 60
+
+_USUAL = re.compile(
+    r"\s*(?:[A-Za-z]{3},?\s+)?(\d{1,2})\s+([A-Za-z]{3})\s+(\d{4})\s+(\d{1,2}):(\d{2})(?::(\d{2}))?\s+([+-])(\d{2})(\d{2})\b"
+)
+_ISO = re.compile(
+    r"\s*(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[T\s]+|\s+[A-Za-z]{3},?\s+)(\d{1,2}):(\d{2})(?::(\d{2}))?(?:[.,]\d+)?"
+    r"\s*(?:([A-Z]{1,3})\b|([+-])(\d{2}):?(\d{2}))?"
+)
+# The zones of RFC 822, in hours east of UTC.
+_ZONES = {
+    "Z": 0,
+    "UT": 0,
+    "UTC": 0,
+    "GMT": 0,
+    "EST": -5,
+    "EDT": -4,
+    "CST": -6,
+    "CDT": -5,
+    "MST": -7,
+    "MDT": -6,
+    "PST": -8,
+    "PDT": -7,
+}
+_MONTHS = {
+    m: i for i, m in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1)
+}
+# Months that mail programs wrote in their user's language (Chinese, German, French, Spanish, Italian, Portuguese).
+_FOREIGN_MONTHS = {
+    "十二月": "Dec", "十一月": "Nov", "十月": "Oct", "九月": "Sep", "八月": "Aug", "七月": "Jul", "六月": "Jun", "五月": "May",
+    "四月": "Apr", "三月": "Mar", "二月": "Feb", "一月": "Jan", "mär": "Mar", "mrz": "Mar", "mai": "May", "okt": "Oct",
+    "dez": "Dec", "févr": "Feb", "fév": "Feb", "avr": "Apr", "juin": "Jun", "juil": "Jul", "août": "Aug", "déc": "Dec",
+    "ene": "Jan", "abr": "Apr", "ago": "Aug", "dic": "Dec", "gen": "Jan", "mag": "May", "giu": "Jun", "lug": "Jul",
+    "set": "Sep", "ott": "Oct", "fev": "Feb", "out": "Oct",
+}  # fmt: skip
+_FOREIGN_MONTH = re.compile("(?i)" + "|".join(_FOREIGN_MONTHS) + r"\b")
+_SPACED_COLON = re.compile(r"\s*:\s*")
+_COMMENT = re.compile(r"\([^()]*\)")
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """A moment in UTC and the zone it was written in, in minutes east of UTC; None where none was given (then UTC is meant)."""
+
+    at: datetime
+    offset_min: int | None
+
+
+def parse_date(text: str) -> Instant | None:
+    """Read a date of a mail header, or return None where it names no instant between the years 1 and 9999."""
+    text = text[:_LONGEST_DATE]
+    usual = _USUAL.match(text)
+    if usual is not None and usual[2].lower() in _MONTHS:
+        day, month, year, hour, minute, second, sign, zone_h, zone_m = usual.groups()
+        offset = (int(zone_h) * 60 + int(zone_m)) * (-1 if sign == "-" else 1)
+        known = None if sign == "-" and offset == 0 else offset
+        return _instant(int(year), _MONTHS[month.lower()], int(day), int(hour), int(minute), int(second or 0), known)
+    iso = _ISO.match(text)
+    if iso is not None:
+        *numbers, zone, sign, zone_h, zone_m = iso.groups()
+        year_, month_, day_, hour_, minute_, second_ = (int(number or 0) for number in numbers)
+        hours = _ZONES.get(zone or "")
+        named = hours * 60 if hours is not None else None
+        offset_ = (int(zone_h) * 60 + int(zone_m)) * (-1 if sign == "-" else 1) if sign else named
+        return _instant(year_, month_, day_, hour_, minute_, second_, offset_)
+    return _by_library(text)
+
+
+def _by_library(text: str) -> Instant | None:
+    english = _FOREIGN_MONTH.sub(lambda month: _FOREIGN_MONTHS[month[0].lower()], _COMMENT.sub(" ", text))
+    english = _SPACED_COLON.sub(":", english)
+    for candidate in (text, english):
+        try:
+            parsed = parsedate_tz(candidate)
+        except (ValueError, IndexError, TypeError, OverflowError):
+            continue  # its parser trips over some broken dates; the next reading, or none, is the answer
+        if parsed is None:
+            continue
+        year, month, day, hour, minute, second, *_, zone = parsed
+        found = _instant(year, month, day, hour, minute, second, zone // 60 if zone is not None else None)
+        if found is not None:
+            return found
+    return None
+
+
+def _instant(
+    year: int, month: int, day: int, hour: int, minute: int, second: int, offset: int | None
+) -> Instant | None:
+    if offset is not None and abs(offset) > _MAX_OFFSET_MIN:
+        offset = None
+    try:
+        # A leap second, and the 60 that some clocks write, is the second before it.
+        local = datetime(year, month, day, hour, minute, min(second, 59), tzinfo=UTC)
+        return Instant(local - timedelta(minutes=offset or 0), offset)
+    except (ValueError, OverflowError):
+        return None
+
+
+def parse_received(value: str) -> Instant | None:
+    """Read the date of a Received header: what follows its last semicolon."""
+    _, semicolon, date = value.rpartition(";")
+    return parse_date(date) if semicolon else None
