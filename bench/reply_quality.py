@@ -1,0 +1,262 @@
+"""Quality and speed of the reply splitter beside its peers, on the mails with expectations of three reply parsers.
+
+    python bench/reply_quality.py --data ../shared/data [--peers]
+
+Exact: zero-width characters dropped, white space collapsed, then equal; where a fixture names its first fragment, the
+first stretch of the author counts as well as the whole reply. Soft: mean ratio of difflib. Assertions: mails of which
+only the beginning, or parts that must or must not show, are asserted. CPU time of this process per mail, the least of
+some rounds, over the mails of both kinds; the mail of 767 KB alone.
+"""
+
+import argparse
+import difflib
+import importlib
+import json
+import logging
+import re
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from pipeline.processors.clean.reply import split_reply
+
+# What a splitter shows of a mail: the whole reply, and the first stretch of it.
+Shown = tuple[str, str]
+Splitter = Callable[[str], Shown]
+
+_SETS = (
+    ("github_email_reply_parser", "emails"),
+    ("zapier_email_reply_parser", "emails"),
+    ("crisp_email_reply_parser", "fixtures"),
+)
+_LARGE = ("github_email_reply_parser", "emails", "email_long_quote.txt")
+_ASSERTED = ("visible_starts", "visible_contains", "visible_excludes", "first_fragment_contains")
+_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
+_ROUNDS = 9
+# The languages mail-parser-reply knows; without them it finds English only.
+_PARSER_LANGUAGES = ["en", "cs", "da", "de", "es", "fr", "it", "ja", "ko", "nl", "pl", "sv", "zh", "david"]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A mail and what is expected of its reply: ``exact``, or else the assertions of ``asserted``."""
+
+    name: str
+    text: str
+    exact: str | None
+    by_fragment: bool
+    asserted: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What one splitter reaches: counts, mean ratio, microseconds, milliseconds; and the cases it fails."""
+
+    exact: int
+    soft: float
+    assertions: int
+    mean_us: float
+    p95_us: float
+    large_ms: float
+    failed: tuple[str, ...]
+
+
+def normal(text: str) -> str:
+    """Return a text as it is compared: without zero-width characters, white space collapsed."""
+    return " ".join(_UNSEEN.sub("", text).split())
+
+
+def cases(data: Path) -> Iterator[Case]:
+    """Read the mails with expectations below ``data``; raises FileNotFoundError where they are absent."""
+    for folder, mails in _SETS:
+        base = data / "email_replies" / folder
+        for name, expected in json.loads((base / "expected.json").read_text("utf-8")).items():
+            exact = expected.get("visible_text", expected.get("first_fragment"))
+            if exact is not None or any(key in expected for key in _ASSERTED):
+                text = (base / mails / f"{name}.txt").read_text("utf-8")
+                yield Case(f"{folder.split('_')[0]}/{name}", text, exact, "first_fragment" in expected, expected)
+
+
+def holds(case: Case, reply: str) -> bool:
+    """Return whether a reply meets the assertions of a case that has no exact expectation."""
+    shown = normal(reply)
+    expected = case.asserted
+    contained = [*expected.get("visible_contains", ()), *expected.get("first_fragment_contains", ())]
+    return (
+        shown.startswith(normal(expected.get("visible_starts", "")))
+        and all(normal(part) in shown for part in contained)
+        and not any(normal(part) in shown for part in expected.get("visible_excludes", ()))
+    )
+
+
+def seconds(split: Splitter, text: str, rounds: int) -> float:
+    """Return the least CPU time of some runs over one mail."""
+    times = []
+    for _ in range(rounds):
+        begun = time.process_time_ns()
+        split(text)
+        times.append(time.process_time_ns() - begun)
+    return min(times) / 1e9
+
+
+def score(split: Splitter, mails: list[Case], large: str) -> Score:
+    """Measure one splitter on all mails."""
+    exact = assertions = 0
+    ratios, times, failed = [], [], []
+    for case in mails:
+        reply, first = split(case.text)
+        if case.exact is None:
+            good = holds(case, reply)
+            assertions += good
+        else:
+            wanted = normal(case.exact)
+            answers = {normal(reply), normal(first)} if case.by_fragment else {normal(reply)}
+            good = wanted in answers
+            exact += good
+            ratios.append(max(difflib.SequenceMatcher(None, got, wanted, autojunk=False).ratio() for got in answers))
+        if not good:
+            failed.append(case.name)
+        times.append(seconds(split, case.text, _ROUNDS) * 1e6)
+    slowest = statistics.quantiles(times, n=20)[-1]
+    large_ms = seconds(split, large, 1) * 1e3
+    return Score(exact, statistics.fmean(ratios), assertions, statistics.fmean(times), slowest, large_ms, tuple(failed))
+
+
+def ours(text: str) -> Shown:
+    """Split with this project."""
+    split = split_reply(text)
+    first = next((text[part.start : part.end] for part in split.parts if part.kind == "reply"), "")
+    return split.reply, first
+
+
+def nothing(text: str) -> Shown:
+    """Cut nothing: what any splitter must beat."""
+    return text, text
+
+
+def _email_reply_parser() -> Splitter:
+    parser = importlib.import_module("email_reply_parser").EmailReplyParser
+
+    def split(text: str) -> Shown:
+        message = parser.read(text)
+        return message.reply, message.fragments[0].content if message.fragments else ""
+
+    return split
+
+
+def _mail_parser_reply() -> Splitter:
+    parser = importlib.import_module("mailparser_reply").EmailReplyParser(languages=_PARSER_LANGUAGES)
+
+    def split(text: str) -> Shown:
+        replies = parser.read(text).replies
+        reply = replies[0].body if replies else ""
+        return reply, reply
+
+    return split
+
+
+def _talon() -> Splitter:
+    quotations = importlib.import_module("talon.quotations")
+    bruteforce = importlib.import_module("talon.signature.bruteforce")
+
+    def split(text: str) -> Shown:
+        reply = bruteforce.extract_signature(quotations.extract_from_plain(text))[0]
+        return reply, reply
+
+    return split
+
+
+def _unquotemail() -> Splitter:
+    unquote = importlib.import_module("unquotemail").Unquote
+
+    def split(text: str) -> Shown:
+        reply = unquote(None, text).get_text()
+        return reply, reply
+
+    return split
+
+
+def _quotequail() -> Splitter:
+    quote = importlib.import_module("quotequail").quote
+
+    def split(text: str) -> Shown:
+        shown = [part for visible, part in quote(text, quote_intro_line=True) if visible]
+        return "\n".join(shown), shown[0] if shown else ""
+
+    return split
+
+
+def _chain() -> Splitter:
+    stages = [_talon(), _unquotemail(), _mail_parser_reply()]
+
+    def split(text: str) -> Shown:
+        for stage in stages:
+            text = stage(text)[0] or text
+        return text, text
+
+    return split
+
+
+_PEERS: dict[str, tuple[str, Callable[[], Splitter]]] = {
+    "email_reply_parser": ("email-reply-parser", _email_reply_parser),
+    "mail-parser-reply": ("mail-parser-reply", _mail_parser_reply),
+    "talon + brute-force signature": ("talon", _talon),
+    "unquotemail": ("unquotemail", _unquotemail),
+    "quotequail": ("quotequail", _quotequail),
+    "talon, unquotemail, mail-parser-reply": ("talon", _chain),
+}
+
+
+def peers() -> Iterator[tuple[str, Splitter | None]]:
+    """Yield each peer with its version, and None where it is not installed here."""
+    for name, (distribution, make) in _PEERS.items():
+        try:
+            yield f"{name} {version(distribution)}", make()
+        except (ImportError, PackageNotFoundError):
+            yield name, None
+
+
+def main() -> int:
+    """Print the table; returns 2 where the data are absent."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--data", type=Path, required=True, help="folder that holds email_replies/")
+    arguments.add_argument("--peers", action="store_true", help="measure other libraries too, where installed")
+    arguments.add_argument("--failed", action="store_true", help="name the mails each one fails")
+    given = arguments.parse_args()
+    # Peers warn on every mail they give up on.
+    logging.disable(logging.CRITICAL)
+    try:
+        mails = list(cases(given.data))
+        large = (given.data / "email_replies" / Path(*_LARGE)).read_text("utf-8")
+    except FileNotFoundError as error:
+        print(f"no mails to measure on: {error.filename} does not exist; give --data", file=sys.stderr)
+        return 2
+    exact = sum(case.exact is not None for case in mails)
+    print(f"{len(mails)} mails: {exact} with an exact expectation, {len(mails) - exact} with assertions")
+    print(
+        f"| splitter | exact of {exact} | soft | assertions of {len(mails) - exact} | CPU µs mean / p95 | 767 KB mail ms |"
+    )
+    print("|---|---|---|---|---|---|")
+    splitters: list[tuple[str, Splitter | None]] = [("nothing", nothing), ("this project", ours)]
+    for name, split in [*splitters, *(peers() if given.peers else ())]:
+        if split is None:
+            print(f"| {name} | not installed | | | | |")
+            continue
+        got = score(split, mails, large)
+        print(
+            f"| {name} | {got.exact} | {got.soft:.3f} | {got.assertions} | {got.mean_us:.0f} / {got.p95_us:.0f} |"
+            f" {got.large_ms:.0f} |",
+            flush=True,
+        )
+        if given.failed:
+            print(f"  fails: {', '.join(got.failed)}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

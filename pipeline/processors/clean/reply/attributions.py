@@ -1,0 +1,295 @@
+"""The line above a quote that says who wrote it and when: "On 5 May 2024 at 10:00, Ann <ann@example.com> wrote:".
+
+One recogniser for all languages: a table (tables/attributions.toml) names the words, and what makes a line an attribution (a date, a clock
+time, an address, the verb at its end) is the same everywhere. The wordings are those of Gmail, Apple Mail, Outlook,
+Thunderbird, Yahoo, mail.ru, NetEase, QQ, Naver and Proton in their own translations.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from pipeline.processors.clean.reply.closings import is_name
+from pipeline.processors.clean.reply.tables import read_table
+
+_LANGUAGES: dict[str, dict[str, list[str]]] = read_table("attributions")
+
+# Phrases that open an attribution which ends in a date: Apple Mail in Polish, Gmail in Catalan.
+_NAMED_FIRST = re.compile(r"(?:Wiadomość napisana przez|Missatge de|Messaggio di|Mensaje de|Message de)\s", re.I)
+
+
+def _languages_of(place: str) -> dict[str, str]:
+    """Return the words of a place with their language, the first language of the table where several share one."""
+    return {word.casefold(): code for code, words in reversed(_LANGUAGES.items()) for word in words[place]}
+
+
+_VERB_LANGUAGE = _languages_of("ends")
+# By their last two characters, longest first: the language of "a scris" is not that of a shorter verb.
+_VERBS_BY_END: dict[str, tuple[str, ...]] = {
+    end: tuple(sorted((verb for verb in _VERB_LANGUAGE if verb[-2:] == end), key=len, reverse=True))
+    for end in {verb[-2:] for verb in _VERB_LANGUAGE}
+}
+_INNER_LANGUAGE = _languages_of("inside")
+
+
+def _words(words: Sequence[str]) -> str:
+    return "|".join(re.escape(word) for word in sorted(set(words), key=len, reverse=True))
+
+
+# The shortest inner verbs: looking for them as plain words first spares the expression on nearly all lines.
+_INNER_WORDS = tuple(
+    sorted({verb for verb in _INNER_LANGUAGE if not any(o != verb and o in verb for o in _INNER_LANGUAGE)})
+)
+_INNER = re.compile(rf"(?<!\w)(?:{_words(list(_INNER_LANGUAGE))})(?!\w)", re.I)
+_INTRO_WORDS = [word for words in _LANGUAGES.values() for word in words["before"]]
+_INTRO_FIRST = frozenset(word.split()[0].casefold() for word in _INTRO_WORDS)
+# A date stands within 34 characters of the opening word: "Il giorno mercoledì 12 settembre" needs 20, the Arabic and
+# Thai weekdays more. Prose such as "On the other hand, he wrote:" has no digit there.
+_INTRO = re.compile(rf"(?:{_words(_INTRO_WORDS)})(?=[\s\d,:،])[^\d<>@]{{0,34}}\d", re.I)
+# CJK words need no space before the date.
+_INTRO_CJK = re.compile(r"[在于於自]\s?[^\d<>@]{0,6}\d|(?:ใน)?วันที่[^\d<>@]{0,34}\d")
+# A date without an opening word: up to two short words (a weekday), then a digit: "ср, 30 апр.", "tir. 18. apr.";
+# or a weekday, a month and the day: "Monday, September 30".
+_DATED = re.compile(
+    r"\W?(?:[^\W\d_]{1,14}[.,،]{1,2}\s*|[^\W\d_]{1,3}\s+|[^\W\d_]{3,12}(?:day|dag|tag),?\s+){0,2}\d"
+    r"|\W?[^\W\d_]{3,14},\s*[^\W\d_]{3,14}\s+\d{1,2}\b"
+)
+_DIGIT = re.compile(r"\d")
+_YEAR = re.compile(r"(?<!\d)(?:19|20|25)\d\d(?!\d)|\d{1,2}[./-]\d{1,2}[./-]\d{2}(?!\d)|٢٠[٠-٩]{2}")
+_CLOCK = re.compile(
+    r"(?<![\d.])\d{1,2}\s?[:：h]\s?\d{2}(?!\d)|\d{1,2}[時时点點시]|\d{1,2}\.\d{2}(?:\.\d{2})?(?![\d.])|\d\s?[ap]\.?m\b",
+    re.I,
+)
+_ADDRESS = re.compile(r"[^\s<>@]@[^\s<>@]")
+_ADDRESS_LAST = re.compile(r"@[^\s<>@]{1,120}[>)\]]{0,3}\s?[>)\]]?$")
+# A name of up to eight words, then the address in brackets, then what says that he wrote.
+_ADDRESS_FIRST = re.compile(
+    r"(?P<name>[^<>\[\]@:：]{0,90})\(?[<(\[]\s?(?:mailto:)?[^\s<>@]{1,80}@[^\s<>@]{1,120}(?:\s?<mailto:[^\s<>]{1,160}>)?"
+    r"\s?[>)\]]{1,3}(?P<rest>.{0,120})$"
+)
+_PLAIN_ADDRESS_FIRST = re.compile(r"(?P<name>[^<>\[\]@:：\s]{1,60})@[^\s<>@]{1,120}(?P<rest>\s.{0,80})$")
+_NUMERIC_DATE_NAME = re.compile(r"\d{4}[/.-]\d{1,2}[/.-]\d{1,2}\s.{0,90}<[^<>\s]{1,80}@[^<>\s]{1,120}>$")
+_CHINESE_NAME_FIRST = re.compile(r".{0,60}?[于於在]\s?\d{4}\s?[年/.-].{0,60}[写寫][道到入]$")
+_NAME_ONLY = re.compile(r"[^\d@:：<>!?。！？]{1,60}$")
+
+# Signs around an attribution that say nothing: Zoho's dashes, the asterisks of bold text, quotes of Outlook for Mac.
+_LEADING = " \t\xa0-–—_*\u201c\u201d\"'•>"
+_TRAILING = " \t\xa0\u202f:：*_-–—"
+# An attribution has rarely more than four lines and 500 characters; beyond that it is prose.
+_MAX_LINES = 5
+_MAX_LENGTH = 600
+_MAX_LINE = 400
+# Other words for an attribution are known by what is quoted below them only, so they are short.
+_MAX_INTRODUCTION = 160
+_MAX_INTRODUCTION_WORDS = 18
+_SAYING = frozenset(
+    {
+        *("said", "says", "asked", "asks", "replied", "replies", "answered", "mentioned", "stated", "noted"),
+        *("adds", "added", "posted", "forwarded"),
+    }
+)
+
+
+class Evidence(IntEnum):
+    """How much of an attribution a line shows; what it must be followed by depends on it."""
+
+    NONE = 0
+    NAME = 1
+    """A name and a verb: counts only above quoted lines."""
+    DATE = 2
+    """A date without a time or an address: counts above quoted lines or as a paragraph of its own."""
+    FULL = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """An attribution that starts at line ``first`` (column ``column``) and ends with the line it was looked for at."""
+
+    first: int
+    column: int
+    language: str
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    language: str
+    evidence: Evidence
+    whole: bool
+    """Whether it starts where attributions start; otherwise lines above may belong to it."""
+
+
+_NOTHING = _Reading("", Evidence.NONE, False)
+
+
+def ends_like_attribution(line: str) -> bool:
+    """Return whether a stripped line may be the last of an attribution; cheap, and true for few lines of prose."""
+    if line[-1] in ":：":
+        return True
+    if len(line) > _MAX_LINE:
+        return False
+    bare = line.rstrip(_TRAILING)
+    return bare.endswith(("wrote", "写道", "寫道")) or (line[0].isdigit() and bare.endswith(">") and "@" in bare)
+
+
+def locate(lines: Sequence[str], last: int, floor: int) -> Attribution | None:
+    """Return the attribution whose last line is ``last``, or None.
+
+    ``lines`` are stripped; no line before ``floor`` is looked at. At most five lines are joined, so the cost does
+    not depend on the length of the mail.
+    """
+    line = lines[last]
+    if len(line) > _MAX_LINE:
+        return None
+    joined = ""
+    partial: Attribution | None = None
+    for first in range(last, max(floor, last - _MAX_LINES + 1) - 1, -1):
+        part = lines[first]
+        if not part or len(part) + len(joined) > _MAX_LENGTH or (first < last and part[0] in ">|\ue000"):
+            break
+        joined = f"{part} {joined}" if joined else part
+        if first == last and not _worth_reading(line, lines[last - 1] if last > floor else ""):
+            return None
+        reading = read(joined)
+        if reading.evidence is Evidence.NONE:
+            continue
+        found = Attribution(first, 0, reading.language, reading.evidence)
+        if reading.whole:
+            return found
+        if partial is None or (partial.evidence < reading.evidence):
+            partial = found
+    if partial is not None:
+        return _with_wrapped_name(lines, partial, floor)
+    return _behind_text(line, last)
+
+
+def introduces(line: str) -> bool:
+    """Return whether a stripped line says who is quoted, in any words: it counts only right above quoted lines.
+
+    "Quoting Ann (ann@example.com):", "Ann Lee stated on Thu, 4 Mar 2024 at 9:15:", "Ann Lee asked:", "Ann Lee:".
+    """
+    if line[-1] not in ":：" or len(line) > _MAX_INTRODUCTION:
+        return False
+    bare = line.strip(_LEADING).rstrip(_TRAILING)
+    if not bare or bare.count(" ") > _MAX_INTRODUCTION_WORDS:
+        return False
+    if _ADDRESS.search(bare) or (_YEAR.search(bare) and (_CLOCK.search(bare) or _opens(bare))):
+        return True
+    words = bare.split()
+    if len(words) > 2 and words[-1].casefold() in _SAYING:
+        words.pop()
+    return len(words) > 1 and is_name(" ".join(words))
+
+
+def _worth_reading(line: str, above: str) -> bool:
+    if "@" in line or ">" in line or len(line) <= 3:
+        return True
+    folded = line.casefold()
+    if _language_of_ending(folded.rstrip(_TRAILING)):
+        return True
+    # A verb inside the line says something only where a date follows or precedes it.
+    return (_DIGIT.search(line) or _DIGIT.search(above)) is not None and _names_inner(f"{above.casefold()} {folded}")
+
+
+def _names_inner(folded: str) -> bool:
+    return any(word in folded for word in _INNER_WORDS)
+
+
+def _with_wrapped_name(lines: Sequence[str], found: Attribution, floor: int) -> Attribution:
+    """Take in the line above where the attribution starts inside a name that was wrapped."""
+    above = found.first - 1
+    if above < floor or not 0 < len(lines[above]) <= 80:
+        return found
+    inside = lines[found.first][0] in "<([" and lines[above][-1] not in ".!?。！？:：>"
+    if not inside and lines[above].rfind("<") <= lines[above].rfind(">"):
+        return found
+    return Attribution(above, 0, found.language, found.evidence)
+
+
+def _behind_text(line: str, last: int) -> Attribution | None:
+    """Find "text On Wed, 4 Apr 2012 at 3:59 PM, x@example.com wrote:", where a client lost the line break."""
+    column = max(line.rfind(" On "), line.rfind("-On "), line.rfind("- On "))
+    if column <= 0:
+        return None
+    start = len(line[:column].rstrip(" -"))
+    reading = read(line[column + 1 :])
+    if start and reading.whole and reading.evidence is Evidence.FULL:
+        return Attribution(last, start, reading.language, Evidence.FULL)
+    return None
+
+
+def read(joined: str) -> _Reading:
+    """Return what a line, or a few joined by spaces, shows of an attribution."""
+    text = joined.lstrip(_LEADING)
+    bare = text.rstrip(_TRAILING)
+    if not bare:
+        return _NOTHING
+    colon = any(sign in text[len(bare) :] for sign in ":：") or (joined.startswith("--") and joined.endswith("--"))
+    folded = bare.casefold()
+    language = _language_of_ending(folded)
+    inner = _INNER.search(bare) if colon and not language and _names_inner(folded) else None
+    if inner:
+        language = _INNER_LANGUAGE.get(inner[0].casefold(), "")
+    address = "@" in bare and _ADDRESS.search(bare) is not None
+    if not language and not address:
+        return _NOTHING
+    return _judge(bare, language, address=address, colon=colon, inner=inner is not None)
+
+
+def _language_of_ending(folded: str) -> str:
+    for verb in _VERBS_BY_END.get(folded[-2:], ()):
+        if folded.endswith(verb):
+            before = folded[-len(verb) - 1 : -len(verb)]
+            # A verb is a word of its own, except where the script has no spaces ("...님이 작성", "...周一写道").
+            return "" if before.isalpha() and verb.isascii() else _VERB_LANGUAGE[verb]
+    return ""
+
+
+def _judge(bare: str, language: str, *, address: bool, colon: bool, inner: bool) -> _Reading:
+    said = bool(language)
+    if _opens(bare) and (said or (colon and _ADDRESS_LAST.search(bare))):
+        strong = address or _CLOCK.search(bare)
+        return _Reading(language or "any", Evidence.FULL if strong else Evidence.DATE, True)
+    if _DATED.match(bare) and _is_dated_line(bare, said, colon=colon):
+        return _Reading(language or "any", Evidence.FULL, True)
+    if _NUMERIC_DATE_NAME.match(bare):
+        return _Reading("any", Evidence.FULL, True)
+    if address and colon and _NAMED_FIRST.match(bare) and _CLOCK.search(bare):
+        return _Reading(language or "any", Evidence.FULL, True)
+    if language == "zh" and not inner and _CHINESE_NAME_FIRST.match(bare):
+        return _Reading("zh", Evidence.FULL, False)
+    if address and said and _is_address_first(bare, colon=colon, inner=inner):
+        return _Reading(language, Evidence.FULL, False)
+    # "Max Muster schrieb am 5.1.2024 um 10:00:"; in English the same words are as often prose ("your agent wrote on").
+    if said and inner and language != "en" and _YEAR.search(bare) and _CLOCK.search(bare):
+        return _Reading(language, Evidence.DATE, True)
+    if said and colon and not inner and _NAME_ONLY.match(bare) and 1 <= bare.count(" ") <= 7:
+        return _Reading(language, Evidence.NAME, False)
+    return _NOTHING
+
+
+def _opens(bare: str) -> bool:
+    """Return whether a line begins with a word that opens attributions, and a date."""
+    word = bare.split(None, 1)[0].rstrip(",:،").casefold()
+    if word in _INTRO_FIRST:
+        return _INTRO.match(bare) is not None
+    return not bare[0].isascii() and (_INTRO_CJK.match(bare) is not None or _INTRO.match(bare) is not None)
+
+
+def _is_dated_line(bare: str, said: bool, *, colon: bool) -> bool:
+    if not _YEAR.search(bare) or not (said or (colon and _ADDRESS_LAST.search(bare))):
+        return False
+    return (said and "@" in bare) or _CLOCK.search(bare) is not None
+
+
+def _is_address_first(bare: str, *, colon: bool, inner: bool) -> bool:
+    found = _ADDRESS_FIRST.match(bare) or _PLAIN_ADDRESS_FIRST.match(bare)
+    if found is None or found["name"].count(" ") > 8:
+        return False
+    rest = found["rest"]
+    has_date = _DIGIT.search(rest) is not None
+    if inner:
+        return colon and has_date
+    # Between the address and the verb stands a date or a particle ("ezt", "님이"); more words are prose.
+    return rest.count(" ") <= 3 or (has_date and _CLOCK.search(bare) is not None)

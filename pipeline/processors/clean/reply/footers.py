@@ -1,0 +1,44 @@
+"""Texts that a server, a list or a legal department sets below a mail: disclaimers, list footers, scanner notices."""
+
+import re
+from typing import Literal
+
+from pipeline.processors.clean.reply.tables import any_of, read_table
+
+Footer = Literal["disclaimer", "list_footer"]
+
+_TABLE = read_table("footers")
+# Openings of a disclaimer that need no second look, and those that need a word of secrecy in the next lines.
+_PLAIN_DISCLAIMER = re.compile(any_of(_TABLE["disclaimer"]), re.I)
+_OPENING = re.compile(any_of(_TABLE["opening"]), re.I)
+_SECRECY = re.compile(any_of(_TABLE["secrecy"]), re.I)
+_LIST = re.compile(any_of(_TABLE["list_footer"]), re.I)
+_LIST_NAME = re.compile(any_of(_TABLE["list_name"]), re.I)
+# First three characters of all openings in Latin script; other scripts are few enough to be tried.
+_STARTS = frozenset(_TABLE["starts"])
+_NOISE = " \t*_-–—>|#=~[](（【"
+# The telling word of a disclaimer is in its first sentence, which wraps over a few lines.
+_LOOK_AHEAD = 4
+
+
+def may_open_footer(line: str) -> bool:
+    """Return False, cheaply, for most stripped lines that open no footer."""
+    start = line.lstrip(_NOISE)[:3]
+    return not start.isascii() or start.casefold().rstrip() in _STARTS
+
+
+def footer_at(lines: list[str], at: int) -> Footer | None:
+    """Return which footer starts at line ``at`` of stripped lines, or None. ``at`` must open a paragraph."""
+    line = lines[at].lstrip(_NOISE)[:300]
+    if _PLAIN_DISCLAIMER.match(line):
+        return "disclaimer"
+    if _LIST.match(line):
+        return "list_footer"
+    if _OPENING.match(line) and _SECRECY.search(" ".join(lines[at : at + _LOOK_AHEAD])[:1200]):
+        return "disclaimer"
+    return None
+
+
+def names_a_list(lines: list[str]) -> bool:
+    """Return whether the lines below a drawn rule are the footer of a mailing list."""
+    return _LIST_NAME.search("\n".join(lines)[:1000]) is not None

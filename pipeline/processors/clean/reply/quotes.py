@@ -1,0 +1,287 @@
+"""Where a mail quotes other mails: the top-down scan for everything that opens a quote."""
+
+import re
+from dataclasses import dataclass
+
+from pipeline.processors.clean.reply import attributions, headers, separators
+from pipeline.processors.clean.reply.attributions import Evidence
+from pipeline.processors.clean.reply.contacts import is_prose
+from pipeline.processors.clean.reply.devices import device_language
+from pipeline.processors.clean.reply.lines import Lines
+from pipeline.processors.clean.reply.marks import OPEN_ENDED, read_mark
+from pipeline.processors.clean.reply.signs import ANGLES, Signs, is_angled
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A quoted stretch: offsets in characters, end exclusive, and the rule that found it."""
+
+    start: int
+    end: int
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What opens a quote: lines ``first`` to ``end`` (exclusive); ``start`` is the offset where the quote begins."""
+
+    start: int
+    end: int
+    rule: str
+
+
+_SEPARATOR_STARTS = frozenset("-_=*—–─━~<#+•")
+_OPENING = ANGLES | _SEPARATOR_STARTS | frozenset("&|\ue000")
+# Attributions without a colon: Zoho, Samsung, old Gmail ("2012/3/4 Ann <ann@example.com>"), bold ones.
+_ENDING = ("wrote", "写道", "寫道", "-", ">", "*", "_")
+_POSTSCRIPT = re.compile(r"p\.?\s?s\.?\b|附[:：言]|又及|另[:：，]", re.I)
+# Lines below a device line that may still be a signature.
+_SIGNATURE_LINES = 8
+
+
+def find_quotes(text: str, *, strict: bool = False) -> list[Span]:
+    """Return the quoted stretches of a mail in order.
+
+    ``strict`` gives up what protects the author's own use of ``>``: code fences, interpreter prompts, lone lines.
+    """
+    return _Scan(text, strict).run()
+
+
+class _Scan:
+    def __init__(self, text: str, strict: bool) -> None:
+        self.lines = Lines(text)
+        self.clean = self.lines.clean
+        self.strict = strict
+        self.fenced = self.lines.fenced() if "```" in text and not strict else frozenset[int]()
+        self.mark_ends = _match_marks(self.clean) if "\ue000" in text else {}
+        self.closers = frozenset(end for end in self.mark_ends.values() if end is not None)
+        self.spans: list[Span] = []
+        self.floor = 0
+        """The first line after the last quote: nothing above it belongs to what is found next."""
+        self.written = False
+        """Whether the author's own words have been met."""
+        self.signs = Signs(self.lines)
+
+    def run(self) -> list[Span]:
+        clean, count, signs = self.clean, len(self.clean), self.signs
+        at = 0
+        while at < count:
+            line = clean[at]
+            if not line:
+                at += 1
+                continue
+            end = None
+            # Nearly all lines of prose fail these tests, which cost little.
+            if (
+                line[0] in _OPENING
+                or ":" in line
+                or "：" in line
+                or line.endswith(_ENDING)
+                or ">" in line[1:4]
+                or (signs.shown and line.startswith(signs.shown))
+                or (self.written and not clean[at - 1] and at + 1 < count and not clean[at + 1])
+            ):
+                end = self._quote_at(at, line)
+            if end is None:
+                self.written = True
+                at += 1
+            else:
+                at = self.floor = end
+        return self.spans
+
+    def _quote_at(self, at: int, line: str) -> int | None:
+        """Take the quote that opens at this line and return the line after it, or None where none does."""
+        if is_angled(line):
+            head = self._attribution_head(at) if self._closes_address(at, line) else None
+            return self._take_run(at) if head is None else self._take_head(head)
+        if at in self.mark_ends:
+            return self._take_head(self._mark_head(at))
+        head = self._head_at(at, line)
+        if head is not None:
+            return self._take_head(head)
+        if at not in self.fenced and self.signs.open_run(at, line):
+            return self._take_run(at)
+        return self._take_after_device(at, line)
+
+    def _head_at(self, at: int, line: str) -> _Head | None:
+        last = line[-1]
+        if line[0] in _SEPARATOR_STARTS or last in ":：":
+            title = separators.separator_title(line)
+            if title is not None:
+                return _Head(self._start_above(at), at + 1, f"separator:{title}")
+        if (":" in line or "：" in line or line[0] == "|") and at not in self.fenced and headers.opens_block(line):
+            start = self._start_above(at)
+            end = headers.block_end(self.clean, at, separated=start < self.lines.starts[at])
+            if end is None and self._stands_alone(at) and headers.names_sender(line):
+                end = at + 1
+            if end is not None:
+                return _Head(start, end, "header_block")
+        if attributions.ends_like_attribution(line):
+            return self._attribution_head(at)
+        return None
+
+    def _stands_alone(self, at: int) -> bool:
+        """Return whether the author has written above and the line is a paragraph of its own."""
+        alone = at > self.floor and not self.clean[at - 1] and at + 1 < len(self.clean) and not self.clean[at + 1]
+        return alone and self.written
+
+    def _attribution_head(self, at: int) -> _Head | None:
+        found = attributions.locate(self.clean, at, self.floor)
+        if found is None or (found.evidence < Evidence.FULL and not self._is_supported(found, at)):
+            if attributions.introduces(self.clean[at]) and self._is_marked_below(at):
+                return _Head(self.lines.starts[at], at + 1, "attribution:any")
+            return None
+        shared = _cut_column(self.lines.raw[at]) if found.column else 0
+        start = self.lines.starts[found.first] + shared
+        return _Head(start, at + 1, f"attribution:{found.language}")
+
+    def _closes_address(self, at: int, line: str) -> bool:
+        """Return whether ``>`` closes an address that was wrapped: "<ann@example.com" above ">:"."""
+        above = self.clean[at - 1] if at > self.floor else ""
+        return above.rfind("<") > above.rfind(">") and len(line) <= 20 and line[-1] in ":：e"
+
+    def _is_supported(self, found: attributions.Attribution, last: int) -> bool:
+        if self._is_marked_below(last):
+            return True
+        following = self.lines.next_filled(last + 1)
+        if found.evidence < Evidence.DATE or last in self.fenced or following == len(self.clean):
+            return False
+        opens = found.first == self.floor or not self.clean[found.first - 1]
+        return opens and following > last + 1
+
+    def _is_marked_below(self, at: int) -> bool:
+        """Return whether the next filled line is marked as quoted."""
+        following = self.lines.next_filled(at + 1)
+        if following == len(self.clean) or following in self.fenced:
+            return False
+        return self._is_quoted_line(following) or self.signs.below_head(following) != ""
+
+    def _mark_head(self, at: int) -> _Head:
+        end = self.mark_ends[at]
+        name = read_mark(self.clean[at])
+        return _Head(self.lines.starts[at], at + 1 if end is None else end + 1, f"html:{name}")
+
+    def _take_head(self, head: _Head) -> int:
+        """Take a head with the quote below it: up to its last marked line, or all the rest where none is marked."""
+        count = len(self.clean)
+        end = head.end
+        while end - 1 not in self.closers:
+            at = self.lines.next_filled(end)
+            if at == count:
+                end = count
+                break
+            deeper = self._deeper_head(at)
+            if deeper is None:
+                self.signs.shown = self.signs.shown or self.signs.below_head(at)
+                end = self.signs.run_end(at) if self.signs.is_marked(at) else count
+                break
+            end = deeper.end
+        self.spans.append(Span(head.start, self.lines.starts[end], head.rule))
+        return end
+
+    def _deeper_head(self, at: int) -> _Head | None:
+        """Return the head that directly follows another: header lines below a title, an attribution below a mark."""
+        if at in self.mark_ends:
+            return self._mark_head(at)
+        if self._is_quoted_line(at):
+            return None
+        end = headers.block_end(self.clean, at, separated=True)
+        if end is not None:
+            return _Head(self.lines.starts[at], end, "")
+        for last in range(at, min(at + 4, len(self.clean))):
+            line = self.clean[last]
+            if not line:
+                break
+            if attributions.ends_like_attribution(line):
+                found = attributions.locate(self.clean, last, at)
+                if found is not None and found.first == at and found.evidence is Evidence.FULL:
+                    return _Head(self.lines.starts[at], last + 1, "")
+        return None
+
+    def _start_above(self, at: int) -> int:
+        """Return the offset where a head at this line starts, drawn rules above it included."""
+        start = at
+        above = at - 1
+        while above >= self.floor and at - above <= 4:
+            if self.clean[above]:
+                if not headers.is_rule(self.clean[above]):
+                    break
+                start = above
+            above -= 1
+        return self.lines.starts[start]
+
+    def _take_run(self, at: int) -> int:
+        end = self.signs.run_end(at)
+        if not self.strict and self._is_authors_own(at, end):
+            self.written = True
+            return end
+        rule = "angle_quote" if is_angled(self.clean[at]) else "sign_quote"
+        self.spans.append(Span(self.lines.starts[at], self.lines.starts[end], rule))
+        return end
+
+    def _is_authors_own(self, at: int, end: int) -> bool:
+        """Return whether ``>`` here is not a quote: code, a prompt, decoration, or mbox's escape of "From "."""
+        if at in self.fenced:
+            return True
+        line = self.clean[at]
+        alone = end == at + 1
+        if alone and (line.lstrip(">").startswith("From ") or ("<<" in line and ">>" in line)):
+            return True
+        if self.spans or not line.startswith(">>> "):
+            return False
+        return all(part.startswith((">>> ", "...")) or not part for part in self.clean[at:end])
+
+    def _is_quoted_line(self, at: int) -> bool:
+        return self.mark_ends[at] is not None if at in self.mark_ends else self.signs.is_marked(at)
+
+    def _take_after_device(self, at: int, line: str) -> int | None:
+        """Take what stands below "Sent from my iPhone" in a paragraph of its own as the quoted mail.
+
+        The line is set between the new words and the old; clients without a mark for the old leave nothing else.
+        """
+        clean = self.clean
+        if not self.written or at + 1 >= len(clean) or clean[at + 1] or clean[at - 1]:
+            return None
+        language = device_language(line)
+        if language is None:
+            return None
+        following = self.lines.next_filled(at + 1)
+        if following == len(clean) or _POSTSCRIPT.match(clean[following]):
+            return None
+        filled = 0
+        for below in range(following, len(clean)):
+            text = clean[below]
+            if not text:
+                continue
+            if self._is_quoted_line(below) or self._head_at(below, text) is not None:
+                return None
+            filled += 1
+            if is_prose(text) or filled > _SIGNATURE_LINES:
+                start = self.lines.starts[at + 1]
+                self.spans.append(Span(start, self.lines.starts[-1], f"after_device:{language}"))
+                return len(clean)
+        return None
+
+
+def _match_marks(clean: list[str]) -> dict[int, int | None]:
+    """Return for each line that opens a marked quote the line that closes it, or None where nothing does."""
+    ends: dict[int, int | None] = {}
+    open_marks: list[int] = []
+    for at, line in enumerate(clean):
+        if line[:1] != "\ue000":
+            continue
+        name = read_mark(line)
+        if name:
+            ends[at] = None
+            open_marks.append(at)
+        elif name == "" and open_marks:
+            opened = open_marks.pop()
+            if read_mark(clean[opened]) not in OPEN_ENDED:
+                ends[opened] = at
+    return ends
+
+
+def _cut_column(raw: str) -> int:
+    """Return where "On …" starts in a line that it shares with the reply, dashes before it included."""
+    column = max(raw.rfind(" On "), raw.rfind("-On "), 0)
+    return len(raw[:column].rstrip(" -"))

@@ -1,0 +1,40 @@
+"""Lines that a client or a help desk sets above the mail it quotes or forwards."""
+
+from typing import Literal
+
+from pipeline.processors.clean.reply.tables import read_table
+
+Title = Literal["original_message", "forwarded", "reply_above"]
+
+_TABLE = read_table("separators")
+
+
+def _titles(key: str, title: Title) -> dict[str, Title]:
+    return {text.casefold(): title for text in _TABLE[key]}
+
+
+_ALONE = _titles("reply_above", "reply_above")
+_INTRODUCTIONS = _titles("forward_introduction", "forwarded")
+_TITLES = {**_titles("original_message", "original_message"), **_titles("forwarded", "forwarded"), **_ALONE}
+_FRAME = " \t-_=*—–─━~<>#+•:：.|\u3000\xa0"
+_LONGEST = max(map(len, (*_TITLES, *_INTRODUCTIONS)))
+# Frames are drawn: two signs at least, or "- original message" would be a list item.
+_DRAWN = frozenset("-_=*—–─━~<>#+")
+_MAX_LINE = 200
+
+
+def separator_title(line: str) -> Title | None:
+    """Return what a stripped line announces, or None where it is no separator."""
+    if len(line) > _MAX_LINE:
+        return None
+    framed = len(line) > 2 and line[0] in _DRAWN and line[1] in _DRAWN
+    colon = line[-1] in ":："
+    if not framed and not colon and len(line) > _LONGEST:
+        return None
+    bare = line.replace("&nbsp;", " ") if "&" in line else line
+    bare = " ".join(bare.strip(_FRAME).casefold().split())
+    if framed:
+        return _TITLES.get(bare)
+    if colon:
+        return _INTRODUCTIONS.get(bare) or _ALONE.get(bare)
+    return _ALONE.get(bare)

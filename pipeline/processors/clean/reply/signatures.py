@@ -1,0 +1,297 @@
+"""Where the signature of an author's text starts: peeled off from the end, one kind at a time."""
+
+import re
+from dataclasses import dataclass
+
+from pipeline.processors.clean.reply.closings import closing_kind, closing_with_name, is_name
+from pipeline.processors.clean.reply.contacts import contact_weight, is_prose
+from pipeline.processors.clean.reply.devices import device_language
+from pipeline.processors.clean.reply.footers import footer_at, may_open_footer, names_a_list
+from pipeline.processors.clean.reply.headers import is_rule
+from pipeline.processors.clean.reply.lines import Lines
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A signature, or a piece of one, that starts at an offset and ends with the text or at the next cut."""
+
+    start: int
+    rule: str
+
+
+# A signature below "--" has at most this many lines, one below a phrase or a drawn rule fewer: longer ones are text.
+_MAX_BELOW_DELIMITER = 15
+_MAX_BELOW_CLOSING = 14
+_MAX_BELOW_RULE = 9
+# Prose in a signature is a motto or an offer; more than two lines of it are a letter.
+_MAX_PROSE = 2
+# Footers of legal departments are long, so they are looked for further up than all else.
+_FOOTER_WINDOW = 80
+# One round takes one kind; mails stack a closing, a delimiter, a device line and a footer, seldom more.
+_MAX_ROUNDS = 8
+# A telephone number and a name are enough; a title or a firm alone is not.
+_MIN_CONTACT_WEIGHT = 3
+# "BR" or "LG" without a name may mean anything.
+_MIN_LONE_CLOSING = 4
+# A signature of 4,096-bit RSA takes some 16 lines, with comments and several keys a few more.
+_MAX_PGP_LINES = 60
+_DELIMITERS = frozenset({"--", "—", "––", "——", "__", "- -", "–", "−−", "***", "---"})
+_FOOTNOTE = re.compile(r"\[?\d{1,2}[\].)]\s")
+_DASHES = "-–—~/"
+
+
+def find_signature(text: str, *, alone: bool, device_only: bool = False) -> list[Cut]:
+    """Return the cuts of the signature at the end of an author's text, in order; empty where there is none.
+
+    ``alone`` says that the mail has no other text of its author, so that what is left must not be emptied by a guess.
+    ``device_only`` looks for the line of a device or app only, which is all that may stand between quotes.
+    """
+    return _Peeler(text, alone).run(device_only)
+
+
+class _Peeler:
+    def __init__(self, text: str, alone: bool) -> None:
+        self.text = text
+        self.lines = Lines(text)
+        self.clean = self.lines.clean
+        self.alone = alone
+        self.end = len(self.clean)
+        self.first = self.lines.next_filled(0)
+        self.cuts: list[Cut] = []
+        self.fenced = self.lines.fenced() if "```" in text else frozenset[int]()
+        self.prose: dict[int, bool] = {}
+        self.closed = False
+        self.contacted = False
+
+    def run(self, device_only: bool) -> list[Cut]:
+        if device_only:
+            self._trim()
+            if self.end > self.first:
+                self._take(self._device(), "device")
+            return self.cuts
+        self._take(self._standard_delimiter(), "delimiter")
+        self._take_footer()
+        for _ in range(_MAX_ROUNDS):
+            self._trim()
+            if self.end <= self.first or not self._peel():
+                break
+        self.cuts.reverse()
+        return self.cuts
+
+    def _trim(self) -> None:
+        while self.end > 0 and not self.clean[self.end - 1]:
+            self.end -= 1
+
+    def _peel(self) -> bool:
+        return (
+            self._take(self._pgp(), "pgp")
+            or self._take(self._device(), "device")
+            or self._take(self._delimiter(), "delimiter")
+            or self._take(self._closing(), "closing")
+            or self._take(self._dashed_name(), "dashed_name")
+            or self._take(self._contact_block(), "contact")
+        )
+
+    def _take(self, start: int | None, rule: str) -> bool:
+        if start is None or start in self.fenced:
+            return False
+        self.cuts.append(Cut(self.lines.starts[start], f"signature:{rule}"))
+        self.end = start
+        return True
+
+    def _is_prose(self, at: int) -> bool:
+        known = self.prose.get(at)
+        if known is None:
+            known = self.prose[at] = is_prose(self.clean[at])
+        return known
+
+    def _standard_delimiter(self) -> int | None:
+        """Return the line of the delimiter of RFC 3676, section 4.3: dash, dash, space. It needs no other sign."""
+        if "-- " not in self.text:
+            return None
+        for at, line in enumerate(self.lines.raw):
+            if line.startswith("-- ") and line.rstrip("\r\n") == "-- " and at not in self.fenced:
+                return at
+        return None
+
+    def _take_footer(self) -> None:
+        self._trim()
+        for at in range(max(self.first, self.end - _FOOTER_WINDOW), self.end):
+            line = self.clean[at]
+            if not line:
+                continue
+            found: str | None = None
+            if line[0] in "_-=*" and is_rule_or_short(line):
+                listed = names_a_list(self.clean[at + 1 : min(at + 6, self.end)])
+                found = "list_footer" if listed else None
+            elif may_open_footer(line) and self._opens_paragraph(at):
+                found = footer_at(self.clean, at)
+            if found and not (self.alone and self._is_first_text(at)):
+                self._take(self._above_rules(at), found)
+                return
+
+    def _opens_paragraph(self, at: int) -> bool:
+        """Return whether a footer may start here: below a gap, a drawn rule or the short lines of a signature."""
+        above = self.clean[at - 1] if at else ""
+        return not above or is_rule(above) or not self._is_prose(at - 1)
+
+    def _is_first_text(self, at: int) -> bool:
+        return all(not line or is_rule(line) for line in self.clean[self.first : at])
+
+    def _above_rules(self, at: int) -> int:
+        """Return the line where drawn rules directly above a footer begin."""
+        start = at
+        above = at - 1
+        while above > self.first and at - above <= 3:
+            if self.clean[above]:
+                if not is_rule_or_short(self.clean[above]):
+                    break
+                start = above
+            above -= 1
+        return start
+
+    def _pgp(self) -> int | None:
+        """Return where the armoured signature of RFC 4880, section 7, starts that ends here."""
+        if not self.clean[self.end - 1].startswith("-----END PGP SIGNATURE"):
+            return None
+        for at in range(self.end - 2, max(self.first, self.end - _MAX_PGP_LINES) - 1, -1):
+            if self.clean[at].startswith("-----BEGIN PGP SIGNATURE"):
+                return at
+        return None
+
+    def _device(self) -> int | None:
+        filled = 0
+        for at in range(self.end - 1, self.first - 1, -1):
+            line = self.clean[at]
+            if not line:
+                continue
+            if device_language(line) is not None:
+                return None if at == self.first and filled and self.alone else at
+            filled += 1
+            if filled > 8 or self._is_prose(at):
+                return None
+        return None
+
+    def _delimiter(self) -> int | None:
+        filled = prose = 0
+        for at in range(self.end - 1, self.first - 1, -1):
+            line = self.clean[at]
+            if not line:
+                continue
+            if line in _DELIMITERS and line not in ("---", "***"):
+                return at
+            if is_rule(line):
+                ruled = filled <= _MAX_BELOW_RULE and not prose and (filled == 0 or self._looks_signed(at + 1))
+                return at if ruled and at > self.first else None
+            filled += 1
+            prose += self._is_prose(at)
+            if filled > _MAX_BELOW_DELIMITER or prose > _MAX_PROSE:
+                return None
+        return None
+
+    def _looks_signed(self, start: int) -> bool:
+        """Return whether lines from ``start`` to the end begin with a name or hold contact data."""
+        filled = [self.clean[at] for at in range(start, self.end) if self.clean[at]]
+        return is_name(filled[0]) or sum(map(contact_weight, filled)) >= _MIN_CONTACT_WEIGHT - 1
+
+    def _closing(self) -> int | None:
+        if self.closed:
+            return None
+        below: list[int] = []
+        for at in range(self.end - 1, self.first - 1, -1):
+            line = self.clean[at]
+            if not line:
+                continue
+            if self._closes(line, at, below):
+                self.closed = True
+                return self._with_closings_above(at)
+            if self._is_prose(at) or len(below) >= _MAX_BELOW_CLOSING:
+                return None
+            below.append(at)
+        return None
+
+    def _closes(self, line: str, at: int, below: list[int]) -> bool:
+        """Return whether the line is a closing, given the filled lines below it (nearest last)."""
+        opens_text = at == self.first
+        kind = closing_kind(line)
+        if kind is None:
+            return not opens_text and closing_with_name(line)
+        signed = bool(below) and is_name(self.clean[below[-1]])
+        if kind == "thanks":
+            return signed and not (opens_text and self.alone)
+        if below:
+            return signed or not opens_text
+        return not opens_text and len(line) >= _MIN_LONE_CLOSING
+
+    def _with_closings_above(self, at: int) -> int:
+        """Take in phrases that stand directly above ("Thanks, / Kind regards,", "顺颂 / 商祺")."""
+        start = at
+        for above in range(at - 1, max(self.first, at - 4), -1):
+            if self.clean[above]:
+                if closing_kind(self.clean[above]) is None:
+                    break
+                start = above
+        return start
+
+    def _dashed_name(self) -> int | None:
+        """Return the last line where it is a name behind a dash: "-Ann", "– Ann Lee", "/Ann", but no list item."""
+        at = self.end - 1
+        line = self.clean[at]
+        if at == self.first or line[0] not in _DASHES or line[:3] == "---" or len(line) > 32:
+            return None
+        name = line.lstrip(_DASHES).strip()
+        close = not line[1:2].isspace()
+        if not is_name(name) and not (close and name.isalpha() and len(name) <= 12):
+            return None
+        above = at - 1
+        while not self.clean[above]:
+            above -= 1
+        before = self.clean[above]
+        if before[0] == line[0] or before[-1] in ":：":
+            return None
+        return at if above < at - 1 or before[-1] in ".!?。！？)" or close else None
+
+    def _contact_block(self) -> int | None:
+        """Return where a name with contact data below it starts, though no phrase closes the letter."""
+        if self.contacted:
+            return None
+        self.contacted = True
+        weight = filled = 0
+        heavy = False
+        start: int | None = None
+        for at in range(self.end - 1, self.first - 1, -1):
+            line = self.clean[at]
+            if not line:
+                continue
+            own = contact_weight(line)
+            if (own == 0 and (self._is_prose(at) or _is_form_line(line))) or _FOOTNOTE.match(line):
+                break
+            filled += 1
+            if filled > _MAX_BELOW_CLOSING:
+                break
+            weight += own
+            heavy = heavy or own == 2
+            if heavy and weight >= _MIN_CONTACT_WEIGHT and own < 2 and is_name(line) and self._may_start(at):
+                start = at
+        return start
+
+    def _may_start(self, at: int) -> bool:
+        if at == self.first:
+            return not self.alone
+        above = at - 1
+        while above > self.first and not self.clean[above]:
+            above -= 1
+        if self.clean[above][-1:] in (":", "："):
+            return False
+        return above < at - 1 or self._is_prose(above) or is_rule(self.clean[above])
+
+
+def is_rule_or_short(line: str) -> bool:
+    """Return whether a line is drawn of dashes or underscores, two being enough."""
+    return is_rule(line) or line in _DELIMITERS
+
+
+def _is_form_line(line: str) -> bool:
+    """Return whether a line is "Label: value" of a form: that is what the author has to say."""
+    at = max(line.find(":", 0, 24), line.find("：", 0, 24))
+    return 0 < at < len(line) - 1 and line[at + 1 : at + 3] != "//"
