@@ -9,6 +9,7 @@ import struct
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from pipeline.ingest.port import Unit
@@ -25,6 +26,9 @@ from pipeline.ingest.streams import (
 
 # What stands before a tar member's bytes: names of 4 KiB and a few attributes. A header that asks for more is an attack or a ruin.
 _MAX_TAR_HEADER = 1024 * 1024
+# Connectors may open a unit twice, to tell its dialect and to read it; a tar can't go back, so a member up to this size is held while
+# the archive stands at it. A larger one, opened again, costs reading the archive anew up to it.
+_HELD_MEMBER = 8 * 1024 * 1024
 # zipfile keeps the whole directory in memory, about ten times its size: this is some 800,000 members.
 _MAX_ZIP_DIRECTORY = 64 * 1024 * 1024
 
@@ -112,6 +116,7 @@ class _TarCursor:
         self.index = -1
         self.member: tarfile.TarInfo | None = None
         self._handed_out = False
+        self._held: _Held | None = None
 
     def advance(self) -> tarfile.TarInfo | None:
         """Go to the next member; None after the last. Raises UnreadableUnitError where the archive is corrupt or cut short."""
@@ -132,7 +137,7 @@ class _TarCursor:
                 "what follows, if anything, was not read"
             )
         self._file.budget = None
-        self.member, self.index, self._handed_out = member, self.index + 1, False
+        self.member, self.index, self._handed_out, self._held = member, self.index + 1, False, None
         return member
 
     def _next(self) -> tarfile.TarInfo | None:
@@ -144,17 +149,21 @@ class _TarCursor:
         return member
 
     def stands_at(self, index: int) -> bool:
-        """Return whether the member of this index can be streamed from here, which it can once."""
-        return self.index == index and not self._handed_out
+        """Return whether the member of this index can be streamed from here: the present one, once, or as often as it is held."""
+        return self.index == index and (self._held is not None or not self._handed_out)
 
     def stream(self, name: str, owned: bool) -> io.BufferedReader[Any]:
         """Return the bytes of the present member; where `owned`, closing them closes the archive."""
         assert self.member is not None
+        if not self._handed_out and not owned and self.member.size <= _HELD_MEMBER:
+            self._held = _hold(_TarMember(self._file, self.member, name, owned=False))
         self._handed_out = True
+        if self._held is not None:
+            return io.BufferedReader(_HeldMember(self._held, name), CHUNK)
         return io.BufferedReader(_TarMember(self._file, self.member, name, owned), CHUNK)
 
     def close(self) -> None:
-        self.index, self.member = -1, None
+        self.index, self.member, self._held = -1, None, None
         self._file.close()
 
 
@@ -180,12 +189,43 @@ class _TarMember(CheckedStream):
         super().close()
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    data: bytes
+    fault: UnreadableUnitError | None
+
+
+def _hold(member: _TarMember) -> _Held:
+    data = bytearray()
+    try:
+        while piece := member.read(CHUNK):
+            data += piece
+    except UnreadableUnitError as error:
+        return _Held(bytes(data), error)
+    return _Held(bytes(data), None)
+
+
+class _HeldMember(CheckedStream):
+    """A member that is held; where it could be read only in part, its fault comes after that part."""
+
+    def __init__(self, held: _Held, name: str) -> None:
+        super().__init__(io.BytesIO(held.data), name, len(held.data))
+        self._fault = held.fault
+
+    def _next(self, size: int) -> bytes:
+        data = self._beneath.read(size)
+        if not data and self._fault is not None:
+            raise UnreadableUnitError(str(self._fault))
+        return data
+
+
 def tar_units(open_tar: Callable[[], BinaryIO], name: str, signature: str, skip: Skip) -> Iterator[Unit]:
     """Yield the regular files of a tar archive in its order; `open_tar` gives its bytes, decompressed.
 
-    A unit opened before the next one is asked for is streamed from where the archive stands. Opened later, or again, it is right
-    too, but the archive is then read anew up to it. A stream must be finished before the next unit is asked for: afterwards
-    reading on in it raises UnreadableUnitError. A corrupt place ends the archive with one unit that cannot be opened.
+    A unit opened before the next one is asked for is streamed from where the archive stands; up to 8 MiB it may be opened again
+    there. Opened later, or again, it is right too, but the archive is then read anew up to it. A stream must be finished before
+    the next unit is asked for: afterwards reading on in a large one raises UnreadableUnitError. A corrupt place ends the archive
+    with one unit that cannot be opened.
     """
     cursor = _TarCursor(open_tar, name)
     try:

@@ -11,7 +11,6 @@ import random
 import tarfile
 import zipfile
 from collections.abc import Callable
-from typing import IO
 
 MEGABYTE = 1024 * 1024
 # Full size; `scale` makes them smaller.
@@ -211,28 +210,20 @@ def expanding(sound: bytes, rng: random.Random, scale: float) -> bytes:
     """Return few bytes that unpack to 300 MB, of zeros or of sound input."""
     chunk = rng.choice((b"\0" * MEGABYTE, sound * (MEGABYTE // len(sound) + 1)))
     opening, count = rng.choice((b"", sound)), int(300 * scale) + 1
-    target = io.BytesIO()
     kind = rng.choice(("zip", "gzip", "bzip2"))
-    if kind == "zip":
-        with (
-            zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive,
-            archive.open("a", "w", force_zip64=True) as member,
-        ):
-            _fill(member, opening, chunk, count)
-    else:
-        with (
-            gzip.GzipFile("", "wb", 1, target)
-            if kind == "gzip"
-            else bz2.BZ2File(target, "wb", compresslevel=1) as stream
-        ):
-            _fill(stream, opening, chunk, count)
+    if kind != "zip":
+        # Streams in a row are one: each need be compressed but once.
+        compress = gzip.compress if kind == "gzip" else bz2.compress
+        return compress(opening) + compress(chunk, 1) * count
+    target = io.BytesIO()
+    with (
+        zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("a", "w", force_zip64=True) as member,
+    ):
+        member.write(opening)
+        for _ in range(count):
+            member.write(chunk)
     return target.getvalue()
-
-
-def _fill(stream: IO[bytes] | gzip.GzipFile | bz2.BZ2File, opening: bytes, chunk: bytes, count: int) -> None:
-    stream.write(opening)
-    for _ in range(count):
-        stream.write(chunk)
 
 
 def nested(sound: bytes, _rng: random.Random, _scale: float) -> bytes:

@@ -15,7 +15,7 @@ from pipeline.ingest.port import MAX_ITEM_BYTES, Found, IngestOptions, Item, Ref
 from pipeline.ingest.streams import BoundedBytes, chunks, collect, refuse_unreadable
 from pipeline.ingest.text_files import check_known, source_of
 from pipeline.ingest.units import walk
-from pipeline.processors.clean.mime.model import NotAMail
+from pipeline.processors.clean.mime import NotAMail
 from schemas.dead_letters import RejectCode
 from schemas.envelope import Event
 from schemas.types import Channel, Direction

@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from pipeline.processors.clean.mime.model import NotAMail
-from pipeline.processors.clean.mime.parse import parse_mail
+from pipeline.processors.clean.mime import NotAMail, parse_mail
 
 # Where the header ends (RFC 5322, 2.1), whatever the system's line ending; atomic, for \r\n is one ending and not two.
 _HEADER_END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")

@@ -1,0 +1,233 @@
+"""`make fuzz`: reads thousands of broken inputs through every connector and what follows it, and fails on a crash, a leak or a hang.
+
+python bench/fuzz.py [--n 10000] [--connector NAME] [--seed S] [--only NUMBER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import gc
+import io
+import os
+import resource
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from pipeline.ingest.port import MAX_ITEM_BYTES, Connector, Found, Item, OptionError, Unit  # noqa: E402
+from pipeline.ingest.registry import CONNECTORS  # noqa: E402
+from pipeline.processors.clean.mime import NotAMail, parse_mail  # noqa: E402
+from schemas.communications import EmailData  # noqa: E402
+from schemas.registry import contract_of, explain  # noqa: E402
+from tests.support import fuzz  # noqa: E402
+from tests.support.seeds import OPTIONS  # noqa: E402
+
+MEGABYTE = 1024 * 1024
+# One item at its largest: its bytes, the event's base64 and the parsed text, in Python's two or three copies, and the input itself.
+PEAK_BOUND = 14 * MAX_ITEM_BYTES
+# Caches fill and the allocator keeps pages; ten thousand inputs that each leaked a kilobyte would be seen.
+GROWTH_BOUND = 96 * MEGABYTE
+# A runaway allocation must end in MemoryError here and not in the machine's out-of-memory killer.
+ADDRESS_SPACE = 4 * 1024 * MEGABYTE
+# The slowest sound input of full size takes a few seconds; more is a parser that goes quadratic.
+SECONDS_PER_INPUT = 30
+# Then the input is given up, where Python still runs; the stack printed before shows where it hangs.
+PATIENCE = 4
+
+Check = Callable[[Item], None]
+"""Called with every item that a connector gives; raising anything is a crash."""
+
+
+def check_contract(item: Item) -> None:
+    """Validate an event's data as the gate of the raw topics does: it fits, or the fault can be explained."""
+    if not isinstance(item, Found):
+        return
+    contract = contract_of(item.event.type, item.event.data)
+    assert contract is not None, f"no contract has the type {item.event.type}"
+    try:
+        data = contract.model_validate(item.event.data)
+    except ValidationError as error:
+        explain(error)
+        return
+    if isinstance(data, EmailData) and data.mime is not None:
+        try:
+            parse_mail(data.mime)
+        except NotAMail as error:
+            assert str(error)  # noqa: PT017
+
+
+# What every item goes through. The whole of enrich belongs here as a further callable.
+CHECKS: list[Check] = [check_contract]
+
+
+@dataclass
+class Tally:
+    """What came of one connector's inputs."""
+
+    connector: str
+    inputs: int = 0
+    records: int = 0
+    refused: int = 0
+    crashes: Counter[str] = field(default_factory=Counter)
+    slowest: tuple[float, str] = (0.0, "")
+    peak: int = 0
+    growth: int = 0
+
+    def failures(self) -> list[str]:
+        """Return what is wrong, one line each."""
+        wrong = [f"{count} × {crash}" for crash, count in self.crashes.most_common()]
+        if self.peak > PEAK_BOUND:
+            wrong.append(
+                f"peak memory {self.peak // MEGABYTE} MB above the start, more than {PEAK_BOUND // MEGABYTE} MB"
+            )
+        if self.growth > GROWTH_BOUND:
+            wrong.append(f"memory grew by {self.growth // MEGABYTE} MB, more than {GROWTH_BOUND // MEGABYTE} MB")
+        if self.slowest[0] > SECONDS_PER_INPUT:
+            wrong.append(f"{self.slowest[1]} took {self.slowest[0]:.1f} s, more than {SECONDS_PER_INPUT} s")
+        return wrong
+
+
+class TooSlow(Exception):
+    """An input took so long that it was given up."""
+
+
+class Bench:
+    """Runs inputs through connectors and checks, in this process, and measures it."""
+
+    def __init__(self, checks: Sequence[Check], folder: Path) -> None:
+        self._checks = checks
+        self._file = folder / "unit"
+        self._running = os.open(folder / "running", os.O_CREAT | os.O_RDWR)
+
+    def run(self, name: str, inputs: Iterator[fuzz.Case], count: int) -> Tally:
+        """Read the inputs of one connector."""
+        tally = Tally(name)
+        reset_peak()
+        start = settled = memory("VmRSS")
+        for case in inputs:
+            self._one(CONNECTORS[name], case, tally)
+            if tally.inputs == max(1, count // 5):
+                gc.collect()
+                settled = memory("VmRSS")
+        tally.peak = memory("VmHWM") - start
+        gc.collect()
+        tally.growth = max(0, memory("VmRSS") - settled)
+        return tally
+
+    def _one(self, connector: Connector, case: fuzz.Case, tally: Tally) -> None:
+        # After a crash of the interpreter itself this file tells which input it was.
+        os.pwrite(self._running, case.label.ljust(200).encode(), 0)
+        faulthandler.dump_traceback_later(SECONDS_PER_INPUT)
+        signal.setitimer(signal.ITIMER_REAL, SECONDS_PER_INPUT * PATIENCE)
+        began = time.perf_counter()
+        try:
+            for unit in self._units(connector, case):
+                for item in connector.read(unit, OPTIONS):
+                    tally.records += isinstance(item, Found)
+                    tally.refused += not isinstance(item, Found)
+                    for check in self._checks:
+                        check(item)
+        except OptionError:
+            tally.refused += 1  # the connector asks a person: the whole input waits
+        except Exception as error:
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
+            tally.crashes[f"{type(error).__name__} in {where}: {str(error)[:160]} (first: {case.label})"] += 1
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            faulthandler.cancel_dump_traceback_later()
+        tally.inputs += 1
+        tally.slowest = max(tally.slowest, (time.perf_counter() - began, case.label))
+
+    def _units(self, connector: Connector, case: fuzz.Case) -> Iterator[Unit]:
+        if not case.packed:
+            return iter([Unit("/fuzz/unit", lambda: io.BytesIO(case.data))])
+        self._file.write_bytes(case.data)
+        return connector.units([self._file])
+
+
+def memory(name: str) -> int:
+    """Return a figure of /proc/self/status in bytes: VmRSS, or VmHWM, its peak."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(f"{name}:"))
+
+
+def reset_peak() -> None:
+    """Let VmHWM begin anew (Linux, proc(5))."""
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def _give_up(_signal: int, _frame: FrameType | None) -> None:
+    raise TooSlow(f"given up after {SECONDS_PER_INPUT * PATIENCE} s")
+
+
+def report(tallies: Sequence[Tally], console: Console) -> bool:
+    """Print the table and what is wrong; return whether all is well."""
+    table = Table(title="broken inputs")
+    for column in (
+        "connector",
+        "inputs",
+        "records",
+        "refused",
+        "crashes",
+        "peak MB",
+        "growth MB",
+        "slowest s",
+        "slowest input",
+    ):
+        table.add_column(column, justify="left" if column in ("connector", "slowest input") else "right")
+    for tally in tallies:
+        seconds, label = tally.slowest
+        kind = label.removeprefix(f"{tally.connector} --seed ").partition(" ")[2]
+        figures = (tally.inputs, tally.records, tally.refused, tally.crashes.total())
+        sizes = (tally.peak // MEGABYTE, tally.growth // MEGABYTE)
+        table.add_row(tally.connector, *(f"{figure:,}" for figure in (*figures, *sizes)), f"{seconds:.2f}", Text(kind))
+    console.print(table)
+    wrong = [f"{tally.connector}: {failure}" for tally in tallies for failure in tally.failures()]
+    for line in wrong:
+        console.print(Text(line))
+    return not wrong
+
+
+def main(arguments: Sequence[str] | None = None, checks: Sequence[Check] = ()) -> int:
+    """Run the inputs; return 1 on a crash, a leak or a hang. `checks` are called with every item beside the built-in ones."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--n", type=int, default=10_000, help="inputs per connector")
+    parser.add_argument("--connector", choices=sorted(CONNECTORS), help="this one alone")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", type=int, help="this input alone, by its number")
+    given = parser.parse_args(arguments)
+    faulthandler.enable()
+    signal.signal(signal.SIGALRM, _give_up)
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    console = Console()
+    numbers = range(given.n) if given.only is None else range(given.only, given.only + 1)
+    tallies = []
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+        console.print(Text(f"the input being read is named in {folder}/running"))
+        bench = Bench([*CHECKS, *checks], Path(folder))
+        for name in [given.connector] if given.connector else sorted(CONNECTORS):
+            inputs = (fuzz.case(name, given.seed, number) for number in numbers)
+            tallies.append(bench.run(name, inputs, len(numbers)))
+    return 0 if report(tallies, console) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""What every connector promises, whatever bytes it is given; a new one in the registry is tested without a line here."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.ingest.port import Connector, Found, Item, OptionError, Refused, Unit
+from pipeline.ingest.registry import CONNECTORS
+from schemas.envelope import Event
+from tests.support import fuzz
+from tests.support.seeds import OPTIONS, SEEDS
+
+# A few hundred inputs each in `make test`; `make fuzz` reads ten thousand, the large ones at full size.
+CASES = 300
+SCALE = 0.01
+
+BLANK = b"\0 \t\r\n\xef\xbb\xbf"
+# A table of nothing but its header holds nothing; in every other format bytes are something, or refused.
+TABLES = {"orders", "feedback", "complaints", "customers"}
+
+each_connector = pytest.mark.parametrize("name", sorted(CONNECTORS))
+
+
+def read(connector: Connector, data: bytes, name: str = "/folder/unit") -> list[Item]:
+    return list(connector.read(Unit(name, lambda: io.BytesIO(data)), OPTIONS))
+
+
+def read_as_file(connector: Connector, data: bytes, folder: Path) -> list[Item]:
+    path = folder / "unit"
+    path.write_bytes(data)
+    return [item for unit in connector.units([path]) for item in connector.read(unit, OPTIONS)]
+
+
+def read_case(connector: Connector, case: fuzz.Case, folder: Path) -> list[Item] | str:
+    """The items, or what the connector asks for: OptionError is the one thing it may raise."""
+    try:
+        return read_as_file(connector, case.data, folder) if case.packed else read(connector, case.data)
+    except OptionError as error:
+        return str(error)
+
+
+def assert_sound(items: list[Item]) -> None:
+    for item in items:
+        if isinstance(item, Found):
+            # What goes to the log is JSON: lone surrogates and other unwritable text show here.
+            again = Event.model_validate_json(item.event.model_dump_json())
+            assert again == item.event
+            assert item.raw
+        else:
+            assert isinstance(item, Refused)
+            assert item.detail.strip()
+            assert item.locator
+            item.detail.encode()
+
+
+def is_of(raw: bytes, data: bytes) -> bool:
+    """Whether bytes were taken from the input as they stand; a table's row may have the header before it, to be read again."""
+    return raw in data or all(line in data for line in raw.splitlines(keepends=True))
+
+
+@each_connector
+def test_there_are_seeds_and_each_gives_events(name: str) -> None:
+    for data in SEEDS[name]:
+        items = read(CONNECTORS[name], data)
+        assert_sound(items)
+        assert any(isinstance(item, Found) for item in items)
+        assert not any(isinstance(item, Refused) for item in items)
+
+
+@each_connector
+def test_broken_input_is_refused_and_kept_and_read_alike_twice(name: str, tmp_path: Path) -> None:
+    connector = CONNECTORS[name]
+    for case in (*fuzz.large(name, SCALE), *fuzz.cases(name, seed=1, count=CASES, scale=SCALE)):
+        try:
+            items = read_case(connector, case, tmp_path)
+            assert read_case(connector, case, tmp_path) == items
+            if isinstance(items, list):
+                assert_sound(items)
+                assert case.packed or all(is_of(item.raw, case.data) for item in items if isinstance(item, Refused))
+        except Exception as error:
+            error.add_note(case.label)
+            raise
+
+
+@each_connector
+@given(data=st.binary(max_size=3_000))
+@settings(deadline=None)
+def test_any_bytes_are_read_or_refused(name: str, data: bytes) -> None:
+    assert_read_or_asked(name, data)
+
+
+@each_connector
+@given(number=st.integers(0, 10**9))
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_damage_is_read_or_refused(name: str, number: int) -> None:
+    assert_read_or_asked(name, fuzz.damaged(name, number))
+
+
+def assert_read_or_asked(name: str, data: bytes) -> None:
+    try:
+        items = read(CONNECTORS[name], data)
+    except OptionError as error:
+        assert str(error)  # noqa: PT017
+        return
+    assert_sound(items)
+    assert items or not data.strip(BLANK) or name in TABLES
+
+
+@each_connector
+def test_ids_do_not_depend_on_where_it_lies(name: str) -> None:
+    # WhatsApp writes the chat's name nowhere but in the file's: two chats that say the same are told apart by it alone.
+    there_name = "/there/deep/a.txt" if name == "whatsapp-export" else "/there/x.zip!b"
+    for data in SEEDS[name]:
+        here, there = (read(CONNECTORS[name], data, unit) for unit in ("/here/a.txt", there_name))
+        assert [item.event.id for item in here if isinstance(item, Found)] == [
+            item.event.id for item in there if isinstance(item, Found)
+        ]
+
+
+@each_connector
+def test_ids_are_unique_within_a_unit(name: str) -> None:
+    for data in SEEDS[name]:
+        ids = [item.event.id for item in read(CONNECTORS[name], data) if isinstance(item, Found)]
+        assert len(set(ids)) == len(ids)
+
+
+class CountingStream(io.BytesIO):
+    """Tells how much is read of it."""
+
+    def __init__(self, data: bytes, read: list[int]) -> None:
+        super().__init__(data)
+        self._read = read
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return self._count(super().read(size))
+
+    def read1(self, size: int | None = -1, /) -> bytes:
+        return self._count(super().read1(size))
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        return self._count(super().readline(size))
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        self._read.append(count := super().readinto(buffer))
+        return count
+
+    def _count(self, data: bytes) -> bytes:
+        self._read.append(len(data))
+        return data
+
+
+@each_connector
+def test_the_first_item_comes_before_the_rest_is_read(name: str) -> None:
+    sound = SEEDS[name][-1]
+    data = sound + b"".join(fuzz.variants(sound, 8 * 1024 * 1024))
+    read: list[int] = []
+    items: Iterator[Item] = CONNECTORS[name].read(Unit("/folder/unit", lambda: CountingStream(data, read)), OPTIONS)
+    next(items)
+    # A chat's order of day and month shows in all of its stamps together: they are surveyed once before, keeping none.
+    surveyed = len(data) if name == "whatsapp-export" else 0
+    assert sum(read) - surveyed < len(data) / 2
