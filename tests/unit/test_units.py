@@ -9,9 +9,11 @@ import io
 import lzma
 import os
 import socket
+import subprocess
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -135,16 +137,14 @@ def test_names_are_sorted_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.fixture
 def deep_folder(tmp_path: Path) -> Iterator[Path]:
-    """The innermost of 1,200 folders, taken away afterwards: pytest and shutil cannot, they recurse."""
+    """The innermost of 1,200 folders, taken away afterwards by rm: pytest and shutil cannot, they recurse."""
     made = [tmp_path / "d"]
     for _ in range(1_200):
         made.append(made[-1] / "d")
     for folder in made:
         folder.mkdir()
     yield made[-1]
-    (made[-1] / "file").unlink(missing_ok=True)
-    for folder in reversed(made):
-        folder.rmdir()
+    subprocess.run(["rm", "-rf", made[0]], check=True)
 
 
 def test_folders_may_be_nested_deeper_than_calls(tmp_path: Path, deep_folder: Path) -> None:
@@ -210,7 +210,10 @@ def test_a_message_moved_between_listing_and_opening_is_found(maildir: Path) -> 
 TEXT = b"".join(b"line %d of a mail that is long enough to be compressed\n" % number for number in range(20_000))
 
 
-@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
+COMPRESSIONS = [gzip.compress, bz2.compress, partial(lzma.compress, preset=0)]
+
+
+@pytest.mark.parametrize("compress", COMPRESSIONS)
 def test_compression_is_told_by_content(tmp_path: Path, compress: Callable[[bytes], bytes]) -> None:
     file = tmp_path / "mail.eml"
     for packed, plain in (
@@ -224,7 +227,7 @@ def test_compression_is_told_by_content(tmp_path: Path, compress: Callable[[byte
         assert contents(file) == {"": plain}
 
 
-@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("compress", COMPRESSIONS)
 def test_what_precedes_the_fault_is_delivered(tmp_path: Path, compress: Callable[[bytes], bytes]) -> None:
     noise = b"".join(hashlib.sha256(b"%d" % number).hexdigest().encode() + b"\n" for number in range(30_000))
     packed = compress(noise)
