@@ -59,9 +59,9 @@ def closing_kind(line: str) -> str | None:
 
 
 def _phrase_kind(bare: str) -> str | None:
-    if bare in _FORMULAS:
+    if bare in _FORMULAS and bare not in _AMBIGUOUS:
         return "formula"
-    if bare in _THANKS:
+    if bare in _THANKS or bare in _AMBIGUOUS:
         return "thanks"
     if bare.endswith(("regards", "wishes", "greetings", "rgds")) or "regards from" in bare:
         return "formula" if _ENGLISH.fullmatch(bare) else None
@@ -76,7 +76,8 @@ def closing_with_name(line: str) -> bool:
     if words[-1].strip(".。!！").endswith(_SIGNED):
         return len(line) <= 30
     head, comma, tail = line.partition("，" if "，" in line else ",")
-    if comma and tail.strip() and _phrase_kind(_bare(head)) == "formula" and is_name(tail.strip()):
+    opened = _bare(head) if comma else ""
+    if (opened in _AMBIGUOUS or _phrase_kind(opened) == "formula") and tail.strip() and is_name(tail.strip()):
         return True
     if len(words) < 2 or _bare(words[0]) not in _FIRST_WORDS:
         return False

@@ -1,25 +1,48 @@
 """A text as lines: where each starts, and what it says without the characters that are not seen."""
 
+from bisect import bisect_left
 from itertools import accumulate
 
 # Soft hyphen, zero-width characters, direction marks and isolates, the byte order mark: Gmail, Apple Mail and Outlook
 # put them around names and times of day; none carries meaning for where a quote starts.
 _UNSEEN = "\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\ufeff"
 _UNSEEN_DROPPED = dict.fromkeys(map(ord, _UNSEEN))
+_NOTHING: frozenset[int] = frozenset()
 
 
 class Lines:
-    """The lines of a text: ``clean`` holds each one stripped, ``starts`` their offsets and the text's length."""
+    """A stretch of a text as lines.
 
-    __slots__ = ("clean", "raw", "starts")
+    ``clean`` holds each line stripped and without unseen characters, ``raw`` as it is, ``starts`` the offset of each
+    in the whole text and, last, the end of the stretch.
+    """
 
-    def __init__(self, text: str) -> None:
+    __slots__ = ("clean", "raw", "starts", "text")
+
+    def __init__(self, text: str, offset: int = 0) -> None:
+        self.text = text
         self.raw = text.splitlines(keepends=True)
-        self.starts = [0, *accumulate(map(len, self.raw))]
+        self.starts = list(accumulate(map(len, self.raw), initial=offset))
         if text.isascii() or not any(char in text for char in _UNSEEN):
             self.clean = [line.strip() for line in self.raw]
         else:
             self.clean = [line.translate(_UNSEEN_DROPPED).strip() for line in self.raw]
+
+    def stretch(self, start: int, end: int) -> "Lines":
+        """Return the lines between two offsets of the whole text."""
+        first, last = bisect_left(self.starts, start), bisect_left(self.starts, end)
+        offset = self.starts[0]
+        text = self.text[start - offset : end - offset]
+        if self.starts[first] != start or self.starts[last] != end:
+            return Lines(text, start)
+        lines = Lines.__new__(Lines)
+        lines.text, lines.raw, lines.clean = text, self.raw[first:last], self.clean[first:last]
+        lines.starts = self.starts[first : last + 1]
+        return lines
+
+    def first_filled(self, start: int) -> int:
+        """Return the offset of the first line from an offset on that is not blank, or the end of the stretch."""
+        return self.starts[self.next_filled(bisect_left(self.starts, start))]
 
     def __len__(self) -> int:
         return len(self.clean)
@@ -33,6 +56,8 @@ class Lines:
 
     def fenced(self) -> frozenset[int]:
         """Return the lines inside closed code fences (three backticks), where ``>`` and dashes are code."""
+        if "```" not in self.text:
+            return _NOTHING
         marks = [at for at, line in enumerate(self.clean) if line.startswith("```")]
         inside: set[int] = set()
         for opened, closed in zip(marks[::2], marks[1::2], strict=False):

@@ -39,21 +39,21 @@ _POSTSCRIPT = re.compile(r"p\.?\s?s\.?\b|附[:：言]|又及|另[:：，]", re.I
 _SIGNATURE_LINES = 8
 
 
-def find_quotes(text: str, *, strict: bool = False) -> list[Span]:
+def find_quotes(lines: Lines, *, strict: bool = False) -> list[Span]:
     """Return the quoted stretches of a mail in order.
 
     ``strict`` gives up what protects the author's own use of ``>``: code fences, interpreter prompts, lone lines.
     """
-    return _Scan(text, strict).run()
+    return _Scan(lines, strict).run()
 
 
 class _Scan:
-    def __init__(self, text: str, strict: bool) -> None:
-        self.lines = Lines(text)
-        self.clean = self.lines.clean
+    def __init__(self, lines: Lines, strict: bool) -> None:
+        self.lines = lines
+        self.clean = lines.clean
         self.strict = strict
-        self.fenced = self.lines.fenced() if "```" in text and not strict else frozenset[int]()
-        self.mark_ends = _match_marks(self.clean) if "\ue000" in text else {}
+        self.fenced = frozenset[int]() if strict else lines.fenced()
+        self.mark_ends = _match_marks(self.clean) if "\ue000" in lines.text else {}
         self.closers = frozenset(end for end in self.mark_ends.values() if end is not None)
         self.spans: list[Span] = []
         self.floor = 0

@@ -13,7 +13,7 @@ from pipeline.processors.clean.reply.lines import Lines
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A signature, or a piece of one, that starts at an offset and ends with the text or at the next cut."""
+    """A signature, or a piece of one: it starts at an offset of the whole text and ends at the next cut."""
 
     start: int
     rule: str
@@ -40,25 +40,24 @@ _FOOTNOTE = re.compile(r"\[?\d{1,2}[\].)]\s")
 _DASHES = "-–—~/"
 
 
-def find_signature(text: str, *, alone: bool, device_only: bool = False) -> list[Cut]:
+def find_signature(lines: Lines, *, alone: bool, device_only: bool = False) -> list[Cut]:
     """Return the cuts of the signature at the end of an author's text, in order; empty where there is none.
 
     ``alone`` says that the mail has no other text of its author, so that what is left must not be emptied by a guess.
     ``device_only`` looks for the line of a device or app only, which is all that may stand between quotes.
     """
-    return _Peeler(text, alone).run(device_only)
+    return _Peeler(lines, alone).run(device_only)
 
 
 class _Peeler:
-    def __init__(self, text: str, alone: bool) -> None:
-        self.text = text
-        self.lines = Lines(text)
-        self.clean = self.lines.clean
+    def __init__(self, lines: Lines, alone: bool) -> None:
+        self.lines = lines
+        self.clean = lines.clean
         self.alone = alone
         self.end = len(self.clean)
         self.first = self.lines.next_filled(0)
         self.cuts: list[Cut] = []
-        self.fenced = self.lines.fenced() if "```" in text else frozenset[int]()
+        self.fenced = lines.fenced()
         self.prose: dict[int, bool] = {}
         self.closed = False
         self.contacted = False
@@ -107,7 +106,7 @@ class _Peeler:
 
     def _standard_delimiter(self) -> int | None:
         """Return the line of the delimiter of RFC 3676, section 4.3: dash, dash, space. It needs no other sign."""
-        if "-- " not in self.text:
+        if "-- " not in self.lines.text:
             return None
         for at, line in enumerate(self.lines.raw):
             if line.startswith("-- ") and line.rstrip("\r\n") == "-- " and at not in self.fenced:

@@ -1,7 +1,8 @@
 """Telling apart what the author of a mail wrote now, what he quotes, and his signature."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from pipeline.processors.clean.reply.lines import Lines
 from pipeline.processors.clean.reply.marks import drop_marks, read_mark
 from pipeline.processors.clean.reply.model import Kind, Part, Split
 from pipeline.processors.clean.reply.quotes import Span, find_quotes
@@ -18,16 +19,17 @@ def split_reply(text: str) -> Split:
     Offsets of the parts are characters of ``text``. Any text is taken, in time linear in its length; splitting the
     reply again finds no further quote.
     """
-    parts = _without_signatures(text, _without_quotes(text, find_quotes(text)))
+    lines = Lines(text)
+    parts = _without_signatures(lines, _without_quotes(lines, find_quotes(lines)))
     strict = False
     while not _is_settled(text, parts):
         # Lines that quotes kept apart may open a quote once they meet. The second round protects nothing of the
         # author's use of ">", so that it leaves nothing for a third.
         shown = _shown_ranges(text, parts)
-        again = find_quotes("".join(text[start:end] for start, end in shown), strict=strict)
+        again = find_quotes(Lines("".join(text[start:end] for start, end in shown)), strict=strict)
         if not again:
             break
-        parts = _cut_again(parts, [piece for span in again for piece in _located(span, shown)])
+        parts = _cut_again(parts, list(_located(again, shown)))
         strict = True
     return _assembled(text, parts)
 
@@ -41,65 +43,54 @@ def _is_settled(text: str, parts: Sequence[Part]) -> bool:
     return len(own) == 1 and own[0].start == 0 and not any(sign in reply for sign in _TOUCHY)
 
 
-def _without_quotes(text: str, quotes: Iterable[Span]) -> list[Part]:
+def _without_quotes(lines: Lines, quotes: Iterable[Span]) -> list[Part]:
     """Tile the text with its quotes and what is between them; blank lines below a quote belong to it."""
     parts: list[Part] = []
     done = 0
     for quote in quotes:
-        _append_own(parts, text, done, quote.start)
-        start = quote.start if parts else 0
-        parts.append(Part("quoted", start, quote.end, quote.rule))
+        _append_own(parts, lines, done, quote.start)
+        parts.append(Part("quoted", quote.start if parts else 0, quote.end, quote.rule))
         done = quote.end
-    _append_own(parts, text, done, len(text))
-    if not parts and text:
-        parts.append(Part("reply", 0, len(text), ""))
-    return parts
+    end = lines.starts[-1]
+    _append_own(parts, lines, done, end)
+    return parts or ([Part("reply", 0, end, "")] if end else [])
 
 
-def _append_own(parts: list[Part], text: str, start: int, end: int) -> None:
-    own = text[start:end]
-    written = _first_line(own)
-    if parts and written:
+def _append_own(parts: list[Part], lines: Lines, start: int, end: int) -> None:
+    filled = min(lines.first_filled(start), end)
+    if parts and filled > start:
         last = parts.pop()
-        parts.append(Part(last.kind, last.start, start + written, last.rule))
-        start += written
-    if start < end and (parts or written < len(own)):
+        parts.append(Part(last.kind, last.start, filled, last.rule))
+        start = filled
+    if filled < end:
         parts.append(Part("reply", start, end, ""))
 
 
-def _first_line(text: str) -> int:
-    """Return the offset of the first line that is not blank, or the length of the text."""
-    if text and not text[0].isspace():
-        return 0
-    blank = len(text) - len(text.lstrip())
-    return blank - len(text[: blank + 1].splitlines()[-1]) + 1 if blank < len(text) else blank
-
-
-def _without_signatures(text: str, parts: Sequence[Part]) -> list[Part]:
+def _without_signatures(lines: Lines, parts: Sequence[Part]) -> list[Part]:
     """Cut signatures: at the end of the author's first stretch and of his last one; device lines anywhere."""
     own = [at for at, part in enumerate(parts) if part.kind == "reply"]
     cut: dict[int, list[Part]] = {}
     # The last stretch goes first: if it is all signature, the first one is all the author wrote.
+    written = len(own)
     for at in reversed(own):
-        others = any(
-            any(part.kind == "reply" for part in cut.get(other, (parts[other],))) for other in own if other != at
-        )
-        cut[at] = _signed(text, parts[at], alone=not others, device_only=at not in (own[0], own[-1]))
+        outer = at in (own[0], own[-1])
+        cut[at] = _signed(lines, parts[at], alone=written == 1, device_only=not outer)
+        written -= cut[at][0].kind != "reply"
     return [piece for at, part in enumerate(parts) for piece in cut.get(at, (part,))]
 
 
-def _signed(text: str, part: Part, *, alone: bool, device_only: bool) -> list[Part]:
-    cuts = find_signature(text[part.start : part.end], alone=alone, device_only=device_only)
-    pieces: list[Part] = []
+def _signed(lines: Lines, part: Part, *, alone: bool, device_only: bool) -> list[Part]:
+    cuts = find_signature(lines.stretch(part.start, part.end), alone=alone, device_only=device_only)
     if not cuts:
         return [part]
-    start = part.start + cuts[0].start
-    if text[part.start : start].strip():
+    pieces: list[Part] = []
+    start = cuts[0].start
+    if lines.first_filled(part.start) < start:
         pieces.append(Part("reply", part.start, start, ""))
     else:
         start = part.start
     for cut, after in zip(cuts, [*cuts[1:], None], strict=True):
-        end = part.end if after is None else part.start + after.start
+        end = part.end if after is None else after.start
         pieces.append(Part("signature", start, end, cut.rule))
         start = end
     return pieces
@@ -132,29 +123,34 @@ def _unmarked(text: str, start: int, end: int) -> list[_Range]:
     return ranges
 
 
-def _located(span: Span, shown: Sequence[_Range]) -> list[tuple[int, int, str]]:
-    """Return where a stretch of the joined reply stands in the text."""
-    found = []
-    offset = 0
-    for start, end in shown:
-        low, high = max(span.start, offset), min(span.end, offset + end - start)
-        if low < high:
-            found.append((start + low - offset, start + high - offset, span.rule))
-        offset += end - start
-    return found
+def _located(spans: Iterable[Span], shown: Sequence[_Range]) -> Iterator[tuple[int, int, str]]:
+    """Yield where stretches of the joined reply stand in the text; both are in order, so one walk does."""
+    at = offset = 0
+    for span in spans:
+        while at < len(shown):
+            start, end = shown[at]
+            low, high = max(span.start, offset), min(span.end, offset + end - start)
+            if low < high:
+                yield start + low - offset, start + high - offset, span.rule
+            if span.end < offset + end - start:
+                break
+            offset += end - start
+            at += 1
 
 
 def _cut_again(parts: Iterable[Part], pieces: Sequence[tuple[int, int, str]]) -> list[Part]:
+    """Turn pieces of the reply, in order, into quoted parts."""
     result: list[Part] = []
+    at = 0
     for part in parts:
         start = part.start
-        if part.kind == "reply":
-            for low, high, rule in pieces:
-                if part.start <= low < part.end:
-                    if start < low:
-                        result.append(Part("reply", start, low, ""))
-                    result.append(Part("quoted", low, high, rule))
-                    start = high
+        while part.kind == "reply" and at < len(pieces) and pieces[at][0] < part.end:
+            low, high, rule = pieces[at]
+            if start < low:
+                result.append(Part("reply", start, low, ""))
+            result.append(Part("quoted", low, high, rule))
+            start = high
+            at += 1
         if start < part.end:
             result.append(Part(part.kind, start, part.end, part.rule))
     return result
@@ -177,7 +173,11 @@ def _joined(text: str, parts: Iterable[Part], kind: Kind) -> str:
     if not pieces:
         return ""
     body = drop_marks("".join(pieces)).rstrip()
-    return body[_first_line(body) :]
+    if not body or not body[0].isspace():
+        return body
+    # The first filled line keeps its indentation; blank lines above it go.
+    blank = len(body) - len(body.lstrip())
+    return body[blank - len(body[: blank + 1].splitlines()[-1]) + 1 :]
 
 
 def _flags(text: str, parts: Sequence[Part], reply: str) -> tuple[str, ...]:
