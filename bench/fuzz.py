@@ -50,6 +50,9 @@ SECONDS_PER_INPUT = 30
 # Then the input is given up, where Python still runs; the stack printed before shows where it hangs.
 PATIENCE = 4
 
+# Written to a file, a table is not to be squeezed into eighty columns.
+TABLE_WIDTH = 140
+
 Check = Callable[[Item], None]
 """Called with every item that a connector gives; raising anything is a crash."""
 
@@ -217,7 +220,8 @@ def main(arguments: Sequence[str] | None = None, checks: Sequence[Check] = ()) -
     faulthandler.enable()
     signal.signal(signal.SIGALRM, _give_up)
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, resource.getrlimit(resource.RLIMIT_AS)[1]))
-    console = Console()
+    terminal = Console()
+    console = Console(width=max(terminal.width, TABLE_WIDTH))
     numbers = range(given.n) if given.only is None else range(given.only, given.only + 1)
     tallies = []
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:

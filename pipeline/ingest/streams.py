@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import hashlib
 import io
 import lzma
@@ -51,9 +52,8 @@ def refuse_unreadable(unit: Unit, items: Iterator[Item]) -> Iterator[Item]:
 def is_format_fault(error: Exception) -> bool:
     """Return whether an error raised by a decompressor or archive reader lies in the bytes, and not in the machine."""
     if isinstance(error, OSError):
-        return (
-            error.errno is None
-        )  # bz2 and gzip raise a bare OSError for bad data; the system's own errors have a number
+        # bz2 raises a bare OSError for bad data; an offset below zero, in a damaged directory, is an invalid argument to seek.
+        return error.errno in (None, errno.EINVAL)
     return True
 
 

@@ -9,6 +9,7 @@ import io
 import lzma
 import os
 import socket
+import struct
 import subprocess
 import tarfile
 import zipfile
@@ -425,6 +426,15 @@ def test_a_corrupt_member_is_unreadable_the_others_are_not(tmp_path: Path) -> No
     bad, good = walk([tmp_path / "a"])
     assert "corrupt" in error_of(bad)
     assert good.open().read() == b"y"
+
+
+def test_a_zip_directory_that_points_before_the_file_is_unreadable(tmp_path: Path) -> None:
+    data = bytearray(zip_of({"a": b"x"}))
+    end = data.rindex(b"PK\x05\x06")
+    (offset,) = struct.unpack_from("<L", data, end + 16)
+    struct.pack_into("<L", data, end + 16, offset + 1_000)
+    (tmp_path / "a").write_bytes(data)
+    assert error_of(only(tmp_path / "a"))
 
 
 @pytest.mark.parametrize("inner", [zip_of({"a": b"x"}), tar_of({"a": b"x"}), gzip.compress(tar_of({"a": b"x"}))])
