@@ -6,16 +6,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.ingest.port import IngestOptions
 from pipeline.ingest.publisher import Publisher
 from pipeline.runtime.claims import BlobFolder
-from pipeline.runtime.embedded import EmbeddedHost
 from pipeline.runtime.sqlite_log import SqliteLog
 from pipeline.settings import Settings
 from pipeline.sinks.sharing import open_for_reading, open_for_running
 from pipeline.sinks.warehouse import Warehouse
 from schemas.topics import TOPICS
+
+if TYPE_CHECKING:
+    from pipeline.runtime.embedded import EmbeddedHost
 
 # Longer than any record can live in the log: a body older than that has no record left that refers to it.
 _BLOB_LIFE_S = max(topic.retention_ms or 0 for topic in TOPICS.values()) / 1000 + 86_400
@@ -50,6 +53,9 @@ class Workspace:
     @contextmanager
     def host(self) -> Iterator[EmbeddedHost]:
         """Open everything that a run needs; raises StoreHeldError where one is running already."""
+        # The models compile their loops: a second that only a run needs to spend.
+        from pipeline.runtime.embedded import EmbeddedHost
+
         warehouse = open_for_running(self._root)
         try:
             with self.log() as log:

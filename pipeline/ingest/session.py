@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import orjson
 
-from pipeline.ingest.port import Connector, IngestOptions, Item, Unit
+from pipeline.ingest.port import Connector, IngestOptions, Item, OptionError, Unit
 from pipeline.ingest.publisher import Publisher
 
 # Reading for a hash is bound by the disk; a larger block saves nothing.
@@ -31,13 +31,14 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class UnitResult:
-    """What one run made of one unit."""
+    """What one run made of one unit; one with a `problem` was not read to its end, and is read again next time."""
 
     name: str
     published: int = 0
     refused: int = 0
     skipped: int = 0
     unchanged: bool = False
+    problem: str = ""
 
 
 class Ingest:
@@ -49,10 +50,16 @@ class Ingest:
         self._publisher = publisher
 
     def run(self, paths: Sequence[Path], progress: Callable[[UnitResult], None]) -> list[UnitResult]:
-        """Read all units of the paths, telling `progress` of each; raises FileNotFoundError and OptionError."""
+        """Read all units of the paths, telling `progress` of each; raises FileNotFoundError where a path is not there.
+
+        A unit that needs an option or cannot be read is told in its result, and the others are read all the same.
+        """
         results = []
         for unit in self._connector.units(paths):
-            result = self._read(unit)
+            try:
+                result = self._read(unit)
+            except (OptionError, OSError) as error:
+                result = UnitResult(unit.name, problem=str(error))
             progress(result)
             results.append(result)
         self._publisher.flush()

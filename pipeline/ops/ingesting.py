@@ -10,7 +10,6 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from pipeline import console
 from pipeline.console import WRONG_USE, fail
-from pipeline.ingest.port import OptionError
 from pipeline.ingest.registry import CONNECTORS
 from pipeline.ingest.session import Ingest, UnitResult
 from pipeline.workspace import Workspace
@@ -35,25 +34,40 @@ def ingest_paths(
         fail(f"there is no connector {name!r}; there are {', '.join(CONNECTORS)}", WRONG_USE)
     if unknown := sorted(set(extra) - set(connector.options)):
         fail(f"{name} has no option {', '.join(unknown)}; it has {', '.join(connector.options) or 'none'}", WRONG_USE)
-    try:
-        with workspace.publisher() as publisher, _bar() as bar:
-            task = bar.add_task(name, items=0)
-            done = 0
+    with workspace.publisher() as publisher, _bar() as bar:
+        task = bar.add_task(name, items=0)
+        done = 0
 
-            def progress(result: UnitResult) -> None:
-                nonlocal done
-                done += result.published + result.refused
-                bar.update(task, items=done)
+        def progress(result: UnitResult) -> None:
+            nonlocal done
+            done += result.published + result.refused
+            bar.update(task, items=done)
 
-            options = workspace.ingest_options(source, own, extra)
-            results = Ingest(connector, options, publisher).run(paths, progress)
-    except OptionError as error:
-        fail(str(error), WRONG_USE)
+        options = workspace.ingest_options(source, own, extra)
+        results = Ingest(connector, options, publisher).run(paths, progress)
     if as_json:
         console.json([asdict(result) for result in results])
     else:
         _show(name, results)
+    _tell_problems(results)
     return results
+
+
+def _tell_problems(results: Sequence[UnitResult]) -> None:
+    """Say once what kept which files from being read, and end the process where there was anything."""
+    units: dict[str, list[str]] = {}
+    for result in results:
+        if result.problem:
+            units.setdefault(result.problem, []).append(result.name)
+    for problem, names in list(units.items())[:_MAX_LISTED]:
+        console.note(
+            problem if names[0] in problem else f"{', '.join(names[:3])}{' …' if len(names) > 3 else ''}: {problem}"
+        )
+    if unread := sum(map(len, units.values())):
+        fail(
+            f"{unread} of {len(results)} files were not read; mend that and ingest again, the others are done",
+            WRONG_USE,
+        )
 
 
 def _bar() -> Progress:

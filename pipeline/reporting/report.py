@@ -13,10 +13,9 @@ import jinja2
 import pandas as pd
 
 from pipeline.reporting.charts import PALETTE, bars, columns_by_day
+from pipeline.reporting.queries import SECTIONS
 from pipeline.sinks.warehouse import Warehouse
 
-_TOP_CUSTOMERS = 15
-_NEEDS_SHOWN = 15
 _SENTIMENTS = ("very_positive", "positive", "neutral", "negative", "very_negative")
 
 
@@ -59,39 +58,9 @@ class Period:
         return {"zone": self.zone, "start": f"{start.astimezone(UTC):{form}}", "end": f"{end.astimezone(UTC):{form}}"}
 
 
-_WITHIN = "occurred_at >= toDateTime64({start:String}, 3, 'UTC') AND occurred_at < toDateTime64({end:String}, 3, 'UTC')"
-_QUERIES = {
-    "totals": "SELECT count() AS records, uniqExact(customer_id) AS customers, uniqExact(conversation_id) AS conversations,"
-    " countIf(direction = 'inbound') AS inbound, countIf(direction = 'outbound') AS outbound,"
-    " toString(min(occurred_at)) AS first, toString(max(occurred_at)) AS last,"
-    f" countIf(auto_kind != '') AS automatic, countIf(spam = 'spam' AND NOT spam_abstained) AS spam FROM communications WHERE {_WITHIN}",
-    "volume": "SELECT toString(toDate(occurred_at, {zone:String})) AS day, channel, count() AS records"
-    f" FROM communications WHERE {_WITHIN} GROUP BY day, channel ORDER BY day, channel",
-    "needs": "SELECT need, count() AS records, countIf(need_abstained) AS unsure FROM communications"
-    f" WHERE {_WITHIN} AND need != '' AND direction = 'inbound' GROUP BY need ORDER BY records DESC, need LIMIT {_NEEDS_SHOWN}",
-    "sentiment": "SELECT sentiment, count() AS records, countIf(sentiment_abstained) AS unsure FROM communications"
-    f" WHERE {_WITHIN} AND sentiment != '' AND direction = 'inbound' GROUP BY sentiment",
-    "customers": "SELECT customer_id, any(contact) AS contact, argMax(contact_name, occurred_at) AS name, count() AS records,"
-    " arrayStringConcat(arraySort(groupUniqArray(channel)), ', ') AS channels, toString(max(occurred_at)) AS last,"
-    " any(paid) AS paid FROM communications LEFT JOIN (SELECT customer_id, arrayStringConcat(groupArray(concat(toString(total), ' ',"
-    " currency)), ', ') AS paid FROM (SELECT customer_id, currency, sum(amount) AS total FROM business_events"
-    f" WHERE kind = 'order' AND action = 'paid' AND {_WITHIN} GROUP BY customer_id, currency) GROUP BY customer_id) AS orders"
-    f" USING (customer_id) WHERE {_WITHIN} AND customer_id IS NOT NULL GROUP BY customer_id"
-    f" ORDER BY records DESC, contact LIMIT {_TOP_CUSTOMERS}",
-    "complaints": "SELECT complaint_id, contact, contact_name, reason, stage, toString(opened_at) AS opened, text, handling"
-    " FROM complaints WHERE stage != 'closed' ORDER BY opened_at",
-    "ratings": "SELECT count() AS n, avg(rating_index) AS mean, median(rating_index) AS median, countIf(rating_index >= 75) AS satisfied"
-    f" FROM business_events WHERE kind = 'feedback' AND rating_index IS NOT NULL AND {_WITHIN}",
-    "flags": "SELECT flag, count() AS records FROM communications ARRAY JOIN quality_flags AS flag"
-    f" WHERE {_WITHIN} GROUP BY flag ORDER BY records DESC, flag",
-    "dead_letters": "SELECT stage, reason_code, count() AS letters FROM dead_letters WHERE replay_outcome != 'accepted'"
-    " GROUP BY stage, reason_code ORDER BY letters DESC, stage, reason_code",
-}
-
-
 def write_report(warehouse: Warehouse, out: Path, period: Period) -> Path:
     """Write the page and return its absolute path; raises OSError where the file can't be written."""
-    frames = {name: _frame(warehouse, sql, period) for name, sql in _QUERIES.items()}
+    frames = {name: _frame(warehouse, sql, period) for name, sql in SECTIONS.items()}
     page = _environment().get_template("report.html").render(**_sections(frames), period=period, made=datetime.now(UTC))
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page, "utf-8")

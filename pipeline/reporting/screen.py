@@ -42,22 +42,37 @@ def _heading(who: str) -> Text:
 
 
 def _row(event: dict[str, Any]) -> list[Text]:
-    title, text = event["title"], " ".join(str(event["text"]).split())
-    words = plain(": ".join(part for part in (title, _money(event), text) if part), _TEXT_WIDTH)
-    sentiment = plain(event["sentiment"])
+    words = ": ".join(part for part in (event["title"], _facts(event), " ".join(event["text"].split())) if part)
+    sentiment = plain(_guess(event, "sentiment"))
     sentiment.stylize(_COLOURS.get(event["sentiment"], ""))
     outcome = "; ".join(part for part in (event["result"], event["remarks"]) if part)
     return [
         plain(event["occurred_at"][:16]),
         plain(event["event"]),
-        words,
-        plain(event["need"]),
+        plain(words, _TEXT_WIDTH),
+        plain(_guess(event, "need")),
         sentiment,
         plain(outcome, _TEXT_WIDTH // 2),
     ]
 
 
-def _money(event: dict[str, Any]) -> str:
+def _guess(event: dict[str, Any], head: str) -> str:
+    """Return a head's label, with a question mark where it is a guess below its threshold."""
+    label = str(event[head]).replace("_", " ")
+    return f"{label}?" if label and event[f"{head}_abstained"] else label
+
+
+def _facts(event: dict[str, Any]) -> str:
+    """Return what an event says beside its text: money, marks, a call's end, what was attached."""
+    facts = []
     if event["amount"] is not None:
-        return f"{event['currency']} {float(event['amount']):,.2f}"
-    return f"rated {event['rating_index']:.0f} of 100" if event["rating_index"] is not None else ""
+        facts.append(f"{event['currency']} {float(event['amount']):,.2f}")
+    if event["rating_index"] is not None:
+        facts.append(f"rated {event['rating_index']:.0f} of 100")
+    if event["disposition"]:
+        facts.append(event["disposition"].replace("_", " "))
+    if event["talk_s"] is not None:
+        facts.append("{:.0f}:{:02.0f} min".format(*divmod(event["talk_s"], 60)))
+    if event["attachment_names"]:
+        facts.append(f"[{', '.join(name or 'attachment' for name in event['attachment_names'])}]")
+    return ", ".join(facts)

@@ -217,12 +217,10 @@ def _label_rows(label: Label, version: int) -> Iterable[tuple[str, dict[str, Any
 
 
 def _dead_letter_rows(letter: DeadLetter, version: int) -> Iterable[tuple[str, dict[str, Any]]]:
-    row = letter.model_dump(include=set(DeadLetter.model_fields))
-    row |= {
-        "dead_letter_id": str(letter.dead_letter_id),
-        "key": letter.key or b"",
-        "headers": list(letter.headers.items()),
-    }
+    row = letter.model_dump(include=set(DeadLetter.model_fields) - {"payload", "key"})
+    row |= {"dead_letter_id": str(letter.dead_letter_id), "headers": list(letter.headers.items())}
+    # Read as attributes: a dump would write the bytes as base64.
+    row |= {"payload": letter.payload, "key": letter.key or b""}
     yield "dead_letter_rows", {**row, "version": version}
 
 

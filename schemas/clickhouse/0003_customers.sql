@@ -111,3 +111,23 @@ ENGINE = ReplacingMergeTree(version) ORDER BY (customer_id, occurred_at, record_
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
 COMMENT 'Finds a customer''s records without reading them all; may name a record that has moved since';
 
+
+CREATE VIEW IF NOT EXISTS people
+(
+    customer_id UUID COMMENT 'A contact point''s customer id',
+    person_id UUID COMMENT 'The customer id of the strongest contact point that links join to it'
+)
+AS WITH strongest AS
+(
+    SELECT
+        other_customer_id AS weaker_id,
+        argMin(customer_id, (indexOf(['id', 'email', 'phone', 'handle'], splitByChar(':', contact)[1]), contact)) AS stronger_id
+    FROM links
+    GROUP BY other_customer_id
+)
+SELECT
+    near.weaker_id AS customer_id,
+    if(empty(far.stronger_id), near.stronger_id, far.stronger_id) AS person_id
+FROM strongest AS near
+LEFT JOIN strongest AS far ON near.stronger_id = far.weaker_id
+COMMENT 'Who is whose other contact point, over two links; customers that are not named here are persons of their own';
