@@ -12,12 +12,36 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.models.characters import READ_CHARACTERS, SINGLE, SPACE, WORD, character_classes
+from pipeline.models.characters import READ_CHARACTERS
 from pipeline.models.compiled import compiled
+
+# Numba's cache of a compiled function sees changes of the file it stands in only, so all constants it uses stand here.
+SPACE: Final = 0
+WORD: Final = 1
+SINGLE: Final = 2
+MARK: Final = 3
+
+# Scripts written without spaces: every character is a token of its own (Thai, Lao, Myanmar, Khmer, kana, Bopomofo, Han).
+_UNSPACED_RANGES: Final = (
+    (0x0E00, 0x0EFF),
+    (0x1000, 0x109F),
+    (0x1780, 0x17FF),
+    (0x3005, 0x3007),
+    (0x3031, 0x3035),
+    (0x3041, 0x312F),
+    (0x31A0, 0x31BF),
+    (0x31F0, 0x31FF),
+    (0x3400, 0x4DBF),
+    (0x4E00, 0x9FFF),
+    (0xF900, 0xFAFF),
+    (0x20000, 0x3FFFF),
+)
+_CODE_POINTS: Final = 0x110000
+# Planes above the first two hold Han only (covered by a range above), tags and private use: nothing to classify there.
+_CATEGORISED: Final = 0x20000
 
 TOKENS: Final = 0
 CHARACTERS: Final = 1
-FAMILIES: Final = 2
 
 # To be raised whenever the code changes a text's features; tests pin a sample of them.
 RECIPE_VERSION: Final = 1
@@ -88,6 +112,28 @@ def extract(texts: Sequence[str]) -> Features:
 def recipe() -> dict[str, str | int]:
     """Return what features depend on besides the text; where it changes, what was learnt before has another meaning."""
     return {"version": RECIPE_VERSION, "bucket_bits": BUCKET_BITS, "unicode": unicodedata.unidata_version}
+
+
+@cache
+def character_classes() -> npt.NDArray[np.uint8]:
+    """Return the class (`SPACE`, `WORD`, `SINGLE`, `MARK`) of every Unicode code point, shape (1,114,112,)."""
+    classes = np.zeros(_CODE_POINTS, dtype=np.uint8)
+    classes[:_CATEGORISED] = [_class_of(chr(code)) for code in range(_CATEGORISED)]
+    for first, last in _UNSPACED_RANGES:
+        span = classes[first : last + 1]
+        span[span != SPACE] = SINGLE
+    classes[0x20000:0x40000] = SINGLE
+    classes.flags.writeable = False
+    return classes
+
+
+def _class_of(character: str) -> int:
+    category = unicodedata.category(character)
+    if category[0] in "LMN" or category == "Pc":
+        return WORD
+    if category == "So":  # emoji and pictographs carry meaning one by one, not as a run
+        return SINGLE
+    return MARK if category[0] in "PS" else SPACE
 
 
 @cache

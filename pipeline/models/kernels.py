@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.models.compiled import compiled
-from pipeline.models.features import FAMILIES
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
@@ -32,13 +31,13 @@ def weigh(
 
     idf = ln((1 + documents) / (1 + documents with the feature)) + 1, the smoothed form of scikit-learn's TfidfTransformer.
     """
-    norms = np.zeros(FAMILIES, dtype=np.float64)
+    norms = np.zeros(len(family_weights), dtype=np.float64)
     log_documents = np.log(1.0 + documents)
     for j in range(len(buckets)):
         value = tf[j] * (log_documents - np.log(1.0 + documents_with[buckets[j]]) + 1.0)
         values[j] = value
         norms[families[j]] += value * value
-    for family in range(FAMILIES):
+    for family in range(len(family_weights)):
         if norms[family] > 0.0:
             norms[family] = family_weights[family] / np.sqrt(norms[family])
     for j in range(len(buckets)):

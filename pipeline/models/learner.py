@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.models import kernels
-from pipeline.models.features import BUCKETS, Features
+from pipeline.models.features import BUCKETS, Features, extract
 from pipeline.models.packing import Arrays, StateError, pack, unpack
 
 # Weight of one example, at most: a mistyped weight must not wash out what a head has learnt.
@@ -200,19 +200,17 @@ class Learner:
         copy.holder = weakref.ref(frozen)
         return frozen
 
+    @property
+    def copies(self) -> int:
+        """How many copies for `freeze` there are: one more than are held at a time."""
+        return len(self._copies)
+
     def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """Return what `restore` needs: a header for JSON, and arrays with only the rows that were ever learnt."""
         rows, labels = self._touched(), len(self.labels)
         header: dict[str, Any] = {"labels": self.labels, "documents": self.documents, "settings": asdict(self.settings)}
-        arrays: dict[str, npt.NDArray[Any]] = {
-            "rows": rows,
-            "weights": self.weights[rows, :labels],
-            "squares": self.squares[rows, :labels],
-            "documents_with": self.documents_with[rows],
-            "hint_weights": self.hint_weights[: labels + 1, :labels],
-            "hint_squares": self.hint_squares[: labels + 1, :labels],
-            "seen": self.seen[:labels],
-        }
+        arrays: dict[str, npt.NDArray[Any]] = {"rows": rows}
+        arrays |= {name: array[where] for name, array, where in self._stored(rows, labels)}
         return header, arrays
 
     @classmethod
@@ -220,15 +218,16 @@ class Learner:
         """Return the learner of a `state`. Raises StateError where the parts do not fit each other."""
         try:
             learner = cls(header["labels"], LearnerSettings(**header["settings"]))
-            labels, rows = len(learner.labels), arrays["rows"]
             learner.documents = int(header["documents"])
-            learner.weights[rows, :labels] = arrays["weights"]
-            learner.squares[rows, :labels] = arrays["squares"]
-            learner.documents_with[rows] = arrays["documents_with"]
-            learner.hint_weights[: labels + 1, :labels] = arrays["hint_weights"]
-            learner.hint_squares[: labels + 1, :labels] = arrays["hint_squares"]
-            learner.seen[:labels] = arrays["seen"]
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+            rows = arrays["rows"]
+            if rows.ndim != 1 or not ((rows >= 0) & (rows < BUCKETS)).all():
+                raise StateError("the learner's state names rows that do not exist")
+            labels = len(learner.labels)
+            for name, target, where in learner._stored(rows, labels):
+                if arrays[name].shape != target[where].shape:
+                    raise StateError(f"the learner's {name} have the shape {arrays[name].shape}, which does not fit")
+                target[where] = arrays[name]
+        except (KeyError, TypeError) as error:
             raise StateError(f"the parts of the learner's state do not fit: {error!r}") from error
         return learner
 
@@ -240,6 +239,18 @@ class Learner:
     def from_bytes(cls, data: bytes) -> Self:
         """Return the learner of `to_bytes`. Raises StateError for bytes that are not a whole and unharmed state."""
         return cls.restore(*unpack(data))
+
+    def _stored(self, rows: npt.NDArray[np.int32], labels: int) -> list[tuple[str, npt.NDArray[Any], Any]]:
+        """Return what a state holds besides the rows: the name, the array and the part of it that is stored."""
+        hinted = (slice(0, labels + 1), slice(0, labels))
+        return [
+            ("weights", self.weights, (rows, slice(0, labels))),
+            ("squares", self.squares, (rows, slice(0, labels))),
+            ("documents_with", self.documents_with, rows),
+            ("hint_weights", self.hint_weights, hinted),
+            ("hint_squares", self.hint_squares, hinted),
+            ("seen", self.seen, slice(0, labels)),
+        ]
 
     def _view(self, weights: npt.NDArray[np.float32], documents_with: npt.NDArray[np.int32]) -> FrozenLearner:
         return FrozenLearner(
@@ -286,3 +297,13 @@ def _with_columns(array: npt.NDArray[np.float32], columns: int) -> npt.NDArray[n
     wider = np.zeros((array.shape[0], columns), dtype=np.float32)
     wider[:, : array.shape[1]] = array
     return wider
+
+
+def warm_up() -> None:
+    """Compile the models' machine code, or load it from its cache, so that the first batch does not wait for it.
+
+    The first time on a machine takes some 15 s, later times about one; a worker does it before it joins its group.
+    """
+    learner, features = Learner(("a", "b")), extract(["warm up"])
+    learner.learn(features, "a", hints=Hints.none(1))
+    learner.freeze().predict_proba(features)

@@ -77,7 +77,7 @@ _NEGATED_ILL: Final = -0.4
 _BEFORE_CONTRAST: Final = 0.6
 _AFTER_CONTRAST: Final = 1.3
 # Praise inside a question ("any good offers?") is asked for, not given.
-_IN_QUESTION: Final = 0.4
+_IN_QUESTION: Final = 0.25
 # Each "!" up to three makes the feeling stronger.
 _EXCLAMATION: Final = 0.08
 # Squashes the sum into -1..1 so that one clear word (2) gives 0.58 and two strong ones (6) give 0.9.
@@ -265,8 +265,9 @@ _SHOUTS: Final = 3
 _EXCLAIMED: Final = 3
 # A long text holds more terms by chance: the weight is judged as in a text of this many tokens.
 _USUAL_TOKENS: Final = 60
-# The weight at which spam and ham are even, and how fast certainty grows from there.
-_EVEN: Final = 4.0
+# The weight at which spam and ham are even: one telling term (3) alone is not enough, with any second sign it is; and
+# how fast certainty grows from there.
+_EVEN: Final = 3.5
 _SLOPE: Final = 0.9
 
 

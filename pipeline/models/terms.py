@@ -14,12 +14,12 @@ from typing import Final, NamedTuple
 from pipeline.models.characters import normalise
 
 # A token is a word of a spaced script (inner apostrophes included), or any one character else: a Han or kana character,
-# a punctuation mark, an emoji. Emoji variation selectors and joiners are dropped, so one emoji is one token.
+# a punctuation mark, an emoji. Control characters are none.
 _UNSPACED: Final = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3031-\u3035\u3041-\u312f\u31a0-\u31bf\u31f0-\u31ff"
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
-_TOKEN: Final = re.compile(rf"[^\W{_UNSPACED}]+(?:'[^\W{_UNSPACED}]+)*|[^\s\ufe0e\ufe0f\u200d]")
+_TOKEN: Final = re.compile(rf"[^\W{_UNSPACED}]+(?:'[^\W{_UNSPACED}]+)*|[^\s\x00-\x1f\x7f-\x9f]")
 
 _FILES: Final = "lexicon"
 _NOT_LISTS: Final = "han_variants.toml"

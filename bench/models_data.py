@@ -1,0 +1,143 @@
+"""Readers of the data sets that the models' benchmark runs on; the data are never part of the repository."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from email import message_from_bytes
+from email.message import Message
+from pathlib import Path
+
+from selectolax.lexbor import LexborHTMLParser
+
+Rows = list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A data set: how to read it, and whether it is Chinese."""
+
+    read: Callable[[Path], Rows]
+    chinese: bool = False
+
+
+def _table(path: str, text: str, label: str) -> Callable[[Path], Rows]:
+    def read(data: Path) -> Rows:
+        raw = (data / path).read_bytes()
+        content = (gzip.decompress(raw) if path.endswith(".gz") else raw).decode("utf-8-sig")
+        return [(row[text], row[label]) for row in csv.DictReader(io.StringIO(content)) if row[text]]
+
+    return read
+
+
+def _clinc(data: Path) -> Rows:
+    parts = json.loads(gzip.decompress((data / "text_en/clinc_oos/data_full_train_val.json.gz").read_bytes()))
+    return [(text, intent) for part in ("train", "oos_train") for text, intent in parts[part]]
+
+
+def _tnews(data: Path) -> Rows:
+    rows: Rows = []
+    for part in ("train", "dev"):
+        lines = (data / f"text_zh/fewclue_tnews/{part}_few_all.json").read_text("utf-8").splitlines()
+        rows += [(row["sentence"], row["label_desc"]) for row in map(json.loads, filter(None, lines))]
+    return rows
+
+
+_SHOPPING = "text_zh/online_shopping_10_cats/online_shopping_10_cats.csv.gz"
+TASKS = {
+    "banking77": Task(_table("text_en/banking77/train.csv", "text", "category")),
+    "clinc": Task(_clinc),
+    "bitext": Task(_table("text_en/bitext_intents/train.csv", "utterance", "intent")),
+    "sms": Task(_table("text_en/sms_spam/sms_spam.csv", "text", "label")),
+    "airline": Task(_table("text_en/airline_tweets/tweets.csv", "text", "airline_sentiment")),
+    "purchase": Task(_table("text_en/purchase_intention_tweets/purchase_intention.csv", "text", "class")),
+    "waimai": Task(_table("text_zh/waimai_10k/waimai_10k.csv", "review", "label"), chinese=True),
+    "shopping": Task(_table(_SHOPPING, "review", "cat"), chinese=True),
+    "smp2017": Task(_table("text_zh/smp2017_ecdt/train.csv", "text", "label"), chinese=True),
+    "tnews": Task(_tnews, chinese=True),
+    "spam_sms": Task(_table("text_zh/spam_sms/spam.csv.gz", "text", "kind"), chinese=True),
+}
+_POLARITY = {
+    "shopping_polarity": _table(_SHOPPING, "review", "label"),
+    "hotel_polarity": _table("text_zh/chnsenticorp_hotel/chnsenticorp_hotel.csv.gz", "review", "label"),
+}
+
+# bitext's intents as needs; where two needs are a fair reading, either counts.
+NEEDS = {
+    "cancel_order": {"cancellation"},
+    "change_order": {"order_status"},
+    "change_shipping_address": {"logistics"},
+    "check_cancellation_fee": {"cancellation", "price_inquiry"},
+    "check_invoice": {"invoice"},
+    "check_invoices": {"invoice"},
+    "check_payment_methods": {"payment"},
+    "check_refund_policy": {"refund_return"},
+    "complaint": {"complaint"},
+    "contact_customer_service": {"other", "technical_support"},
+    "contact_human_agent": {"other", "technical_support"},
+    "create_account": {"account"},
+    "delete_account": {"account", "cancellation"},
+    "delivery_options": {"logistics"},
+    "delivery_period": {"logistics"},
+    "edit_account": {"account"},
+    "get_invoice": {"invoice"},
+    "get_refund": {"refund_return"},
+    "newsletter_subscription": {"cancellation", "account", "other"},
+    "payment_issue": {"payment"},
+    "place_order": {"purchase_process"},
+    "recover_password": {"account"},
+    "registration_problems": {"account"},
+    "review": {"suggestion", "praise", "complaint"},
+    "set_up_shipping_address": {"logistics"},
+    "switch_account": {"account"},
+    "track_order": {"order_status", "logistics"},
+    "track_refund": {"refund_return"},
+}
+
+
+def load(data: Path, name: str) -> Rows:
+    """Return the rows (text, label) of a task or of a polarity set (labels negative, positive)."""
+    if name in _POLARITY:
+        names = {"0": "negative", "1": "positive"}
+        return [(text, names[label]) for text, label in _POLARITY[name](data)]
+    return TASKS[name].read(data)
+
+
+def chinese_not_spam(data: Path) -> Rows:
+    """Return Chinese texts that nobody sent in bulk: reviews and what people say to an assistant."""
+    return [(text, "ham") for name in ("waimai", "smp2017") for text, _ in load(data, name)]
+
+
+def spam_mails(data: Path) -> Rows:
+    """Return subject and visible text of the SpamAssassin mails with ham or spam."""
+    folder = data / "email_raw/spamassassin_corpus_1"
+    labels = {row["file"]: row["label"] for row in csv.DictReader((folder / "labels.csv").open(encoding="utf-8"))}
+    rows: Rows = []
+    with tarfile.open(folder / "messages.tar.xz") as archive:
+        for member in archive:
+            file = archive.extractfile(member) if member.isfile() else None
+            name = "/".join(member.name.split("/")[-2:])
+            if file is not None and name in labels:
+                rows.append((_visible_text(file.read()), labels[name]))
+    return rows
+
+
+def _visible_text(raw: bytes) -> str:
+    mail = message_from_bytes(raw.split(b"\n", 1)[1] if raw.startswith(b"From ") else raw)
+    parts = [part for part in mail.walk() if part.get_content_maintype() == "text"]
+    chosen = next((part for part in parts if part.get_content_subtype() == "plain"), parts[0] if parts else None)
+    return f"{mail.get('Subject', '')}\n{'' if chosen is None else _body(chosen)}"
+
+
+def _body(part: Message) -> str:
+    payload = part.get_payload(decode=True)
+    text = payload.decode("latin-1") if isinstance(payload, bytes) else ""
+    if part.get_content_subtype() == "html":
+        body = LexborHTMLParser(text).body
+        return body.text(separator=" ") if body is not None else ""
+    return text

@@ -1,0 +1,211 @@
+"""Laws of the online learner, of its frozen copies and of its bytes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.models import kernels
+from pipeline.models.adapters import RiverTextClassifier, TextClassifier, extract_raw
+from pipeline.models.learner import Hints, Learner, LearnerSettings, warm_up
+from pipeline.models.packing import StateError, pack, unpack
+from pipeline.models.replica import Replica
+
+TOPICS = {
+    "invoice": ["please send the invoice", "the tax receipt is missing", "发票什么时候开", "invoice for march, please"],
+    "delivery": ["the parcel is late", "where is my delivery", "快递还没到", "courier never came"],
+    "login": ["cannot sign in", "password was forgotten", "账号登录不了", "the login page fails"],
+}
+EXAMPLES = [(text, label) for index in range(4) for label, texts in TOPICS.items() for text in [texts[index]]]
+STREAMS = st.lists(st.tuples(st.text(max_size=30), st.sampled_from(["a", "b", "c"])), max_size=15)
+
+
+def taught(examples: list[tuple[str, str]], passes: int = 1, labels: tuple[str, ...] = ()) -> Learner:
+    learner = Learner(labels)
+    for text, label in examples * passes:
+        learner.learn(extract_raw([text]), label)
+    return learner
+
+
+def answer(learner: Learner, text: str) -> str:
+    labels, probabilities = learner.predict_proba(extract_raw([text]))
+    return labels[int(probabilities[0].argmax())]
+
+
+@settings(deadline=None, max_examples=40)
+@given(STREAMS, st.text(max_size=30))
+def test_probabilities_are_a_distribution_over_the_labels_seen(stream: list[tuple[str, str]], text: str) -> None:
+    learner = taught(stream, labels=("a", "b", "c", "d"))
+    labels, probabilities = learner.predict_proba(extract_raw([text]))
+    assert labels == ("a", "b", "c", "d")
+    assert ((probabilities >= 0) & (probabilities <= 1)).all()
+    seen = {label for _, label in stream}
+    assert probabilities.sum() == pytest.approx(1.0 if seen else 0.0, abs=1e-5)
+    assert all(probabilities[0, place] == 0.0 for place, label in enumerate(labels) if label not in seen)
+
+
+@settings(deadline=None, max_examples=20)
+@given(STREAMS)
+def test_the_same_order_gives_the_same_bytes(stream: list[tuple[str, str]]) -> None:
+    assert taught(stream).to_bytes() == taught(stream).to_bytes()
+
+
+@settings(deadline=None, max_examples=20)
+@given(STREAMS, STREAMS)
+def test_a_restored_learner_goes_on_as_if_nothing_had_been(
+    before: list[tuple[str, str]], after: list[tuple[str, str]]
+) -> None:
+    through = taught(before)
+    restored = Learner.from_bytes(through.to_bytes())
+    for text, label in after:
+        assert restored.learn(extract_raw([text]), label) == through.learn(extract_raw([text]), label)
+    assert restored.to_bytes() == through.to_bytes()
+
+
+def test_the_same_order_gives_the_same_bytes_in_another_process() -> None:
+    program = (
+        "import json, sys; from hashlib import sha256; from pipeline.models.characters import normalise;"
+        "from pipeline.models.features import extract; from pipeline.models.learner import Learner; learner = Learner();"
+        "[learner.learn(extract([normalise(text)]), label) for text, label in json.load(sys.stdin)];"
+        "print(sha256(learner.to_bytes()).hexdigest())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], input=json.dumps(EXAMPLES * 3), capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == sha256(taught(EXAMPLES, 3).to_bytes()).hexdigest()
+
+
+def test_it_learns_and_generalises_in_both_languages() -> None:
+    learner = taught(EXAMPLES, passes=5)
+    assert [answer(learner, text) for text, _ in EXAMPLES] == [label for _, label in EXAMPLES]
+    assert answer(learner, "I forgot my password") == "login"
+    assert answer(learner, "发票开了吗") == "invoice"
+    assert answer(learner, "快遞怎麼還沒到") == "delivery"  # learnt from simplified characters
+
+
+def test_the_guess_is_made_before_the_label_is_learnt() -> None:
+    learner = Learner()
+    features = extract_raw(["blue"])
+    assert [learner.learn(features, label) for label in ("x", "y")] == [None, "x"]
+
+
+def test_a_label_set_may_grow_beyond_its_first_room() -> None:
+    examples = [(f"word{number} marks topic{number}", f"topic{number}") for number in range(40)]
+    learner = taught(examples, passes=6)
+    assert [answer(learner, text) for text, _ in examples] == [label for _, label in examples]
+    assert Learner.from_bytes(learner.to_bytes()).to_bytes() == learner.to_bytes()
+
+
+def test_importance_counts() -> None:
+    def learnt(weight: float) -> float:
+        learner = taught([("red", "a"), ("blue", "b")])
+        learner.learn(extract_raw(["green"]), "b", weight)
+        return float(learner.predict_proba(extract_raw(["green"]))[1][0, 1])
+
+    assert learnt(0.01) < learnt(1.0)
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), float("inf"), 1e9])
+def test_an_importance_that_makes_no_sense_is_refused(weight: float) -> None:
+    with pytest.raises(ValueError, match="importance"):
+        Learner().learn(extract_raw(["x"]), "a", weight)
+
+
+def test_what_is_frozen_does_not_change_and_copies_are_used_again() -> None:
+    learner = taught(EXAMPLES)
+    probe = extract_raw(["where is the invoice", "快递"])
+    frozen = learner.freeze()
+    before = frozen.predict_proba(probe)
+    held = [frozen]
+    for text, label in EXAMPLES:
+        learner.learn(extract_raw([text]), label)
+        latest = learner.freeze()
+        assert np.array_equal(latest.predict_proba(probe), learner.predict_proba(probe)[1])
+        assert np.array_equal(frozen.predict_proba(probe), before)
+        held = [frozen, latest]
+    assert len(held) == 2
+    assert learner.copies <= 3  # one held throughout, one held last, one being made
+
+
+def test_a_hint_answers_before_learning_and_can_be_unlearnt() -> None:
+    learner = Learner(("a", "b"), LearnerSettings())
+    features = extract_raw(["some words"])
+    said = Hints(np.array([1]), np.array([1.0], dtype=np.float32))
+    labels, probabilities = learner.predict_proba(features, said)
+    assert dict(zip(labels, probabilities[0].tolist(), strict=True)) == {"a": 0.0, "b": 1.0}
+    for _ in range(40):
+        learner.learn(extract_raw(["some words"]), "a", hints=said)
+    assert learner.predict_proba(extract_raw(["other words"]), said)[1][0, 0] > 0.5
+
+
+def test_after_warming_up_nothing_is_left_to_compile() -> None:
+    warm_up()
+    used: list[Any] = [kernels.learn, kernels.predict]
+    before = [len(kernel.signatures) for kernel in used]
+    replica = Replica()
+    for offset in range(40):
+        value = "spam" if offset % 2 else "ham"
+        replica.apply({"kind": "example", "head": "spam", "value": value, "text": "x"}, offset)
+    replica.snapshot().classify(["hello", ""], ["inbound", ""])
+    assert [len(kernel.signatures) for kernel in used] == before
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=200))
+def test_bytes_that_are_no_state_are_refused(data: bytes) -> None:
+    with pytest.raises(StateError):
+        unpack(data)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_a_flipped_or_cut_state_is_refused(data: st.DataObject) -> None:
+    whole = pack({"x": 1}, {"a": np.arange(5, dtype=np.int64)})
+    place = data.draw(st.integers(0, len(whole) - 1))
+    flipped = bytearray(whole)
+    flipped[place] ^= 1 << data.draw(st.integers(0, 7))
+    with pytest.raises(StateError):
+        unpack(bytes(flipped))
+    with pytest.raises(StateError):
+        unpack(whole[:place])
+
+
+def test_a_whole_state_with_parts_that_do_not_fit_is_refused() -> None:
+    header, arrays = taught(EXAMPLES).state()
+    with pytest.raises(StateError, match="not fit"):
+        Learner.restore(header, arrays | {"weights": np.zeros((1, 1), dtype=np.float32)})
+    with pytest.raises(TypeError, match="float64"):
+        pack({}, {"a": np.zeros(2)})
+
+
+def test_the_river_adapter_learns_and_predicts() -> None:
+    model = RiverTextClassifier()
+    assert model.predict_proba_one({"text": "x"}) == {}
+    for _ in range(5):
+        for text, label in EXAMPLES:
+            model.learn_one({"text": text}, label)
+    assert model.predict_one({"text": "send an invoice"}) == "invoice"
+    assert sum(model.predict_proba_one({"text": "hello"}).values()) == pytest.approx(1.0, abs=1e-5)
+    assert isinstance(model.clone(), RiverTextClassifier)
+
+
+def test_the_scikit_learn_adapter_learns_and_predicts() -> None:
+    texts, labels = [text for text, _ in EXAMPLES], [label for _, label in EXAMPLES]
+    model = TextClassifier()
+    for _ in range(5):
+        model.partial_fit(texts, labels, classes=["login", "delivery", "invoice", "other"])
+    assert model.classes_.tolist() == ["delivery", "invoice", "login", "other"]
+    assert model.predict(texts).tolist() == labels
+    assert model.predict_proba(["anything"]).sum() == pytest.approx(1.0, abs=1e-5)
+    assert model.score(texts, labels) == 1.0
+    assert model.fit(["one"], ["a"]).classes_.tolist() == ["a"]
+    with pytest.raises(ValueError, match="2 texts"):
+        model.partial_fit(["one", "two"], ["a"])
