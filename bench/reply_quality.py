@@ -1,11 +1,12 @@
 """Quality and speed of the reply splitter beside its peers, on the mails with expectations of three reply parsers.
 
-    python bench/reply_quality.py --data ../shared/data [--peers]
+    python bench/reply_quality.py --data ../shared/data [--peers] [--failed] [--hostile]
 
 Exact: zero-width characters dropped, white space collapsed, then equal; where a fixture names its first fragment, the
 first stretch of the author counts as well as the whole reply. Soft: mean ratio of difflib. Assertions: mails of which
 only the beginning, or parts that must or must not show, are asserted. CPU time of this process per mail, the least of
-some rounds, over the mails of both kinds; the mail of 767 KB alone.
+some rounds, over the mails of both kinds; the mail of 767 KB alone. Hostile: mails of half a megabyte and of one,
+built to make a splitter slow; linear means that the second takes about twice as long.
 """
 
 import argparse
@@ -38,6 +39,22 @@ _LARGE = ("github_email_reply_parser", "emails", "email_long_quote.txt")
 _ASSERTED = ("visible_starts", "visible_contains", "visible_excludes", "first_fragment_contains")
 _UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
 _ROUNDS = 9
+_HOSTILE = {
+    "500,000 lines of >": ">\n",
+    "one line of >": ">",
+    "one line of words": "On 1 Jan 2024 ",
+    "lines of On": "On 1 Jan 2024 at 9:15\n",
+    "lines of wrote:": "wrote:\n",
+    "attributions without quotes": "On Mar 4, 2024 Ann wrote:\n",
+    "names that wrote": "Ann Lee wrote:\n\n",
+    "header lines": "From: a\n",
+    "answers between quotes": "> quoted\n\nanswer\n\n",
+    "pipes": "| a\n",
+    "device lines": "a\n\nSent from my iPhone\n\n",
+    "delimiters": "--\n",
+    "closings": "Thanks,\nAnn\n",
+    "blank lines": "\n",
+}
 # The languages mail-parser-reply knows; without them it finds English only.
 _PARSER_LANGUAGES = ["en", "cs", "da", "de", "es", "fr", "it", "ja", "ko", "nl", "pl", "sv", "zh", "david"]
 
@@ -127,6 +144,14 @@ def score(split: Splitter, mails: list[Case], large: str) -> Score:
     return Score(exact, statistics.fmean(ratios), assertions, statistics.fmean(times), slowest, large_ms, tuple(failed))
 
 
+def print_hostile() -> None:
+    """Print what hostile mails cost this project."""
+    print("\n| hostile mail | 0.5 MB ms | 1 MB ms | ratio |\n|---|---|---|---|")
+    for name, piece in _HOSTILE.items():
+        half, whole = (seconds(ours, piece * (size // len(piece)), 1) * 1e3 for size in (500_000, 1_000_000))
+        print(f"| {name} | {half:.0f} | {whole:.0f} | {whole / half:.1f} |", flush=True)
+
+
 def ours(text: str) -> Shown:
     """Split with this project."""
     split = split_reply(text)
@@ -182,11 +207,12 @@ def _unquotemail() -> Splitter:
 
 
 def _quotequail() -> Splitter:
-    quote = importlib.import_module("quotequail").quote
+    unwrap = importlib.import_module("quotequail").unwrap
 
     def split(text: str) -> Shown:
-        shown = [part for visible, part in quote(text, quote_intro_line=True) if visible]
-        return "\n".join(shown), shown[0] if shown else ""
+        # It says what stands above the quote only where it finds one.
+        reply = (unwrap(text) or {}).get("text_top", text)
+        return reply, reply
 
     return split
 
@@ -227,6 +253,7 @@ def main() -> int:
     arguments.add_argument("--data", type=Path, required=True, help="folder that holds email_replies/")
     arguments.add_argument("--peers", action="store_true", help="measure other libraries too, where installed")
     arguments.add_argument("--failed", action="store_true", help="name the mails each one fails")
+    arguments.add_argument("--hostile", action="store_true", help="time mails of 1 MB that are built to be slow")
     given = arguments.parse_args()
     # Peers warn on every mail they give up on.
     logging.disable(logging.CRITICAL)
@@ -255,6 +282,8 @@ def main() -> int:
         )
         if given.failed:
             print(f"  fails: {', '.join(got.failed)}")
+    if given.hostile:
+        print_hostile()
     return 0
 
 

@@ -69,7 +69,8 @@ _ATTRIBUTIONS = {
     "gmail ar digits": ("ar", "في الاثنين، ٤ مارس ٢٠٢٤، ٩:١٥ ص Ann Lee <ann.lee@example.com> كتب:"),
     "gmail he": (
         "any",
-        "\u202bבתאריך יום ב׳, 4 במרץ 2024 ב-9:15 מאת \u202aAnn Lee\u202c\u200f <\u202aann.lee@example.com\u202c\u200f>:\u202c",
+        "\u202bבתאריך יום ב׳, 4 במרץ 2024 ב-9:15 מאת \u202aAnn Lee\u202c\u200f "
+        "<\u202aann.lee@example.com\u202c\u200f>:\u202c",
     ),
     "gmail el": ("el", "Στις Δευ 4 Μαρ 2024 στις 9:15 π.μ., ο χρήστης Ann Lee <ann.lee@example.com> έγραψε:"),
     "gmail th": ("th", "ในวันที่ จ. 4 มี.ค. 2024 เวลา 09:15 Ann Lee <ann.lee@example.com> เขียนว่า:"),
@@ -104,47 +105,63 @@ _HEADER_BLOCKS = {
         "________________________________\nFrom: Ann Lee <ann.lee@example.com>\nSent: 04 March 2024 09:15\n"
         "To: Bob Roe <bob@example.com>\nSubject: Contract"
     ),
-    "outlook en without addresses": "From: Ann Lee\nSent: Monday, March 4, 2024 9:15 AM\nTo: Bob Roe\nSubject: Contract",
+    "outlook en without addresses": (
+        "From: Ann Lee\nSent: Monday, March 4, 2024 9:15 AM\nTo: Bob Roe\nSubject: Contract"
+    ),
     "bold": (
-        "*From:* Ann Lee [mailto:ann.lee@example.com]\n*Sent:* Monday, March 4, 2024 9:15 AM\n*To:* Bob Roe\n*Subject:* Contract"
+        "*From:* Ann Lee [mailto:ann.lee@example.com]\n*Sent:* Monday, March 4, 2024 9:15 AM\n*To:* Bob Roe\n"
+        "*Subject:* Contract"
     ),
     "folded": (
         "From: Ann Lee\n<ann.lee@example.com>\nDate: Monday, 4 March 2024 at 09:15\nTo: Bob Roe <bob@example.com>,\n"
         "Carol Poe <carol@example.com>\nSubject: A rather long subject that goes on\nin the next line"
     ),
     "run together": (
-        "From: Ann Lee <ann.lee@example.com> To: Bob Roe <bob@example.com> Sent: Monday, March 4, 2024 Subject: Contract"
+        "From: Ann Lee <ann.lee@example.com> To: Bob Roe <bob@example.com> Sent: Monday, March 4, 2024 "
+        "Subject: Contract"
     ),
     "thunderbird forward": (
         "-------- Forwarded Message --------\nSubject: \tContract\nDate: \tMon, 4 Mar 2024 09:15:00 +0100\n"
         "From: \tAnn Lee <ann.lee@example.com>\nTo: \tBob Roe <bob@example.com>"
     ),
     "gmail forward": (
-        "---------- Forwarded message ---------\nFrom: Ann Lee <ann.lee@example.com>\nDate: Mon, Mar 4, 2024 at 9:15 AM\n"
+        "---------- Forwarded message ---------\nFrom: Ann Lee <ann.lee@example.com>\n"
+        "Date: Mon, Mar 4, 2024 at 9:15 AM\n"
         "Subject: Contract\nTo: <bob@example.com>"
     ),
-    "apple forward": "Begin forwarded message:\n\nFrom: Ann Lee <ann.lee@example.com>\nSubject: Contract\nDate: 4 March 2024",
-    "outlook de": (
-        "Von: Ann Lee <ann.lee@example.com>\nGesendet: Montag, 4. März 2024 09:15\nAn: Bob Roe <bob@example.com>\nBetreff: AW: Vertrag"
+    "apple forward": (
+        "Begin forwarded message:\n\nFrom: Ann Lee <ann.lee@example.com>\nSubject: Contract\nDate: 4 March 2024"
     ),
-    "outlook de express": "-----Ursprüngliche Nachricht-----\nVon: Ann Lee\nGesendet: 4. März 2024\nAn: Bob\nBetreff: Vertrag",
+    "outlook de": (
+        "Von: Ann Lee <ann.lee@example.com>\nGesendet: Montag, 4. März 2024 09:15\n"
+        "An: Bob Roe <bob@example.com>\nBetreff: AW: Vertrag"
+    ),
+    "outlook de express": (
+        "-----Ursprüngliche Nachricht-----\nVon: Ann Lee\nGesendet: 4. März 2024\nAn: Bob\nBetreff: Vertrag"
+    ),
     "gmx": (
-        'Gesendet: Montag, 04. März 2024 um 09:15 Uhr\nVon: "Ann Lee" <ann.lee@example.com>\nAn: bob@example.com\nBetreff: Vertrag'
+        'Gesendet: Montag, 04. März 2024 um 09:15 Uhr\nVon: "Ann Lee" <ann.lee@example.com>\n'
+        "An: bob@example.com\nBetreff: Vertrag"
     ),
     "outlook fr": (
-        "De : Ann Lee <ann.lee@example.com>\nEnvoyé : lundi 4 mars 2024 09:15\nÀ : Bob Roe <bob@example.com>\nObjet : Contrat"
+        "De : Ann Lee <ann.lee@example.com>\nEnvoyé : lundi 4 mars 2024 09:15\n"
+        "À : Bob Roe <bob@example.com>\nObjet : Contrat"
     ),
     "orange fr": (
-        '> Message du 04/03/24 09:15\n> De : "Ann Lee" <ann.lee@example.com>\n> A : bob@example.com\n> Copie à : \n> Objet : Contrat\n>'
+        '> Message du 04/03/24 09:15\n> De : "Ann Lee" <ann.lee@example.com>\n> A : bob@example.com\n'
+        "> Copie à : \n> Objet : Contrat\n>"
     ),
     "outlook es": (
-        "De: Ann Lee <ann.lee@example.com>\nEnviado el: lunes, 4 de marzo de 2024 9:15\nPara: Bob Roe\nAsunto: RE: Contrato"
+        "De: Ann Lee <ann.lee@example.com>\nEnviado el: lunes, 4 de marzo de 2024 9:15\nPara: Bob Roe\n"
+        "Asunto: RE: Contrato"
     ),
     "outlook pt": (
-        "De: Ann Lee <ann.lee@example.com>\nEnviada em: segunda-feira, 4 de março de 2024 09:15\nPara: Bob Roe\nAssunto: Contrato"
+        "De: Ann Lee <ann.lee@example.com>\nEnviada em: segunda-feira, 4 de março de 2024 09:15\n"
+        "Para: Bob Roe\nAssunto: Contrato"
     ),
     "outlook it": (
-        "Da: Ann Lee <ann.lee@example.com>\nInviato: lunedì 4 marzo 2024 09:15\nA: Bob Roe <bob@example.com>\nOggetto: Contratto"
+        "Da: Ann Lee <ann.lee@example.com>\nInviato: lunedì 4 marzo 2024 09:15\n"
+        "A: Bob Roe <bob@example.com>\nOggetto: Contratto"
     ),
     "outlook nl": (
         "Van: Ann Lee <ann.lee@example.com>\nVerzonden: maandag 4 maart 2024 09:15\nAan: Bob Roe\nOnderwerp: Contract"
@@ -156,16 +173,25 @@ _HEADER_BLOCKS = {
     "outlook uk": "Від: Ann Lee <ann.lee@example.com>\nНадіслано: 4 березня 2024 р. 9:15\nКому: Bob Roe\nТема: Договір",
     "outlook sv": "Från: Ann Lee <ann.lee@example.com>\nSkickat: den 4 mars 2024 09:15\nTill: Bob Roe\nÄmne: Avtal",
     "outlook no": "Fra: Ann Lee <ann.lee@example.com>\nSendt: mandag 4. mars 2024 09:15\nTil: Bob Roe\nEmne: Avtale",
-    "outlook da": "-----Oprindelig meddelelse-----\nFra: Ann Lee\nSendt: 4. marts 2024 09:15\nTil: Bob Roe\nEmne: Aftale",
-    "outlook fi": (
-        "Lähettäjä: Ann Lee <ann.lee@example.com>\nLähetetty: maanantai 4. maaliskuuta 2024 9.15\nVastaanottaja: Bob\nAihe: Sopimus"
+    "outlook da": (
+        "-----Oprindelig meddelelse-----\nFra: Ann Lee\nSendt: 4. marts 2024 09:15\nTil: Bob Roe\nEmne: Aftale"
     ),
-    "outlook cs": "Od: Ann Lee <ann.lee@example.com>\nOdesláno: pondělí 4. března 2024 9:15\nKomu: Bob Roe\nPředmět: Smlouva",
+    "outlook fi": (
+        "Lähettäjä: Ann Lee <ann.lee@example.com>\nLähetetty: maanantai 4. maaliskuuta 2024 9.15\n"
+        "Vastaanottaja: Bob\nAihe: Sopimus"
+    ),
+    "outlook cs": (
+        "Od: Ann Lee <ann.lee@example.com>\nOdesláno: pondělí 4. března 2024 9:15\nKomu: Bob Roe\nPředmět: Smlouva"
+    ),
     "outlook tr": (
         "Kimden: Ann Lee <ann.lee@example.com>\nGönderildi: 4 Mart 2024 Pazartesi 09:15\nKime: Bob Roe\nKonu: Sözleşme"
     ),
-    "outlook hu": "Feladó: Ann Lee <ann.lee@example.com>\nElküldve: 2024. március 4., hétfő 9:15\nCímzett: Bob\nTárgy: Szerződés",
-    "outlook ro": "De la: Ann Lee <ann.lee@example.com>\nTrimis: luni, 4 martie 2024 09:15\nCătre: Bob Roe\nSubiect: Contract",
+    "outlook hu": (
+        "Feladó: Ann Lee <ann.lee@example.com>\nElküldve: 2024. március 4., hétfő 9:15\nCímzett: Bob\nTárgy: Szerződés"
+    ),
+    "outlook ro": (
+        "De la: Ann Lee <ann.lee@example.com>\nTrimis: luni, 4 martie 2024 09:15\nCătre: Bob Roe\nSubiect: Contract"
+    ),
     "outlook el": "Από: Ann Lee <ann.lee@example.com>\nΣτάλθηκε: 4 Μαρτίου 2024 9:15\nΠρος: Bob Roe\nΘέμα: Σύμβαση",
     "outlook vi": "Từ: Ann Lee <ann.lee@example.com>\nĐã gửi: 4 Tháng Ba 2024 09:15\nĐến: Bob Roe\nChủ đề: Hợp đồng",
     "outlook ar": "من: Ann Lee <ann.lee@example.com>\nتاريخ الإرسال: 4 مارس 2024 9:15\nإلى: Bob Roe\nالموضوع: عقد",
@@ -216,7 +242,9 @@ PROSE = {
     "url": "See https://example.com/on-4-mar-2024-ann-wrote:\nIt is all there.",
     "am": "Am I right that it costs 50 dollars?\nAm 5. Mai kommt der Techniker:\nbitte um 10:00 Uhr.",
     "list": "To do:\n- subject: ask Bob\n- date: ask Ann\n- price: 5 EUR",
-    "dashes": "Key points\n----\n1. faster\n\n----\nThat was the summary of it, and there is more to come in the next days.",
+    "dashes": (
+        "Key points\n----\n1. faster\n\n----\nThat was the summary of it, and there is more to come in the next days."
+    ),
     "zh mention": "在2023年5月我们签了合同，客服写道可以退款，但是一直没有退。\n请处理。",
     "zh from": "发件人写错了，请更正。\n主题：关于发票\n我的发票号是 123。",
     "sent from prose": "Sent from my desk, is much easier than from my phone.",

@@ -25,8 +25,14 @@ _SIGNATURES = {
     "thanks name": "Thanks,\nBob",
     "thank you name": "Thank you for your help!\n\nBob Roe",
     "stacked": "Many thanks,\nKind regards,\nBob",
-    "sincerely": "Yours sincerely,\n\nDr. Robert A. Roe, Ph.D.\nHead of Sales | Example Inc.\nT +1 (555) 010-0200 | M +1 555 010 0300",
-    "bilingual": "Mit freundlichen Grüßen / Best regards\n\nBob Roe\nExample GmbH, Hauptstraße 1, 10115 Berlin\nAmtsgericht Berlin HRB 12345",
+    "sincerely": (
+        "Yours sincerely,\n\nDr. Robert A. Roe, Ph.D.\nHead of Sales | Example Inc.\n"
+        "T +1 (555) 010-0200 | M +1 555 010 0300"
+    ),
+    "bilingual": (
+        "Mit freundlichen Grüßen / Best regards\n\nBob Roe\nExample GmbH, Hauptstraße 1, 10115 Berlin\n"
+        "Amtsgericht Berlin HRB 12345"
+    ),
     "german": "Viele Grüße\nBob",
     "german inline": "Liebe Grüße Bob",
     "mfg": "MfG\nBob Roe",
@@ -59,17 +65,34 @@ _SIGNATURES = {
         "This e-mail and any attachments are confidential and intended solely for the addressee. If you have received\n"
         "this message in error, please notify the sender and delete it. Thank you for your cooperation in this matter."
     ),
-    "disclaimer titled": "CONFIDENTIALITY NOTICE: The contents of this message are for the recipient only.\nDo not share it.",
-    "disclaimer de": "Diese E-Mail enthält vertrauliche und/oder rechtlich geschützte Informationen. Wenn Sie nicht der richtige\nAdressat sind, vernichten Sie diese Mail.",
-    "disclaimer fr": "Ce message et ses pièces jointes sont confidentiels et établis à l'intention exclusive de son destinataire.",
+    "disclaimer titled": (
+        "CONFIDENTIALITY NOTICE: The contents of this message are for the recipient only.\nDo not share it."
+    ),
+    "disclaimer de": (
+        "Diese E-Mail enthält vertrauliche und/oder rechtlich geschützte Informationen. Wenn Sie nicht der "
+        "richtige\nAdressat sind, vernichten Sie diese Mail."
+    ),
+    "disclaimer fr": (
+        "Ce message et ses pièces jointes sont confidentiels et établis à l'intention exclusive de son destinataire."
+    ),
     "print": "Please consider the environment before printing this e-mail.",
     "closing and disclaimer": (
-        "Best regards,\nBob Roe\n\n________________\nThis message is confidential. It may contain privileged information\nand must not be read by others."
+        "Best regards,\nBob Roe\n\n________________\n"
+        "This message is confidential. It may contain privileged information\nand must not be read by others."
     ),
-    "list": "_______________________________________________\nusers mailing list\nusers@lists.example.org\nhttps://lists.example.org/listinfo/users",
+    "list": (
+        "_______________________________________________\nusers mailing list\nusers@lists.example.org\n"
+        "https://lists.example.org/listinfo/users"
+    ),
     "list short": "__\nusers mailing list\nusers@lists.example.org",
-    "github": "—\nReply to this email directly, view it on GitHub, or unsubscribe.\nYou are receiving this because you were mentioned.",
-    "group": "You received this message because you are subscribed to the Google Groups \"users\" group.\nTo unsubscribe, send an email.",
+    "github": (
+        "—\nReply to this email directly, view it on GitHub, or unsubscribe.\n"
+        "You are receiving this because you were mentioned."
+    ),
+    "group": (
+        'You received this message because you are subscribed to the Google Groups "users" group.\n'
+        "To unsubscribe, send an email."
+    ),
     "double": "Best regards,\nBob\n\n--\nBob Roe\nSenior Developer\n\nSent from my iPhone",
     "pgp": "-----BEGIN PGP SIGNATURE-----\nVersion: GnuPG v2\n\niQEcBAEBCAAGBQJ\n=abcd\n-----END PGP SIGNATURE-----",
 }
@@ -115,7 +138,12 @@ _DEVICES = {
         "Diese Nachricht wurde von meinem Android-Gerät mit K-9 Mail gesendet.",
         "Outlook für Android beziehen",
     ],
-    "fr": ["Envoyé de mon iPhone", "Envoyé à partir de Outlook pour iOS", "Télécharger Outlook pour Android", "Envoyé depuis mon mobile"],
+    "fr": [
+        "Envoyé de mon iPhone",
+        "Envoyé à partir de Outlook pour iOS",
+        "Télécharger Outlook pour Android",
+        "Envoyé depuis mon mobile",
+    ],
     "es": ["Enviado desde mi iPhone", "Obtener Outlook para iOS"],
     "pt": ["Enviado do meu iPhone", "Enviado a partir do meu iPhone", "Obter o Outlook para Android"],
     "it": ["Inviato da iPhone", "Inviato dal mio iPad", "Scarica Outlook per iOS"],
@@ -138,7 +166,15 @@ _DEVICES = {
     "ar": ["أُرسلت من الـ iPhone"],
     "he": ["נשלח מה-iPhone שלי"],
     "th": ["ส่งจาก iPhone ของฉัน"],
-    "zh": ["发自我的 iPhone", "發自我的 iPhone", "从我的 iPhone 发送", "從我的iPhone傳送", "来自我的华为手机", "發送自 Windows 的郵件", "下载 Outlook for iOS"],
+    "zh": [
+        "发自我的 iPhone",
+        "發自我的 iPhone",
+        "从我的 iPhone 发送",
+        "從我的iPhone傳送",
+        "来自我的华为手机",
+        "發送自 Windows 的郵件",
+        "下载 Outlook for iOS",
+    ],
     "ja": ["iPhoneから送信", "私のiPhoneから送信されました", "Outlook for iOS を入手"],
     "ko": ["나의 iPhone에서 보냄", "Galaxy에서 보냄"],
 }
@@ -166,21 +202,35 @@ _KEPT = {
     "thanks alone": "Please send the invoice.\n\nThanks!",
     "thanks in advance": "Please send the invoice.\n\nThanks in advance",
     "thanks only": "Thanks,\nBob",
-    "regards in a sentence": "With regards to the payment we agree.\n\nAs regards the price, we do not.\nBest of all is the colour.",
-    "closing then prose": "Thanks,\n\nI forgot to say that the second parcel has not arrived either, so please look for both.",
-    "middle": "Regards,\nBob\n\nP.S. I forgot to say that the second parcel has not arrived either, so please look for both.",
-    "device in prose": "The note was sent from my iPhone app to all users.\nSent from my desk, is much easier than my phone.",
+    "regards in a sentence": (
+        "With regards to the payment we agree.\n\nAs regards the price, we do not.\nBest of all is the colour."
+    ),
+    "closing then prose": (
+        "Thanks,\n\nI forgot to say that the second parcel has not arrived either, so please look for both."
+    ),
+    "middle": (
+        "Regards,\nBob\n\nP.S. I forgot to say that the second parcel has not arrived either, so please look for both."
+    ),
+    "device in prose": (
+        "The note was sent from my iPhone app to all users.\nSent from my desk, is much easier than my phone."
+    ),
     "device in code": "See:\n```\n// Sent from my custom mailer\n--\n```\nIt is wrong, is it not?",
     "dash list": "I write because of:\n-- the first point\n-- the second point\n\nThanks!",
     "bullets": "Please bring:\n- Bread\n- Butter",
-    "rule in text": "Part one is about the price.\n\n----\n\nPart two is about the time, and it is much longer than the first part was.",
+    "rule in text": (
+        "Part one is about the price.\n\n----\n\n"
+        "Part two is about the time, and it is much longer than the first part was."
+    ),
     "address to ship to": "Please ship it to:\n\nBob Roe\n12 High Street\nLondon\nTel: 020 7946 0000",
     "form": "Order: 4711\nName: Bob Roe\nPhone: 020 7946 0000",
     "own disclaimer": "Disclaimer: I have never used this printer before, so I may be wrong about all of this.",
     "confidential request": "Please treat this as confidential.\n\nI want to cancel my contract.",
     "thanks to somebody": "Thanks Ann, that helped.",
     "love": "My children\nlove",
-    "postscript after device": "Fine.\n\nSent from my iPhone\n\nP.S. the second parcel has not arrived either, so please look for both of them.",
+    "postscript after device": (
+        "Fine.\n\nSent from my iPhone\n\n"
+        "P.S. the second parcel has not arrived either, so please look for both of them."
+    ),
     "spaced thanks": "Thank you for the quick answer and for all the trouble you took.\n\nWhen will it ship?",
     "name only": "Yes.\n\nBob",
     "links": "Compare these:\n\nOld Page\nhttp://example.com/a\nhttp://example.com/b",
@@ -195,7 +245,9 @@ def test_the_authors_words_stay(name: str) -> None:
 
 
 def test_device_line_above_the_text_hides_nothing() -> None:
-    split = split_reply("Sent from my iPhone\n\nHello, I have not received my order and I would like to know why that is.\n")
+    split = split_reply(
+        "Sent from my iPhone\n\nHello, I have not received my order and I would like to know why that is.\n"
+    )
     assert "I have not received my order" in split.reply
 
 

@@ -37,10 +37,10 @@ def _words(words: Sequence[str]) -> str:
     return "|".join(re.escape(word) for word in sorted(set(words), key=len, reverse=True))
 
 
-# The shortest inner verbs: looking for them as plain words first spares the expression on nearly all lines.
-_INNER_WORDS = tuple(
-    sorted({verb for verb in _INNER_LANGUAGE if not any(o != verb and o in verb for o in _INNER_LANGUAGE)})
-)
+# The telling word of each inner verb, for a look that spares the expression on nearly all lines; those of scripts
+# without spaces may stand anywhere.
+_INNER_TOKENS = frozenset(max(verb.split(), key=len) for verb in _INNER_LANGUAGE)
+_INNER_UNSPACED = tuple(verb for verb in _INNER_LANGUAGE if verb[0] >= "\u0e00")
 _INNER = re.compile(rf"(?<!\w)(?:{_words(list(_INNER_LANGUAGE))})(?!\w)", re.I)
 _INTRO_WORDS = [word for words in _LANGUAGES.values() for word in words["before"]]
 _INTRO_FIRST = frozenset(word.split()[0].casefold() for word in _INTRO_WORDS)
@@ -125,43 +125,64 @@ _NOTHING = _Reading("", Evidence.NONE, False)
 
 def ends_like_attribution(line: str) -> bool:
     """Return whether a stripped line may be the last of an attribution; cheap, and true for few lines of prose."""
-    if line[-1] in ":：":
-        return True
     if len(line) > _MAX_LINE:
         return False
+    if line[-1] in ":：":
+        return True
     bare = line.rstrip(_TRAILING)
     return bare.endswith(("wrote", "写道", "寫道")) or (line[0].isdigit() and bare.endswith(">") and "@" in bare)
 
 
-def locate(lines: Sequence[str], last: int, floor: int) -> Attribution | None:
+def locate(lines: Sequence[str], last: int, floor: int, *, marked: bool) -> Attribution | None:
     """Return the attribution whose last line is ``last``, or None.
 
-    ``lines`` are stripped; no line before ``floor`` is looked at. At most five lines are joined, so the cost does
-    not depend on the length of the mail.
+    ``lines`` are stripped; no line before ``floor`` is looked at. ``marked`` says that quoted lines follow; without
+    them a name alone is no attribution. At most five lines are joined, so the cost does not depend on the length of
+    the mail.
     """
     line = lines[last]
-    if len(line) > _MAX_LINE:
+    top = _top_of_window(lines, last, floor)
+    # Without quoted lines below, a date or an address must stand somewhere.
+    if not (marked or any(_is_telling(part) for part in lines[top : last + 1])):
+        return None
+    if not _worth_reading(line, lines[last - 1] if last > top else ""):
         return None
     joined = ""
+    telling = False
     partial: Attribution | None = None
-    for first in range(last, max(floor, last - _MAX_LINES + 1) - 1, -1):
+    for first in range(last, top - 1, -1):
         part = lines[first]
-        if not part or len(part) + len(joined) > _MAX_LENGTH or (first < last and part[0] in ">|\ue000"):
-            break
         joined = f"{part} {joined}" if joined else part
-        if first == last and not _worth_reading(line, lines[last - 1] if last > floor else ""):
-            return None
-        reading = read(joined)
+        # Lines above add to an attribution only with a date or an address.
+        telling = telling or _is_telling(part)
+        reading = read(joined) if telling or first == last else _NOTHING
         if reading.evidence is Evidence.NONE:
             continue
         found = Attribution(first, 0, reading.language, reading.evidence)
         if reading.whole:
             return found
-        if partial is None or (partial.evidence < reading.evidence):
+        if partial is None or partial.evidence < reading.evidence:
             partial = found
     if partial is not None:
         return _with_wrapped_name(lines, partial, floor)
     return _behind_text(line, last)
+
+
+def _top_of_window(lines: Sequence[str], last: int, floor: int) -> int:
+    """Return the highest line that may belong to an attribution which ends at ``last``."""
+    length = len(lines[last])
+    top = last
+    while top > max(floor, last - _MAX_LINES + 1):
+        above = lines[top - 1]
+        length += len(above)
+        if not above or length > _MAX_LENGTH or above[0] in ">|\ue000":
+            break
+        top -= 1
+    return top
+
+
+def _is_telling(line: str) -> bool:
+    return "@" in line or _DIGIT.search(line) is not None
 
 
 def introduces(line: str) -> bool:
@@ -193,7 +214,9 @@ def _worth_reading(line: str, above: str) -> bool:
 
 
 def _names_inner(folded: str) -> bool:
-    return any(word in folded for word in _INNER_WORDS)
+    if not folded.isascii() and any(verb in folded for verb in _INNER_UNSPACED):
+        return True
+    return not _INNER_TOKENS.isdisjoint(folded.split())
 
 
 def _with_wrapped_name(lines: Sequence[str], found: Attribution, floor: int) -> Attribution:

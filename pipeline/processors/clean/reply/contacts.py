@@ -11,6 +11,8 @@ _LETTER_LABEL = re.compile(r"(?:[tpmfcdwoheav]|hp|ext)[.:：)]?\s*[|:：.]?\s*(?
 _PHONE = re.compile(r"(?<![\w.])\+?\(?\d[\d\s().\-–/]{6,22}\d(?!\w)")
 # Contact data have a label, a number or an address.
 _HINT = re.compile(r"[\d@:：]")
+_FRAME = " *_|•·-–—>"
+_MAX_CONTACT = 160
 _DIGIT = re.compile(r"\d")
 _PHONE_ALONE = re.compile(r"[+(]?\d[\d\s().\-–/x+]{6,}$")
 _WEB = re.compile(
@@ -26,6 +28,8 @@ _GLUED_STREET = re.compile(
     r"(?:straße|strasse|str\.|weg|allee|platz|gasse|straat|laan|vägen|gatan)\s\d|\b[A-Z]{2}\s\d{5}\b|\b[A-Z]{1,2}\d[\dA-Z]?\s\d[A-Z]{2}\b",
     re.I,
 )
+# What clients and renderers write for a picture or a bare link: logos of signatures.
+_IMAGES = ("![", "[cid:", "[image", "[http", "<http", "http://", "https://")
 _STOPS = ".?!。？！…"
 _CLOSERS = "\"'”’)）"
 _HAN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
@@ -35,27 +39,23 @@ _MAX_LATIN = 90
 _MAX_HAN = 45
 
 
-def contact_weight(line: str) -> int:
-    """Return how strongly a stripped line is contact data: 2 for a label, number or address, 1 for a title, firm or site."""
-    if len(line) > 160:
-        return 0
-    text = line.strip(" *_|•·-–—>")
-    if not text:
-        return 0
-    if _HINT.search(text) and _is_contact(text):
-        return 2
-    if is_prose(line):
-        return 0
-    return 1 if _is_site(text) or _is_title_or_place(text) else 0
-
-
-def _is_contact(text: str) -> bool:
+def is_contact(line: str) -> bool:
+    """Return whether a stripped line is a labelled datum, a number or an address."""
+    if len(line) > _MAX_CONTACT or _HINT.search(line) is None:
+        return False
+    text = line.strip(_FRAME)
     if _has_label(text) or _PHONE_ALONE.match(text):
         return True
     spaces = text.count(" ")
     if "@" in text and spaces <= 4 and _EMAIL.search(text):
         return True
     return spaces <= 8 and _PHONE.search(text) is not None
+
+
+def is_profile(line: str) -> bool:
+    """Return whether a stripped line that is no prose is a title, a firm, a street or a site."""
+    text = line.strip(_FRAME)
+    return _is_site(text) or _is_title_or_place(text)
 
 
 def _is_site(text: str) -> bool:
@@ -88,6 +88,8 @@ def _has_label(text: str) -> bool:
 
 def is_prose(line: str) -> bool:
     """Return whether a stripped line reads as a sentence or a part of one rather than as a line of a signature."""
+    if line.startswith(_IMAGES):
+        return False
     if len(line) > _MAX_LATIN:
         return line.count("|") + line.count("•") + line.count("·") < 2
     if not line.isascii() and _HAN.search(line):

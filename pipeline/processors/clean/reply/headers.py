@@ -56,21 +56,18 @@ def header_field(line: str) -> tuple[Field, str] | None:
     return (field, line[at + 1 :].strip(" *\t")) if field else None
 
 
-def opens_block(line: str) -> bool:
-    """Return whether a stripped line is a header line that a block may start with."""
+def opening_field(line: str) -> tuple[Field, str] | None:
+    """Return the field and value of a stripped line that a header block may start with, or None."""
     found = header_field(line)
-    return found is not None and found[0] != "other"
+    return None if found is None or found[0] == "other" else found
 
 
-def block_end(lines: Sequence[str], first: int, *, separated: bool) -> int | None:
+def block_end(lines: Sequence[str], first: int, opening: tuple[Field, str], *, separated: bool) -> int | None:
     """Return the index after the header block that starts at line ``first``, or None where there is none.
 
-    ``lines`` are stripped. ``separated`` says that a line of dashes or a title stands above, which lets a shorter
-    block count.
+    ``lines`` are stripped, ``opening`` is the opening field of the first. ``separated`` says that a line of dashes or
+    a title stands above, which lets a shorter block count.
     """
-    opening = header_field(lines[first])
-    if opening is None or opening[0] == "other":
-        return None
     fields: dict[Field, str] = {opening[0]: opening[1]}
     end = first + 1
     folded = blank = 0
@@ -122,10 +119,9 @@ def _run_together(line: str) -> bool:
     return len(found & {"from", "date", "to", "subject"}) >= 3
 
 
-def names_sender(line: str) -> bool:
-    """Return whether a stripped line is a sender with an address ("From: Ann <ann@example.com>")."""
-    found = header_field(line)
-    return found is not None and found[0] == "from" and _ADDRESS.search(found[1]) is not None
+def names_sender(opening: tuple[Field, str]) -> bool:
+    """Return whether an opening field is a sender with an address ("From: Ann <ann@example.com>")."""
+    return opening[0] == "from" and _ADDRESS.search(opening[1]) is not None
 
 
 def is_rule(line: str) -> bool:

@@ -44,6 +44,11 @@ class Lines:
         """Return the offset of the first line from an offset on that is not blank, or the end of the stretch."""
         return self.starts[self.next_filled(bisect_left(self.starts, start))]
 
+    def is_blank_above(self, start: int) -> bool:
+        """Return whether the line that ends at an offset is blank, or there is none."""
+        at = bisect_left(self.starts, start) - 1
+        return at < 0 or not self.clean[at]
+
     def __len__(self) -> int:
         return len(self.clean)
 

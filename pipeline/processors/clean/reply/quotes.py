@@ -35,6 +35,8 @@ _OPENING = ANGLES | _SEPARATOR_STARTS | frozenset("&|\ue000")
 # Attributions without a colon: Zoho, Samsung, old Gmail ("2012/3/4 Ann <ann@example.com>"), bold ones.
 _ENDING = ("wrote", "写道", "寫道", "-", ">", "*", "_")
 _POSTSCRIPT = re.compile(r"p\.?\s?s\.?\b|附[:：言]|又及|另[:：，]", re.I)
+# Longer runs of code are pasted without signs.
+_MAX_CODE_LINES = 200
 # Lines below a device line that may still be a signature.
 _SIGNATURE_LINES = 8
 
@@ -109,16 +111,21 @@ class _Scan:
             title = separators.separator_title(line)
             if title is not None:
                 return _Head(self._start_above(at), at + 1, f"separator:{title}")
-        if (":" in line or "：" in line or line[0] == "|") and at not in self.fenced and headers.opens_block(line):
-            start = self._start_above(at)
-            end = headers.block_end(self.clean, at, separated=start < self.lines.starts[at])
-            if end is None and self._stands_alone(at) and headers.names_sender(line):
-                end = at + 1
-            if end is not None:
-                return _Head(start, end, "header_block")
+        if (":" in line or "：" in line or line[0] == "|") and at not in self.fenced:
+            opening = headers.opening_field(line)
+            block = self._block_head(at, opening) if opening else None
+            if block is not None:
+                return block
         if attributions.ends_like_attribution(line):
             return self._attribution_head(at)
         return None
+
+    def _block_head(self, at: int, opening: tuple[headers.Field, str]) -> _Head | None:
+        start = self._start_above(at)
+        end = headers.block_end(self.clean, at, opening, separated=start < self.lines.starts[at])
+        if end is None and self._stands_alone(at) and headers.names_sender(opening):
+            end = at + 1
+        return None if end is None else _Head(start, end, "header_block")
 
     def _stands_alone(self, at: int) -> bool:
         """Return whether the author has written above and the line is a paragraph of its own."""
@@ -126,9 +133,10 @@ class _Scan:
         return alone and self.written
 
     def _attribution_head(self, at: int) -> _Head | None:
-        found = attributions.locate(self.clean, at, self.floor)
-        if found is None or (found.evidence < Evidence.FULL and not self._is_supported(found, at)):
-            if attributions.introduces(self.clean[at]) and self._is_marked_below(at):
+        marked = self._is_marked_below(at)
+        found = attributions.locate(self.clean, at, self.floor, marked=marked)
+        if found is None or not (marked or found.evidence is Evidence.FULL or self._is_paragraph(found, at)):
+            if marked and attributions.introduces(self.clean[at]):
                 return _Head(self.lines.starts[at], at + 1, "attribution:any")
             return None
         shared = _cut_column(self.lines.raw[at]) if found.column else 0
@@ -140,14 +148,12 @@ class _Scan:
         above = self.clean[at - 1] if at > self.floor else ""
         return above.rfind("<") > above.rfind(">") and len(line) <= 20 and line[-1] in ":：e"
 
-    def _is_supported(self, found: attributions.Attribution, last: int) -> bool:
-        if self._is_marked_below(last):
-            return True
-        following = self.lines.next_filled(last + 1)
-        if found.evidence < Evidence.DATE or last in self.fenced or following == len(self.clean):
+    def _is_paragraph(self, found: attributions.Attribution, last: int) -> bool:
+        """Return whether an attribution with a date but no time or address is a paragraph with text below it."""
+        if found.evidence < Evidence.DATE or last in self.fenced:
             return False
         opens = found.first == self.floor or not self.clean[found.first - 1]
-        return opens and following > last + 1
+        return opens and last + 1 < self.lines.next_filled(last + 1) < len(self.clean)
 
     def _is_marked_below(self, at: int) -> bool:
         """Return whether the next filled line is marked as quoted."""
@@ -185,7 +191,8 @@ class _Scan:
             return self._mark_head(at)
         if self._is_quoted_line(at):
             return None
-        end = headers.block_end(self.clean, at, separated=True)
+        opening = headers.opening_field(self.clean[at])
+        end = headers.block_end(self.clean, at, opening, separated=True) if opening else None
         if end is not None:
             return _Head(self.lines.starts[at], end, "")
         for last in range(at, min(at + 4, len(self.clean))):
@@ -193,7 +200,7 @@ class _Scan:
             if not line:
                 break
             if attributions.ends_like_attribution(line):
-                found = attributions.locate(self.clean, last, at)
+                found = attributions.locate(self.clean, last, at, marked=False)
                 if found is not None and found.first == at and found.evidence is Evidence.FULL:
                     return _Head(self.lines.starts[at], last + 1, "")
         return None
@@ -227,9 +234,21 @@ class _Scan:
         alone = end == at + 1
         if alone and (line.lstrip(">").startswith("From ") or ("<<" in line and ">>" in line)):
             return True
-        if self.spans or not line.startswith(">>> "):
+        if self.spans:
             return False
+        if not line.startswith(">>> "):
+            return self._shows_code(at, end)
         return all(part.startswith((">>> ", "...")) or not part for part in self.clean[at:end])
+
+    def _shows_code(self, at: int, end: int) -> bool:
+        """Return whether an author who never quoted shows code behind ``>``, introduced by a colon."""
+        above = at - 1
+        while above >= 0 and not self.clean[above]:
+            above -= 1
+        if above < 0 or self.clean[above][-1] not in ":：" or end - at > _MAX_CODE_LINES:
+            return False
+        lines = [bare for line in self.clean[at:end] if (bare := line.lstrip("> "))]
+        return sum(line[-1] in "{}[]();,=" or line.endswith("=>") for line in lines) * 2 > len(lines) > 1
 
     def _is_quoted_line(self, at: int) -> bool:
         return self.mark_ends[at] is not None if at in self.mark_ends else self.signs.is_marked(at)

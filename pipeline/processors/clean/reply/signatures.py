@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from pipeline.processors.clean.reply.closings import closing_kind, closing_with_name, is_name
-from pipeline.processors.clean.reply.contacts import contact_weight, is_prose
+from pipeline.processors.clean.reply.contacts import is_contact, is_profile, is_prose
 from pipeline.processors.clean.reply.devices import device_language
 from pipeline.processors.clean.reply.footers import footer_at, may_open_footer, names_a_list
 from pipeline.processors.clean.reply.headers import is_rule
@@ -23,6 +23,7 @@ class Cut:
 _MAX_BELOW_DELIMITER = 15
 _MAX_BELOW_CLOSING = 14
 _MAX_BELOW_RULE = 9
+_MAX_MOTTO = 40
 # Prose in a signature is a motto or an offer; more than two lines of it are a letter.
 _MAX_PROSE = 2
 # Footers of legal departments are long, so they are looked for further up than all else.
@@ -180,18 +181,20 @@ class _Peeler:
             if line in _DELIMITERS and line not in ("---", "***"):
                 return at
             if is_rule(line):
-                ruled = filled <= _MAX_BELOW_RULE and not prose and (filled == 0 or self._looks_signed(at + 1))
-                return at if ruled and at > self.first else None
+                ruled = filled <= _MAX_BELOW_RULE and (filled == 0 or self._looks_signed(at + 1, prose))
+                return at if ruled and (at > self.first or not self.alone) else None
             filled += 1
             prose += self._is_prose(at)
             if filled > _MAX_BELOW_DELIMITER or prose > _MAX_PROSE:
                 return None
         return None
 
-    def _looks_signed(self, start: int) -> bool:
-        """Return whether lines from ``start`` to the end begin with a name or hold contact data."""
+    def _looks_signed(self, start: int, prose: int) -> bool:
+        """Return whether lines from ``start`` to the end begin with a name, hold contact data, or are one short line."""
         filled = [self.clean[at] for at in range(start, self.end) if self.clean[at]]
-        return is_name(filled[0]) or sum(map(contact_weight, filled)) >= _MIN_CONTACT_WEIGHT - 1
+        if len(filled) == 1 and len(filled[0]) <= _MAX_MOTTO:
+            return True
+        return not prose and (is_name(filled[0]) or any(map(is_contact, filled)) or sum(map(is_profile, filled)) > 1)
 
     def _closing(self) -> int | None:
         if self.closed:
@@ -262,9 +265,10 @@ class _Peeler:
             line = self.clean[at]
             if not line:
                 continue
-            own = contact_weight(line)
-            if (own == 0 and (self._is_prose(at) or _is_form_line(line))) or _FOOTNOTE.match(line):
+            own = 2 if is_contact(line) else 0
+            if _FOOTNOTE.match(line) or (own == 0 and (self._is_prose(at) or _is_form_line(line))):
                 break
+            own = own or int(is_profile(line))
             filled += 1
             if filled > _MAX_BELOW_CLOSING:
                 break

@@ -57,8 +57,10 @@ def _without_quotes(lines: Lines, quotes: Iterable[Span]) -> list[Part]:
 
 
 def _append_own(parts: list[Part], lines: Lines, start: int, end: int) -> None:
+    """Append the author's stretch. Blank lines above it stay with it only where they part it from his last one."""
     filled = min(lines.first_filled(start), end)
-    if parts and filled > start:
+    parted = len(parts) < 2 or lines.is_blank_above(parts[-1].start)
+    if parts and filled > start and (parted or filled == end):
         last = parts.pop()
         parts.append(Part(last.kind, last.start, filled, last.rule))
         start = filled
