@@ -16,7 +16,7 @@ from pipeline.ingest.streams import CHUNK, UnreadableUnitError, chunks, collect,
 from pipeline.ingest.text_files import at_line, check_known, file_pattern, matching, oversize, refusal
 from schemas.dead_letters import RejectCode
 from schemas.envelope import Event
-from schemas.registry import explain
+from schemas.registry import EVENT_TYPES, explain
 
 _BOM = b"\xef\xbb\xbf"
 _BLANK = b" \t\r\n"
@@ -42,7 +42,7 @@ class EventsFile:
         return matching(paths, file_pattern("jsonl", "ndjson", "json"))
 
     def read(self, unit: Unit, options: IngestOptions) -> Iterator[Item]:
-        """Yield one event per object; only its envelope is checked here, `data` by whoever publishes it."""
+        """Yield one event per object; its envelope and type are checked here, `data` by whoever publishes it."""
         check_known(options.extra, {}, self.name)
         return refuse_unreadable(unit, self._items(unit, options))
 
@@ -62,7 +62,7 @@ class EventsFile:
             for line in read_lines(stream, MAX_ITEM_BYTES):
                 if line.oversize:
                     yield oversize(unit, line.number, line.data, line.size, MAX_ITEM_BYTES)
-                elif line.data.removeprefix(_BOM).strip(_BLANK):
+                elif line.data.strip(_BLANK):
                     yield self._item(unit, line.number, line.data, options)
 
     def _item(self, unit: Unit, number: int, raw: bytes, options: IngestOptions) -> Item:
@@ -75,10 +75,14 @@ class EventsFile:
             fields.setdefault("source", options.source)
         fields = {"locator": at_line(unit, number), "connector": f"{self.name}/{self.version}"} | fields
         try:
-            return Found(Event.model_validate(fields), raw)
+            event = Event.model_validate(fields)
         except ValidationError as error:
             code, message = explain(error)
             return refusal(unit, number, raw, code, message)
+        if event.type not in EVENT_TYPES:
+            what = f"type: no contract has {event.type[:80]!r}; there are {', '.join(EVENT_TYPES)}"
+            return refusal(unit, number, raw, RejectCode.UNKNOWN_TYPE, what)
+        return Found(event, raw)
 
 
 def _is_one_line_each(unit: Unit) -> bool:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from pipeline.ingest.streams import BoundedBytes, UnreadableUnitError
 
-# What changes the state outside a string, and inside one.
-_OUTSIDE = re.compile(rb'["{}\[\],\n]')
-_INSIDE = re.compile(rb'["\\]')
+# What matters outside of every value; what does not within one (texts and whatever is no bracket); what ends a text.
+_BETWEEN = re.compile(rb'["{}\[\],\n]')
+_WITHIN = re.compile(rb'(?:[^"{}\[\]]|"(?:[^"\\]|\\.)*+")*+', re.DOTALL)
+_IN_TEXT = re.compile(rb'(?:[^"\\]|\\.)*+', re.DOTALL)
 _BLANK = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
 
@@ -46,22 +47,35 @@ class _Splitter:
         self._value = BoundedBytes(limit)
         self._line = self._value_line = 1
         self._depth = 0
-        self._in_array = self._in_string = self._escaped = False
+        self._in_array = self._in_text = self._escaped = False
         # Whether anything but blanks has been collected.
         self._begun = False
 
     def feed(self, piece: bytes) -> Iterator[JsonValue]:
-        at = 0
+        """Take more bytes; yield the values that end in them."""
+        begin = at = 0
         while at < len(piece):
-            if self._in_string:
-                at = self._string(piece, at)
-            elif match := _OUTSIDE.search(piece, at):
-                self._add(piece[at : match.start()])
+            if self._in_text:
+                at = self._to_end_of_text(piece, at)
+            elif self._depth:
+                at = self._to_bracket(piece, at)
+                if self._depth == 0 and not self._in_array:
+                    self._add(piece[begin:at])
+                    begin = at
+                    yield from self.take()
+            elif match := _BETWEEN.search(piece, at):
+                self._add(piece[begin : match.start()])
                 at = match.end()
-                yield from self._token(match[0])
+                begin = at if self._is_separator(match[0]) else match.start()
+                if begin == at:
+                    self._line += match[0] == b"\n"
+                    yield from self.take()
+                    self._after(match[0])
+                else:
+                    self._open(match[0])
             else:
-                self._add(piece[at:])
-                return
+                break
+        self._add(piece[begin:])
 
     def held(self) -> bytes:
         """Return what has been collected of the value that is being read."""
@@ -77,48 +91,46 @@ class _Splitter:
             self._value = BoundedBytes(self._limit)
         self._value_line, self._depth, self._begun = self._line, 0, False
 
-    def _string(self, piece: bytes, at: int) -> int:
-        """Go to the end of the string, or of the piece; return where."""
-        begin = at
+    def _to_end_of_text(self, piece: bytes, at: int) -> int:
+        """Go to the end of the text that is open, or of the piece; return where."""
         if self._escaped:
             self._escaped, at = False, at + 1
-        while match := _INSIDE.search(piece, at):
-            at = match.end()
-            if match[0] == b'"':
-                self._in_string = False
-                break
-            if at == len(piece):
-                self._escaped = True
-                break
-            at += 1
-        else:
-            at = len(piece)
-        self._add(piece[begin:at])
-        return at
+        match = _IN_TEXT.match(piece, at)
+        at = match.end() if match else at
+        if at == len(piece):
+            return at
+        # A backslash that is the last byte escapes the first one of the next piece.
+        self._in_text = self._escaped = piece[at : at + 1] == b"\\"
+        return at + 1
 
-    def _token(self, token: bytes) -> Iterator[JsonValue]:
-        outermost = self._depth == 0
-        if outermost and token == b"," and (self._in_array or not self._begun):
-            yield from self.take()
-        elif outermost and token == b"[" and not self._in_array and not self._begun:
-            self._in_array = True
-            yield from self.take()
-        elif outermost and token == b"]" and self._in_array:
-            yield from self.take()
-            self._in_array = False
-        elif token == b"\n":
-            self._add(token)
-            if outermost and not self._in_array:
-                yield from self.take()
-        else:
-            self._add(token)
-            self._in_string = token == b'"'
-            if token in b"{[":
-                self._depth += 1
-            elif token in b"}]" and not outermost:
-                self._depth -= 1
-                if self._depth == 0 and not self._in_array:
-                    yield from self.take()
+    def _to_bracket(self, piece: bytes, at: int) -> int:
+        """Go behind the next bracket of the value, or to a text that is cut by the end of the piece; return where."""
+        match = _WITHIN.match(piece, at)
+        at = match.end() if match else at
+        if at == len(piece):
+            return at
+        self._open(piece[at : at + 1])
+        return at + 1
+
+    def _open(self, token: bytes) -> None:
+        if token == b'"':
+            self._in_text = True
+        elif token in b"{[":
+            self._depth += 1
+        elif token in b"}]" and self._depth:
+            self._depth -= 1
+
+    def _is_separator(self, token: bytes) -> bool:
+        """Return whether a byte outside of every value parts two of them; inside what is no JSON it is part of it."""
+        if token == b",":
+            return self._in_array or not self._begun
+        if token == b"[":
+            return not self._in_array and not self._begun
+        return (token == b"]" and self._in_array) or (token == b"\n" and not self._in_array)
+
+    def _after(self, token: bytes) -> None:
+        if token in b"[]":
+            self._in_array = token == b"["
 
     def _add(self, data: bytes) -> None:
         self._value.add(data)

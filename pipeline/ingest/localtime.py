@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from enum import StrEnum
@@ -18,6 +19,7 @@ _SPACES = dict.fromkeys(
     map(ord, "\t\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"), " "
 )
 _MARKS = {ord(mark): None for mark in MARKS}
+_ANY_MARK = re.compile(f"[{MARKS}]")
 _PLAIN: dict[int, str | None] = {**_DIGITS, **_SPACES, **_MARKS}
 
 
@@ -32,6 +34,11 @@ class DateOrder(StrEnum):
 def plain(text: str) -> str:
     """Return the text with ASCII digits for those of any script, ordinary blanks for wide and narrow ones, and no direction marks."""
     return text.translate(_PLAIN)
+
+
+def without_marks(text: str) -> str:
+    """Return the text without direction marks."""
+    return _ANY_MARK.sub("", text)
 
 
 # ---- halves of the day ------------------------------------------------------------------------------------------------------
@@ -126,9 +133,8 @@ def instant(
     # Beyond these years the conversion itself may overflow.
     if not 1969 <= local.year <= 2200:
         return None
-    first = local.replace(tzinfo=zone, fold=0).astimezone(UTC)
+    chosen = first = local.replace(tzinfo=zone, fold=0).astimezone(UTC)
     second = local.replace(tzinfo=zone, fold=1).astimezone(UTC)
-    chosen = first
     # In a skipped hour the second reading is the earlier one: only a repeated hour leaves a choice.
     if second > first:
         if near is not None:

@@ -298,6 +298,8 @@ def test_the_delimiter_is_the_one_in_which_the_header_is_known(text: str) -> Non
 
 def test_excels_separator_line_and_blank_lines_stand_above_the_header() -> None:
     assert events("orders", "sep=|\n\norder_id|name|date\n1|Ann|2026-08-14\n")[0]["order_id"] == "1"
+    assert events("orders", "\n" * 200_000 + "order_id,name,date\n1,Ann,2026-08-14\n")[0]["order_id"] == "1"
+    assert refused("orders", b"\xbb").raw == b"\xbb"
 
 
 def test_headers_are_read_whatever_their_case_width_and_punctuation() -> None:

@@ -85,6 +85,7 @@ def test_options_fill_what_an_event_leaves_out_and_nothing_else() -> None:
         ('"text"', RejectCode.UNPARSABLE, "a text, not an object"),
         ("{}", RejectCode.SCHEMA_MISSING_FIELD, "id: .*source: .*type: .*data: "),
         (one(id=""), RejectCode.SCHEMA_TYPE, "id: "),
+        (one(type="comm.message.dreamt"), RejectCode.UNKNOWN_TYPE, "dreamt.*comm.message.received"),
         (one(data=[]), RejectCode.SCHEMA_TYPE, "data: "),
         (one(time="yesterday"), RejectCode.TIME_INVALID, "time: "),
         (one(time="2026-11-01T10:00:00"), RejectCode.TIME_INVALID, "time zone"),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.ingest.port import OptionError, Unit
-from pipeline.ingest.streams import CHUNK, Line, UnreadableUnitError, chunks, collect, read_lines
+from pipeline.ingest.streams import CHUNK, Line, UnreadableUnitError, read_lines
 from schemas.dead_letters import RejectCode
 
 DELIMITERS = (",", ";", "\t")
@@ -71,32 +71,45 @@ def read_dialect(unit: Unit, encoding: str | None, known: Callable[[Sequence[str
     `encoding` None: UTF-8, else GB18030 where the bytes look like it. The delimiter is the one in which most header names are
     `known`. Raises FileFault, and OptionError for an encoding that does not exist or is not written in bytes of ASCII and more.
     """
-    head = _head(unit)
-    if not head.strip(b"\xef\xbb\xbf \t\r\n"):
+    lines, sample = _opening(unit)
+    if not lines:
         return None
-    codec = check_encoding(encoding) if encoding else _guessed_codec(head)
-    first_lines = head.splitlines(keepends=True)
+    codec = check_encoding(encoding) if encoding else _guessed_codec(sample)
     delimiters: tuple[str, ...] = DELIMITERS
-    for number, raw in enumerate(first_lines):
-        try:
-            text = raw.decode(codec)
-        except UnicodeDecodeError as error:
-            raise FileFault(RejectCode.CHARSET, f"the header is not {codec}: {error.reason}") from error
-        if named := _SEP_LINE.fullmatch(text):
-            delimiters = (named[1],)
-        elif text.strip(_BLANK):
-            delimiter, header = _split_header(text, delimiters, known)
-            return Dialect(codec, delimiter, header, b"".join(first_lines[: number + 1]), number + 1)
-    return None
+    named = _SEP_LINE.fullmatch(_decoded(lines[0], codec))
+    if named:
+        delimiters = (named[1],)
+    used = lines[:2] if named else lines[:1]
+    delimiter, header = _split_header(_decoded(used[-1], codec), delimiters, known)
+    return Dialect(codec, delimiter, header, b"".join(line.data for line in used), used[-1].number)
 
 
-def _head(unit: Unit) -> bytes:
+def _opening(unit: Unit) -> tuple[list[Line], bytes]:
+    """Return the first two lines that hold anything, and as many bytes as tell the encoding."""
+    lines: list[Line] = []
+    sample = bytearray()
     try:
         with unit.open() as stream:
-            return collect(chunks(stream), limit=MAX_ROW, until=CHUNK).held()
-    except UnreadableUnitError as error:
+            for line in read_lines(stream, MAX_ROW):
+                if len(lines) < 2 and line.data.removeprefix(codecs.BOM_UTF8).strip():
+                    lines.append(line)
+                if lines:
+                    sample += line.data
+                if len(sample) >= CHUNK:
+                    break
+    except UnreadableUnitError:
         # The reading meets the same fault, and reports it after what comes before.
-        return error.rest
+        pass
+    return lines, bytes(sample)
+
+
+def _decoded(line: Line, codec: str) -> str:
+    try:
+        return line.data.decode(codec)
+    except UnicodeDecodeError as error:
+        raise FileFault(
+            RejectCode.CHARSET, f"the header is not {codec}: {error.reason} at byte {error.start + 1}"
+        ) from error
 
 
 def check_encoding(name: str) -> str:

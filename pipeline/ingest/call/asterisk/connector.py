@@ -99,7 +99,7 @@ class _Reader:
         if line.oversize:
             yield oversize(self._unit, line.number, line.data, line.size, _MAX_LINE)
             return
-        if not line.data.strip(b"\xef\xbb\xbf \t\r\n\0"):
+        if not line.data.strip():
             return
         if line.number == 1 and is_header(line.data.decode("utf-8", "replace").lstrip("\ufeff")):
             return

@@ -14,7 +14,7 @@ from pipeline.ingest.chat.whatsapp.body import Body, platform_line, read_body
 from pipeline.ingest.chat.whatsapp.names import chat_of, party_of, split_sender
 from pipeline.ingest.chat.whatsapp.order import ShapeCount, infer, prevailing
 from pipeline.ingest.chat.whatsapp.stamps import Shape, Stamp, may_begin, read_stamp
-from pipeline.ingest.localtime import MARKS, DateOrder, instant
+from pipeline.ingest.localtime import DateOrder, instant, without_marks
 from pipeline.ingest.port import MAX_ITEM_BYTES, Found, IngestOptions, Item, OptionError, Refused, Unit
 from pipeline.ingest.streams import Line, UnreadableUnitError, read_lines, refuse_unreadable
 from pipeline.ingest.text_files import (
@@ -38,6 +38,8 @@ _EXTRA = {
 }
 # A stamp, a name and the beginning of the text, in UTF-8.
 _HEAD_BYTES = 1_024
+# After so many messages form and participants are known, and mostly the order of dates; where it is not, reading goes on.
+_SURVEYED = 1_000
 # Equal lines of one minute are told apart by counting them; so many different ones are remembered, which is hours of a busy group.
 _REMEMBERED = 65_536
 
@@ -97,10 +99,20 @@ class _Survey:
     counts: dict[Shape, ShapeCount] = field(default_factory=dict)
     # Senders who are not ours, no more than two: whether there is one, or a group, is all that is asked.
     others: set[str] = field(default_factory=set)
+    stamps: int = 0
+
+    @property
+    def enough(self) -> bool:
+        """Whether so much has been seen that the rest of a long file would say nothing new."""
+        if self.stamps % _SURVEYED:
+            return False
+        shape = prevailing(self.counts)
+        return shape is not None and self.counts[shape].settled
 
 
 def _survey(unit: Unit, options: IngestOptions) -> _Survey:
     survey = _Survey()
+    ours: set[str] = set()
     try:
         with unit.open() as stream:
             for line in read_lines(stream, _HEAD_BYTES):
@@ -109,10 +121,14 @@ def _survey(unit: Unit, options: IngestOptions) -> _Survey:
                 if stamp is None:
                     continue
                 survey.counts.setdefault(stamp.shape, ShapeCount()).add(stamp)
+                survey.stamps += 1
                 if options.own.entries and len(survey.others) < 2:
                     name, text = split_sender(head[stamp.end :])
-                    if name and not _is_ours(name, options.own) and not _body_of(name, text, stamp).system:
-                        survey.others.add(name)
+                    known = name is None or name in survey.others or name in ours
+                    if name and not known and not _body_of(name, text, stamp).system:
+                        (ours if _is_ours(name, options.own) else survey.others).add(name)
+                if survey.enough:
+                    break
     except UnreadableUnitError:
         # The second reading meets the same fault, and reports it after what came before.
         pass
@@ -159,9 +175,12 @@ class _Reader:
         self._chat, titled = chat_of(unit.name)
         if given := options.extra.get("chat", "").strip():
             self._chat, titled = given, True
+        # Where neither the person nor WhatsApp names the chat, its first message tells it from others: a file may be moved and renamed.
+        self._identity = self._chat if titled else ""
         counterpart = next(iter(others)) if len(others) == 1 else self._chat if titled and not others else None
         self._counterpart = [party_of(counterpart)] if counterpart else []
         self._seen: OrderedDict[bytes, int] = OrderedDict()
+        self._ours: dict[str, bool] = {}
         self._last: datetime | None = None
 
     def items(self) -> Iterator[Item]:
@@ -194,7 +213,7 @@ class _Reader:
 
     def _before_first(self, message: _Message) -> Refused | None:
         raw = message.block.raw
-        if not raw.strip(b"\xef\xbb\xbf \t\r\n"):
+        if not raw.strip():
             return None
         last = message.line + message.block.lines - 1
         what = (
@@ -237,16 +256,24 @@ class _Reader:
         return Found(event, raw)
 
     def _id(self, local: datetime, name: str, content: str) -> str:
-        words = "".join(char for char in content if char not in MARKS).strip()
+        words = without_marks(content).strip()
         line = stable_id(local.isoformat(), name, words).bytes
+        self._identity = self._identity or line.hex()
         ordinal = self._seen.pop(line, 0)
         self._seen[line] = ordinal + 1
         if len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)
-        return str(stable_id("whatsapp", self._chat, local.isoformat(), name, words, str(ordinal)))
+        return str(stable_id("whatsapp", self._identity, local.isoformat(), name, words, str(ordinal)))
+
+    def _owns(self, name: str) -> bool:
+        if name not in self._ours:
+            if len(self._ours) >= _REMEMBERED:
+                self._ours.clear()
+            self._ours[name] = _is_ours(name, self._options.own)
+        return self._ours[name]
 
     def _data(self, name: str | None, body: Body) -> dict[str, Any]:
-        ours = name is not None and _is_ours(name, self._options.own)
+        ours = name is not None and self._owns(name)
         data: dict[str, Any] = {
             "channel": Channel.CHAT.value,
             "provider": "whatsapp",

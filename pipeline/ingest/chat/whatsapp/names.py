@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
-from pipeline.ingest.localtime import MARKS, plain
+from pipeline.ingest.localtime import plain, without_marks
 
 # Address books hold longer names than the 25 characters WhatsApp allows, but no sentences.
 _MAX_NAME = 128
@@ -45,16 +46,20 @@ def split_sender(text: str) -> tuple[str | None, str]:
         written, colon, rest = first.partition(": ")
         if not colon:
             return None, text
+    name = _name_in(written[: 4 * _MAX_NAME])
+    return (None, text) if name is None else (name, f"{rest}{newline}{more}")
+
+
+# Chats have few names and many messages.
+@lru_cache(maxsize=4_096)
+def _name_in(written: str) -> str | None:
     name = clean_name(written)
-    if not name or len(name) > _MAX_NAME or _opens_a_quotation(name):
-        return None, text
-    return name, f"{rest}{newline}{more}"
+    return name if name and len(name) <= _MAX_NAME and not _opens_a_quotation(name) else None
 
 
 def clean_name(written: str) -> str:
     """Return a name without direction marks, odd blanks and the tilde that marks people who are not in the address book."""
-    without_marks = "".join(char for char in written if char not in MARKS)
-    return re.sub(r"\s+", " ", without_marks).strip().removeprefix("~").strip()
+    return re.sub(r"\s+", " ", without_marks(written)).strip().removeprefix("~").strip()
 
 
 def _opens_a_quotation(name: str) -> bool:

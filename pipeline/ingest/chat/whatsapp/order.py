@@ -15,6 +15,8 @@ from pipeline.ingest.port import OptionError
 _FEWER_JUMPS = 4
 # Days taken for years stretch a month of chat over decades.
 _LONGER = 10
+# So many dates more that are impossible are not text that somebody pasted.
+_SURE = 10
 # WhatsApp was founded in 2009.
 _FIRST_YEAR = 2009
 
@@ -64,6 +66,18 @@ class ShapeCount:
             self.readings.setdefault(order, _Reading(order))
         days = {order: reading.add(stamp, first=self.count == 1) for order, reading in self.readings.items()}
         self.dates_differ = self.dates_differ or days.get(DateOrder.DMY) != days.get(DateOrder.MDY)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the order of dates is beyond doubt, so that the rest of a long file need not be asked."""
+        if list(self.readings) == [DateOrder.YMD]:
+            return True
+        fewest = _least(self.readings.values())
+        return len(fewest) == 1 and all(
+            reading.invalid >= fewest[0].invalid + _SURE
+            for reading in self.readings.values()
+            if reading is not fewest[0]
+        )
 
 
 def _possible(shape: Shape) -> tuple[DateOrder, ...]:

@@ -135,8 +135,16 @@ _FILE_ATTACHED = re.compile(
 )
 
 
+# No phrase is longer; people's own texts often are, and need not be looked at.
+_LONGEST = 160
+
+
 def _folded(text: str) -> str:
-    return plain(text).strip().rstrip(".。।").strip().casefold()
+    return plain(text[:_LONGEST]).strip().rstrip(".。।").strip().casefold()
+
+
+def _is_all(pattern: re.Pattern[str], text: str) -> bool:
+    return len(text) <= _LONGEST and bool(pattern.fullmatch(_folded(text)))
 
 
 def kind_of(placeholder: str) -> str | None:
@@ -157,12 +165,12 @@ def media_type_of_file(name: str) -> str | None:
 
 def is_placeholder(text: str) -> bool:
     """Return whether a whole text is WhatsApp's line for media left out, in a language that is listed."""
-    return bool(_LEFT_OUT.fullmatch(_folded(text)))
+    return _is_all(_LEFT_OUT, text)
 
 
 def is_deleted(text: str) -> bool:
     """Return whether a whole text is WhatsApp's line for a deleted message."""
-    return bool(_DELETED.fullmatch(_folded(text)))
+    return _is_all(_DELETED, text)
 
 
 def is_call(text: str) -> bool:
@@ -172,7 +180,7 @@ def is_call(text: str) -> bool:
 
 def is_call_only(text: str) -> bool:
     """Return whether a whole text is WhatsApp's line for a call."""
-    return bool(_CALL.fullmatch(_folded(text)))
+    return _is_all(_CALL, text)
 
 
 def is_encryption_notice(text: str) -> bool:
@@ -192,4 +200,4 @@ def says_attached(text: str) -> bool:
 
 def is_file_attached(text: str) -> bool:
     """Return whether words in brackets after a file name are WhatsApp's for an attached file, as on Android."""
-    return bool(_FILE_ATTACHED.fullmatch(_folded(text)))
+    return _is_all(_FILE_ATTACHED, text)
