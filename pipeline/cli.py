@@ -12,9 +12,11 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import typer
+from rich.text import Text
 
 from pipeline import console
 from pipeline.console import FAILED, HELD, WRONG_USE, fail, note
+from pipeline.ingest.port import Connector
 from pipeline.settings import Settings, SettingsError, load_settings
 from pipeline.sinks.warehouse import WarehouseError
 from pipeline.workspace import Workspace
@@ -68,17 +70,19 @@ def connectors(as_json: Json = False) -> None:
             ]
         )
         return
-    rows = [
-        (
-            connector.name,
-            connector.summary,
-            "\n".join(f"{name}: {meaning}" for name, meaning in connector.options.items()),
-        )
-        for connector in CONNECTORS.values()
-    ]
-    from rich.text import Text
+    rows = [(connector.name, connector.summary, _options(connector)) for connector in CONNECTORS.values()]
+    console.table("Connectors", ("name", "reads", "options"), rows)
 
-    console.table("Connectors", ("name", "reads", "options"), [(n, s, Text(o)) for n, s, o in rows])
+
+def _options(connector: Connector) -> Text:
+    """Return a connector's options as they are written on the command line, one a line."""
+    from pipeline.ops.ingesting import OPTIONS_OF_ALL
+
+    words = (
+        (f"--{name}" if name in OPTIONS_OF_ALL else f"--option {name}=", meaning)
+        for name, meaning in connector.options.items()
+    )
+    return Text("\n".join(f"{flag}: {meaning}" for flag, meaning in words))
 
 
 @app.command()

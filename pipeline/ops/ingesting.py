@@ -14,6 +14,8 @@ from pipeline.ingest.registry import CONNECTORS
 from pipeline.ingest.session import Ingest, UnitResult
 from pipeline.workspace import Workspace
 
+# Options that have a flag of their own on the command line; all others are given as --option name=value.
+OPTIONS_OF_ALL = frozenset({"tenant", "source", "timezone", "own"})
 # A folder of mails has a unit a message; a table of thousands of rows helps nobody.
 _MAX_LISTED = 20
 
@@ -34,6 +36,8 @@ def ingest_paths(
         fail(f"there is no connector {name!r}; there are {', '.join(CONNECTORS)}", WRONG_USE)
     if unknown := sorted(set(extra) - set(connector.options)):
         fail(f"{name} has no option {', '.join(unknown)}; it has {', '.join(connector.options) or 'none'}", WRONG_USE)
+    if misplaced := sorted(set(extra) & OPTIONS_OF_ALL):
+        fail(f"write --{misplaced[0]} …, not --option {misplaced[0]}=…", WRONG_USE)
     with workspace.publisher() as publisher, _bar() as bar:
         task = bar.add_task(name, items=0)
         done = 0

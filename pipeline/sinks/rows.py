@@ -200,11 +200,17 @@ def _business_rows(record: BusinessRecord, version: int) -> Iterable[tuple[str, 
     yield from _enriched(record, "business_events", record.profile, version)
 
 
-def _link_rows(link: Link, version: int) -> Iterable[tuple[str, dict[str, Any]]]:
+# Above every negated instant in ms, so that a version is positive; 2^20 below it breaks ties between events of one ms.
+_LINK_EPOCH = 1 << 62
+
+
+def _link_rows(link: Link, _version: int) -> Iterable[tuple[str, dict[str, Any]]]:
+    """Give the row of a link; of many events that show the same two contact points the earliest stays, in whatever order they load."""
     row = link.model_dump(include=set(Link.model_fields))
     for name in ("link_id", "customer_id", "other_customer_id", "record_id"):
         row[name] = str(row[name])
-    yield "link_rows", {**row, "version": version}
+    instant = int(link.linked_at.timestamp() * 1000)
+    yield "link_rows", {**row, "version": _LINK_EPOCH - (instant << 20) - (link.record_id.int & 0xFFFFF)}
 
 
 def _label_rows(label: Label, version: int) -> Iterable[tuple[str, dict[str, Any]]]:

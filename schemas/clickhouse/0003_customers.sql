@@ -68,7 +68,7 @@ CREATE TABLE IF NOT EXISTS link_rows
     contact String COMMENT 'The stronger contact point',
     other_customer_id UUID COMMENT 'Customer of the weaker one',
     other_contact String COMMENT 'The weaker contact point',
-    record_id UUID COMMENT 'The event that showed both',
+    record_id UUID COMMENT 'The earliest event that showed both',
     linked_at DateTime64(3, 'UTC') COMMENT 'When it happened, UTC',
     version UInt64 COMMENT 'Log time in ms * 2^20 + offset mod 2^20: the newest row wins'
 )
@@ -84,7 +84,7 @@ CREATE VIEW IF NOT EXISTS links
     contact String COMMENT 'The stronger contact point',
     other_customer_id UUID COMMENT 'Customer of the weaker one',
     other_contact String COMMENT 'The weaker contact point',
-    record_id UUID COMMENT 'The event that showed both',
+    record_id UUID COMMENT 'The earliest event that showed both',
     linked_at DateTime64(3, 'UTC') COMMENT 'When it happened, UTC'
 )
 AS SELECT

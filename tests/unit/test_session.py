@@ -1,0 +1,136 @@
+"""Ingesting: once, resumed where it stopped, read further where a file has grown, one bad file beside good ones."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.ingest.port import Found, IngestOptions, Item, OptionError, Unit
+from pipeline.ingest.publisher import MAX_BATCH, Publisher
+from pipeline.ingest.session import Ingest, UnitResult
+from pipeline.ingest.units import walk
+from pipeline.runtime.claims import BlobFolder
+from pipeline.runtime.sqlite_log import SqliteLog
+from schemas.envelope import Event
+from schemas.topics import RAW_CHAT
+
+
+class Lines:
+    """A connector of one message a line; it can be told to stop or to ask for an option."""
+
+    name, version, summary, options = "lines", "1", "one message a line", {"zone": "needed by files named zone"}
+
+    def __init__(self) -> None:
+        self.stop_after: int | None = None
+        self.read_items = 0
+
+    def units(self, paths: Sequence[Path]) -> Iterator[Unit]:
+        return walk(paths)
+
+    def read(self, unit: Unit, options: IngestOptions) -> Iterator[Item]:
+        if "zone" in unit.name:
+            raise OptionError("say which with --timezone")
+        with unit.open() as stream:
+            for number, line in enumerate(stream):
+                if self.stop_after is not None and number >= self.stop_after:
+                    raise KeyboardInterrupt
+                self.read_items += 1
+                data = {"channel": "chat", "text": line.decode().strip()}
+                event = Event(
+                    id=f"{line!r}", source="s", type="comm.message.received", locator=f"{unit.name}#{number}", data=data
+                )
+                yield Found(event, line)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[SqliteLog]:
+    log = SqliteLog(tmp_path / "log.sqlite")
+    yield log
+    log.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    return folder
+
+
+def ingest(log: SqliteLog, tmp_path: Path, connector: Any, path: Path) -> list[UnitResult]:
+    publisher = Publisher(log, BlobFolder(tmp_path / "bodies"))
+    return Ingest(connector, IngestOptions(), publisher).run([path], lambda _: None)
+
+
+def texts(log: SqliteLog) -> list[str]:
+    records = [r for p in range(RAW_CHAT.partitions) for r in log.scan(RAW_CHAT.name, p, 0, 1_000_000)]
+    return sorted(record.value.decode() for record in records)
+
+
+def lines(*numbers: int) -> str:
+    return "".join(f"message {number}\n" for number in numbers)
+
+
+def test_a_unit_is_read_once(log: SqliteLog, tmp_path: Path, folder: Path) -> None:
+    (folder / "a").write_text(lines(1, 2))
+    connector = Lines()
+    assert [r.published for r in ingest(log, tmp_path, connector, folder)] == [2]
+    assert [(r.published, r.unchanged) for r in ingest(log, tmp_path, connector, folder)] == [(0, True)]
+    assert connector.read_items == 2
+    assert len(texts(log)) == 2
+
+
+def test_an_ingest_that_stopped_goes_on_where_it_was_durable(log: SqliteLog, tmp_path: Path, folder: Path) -> None:
+    (folder / "a").write_text(lines(*range(MAX_BATCH * 2 + 10)))
+    connector = Lines()
+    connector.stop_after = MAX_BATCH + 5
+    with pytest.raises(KeyboardInterrupt):
+        ingest(log, tmp_path, connector, folder)
+    assert len(texts(log)) == MAX_BATCH
+    connector.stop_after = None
+    (result,) = ingest(log, tmp_path, connector, folder)
+    assert (result.skipped, result.published) == (MAX_BATCH, MAX_BATCH + 10)
+    assert len(texts(log)) == len(set(texts(log))) == MAX_BATCH * 2 + 10
+
+
+def test_a_file_that_has_grown_is_read_from_its_last_item(log: SqliteLog, tmp_path: Path, folder: Path) -> None:
+    (folder / "a").write_text(lines(1, 2) + "mess")
+    ingest(log, tmp_path, Lines(), folder)
+    (folder / "a").write_text(lines(1, 2, 3, 4))
+    (result,) = ingest(log, tmp_path, Lines(), folder)
+    assert (result.skipped, result.published) == (2, 2)
+
+
+def test_a_file_that_was_rewritten_is_read_from_the_start(log: SqliteLog, tmp_path: Path, folder: Path) -> None:
+    (folder / "a").write_text(lines(1, 2))
+    ingest(log, tmp_path, Lines(), folder)
+    (folder / "a").write_text(lines(7, 8, 9))
+    (result,) = ingest(log, tmp_path, Lines(), folder)
+    assert (result.skipped, result.published) == (0, 3)
+
+
+def test_other_options_are_another_reading(log: SqliteLog, tmp_path: Path, folder: Path) -> None:
+    (folder / "a").write_text(lines(1))
+    ingest(log, tmp_path, Lines(), folder)
+    publisher = Publisher(log, BlobFolder(tmp_path / "bodies"))
+    (result,) = Ingest(Lines(), IngestOptions(tenant="other"), publisher).run([folder], lambda _: None)
+    assert (result.published, result.unchanged) == (1, False)
+
+
+def test_a_file_that_needs_an_option_is_told_and_the_others_are_read(
+    log: SqliteLog, tmp_path: Path, folder: Path
+) -> None:
+    for name in ("a", "b zone", "c"):
+        (folder / name).write_text(lines(1) if name != "c" else lines(2))
+    results = ingest(log, tmp_path, Lines(), folder)
+    assert [result.problem for result in results] == ["", "say which with --timezone", ""]
+    assert len(texts(log)) == 2
+
+
+def test_small_units_share_a_transaction(log: SqliteLog, tmp_path: Path, folder: Path) -> None:
+    for number in range(300):
+        (folder / f"{number:03}").write_text(lines(number))
+    results = ingest(log, tmp_path, Lines(), folder)
+    assert sum(result.published for result in results) == 300
+    assert len({r.timestamp_ms for p in range(6) for r in log.scan(RAW_CHAT.name, p, 0, 1_000)}) == 1
+    assert len(list(log.checkpoints("ingest/lines/"))) == 300
