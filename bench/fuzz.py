@@ -47,7 +47,7 @@ GROWTH_BOUND = 96 * MEGABYTE
 ADDRESS_SPACE = 4 * 1024 * MEGABYTE
 # The slowest sound input of full size takes a few seconds; more is a parser that goes quadratic.
 SECONDS_PER_INPUT = 30
-# Then the input is given up, where Python still runs; the stack printed before shows where it hangs.
+# After that long the stack is printed; after this many times as long the input is given up, if Python still runs.
 PATIENCE = 4
 
 # Written to a file, a table is not to be squeezed into eighty columns.
@@ -110,11 +110,38 @@ class TooSlow(Exception):
     """An input took so long that it was given up."""
 
 
+class Watch:
+    """Prints the stack when an input's time is over, and gives it up when its patience is.
+
+    The stack is printed by the signal's own handler and not by faulthandler's timer, whose thread reads frames that are in use.
+    """
+
+    def __init__(self) -> None:
+        self._alarms = 0
+        signal.signal(signal.SIGALRM, self._alarm)
+        faulthandler.register(signal.SIGALRM, all_threads=False, chain=True)
+
+    def begin(self) -> None:
+        """Start the time of an input."""
+        self._alarms = 0
+        signal.setitimer(signal.ITIMER_REAL, SECONDS_PER_INPUT, SECONDS_PER_INPUT)
+
+    def end(self) -> None:
+        """Stop it."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _alarm(self, _signal: int, _frame: FrameType | None) -> None:
+        self._alarms += 1
+        if self._alarms >= PATIENCE:
+            raise TooSlow(f"given up after {SECONDS_PER_INPUT * PATIENCE} s")
+
+
 class Bench:
     """Runs inputs through connectors and checks, in this process, and measures it."""
 
     def __init__(self, checks: Sequence[Check], folder: Path) -> None:
         self._checks = checks
+        self._watch = Watch()
         self._file = folder / "unit"
         self._running = os.open(folder / "running", os.O_CREAT | os.O_RDWR)
 
@@ -134,10 +161,10 @@ class Bench:
         return tally
 
     def _one(self, connector: Connector, case: fuzz.Case, tally: Tally) -> None:
+        watch = self._watch
         # After a crash of the interpreter itself this file tells which input it was.
         os.pwrite(self._running, case.label.ljust(200).encode(), 0)
-        faulthandler.dump_traceback_later(SECONDS_PER_INPUT)
-        signal.setitimer(signal.ITIMER_REAL, SECONDS_PER_INPUT * PATIENCE)
+        watch.begin()
         began = time.perf_counter()
         try:
             for unit in self._units(connector, case):
@@ -153,8 +180,7 @@ class Bench:
             where = f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
             tally.crashes[f"{type(error).__name__} in {where}: {str(error)[:160]} (first: {case.label})"] += 1
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            faulthandler.cancel_dump_traceback_later()
+            watch.end()
         tally.inputs += 1
         tally.slowest = max(tally.slowest, (time.perf_counter() - began, case.label))
 
@@ -175,10 +201,6 @@ def reset_peak() -> None:
     """Let VmHWM begin anew (Linux, proc(5))."""
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-
-
-def _give_up(_signal: int, _frame: FrameType | None) -> None:
-    raise TooSlow(f"given up after {SECONDS_PER_INPUT * PATIENCE} s")
 
 
 def report(tallies: Sequence[Tally], console: Console) -> bool:
@@ -218,7 +240,6 @@ def main(arguments: Sequence[str] | None = None, checks: Sequence[Check] = ()) -
     parser.add_argument("--only", type=int, help="this input alone, by its number")
     given = parser.parse_args(arguments)
     faulthandler.enable()
-    signal.signal(signal.SIGALRM, _give_up)
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, resource.getrlimit(resource.RLIMIT_AS)[1]))
     terminal = Console()
     console = Console(width=max(terminal.width, TABLE_WIDTH))
