@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -118,9 +119,17 @@ class _Reader:
 
     # ---- the header ---------------------------------------------------------------------------------------------------------
 
+    @cached_property
+    def _columns(self) -> dict[str, Column]:
+        """The columns by every name they may have; the first that claims a name has it."""
+        by_name: dict[str, Column] = {}
+        for column in self.table.columns:
+            for name in column.names:
+                by_name.setdefault(word_key(name), column)
+        return by_name
+
     def _field(self, header: str) -> Column | None:
-        key = word_key(header)
-        return next((column for column in self.table.columns if key in map(word_key, column.names)), None)
+        return self._columns.get(word_key(header))
 
     def _known(self, header: Sequence[str]) -> int:
         return sum(self._field(cell) is not None for cell in header)
