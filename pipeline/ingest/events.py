@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pipeline.ingest.json_values import split_values
 from pipeline.ingest.port import MAX_ITEM_BYTES, Found, IngestOptions, Item, Unit
 from pipeline.ingest.streams import CHUNK, UnreadableUnitError, chunks, collect, read_lines, refuse_unreadable
-from pipeline.ingest.text_files import at_line, check_known, file_pattern, matching, oversize, refusal
+from pipeline.ingest.text_files import at_line, check_known, file_pattern, is_blank, matching, oversize, refusal
 from schemas.dead_letters import RejectCode
 from schemas.envelope import Event
 from schemas.registry import EVENT_TYPES, explain
@@ -62,7 +62,7 @@ class EventsFile:
             for line in read_lines(stream, MAX_ITEM_BYTES):
                 if line.oversize:
                     yield oversize(unit, line.number, line.data, line.size, MAX_ITEM_BYTES)
-                elif line.data.strip(_BLANK):
+                elif not is_blank(line.data):
                     yield self._item(unit, line.number, line.data, options)
 
     def _item(self, unit: Unit, number: int, raw: bytes, options: IngestOptions) -> Item:

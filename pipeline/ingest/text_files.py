@@ -22,6 +22,11 @@ _ROTATED = r"(?:[.-]\d{1,14})?(?:\.(?:gz|bz2|xz))?"
 _KEPT_OF_OVERSIZE = 1024 * 1024
 
 
+def is_blank(data: bytes) -> bool:
+    """Return whether bytes hold nothing but blanks, line ends and perhaps a byte order mark."""
+    return not data.removeprefix(b"\xef\xbb\xbf").strip(b" \t\r\n")
+
+
 def file_pattern(*suffixes: str) -> re.Pattern[str]:
     """Return a pattern for file names that end in one of these suffixes (no dots), perhaps rotated or compressed."""
     return re.compile(rf"(?i)\.(?:{'|'.join(suffixes)}){_ROTATED}$")

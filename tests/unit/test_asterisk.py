@@ -98,6 +98,13 @@ def test_a_row_of_the_manual_becomes_a_completed_call() -> None:
     assert found["legs"] == found["rows"] == 1
 
 
+def test_the_guides_example_is_a_call() -> None:
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "guide" / "connectors.md").read_text("utf-8")
+    example = guide.partition("## asterisk-cdr")[2].partition("```\n")[2].partition("```")[0]
+    found = call(example)
+    assert (found["staff"], found["talk_s"], found["from"]["name"]) == ("801", 178, "Ann")
+
+
 @pytest.mark.parametrize("columns", [16, 17, 18, 19, 20, 21])
 def test_every_set_of_columns_that_can_be_configured_is_read(columns: int) -> None:
     linked = {"linkedid": "pbx-1772601078.1"} if columns >= 19 else {}

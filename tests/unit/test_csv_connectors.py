@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -177,6 +178,15 @@ def test_columns_of_one_name_and_columns_called_like_a_field_are_all_kept() -> N
     (complaint,) = events("complaints", "complaint_id,customer,date,customer \n1,Ann,2026-08-14,Bob\n")
     assert complaint["customer"] == {"name": "Ann"}
     assert complaint["customer 2"] == "Bob"
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "types"), [(0, "orders", ["paid", "refunded"]), (1, "complaints", ["closed"])]
+)
+def test_the_guides_examples_are_read(number: int, kind: str, types: list[str]) -> None:
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "guide" / "connectors.md").read_text("utf-8")
+    example = re.findall(r"```csv\n(.*?)```", guide, re.DOTALL)[number]
+    assert [event["type"].rpartition(".")[2] for event in events(kind, example)] == types
 
 
 # ---- ids --------------------------------------------------------------------------------------------------------------------

@@ -99,6 +99,13 @@ def test_every_form_of_stamp(line: str, moment: datetime) -> None:
     assert ": " in line[stamp.end :]
 
 
+def test_the_guides_examples_are_stamps() -> None:
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "guide" / "connectors.md").read_text("utf-8")
+    example = guide.partition("## whatsapp-export")[2].partition("```\n")[2].partition("```")[0].splitlines()
+    assert len(example) == 3
+    assert all(read_stamp(line) for line in example)
+
+
 @pytest.mark.parametrize(
     ("clock", "hour", "minute"),
     [
@@ -515,7 +522,7 @@ def test_a_file_that_is_no_chat_is_refused_once() -> None:
     assert isinstance(item, Refused)
     assert "no line begins as a WhatsApp message" in item.detail
     assert item.raw == b"name,price\n1,2\n"
-    assert read("") == read(" \n\n") == []
+    assert read("") == read("\ufeff \n\n") == []
 
 
 def test_bytes_that_are_no_utf8_refuse_their_message_alone() -> None:

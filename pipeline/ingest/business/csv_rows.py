@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from pipeline.ingest.port import OptionError, Unit
 from pipeline.ingest.streams import CHUNK, Line, UnreadableUnitError, read_lines
+from pipeline.ingest.text_files import is_blank
 from schemas.dead_letters import RejectCode
 
 DELIMITERS = (",", ";", "\t")
@@ -91,7 +92,7 @@ def _opening(unit: Unit) -> tuple[list[Line], bytes]:
     try:
         with unit.open() as stream:
             for line in read_lines(stream, MAX_ROW):
-                if len(lines) < 2 and line.data.removeprefix(codecs.BOM_UTF8).strip():
+                if len(lines) < 2 and not is_blank(line.data):
                     lines.append(line)
                 if lines:
                     sample += line.data

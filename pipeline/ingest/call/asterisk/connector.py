@@ -15,6 +15,7 @@ from pipeline.ingest.text_files import (
     at_line,
     check_known,
     file_pattern,
+    is_blank,
     matching,
     oversize,
     refusal,
@@ -99,7 +100,7 @@ class _Reader:
         if line.oversize:
             yield oversize(self._unit, line.number, line.data, line.size, _MAX_LINE)
             return
-        if not line.data.strip():
+        if is_blank(line.data):
             return
         if line.number == 1 and is_header(line.data.decode("utf-8", "replace").lstrip("\ufeff")):
             return

@@ -22,6 +22,7 @@ from pipeline.ingest.text_files import (
     at_line,
     check_known,
     file_pattern,
+    is_blank,
     matching,
     refusal,
     source_of,
@@ -213,7 +214,7 @@ class _Reader:
 
     def _before_first(self, message: _Message) -> Refused | None:
         raw = message.block.raw
-        if not raw.strip():
+        if is_blank(raw):
             return None
         last = message.line + message.block.lines - 1
         what = (
