@@ -71,6 +71,16 @@ _LINES = st.sampled_from(
         QUOTE_END,
         QUOTE_MARK,
         "P.S. one more thing",
+        "Ann Lee:",
+        "# signed otherwise",
+        "Code:",
+        "> code();",
+        "> {",
+        "Am 5.5.2024 um 10:00 schrieb",
+        "schrieb Ann:",
+        "| From | Ann<ann@example.com> |",
+        "-----BEGIN PGP SIGNATURE-----",
+        "-----END PGP SIGNATURE-----",
     ]
 )
 _ENDS = st.sampled_from(["\n", "\n", "\n", "\r\n", "\r", "\x0b", "\u2028", "\x85"])
@@ -120,6 +130,9 @@ def test_joined_texts_are_the_parts(text: str) -> None:
 @given(_ANY)
 @example("On Mon, Mar 4, 2024 at 9:15 AM Ann Lee\n> quoted\n<ann@example.com> wrote:\nold\n")
 @example("```\n> a\nOn Mon, Mar 4, 2024 at 9:15 AM Ann Lee <ann@example.com> wrote:\n```\n> b\n")
+@example(f"Am 5.5.2024 um 10:00 schrieb\n{QUOTE_END}\nschrieb Ann:\n\nold\n")
+@example(f"On Mar 4, 2024 Ann wrote:\n{QUOTE_MARK}\nAnn <ann@example.com>:\nold\n")
+@example("Ann Lee wrote:\n# y\n-----Original Message-----\nold\n")
 @example("Hi\n\nSent from my iPhone\n> quoted\n\nanother sentence that is certainly prose and long.\n")
 def test_a_reply_is_split_no_further(text: str) -> None:
     reply = split_reply(text).reply

@@ -222,6 +222,14 @@ def test_reply_directly_above_a_header_block(name: str) -> None:
     assert split.signature == ""
 
 
+def test_answer_below_a_header_block_with_a_folded_subject() -> None:
+    mail = (
+        "From: Ann Lee <ann@example.com>\nDate: Monday, 4 March 2024\nSubject: A rather long subject that goes on\n"
+        "in the next line\n\n> Could we meet?\n\nYes.\n"
+    )
+    assert split_reply(mail).reply == "Yes."
+
+
 def test_windows_line_ends() -> None:
     mail = f"{_REPLY}\n\n{_ATTRIBUTIONS['gmail en'][1]}\n> old\n".replace("\n", "\r\n")
     assert split_reply(mail).reply == _REPLY.replace("\n", "\r\n")
@@ -238,6 +246,9 @@ PROSE = {
     "on thursday": "On Thursday:\n\nWe open at 9:00.",
     "from in text": "The parcel came from: Berlin\nand went to: Paris on 4 May.",
     "form": "From: London\nTo: Paris\nDate: 5 May 2024\nPassengers: 2",
+    "web form": "From: Ann Lee <ann@example.com>\nSubject: Opening hours\n\nMessage Body:\nWhen do you open?",
+    "form with address": "From: Ann\nTo: Bob\nDate: 5 May 2024\nE-mail: ann@example.com\nWhen will the parcel come?",
+    "zh parcel": "寄件人：李安\n收件人：王波\n日期：2024年3月4日\n邮箱：bo@example.com\n请问包裹到哪了？",
     "times": "Here are the slots:\n\n2024-03-04 09:15:00\n04.03.2024 10:00\nMar 4, 2024 at 11:00\n\nWhich one is it?",
     "url": "See https://example.com/on-4-mar-2024-ann-wrote:\nIt is all there.",
     "am": "Am I right that it costs 50 dollars?\nAm 5. Mai kommt der Techniker:\nbitte um 10:00 Uhr.",

@@ -34,6 +34,8 @@ _RULE_CHARS = frozenset("-_=*—–─━‐ \t")
 # A value may be folded over this many lines (long address lists in To and Cc more often than not are).
 _MAX_FOLDED = 4
 _MAX_BLANK = 2
+# "Telephone:" within a form; a folded subject may have a colon further on.
+_LONGEST_LABEL = 16
 _MAX_BLOCK = 24
 _MAX_LINE = 2000
 # Yahoo and flattened HTML put the whole block into one line; three names make one.
@@ -62,11 +64,14 @@ def opening_field(line: str) -> tuple[Field, str] | None:
     return None if found is None or found[0] == "other" else found
 
 
-def block_end(lines: Sequence[str], first: int, opening: tuple[Field, str], *, separated: bool) -> int | None:
+def block_end(
+    lines: Sequence[str], first: int, opening: tuple[Field, str], *, separated: bool, opens_mail: bool = False
+) -> int | None:
     """Return the index after the header block that starts at line ``first``, or None where there is none.
 
     ``lines`` are stripped, ``opening`` is the opening field of the first. ``separated`` says that a line of dashes or
-    a title stands above, which lets a shorter block count.
+    a title stands above, which lets a shorter block count. ``opens_mail`` says that nothing at all stands above: then
+    it must have a date, since web forms send "From: … / Subject: …" above what the customer wrote.
     """
     fields: dict[Field, str] = {opening[0]: opening[1]}
     end = first + 1
@@ -83,15 +88,25 @@ def block_end(lines: Sequence[str], first: int, opening: tuple[Field, str], *, s
             fields[found[0]] = found[1]
             end = at + 1
             folded = blank = 0
-        elif found is not None or blank or folded >= _MAX_FOLDED or len(line) > _MAX_LINE:
+        elif found is not None or blank or folded >= _MAX_FOLDED or _is_no_value(line):
             break
         else:
             folded += 1
+            end = at + 1
             last = next(reversed(fields))
             fields[last] = f"{fields[last]} {line}"[:_MAX_LINE]
+    if opens_mail and "date" not in fields and not separated:
+        return None
     if _is_block(fields, separated):
         return end
     return first + 1 if _run_together(lines[first]) else None
+
+
+def _is_no_value(line: str) -> bool:
+    """Return whether a line cannot be the rest of a folded value: it is too long, or has a label of its own."""
+    at = max(line.find(":", 0, _LONGEST_LABEL), line.find("：", 0, _LONGEST_LABEL))
+    labelled = at > 0 and line[at + 1 : at + 3] != "//" and not line[:at].lower().endswith("mailto")
+    return labelled or len(line) > _MAX_LINE
 
 
 def _is_block(fields: dict[Field, str], separated: bool) -> bool:

@@ -3,6 +3,8 @@
 from bisect import bisect_left
 from itertools import accumulate
 
+from pipeline.processors.clean.reply.marks import read_mark
+
 # Soft hyphen, zero-width characters, direction marks and isolates, the byte order mark: Gmail, Apple Mail and Outlook
 # put them around names and times of day; none carries meaning for where a quote starts.
 _UNSEEN = "\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\ufeff"
@@ -27,6 +29,9 @@ class Lines:
             self.clean = [line.strip() for line in self.raw]
         else:
             self.clean = [line.translate(_UNSEEN_DROPPED).strip() for line in self.raw]
+        if "\ue000" in text:
+            # What is no mark shows without the private-use character, so it is read without it.
+            self.clean = [line if read_mark(line) is not None else line.replace("\ue000", "") for line in self.clean]
 
     def stretch(self, start: int, end: int) -> "Lines":
         """Return the lines between two offsets of the whole text."""

@@ -122,7 +122,9 @@ class _Scan:
 
     def _block_head(self, at: int, opening: tuple[headers.Field, str]) -> _Head | None:
         start = self._start_above(at)
-        end = headers.block_end(self.clean, at, opening, separated=start < self.lines.starts[at])
+        separated = start < self.lines.starts[at]
+        opens_mail = not (self.written or self.spans)
+        end = headers.block_end(self.clean, at, opening, separated=separated, opens_mail=opens_mail)
         if end is None and self._stands_alone(at) and headers.names_sender(opening):
             end = at + 1
         return None if end is None else _Head(start, end, "header_block")

@@ -37,13 +37,15 @@ class Signs:
         return is_angled(line) or bool(self.shown and line.startswith(self.shown)) or _INITIALS.match(line) is not None
 
     def below_head(self, at: int) -> str:
-        """Return the sign that the lines below an attribution share where it is not ``>``: "| text", "# text"."""
+        """Return the sign that the lines below an attribution share where it is not ``>``: "| text", "# text".
+
+        A last line does not tell: where the rest of a mail is cut off, it must not become a quote.
+        """
         found = _OTHER.match(self._clean[at])
-        if found is None or self._clean[at][-1] == found[0]:
+        if found is None or self._clean[at][-1] == found[0] or at + 1 == len(self._clean):
             return ""
-        sign = found[0]
-        below = self._clean[at + 1] if at + 1 < len(self._clean) else ""
-        return sign if not below or below.startswith(sign) else ""
+        below = self._clean[at + 1]
+        return found[0] if not below or below.startswith(found[0]) else ""
 
     def open_run(self, at: int, line: str) -> bool:
         """Return whether a run of lines with a sign other than ``>`` starts here, without an attribution.

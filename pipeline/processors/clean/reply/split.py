@@ -37,7 +37,8 @@ def split_reply(text: str) -> Split:
 def _is_settled(text: str, parts: Sequence[Part]) -> bool:
     """Return whether the reply is the plain beginning of the text, where cutting the rest can change nothing."""
     own = [part for part in parts if part.kind == "reply"]
-    if len(parts) == 1 or not own:
+    # Marks that cut nothing are dropped from what is shown, and their neighbours meet.
+    if not own or (len(parts) == 1 and "\ue000" not in text):
         return True
     reply = text[own[0].start : own[0].end]
     return len(own) == 1 and own[0].start == 0 and not any(sign in reply for sign in _TOUCHY)
