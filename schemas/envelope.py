@@ -47,12 +47,9 @@ def stable_id(*parts: str) -> uuid.UUID:
 
     The length of each part goes into the hash, so ("a", "bc") and ("ab", "c") differ.
     """
-    digest = hashlib.sha256()
-    for part in parts:
-        raw = part.encode("utf-8", "surrogatepass")
-        digest.update(len(raw).to_bytes(8, "big"))
-        digest.update(raw)
-    return uuid8(digest.digest())
+    encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
+    framed = b"".join(len(raw).to_bytes(8, "big") + raw for raw in encoded)
+    return uuid8(hashlib.sha256(framed).digest())
 
 
 def uuid8(digest: bytes) -> uuid.UUID:

@@ -34,6 +34,7 @@ class EventsFile:
     def __init__(self) -> None:
         self.name = "events"
         self.version = "1"
+        self.keeps_items = True
         self.summary = "CloudEvents as JSON lines (.jsonl, .ndjson) or a JSON array: any comm.* and crm.* type"
         self.options = {"source": "source of events that name none"}
 

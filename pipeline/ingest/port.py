@@ -72,10 +72,15 @@ class OptionError(ValueError):
 
 
 class Connector(Protocol):
-    """One kind of source. Reading is a pure function of the unit's bytes and the options: the same file gives the same items."""
+    """One kind of source. Reading is a pure function of the unit's bytes and the options: the same file gives the same items.
+
+    `keeps_items` says that a file which grows keeps all its items but the last, in their order, so that it can be read further. A call
+    may gain legs and a chat's order of dates may become clear only later: such a file is read again from its start.
+    """
 
     name: str
     version: str
+    keeps_items: bool
     summary: str
     options: dict[str, str]
 

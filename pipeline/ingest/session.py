@@ -113,6 +113,8 @@ class Ingest:
         if not last.done:
             return last.items if last.signature == unit.signature else 0
         # A file that has grown may have ended inside its last item: that one is read again, and is the same record if it was whole.
+        if not self._connector.keeps_items:
+            return 0
         grown = last.size > 0 and Path(unit.name).is_file() and _hash_of_first(unit, last.size) == last.prefix
         return max(last.items - 1, 0) if grown else 0
 

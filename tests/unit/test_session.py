@@ -21,7 +21,8 @@ class Lines:
 
     name, version, summary, options = "lines", "1", "one message a line", {"zone": "needed by files named zone"}
 
-    def __init__(self) -> None:
+    def __init__(self, keeps_items: bool = True) -> None:
+        self.keeps_items = keeps_items
         self.stop_after: int | None = None
         self.read_items = 0
 
@@ -99,6 +100,16 @@ def test_a_file_that_has_grown_is_read_from_its_last_item(log: SqliteLog, tmp_pa
     (folder / "a").write_text(lines(1, 2, 3, 4))
     (result,) = ingest(log, tmp_path, Lines(), folder)
     assert (result.skipped, result.published) == (2, 2)
+
+
+def test_a_file_whose_items_may_change_as_it_grows_is_read_from_the_start(
+    log: SqliteLog, tmp_path: Path, folder: Path
+) -> None:
+    (folder / "a").write_text(lines(1, 2))
+    ingest(log, tmp_path, Lines(keeps_items=False), folder)
+    (folder / "a").write_text(lines(1, 2, 3))
+    (result,) = ingest(log, tmp_path, Lines(keeps_items=False), folder)
+    assert (result.skipped, result.published) == (0, 3)
 
 
 def test_a_file_that_was_rewritten_is_read_from_the_start(log: SqliteLog, tmp_path: Path, folder: Path) -> None:

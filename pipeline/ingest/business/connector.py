@@ -49,6 +49,7 @@ class CsvConnector:
         self._table = TABLES[name]
         self.name = name
         self.version = "1"
+        self.keeps_items = True
         self.summary = _SUMMARIES[name]
         self.options = {
             "timezone": "zone of times that name none, such as Asia/Shanghai",

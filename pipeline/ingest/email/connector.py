@@ -32,6 +32,7 @@ class EmailConnector:
     def __init__(self) -> None:
         self.name = "email"
         self.version = "1"
+        self.keeps_items = True
         self.summary = (
             "mails: .eml and other single files, Maildir, mbox, and tar, zip, gzip, bzip2 or xz files of them"
         )

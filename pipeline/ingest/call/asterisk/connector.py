@@ -44,6 +44,7 @@ class AsteriskCdr:
     def __init__(self) -> None:
         self.name = "asterisk-cdr"
         self.version = "1"
+        self.keeps_items = False
         self.summary = (
             "Asterisk call detail records (cdr_csv: Master.csv): one event per call, its legs grouped by linkedid"
         )

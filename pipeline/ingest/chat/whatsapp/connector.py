@@ -51,6 +51,7 @@ class WhatsAppExport:
     def __init__(self) -> None:
         self.name = "whatsapp-export"
         self.version = "1"
+        self.keeps_items = False
         self.summary = "exported WhatsApp chats (.txt or .zip, iPhone and Android, any language): one event per message"
         self.options = {
             "timezone": "zone of the phone that exported, such as Asia/Shanghai (required: exports name none)",
