@@ -211,8 +211,8 @@ def packed(sound: bytes, rng: random.Random) -> bytes:
 def expanding(sound: bytes, rng: random.Random, scale: float) -> bytes:
     """Few bytes that unpack to 300 MB of zeros, or to 4 MB of sound input."""
     zeros = rng.random() < 0.5
-    chunk = b"\0" * MEGABYTE if zeros else sound * (MEGABYTE // len(sound) + 1)
-    opening, count = rng.choice((b"", sound)), int((300 if zeros else 4) * scale) + 1
+    chunk = b"\0" * int(MEGABYTE * scale) if zeros else sound * int(MEGABYTE * scale // len(sound) + 1)
+    opening, count = rng.choice((b"", sound)), 300 if zeros else 4
     kind = rng.choice(("zip", "gzip", "bzip2"))
     if kind != "zip":
         # Streams in a row are one: each need be compressed but once.
