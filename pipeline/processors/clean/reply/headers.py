@@ -52,7 +52,8 @@ def header_field(line: str) -> tuple[Field, str] | None:
     at = head.find(":")
     wide = head.find("：")
     at = wide if at < 0 else at if wide < 0 else min(at, wide)
-    if at <= 0:
+    # Names have no digits; times and addresses before a colon do.
+    if at <= 0 or _DIGIT.search(head, 0, at):
         return None
     field = _FIELDS.get(_key_of(head[:at]))
     return (field, line[at + 1 :].strip(" *\t")) if field else None

@@ -17,7 +17,8 @@ _ALONE = _titles("reply_above", "reply_above")
 _INTRODUCTIONS = _titles("forward_introduction", "forwarded")
 _TITLES = {**_titles("original_message", "original_message"), **_titles("forwarded", "forwarded"), **_ALONE}
 _FRAME = " \t-_=*—–─━~<>#+•:：.|\u3000\xa0"
-_LONGEST = max(map(len, (*_TITLES, *_INTRODUCTIONS)))
+# With a colon, a full stop and some space.
+_LONGEST = max(map(len, (*_ALONE, *_INTRODUCTIONS))) + 4
 # Frames are drawn: two signs at least, or "- original message" would be a list item.
 _DRAWN = frozenset("-_=*—–─━~<>#+")
 _MAX_LINE = 200
@@ -28,13 +29,10 @@ def separator_title(line: str) -> Title | None:
     if len(line) > _MAX_LINE:
         return None
     framed = len(line) > 2 and line[0] in _DRAWN and line[1] in _DRAWN
-    colon = line[-1] in ":："
-    if not framed and not colon and len(line) > _LONGEST:
+    if not framed and len(line) > _LONGEST:
         return None
     bare = line.replace("&nbsp;", " ") if "&" in line else line
     bare = " ".join(bare.strip(_FRAME).casefold().split())
     if framed:
         return _TITLES.get(bare)
-    if colon:
-        return _INTRODUCTIONS.get(bare) or _ALONE.get(bare)
-    return _ALONE.get(bare)
+    return _ALONE.get(bare) or (_INTRODUCTIONS.get(bare) if line[-1] in ":：" else None)

@@ -37,6 +37,9 @@ _MIN_LONE_CLOSING = 4
 # A signature of 4,096-bit RSA takes some 16 lines, with comments and several keys a few more.
 _MAX_PGP_LINES = 60
 _DELIMITERS = frozenset({"--", "—", "––", "——", "__", "- -", "–", "−−", "***", "---"})
+_DRAWN_PAIRS = ("--", "- -", "__", "_ _", "—", "–", "==", "= =", "**", "* *", "━", "─", "‐", "−")
+# The longest closing phrase has some 60 characters.
+_LONG_LINE = 64
 _FOOTNOTE = re.compile(r"\[?\d{1,2}[\].)]\s")
 _DASHES = "-–—~/"
 
@@ -59,6 +62,8 @@ class _Peeler:
         self.first = self.lines.next_filled(0)
         self.cuts: list[Cut] = []
         self.fenced = lines.fenced()
+        # Delimiters and rules are two signs of a kind at least, save for the single dashes.
+        self.drawn = any(pair in lines.text for pair in _DRAWN_PAIRS)
         self.prose: dict[int, bool] = {}
         self.closed = False
         self.contacted = False
@@ -83,11 +88,18 @@ class _Peeler:
             self.end -= 1
 
     def _peel(self) -> bool:
-        return (
+        if (
             self._take(self._pgp(), "pgp")
             or self._take(self._device(), "device")
             or self._take(self._delimiter(), "delimiter")
-            or self._take(self._closing(), "closing")
+        ):
+            return True
+        last = self.clean[self.end - 1]
+        # Below long prose stands no closing, name or contact.
+        if len(last) > _LONG_LINE and self._is_prose(self.end - 1) and not is_contact(last):
+            return False
+        return (
+            self._take(self._closing(), "closing")
             or self._take(self._dashed_name(), "dashed_name")
             or self._take(self._contact_block(), "contact")
         )
@@ -173,6 +185,8 @@ class _Peeler:
         return None
 
     def _delimiter(self) -> int | None:
+        if not self.drawn:
+            return None
         filled = prose = 0
         for at in range(self.end - 1, self.first - 1, -1):
             line = self.clean[at]
