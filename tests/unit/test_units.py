@@ -401,7 +401,7 @@ def test_links_folders_and_droppings_in_archives_are_left_out(tmp_path: Path) ->
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("empty", [tar_of({}), zip_of({})])
+@pytest.mark.parametrize("empty", [tar_of({}), zip_of({})], ids=["tar", "zip"])
 def test_an_archive_without_files_is_reported(tmp_path: Path, empty: bytes) -> None:
     (tmp_path / "a").write_bytes(empty)
     skips: Skips = []
@@ -437,7 +437,11 @@ def test_a_zip_directory_that_points_before_the_file_is_unreadable(tmp_path: Pat
     assert error_of(only(tmp_path / "a"))
 
 
-@pytest.mark.parametrize("inner", [zip_of({"a": b"x"}), tar_of({"a": b"x"}), gzip.compress(tar_of({"a": b"x"}))])
+@pytest.mark.parametrize(
+    "inner",
+    [zip_of({"a": b"x"}), tar_of({"a": b"x"}), gzip.compress(tar_of({"a": b"x"}))],
+    ids=["zip", "tar", "tar.gz"],
+)
 def test_an_archive_within_an_archive_is_refused(tmp_path: Path, inner: bytes) -> None:
     (tmp_path / "a").write_bytes(tar_of({"inner": inner}))
     assert "within an archive" in error_of(only(tmp_path / "a"))
