@@ -36,6 +36,9 @@ _MAX_RESCUED_LINES = 200
 # UTF-8 has at most this much damage: where the label says so one bad byte for two good characters, else one for eight.
 _GOOD_PER_BAD, _GOOD_PER_BAD_UNLABELLED = 2, 8
 
+# Lines in which UTF-8 is weighed against another set.
+_MAX_COMPARED_LINES = 1_000
+
 # Blocks of 128 code points that hold Latin letters.
 _LATIN_BLOCKS = {1, 2, 3, 4}
 
@@ -165,6 +168,9 @@ def _eight_bit(raw: bytes, charset: Charset | None) -> Decoded:
     utf8 = strictly(raw, "utf_8")
     if utf8 is not None and not (_two_byte_only(utf8) and _is_rather_asian(raw, utf8, charset)):
         return Decoded(utf8, "utf-8", family not in ("", "unicode"), _added(utf8) - raw.count(b"\xef\xbf\xbd"))
+    java = _surrogates_in_utf8(raw) if utf8 is None else None
+    if java is not None:
+        return Decoded(java, "utf-8", True, _added(java))
     mostly_utf8 = utf8 is None and _mostly_utf8(raw, family)
     if charset is not None and family in ("cjk", "single") and not mostly_utf8:
         text = _by_codecs(raw, charset)
@@ -229,11 +235,25 @@ def _is_rather_asian(raw: bytes, text: str, charset: Charset | None) -> bool:
 
 
 def _mostly_utf8(raw: bytes, family: str) -> bool:
-    """Tell UTF-8 with a few bad bytes from text in another set: valid characters of several bytes far outnumber the bad."""
+    """Tell UTF-8 with damage from another set: valid characters far outnumber bad bytes, or valid lines the others."""
     text = raw.decode("utf_8", "replace")
     bad = _added(text)
     valid = len(text) - len(raw.translate(None, EIGHT_BIT_BYTES)) - bad
-    return valid > (_GOOD_PER_BAD if family == "unicode" else _GOOD_PER_BAD_UNLABELLED) * bad
+    if valid > (_GOOD_PER_BAD if family == "unicode" else _GOOD_PER_BAD_UNLABELLED) * bad:
+        return True
+    lines = [line for line in raw.split(b"\n", _MAX_COMPARED_LINES)[:_MAX_COMPARED_LINES] if not line.isascii()]
+    return sum(strictly(line, "utf_8") is not None for line in lines) * 2 > len(lines)
+
+
+def _surrogates_in_utf8(raw: bytes) -> str | None:
+    """Decode what Java and Oracle write for emoji: UTF-8 of each half of a UTF-16 pair; None where it is not that."""
+    if b"\xed" not in raw:
+        return None
+    try:
+        halves = raw.decode("utf_8", "surrogatepass")
+    except UnicodeDecodeError:
+        return None
+    return halves.encode("utf_16_le", "surrogatepass").decode("utf_16_le", "replace")
 
 
 def _by_lines(raw: bytes, charset: Charset, declared: Charset | None) -> Decoded:
@@ -260,10 +280,9 @@ def _rescued_line(line: bytes, main: Charset, lossy: str) -> str:
         text = strictly(line, codec)
         if text is not None:
             return text
-    if main is _UTF8:
-        surrogates = line.decode("utf_8", "surrogatepass") if b"\xed" in line and _is_cesu8(line) else ""
-        if surrogates:
-            return surrogates.encode("utf_16", "surrogatepass").decode("utf_16", "replace")
+    java = _surrogates_in_utf8(line) if main is _UTF8 else None
+    if java is not None:
+        return java
     asian = asian_codec(line)
     if asian is not None and asian not in main.codecs:
         text = strictly(line, asian)
@@ -273,11 +292,3 @@ def _rescued_line(line: bytes, main: Charset, lossy: str) -> str:
         western = line.decode("cp1252", "replace")
         return western if "\ufffd" not in western else lossy
     return lossy
-
-
-def _is_cesu8(line: bytes) -> bool:
-    try:
-        line.decode("utf_8", "surrogatepass")
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -27,6 +27,10 @@ _FREQUENT_SHARE_KOREAN, _FREQUENT_SHARE_SHORT_KOREAN = 0.35, 0.5
 # chardet's confidence in a right answer on one sentence with a few letters of its own is .15 to .35, in a wrong one 0 to .1.
 _SHORT_TEXT_CONFIDENCE = 0.12
 
+# What no word has: a sign between letters, or a capital after a small foreign letter. Polish read as windows-1252 has
+# the one (pB9czka), Spanish read as windows-1250 the other (the inverted question mark becomes a letter).
+_ODD_IN_WORD = re.compile("[^\\W\\d_][^\\w\x00-\x7f’][^\\W\\d_]|[ß-öø-ÿąćęłńśźżčďěňřšťůžőűğışľĺŕ][A-Z]")
+
 EIGHT_BIT_BYTES = bytes(range(0x80, 0x100))
 EIGHT_BIT_RUN = re.compile(rb"[\x80-\xff]+")
 _EIGHT_BIT = re.compile(rb"[\x80-\xff]")
@@ -62,12 +66,13 @@ def asian_codec(raw: bytes) -> str | None:
     sample = _SEVEN_BIT_RUN.sub(b" ", region)[: SAMPLE // 2]
     best, best_share = None, 0.0
     for codec, common in FREQUENT.items():
-        text = sample.decode(codec, "replace")
+        # The sample may end inside a character.
+        text = sample.decode(codec, "replace").removesuffix("\ufffd")
         foreign = _FOREIGN.findall(text)
         # A few bad bytes are a damaged text; one in ten is another character set.
         if text.count("\ufffd") * 10 > len(foreign):
             continue
-        share = sum(map(common.__contains__, foreign)) / len(foreign)
+        share = sum(map(common.__contains__, foreign)) / max(1, len(foreign))
         if share > max(_needed_share(codec, len(foreign)), best_share) and len(foreign) > 1:
             best, best_share = codec, share
     if best is None and _is_everyday_gb(sample):
@@ -120,8 +125,11 @@ def detected_codec(raw: bytes) -> str | None:
 
 def _shows_language(sample: bytes, codec: str, confidence: float) -> bool:
     """Tell whether a Latin set other than the usual one is shown by letters of its own, not by quotes and dashes."""
-    letters = sum(map(str.isalpha, _FOREIGN.findall(sample.decode(codec, "replace"))))
-    return letters >= 4 or (letters > 0 and confidence >= _SHORT_TEXT_CONFIDENCE)
+    text = sample.decode(codec, "replace")
+    letters = sum(map(str.isalpha, _FOREIGN.findall(text)))
+    if letters < 4 and (letters == 0 or confidence < _SHORT_TEXT_CONFIDENCE):
+        return False
+    return len(_ODD_IN_WORD.findall(text)) <= len(_ODD_IN_WORD.findall(sample.decode("cp1252", "replace")))
 
 
 def _iso_or_windows(sample: bytes) -> str:

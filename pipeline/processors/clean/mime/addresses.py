@@ -32,15 +32,17 @@ def parse_addresses(text: str, limit: int = 2_000) -> tuple[Address, ...]:
     `text` is a header in Unicode with its encoded words; linear in its length; at most `limit` addresses.
     """
     addresses: list[Address] = []
-    for entry in _entries(text):
+    for entry in _entries(text, limit):
         addresses.extend(_finished(entry))
         if len(addresses) >= limit:
             break
     return tuple(addresses[:limit])
 
 
-def _entries(text: str) -> list[_Entry]:
+def _entries(text: str, limit: int) -> list[_Entry]:
     tokens = _SPECIAL.split(text)
+    # Entries that turn out to be no address are rare in a list, but a list may hold nothing else.
+    most = 2 * limit
     # An odd quotation mark would swallow the rest of the list: then none of them is one.
     quotes_pair = tokens.count('"') % 2 == 0
     closes_group = ";" in tokens
@@ -52,6 +54,8 @@ def _entries(text: str) -> list[_Entry]:
     for token in tokens:
         if not token:
             continue
+        if len(entries) > most:
+            break
         if depth:
             depth += (token == "(") - (token == ")")
             if depth:

@@ -90,7 +90,7 @@ class _Reader:
         raw = content.raw
         if len(raw) > self._left[is_html]:
             self.body.flags.add("size_limited")
-            raw = raw[: self._left[is_html]]
+            raw = _cut(raw, self._left[is_html])
         self._left[is_html] -= len(raw)
         if not is_html:
             raw, files = take_inline_files(raw)
@@ -152,6 +152,12 @@ class _Reader:
             if not part.filename and not part.children and _is_prose(self._content(part).raw):
                 return self.segments([Piece(plain=[part])])
         return []
+
+
+def _cut(raw: bytes, size: int) -> bytes:
+    """Cut at the last line end before `size`, for any other place may be inside a character."""
+    end = raw.rfind(b"\n", max(0, size - _META_WINDOW), size)
+    return raw[: end + 1 if end >= 0 else size]
 
 
 def _inline_file(file: tuple[bytes, bytes]) -> Attachment:

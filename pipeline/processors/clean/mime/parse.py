@@ -168,7 +168,7 @@ class _Header:
     def addresses(self, name: bytes) -> tuple[Address, ...]:
         found: list[Address] = []
         for raw in self._head.all(name):
-            if raw:
+            if raw and len(found) < self._limits.addresses:
                 found.extend(parse_addresses(unicode_value(raw, self._hint), self._limits.addresses - len(found)))
         return tuple(dict.fromkeys(found))
 

@@ -20,6 +20,9 @@ _Y_END = re.compile(rb"^=yend[^\r\n]*\r?$", re.MULTILINE)
 _Y_SHIFT = bytes((i - 42) % 256 for i in range(256))
 _Y_ESCAPE = re.compile(rb"=(.)", re.DOTALL)
 
+# Padded units in one content: a mailer may code each line by itself.
+_MAX_RUNS = 100_000
+
 # Files inside one text; a posting has one or a few.
 _MAX_INLINE_FILES = 100
 
@@ -98,8 +101,8 @@ def _decode_runs(raw: bytes) -> Content:
     if b"=" not in clean.rstrip(b"="):
         body = clean.rstrip(b"=")
         return Content(decode_base64_run(body), cut=len(body) % 4 == 1 or (len(clean) % 4 != 0))
-    runs = [run for run in clean.split(b"=") if run]
-    return Content(b"".join(map(decode_base64_run, runs)), cut=False)
+    *runs, rest = clean.split(b"=", _MAX_RUNS)
+    return Content(b"".join(map(decode_base64_run, [*runs, rest])), cut=False)
 
 
 def looks_like_base64(raw: bytes) -> bool:

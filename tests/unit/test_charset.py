@@ -1,0 +1,216 @@
+"""Bytes to text: what is declared, what is true, and what was broken before it was sent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pipeline.processors.clean.charset import Decoded, decode_text, known_charset
+
+SIMPLIFIED = (
+    "您好，我的订单还没有收到，请帮忙查一下物流。",
+    "价格–咨询：这款产品多少钱？",
+    "报价单",
+    "张伟",
+    "翻译李淼",
+    "退款申请（第2次）",
+    "发票抬头：北京某某科技有限公司",
+    "很快，好吃，味道足，量大",
+)
+TRADITIONAL = ("您好，請問訂單什麼時候可以送到？", "關於合約", "報價單", "發票已經收到，謝謝！")
+JAPANESE = ("お世話になっております。見積書を送付いたします。", "ご注文の確認", "納期について教えてください。")
+KOREAN = ("안녕하세요. 주문한 상품이 아직 도착하지 않았습니다.", "견적서 요청드립니다", "회의 일정 변경")
+OTHERS = (
+    ("cp1252", "Größe passt nicht, à bientôt à l’été"),
+    ("cp1252", "¿Cuándo llegará mi pedido? Todavía no he recibido nada, señor Muñoz."),
+    ("cp1250", "Dzień dobry, proszę o fakturę. Paczka nie dotarła, a płatność została pobrana."),
+    ("iso8859_2", "Dzień dobry, proszę o fakturę. Paczka nie dotarła, a płatność została pobrana."),
+    ("cp1254", "Siparişim hâlâ ulaşmadı, lütfen en kısa sürede dönüş yapın. Teşekkürler, Ayşe Yılmaz"),
+    ("koi8_r", "Здравствуйте, я до сих пор не получил заказ. Проверьте, пожалуйста."),
+    ("cp1251", "Здравствуйте, я до сих пор не получил заказ. Проверьте, пожалуйста."),
+    ("cp1253", "Καλημέρα σας, δεν έχω λάβει ακόμα την παραγγελία μου. Ευχαριστώ"),
+    ("cp1255", "שלום, עדיין לא קיבלתי את ההזמנה שלי. אנא בדקו"),
+    ("cp1256", "مرحبا، لم أستلم طلبي حتى الآن. يرجى التحقق من الشحنة وشكرا"),
+    ("cp874", "สวัสดีครับ ผมยังไม่ได้รับสินค้าที่สั่งซื้อ กรุณาตรวจสอบให้ด้วย"),
+)
+UNDECLARED = (
+    [("gb18030", text) for text in SIMPLIFIED]
+    + [("big5", text) for text in TRADITIONAL]
+    + [(codec, text) for codec in ("cp932", "euc_jp", "iso2022_jp") for text in JAPANESE]
+    + [("cp949", text) for text in KOREAN]
+    + [("iso2022_kr", KOREAN[0]), *OTHERS]
+)
+
+
+@pytest.mark.parametrize(("codec", "text"), UNDECLARED)
+@pytest.mark.parametrize("label", [None, "us-ascii", "x-unknown"])
+def test_text_without_a_true_label_is_read_by_its_bytes(codec: str, text: str, label: str | None) -> None:
+    assert decode_text(text.encode(codec), label).text == text
+
+
+@pytest.mark.parametrize("codec", ["gb18030", "utf-8"])
+@pytest.mark.parametrize("label", ["iso-8859-1", "windows-1252", "us-ascii"])
+@pytest.mark.parametrize("text", SIMPLIFIED)
+def test_chinese_under_a_western_label_comes_out_chinese(codec: str, label: str, text: str) -> None:
+    assert decode_text(text.encode(codec), label) == Decoded(text, codec, True, 0)
+
+
+@pytest.mark.parametrize(
+    ("label", "codec", "name", "text"),
+    [
+        ("gb2312", "gb18030", "gb18030", "价格–咨询"),
+        ("x-gbk", "gb18030", "gb18030", "朱镕基"),
+        ("GB2312_CHARSET", "gb18030", "gb18030", "订单"),
+        ("big5", "big5hkscs", "big5", "你喺邊度"),
+        ("ks_c_5601-1987", "cp949", "euc-kr", "똠방각하"),
+        ("iso-8859-1", "cp1252", "windows-1252", "“quoted” – €5"),
+        ("latin1", "cp1252", "windows-1252", "naïve café"),
+        ("iso-8859-9", "cp1254", "windows-1254", "Yılmaz Şahin"),
+        ("tis-620", "cp874", "windows-874", "สวัสดี"),
+        ("shift_jis", "cp932", "shift_jis", "①髙橋㈱"),
+        ("unicode-1-1-utf-7", "utf_7", "utf-7", "价格 & 咨询"),
+        ("hz-gb-2312", "hz", "hz-gb-2312", "订单 ok"),
+        ("'utf8'; format=flowed", "utf_8", "utf-8", "订单"),
+        ("utf-16le", "utf_16_le", "utf-16le", "订单还没有收到"),
+    ],
+)
+def test_labels_are_read_as_the_widest_set_they_mean(label: str, codec: str, name: str, text: str) -> None:
+    assert decode_text(text.encode(codec), label) == Decoded(text, name, False, 0)
+
+
+def test_iso_2022_jp_with_signs_of_windows() -> None:
+    row_13 = b"\x1b$B-!\x1b(B 1"  # NEC's circled 1, which the standard set lacks
+    assert decode_text(row_13, "iso-2022-jp").text == "① 1"
+
+
+def test_euc_jp_with_signs_of_windows() -> None:
+    assert (
+        decode_text("注文は".encode("euc_jp") + b"\xad\xa1" + "です".encode("euc_jp"), "euc-jp").text == "注文は①です"
+    )
+
+
+@pytest.mark.parametrize(
+    "label", ["utf-7", "iso-2022-jp", "hz-gb-2312", "utf-16", "utf-32", "no-such-set", "rot13", "cp500"]
+)
+def test_plain_ascii_stays_what_it_is_under_any_label(label: str) -> None:
+    text = "Price 3+4=7, see C:\\temp & {a} ~b~"
+    assert decode_text(text.encode(), label).text == text
+
+
+@pytest.mark.parametrize("text", ["订单还没有收到", "naïve café, Zürich", "ok"])
+@pytest.mark.parametrize("codec", ["utf_8_sig", "utf_16", "utf_32"])
+def test_signatures_win_over_labels_and_vanish(codec: str, text: str) -> None:
+    assert decode_text(text.encode(codec), "iso-8859-1").text == text
+
+
+def test_utf_16_without_label_or_signature() -> None:
+    assert decode_text("Dear customer".encode("utf_16_le"), None) == Decoded("Dear customer", "utf-16le", False, 0)
+
+
+@pytest.mark.parametrize(
+    ("raw", "label", "text"),
+    [
+        ("订单收到".encode()[:-1], "utf-8", "订单收\ufffd"),
+        ("订单收到".encode("gb18030")[:-1], "gb2312", "订单收\ufffd"),
+        ("订单收到".encode("gb18030")[:-1], None, "订单收\ufffd"),
+        ("訂單收到".encode("big5")[:-1], "big5", "訂單收\ufffd"),
+    ],
+)
+def test_a_cut_last_character_costs_one_character(raw: bytes, label: str | None, text: str) -> None:
+    decoded = decode_text(raw, label)
+    assert (decoded.text, decoded.replaced) == (text, 1)
+
+
+def test_a_bad_byte_in_the_middle_costs_one_character() -> None:
+    raw = "订单还没有收到，".encode() * 3 + b"\xff" + "请帮忙查一下。".encode()
+    decoded = decode_text(raw, "utf-8")
+    assert (decoded.text, decoded.replaced) == ("订单还没有收到，" * 3 + "\ufffd" + "请帮忙查一下。", 1)
+
+
+def test_each_line_may_be_in_its_own_set() -> None:
+    raw = (
+        "订单还没有收到。\n".encode() * 3 + "请查一下物流。\n".encode("gb18030") + "Grüße aus Köln\n".encode("latin-1")
+    )
+    decoded = decode_text(raw, "utf-8")
+    assert decoded == Decoded("订单还没有收到。\n" * 3 + "请查一下物流。\nGrüße aus Köln\n", "utf-8", True, 0)
+
+
+def test_surrogate_pairs_written_as_utf_8_become_characters() -> None:
+    raw = "谢谢".encode() + "\U0001f600".encode("utf_16_be").decode("utf_16_be").encode() + b"\xed\xa0\xbd\xed\xb8\x80"
+    assert decode_text(raw, "utf-8").text == "谢谢\U0001f600\U0001f600"
+
+
+# --- wrong decodings that lie behind the text
+
+BROKEN_BEFORE = [
+    *((text.encode().decode("latin_1"), text) for text in SIMPLIFIED),
+    *((text.encode("gb18030").decode("latin_1"), text) for text in SIMPLIFIED[:1] + SIMPLIFIED[3:4]),
+    ("您好，请问什么时候发货？".encode().decode("gb18030"), "您好，请问什么时候发货？"),
+    ("CafÃ© at 5â€™oclock", "Café at 5’oclock"),
+    ("First line\nGrÃ¼ÃŸe\n你好", "First line\nGrüße\n你好"),
+]
+
+
+@pytest.mark.parametrize(("broken", "text"), BROKEN_BEFORE)
+def test_one_wrong_decoding_is_undone(broken: str, text: str) -> None:
+    decoded = decode_text(broken.encode(), "utf-8")
+    assert (decoded.text, decoded.repaired) == (text, True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *SIMPLIFIED,
+        *TRADITIONAL,
+        *JAPANESE,
+        *KOREAN,
+        *(text for _, text in OTHERS),
+        "（全角）ＡＢＣ！～“引号”…——",
+        "¿Qué? Ça va, Ångström, ÀÉÎ",
+        "😀👍🏽",
+    ],
+)
+def test_good_text_is_left_alone(text: str) -> None:
+    assert decode_text(text.encode(), "utf-8") == Decoded(text, "utf-8", False, 0)
+
+
+# --- laws
+
+
+@given(
+    st.binary(max_size=300),
+    st.none()
+    | st.sampled_from(["utf-8", "gb2312", "big5", "iso-2022-jp", "utf-16", "utf-7", "euc-jp"])
+    | st.text(max_size=20),
+)
+@example(b"+2AA-", "utf-7")
+@example(b"\xff\xfe\x00\xd8", None)
+@example(b"\xed\xa0\x80", "utf-8")
+@example(b"\x1b$B\x7f\x7f", "iso-2022-jp")
+def test_any_bytes_under_any_label_become_text_without_surrogates(raw: bytes, label: str | None) -> None:
+    decoded = decode_text(raw, label)
+    decoded.text.encode("utf-8")
+    assert decode_text(raw, label) == decoded
+    assert 0 <= decoded.replaced <= len(raw) * 2
+    known_charset(label)
+
+
+@given(st.text(alphabet=st.characters(min_codepoint=0x4E00, max_codepoint=0x9FA5), min_size=1, max_size=80))
+def test_declared_chinese_survives_whatever_its_characters(text: str) -> None:
+    assert decode_text(text.encode("gb18030"), "gb18030").text == text or len(text) < 4
+
+
+# --- real bytes
+
+CODECS = "big5 big5hkscs cp949 euc_jisx0213 euc_jp euc_kr gb18030 gb2312 gbk hz iso2022_jp iso2022_kr johab shift_jis shift_jisx0213"
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("codec", CODECS.split())
+def test_cjk_reference_texts_are_read_as_declared(shared_data: Path, codec: str) -> None:
+    folder = shared_data / "email_raw" / "cpython_email" / "cjkencodings"
+    expected = (folder / f"{codec}-utf8.txt").read_bytes().decode()
+    assert decode_text((folder / f"{codec}.txt").read_bytes(), codec).text == expected
