@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,6 +13,7 @@ import orjson
 
 from pipeline.ingest.port import Connector, IngestOptions, Item, OptionError, Unit
 from pipeline.ingest.publisher import Publisher
+from pipeline.ingest.streams import UnreadableUnitError
 
 # Reading for a hash is bound by the disk; a larger block saves nothing.
 _BLOCK = 1024 * 1024
@@ -49,21 +50,18 @@ class Ingest:
         self._options = options
         self._publisher = publisher
 
-    def run(self, paths: Sequence[Path], progress: Callable[[UnitResult], None]) -> list[UnitResult]:
-        """Read all units of the paths, telling `progress` of each; raises FileNotFoundError where a path is not there.
+    def run(self, paths: Sequence[Path]) -> Iterator[UnitResult]:
+        """Read all units of the paths and yield what came of each; raises FileNotFoundError where a path is not there.
 
-        A unit that needs an option or cannot be read is told in its result, and the others are read all the same.
+        A unit that needs an option or cannot be read is told in its result, and the others are read all the same. Everything is
+        durable when the last result has been taken.
         """
-        results = []
         for unit in self._connector.units(paths):
             try:
-                result = self._read(unit)
+                yield self._read(unit)
             except (OptionError, OSError) as error:
-                result = UnitResult(unit.name, problem=str(error))
-            progress(result)
-            results.append(result)
+                yield UnitResult(unit.name, problem=str(error))
         self._publisher.flush()
-        return results
 
     def _read(self, unit: Unit) -> UnitResult:
         key = self._key(unit)
@@ -125,16 +123,21 @@ def _dump(checkpoint: Checkpoint) -> bytes:
 
 def _fingerprint(unit: Unit) -> tuple[int, str]:
     """Return size and hash of a plain file; a member of an archive can be read once only, and cannot grow."""
-    if not Path(unit.name).is_file():
-        return 0, ""
-    with unit.open() as stream:
-        return _hash(stream, None)
+    return _hash_of(unit, None) if Path(unit.name).is_file() else (0, "")
 
 
 def _hash_of_first(unit: Unit, size: int) -> str:
-    with unit.open() as stream:
-        read, digest = _hash(stream, size)
+    read, digest = _hash_of(unit, size)
     return digest if read == size else ""
+
+
+def _hash_of(unit: Unit, limit: int | None) -> tuple[int, str]:
+    try:
+        with unit.open() as stream:
+            return _hash(stream, limit)
+    except UnreadableUnitError:
+        # The reading has told the damage already; a damaged file that changes is read from its start.
+        return 0, ""
 
 
 def _hash(stream: BinaryIO, limit: int | None) -> tuple[int, str]:

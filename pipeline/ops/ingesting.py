@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -18,6 +19,37 @@ from pipeline.workspace import Workspace
 OPTIONS_OF_ALL = frozenset({"tenant", "source", "timezone", "own"})
 # A folder of mails has a unit a message; a table of thousands of rows helps nobody.
 _MAX_LISTED = 20
+# Files of one and the same problem: three show the kind.
+_MAX_NAMED = 3
+
+
+@dataclass
+class Tally:
+    """The sums of a session, and as many of its files as a person reads: those that were refused something come first."""
+
+    files: int = 0
+    published: int = 0
+    refused: int = 0
+    skipped: int = 0
+    unread: int = 0
+    listed: list[dict[str, Any]] = field(default_factory=list)
+    problems: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, result: UnitResult) -> None:
+        """Add what came of one file."""
+        self.files += 1
+        self.published += result.published
+        self.refused += result.refused
+        self.skipped += result.skipped
+        if result.problem:
+            self.unread += 1
+            names = self.problems.setdefault(result.problem, []) if len(self.problems) < _MAX_LISTED else []
+            if len(names) < _MAX_NAMED:
+                names.append(result.name)
+        self.listed.append(asdict(result))
+        if len(self.listed) > _MAX_LISTED:
+            dull = next((place for place, one in enumerate(self.listed) if not one["refused"]), -1)
+            self.listed.pop(dull)
 
 
 def ingest_paths(
@@ -29,7 +61,7 @@ def ingest_paths(
     extra: dict[str, str],
     *,
     as_json: bool = False,
-) -> list[UnitResult]:
+) -> None:
     """Ingest and print what came of it; ends the process with a clear error for a wrong connector, path or option."""
     connector = CONNECTORS.get(name)
     if connector is None:
@@ -38,38 +70,27 @@ def ingest_paths(
         fail(f"{name} has no option {', '.join(unknown)}; it has {', '.join(connector.options) or 'none'}", WRONG_USE)
     if misplaced := sorted(set(extra) & OPTIONS_OF_ALL):
         fail(f"write --{misplaced[0]} …, not --option {misplaced[0]}=…", WRONG_USE)
+    tally = Tally()
     with workspace.publisher() as publisher, _bar() as bar:
         task = bar.add_task(name, items=0)
-        done = 0
-
-        def progress(result: UnitResult) -> None:
-            nonlocal done
-            done += result.published + result.refused
-            bar.update(task, items=done)
-
-        options = workspace.ingest_options(source, own, extra)
-        results = Ingest(connector, options, publisher).run(paths, progress)
+        session = Ingest(connector, workspace.ingest_options(source, own, extra), publisher)
+        for result in session.run(paths):
+            tally.add(result)
+            bar.update(task, items=tally.published + tally.refused)
     if as_json:
-        console.json([asdict(result) for result in results])
+        console.json(asdict(tally))
     else:
-        _show(name, results)
-    _tell_problems(results)
-    return results
+        _show(name, tally)
+    _tell_problems(tally)
 
 
-def _tell_problems(results: Sequence[UnitResult]) -> None:
+def _tell_problems(tally: Tally) -> None:
     """Say once what kept which files from being read, and end the process where there was anything."""
-    units: dict[str, list[str]] = {}
-    for result in results:
-        if result.problem:
-            units.setdefault(result.problem, []).append(result.name)
-    for problem, names in list(units.items())[:_MAX_LISTED]:
-        console.note(
-            problem if names[0] in problem else f"{', '.join(names[:3])}{' …' if len(names) > 3 else ''}: {problem}"
-        )
-    if unread := sum(map(len, units.values())):
+    for problem, names in tally.problems.items():
+        console.note(problem if names[0] in problem else f"{', '.join(names)}: {problem}")
+    if tally.unread:
         fail(
-            f"{unread} of {len(results)} files were not read; mend that and ingest again, the others are done",
+            f"{tally.unread} of {tally.files} files were not read; mend that and ingest again, the others are done",
             WRONG_USE,
         )
 
@@ -84,16 +105,9 @@ def _bar() -> Progress:
     return Progress(*columns, console=console.err, transient=True)
 
 
-def _show(name: str, results: Sequence[UnitResult]) -> None:
+def _show(name: str, tally: Tally) -> None:
     columns = ("file", "published", "refused", "read before")
-    listed = results if len(results) <= _MAX_LISTED else [result for result in results if result.refused][:_MAX_LISTED]
-    rows: list[tuple[object, ...]] = [(r.name, r.published, r.refused, r.skipped) for r in listed]
-    rows.append(
-        (
-            f"{len(results)} in all",
-            sum(result.published for result in results),
-            sum(result.refused for result in results),
-            sum(result.skipped for result in results),
-        )
-    )
+    rows: list[tuple[object, ...]] = [(r["name"], r["published"], r["refused"], r["skipped"]) for r in tally.listed]
+    if tally.files != 1:
+        rows.append((f"{tally.files} in all", tally.published, tally.refused, tally.skipped))
     console.table(f"ingested by {name}", columns, rows, numbers=columns[1:])

@@ -1,5 +1,6 @@
 """Ingesting: once, resumed where it stopped, read further where a file has grown, one bad file beside good ones."""
 
+import gzip
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from pipeline.ingest.port import Found, IngestOptions, Item, OptionError, Unit
 from pipeline.ingest.publisher import MAX_BATCH, Publisher
+from pipeline.ingest.registry import CONNECTORS
 from pipeline.ingest.session import Ingest, UnitResult
 from pipeline.ingest.units import walk
 from pipeline.runtime.claims import BlobFolder
@@ -60,7 +62,7 @@ def folder(tmp_path: Path) -> Path:
 
 def ingest(log: SqliteLog, tmp_path: Path, connector: Any, path: Path) -> list[UnitResult]:
     publisher = Publisher(log, BlobFolder(tmp_path / "bodies"))
-    return Ingest(connector, IngestOptions(), publisher).run([path], lambda _: None)
+    return list(Ingest(connector, IngestOptions(), publisher).run([path]))
 
 
 def texts(log: SqliteLog) -> list[str]:
@@ -124,7 +126,7 @@ def test_other_options_are_another_reading(log: SqliteLog, tmp_path: Path, folde
     (folder / "a").write_text(lines(1))
     ingest(log, tmp_path, Lines(), folder)
     publisher = Publisher(log, BlobFolder(tmp_path / "bodies"))
-    (result,) = Ingest(Lines(), IngestOptions(tenant="other"), publisher).run([folder], lambda _: None)
+    (result,) = Ingest(Lines(), IngestOptions(tenant="other"), publisher).run([folder])
     assert (result.published, result.unchanged) == (1, False)
 
 
@@ -145,3 +147,11 @@ def test_small_units_share_a_transaction(log: SqliteLog, tmp_path: Path, folder:
     assert sum(result.published for result in results) == 300
     assert len({r.timestamp_ms for p in range(6) for r in log.scan(RAW_CHAT.name, p, 0, 1_000)}) == 1
     assert len(list(log.checkpoints("ingest/lines/"))) == 300
+
+
+def test_a_damaged_file_is_refused_and_the_others_are_read(log: SqliteLog, tmp_path: Path, folder: Path) -> None:
+    (folder / "a.jsonl.gz").write_bytes(gzip.compress(b'{"x": 1}\n' * 1_000)[:-20])
+    (folder / "b.jsonl").write_text("{}\n")
+    first, second = ingest(log, tmp_path, CONNECTORS["events"], folder)
+    assert first.refused > 0
+    assert (second.refused, second.problem) == (1, "")
