@@ -19,6 +19,7 @@ class _Entry:
 
     def __init__(self) -> None:
         self.words: list[str] = []
+        self.after: list[str] = []
         self.angle: list[str] | None = None
         self.comment: list[str] = []
 
@@ -72,8 +73,11 @@ def _entries(text: str, limit: int) -> list[_Entry]:
         elif token == "<":
             in_angle = True
             if entry.angle is not None:
+                # A comma is missing: what stands after the last address is the next one's name.
+                name, entry.after = entry.after, []
                 entries.append(entry)
                 entry = _Entry()
+                entry.words = name
             entry.angle = []
         elif token == ">":
             in_angle = False
@@ -96,12 +100,14 @@ def _entries(text: str, limit: int) -> list[_Entry]:
 def _put(entry: _Entry, token: str, in_angle: bool) -> None:
     if in_angle and entry.angle is not None:
         entry.angle.append(token)
+    elif entry.angle is not None:
+        entry.after.append(token)
     else:
         entry.words.append(token)
 
 
 def _finished(entry: _Entry) -> list[Address]:
-    name = decode_words("".join(entry.words))
+    name = _SCHEME.sub("", decode_words("".join([*entry.words, *entry.after])).strip())
     email = _email("".join(entry.angle)) if entry.angle is not None else ""
     if "@" not in email:
         inside = "".join(entry.angle) if entry.angle is not None else ""

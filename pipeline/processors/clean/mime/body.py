@@ -52,7 +52,8 @@ def read_body(root: Part, limits: Limits) -> Body:
             if segments:
                 break
         segments = segments or reader.around(root) or reader.prose(selection.attachments)
-        reader.body.flags.add("text_rescued" if segments else "body_missing")
+        if segments:
+            reader.body.flags.add("text_rescued")
     reader.body.segments = tuple(segments)
     reader.body.attachments = (*map(_attachment, selection.attachments), *reader.files)
     return reader.body

@@ -47,6 +47,7 @@ _FOREIGN_MONTHS = {
     "set": "Sep", "ott": "Oct", "fev": "Feb", "out": "Oct",
 }  # fmt: skip
 _FOREIGN_MONTH = re.compile("(?i)" + "|".join(_FOREIGN_MONTHS) + r"\b")
+_ENDS_WITH_TIME = re.compile(r"\d{1,2}:\d{2}(?::\d{2})?(?:\s+\d{4})?\s{0,9}$")
 _SPACED_COLON = re.compile(r"\s*:\s*")
 _COMMENT = re.compile(r"\([^()]*\)")
 
@@ -90,7 +91,9 @@ def _by_library(text: str) -> Instant | None:
         if parsed is None:
             continue
         year, month, day, hour, minute, second, *_, zone = parsed
-        found = _instant(year, month, day, hour, minute, second, zone // 60 if zone is not None else None)
+        # The library takes a missing zone for UTC.
+        known = zone is not None and _ENDS_WITH_TIME.search(candidate) is None
+        found = _instant(year, month, day, hour, minute, second, zone // 60 if zone is not None and known else None)
         if found is not None:
             return found
     return None

@@ -9,28 +9,6 @@ from functools import cached_property
 from pipeline.processors.clean.htmltext import html_to_text
 from pipeline.processors.clean.mime.stub import is_stub
 
-FLAGS: dict[str, str] = {
-    "charset_repaired": "a text was not in the character set it declared, or had been decoded wrongly before; put right",
-    "charset_replaced": "bytes that no character set could read became U+FFFD",
-    "charset_unknown": "a text declares a character set that nobody knows",
-    "header_malformed": "lines among the headers are no headers, or addresses are no addresses",
-    "header_limited": "headers beyond the limits were left out or cut",
-    "from_missing": "no From with an address",
-    "message_id_missing": "no Message-ID",
-    "date_missing": "no Date",
-    "date_invalid": "a Date that names no instant",
-    "date_zone_missing": "a Date without a zone, read as UTC",
-    "mime_truncated": "the last part has no end: the mail was cut",
-    "boundary_missing": "a multipart mail without its boundary; the boundary was guessed, or the whole read as one text",
-    "encoding_invalid": "content that is not in the transfer encoding it declares",
-    "depth_limited": "parts nested deeper than the limit were kept as one part",
-    "part_limited": "parts beyond the limit were kept as one part",
-    "size_limited": "bytes or text beyond the limits were cut",
-    "text_rescued": "the text was found where none should be: in an attachment, an attached mail, around the parts",
-    "body_missing": "no text at all",
-}
-"""Every quality finding that `parse_mail` can raise, and what it means."""
-
 
 class NotAMail(ValueError):
     """The bytes hold no header that a mail has; `detail` says what they begin with instead."""
@@ -95,7 +73,7 @@ class Mail:
     brackets; `tz_offset_min` is the sender's zone in minutes east of UTC (None: not given); `received_at` is the time in
     the topmost Received header, which our own server wrote. `text` joins the plain parts, `html` the HTML parts;
     `body_text` is the one text to read: each piece plain where it is, else its HTML rendered (on first use, then kept).
-    `auto_kind` is "", "ooo", "bounce", "bot", "bulk" or "ack"; `flags` are names of `FLAGS`.
+    `auto_kind` is "", "ooo", "bounce", "bot", "bulk" or "ack"; `flags` are of `schemas.records.QUALITY_FLAGS`.
     """
 
     headers: tuple[tuple[str, str], ...]

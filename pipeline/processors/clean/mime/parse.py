@@ -9,9 +9,10 @@ from pipeline.processors.clean.mime.automatic import auto_kind, bounced_message_
 from pipeline.processors.clean.mime.body import Body, read_body
 from pipeline.processors.clean.mime.dates import Instant, parse_date, parse_received
 from pipeline.processors.clean.mime.fields import Head, is_known_field, split_head, unicode_value
-from pipeline.processors.clean.mime.model import FLAGS, Address, Limits, Mail, NotAMail
+from pipeline.processors.clean.mime.model import Address, Limits, Mail, NotAMail
 from pipeline.processors.clean.mime.parts import Part, Splitter
 from pipeline.processors.clean.mime.words import decode_words
+from schemas.records import QUALITY_FLAGS
 
 _LEADING_BLANKS = re.compile(rb"(?:[ \t]*[\r\n]+)*")
 _ID = re.compile(r"<([^<>\s]+)>")
@@ -146,7 +147,7 @@ def _assembled(head: Head, root: Part, body: Body, flags: set[str], limits: Limi
         bounced_message_id=bounced_message_id(head, root) if kind == "bounce" else "",
         list_id=reader.list_id(),
         spam_flagged=reader.spam_flagged(),
-        flags=tuple(flag for flag in FLAGS if flag in flags),
+        flags=tuple(flag for flag in QUALITY_FLAGS if flag in flags),
     )
 
 
