@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pipeline.processors.clean.reply import split_reply
+from pipeline.processors.clean.reply import drop_marks, split_reply
 from pipeline.processors.draft import Parts
 
 # A million characters are a thick novel. What is longer is a log file or a bomb; the raw event keeps the rest.
@@ -27,10 +27,11 @@ def limited(text: str) -> tuple[str, bool]:
 
 def whole(text: str) -> Parts:
     """Return a text that has no quotes by the nature of its channel: all of it is the reply."""
-    return Parts(body=text, reply=text)
+    shown = drop_marks(text).strip()
+    return Parts(body=shown, reply=shown)
 
 
 def split(text: str) -> tuple[Parts, tuple[str, ...]]:
     """Return a mail's text in reply, quote and signature, and the flags that the splitter raised."""
     found = split_reply(text)
-    return Parts(text, found.reply, found.quoted, found.signature, found.rules), found.flags
+    return Parts(drop_marks(text).strip(), found.reply, found.quoted, found.signature, found.rules), found.flags
