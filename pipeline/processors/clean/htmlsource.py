@@ -48,11 +48,11 @@ _MAX_ATTRIBUTES, _LONGEST_TAG = 100, 20_000
 def closed_comments(html: str) -> str:
     """Return the page without a tag that was cut at its end, and with every comment ended.
 
-    What follows the last end of a comment is read as if comments began there no more, so that no text is lost to one.
+    A comment that never ends is none: nothing is lost to it.
     """
     last = html.rfind("-->") + 1
     if html.find("<!--", last) >= 0:
-        html = html[:last] + html[last:].replace("<!--", "<!")
+        html = html[:last] + html[last:].replace("<!--", "")
     cut = html.rfind("<")
     # A tag that was cut with the mail would show its attributes.
     return html[:cut] if cut >= 0 and _UNENDED_TAG.match(html, cut) else html

@@ -86,7 +86,7 @@ def html_to_text(html: str) -> str:
     html = html if html.isascii() else _SURROGATES.sub("\ufffd", html)
     html = _SIGNS.sub("", html) if any(sign in html for sign in _SIGN_CHARACTERS) else html
     if "<" not in html:
-        return _tidied(html.replace("\r\n", _LINE).replace("\r", _LINE).replace("\n", _LINE), [])
+        return _plain_spaced(unescape(html)).replace("\r\n", "\n").replace("\r", "\n").strip()
     source = _EMPTY_LINK.sub(_shown_address, closed_comments(html))
     hides = page_may_hide(source)
     text = _rendered(source, hides)
@@ -120,6 +120,8 @@ def _rendered(source: str, hides: bool) -> str:
         text = _HIDDEN_TEXT.sub("", text[:end]) + text[end:]
     if _KEEP in text:
         text = _PREFORMATTED_TEXT.sub(_kept, text)
+    for sign in (_HIDE, _SHOW, _KEEP, _RELEASE):
+        text = text.replace(sign, "")
     return _tidied(text, marks.names)
 
 
