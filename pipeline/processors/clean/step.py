@@ -12,7 +12,7 @@ from pipeline.processors.clean.language import detect_language
 from pipeline.processors.clean.mime import Address, Mail, NotAMail, parse_mail
 from pipeline.processors.clean.text import limited, split, tidy, whole
 from pipeline.processors.clean.times import Times, call_facts, choose
-from pipeline.processors.draft import Cleaned, Parts
+from pipeline.processors.draft import Cleaned
 from schemas.communications import AutoKind, CallData, Communication, EmailData, MessageData
 from schemas.dead_letters import RejectCode
 from schemas.types import Attachment, Party, in_range
