@@ -78,9 +78,9 @@ class Hidden:
         return bool(self.stack)
 
 
-def page_may_hide(html: str) -> bool:
-    """Tell whether any element of a page may be hidden; most pages answer no."""
-    lower = html.lower()
+def page_may_hide(attributes: str) -> bool:
+    """Tell by the attributes of all its tags whether any element of a page may be hidden; most pages answer no."""
+    lower = attributes.lower()
     if "display" in lower and "none" in lower:
         return True
     if "font-size" in lower and (":0" in lower or ": 0" in lower):

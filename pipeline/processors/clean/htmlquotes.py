@@ -104,6 +104,11 @@ _HINTS = _shortest(
 )
 
 
+# Elements that mailers make containers of, where a selector names none.
+_CONTAINER_TAGS = frozenset(
+    {"div", "blockquote", "span", "p", "section", "article", "table", "hr", "font"}
+) | frozenset(selector.tag for selector in _SELECTORS if selector.tag)
+
 # The hints by a word that all of a group hold: one search for each word, not for each hint.
 _PROBES = tuple(
     (probe, tuple(hint for hint in _HINTS if hint.strip("=\"'") == probe))
@@ -172,18 +177,20 @@ def _mark(content: str) -> str:
     return f"\x01{MARK}{content}{MARK}\x01"
 
 
-def mark_quotes(source: str, tags: list[str], attributes: list[str]) -> QuoteMarks:
+def mark_quotes(tags: list[str], attributes: list[str]) -> QuoteMarks:
     """Find the quote containers among the tags ("div", "/div") of a page."""
     marks = QuoteMarks()
+    source = " ".join([own for tag, own in zip(tags, attributes, strict=True) if own and tag in _CONTAINER_TAGS])
     hints = tuple(hint for probe, group in _PROBES if probe in source for hint in group if hint in source)
-    bare = {tag for tag in _BARE_TAGS if f"<{tag}" in source}
+    bare = _BARE_TAGS.intersection(tags)
     if not hints and not bare:
         return marks
     for index, (tag, own) in enumerate(zip(tags, attributes, strict=True)):
         if marks.open:
             _follow(marks, index, tag)
-        if (own or tag in bare) and len(marks.names) < _MAX_MARKS and len(marks.open) < _MAX_OPEN:
-            found = _container(tag, own, hints) if own or tag in bare else None
+        may_begin = tag in bare or (own and tag in _CONTAINER_TAGS)
+        if may_begin and len(marks.names) < _MAX_MARKS and len(marks.open) < _MAX_OPEN:
+            found = _container(tag, own, hints)
             if found is not None:
                 marks.begin(index, tag, *found)
     marks.finish()

@@ -15,11 +15,10 @@ from pipeline.processors.clean.htmlsource import (
     BLOCKS,
     INLINE,
     PARAGRAPHS,
-    TAG,
     UNREAD,
     VOID,
-    closed_comments,
     parse_attributes,
+    tags_and_texts,
 )
 from pipeline.processors.clean.reply import QUOTE_END, QUOTE_MARK
 
@@ -32,6 +31,7 @@ _SIGN_CHARACTERS = "".join(filter(_SIGNS.match, map(chr, range(32))))
 # A break and the blanks after it; a blank before it goes by plain replacement, for a pattern that may begin with blanks
 # would be tried again at each of them.
 _GAP = re.compile("([\t\r\n\f\x01\x02\x08\x0b][ \t\r\n\f\x01\x02\x08\x0b]*)")
+_UNSEEN_SIGNS = " \t\r\n\f" + _BLOCK + _PARAGRAPH + _CELL + _LINE + _KEEP + _RELEASE
 _EMPTY_BULLET = re.compile("\x03[ \t\r\n\f\x01\x02\x08\x0b]*")
 _HIDDEN_TEXT = re.compile("\x0e[^\x0f]*\x0f")
 _PREFORMATTED_TEXT = re.compile("\x10([^\x10\x11]*)\x11?")
@@ -59,10 +59,6 @@ _SIGN_OF = _sign_table()
 _TIGHT = re.compile(
     r"Mso(?:Normal|PlainText)|margin(?:-(?:top|bottom))?\s*:\s*0(?:px|pt|in|cm|em)?\s*(?:[;\"']|$)", re.IGNORECASE
 )
-# A link around nothing but tags and blanks; it ends before another link begins, so that none is read twice.
-_EMPTY_LINK = re.compile(
-    r"<[aA]\s([^<>]*)>(?:\s|&nbsp;|<(?!/?[aA][\s>]|[iI][mM][gG]\s[^<>]*alt\s*=\s*[\"']?[^\s\"'<>])[^<>]*>)*+</[aA]\s*>"
-)
 _LINK_SCHEME = re.compile(r"\s*(?:https?:|mailto:|tel:|ftp:)", re.IGNORECASE)
 
 # What becomes a blank, and what has no width and pads previews. U+E000 belongs to the quote marks: no sender may write it.
@@ -87,33 +83,33 @@ def html_to_text(html: str) -> str:
     html = _SIGNS.sub("", html) if any(sign in html for sign in _SIGN_CHARACTERS) else html
     if "<" not in html:
         return _plain_spaced(unescape(html)).replace("\r\n", "\n").replace("\r", "\n").strip()
-    source = _EMPTY_LINK.sub(_shown_address, closed_comments(html))
-    hides = page_may_hide(source)
-    text = _rendered(source, hides)
-    return text if text or not hides else _rendered(source, hides=False)
+    parts = tags_and_texts(html)
+    text, hid = _rendered(parts, may_hide_any=True)
+    return text if text or not hid else _rendered(parts, may_hide_any=False)[0]
 
 
-def _shown_address(link: re.Match[str]) -> str:
-    address = parse_attributes(link[1]).get("href", "")
-    return f"{link[0]} {_escaped(address.strip())} " if _LINK_SCHEME.match(address) else link[0]
-
-
-def _rendered(source: str, hides: bool) -> str:
-    parts: list[str | None] = list(TAG.split(source))
+def _rendered(parts: list[str | None], may_hide_any: bool) -> tuple[str, bool]:
+    """Return the text of a page, and whether any of it was hidden."""
     tags = [tag.lower() if tag else "" for tag in parts[1::3]]
     attributes = [own or "" for own in parts[2::3]]
     signs = [
         sign if sign is not None else _sign(tag, own)
         for sign, tag, own in zip(map(_SIGN_OF.get, tags), tags, attributes, strict=True)
     ]
-    if hides:
-        _hide(tags, attributes, signs)
-    marks = mark_quotes(source, tags, attributes)
+    _show_addresses(parts, tags, attributes, signs)
+    hides = may_hide_any and page_may_hide(" ".join(attributes)) and _hide(tags, attributes, signs)
+    marks = mark_quotes(tags, attributes)
     for index, mark in marks.signs.items():
         signs[index] = f"{mark}{signs[index]}"
-    parts[1::3] = signs
-    parts[2::3] = [""] * len(signs)
-    text = "".join(filter(None, parts)) + marks.closing
+    pieces = [""] * (2 * len(signs) + 1)
+    pieces[::2] = [text or "" for text in parts[::3]]
+    pieces[1::2] = signs
+    text = _without_unread("".join(pieces) + marks.closing)
+    return _tidied(text, marks.names), hides
+
+
+def _without_unread(text: str) -> str:
+    """Cut out what is hidden, and keep the spaces of what is preformatted."""
     if _HIDE in text:
         # Behind the last end nothing ends any more; to look for it from each beginning would take its time squared.
         end = text.rfind(_SHOW) + 1
@@ -122,7 +118,21 @@ def _rendered(source: str, hides: bool) -> str:
         text = _PREFORMATTED_TEXT.sub(_kept, text)
     for sign in (_HIDE, _SHOW, _KEEP, _RELEASE):
         text = text.replace(sign, "")
-    return _tidied(text, marks.names)
+    return text
+
+
+def _show_addresses(parts: list[str | None], tags: list[str], attributes: list[str], signs: list[str]) -> None:
+    """Put the address of each link that shows nothing where the link ends."""
+    begin = -1
+    for index, tag in enumerate(tags):
+        if tag == "a":
+            begin = index
+        elif tag == "/a" and begin >= 0:
+            shown = "".join(filter(None, [*parts[3 * begin + 3 : 3 * index + 1 : 3], *signs[begin + 1 : index]]))
+            if not shown.replace("&nbsp;", "").strip(_UNSEEN_SIGNS):
+                address = parse_attributes(attributes[begin]).get("href", "")
+                signs[index] = f" {_escaped(address.strip())} " if _LINK_SCHEME.match(address) else ""
+            begin = -1
 
 
 def _sign(tag: str, attributes: str) -> str:
@@ -136,8 +146,8 @@ def _sign(tag: str, attributes: str) -> str:
     return ""
 
 
-def _hide(tags: list[str], attributes: list[str], signs: list[str]) -> None:
-    """Put signs around hidden elements and take away the tags inside them."""
+def _hide(tags: list[str], attributes: list[str], signs: list[str]) -> bool:
+    """Put signs around hidden elements and take away the tags inside them; return whether there are any."""
     index, count = 0, len(tags)
     for start in [number for number, own in enumerate(attributes) if own and may_hide(own)]:
         if start < index or tags[start] in VOID:
@@ -154,6 +164,7 @@ def _hide(tags: list[str], attributes: list[str], signs: list[str]) -> None:
             signs[index] = _SHOW + signs[index]
         else:
             signs[-1] += _SHOW
+    return index > 0
 
 
 def _escaped(text: str) -> str:

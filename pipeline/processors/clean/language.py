@@ -28,29 +28,29 @@ _LETTERS = re.compile(r"[^\W\d_]+")
 
 # Letters of each script that one word's worth of meaning takes: a Chinese word has 1.5 characters, an English one 5 letters.
 _SCRIPTS: dict[str, tuple[re.Pattern[str], float]] = {
-    "han": (re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]"), 1.5),
-    "kana": (re.compile("[\u3041-\u3096\u30a1-\u30fa\uff66-\uff9d]"), 2.5),
-    "hangul": (re.compile("[\u1100-\u11ff\u3131-\u318e\uac00-\ud7a3]"), 2.5),
-    "cyrillic": (re.compile("[\u0400-\u052f]"), 5),
-    "arabic": (re.compile("[\u0620-\u064a\u066e-\u06d3\u0750-\u077f\ufb50-\ufdff\ufe70-\ufefc]"), 4),
-    "he": (re.compile("[\u05d0-\u05ea]"), 4),
-    "el": (re.compile("[\u0370-\u03ff\u1f00-\u1fff]"), 5),
-    "th": (re.compile("[\u0e01-\u0e5b]"), 4),
-    "hi": (re.compile("[\u0900-\u097f]"), 4),
-    "bn": (re.compile("[\u0980-\u09ff]"), 4),
-    "pa": (re.compile("[\u0a00-\u0a7f]"), 4),
-    "gu": (re.compile("[\u0a80-\u0aff]"), 4),
-    "ta": (re.compile("[\u0b80-\u0bff]"), 4),
-    "te": (re.compile("[\u0c00-\u0c7f]"), 4),
-    "kn": (re.compile("[\u0c80-\u0cff]"), 4),
-    "ml": (re.compile("[\u0d00-\u0d7f]"), 4),
-    "si": (re.compile("[\u0d80-\u0dff]"), 4),
-    "lo": (re.compile("[\u0e81-\u0edf]"), 4),
-    "my": (re.compile("[\u1000-\u109f]"), 4),
-    "km": (re.compile("[\u1780-\u17ff]"), 4),
-    "ka": (re.compile("[\u10a0-\u10ff]"), 5),
-    "hy": (re.compile("[\u0530-\u058f]"), 5),
-    "am": (re.compile("[\u1200-\u137f]"), 3),
+    "han": (re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]+"), 1.5),
+    "kana": (re.compile("[\u3041-\u3096\u30a1-\u30fa\uff66-\uff9d]+"), 2.5),
+    "hangul": (re.compile("[\u1100-\u11ff\u3131-\u318e\uac00-\ud7a3]+"), 2.5),
+    "cyrillic": (re.compile("[\u0400-\u052f]+"), 5),
+    "arabic": (re.compile("[\u0620-\u064a\u066e-\u06d3\u0750-\u077f\ufb50-\ufdff\ufe70-\ufefc]+"), 4),
+    "he": (re.compile("[\u05d0-\u05ea]+"), 4),
+    "el": (re.compile("[\u0370-\u03ff\u1f00-\u1fff]+"), 5),
+    "th": (re.compile("[\u0e01-\u0e5b]+"), 4),
+    "hi": (re.compile("[\u0900-\u097f]+"), 4),
+    "bn": (re.compile("[\u0980-\u09ff]+"), 4),
+    "pa": (re.compile("[\u0a00-\u0a7f]+"), 4),
+    "gu": (re.compile("[\u0a80-\u0aff]+"), 4),
+    "ta": (re.compile("[\u0b80-\u0bff]+"), 4),
+    "te": (re.compile("[\u0c00-\u0c7f]+"), 4),
+    "kn": (re.compile("[\u0c80-\u0cff]+"), 4),
+    "ml": (re.compile("[\u0d00-\u0d7f]+"), 4),
+    "si": (re.compile("[\u0d80-\u0dff]+"), 4),
+    "lo": (re.compile("[\u0e81-\u0edf]+"), 4),
+    "my": (re.compile("[\u1000-\u109f]+"), 4),
+    "km": (re.compile("[\u1780-\u17ff]+"), 4),
+    "ka": (re.compile("[\u10a0-\u10ff]+"), 5),
+    "hy": (re.compile("[\u0530-\u058f]+"), 5),
+    "am": (re.compile("[\u1200-\u137f]+"), 3),
 }
 # Of Japanese text kana are half, a tenth in a title of terms; a few stand in Chinese text too (优の品, a quoted name).
 _MIN_KANA_SHARE, _CLEAR_KANA_SHARE = 0.08, 0.3
@@ -71,6 +71,9 @@ _OWN_LETTER_SHARE = 40
 
 # Only the beginning is read: a text that changes its language later is rare, and the answer does not change with length.
 _WINDOW = 2_000
+
+# What the model reads of it: after two or three sentences its answer stands, and each byte costs.
+_MODEL_WINDOW = 400
 
 # Below this probability the model guesses ("lol" is .09 Hungarian): no answer is better. Right answers on single words
 # have .3 to .6, on sentences .8 and more.
@@ -122,8 +125,13 @@ def detect_language(text: str) -> Language:
         return NO_LANGUAGE
     if text.isascii():
         return _latin(text, 1.0)
-    weights = {name: len(pattern.findall(text)) / per_word for name, (pattern, per_word) in _SCRIPTS.items()}
-    weights = {name: weight for name, weight in weights.items() if weight}
+    # Which scripts there are, each character shows once; only those are counted.
+    characters = "".join(set(text))
+    weights = {
+        name: sum(map(len, pattern.findall(text))) / per_word
+        for name, (pattern, per_word) in _SCRIPTS.items()
+        if pattern.search(characters) is not None
+    }
     others = sum(weight * _SCRIPTS[name][1] for name, weight in weights.items())
     latin = (letters - others) / _LATIN_LETTERS_PER_WORD
     if latin > 0:
@@ -190,6 +198,7 @@ def _latin(text: str, share: float) -> Language:
 
 def _by_model(text: str, group: str, share: float) -> Language:
     identifier = _identifiers()[group]
+    text = text[:_MODEL_WINDOW]
     code, probability = identifier.classify(text)
     if probability < _SURE and code != "en":
         english = dict(identifier.rank(text)).get("en", 0.0)
