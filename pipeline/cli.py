@@ -16,9 +16,10 @@ from rich.text import Text
 
 from pipeline import console
 from pipeline.console import FAILED, HELD, WRONG_USE, fail, note
+from pipeline.errors import UserError
 from pipeline.ingest.port import Connector
-from pipeline.settings import Settings, SettingsError, load_settings
-from pipeline.sinks.warehouse import WarehouseError
+from pipeline.settings import Settings, load_settings
+from pipeline.sinks.sharing import StoreHeldError
 from pipeline.workspace import Workspace
 
 app = typer.Typer(
@@ -397,12 +398,10 @@ def demo(
 
 
 def main() -> None:
-    """Run the command line; known errors end with one line that says what to do, not with a traceback."""
-    from pipeline.sinks.sharing import StoreHeldError
-
+    """Run the command line; what a person can mend ends with one line that says how, not with a traceback."""
     try:
         app()
     except StoreHeldError as error:
         fail(str(error), HELD)
-    except (SettingsError, WarehouseError, OSError) as error:
+    except (UserError, OSError) as error:
         fail(str(error))

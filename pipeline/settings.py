@@ -19,6 +19,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from pipeline.errors import UserError
 from pipeline.processors.contacts import OwnSide
 from pipeline.processors.identify import Identity
 from schemas.registry import explain
@@ -29,7 +30,7 @@ _DEFAULT_CONFIG = Path("switchboard.toml")
 _SECRET_BYTES = 32
 
 
-class SettingsError(ValueError):
+class SettingsError(UserError, ValueError):
     """A setting is wrong; the message names it, where it stands and what it may be."""
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import orjson
 
+from pipeline.errors import UserError
 from pipeline.processors.labels import label_problem
 from schemas.envelope import Event, record_id_of, stable_id
 from schemas.registry import LABEL_GIVEN
@@ -18,7 +19,7 @@ from schemas.registry import LABEL_GIVEN
 SOURCE = "switchboard/label"
 
 
-class LabelError(ValueError):
+class LabelError(UserError, ValueError):
     """A label is wrong; the message names the field and what is declared."""
 
 

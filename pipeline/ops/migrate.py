@@ -10,6 +10,7 @@ from importlib import resources
 
 import orjson
 
+from pipeline.errors import UserError
 from pipeline.sinks.warehouse import Warehouse
 
 _STATUS_TABLE = """
@@ -26,7 +27,7 @@ COMMENT 'Which migrations this database has had'
 """
 
 
-class MigrationError(RuntimeError):
+class MigrationError(UserError):
     """A migration was changed after it had been applied, or the database has one that this program does not know."""
 
 

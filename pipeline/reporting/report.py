@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import jinja2
 import pandas as pd
 
+from pipeline.errors import UserError
 from pipeline.reporting.charts import PALETTE, bars, columns_by_day
 from pipeline.reporting.queries import SECTIONS
 from pipeline.sinks.warehouse import Warehouse
@@ -19,7 +20,7 @@ from pipeline.sinks.warehouse import Warehouse
 _SENTIMENTS = ("very_positive", "positive", "neutral", "negative", "very_negative")
 
 
-class PeriodError(ValueError):
+class PeriodError(UserError, ValueError):
     """A day of a period is wrong; the message says how a day is written."""
 
 

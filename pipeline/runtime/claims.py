@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pipeline.errors import UserError
 from pipeline.runtime.log import LogRecord, Message
 
 # DESIGN §4: brokers and page caches are built for small records; a quarter MiB still holds almost every mail.
@@ -17,7 +18,7 @@ THRESHOLD_BYTES = 256 * 1024
 _HEADER = "ce_dataref"
 
 
-class ClaimLost(RuntimeError):
+class ClaimLost(UserError):
     """A reference whose bytes are gone or altered; the message names the file. Reading on would lose the record, so it stops."""
 
 

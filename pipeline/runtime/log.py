@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from pipeline.errors import UserError
+
 Headers = tuple[tuple[str, bytes], ...]
 TopicPartition = tuple[str, int]
 
@@ -92,7 +94,7 @@ class Log(Protocol):
     def lag(self, group: str, topics: Sequence[str], now_ms: int) -> list[Lag]: ...
 
 
-class LogError(RuntimeError):
+class LogError(UserError):
     """The log refuses: an unknown topic, a value of the wrong kind; the message says which."""
 
 

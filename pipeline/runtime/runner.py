@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Generic, Protocol, TypeVar
 
 from pipeline.envelope import contract_message, following
+from pipeline.errors import UserError
 from pipeline.outcomes import Context, Drop, Emit, Models, Outcome, Reject, Step, StepContractError, run_checked
 from pipeline.runtime.log import LogRecord, Message, version_of
 from pipeline.sinks.rows import Rows, rows_of
@@ -31,7 +32,7 @@ Clock = Callable[[], datetime]
 _MAX_ERROR_SHARE, _MIN_BATCH_FOR_SHARE = 0.5, 20
 
 
-class TooManyErrorsError(RuntimeError):
+class TooManyErrorsError(UserError):
     """A step or the warehouse failed on so many records of a batch that the fault must be its own: the worker stops."""
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from pipeline.errors import UserError
+
 Row = Mapping[str, Any]
 
 
-class WarehouseError(RuntimeError):
+class WarehouseError(UserError):
     """The warehouse refuses for good: the rows or the SQL are wrong. `code` is ClickHouse's error number, 0 where it gave none."""
 
     def __init__(self, message: str, code: int = 0) -> None:

@@ -27,6 +27,7 @@ def switchboard(tmp_path: Path) -> Command:
             check=False,
         )
         assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr, done.stderr
         return done
 
     return call
