@@ -12,6 +12,7 @@ from pipeline.processors.clean.charset_evidence import (
     SHORT,
     asian_codec,
     detected_codec,
+    is_everyday,
     is_mostly_eight_bit,
     is_usual_asian,
     strictly,
@@ -38,6 +39,9 @@ _GOOD_PER_BAD, _GOOD_PER_BAD_UNLABELLED = 2, 8
 
 # Lines in which UTF-8 is weighed against another set.
 _MAX_COMPARED_LINES = 1_000
+
+# A text this short is a name or a term, whose characters may all be rare; in a longer one that shows another set.
+_FEW = 8
 
 # Blocks of 128 code points that hold Latin letters.
 _LATIN_BLOCKS = {1, 2, 3, 4}
@@ -166,7 +170,7 @@ def _eight_bit(raw: bytes, charset: Charset | None) -> Decoded:
     """Read bytes of which some have the eighth bit, by the first of these that fits strictly."""
     family = charset.family if charset is not None else ""
     utf8 = strictly(raw, "utf_8")
-    if utf8 is not None and not (_two_byte_only(utf8) and _is_rather_asian(raw, utf8, charset)):
+    if utf8 is not None and not (len(utf8) < SHORT and _is_rather_asian(raw, utf8, charset)):
         return Decoded(utf8, "utf-8", family not in ("", "unicode"), _added(utf8) - raw.count(b"\xef\xbf\xbd"))
     java = _surrogates_in_utf8(raw) if utf8 is None else None
     if java is not None:
@@ -175,7 +179,13 @@ def _eight_bit(raw: bytes, charset: Charset | None) -> Decoded:
     if charset is not None and family in ("cjk", "single") and not mostly_utf8:
         text = _by_codecs(raw, charset)
         if text is not None:
-            other = asian_codec(raw) if family == "cjk" and not is_usual_asian(text) else None
+            believed = (
+                family == "single"
+                or len(text) <= _FEW
+                or is_usual_asian(text, charset.codecs)
+                or is_everyday(raw, charset.name)
+            )
+            other = None if believed else asian_codec(raw)
             if other is None or other in charset.codecs:
                 return Decoded(text, charset.name, False, _added(text))
     if mostly_utf8:
@@ -220,17 +230,22 @@ def _by_codecs(raw: bytes, charset: Charset) -> str | None:
     return decode_nec_japanese(raw) if charset.name == "euc-jp" else None
 
 
-def _two_byte_only(text: str) -> bool:
-    return len(text) < SHORT and max(text.rstrip("\ufffd")) < "\u0800"
-
-
-def _is_rather_asian(raw: bytes, text: str, charset: Charset | None) -> bool:
-    """Tell a short gb text that happens to be valid UTF-8 (two-byte forms only) from a word in Latin, Greek, Cyrillic…"""
+def _is_rather_asian(raw: bytes, utf8: str, charset: Charset | None) -> bool:
+    """Tell a short text in an Asian set that happens to be valid UTF-8 too."""
+    two_byte_only = max(utf8.rstrip("\ufffd"), default="") < "\u0800"
     if charset is not None and charset.family == "cjk":
-        return _by_codecs(raw, charset) is not None
-    if not all(map(GB_EVERYDAY.fullmatch, EIGHT_BIT_RUN.findall(raw))):
+        text = _by_codecs(raw, charset)
+        if text is None or two_byte_only:
+            return text is not None
+        # As UTF-8 such bytes are mostly characters that nobody has assigned.
+        return (
+            is_usual_asian(text, charset.codecs)
+            or not "".join(utf8.split()).isprintable()
+            or (utf8[-1] == "\ufffd" and text[-1] != "\ufffd")
+        )
+    if not two_byte_only or not all(map(GB_EVERYDAY.fullmatch, EIGHT_BIT_RUN.findall(raw))):
         return False
-    scripts = {ord(c) >> 7 for c in text if c > "\x7f"}
+    scripts = {ord(c) >> 7 for c in utf8 if c > "\x7f"}
     return len(scripts) > 1 and not scripts <= _LATIN_BLOCKS
 
 

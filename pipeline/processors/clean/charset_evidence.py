@@ -41,7 +41,22 @@ _SEVEN_BIT_RUN = re.compile(rb"(?<=[\x00-\x7f])[\x00-\x7f]{2,}")
 _NOT_LETTERS = bytes(c for c in range(0x80) if not chr(c).isalpha()) + b"\xa0"
 # gb2312's first level (its 3,755 everyday characters) and its punctuation; then both levels.
 GB_EVERYDAY = re.compile(rb"(?:[\xb0-\xd7\xa1\xa3][\xa1-\xfe])+")
+# Big5's first level (5,401 characters, lead bytes A4 to C6) and its punctuation; the second byte may be ASCII.
+_BIG5_EVERYDAY = re.compile(rb"(?:[\xa1-\xc6][\x40-\x7e\xa1-\xfe])+")
+_BIG5_RUN = re.compile(rb"(?:[\x80-\xff][\x40-\x7e\x80-\xff])+|[\x80-\xff]")
+_EVERYDAY = {"gb18030": (EIGHT_BIT_RUN, GB_EVERYDAY), "big5": (_BIG5_RUN, _BIG5_EVERYDAY)}
 _GB_PAIRS = re.compile(rb"(?:[\xa1-\xa3\xb0-\xf7][\xa1-\xfe])+")
+
+
+def is_everyday(raw: bytes, charset: str) -> bool:
+    """Tell whether all 8-bit bytes are everyday characters of a Chinese set: then its label needs no more evidence.
+
+    Short and repeated words (啊啊啊啊) have no frequent characters, and their bytes read as well in other sets.
+    """
+    if charset not in _EVERYDAY:
+        return False
+    run, everyday = _EVERYDAY[charset]
+    return all(map(everyday.fullmatch, run.findall(raw)))
 
 
 def strictly(raw: bytes, codec: str) -> str | None:
@@ -96,9 +111,13 @@ def _is_everyday_gb(sample: bytes) -> bool:
     return everyday * 4 >= total
 
 
-def is_usual_asian(text: str) -> bool:
+def is_usual_asian(text: str, codecs: tuple[str, ...]) -> bool:
+    """Tell whether a text has the frequent characters of the language that is written in a set with these codecs, if known."""
     foreign = _FOREIGN.findall(text[:SAMPLE])
-    return any(sum(map(common.__contains__, foreign)) >= _FREQUENT_SHARE * len(foreign) for common in FREQUENT.values())
+    common: frozenset[str] = frozenset().union(*(FREQUENT[codec] for codec in codecs if codec in FREQUENT))
+    if not common:
+        return True
+    return sum(map(common.__contains__, foreign)) >= _FREQUENT_SHARE * len(foreign)
 
 
 def is_mostly_eight_bit(raw: bytes) -> bool:

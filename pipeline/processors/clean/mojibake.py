@@ -75,6 +75,8 @@ def _is_usual_chinese(text: str) -> bool:
 
 def _utf8_read_as_gbk(text: str) -> str:
     try:
-        return text.encode("gb18030").decode("utf_8")
+        fixed = text.encode("gb18030").decode("utf_8")
     except UnicodeError:
         return text
+    # Rare characters that happen to be valid UTF-8 give characters that nobody has assigned.
+    return fixed if "".join(fixed.split()).isprintable() else text
