@@ -1,7 +1,8 @@
 """Bytes to text: what is declared, what is true, and what was broken before it was sent."""
 
-from __future__ import random
+from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
