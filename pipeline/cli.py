@@ -370,7 +370,7 @@ def status(context: typer.Context, as_json: Json = False) -> None:
 
 
 def _rejected(warehouse: Any) -> list[dict[str, Any]]:
-    from pipeline.reporting.timeline import rows
+    from pipeline.sinks.warehouse import rows
 
     return rows(
         warehouse,

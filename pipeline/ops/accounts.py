@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import orjson
 
-from pipeline.reporting.timeline import rows
 from pipeline.runtime.log import Lag, Log
 from pipeline.runtime.stages import ENRICH_TOPICS, LOAD_TOPICS, RESOLVE_TOPICS
-from pipeline.sinks.warehouse import Warehouse
+from pipeline.sinks.warehouse import Warehouse, rows
 
 STAGES: dict[str, tuple[str, ...]] = {"enrich": ENRICH_TOPICS, "load": LOAD_TOPICS, "resolve": RESOLVE_TOPICS}
 

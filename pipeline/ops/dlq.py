@@ -14,11 +14,10 @@ from pipeline.ingest.registry import CONNECTORS
 from pipeline.models.replica import Replica
 from pipeline.outcomes import Reject
 from pipeline.processors.identify import Identity
-from pipeline.reporting.timeline import rows
 from pipeline.runtime.log import LogRecord, Message
 from pipeline.runtime.runner import utc_now
 from pipeline.runtime.stages import ENRICH_TOPICS, RESOLVE_TOPICS, decode_contract, enrich_handler, labelled_texts
-from pipeline.sinks.warehouse import Warehouse
+from pipeline.sinks.warehouse import Warehouse, rows
 from schemas.dead_letters import DeadLetter, Replay
 from schemas.labels import Label
 from schemas.topics import DEAD_LETTERS

@@ -8,10 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 
-import orjson
-
 from pipeline.errors import UserError
-from pipeline.sinks.warehouse import Warehouse
+from pipeline.sinks.warehouse import Warehouse, rows
 
 _STATUS_TABLE = """
 CREATE TABLE IF NOT EXISTS schema_migrations
@@ -67,9 +65,8 @@ def _statements(text: str) -> Iterator[str]:
 def applied(warehouse: Warehouse) -> dict[int, tuple[str, str]]:
     """Return number → (sha256, status) of the migrations that the database has had."""
     warehouse.execute(_STATUS_TABLE)
-    lines = warehouse.query("SELECT number, sha256, status FROM schema_migrations FINAL").splitlines()
-    rows = [orjson.loads(line) for line in lines]
-    return {row["number"]: (row["sha256"], row["status"]) for row in rows}
+    found = rows(warehouse, "SELECT number, sha256, status FROM schema_migrations FINAL")
+    return {row["number"]: (row["sha256"], row["status"]) for row in found}
 
 
 def migrate(warehouse: Warehouse) -> list[Migration]:

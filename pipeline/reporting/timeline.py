@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import orjson
-
 from pipeline.processors.contacts import normalise_email, normalise_phone
 from pipeline.processors.identify import Identity
-from pipeline.sinks.warehouse import Warehouse
+from pipeline.sinks.warehouse import Warehouse, rows
 
 # Links are followed this far: id, mail, telephone, handle and back. A longer chain is a shared number, not a person.
 _MAX_HOPS = 4
@@ -24,11 +22,6 @@ class Timeline:
 
     customers: tuple[dict[str, Any], ...]
     events: tuple[dict[str, Any], ...]
-
-
-def rows(warehouse: Warehouse, sql: str, **parameters: Any) -> list[dict[str, Any]]:
-    """Return the rows of a reading query as dictionaries."""
-    return [orjson.loads(line) for line in warehouse.query(sql, parameters).splitlines()]
 
 
 def find_customers(warehouse: Warehouse, identity: Identity, tenant: str, wanted: str) -> list[str]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
-import orjson
 from pydantic import ValidationError
 
 from pipeline.envelope import from_record
@@ -16,7 +15,7 @@ from pipeline.processors.identify import Identity
 from pipeline.processors.labels import LabelledText, Resolve
 from pipeline.runtime.log import LogRecord
 from pipeline.runtime.runner import Clock, LoadHandler, StepHandler, utc_now
-from pipeline.sinks.warehouse import Warehouse
+from pipeline.sinks.warehouse import Warehouse, rows
 from schemas.dead_letters import RejectCode
 from schemas.labels import Label
 from schemas.registry import explain
@@ -81,13 +80,13 @@ def labelled_texts(warehouse: Warehouse, record_ids: Sequence[UUID]) -> dict[UUI
     """Return what models read of the given records, as far as the history holds them."""
     if not record_ids:
         return {}
-    lines = warehouse.query(
+    found = rows(
+        warehouse,
         "SELECT record_id, redacted_text, language, channel, if(kind IN ('system', 'note'), 'internal', direction) AS direction"
         " FROM communications WHERE record_id IN {ids:Array(UUID)}",
-        {"ids": [str(record_id) for record_id in record_ids]},
-    ).splitlines()
-    rows = [orjson.loads(line) for line in lines]
+        ids=[str(record_id) for record_id in record_ids],
+    )
     return {
         UUID(row["record_id"]): LabelledText(row["redacted_text"], row["language"], row["channel"], row["direction"])
-        for row in rows
+        for row in found
     }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+import orjson
+
 from pipeline.errors import UserError
 
 Row = Mapping[str, Any]
@@ -50,3 +52,8 @@ class Warehouse(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+def rows(warehouse: Warehouse, sql: str, **parameters: Any) -> list[dict[str, Any]]:
+    """Return the rows of a reading query as dictionaries."""
+    return [orjson.loads(line) for line in warehouse.query(sql, parameters).splitlines()]
