@@ -7,6 +7,7 @@ from typing import Literal
 
 from schemas.business import ComplaintData, CustomerData, FeedbackData, OrderData
 from schemas.communications import CallData, EmailData, MessageData
+from schemas.conversations import Conversation, ConversationFact, FollowUp, RecordFlag
 from schemas.dead_letters import DeadLetter, Replay
 from schemas.labels import Example, Label, LabelData
 from schemas.records import BusinessRecord, Link, Record
@@ -68,6 +69,24 @@ BUSINESS = Topic(
     _DERIVED_MS,
 )
 LINKS = Topic("links.v1", "contact points of one customer", (Link,), "customer id", _PARTITIONS, _DERIVED_MS)
+CONVERSATIONS = Topic(
+    "conversations.v1",
+    "conversations, facts, follow-ups and record flags",
+    (Conversation, ConversationFact, FollowUp, RecordFlag),
+    "customer id, else record id",
+    _PARTITIONS,
+    _DERIVED_MS,
+)
+# Compacted and never cleaned: a state is needed as long as its contact point may speak again. It holds no contract of ours.
+CONVERSE_STATE = Topic(
+    "converse-state.v1",
+    "state of converse by contact point, in converse's own format",
+    (),
+    "customer id, else record id",
+    _PARTITIONS,
+    None,
+    "compact",
+)
 LABELS = Topic("labels.v1", "labels as kept", (Label,), "record id of the labelled record", _PARTITIONS, _DERIVED_MS)
 # One partition, never cleaned: the models are a fold over it, and a fold needs one order and the whole of it.
 EXAMPLES = Topic("examples.v1", "labels with their text; the models are a fold over it", (Example,), "none", 1, None)
@@ -91,6 +110,8 @@ TOPICS: dict[str, Topic] = {
         RECORDS,
         BUSINESS,
         LINKS,
+        CONVERSATIONS,
+        CONVERSE_STATE,
         LABELS,
         EXAMPLES,
         DEAD_LETTERS,

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from pipeline.models.heads import HEADS
+from pipeline.sinks.conversation_rows import CONVERSATION_MAPPINGS
 from schemas.dead_letters import DeadLetter, Replay
 from schemas.labels import Label
 from schemas.records import BusinessRecord, Delivery, Enriched, Link, Record
@@ -242,6 +243,7 @@ _MAPPINGS: dict[type[Contract], Callable[[Any, int], Iterable[tuple[str, dict[st
     Label: _label_rows,
     DeadLetter: _dead_letter_rows,
     Replay: _replay_rows,
+    **CONVERSATION_MAPPINGS,
 }
 
 
