@@ -1,0 +1,138 @@
+"""Our kafka host beside a bare librdkafka loop, Arroyo, Bytewax, Quix Streams and Faust: one topic, one step, one process each.
+
+`python bench/kafka_host.py [--records 200000] [--enrich-records 20000] [--peers ours,bare,…] [--steps noop,enrich] [--json]`
+
+Starts a real Kafka on loopback, loads a topic for each step, and runs the peers one after another, alone. The no-op decodes JSON,
+encodes it and copies key and headers; `enrich` is the stage we run. Every output is read back (read_committed) and compared with what
+had to come; a peer that loses a record is said to. Ends non-zero where a bar of the no-op is missed or an output is not whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from bench.peers.environments import PeerMissing, python_of
+from bench.peers.measure import Result, RunFailed, run_peer
+from bench.peers.topics import Topics
+from tests.support.kafka_server import KafkaServer
+
+# The least that our rate has to be of each other's, with the no-op step (issue 4).
+BARS = {"bare": 0.85, "arroyo": 2.0, "bytewax": 3.0, "quix": 4.0, "faust": 15.0}
+PEERS = ("ours", *BARS)
+STEPS = ("noop", "enrich")
+GUARANTEE = {"ours": "exactly once", "bare": "exactly once"}
+# Those that take seconds are run twice, in turn, and the better run counts: the clock also sees other programs.
+_QUICK, _ROUNDS = frozenset({"ours", "bare", "arroyo"}), 2
+# Beyond this a run is given up and said so.
+_LIMIT_S = 180.0
+
+
+def main() -> int:
+    """Run what the command line asks for and print the table; see the module."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--records", type=int, default=200_000, help="records of the no-op step")
+    parser.add_argument("--enrich-records", type=int, default=20_000, help="records of the enrich step")
+    parser.add_argument("--peers", default=",".join(PEERS))
+    parser.add_argument("--steps", default=",".join(STEPS))
+    parser.add_argument("--compression", default="lz4", help="of every producer, ours has lz4 whatever is given here")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON lines and no table")
+    given = parser.parse_args()
+    peers = _available([peer for peer in PEERS if peer in given.peers.split(",")])
+    results: list[Result] = []
+    failed = False
+    with tempfile.TemporaryDirectory(prefix="bench-kafka-") as folder, KafkaServer(Path(folder)) as server:
+        topics = Topics(server.broker, given.compression)
+        for step in [step for step in STEPS if step in given.steps.split(",")]:
+            count = given.enrich_records if step == "enrich" else given.records
+            loaded = topics.load(f"bench.{step}", step, count)
+            for peer in _turns(peers):
+                try:
+                    result = run_peer(peer, loaded, step, topics, server.broker, given.compression, _LIMIT_S)
+                except RunFailed as error:
+                    failed = True
+                    print(f"{peer} failed with {step}: {error}", file=sys.stderr, flush=True)
+                    continue
+                results.append(result)
+                print(json.dumps(result.as_dict()) if given.json else _line(result), flush=True)
+    if not given.json:
+        print("\n".join(_table(results)))
+    missed = _missed(results)
+    print("\n".join(missed), file=sys.stderr)
+    return 1 if missed or failed else 0
+
+
+def _available(peers: list[str]) -> list[str]:
+    there = []
+    for peer in peers:
+        try:
+            python_of(peer)
+        except PeerMissing as error:
+            print(error, file=sys.stderr)
+        else:
+            there.append(peer)
+    return there
+
+
+def _turns(peers: list[str]) -> list[str]:
+    """Return the order of runs: all once, then the quick ones again, the other way round."""
+    return peers + [peer for peer in reversed(peers) if peer in _QUICK] * (_ROUNDS - 1)
+
+
+def _line(result: Result) -> str:
+    written = result.written
+    faults = [f"{getattr(written, name)} {name}" for name in ("missing", "duplicates", "foreign", "damaged")]
+    return (
+        f"  {result.step:<7}{result.peer:<9}{result.rate:>9,.0f} records/s {result.cpu_us:>8.1f} µs CPU"
+        f" {result.seconds:>7.2f} s  {written.records:,} outputs, {', '.join(faults)}"
+    )
+
+
+def best(results: list[Result]) -> dict[tuple[str, str], Result]:
+    """Return the fastest run of each step and peer."""
+    found: dict[tuple[str, str], Result] = {}
+    for result in sorted(results, key=lambda one: one.rate):
+        found[result.step, result.peer] = result
+    return found
+
+
+def _table(results: list[Result]) -> list[str]:
+    lines = [
+        "",
+        "| step | system | delivery | records/s | µs CPU a record | duplicates | ours is | bar |",
+        "|" + "---|" * 8,
+    ]
+    rows = best(results)
+    for (step, peer), result in sorted(rows.items(), key=lambda row: (STEPS.index(row[0][0]), PEERS.index(row[0][1]))):
+        ours = rows.get((step, "ours"))
+        ratio = f"{ours.rate / result.rate:.2f} ×" if ours and peer != "ours" else ""
+        bar = f"{BARS[peer]:g} ×" if step == "noop" and peer in BARS else ""
+        lines.append(
+            f"| {step} | {peer} | {GUARANTEE.get(peer, 'at least once')} | {result.rate:,.0f} | {result.cpu_us:.1f} |"
+            f" {result.written.duplicates} | {ratio} | {bar} |"
+        )
+    return lines
+
+
+def _missed(results: list[Result]) -> list[str]:
+    rows = best(results)
+    missed = [
+        f"{result.peer}, {result.step}: {result.written.missing} outputs missing, {result.written.foreign} foreign,"
+        f" {result.written.damaged} damaged"
+        for result in results
+        if not result.whole
+    ]
+    ours = rows.get(("noop", "ours"))
+    for peer, bar in BARS.items():
+        other = rows.get(("noop", peer))
+        if ours and other and ours.rate < bar * other.rate:
+            missed.append(f"bar missed: ours is {ours.rate / other.rate:.2f} times {peer}, the bar is {bar:g}")
+    return missed
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,85 @@
+"""Arroyo: batches of 5,000 or a fifth of a second, produced with its own producer and flushed before they are committed.
+
+At least once. Its `Produce` strategy keeps a future per record and is slower; a batch in one task is how its makers write to ClickHouse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from arroyo.backends.kafka import KafkaConsumer, KafkaPayload
+from arroyo.backends.kafka.configuration import build_kafka_consumer_configuration
+from arroyo.backends.kafka.consumer import ConfluentProducer
+from arroyo.commit import ONCE_PER_SECOND
+from arroyo.processing import StreamProcessor
+from arroyo.processing.strategies import CommitOffsets, ProcessingStrategy, ProcessingStrategyFactory, RunTask
+from arroyo.processing.strategies.batching import BatchStep, ValuesBatch
+from arroyo.types import BrokerValue, Commit, Message, Partition, Topic
+
+from bench.peers.common import BATCH, CONSUMER, Beginning, Job, headers_of, job, recode, step_of
+from pipeline.runtime.log import LogRecord
+
+# A batch is full long before; this is what the last one waits.
+_BATCH_SECONDS = 0.2
+
+
+class Factory(ProcessingStrategyFactory[KafkaPayload]):
+    """Builds the chain: batch, run and produce, commit."""
+
+    def __init__(self, job_: Job) -> None:
+        self._job = job_
+        self._handle = step_of(job_)
+        self._beginning = Beginning(job_.begun)
+        self._producer = ConfluentProducer(job_.producer())
+
+    def create_with_partitions(
+        self, commit: Commit, partitions: Mapping[Partition, int]
+    ) -> ProcessingStrategy[KafkaPayload]:
+        """See Arroyo."""
+        return BatchStep(BATCH, _BATCH_SECONDS, RunTask(self._run, CommitOffsets(commit)))
+
+    def _run(self, message: Message[ValuesBatch[KafkaPayload]]) -> int:
+        self._beginning.note()
+        produce, target = self._producer.produce, self._job.target
+        if self._job.step == "noop":
+            for value in message.payload:
+                payload = value.payload
+                produce(target, recode(payload.value), payload.key, headers=payload.headers)
+        else:
+            for out in self._handle([_record(value) for value in message.payload]):
+                produce(target, out.value, out.key, headers=list(out.headers))
+        left = self._producer.flush()
+        if left:
+            raise RuntimeError(f"{left} records were not delivered")
+        return len(message.payload)
+
+
+def _record(value: BrokerValue[KafkaPayload]) -> LogRecord:
+    payload = value.payload
+    return LogRecord(
+        value.partition.topic.name,
+        value.partition.index,
+        value.offset,
+        int(value.timestamp.timestamp() * 1000),
+        payload.key,
+        payload.value,
+        headers_of(payload.headers),
+    )
+
+
+def run(job_: Job) -> None:
+    """Run the processor until the process is ended."""
+    settings = build_kafka_consumer_configuration(
+        {},
+        group_id=job_.group,
+        auto_offset_reset="earliest",
+        bootstrap_servers=[job_.broker],
+        queued_min_messages=CONSUMER["queued.min.messages"],
+        queued_max_messages_kbytes=CONSUMER["queued.max.messages.kbytes"],
+        override_params=CONSUMER,
+    )
+    StreamProcessor(KafkaConsumer(settings), Topic(job_.source), Factory(job_), ONCE_PER_SECOND).run()
+
+
+if __name__ == "__main__":
+    run(job())

@@ -1,0 +1,94 @@
+"""Faust: one agent that takes batches, awaits every delivery and only then acknowledges, on uvloop. At least once, as far as Faust is.
+
+It keeps Faust's own rules for speed (a large stream buffer, large fetches, a linger) and DESIGN §4's for correctness: an agent that
+takes with `take` acknowledges whatever happens, and one that does not await its sends loses them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+import faust
+import mode.loop
+
+from bench.peers.common import BATCH, COMMIT_SECONDS, PRODUCER, Batch, Beginning, Job, headers_of, job, recode, step_of
+from pipeline.runtime.log import LogRecord, Message
+
+# Below a batch of the others: all of one are in flight at once, each a future of the event loop.
+_TAKE, _TAKE_SECONDS = 1_000, 0.1
+# Faust's own advice for throughput (its settings' documentation).
+_STREAM_BUFFER = 131_072
+
+
+def application(job_: Job) -> faust.App:
+    """Return the application: Kafka, the step, Kafka."""
+    app = faust.App(
+        job_.group,
+        broker=f"kafka://{job_.broker}",
+        datadir=str(job_.folder / "faust"),
+        key_serializer="raw",
+        value_serializer="raw",
+        web_enabled=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=1_048_576,
+        broker_max_poll_records=BATCH,
+        broker_commit_interval=COMMIT_SECONDS,
+        stream_buffer_maxsize=_STREAM_BUFFER,
+        stream_wait_empty=False,
+        producer_linger=PRODUCER["linger.ms"] / 1000,
+        producer_max_batch_size=PRODUCER["batch.size"],
+        producer_compression_type=None if job_.compression == "none" else job_.compression,
+        producer_acks=-1,
+    )
+    source = app.topic(job_.source, key_type=bytes, value_type=bytes)
+    target = app.topic(job_.target, key_type=bytes, value_type=bytes)
+    step, beginning = _noop if job_.step == "noop" else _through(step_of(job_)), Beginning(job_.begun)
+
+    @app.agent(source, concurrency=1)  # type: ignore[untyped-decorator]
+    async def work(stream: Any) -> None:
+        async for events in stream.noack_take(_TAKE, within=_TAKE_SECONDS):
+            beginning.note()
+            sent = [
+                await target.send(key=out.key, value=out.value, headers=list(out.headers), force=True)
+                for out in step(events)
+            ]
+            await asyncio.gather(*sent)
+            for event in events:
+                await stream.ack(event)
+
+    return app
+
+
+def _noop(events: list[Any]) -> list[Message]:
+    return [
+        Message("", event.message.key, recode(event.message.value), headers_of(event.message.headers))
+        for event in events
+    ]
+
+
+def _through(step: Batch) -> Any:
+    return lambda events: step([_record(event.message) for event in events])
+
+
+def _record(message: Any) -> LogRecord:
+    return LogRecord(
+        message.topic,
+        message.partition,
+        message.offset,
+        int(message.timestamp * 1000),
+        message.key,
+        message.value,
+        headers_of(message.headers),
+    )
+
+
+if __name__ == "__main__":
+    given = job()
+    mode.loop.use("uvloop")
+    # Faust's command line reads these and nothing of ours.
+    sys.argv[1:] = ["worker", "--without-web", "--loglevel=warn"]
+    application(given).main()

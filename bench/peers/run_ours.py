@@ -1,0 +1,48 @@
+"""Our kafka host with a stage made for the bench, batches of 5,000, lz4, one transaction a batch. Exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.peers.common import BATCH, Batch, Beginning, Job, job, step_of
+from pipeline.runtime.claims import BlobFolder
+from pipeline.runtime.kafka.broker import Broker
+from pipeline.runtime.kafka.crashes import InFlight
+from pipeline.runtime.kafka.host import KafkaHost, Sizes
+from pipeline.runtime.log import LogRecord, Message
+
+# As the settings of the enrich worker: a batch's bytes are bounded, a first record waits a fifth of a second for more.
+_MAX_BYTES, _LINGER_S = 32 * 1024 * 1024, 0.2
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A handler around the bench's step, which notes when the first batch is in hand."""
+
+    topics: tuple[str, ...]
+    step: Batch
+    beginning: Beginning
+    name: str = "bench"
+
+    def handle(self, records: Sequence[LogRecord]) -> list[Message]:
+        """See `pipeline.runtime.runner.Handler`."""
+        self.beginning.note()
+        return self.step(records)
+
+
+def run(job_: Job) -> None:
+    """Run the host until the process is ended."""
+    KafkaHost(
+        broker=Broker(job_.broker),
+        handler=Stage((job_.source,), step_of(job_), Beginning(job_.begun)),
+        group=job_.group,
+        transactional_id=f"{job_.group}-ours",
+        blobs=BlobFolder(job_.folder / "bodies"),
+        sizes=Sizes(BATCH, _MAX_BYTES, _LINGER_S),
+        in_flight=InFlight(job_.folder / "in-flight"),
+    ).run(lambda: False)
+
+
+if __name__ == "__main__":
+    run(job())

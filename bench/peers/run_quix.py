@@ -1,0 +1,75 @@
+"""Quix Streams: its data frame, its JSON serializers (orjson too), checkpoints once a second. At least once.
+
+It hands over one record at a time and has no other way; so does its enrich step get one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quixstreams import Application, message_context
+from quixstreams.models.serializers import Serializer
+
+from bench.peers.common import COMMIT_SECONDS, CONSUMER, Beginning, Job, headers_of, job, step_of
+from pipeline.runtime.log import LogRecord, Message
+
+
+class MessageValue(Serializer):
+    """Writes the value of one of our messages."""
+
+    def __call__(self, value: Message, _ctx: Any) -> bytes:
+        return value.value
+
+
+def application(job_: Job) -> Application:
+    """Return the application: Kafka, the step, Kafka."""
+    own = {name: value for name, value in job_.producer().items() if name != "bootstrap.servers"}
+    app = Application(
+        job_.broker,
+        consumer_group=job_.group,
+        auto_offset_reset="earliest",
+        commit_interval=COMMIT_SECONDS,
+        consumer_extra_config={**CONSUMER},
+        producer_extra_config=own,
+        state_dir=job_.folder / "state",
+        loglevel="WARNING",
+        auto_create_topics=False,
+        use_changelog_topics=False,
+    )
+    beginning = Beginning(job_.begun)
+    if job_.step == "noop":
+        _noop(app, job_, beginning)
+    else:
+        _enrich(app, job_, beginning)
+    return app
+
+
+def _noop(app: Application, job_: Job, beginning: Beginning) -> None:
+    source = app.topic(job_.source, key_deserializer="bytes", value_deserializer="json")
+    target = app.topic(job_.target, key_serializer="bytes", value_serializer="json")
+
+    def note(_: Any) -> None:
+        beginning.note()
+
+    app.dataframe(source).update(note).to_topic(target)
+
+
+def _enrich(app: Application, job_: Job, beginning: Beginning) -> None:
+    handle = step_of(job_)
+    source = app.topic(job_.source, key_deserializer="bytes", value_deserializer="bytes")
+    target = app.topic(job_.target, key_serializer="bytes", value_serializer=MessageValue())
+
+    def enrich(value: bytes, key: bytes, timestamp: int, headers: Any) -> list[Message]:
+        beginning.note()
+        at = message_context()
+        return handle([LogRecord(at.topic, at.partition, at.offset, timestamp, key, value, headers_of(headers))])
+
+    def headers_of_output(value: Message, *_: Any) -> list[tuple[str, bytes]]:
+        return list(value.headers)
+
+    frame = app.dataframe(source).apply(enrich, expand=True, metadata=True)
+    frame.set_headers(headers_of_output).to_topic(target, key=lambda message: message.key)
+
+
+if __name__ == "__main__":
+    application(job()).run()
