@@ -37,7 +37,7 @@ from pipeline.processors.enrich import finish
 from pipeline.processors.identify import Identify, Identity
 from pipeline.processors.redact import REDACT
 from pipeline.runtime.claims import BlobFolder
-from pipeline.runtime.embedded import LOAD_FACTOR, next_offsets
+from pipeline.runtime.runner import next_offsets
 from pipeline.runtime.runner import utc_now
 from pipeline.runtime.sqlite_log import SqliteLog
 from pipeline.runtime.stages import ENRICH_TOPICS, LOAD_TOPICS, enrich_handler, load_handler

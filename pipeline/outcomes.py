@@ -14,6 +14,7 @@ In_contra = TypeVar("In_contra", contravariant=True)
 Out = TypeVar("Out")
 Out_co = TypeVar("Out_co", covariant=True)
 Via = TypeVar("Via")
+State = TypeVar("State")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,14 @@ class Models(Protocol):
     def classify(self, texts: Sequence[str], directions: Sequence[str]) -> Sequence[Mapping[str, Answer]]: ...
 
 
+class NoModels:
+    """Models for stages that ask none: no head answers."""
+
+    def classify(self, texts: Sequence[str], directions: Sequence[str]) -> Sequence[Mapping[str, Answer]]:
+        """Return no answer for each text."""
+        return [{} for _ in texts]
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What would otherwise make a step impure: now (aware, UTC), and the models as they stand, both fixed within a batch."""
@@ -93,6 +102,26 @@ class Step(Protocol[In_contra, Out_co]):
     def name(self) -> str: ...
 
     def __call__(self, batch: Sequence[In_contra], ctx: Context) -> Sequence[Outcome[Out_co]]: ...
+
+
+class Fold(Protocol[State, In_contra, Out_co]):
+    """A stateful step: folds the inputs of one key, in log order, into that key's state; pure, so it returns the new state.
+
+    The host keeps states as bytes: `load(dump(state))` equals the state, and an older program's bytes stay readable.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def empty(self) -> State: ...
+
+    def load(self, raw: bytes) -> State: ...
+
+    def dump(self, state: State) -> bytes: ...
+
+    def __call__(
+        self, state: State, batch: Sequence[In_contra], ctx: Context
+    ) -> tuple[State, Sequence[Outcome[Out_co]]]: ...
 
 
 class StepContractError(AssertionError):

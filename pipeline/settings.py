@@ -7,11 +7,11 @@ import os
 import secrets
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import phonenumbers
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -50,6 +50,40 @@ class Settings(BaseSettings):
         None, min_length=16, description="Key of customer ids; absent: made once, kept in data_dir."
     )
 
+    broker: str | None = Field(
+        None, description="Kafka's bootstrap servers, host:port,…; absent: the embedded log in data_dir."
+    )
+    broker_security: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = Field(
+        "plaintext", description="How Kafka is spoken to."
+    )
+    broker_sasl: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="Mechanism where broker_security is sasl_*."
+    )
+    broker_user: str | None = Field(None, description="User where broker_security is sasl_*.")
+    broker_password: SecretStr | None = Field(None, description="Password where broker_security is sasl_*.")
+    broker_ca: Path | None = Field(None, description="File of the authorities that Kafka's certificate is checked by.")
+    partitions: int | None = Field(
+        None, ge=1, le=1_000, description="Partitions of every topic but examples; absent: as declared."
+    )
+    # -1 is Kafka's word for the default of its own brokers: three on most clusters, one on a single machine.
+    replication: int = Field(-1, ge=-1, le=10, description="Copies of each partition; -1: the brokers' default.")
+    warehouse: SecretStr | None = Field(
+        None, description="clickhouse://user:password@host:9000/database; absent: the embedded store in data_dir."
+    )
+    # A quarter of a million mails: a night of a busy mailbox while the broker is away, and little on any disk.
+    spool_bytes: int = Field(
+        1 << 30, ge=0, description="Most bytes that wait in data_dir while Kafka is not to be reached."
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Settings:
+        if (self.broker is None) != (self.warehouse is None):
+            given, absent = ("broker", "warehouse") if self.broker else ("warehouse", "broker")
+            raise ValueError(f"{given} is set and {absent} is not: the distributed way needs both, the embedded neither")
+        if self.broker_security.startswith("sasl") and not (self.broker_user and self.broker_password):
+            raise ValueError(f"broker_security {self.broker_security} needs broker_user and broker_password")
+        return self
+
     @field_validator("region")
     @classmethod
     def _known_region(cls, value: str | None) -> str | None:
@@ -80,6 +114,25 @@ class Settings(BaseSettings):
     def zone(self) -> ZoneInfo | None:
         """The zone of stamps without one."""
         return zone_of(self.timezone) if self.timezone else None
+
+    @property
+    def distributed(self) -> bool:
+        """Whether Kafka and a ClickHouse server are used, not the embedded log and store."""
+        return self.broker is not None
+
+    @property
+    def broker_properties(self) -> dict[str, str]:
+        """What librdkafka is told about security; https://github.com/confluentinc/librdkafka/wiki/Using-SASL-with-librdkafka."""
+        properties: dict[str, str] = {"security.protocol": self.broker_security}
+        if self.broker_security.startswith("sasl") and self.broker_user and self.broker_password:
+            properties |= {
+                "sasl.mechanism": self.broker_sasl,
+                "sasl.username": self.broker_user,
+                "sasl.password": self.broker_password.get_secret_value(),
+            }
+        if self.broker_ca is not None:
+            properties["ssl.ca.location"] = str(self.broker_ca)
+        return properties
 
     @property
     def own_side(self) -> OwnSide:

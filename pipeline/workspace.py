@@ -1,72 +1,76 @@
-"""One installation on one machine: where its log, bodies, store and models lie, opened as they are needed."""
+"""One installation: where its log, bodies, store and models lie, on this machine or on servers, opened as they are needed."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.errors import UserError
 from pipeline.ingest.port import IngestOptions
 from pipeline.ingest.publisher import Publisher
 from pipeline.runtime.claims import BlobFolder
+from pipeline.runtime.log import Log
 from pipeline.runtime.sqlite_log import SqliteLog
 from pipeline.settings import Settings
-from pipeline.sinks.sharing import open_for_reading, open_for_running
+from pipeline.sinks.sharing import open_for_reading
 from pipeline.sinks.warehouse import Warehouse
-from schemas.topics import TOPICS
 
 if TYPE_CHECKING:
-    from pipeline.runtime.embedded import EmbeddedHost
-
-# Longer than any record can live in the log: a body older than that has no record left that refers to it.
-_BLOB_LIFE_S = max(topic.retention_ms or 0 for topic in TOPICS.values()) / 1000 + 86_400
-
+    from pipeline.runtime.kafka.broker import Broker
 
 class Workspace:
-    """The data folder of the settings; every part is opened on demand and closed with its `with` block."""
+    """What the settings name; every part is opened on demand and closed with its `with` block."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._root: Path = settings.data_dir
-        self.blobs = BlobFolder(self._root / "bodies")
+        self.root: Path = settings.data_dir
+        self.blobs = BlobFolder(self.root / "bodies")
+
+    def broker(self) -> Broker:
+        """Return how Kafka is reached; raises UserError where the settings name none."""
+        from pipeline.runtime.kafka.broker import Broker
+
+        if self.settings.broker is None:
+            raise UserError(
+                "this needs Kafka: set SWITCHBOARD_BROKER and SWITCHBOARD_WAREHOUSE; on one machine `switchboard run` does it all"
+            )
+        return Broker(self.settings.broker, self.settings.broker_properties)
 
     @contextmanager
-    def log(self) -> Iterator[SqliteLog]:
-        """Open the log."""
-        log = SqliteLog(self._root / "log.sqlite")
+    def log(self) -> Iterator[Log]:
+        """Open the log: Kafka where the settings name it, else the file."""
+        log = self._kafka_log() if self.settings.distributed else self.sqlite_log()
         try:
             yield log
         finally:
             log.close()
 
+    def sqlite_log(self) -> SqliteLog:
+        """Return the embedded log."""
+        return SqliteLog(self.root / "log.sqlite")
+
+    def _kafka_log(self) -> Log:
+        from pipeline.runtime.kafka.log import KafkaLog
+
+        return KafkaLog(self.broker(), self.root, self.settings.spool_bytes)
+
     @contextmanager
     def reading(self) -> Iterator[Warehouse]:
-        """Open the warehouse for questions, through whoever holds it."""
-        warehouse = open_for_reading(self._root)
+        """Open the warehouse for questions: the server, or the store through whoever holds it."""
+        warehouse = self.server() if self.settings.distributed else open_for_reading(self.root)
         try:
             yield warehouse
         finally:
             warehouse.close()
 
-    @contextmanager
-    def host(self) -> Iterator[EmbeddedHost]:
-        """Open everything that a run needs; raises StoreHeldError where one is running already."""
-        # The models compile their loops: a second that only a run needs to spend.
-        from pipeline.runtime.embedded import EmbeddedHost
+    def server(self) -> Warehouse:
+        """Return the ClickHouse server of the settings."""
+        from pipeline.sinks.clickhouse import ClickHouseWarehouse
 
-        warehouse = open_for_running(self._root)
-        try:
-            with self.log() as log:
-                log.expire()
-                self.blobs.expire(time.time() - _BLOB_LIFE_S)
-                identity, snapshot = self.settings.identity(), self._root / "models" / "snapshot"
-                host = EmbeddedHost(log, self.blobs, warehouse, identity, snapshot, self.settings.batch_records)
-                yield host
-                host.close()
-        finally:
-            warehouse.close()
+        assert self.settings.warehouse is not None
+        return ClickHouseWarehouse(self.settings.warehouse.get_secret_value())
 
     @contextmanager
     def publisher(self) -> Iterator[Publisher]:

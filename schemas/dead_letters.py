@@ -26,6 +26,7 @@ class RejectCode(StrEnum):
     TIME_INVALID = "time_invalid"
     UNKNOWN_RECORD = "unknown_record"  # a label for a record that the history does not hold
     UNKNOWN_LABEL = "unknown_label"  # a head or value that no head declares
+    CRASH = "crash"  # handling it ended the worker's process, again and alone
     STEP_ERROR = "step_error"  # a step raised, again and alone
     SINK_ERROR = "sink_error"  # the warehouse refuses this row for good
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import dataclass
 
 import orjson
 
 from pipeline.runtime.log import Lag, Log
-from pipeline.runtime.stages import ENRICH_TOPICS, LOAD_TOPICS, RESOLVE_TOPICS
+from pipeline.runtime.stages import STAGES
 from pipeline.sinks.warehouse import Warehouse, rows
-
-STAGES: dict[str, tuple[str, ...]] = {"enrich": ENRICH_TOPICS, "load": LOAD_TOPICS, "resolve": RESOLVE_TOPICS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +66,11 @@ def _read(log: Log) -> Counter[str]:
     for name, value in log.checkpoints("ingest/"):
         counts[name.split("/")[1]] += orjson.loads(value)["items"]
     return counts
+
+
+def now_ms() -> int:
+    """Return the present instant in ms since the epoch."""
+    return time.time_ns() // 1_000_000
 
 
 def lags(log: Log, now_ms: int) -> list[Lag]:

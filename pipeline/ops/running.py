@@ -10,6 +10,7 @@ from types import FrameType
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from pipeline import console
+from pipeline.ops.hosting import embedded_host
 from pipeline.workspace import Workspace
 
 # How often a caught-up run looks for new records: often enough for a person who watches, and next to no load.
@@ -27,7 +28,7 @@ def run_host(workspace: Workspace, *, until_idle: bool, as_json: bool = False) -
     total: Counter[str] = Counter()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     try:
-        with workspace.host() as host, Progress(*columns, console=console.err, transient=True) as bar:
+        with embedded_host(workspace) as host, Progress(*columns, console=console.err, transient=True) as bar:
             task = bar.add_task("starting")
             while not stop.is_set():
                 handled = host.turn()

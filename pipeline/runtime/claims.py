@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from pipeline.errors import UserError
 from pipeline.runtime.log import LogRecord, Message
@@ -20,6 +21,14 @@ _HEADER = "ce_dataref"
 
 class ClaimLost(UserError):
     """A reference whose bytes are gone or altered; the message names the file. Reading on would lose the record, so it stops."""
+
+
+class Blobs(Protocol):
+    """Where large bodies are kept, by their SHA-256."""
+
+    def put(self, content: bytes) -> str: ...
+
+    def get(self, reference: str) -> bytes: ...
 
 
 class BlobFolder:
@@ -74,22 +83,22 @@ class BlobFolder:
         return self._root / reference[:2] / reference
 
 
-def check_in(messages: Sequence[Message], blobs: BlobFolder) -> list[Message]:
-    """Return the messages with every body over `THRESHOLD_BYTES` replaced by a reference."""
+def check_in(messages: Sequence[Message], blobs: Blobs) -> list[Message]:
+    """Return the messages with every body over `THRESHOLD_BYTES` replaced by a reference; a fold bounds its states itself."""
     return [
         replace(message, value=b"", headers=(*message.headers, (_HEADER, blobs.put(message.value).encode())))
-        if len(message.value) > THRESHOLD_BYTES
+        if len(message.value) > THRESHOLD_BYTES and message.partition is None
         else message
         for message in messages
     ]
 
 
-def check_out(records: Sequence[LogRecord], blobs: BlobFolder) -> list[LogRecord]:
+def check_out(records: Sequence[LogRecord], blobs: Blobs) -> list[LogRecord]:
     """Return the records with every reference replaced by its body; raises ClaimLost."""
     return [_filled(record, blobs) for record in records]
 
 
-def _filled(record: LogRecord, blobs: BlobFolder) -> LogRecord:
+def _filled(record: LogRecord, blobs: Blobs) -> LogRecord:
     reference = record.header(_HEADER)
     if not reference:
         return record

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,12 +15,16 @@ TopicPartition = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is produced: key decides the partition, headers are CloudEvents' `ce_*` and our own."""
+    """What is produced: key decides the partition unless one is named, headers are CloudEvents' `ce_*` and our own.
+
+    On a compacted topic the value replaces what stood under the key, and an empty value removes it.
+    """
 
     topic: str
     key: bytes | None
     value: bytes
     headers: Headers = ()
+    partition: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,38 +64,45 @@ class Lag:
 
 
 class Transaction(Protocol):
-    """What happens together or not at all: messages produced, offsets committed, checkpoints set."""
+    """What a publisher makes durable together: messages, and checkpoints that say how far its reading has come."""
 
     def produce(self, messages: Sequence[Message]) -> None: ...
-
-    def commit(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
-        """Set the next offset to be read; raises OffsetRegression where it would go back."""
-        ...
 
     def checkpoint(self, name: str, value: bytes) -> None: ...
 
 
-class Log(Protocol):
-    """A durable log. Every call is safe from several processes; an instance belongs to one thread."""
-
-    def transaction(self) -> AbstractContextManager[Transaction]: ...
-
-    def read(self, group: str, topics: Sequence[str], limit: int, max_bytes: int) -> list[LogRecord]:
-        """Return the next records after the group's committed offsets, in order within each partition.
-
-        At least one record is returned where there is one; further ones while both limits hold. Nothing is committed.
-        """
-        ...
+class Scan(Protocol):
+    """Reading a topic beside all groups."""
 
     def scan(self, topic: str, partition: int, start: int, limit: int) -> list[LogRecord]:
-        """Return records from an offset on, for folds and tools; groups do not matter."""
+        """Return records from an offset on, in order; none: the end is reached."""
         ...
+
+
+class Log(Scan, Protocol):
+    """A durable log as publishers and tools see it. Safe from several processes; an instance belongs to one thread."""
+
+    def transaction(self) -> AbstractContextManager[Transaction]: ...
 
     def checkpoint(self, name: str) -> bytes | None: ...
 
     def checkpoints(self, prefix: str) -> Iterator[tuple[str, bytes]]: ...
 
     def lag(self, group: str, topics: Sequence[str], now_ms: int) -> list[Lag]: ...
+
+    def sizes(self) -> dict[str, int]:
+        """Return how many records each topic ever took, expired ones included."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class States(Protocol):
+    """The states of a fold: what last stood under each key of a compacted topic's partition."""
+
+    def states(self, topic: str, partition: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return the states of those keys that have one."""
+        ...
 
 
 class LogError(UserError):

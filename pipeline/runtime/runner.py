@@ -13,8 +13,19 @@ from typing import Generic, Protocol, TypeVar
 
 from pipeline.envelope import contract_message, following
 from pipeline.errors import UserError
-from pipeline.outcomes import Context, Drop, Emit, Models, Outcome, Reject, Step, StepContractError, run_checked
-from pipeline.runtime.log import LogRecord, Message, version_of
+from pipeline.outcomes import (
+    Context,
+    Drop,
+    Emit,
+    Models,
+    NoModels,
+    Outcome,
+    Reject,
+    Step,
+    StepContractError,
+    run_checked,
+)
+from pipeline.runtime.log import LogRecord, Message, TopicPartition, version_of
 from pipeline.sinks.rows import Rows, rows_of
 from pipeline.sinks.warehouse import Warehouse, WarehouseBusyError, WarehouseError
 from schemas.dead_letters import DeadLetter, RejectCode
@@ -50,6 +61,11 @@ class Handler(Protocol):
         ...
 
 
+def next_offsets(records: Sequence[LogRecord]) -> dict[TopicPartition, int]:
+    """Return the offsets to commit after a batch: one past the last of each partition."""
+    return {(record.topic, record.partition): record.offset + 1 for record in records}
+
+
 def utc_now() -> datetime:
     """Return the present instant, UTC."""
     return datetime.now(UTC)
@@ -67,7 +83,7 @@ class StepHandler(Generic[In]):
     topics: tuple[str, ...]
     decode: Callable[[LogRecord], In | Reject]
     prepare: Callable[[Sequence[In]], Step[In, Contract]]
-    models: Callable[[], Models]
+    models: Callable[[], Models] = NoModels
     clock: Clock = utc_now
     counts: Counter[str] = field(default_factory=Counter)
 
@@ -77,23 +93,44 @@ class StepHandler(Generic[In]):
         decoded = [self.decode(record) for record in records]
         inputs = [item for item in decoded if not isinstance(item, Reject)]
         step = self.prepare(inputs)
-        done = iter(guarded(inputs, lambda part: run_checked(step, part, ctx), _step_error))
+        done = iter(guarded(inputs, lambda part: run_checked(step, part, ctx), step_error))
         messages: list[Message] = []
         for record, item in zip(records, decoded, strict=True):
             outcome: Outcome[Contract] = item if isinstance(item, Reject) else next(done)
-            messages.extend(self._messages(record, outcome, ctx.now))
+            messages.extend(outcome_messages(self.name, record, outcome, ctx.now, self.counts))
         return messages
 
-    def _messages(self, record: LogRecord, outcome: Outcome[Contract], now: datetime) -> list[Message]:
-        if isinstance(outcome, Reject):
-            self.counts[f"rejected:{outcome.code}"] += 1
-            return [dead_letter_message(self.name, record, outcome, now)]
-        if isinstance(outcome, Drop):
-            self.counts[f"dropped:{outcome.reason}"] += 1
-            return []
-        self.counts["emitted"] += 1
-        headers = following(record.headers)
-        return [contract_message(output.outlet, output.key, output.value, headers) for output in outcome.outputs]
+
+def outcome_messages(
+    stage: str, record: LogRecord, outcome: Outcome[Contract], now: datetime, counts: Counter[str]
+) -> list[Message]:
+    """Return what a record's outcome puts on the log: its outputs, its dead letter, or nothing; counts it."""
+    if isinstance(outcome, Reject):
+        counts[f"rejected:{outcome.code}"] += 1
+        return [dead_letter_message(stage, record, outcome, now)]
+    if isinstance(outcome, Drop):
+        counts[f"dropped:{outcome.reason}"] += 1
+        return []
+    counts["emitted"] += 1
+    headers = following(record.headers)
+    return [contract_message(output.outlet, output.key, output.value, headers) for output in outcome.outputs]
+
+
+@dataclass
+class ErrorShare:
+    """Counts the records of a batch that raised, and stops the worker when the fault must be its own."""
+
+    batch: int
+    failed: int = 0
+
+    def count(self, error: Exception) -> None:
+        """Count one record that raised; raises TooManyErrorsError past `_MAX_ERROR_SHARE` of a batch that is large enough."""
+        self.failed += 1
+        if self.batch >= _MIN_BATCH_FOR_SHARE and self.failed > self.batch * _MAX_ERROR_SHARE:
+            raise TooManyErrorsError(
+                f"{self.failed} of {self.batch} records failed, the last with {error!r}: nothing is committed; mend and restart"
+            ) from error
+        logger.error("a record goes to the dead letters: %r", error, exc_info=error if self.failed == 1 else None)
 
 
 def guarded(
@@ -104,7 +141,7 @@ def guarded(
     Raises TooManyErrorsError where more than half of a large batch raise: then the fault is not in the records.
     """
     outcomes: list[Outcome[Contract]] = []
-    failed = 0
+    errors = ErrorShare(len(batch))
     todo: list[Sequence[T]] = [batch]
     while todo:
         part = todo.pop()
@@ -115,12 +152,7 @@ def guarded(
             middle = len(part) // 2
             todo += [part[middle:], part[:middle]]
             continue
-        failed += 1
-        if len(batch) >= _MIN_BATCH_FOR_SHARE and failed > len(batch) * _MAX_ERROR_SHARE:
-            raise TooManyErrorsError(
-                f"{failed} of {len(batch)} records failed, the last with {error!r}: nothing is committed; mend and restart"
-            ) from error
-        logger.error("a record goes to the dead letters: %r", error, exc_info=error if failed == 1 else None)
+        errors.count(error)
         outcomes.append(refuse(error))
     return outcomes
 
@@ -138,7 +170,8 @@ def _attempt(
     return None
 
 
-def _step_error(error: Exception) -> Reject:
+def step_error(error: Exception) -> Reject:
+    """Return the refusal of a record on which a step raised."""
     return Reject(RejectCode.STEP_ERROR, f"the step raised {type(error).__name__}: {error}")
 
 

@@ -26,12 +26,17 @@ _SCHEMA = (
     'CREATE TABLE IF NOT EXISTS offsets ("group" TEXT NOT NULL, topic_id INTEGER NOT NULL, partition INTEGER NOT NULL,'
     ' "offset" INTEGER NOT NULL, PRIMARY KEY ("group", topic_id, partition)) WITHOUT ROWID',
     "CREATE TABLE IF NOT EXISTS checkpoints (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+    # A compacted topic is the last value of each key and nothing else.
+    "CREATE TABLE IF NOT EXISTS states (topic_id INTEGER NOT NULL, partition INTEGER NOT NULL, key BLOB NOT NULL,"
+    " value BLOB NOT NULL, PRIMARY KEY (topic_id, partition, key))",
 )
 # The schema above; a file written by a program with another one is refused, not guessed at.
 _FORMAT = 1
 # A record's place is its row id: topic, partition and offset packed so that one B-tree holds every partition in order and a read
 # is one range of it. 40 bits of offset are 10^12 records a partition, 12 bits 4,096 partitions, leaving 2,047 topics.
 _OFFSET_BITS, _PARTITION_BITS = 40, 12
+# SQLite before 3.32 takes 999 variables a statement.
+_MAX_VARIABLES = 900
 # Another process may hold the write lock for the length of one batch; a minute is far beyond any.
 _BUSY_S = 60
 # 64 MiB of page cache: the tail that is being written is the tail that is being read.
@@ -59,6 +64,7 @@ class SqliteLog:
         rows = self._db.execute("SELECT name, topic_id, partitions FROM topics")
         self._topics: dict[str, tuple[int, int]] = {name: (topic_id, partitions) for name, topic_id, partitions in rows}
         self._names = {topic_id: name for name, (topic_id, _) in self._topics.items()}
+        self._compacted = {topic.name for topic in topics.values() if topic.cleanup == "compact"}
         self._turn = count()
 
     def _create(self, topics: Mapping[str, Topic]) -> None:
@@ -102,7 +108,10 @@ class SqliteLog:
             yield _SqliteTransaction(self)
 
     def read(self, group: str, topics: Sequence[str], limit: int, max_bytes: int) -> list[LogRecord]:
-        """Return the next records after the group's committed offsets; see `Log.read`. Partitions take turns at being first."""
+        """Return the next records after the group's committed offsets; in order within each partition.
+
+        At least one record is returned where there is one; further ones while both limits hold. Partitions take turns at being first.
+        """
         backlog = [
             (topic_id, partition, start)
             for topic_id, partition, start, end in self._positions(group, topics)
@@ -141,7 +150,7 @@ class SqliteLog:
         )
         name = self._names[topic_id]
         for position, timestamp_ms, key, value, headers in rows:
-            yield LogRecord(name, partition, position - base, timestamp_ms, key, value, _load_headers(headers))
+            yield LogRecord(name, partition, position - base, timestamp_ms, key, value, load_headers(headers))
 
     def scan(self, topic: str, partition: int, start: int, limit: int) -> list[LogRecord]:
         """Return up to `limit` records of a partition from offset `start` on; expired ones are passed over."""
@@ -159,6 +168,21 @@ class SqliteLog:
             (prefix, len(prefix), prefix),
         )
         yield from ((name, bytes(value)) for name, value in rows)
+
+    def states(self, topic: str, partition: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return what last stood under each of those keys of a compacted topic; see `States`."""
+        topic_id, _ = self._topic(topic)
+        found: dict[bytes, bytes] = {}
+        for start in range(0, len(keys), _MAX_VARIABLES):
+            part = keys[start : start + _MAX_VARIABLES]
+            found.update(
+                self._db.execute(
+                    "SELECT key, value FROM states WHERE topic_id = ? AND partition = ?"
+                    f" AND key IN ({','.join('?' * len(part))})",
+                    (topic_id, partition, *part),
+                )
+            )
+        return found
 
     def lag(self, group: str, topics: Sequence[str], now_ms: int) -> list[Lag]:
         """Return how far a group is behind on each topic; a group that never committed is behind from the first record on."""
@@ -206,6 +230,9 @@ class SqliteLog:
         by_partition: dict[tuple[int, int], list[Message]] = defaultdict(list)
         for message in messages:
             topic_id, partitions = self._topic(message.topic)
+            if message.topic in self._compacted:
+                self._keep(topic_id, message)
+                continue
             key_hash = next(self._turn) if message.key is None else zlib.crc32(message.key)
             by_partition[topic_id, key_hash % partitions].append(message)
         now = self._clock_ms()
@@ -219,12 +246,21 @@ class SqliteLog:
             base = _position(topic_id, partition, start)
             self._db.executemany(
                 "INSERT INTO records VALUES (?, ?, ?, ?, ?)",
-                ((base + i, stamp, m.key, m.value, _dump_headers(m.headers)) for i, m in enumerate(group)),
+                ((base + i, stamp, m.key, m.value, dump_headers(m.headers)) for i, m in enumerate(group)),
             )
             self._db.execute(
                 "UPDATE partitions SET next_offset = ?, last_ms = ? WHERE topic_id = ? AND partition = ?",
                 (start + len(group), stamp, topic_id, partition),
             )
+
+    def _keep(self, topic_id: int, message: Message) -> None:
+        if message.key is None or message.partition is None:
+            raise LogError(f"topic {message.topic} is compacted: a message needs a key and a partition")
+        place = (topic_id, message.partition, message.key)
+        if message.value:
+            self._db.execute("INSERT OR REPLACE INTO states VALUES (?, ?, ?, ?)", (*place, message.value))
+        else:
+            self._db.execute("DELETE FROM states WHERE topic_id = ? AND partition = ? AND key = ?", place)
 
     def _set_offsets(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
         rows = [(group, self._topic(topic)[0], partition, offset) for (topic, partition), offset in positions.items()]
@@ -264,10 +300,12 @@ def _position(topic_id: int, partition: int, offset: int) -> int:
     return ((topic_id << _PARTITION_BITS) | partition) << _OFFSET_BITS | offset
 
 
-def _dump_headers(headers: Headers) -> bytes:
+def dump_headers(headers: Headers) -> bytes:
+    """Return headers as bytes, for a column."""
     # Latin-1 maps every byte to one character and back, so that any header survives JSON.
     return orjson.dumps([(name, value.decode("latin-1")) for name, value in headers])
 
 
-def _load_headers(raw: Any) -> Headers:
+def load_headers(raw: Any) -> Headers:
+    """Return the headers of a column."""
     return tuple((name, value.encode("latin-1")) for name, value in orjson.loads(raw))

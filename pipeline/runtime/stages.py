@@ -9,11 +9,12 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from pipeline.envelope import from_record
-from pipeline.outcomes import Models, Reject, Step
+from pipeline.outcomes import Fold, Models, Reject, Step
 from pipeline.processors.enrich import enrich_step
 from pipeline.processors.identify import Identity
 from pipeline.processors.labels import LabelledText, Resolve
-from pipeline.runtime.log import LogRecord
+from pipeline.runtime.folding import FoldHandler
+from pipeline.runtime.log import LogRecord, States
 from pipeline.runtime.runner import Clock, LoadHandler, StepHandler, utc_now
 from pipeline.sinks.warehouse import Warehouse, rows
 from schemas.dead_letters import RejectCode
@@ -21,6 +22,8 @@ from schemas.labels import Label
 from schemas.registry import explain
 from schemas.topics import (
     BUSINESS,
+    CONVERSATIONS,
+    CONVERSE_STATE,
     DEAD_LETTERS,
     LABELS,
     LINKS,
@@ -35,8 +38,22 @@ from schemas.topics import (
 from schemas.types import Contract
 
 ENRICH_TOPICS = tuple(topic.name for topic in (RAW_EMAIL, RAW_CALL, RAW_CHAT, RAW_BUSINESS, RAW_LABELS))
-LOAD_TOPICS = tuple(topic.name for topic in (RECORDS, BUSINESS, LINKS, LABELS, DEAD_LETTERS))
+LOAD_TOPICS = tuple(topic.name for topic in (RECORDS, BUSINESS, LINKS, LABELS, CONVERSATIONS, DEAD_LETTERS))
 RESOLVE_TOPICS = (LABELS.name,)
+CONVERSE_TOPICS = (RECORDS.name, BUSINESS.name)
+# Only records need to know their neighbours. Business events lie on partitions of their own, where a customer's records need not be.
+STATE_TOPICS = {RECORDS.name: CONVERSE_STATE.name}
+# Every stage, with the topics it reads. A stage's name is that of its group, its dead letters and its metrics.
+STAGES: dict[str, tuple[str, ...]] = {
+    "enrich": ENRICH_TOPICS,
+    "converse": CONVERSE_TOPICS,
+    "load": LOAD_TOPICS,
+    "resolve": RESOLVE_TOPICS,
+}
+# ClickHouse wants 10,000 to 100,000 rows an insert (DESIGN §5): load takes five times as many records as the others.
+LOAD_FACTOR = 5
+# A batch of large mails must fit memory several times over: as bytes, decoded, and as rows.
+BATCH_BYTES = 32 * 1024 * 1024
 
 
 def enrich_handler(identity: Identity, models: Callable[[], Models], clock: Clock = utc_now) -> StepHandler[Any]:
@@ -45,18 +62,23 @@ def enrich_handler(identity: Identity, models: Callable[[], Models], clock: Cloc
     return StepHandler("enrich", ENRICH_TOPICS, from_record, lambda _: step, models, clock)
 
 
+def converse_handler(fold: Fold[Any, Any, Contract], states: States, clock: Clock = utc_now) -> FoldHandler[Any, Any]:
+    """Return the stage that makes conversations of what enrich gave."""
+    return FoldHandler("converse", CONVERSE_TOPICS, decode_contract, fold, STATE_TOPICS, states, clock=clock)
+
+
 def load_handler(warehouse: Warehouse, clock: Clock = utc_now) -> LoadHandler:
     """Return the stage that writes everything derived to the warehouse."""
     return LoadHandler("load", LOAD_TOPICS, decode_contract, warehouse, clock)
 
 
-def resolve_handler(warehouse: Warehouse, models: Callable[[], Models], clock: Clock = utc_now) -> StepHandler[Label]:
+def resolve_handler(warehouse: Warehouse, clock: Clock = utc_now) -> StepHandler[Label]:
     """Return the stage that joins labels with the text of their records, looked up a batch at a time."""
 
     def prepare(labels: Sequence[Label]) -> Step[Label, Contract]:
         return Resolve(labelled_texts(warehouse, [label.record_id for label in labels]))
 
-    return StepHandler("resolve", RESOLVE_TOPICS, _decode_label, prepare, models, clock)
+    return StepHandler("resolve", RESOLVE_TOPICS, _decode_label, prepare, clock=clock)
 
 
 def decode_contract(record: LogRecord) -> Contract | Reject:

@@ -111,7 +111,7 @@ class KafkaServer:
                 stdout=log,
                 stderr=log,
                 cwd=self._folder,
-                preexec_fn=die_with_parent,
+                preexec_fn=die_with_parent,  # noqa: PLW1509  # it calls prctl and nothing else
             )
         wait_until(f"Kafka (see {self._folder}/kafka.log)", self._answers)
         return self

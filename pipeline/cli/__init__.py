@@ -1,0 +1,21 @@
+"""The command `switchboard`: what people do with an installation."""
+
+from __future__ import annotations
+
+from pipeline.cli import asking, deadletters, feeding, operating
+from pipeline.cli.app import app
+from pipeline.console import HELD, fail
+from pipeline.errors import UserError
+from pipeline.sinks.sharing import StoreHeldError
+
+__all__ = ["app", "asking", "deadletters", "feeding", "main", "operating"]
+
+
+def main() -> None:
+    """Run the command line; what a person can mend ends with one line that says how, not with a traceback."""
+    try:
+        app()
+    except StoreHeldError as error:
+        fail(str(error), HELD)
+    except (UserError, OSError) as error:
+        fail(str(error))

@@ -1,0 +1,42 @@
+"""The command line's frame: what all commands share. Each command says what it needs; `--json` is for machines."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.settings import Settings, load_settings
+from pipeline.workspace import Workspace
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Every email, call and chat a company has with its customers, as one clean, classified, queryable history.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
+
+
+@app.callback()
+def configure(
+    context: typer.Context,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder of log, store and secret [default: ./switchboard-data].")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Say more on standard error.")] = False,
+) -> None:
+    """Read the settings once, for whichever command follows."""
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
+    context.obj = load_settings(data_dir=data_dir)
+
+
+def workspace_of(context: typer.Context) -> Workspace:
+    """Return the installation that a command works on."""
+    settings: Settings = context.obj
+    return Workspace(settings)

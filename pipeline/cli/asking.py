@@ -1,0 +1,73 @@
+"""Commands that ask the history: history, query, report, followups."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline import console
+from pipeline.cli.app import Json, app, workspace_of
+from pipeline.console import fail, note
+
+
+@app.command()
+def history(
+    context: typer.Context,
+    customer: Annotated[
+        str,
+        typer.Argument(help="An address, a telephone number, a customer number, a handle, a name or a customer id."),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Show one customer's timeline over all channels, orders, feedback and complaints."""
+    from pipeline.reporting.screen import show_timeline
+    from pipeline.reporting.timeline import timeline
+
+    workspace = workspace_of(context)
+    with workspace.reading() as warehouse:
+        found = timeline(warehouse, workspace.settings.identity(), workspace.settings.tenant, customer)
+    if not found.events:
+        fail(
+            f"the history knows no customer {customer!r}: try another contact point, or `switchboard query 'SELECT * FROM customers'`"
+        )
+    if as_json:
+        console.json(asdict(found))
+    else:
+        show_timeline(customer, found)
+
+
+@app.command()
+def query(
+    context: typer.Context,
+    sql: Annotated[str, typer.Argument(help="SQL that reads; - reads it from standard input.")],
+    fmt: Annotated[
+        str, typer.Option("--format", help="A ClickHouse output format: Pretty, JSONEachRow, CSV, Parquet …")
+    ] = "",
+) -> None:
+    """Answer SQL over the history, read-only; see `SHOW TABLES` and the columns' comments."""
+    text = sys.stdin.read() if sql == "-" else sql
+    fmt = fmt or ("PrettyCompact" if sys.stdout.isatty() else "TabSeparatedWithNames")
+    with workspace_of(context).reading() as warehouse:
+        answer = warehouse.query(text, fmt=fmt)
+    sys.stdout.buffer.write(answer)
+    sys.stdout.buffer.flush()
+
+
+@app.command()
+def report(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(help="The HTML file to write.")],
+    since: Annotated[str | None, typer.Option(help="First day, as 2026-08-01.")] = None,
+    until: Annotated[str | None, typer.Option(help="Last day, as 2026-10-31.")] = None,
+) -> None:
+    """Write one self-contained HTML page: volumes, needs, sentiment, customers, complaints."""
+    from pipeline.reporting.report import Period, write_report
+
+    workspace = workspace_of(context)
+    with workspace.reading() as warehouse:
+        path = write_report(warehouse, out, Period.of(since, until, workspace.settings.timezone or "UTC"))
+    note(f"report: {path}")

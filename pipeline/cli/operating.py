@@ -1,0 +1,171 @@
+"""Commands that operate an installation: run, worker, topics, lag, migrate, status, spool."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from pipeline import console
+from pipeline.cli.app import Json, app, workspace_of
+from pipeline.console import FAILED, note
+from pipeline.runtime.log import Lag
+
+topics_app = typer.Typer(no_args_is_help=True, help="Kafka's topics as the contracts declare them.")
+app.add_typer(topics_app, name="topics")
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    until_idle: Annotated[bool, typer.Option("--until-idle", help="Stop when everything is caught up.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Clean, classify, converse and load what was ingested; go on with what comes, until stopped."""
+    from pipeline.ops.running import run_host
+    from pipeline.ops.workers import run_all
+
+    workspace = workspace_of(context)
+    if not workspace.settings.distributed:
+        run_host(workspace, until_idle=until_idle, as_json=as_json)
+    elif not run_all(workspace, until_idle=until_idle):
+        raise SystemExit(FAILED)
+
+
+@app.command()
+def worker(
+    context: typer.Context,
+    stage: Annotated[str, typer.Argument(help="enrich, converse, load or resolve.")],
+    processes: Annotated[int, typer.Option(min=1, max=64, help="How many workers of it to keep running.")] = 1,
+    child: Annotated[bool, typer.Option("--child", hidden=True, help="Be one worker, not the keeper of some.")] = False,
+) -> None:
+    """Keep workers of one stage running on Kafka: one that dies is started again. SIGTERM ends them after the batch in hand."""
+    from pipeline.ops.workers import run_worker, supervise
+
+    workspace = workspace_of(context)
+    if child:
+        run_worker(workspace, stage)
+    elif not supervise(workspace, {stage: processes}):
+        raise SystemExit(FAILED)
+
+
+@topics_app.command("apply")
+def topics_apply(
+    context: typer.Context,
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; fail where something differs.")] = False,
+    grow: Annotated[bool, typer.Option("--grow", help="Add missing partitions too; see the guide first.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make Kafka's topics what the contracts declare: shows what differs, adds and sets it, never deletes."""
+    from pipeline.runtime.kafka.topics import TopicPlan
+
+    workspace = workspace_of(context)
+    settings = workspace.settings
+    plan = TopicPlan(workspace.broker(), settings.partitions, settings.replication)
+    changes = plan.changes()
+    if as_json:
+        console.json([asdict(change) for change in changes])
+    elif changes:
+        columns = ("topic", "what", "found", "wanted", "")
+        left = "add by --grow" if not grow else ""
+        rows = [(c.topic, c.what, c.found, c.wanted, left if c.manual else "") for c in changes]
+        console.table(f"{len(changes)} differences", columns, rows)
+    if not changes:
+        note("the topics are as declared")
+    elif check:
+        raise SystemExit(FAILED)
+    else:
+        plan.apply(changes)
+        if grow:
+            plan.grow(changes)
+
+
+@app.command()
+def lag(context: typer.Context, as_json: Json = False) -> None:
+    """Show how far each stage is behind on each topic: in records, and in seconds since the oldest unread one was written."""
+    from pipeline.ops.accounts import lags, now_ms
+
+    with workspace_of(context).log() as log:
+        found = lags(log, now_ms())
+    if as_json:
+        console.json([asdict(one) for one in found])
+        return
+    _show_lags(found)
+
+
+def _show_lags(found: list[Lag]) -> None:
+    columns = ("stage", "topic", "behind", "seconds behind")
+    rows = [(one.group, one.topic, one.records, f"{one.seconds:.1f}") for one in found]
+    console.table("Lag", columns, rows, numbers=columns[2:])
+
+
+@app.command()
+def spool(context: typer.Context) -> None:
+    """Send what waits in the data folder since Kafka was not to be reached; fails where something still waits."""
+    from pipeline.runtime.kafka.log import KafkaLog
+
+    workspace = workspace_of(context)
+    log = KafkaLog(workspace.broker(), workspace.root, workspace.settings.spool_bytes)
+    try:
+        before = log.waiting()
+        drained = log.drain()
+        note(f"{before - log.waiting()} messages sent, {log.waiting()} wait")
+    finally:
+        log.close()
+    if not drained:
+        raise SystemExit(FAILED)
+
+
+@app.command()
+def status(context: typer.Context, as_json: Json = False) -> None:
+    """Show what was read and what became of it, and how far each stage is behind, in records and seconds."""
+    from pipeline.ops.accounts import accounts, lags, now_ms
+
+    workspace = workspace_of(context)
+    with workspace.reading() as warehouse, workspace.log() as log:
+        found, behind, sizes = accounts(log, warehouse), lags(log, now_ms()), log.sizes()
+        rejected = {(row["stage"], row["topic"]): row["letters"] for row in _rejected(warehouse)}
+    if as_json:
+        console.json(
+            {
+                "accounts": [{**asdict(account), "missing": account.missing} for account in found],
+                "stages": [{**asdict(lag), "rejected": rejected.get((lag.group, lag.topic), 0)} for lag in behind],
+                "topics": sizes,
+            }
+        )
+        return
+    columns = ("connector", "read", "records", "repeats", "dead letters", "missing")
+    console.table(
+        "Read and kept",
+        columns,
+        [(a.connector, a.read, a.records, a.repeats, a.dead_letters, a.missing) for a in found],
+        numbers=columns[1:],
+    )
+    console.out.print()
+    columns = ("stage", "topic", "records", "behind", "seconds behind", "rejected")
+    console.table(
+        "Stages",
+        columns,
+        [
+            (
+                lag.group,
+                lag.topic,
+                sizes[lag.topic],
+                lag.records,
+                f"{lag.seconds:.1f}",
+                rejected.get((lag.group, lag.topic), 0),
+            )
+            for lag in behind
+        ],
+        numbers=columns[2:],
+    )
+
+
+def _rejected(warehouse: Any) -> list[dict[str, Any]]:
+    from pipeline.sinks.warehouse import rows
+
+    return rows(
+        warehouse,
+        "SELECT stage, topic, toUInt32(count()) AS letters FROM dead_letters WHERE replay_outcome != 'accepted' GROUP BY stage, topic",
+    )

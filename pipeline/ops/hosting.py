@@ -1,0 +1,168 @@
+"""Putting hosts together: the stages of an installation, with everything that each needs, on the engine that the settings name."""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from pipeline.errors import UserError
+from pipeline.models.learner import warm_up
+from pipeline.outcomes import Fold
+from pipeline.processors.converse import converse_fold
+from pipeline.runtime.embedded import EmbeddedHost
+from pipeline.runtime.kafka.broker import Broker
+from pipeline.runtime.kafka.crashes import InFlight
+from pipeline.runtime.kafka.host import KafkaHost, Sizes, nothing
+from pipeline.runtime.kafka.scan import KafkaScan
+from pipeline.runtime.kafka.states import StateCache
+from pipeline.runtime.learning import Learner
+from pipeline.runtime.runner import Handler
+from pipeline.runtime.stages import (
+    BATCH_BYTES,
+    LOAD_FACTOR,
+    STAGES,
+    STATE_TOPICS,
+    converse_handler,
+    enrich_handler,
+    load_handler,
+    resolve_handler,
+)
+from pipeline.settings import Settings
+from pipeline.sinks.sharing import open_for_running
+from pipeline.sinks.warehouse import Warehouse
+from pipeline.workspace import Workspace
+from schemas.topics import TOPICS
+from schemas.types import Contract
+
+# Longer than any record can live in the log: a body older than that has no record left that refers to it.
+_BLOB_LIFE_S = max(topic.retention_ms or 0 for topic in TOPICS.values()) / 1000 + 86_400
+# What a stage waits after a batch's first record for more of them. Where people wait for the row, a twentieth of a second costs
+# nobody anything and makes a batch of a hundred at 2,000 records/s; load waits longer, for ClickHouse wants few large inserts.
+_LINGER_S = {"enrich": 0.05, "converse": 0.1, "load": 0.5, "resolve": 0.5}
+# More workers of one stage than this on one machine is a slip of the finger.
+_MAX_SLOTS = 256
+
+
+def fold_of(settings: Settings) -> Fold[Any, Any, Contract]:
+    """Return the fold of converse with the installation's hours, promises and zone."""
+    return converse_fold(settings.business_hours, settings.service_promises, settings.zone)
+
+
+@contextmanager
+def embedded_host(workspace: Workspace) -> Iterator[EmbeddedHost]:
+    """Open everything that an embedded run needs; raises StoreHeldError where one is running already."""
+    settings, root = workspace.settings, workspace.root
+    with ExitStack() as stack:
+        warehouse = open_for_running(root)
+        stack.callback(warehouse.close)
+        log = workspace.sqlite_log()
+        stack.callback(log.close)
+        log.expire()
+        workspace.blobs.expire(time.time() - _BLOB_LIFE_S)
+        learner = Learner(log, root / "models" / "snapshot")
+        some = settings.batch_records
+        handlers: tuple[tuple[Handler, int], ...] = (
+            (enrich_handler(settings.identity(), learner.models), some),
+            (converse_handler(fold_of(settings), log), some),
+            (load_handler(warehouse), some * LOAD_FACTOR),
+            (resolve_handler(warehouse), some),
+        )
+        host = EmbeddedHost(log, workspace.blobs, learner, handlers)
+        yield host
+        host.close()
+
+
+class SlotsTaken(UserError):
+    """There are as many workers of a stage on this machine as there may be."""
+
+
+@dataclass
+class Slot:
+    """A worker's place among those of its stage on this machine: the lowest that is free, held until its process ends.
+
+    Transactional ids, state caches and snapshots are named by it, so that a worker that comes back finds its own.
+    """
+
+    number: int
+    folder: Path
+    _lock: IO[bytes]
+
+    @classmethod
+    def take(cls, root: Path, stage: str) -> Slot:
+        """Take the lowest free slot; raises SlotsTaken."""
+        for number in range(_MAX_SLOTS):
+            folder = root / "workers" / f"{stage}-{number}"
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = open(folder / "lock", "ab")  # noqa: SIM115  # held for as long as the process
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.close()
+                continue
+            return cls(number, folder, lock)
+        raise SlotsTaken(f"{_MAX_SLOTS} workers of {stage} run on {root} already")
+
+    def transactional_id(self, stage: str) -> str:
+        """Return group-host-slot: the same after every restart, another for every data folder of a machine."""
+        folder = zlib.crc32(str(self.folder.parent.absolute()).encode())
+        return f"{stage}-{socket.gethostname()}-{folder:08x}-{self.number}"
+
+    def release(self) -> None:
+        """Give the slot up."""
+        self._lock.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    handler: Handler
+    before_batch: Callable[[], object] = nothing
+    states: StateCache | None = None
+
+
+@contextmanager
+def kafka_host(workspace: Workspace, stage: str) -> Iterator[KafkaHost]:
+    """Open everything that one worker of a stage needs; raises UserError for an unknown stage, a broker or server that is away."""
+    if stage not in STAGES:
+        raise UserError(f"there is no stage {stage!r}; there are {', '.join(STAGES)}")
+    broker, settings = workspace.broker(), workspace.settings
+    with ExitStack() as stack:
+        slot = Slot.take(workspace.root, stage)
+        stack.callback(slot.release)
+        parts = _stage(workspace, stage, slot, broker, stack)
+        records = settings.batch_records * (LOAD_FACTOR if stage == "load" else 1)
+        yield KafkaHost(
+            broker=broker,
+            handler=parts.handler,
+            group=stage,
+            transactional_id=slot.transactional_id(stage),
+            blobs=workspace.blobs,
+            sizes=Sizes(records, BATCH_BYTES, _LINGER_S[stage]),
+            in_flight=InFlight(workspace.root / "in-flight" / stage),
+            states=parts.states,
+            before_batch=parts.before_batch,
+        )
+
+
+def _stage(workspace: Workspace, stage: str, slot: Slot, broker: Broker, stack: ExitStack) -> _Stage:
+    settings = workspace.settings
+    if stage == "enrich":
+        scan = KafkaScan(broker)
+        stack.callback(scan.close)
+        # Compiled before the group counts on this worker.
+        warm_up()
+        learner = Learner(scan, slot.folder / "snapshot")
+        stack.callback(learner.save)
+        return _Stage(enrich_handler(settings.identity(), learner.models), learner.catch_up)
+    if stage == "converse":
+        states = StateCache(broker, STATE_TOPICS, slot.folder / "states")
+        return _Stage(converse_handler(fold_of(settings), states), states=states)
+    warehouse: Warehouse = workspace.server()
+    stack.callback(warehouse.close)
+    return _Stage(load_handler(warehouse) if stage == "load" else resolve_handler(warehouse))

@@ -1,0 +1,1 @@
+"""The distributed host: stages on confluent-kafka transactions; DESIGN.md §4."""

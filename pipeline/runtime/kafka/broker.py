@@ -1,0 +1,174 @@
+"""How Kafka is reached, and with which properties of librdkafka each client runs; the one place that names them.
+
+https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka import Message as KafkaMessage
+from confluent_kafka.admin import AdminClient
+
+from pipeline.runtime.log import Headers, LogError, LogRecord, Message
+
+logger = logging.getLogger(__name__)
+
+# A worker that was killed is missed after this long, and its partitions go to others. Heartbeats come from a thread of librdkafka,
+# so a step that computes for long does not delay them; the smallest that brokers allow by default.
+SESSION_TIMEOUT_MS = 6_000
+# What a batch may take before its worker counts as stuck: Kafka's own default. The host's watchdog ends the process before.
+MAX_POLL_INTERVAL_MS = 300_000
+# A transaction is open only while outputs are sent, never while a step computes. Whatever a worker killed inside one had sent holds
+# readers back until this long has passed, or until the worker of the same transactional.id is back.
+TRANSACTION_TIMEOUT_MS = 10_000
+# How long one request waits for an answer before it is asked again.
+REQUEST_TIMEOUT_S = 10.0
+# Messages fetched ahead of a batch, over all partitions: memory stays flat however long the backlog is.
+_FETCH_AHEAD_KIB = 32_768
+# Fetches pause while that much is queued; the default of a second would leave the worker idle in a replay.
+_FETCH_BACKOFF_MS = 10
+# Outputs of a batch leave together at its end; waiting longer for a fuller request gains nothing.
+_LINGER_MS = 5
+# New partitions are found after at most half a minute, not five.
+_METADATA_MS = 30_000
+# Messages over a quarter MiB travel as a reference (claims.py); this leaves room for a dead letter of one, in Base64.
+_MESSAGE_MAX_BYTES = 1_000_000
+
+
+class BrokerError(LogError):
+    """Kafka refuses or is not to be reached; the message says what and where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """The bootstrap servers (host:port, …) and librdkafka's `security.*`, `sasl.*` and `ssl.*` properties."""
+
+    servers: str
+    security: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def _common(self) -> dict[str, Any]:
+        return {
+            "bootstrap.servers": self.servers,
+            "topic.metadata.refresh.interval.ms": _METADATA_MS,
+            "logger": logging.getLogger("librdkafka"),
+            "error_cb": _on_error,
+            **self.security,
+        }
+
+    def group_consumer(self, group: str) -> Consumer:
+        """Return a consumer of a group that reads committed records and commits only what it is told."""
+        return Consumer(
+            {
+                **self._common(),
+                "group.id": group,
+                "partition.assignment.strategy": "cooperative-sticky",
+                "session.timeout.ms": SESSION_TIMEOUT_MS,
+                "heartbeat.interval.ms": SESSION_TIMEOUT_MS // 4,
+                "max.poll.interval.ms": MAX_POLL_INTERVAL_MS,
+                **self._reading(),
+            }
+        )
+
+    def consumer(self, *, eof: bool = False) -> Consumer:
+        """Return a consumer outside of all groups, for scans; with `eof` it reports the end of a partition."""
+        return Consumer(
+            {**self._common(), "group.id": "switchboard-tools", "enable.partition.eof": eof, **self._reading()}
+        )
+
+    @staticmethod
+    def _reading() -> dict[str, Any]:
+        return {
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            # Where to start is decided on assignment; a position that is gone is an error to be told, not a jump.
+            "auto.offset.reset": "error",
+            "queued.max.messages.kbytes": _FETCH_AHEAD_KIB,
+            "fetch.queue.backoff.ms": _FETCH_BACKOFF_MS,
+        }
+
+    def producer(self, transactional_id: str | None = None, confirm_ms: int | None = None) -> Producer:
+        """Return an idempotent producer, transactional where it gets an id; a message unconfirmed after `confirm_ms` has failed."""
+        properties = {
+            **self._common(),
+            "enable.idempotence": True,
+            # The partitioner of Java and aiokafka: keys must lie where every other client looks for them.
+            "partitioner": "murmur2_random",
+            "compression.type": "lz4",
+            "linger.ms": _LINGER_MS,
+            "message.max.bytes": _MESSAGE_MAX_BYTES,
+        }
+        if confirm_ms is not None:
+            properties["message.timeout.ms"] = confirm_ms
+        if transactional_id is not None:
+            properties |= {"transactional.id": transactional_id, "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS}
+        return Producer(properties)
+
+    def admin(self) -> AdminClient:
+        """Return a client for topics and groups."""
+        return AdminClient(self._common())
+
+    def check_topics(self, topics: Sequence[str]) -> None:
+        """Raise BrokerError where a topic is missing or the broker does not answer."""
+        try:
+            known = self.admin().list_topics(timeout=REQUEST_TIMEOUT_S).topics
+        except KafkaException as error:
+            raise BrokerError(f"Kafka at {self.servers} does not answer: {reason(error)}") from error
+        if missing := [topic for topic in topics if topic not in known]:
+            raise BrokerError(f"Kafka at {self.servers} lacks {', '.join(missing)}: run `switchboard topics apply`")
+
+
+def _on_error(error: KafkaError) -> None:
+    # A fatal error is raised by the next call as well; everything else librdkafka mends by itself.
+    logger.log(logging.ERROR if error.fatal() else logging.WARNING, "Kafka: %s", error.str())
+
+
+def reason(error: KafkaException) -> str:
+    """Return a Kafka exception's text in its own words."""
+    return str(error.args[0].str()) if error.args and isinstance(error.args[0], KafkaError) else str(error)
+
+
+def log_record(message: KafkaMessage) -> LogRecord:
+    """Return what a consumer gave as a record of the log."""
+    kind, timestamp = message.timestamp()
+    return LogRecord(
+        topic=message.topic() or "",
+        partition=message.partition() or 0,
+        offset=message.offset() or 0,
+        timestamp_ms=0 if kind == TIMESTAMP_NOT_AVAILABLE else timestamp,
+        key=message.key(),
+        value=message.value() or b"",
+        headers=_headers(message),
+    )
+
+
+def _headers(message: KafkaMessage) -> Headers:
+    given = message.headers() or ()
+    pairs = given.items() if isinstance(given, dict) else given
+    return tuple((name, value.encode() if isinstance(value, str) else value or b"") for name, value in pairs)
+
+
+def produce(producer: Producer, messages: Sequence[Message], on_delivery: Any = None) -> None:
+    """Hand messages to a producer, waiting where its queue is full; that they arrived is known after a flush or a commit."""
+    for message in messages:
+        optional: dict[str, Any] = {} if message.partition is None else {"partition": message.partition}
+        if on_delivery is not None:
+            optional["on_delivery"] = on_delivery
+        while True:
+            try:
+                producer.produce(
+                    message.topic,
+                    # On a compacted topic a null value is what removes a key.
+                    value=message.value if message.value or message.partition is None else None,
+                    key=message.key,
+                    headers=list(message.headers),
+                    **optional,
+                )
+                break
+            except BufferError:
+                producer.poll(0.1)

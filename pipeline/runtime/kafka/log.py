@@ -1,0 +1,191 @@
+"""Kafka as publishers and tools see it: every message confirmed by the broker, or kept in the spool until it is."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from confluent_kafka import OFFSET_INVALID, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer
+from confluent_kafka import Message as KafkaMessage
+from confluent_kafka import TopicPartition as KafkaPartition
+
+from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, BrokerError, produce, reason
+from pipeline.runtime.kafka.scan import KafkaScan
+from pipeline.runtime.kafka.spool import Spool
+from pipeline.runtime.log import Lag, LogRecord, Message
+from schemas.topics import TOPICS
+
+logger = logging.getLogger(__name__)
+
+# How long the broker may take to confirm a message before it is spooled: a leader election passes, an outage does not hold ingestion up.
+_CONFIRM_MS = 10_000
+# After an outage was seen the broker is left alone this long: each batch would wait in vain for `_CONFIRM_MS` otherwise.
+_LEAVE_ALONE_S = 10.0
+# Spooled messages are sent again in parts of this many.
+_DRAIN = 5_000
+# What no later try mends: the message itself, the topic, or the right to write to it.
+_FOR_GOOD = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.INVALID_MSG,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+    }
+)
+
+
+class _Outgoing:
+    """The transaction of a `KafkaLog`; valid inside its `with` block only."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.checkpoints: dict[str, bytes] = {}
+
+    def produce(self, messages: Sequence[Message]) -> None:
+        self.messages.extend(messages)
+
+    def checkpoint(self, name: str, value: bytes) -> None:
+        self.checkpoints[name] = value
+
+
+class KafkaLog:
+    """Fulfils `Log`. What a transaction produced is on the broker, or in the spool, when it ends; checkpoints only then.
+
+    A batch may reach the broker twice (a confirmation lost on its way): ids are deterministic, so it is the same records again.
+    """
+
+    def __init__(self, broker: Broker, folder: Path, spool_bytes: int) -> None:
+        self._broker = broker
+        self._spool = Spool(folder / "spool.sqlite", spool_bytes)
+        self._producer: Producer | None = None
+        self._scan = KafkaScan(broker)
+        self._away_until = 0.0
+
+    @contextmanager
+    def transaction(self) -> Iterator[_Outgoing]:
+        """Open a transaction: all of it is safe when the block ends, none of it is kept if it raises."""
+        outgoing = _Outgoing()
+        yield outgoing
+        unsent = outgoing.messages
+        if self.drain():
+            unsent = self._send(outgoing.messages)
+        self._spool.keep(unsent, outgoing.checkpoints)
+
+    def drain(self) -> bool:
+        """Send what is spooled, the oldest first; return whether nothing waits any more."""
+        while True:
+            messages, place = self._spool.first(_DRAIN)
+            if not messages:
+                return True
+            if self._send(messages):
+                return False
+            self._spool.sent(place)
+
+    def waiting(self) -> int:
+        """Return how many messages wait in the spool."""
+        return self._spool.waiting()[0]
+
+    def _send(self, messages: Sequence[Message]) -> list[Message]:
+        """Produce and wait for every confirmation; return the messages that have none. Raises BrokerError for what none can have."""
+        if not messages:
+            return []
+        if time.monotonic() < self._away_until:
+            return list(messages)
+        if self._producer is None:
+            self._producer = self._broker.producer(confirm_ms=_CONFIRM_MS)
+        unsent: list[Message] = []
+        refused: list[tuple[Message, KafkaError]] = []
+        for message in messages:
+
+            def delivered(error: KafkaError | None, _: KafkaMessage, message: Message = message) -> None:
+                if error is not None and error.code() in _FOR_GOOD:
+                    refused.append((message, error))
+                elif error is not None:
+                    unsent.append(message)
+
+            produce(self._producer, [message], delivered)
+        # Every message is confirmed or has failed by itself within its own time-out.
+        self._producer.flush()
+        if refused:
+            message, error = refused[0]
+            raise BrokerError(
+                f"Kafka at {self._broker.servers} refuses {len(refused)} messages for good, the first for {message.topic}:"
+                f" {error.str()}; see `switchboard topics apply`"
+            )
+        if unsent:
+            self._away_until = time.monotonic() + _LEAVE_ALONE_S
+            logger.warning("Kafka at %s confirms nothing: %d messages wait", self._broker.servers, len(unsent))
+        return unsent
+
+    def scan(self, topic: str, partition: int, start: int, limit: int) -> list[LogRecord]:
+        """Return committed records from an offset on; see `Scan`."""
+        return self._scan.scan(topic, partition, start, limit)
+
+    def checkpoint(self, name: str) -> bytes | None:
+        """Return what was last set under a checkpoint's name, or None."""
+        return self._spool.checkpoint(name)
+
+    def checkpoints(self, prefix: str) -> Iterator[tuple[str, bytes]]:
+        """Yield name and value of every checkpoint whose name starts with a prefix, by name."""
+        return self._spool.checkpoints(prefix)
+
+    def lag(self, group: str, topics: Sequence[str], now_ms: int) -> list[Lag]:
+        """Return how far a group is behind on each topic; a group that never committed is behind from the first record on."""
+        try:
+            return self._lag(group, topics, now_ms)
+        except KafkaException as error:
+            raise BrokerError(f"Kafka at {self._broker.servers} does not answer: {reason(error)}") from error
+
+    def _lag(self, group: str, topics: Sequence[str], now_ms: int) -> list[Lag]:
+        ends = self._ends(topics)
+        asked = ConsumerGroupTopicPartitions(group, [KafkaPartition(*place) for place in ends])
+        future = self._broker.admin().list_consumer_group_offsets([asked], request_timeout=REQUEST_TIMEOUT_S)[group]
+        committed = {(at.topic, at.partition): at.offset for at in future.result().topic_partitions or []}
+        records: dict[str, int] = defaultdict(int)
+        seconds: dict[str, float] = defaultdict(float)
+        for (topic, partition), (low, high) in ends.items():
+            at = committed.get((topic, partition), OFFSET_INVALID)
+            start = low if at == OFFSET_INVALID else max(at, low)
+            if start >= high:
+                continue
+            # Between two records lie marks of transactions, so offsets only bound the number: reading tells whether there is one.
+            if oldest := self.scan(topic, partition, start, 1):
+                records[topic] += high - oldest[0].offset
+                seconds[topic] = max(seconds[topic], (now_ms - oldest[0].timestamp_ms) / 1000)
+        return [Lag(topic, group, records[topic], seconds[topic]) for topic in topics]
+
+    def sizes(self) -> dict[str, int]:
+        """Return how many offsets each topic ever gave out: its records, and one mark a transaction and partition."""
+        sizes: dict[str, int] = defaultdict(int)
+        try:
+            for (topic, _), (_, high) in self._ends(list(TOPICS)).items():
+                sizes[topic] += high
+        except KafkaException as error:
+            raise BrokerError(f"Kafka at {self._broker.servers} does not answer: {reason(error)}") from error
+        return dict(sizes)
+
+    def _ends(self, topics: Sequence[str]) -> dict[tuple[str, int], tuple[int, int]]:
+        self._broker.check_topics(topics)
+        consumer = self._broker.consumer()
+        try:
+            known = consumer.list_topics(timeout=REQUEST_TIMEOUT_S).topics
+            places = [(topic, partition) for topic in topics for partition in sorted(known[topic].partitions)]
+            return {
+                place: consumer.get_watermark_offsets(KafkaPartition(*place), timeout=REQUEST_TIMEOUT_S)
+                for place in places
+            }
+        finally:
+            consumer.close()
+
+    def close(self) -> None:
+        """Hang up; what is spooled waits for the next time."""
+        self._scan.close()
+        self._spool.close()
