@@ -1,0 +1,221 @@
+"""Business hours: a weekly schedule in an IANA zone, holidays and extra working days, and arithmetic in business time."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+DAY_MINUTES = 1440
+# The first and the last year that the history holds (schemas.types), a year of margin after it for what is due then.
+_FIRST_YEAR, _LAST_YEAR = 1970, 2201
+
+_DAY_NAMES = (
+    ("mon", "monday", "一"),
+    ("tue", "tuesday", "二"),
+    ("wed", "wednesday", "三"),
+    ("thu", "thursday", "四"),
+    ("fri", "friday", "五"),
+    ("sat", "saturday", "六"),
+    ("sun", "sunday", "日", "天"),
+)
+_DAYS = {name: number for number, names in enumerate(_DAY_NAMES) for name in names}
+_LINE = re.compile(r"\s*(?P<days>\D+?)\s*(?P<spans>\d.*)$")
+_SPAN = re.compile(r"(\d{1,2})(?:[:：](\d{2}))?\s*(?:-|–|~|至|到)\s*(\d{1,2})(?:[:：](\d{2}))?")
+
+Span = tuple[int, int]
+"""Minutes of a local day from opening to closing; a closing above 1440 is on the next day."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """Opening and closing instants (ms since 1970, UTC) in order, and the business ms before each opening."""
+
+    starts: list[int] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+    before: list[int] = field(default_factory=list)
+
+    def add(self, start: int, end: int) -> None:
+        # What overlaps the span before it (a night shift, a clock set back) is counted once.
+        start = max(start, self.ends[-1]) if self.ends else start
+        if end > start:
+            self.before.append(self.before[-1] + self.ends[-1] - self.starts[-1] if self.ends else 0)
+            self.starts.append(start)
+            self.ends.append(end)
+
+
+@dataclass(frozen=True)
+class BusinessHours:
+    """A weekly schedule (Monday first), in a zone; `holidays` are closed, `working_days` are open though the week says otherwise.
+
+    An extra working day (调休) has the hours of the first weekday that has any. Business time is real time: on the day that
+    clocks change, an hour that is left out is not counted and one that is repeated counts twice. Raises ValueError where no day
+    is open.
+    """
+
+    weekly: tuple[tuple[Span, ...], ...]
+    zone: ZoneInfo
+    holidays: frozenset[date] = frozenset()
+    working_days: frozenset[date] = frozenset()
+    _table: _Table = field(default_factory=_Table, init=False, repr=False, compare=False)
+    _years: list[int] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if len(self.weekly) != len(_DAY_NAMES) or not any(self.weekly):
+            raise ValueError("business hours need at least one open day, such as Mon-Fri 09:00-18:00")
+
+    def spans(self, day: date) -> tuple[Span, ...]:
+        """Return the opening hours of a local day; none where it is closed."""
+        if day in self.holidays:
+            return ()
+        if day in self.working_days and not self.weekly[day.weekday()]:
+            return next(spans for spans in self.weekly if spans)
+        return self.weekly[day.weekday()]
+
+    def is_open_on(self, day: date) -> bool:
+        """Return whether a local day has any business hours."""
+        return bool(self.spans(day))
+
+    def working_day_after(self, day: date, count: int) -> date:
+        """Return the local day that is `count` working days after a day; 0: the day itself, or the next one that is open."""
+        while not self.is_open_on(day):
+            day += timedelta(days=1)
+            count = max(count - 1, 0)
+        for _ in range(count):
+            day += timedelta(days=1)
+            while not self.is_open_on(day):
+                day += timedelta(days=1)
+        return day
+
+    def closing(self, day: date) -> datetime:
+        """Return when a local day's business ends, UTC; a closed day ends as the first open weekday does."""
+        spans = self.spans(day) or next(spans for spans in self.weekly if spans)
+        return self._instant(day, max(end for _, end in spans))
+
+    def at(self, day: date, minute: int) -> datetime:
+        """Return the instant of a minute of a local day, UTC."""
+        return self._instant(day, minute)
+
+    def clock_ms(self, at_ms: int) -> int:
+        """Return the business milliseconds from 1970-01-01 in the zone until an instant (ms since 1970, UTC)."""
+        table = self._until(at_ms)
+        place = bisect_right(table.starts, at_ms) - 1
+        if place < 0:
+            return 0
+        return table.before[place] + min(at_ms, table.ends[place]) - table.starts[place]
+
+    def due_ms(self, at_ms: int, business_ms: int) -> int:
+        """Return the first instant by which so many business milliseconds have passed since an instant; none: the instant itself.
+
+        Raises OverflowError where that is beyond the history's last year.
+        """
+        if business_ms <= 0:
+            return at_ms
+        wanted = self.clock_ms(at_ms) + business_ms
+        table = self._table
+        while not table.ends or table.before[-1] + table.ends[-1] - table.starts[-1] < wanted:
+            self._grow()
+        # The last opening before which less than the wanted time had passed.
+        place = bisect_right(table.before, wanted - 1) - 1
+        return table.starts[place] + wanted - table.before[place]
+
+    def elapsed(self, start: datetime, end: datetime) -> float:
+        """Return the business seconds between two aware instants; negative where the second is the earlier."""
+        return (self.clock_ms(to_ms(end)) - self.clock_ms(to_ms(start))) / 1000
+
+    def after(self, start: datetime, seconds: float) -> datetime:
+        """Return the first instant by which so many business seconds have passed since an aware instant, UTC."""
+        return from_ms(self.due_ms(to_ms(start), round(seconds * 1000)))
+
+    def _until(self, at_ms: int) -> _Table:
+        table = self._table
+        while (not table.ends or table.ends[-1] <= at_ms) and (self._years or [0])[-1] < _LAST_YEAR:
+            self._grow()
+        return table
+
+    def _grow(self) -> None:
+        year = self._years[-1] + 1 if self._years else _FIRST_YEAR
+        if year > _LAST_YEAR:
+            raise OverflowError(f"business time beyond {_LAST_YEAR}")
+        for start, end in sorted(self._opened(year)):
+            self._table.add(start, end)
+        self._years.append(year)
+
+    def _opened(self, year: int) -> Iterator[tuple[int, int]]:
+        day = date(year, 1, 1)
+        while day.year == year:
+            for start, end in self.spans(day):
+                yield to_ms(self._instant(day, start)), to_ms(self._instant(day, end))
+            day += timedelta(days=1)
+
+    def _instant(self, day: date, minute: int) -> datetime:
+        days, minutes = divmod(minute, DAY_MINUTES)
+        local = datetime.combine(day + timedelta(days=days), time(minutes // 60, minutes % 60), self.zone)
+        return local.astimezone(UTC)
+
+
+def to_ms(moment: datetime) -> int:
+    """Return an aware instant as whole milliseconds since 1970, UTC, rounded down."""
+    return (moment - _EPOCH) // _MS
+
+
+def from_ms(at_ms: int) -> datetime:
+    """Return milliseconds since 1970 as an instant, UTC."""
+    return _EPOCH + timedelta(milliseconds=at_ms)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
+
+
+def parse_hours(
+    lines: Sequence[str], zone: ZoneInfo, holidays: Iterable[date] = (), working_days: Iterable[date] = ()
+) -> BusinessHours:
+    """Return the hours that lines such as `Mon-Fri 09:00-12:00, 13:30-18:00` or `周一至周五 9:00-18:00` say.
+
+    A closing that is not after its opening is on the next day. Raises ValueError naming the line that is not understood.
+    """
+    week: list[list[Span]] = [[] for _ in _DAY_NAMES]
+    for line in lines:
+        found = _LINE.match(line)
+        days = _days(found["days"]) if found else []
+        spans = list(_spans(found["spans"])) if found else []
+        if not days or not spans:
+            raise ValueError(f"{line!r} is no line of business hours, such as Mon-Fri 09:00-12:00, 13:30-18:00")
+        for day in days:
+            week[day].extend(spans)
+    return BusinessHours(
+        tuple(tuple(sorted(spans)) for spans in week), zone, frozenset(holidays), frozenset(working_days)
+    )
+
+
+def usual_hours(zone: ZoneInfo) -> BusinessHours:
+    """Return Monday to Friday, 9 to 18: what a promise of working days is read by where an installation names no hours."""
+    return parse_hours(("Mon-Fri 09:00-18:00",), zone)
+
+
+def _days(text: str) -> list[int]:
+    days: list[int] = []
+    for part in re.split(r"[,，、/]|\s+and\s+", text.casefold()):
+        ends = [
+            _DAYS.get(re.sub(r"周|週|星期|礼拜|禮拜|[\s.]", "", end)) for end in re.split(r"-|–|~|至|到|\sto\s", part)
+        ]
+        if None in ends or len(ends) > 2:
+            return []
+        first, last = ends[0], ends[-1]
+        assert first is not None
+        assert last is not None
+        days.extend((first + step) % 7 for step in range((last - first) % 7 + 1))
+    return days
+
+
+def _spans(text: str) -> Iterator[Span]:
+    for found in _SPAN.finditer(text):
+        start = int(found[1]) * 60 + int(found[2] or 0)
+        end = int(found[3]) * 60 + int(found[4] or 0)
+        if start >= DAY_MINUTES or end > DAY_MINUTES:
+            raise ValueError(f"{found[0]!r} is no span of a day")
+        yield (start, end if end > start else end + DAY_MINUTES)
