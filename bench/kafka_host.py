@@ -4,7 +4,8 @@
 
 Starts a real Kafka on loopback, loads a topic for each step, and runs the peers one after another, alone. The no-op decodes JSON,
 encodes it and copies key and headers; `enrich` is the stage we run. Every output is read back (read_committed) and compared with what
-had to come; a peer that loses a record is said to. Ends non-zero where a bar of the no-op is missed or an output is not whole.
+had to come; a peer that loses a record is said to. All clients have the same settings (`bench/peers/common.py`), the peers' own where
+the name says `:default`. Ends non-zero where a bar of the no-op is missed or an output is not whole.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ from tests.support.kafka_server import KafkaServer
 
 # The least that our rate has to be of each other's, with the no-op step (issue 4).
 BARS = {"bare": 0.85, "arroyo": 2.0, "bytewax": 3.0, "quix": 4.0, "faust": 15.0}
-PEERS = ("ours", *BARS)
+# Beside them, without a bar: the same guarantee as ours, and peers as they are when they are told nothing.
+_BESIDE = ("quix_exact", "arroyo:default", "bytewax:default", "quix:default")
+PEERS = ("ours", *BARS, *_BESIDE)
 STEPS = ("noop", "enrich")
-GUARANTEE = {"ours": "exactly once", "bare": "exactly once"}
+GUARANTEE = {"ours": "exactly once", "bare": "exactly once", "quix_exact": "exactly once"}
 # Those that take seconds are run twice, in turn, and the better run counts: the clock also sees other programs.
 _QUICK, _ROUNDS = frozenset({"ours", "bare", "arroyo"}), 2
 # Beyond this a run is given up and said so.
@@ -50,7 +53,7 @@ def main() -> int:
         for step in [step for step in STEPS if step in given.steps.split(",")]:
             count = given.enrich_records if step == "enrich" else given.records
             loaded = topics.load(f"bench.{step}", step, count)
-            for peer in _turns(peers):
+            for peer in _turns([peer for peer in peers if step == "noop" or peer not in _BESIDE]):
                 try:
                     result = run_peer(peer, loaded, step, topics, server.broker, given.compression, _LIMIT_S)
                 except RunFailed as error:
@@ -70,7 +73,7 @@ def _available(peers: list[str]) -> list[str]:
     there = []
     for peer in peers:
         try:
-            python_of(peer)
+            python_of(peer.partition(":")[0])
         except PeerMissing as error:
             print(error, file=sys.stderr)
         else:
@@ -87,7 +90,7 @@ def _line(result: Result) -> str:
     written = result.written
     faults = [f"{getattr(written, name)} {name}" for name in ("missing", "duplicates", "foreign", "damaged")]
     return (
-        f"  {result.step:<7}{result.peer:<9}{result.rate:>9,.0f} records/s {result.cpu_us:>8.1f} µs CPU"
+        f"  {result.step:<7}{result.peer:<16}{result.rate:>9,.0f} records/s {result.cpu_us:>8.1f} µs CPU"
         f" {result.seconds:>7.2f} s  {written.records:,} outputs, {', '.join(faults)}"
     )
 

@@ -41,12 +41,17 @@ PRODUCER: dict[str, Any] = {
 BATCH = 5_000
 # How often the peers commit what they have read: Arroyo's ONCE_PER_SECOND, for all of them.
 COMMIT_SECONDS = 1.0
+# Loads what is loaded at first use (languages, telephone numbers, compiled loops) of every kind of chat.
+_WARM_UP = 200
 _PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
 class Job:
-    """What one worker does: read `source`, run `step`, write `target`; `begun` is the file that says when it began."""
+    """What one worker does: read `source`, run `step`, write `target`; `begun` is the file that says when it began.
+
+    `settings` is "tuned" (ours, below, for every client) or "default" (what a peer does when it is told nothing).
+    """
 
     broker: str
     source: str
@@ -54,23 +59,28 @@ class Job:
     step: str
     group: str
     compression: str
+    settings: str
     begun: Path
     folder: Path
 
-    def consumer(self, **more: Any) -> dict[str, Any]:
-        """Return the settings of a librdkafka consumer of this job's group."""
-        own = {"bootstrap.servers": self.broker, "group.id": self.group, "auto.offset.reset": "earliest"}
-        return {**CONSUMER, **own, **more}
+    @property
+    def tuned(self) -> bool:
+        """Whether the clients get the settings below."""
+        return self.settings == "tuned"
 
-    def producer(self, **more: Any) -> dict[str, Any]:
-        """Return the settings of a librdkafka producer."""
-        return {**PRODUCER, "bootstrap.servers": self.broker, "compression.type": self.compression, **more}
+    def reading(self) -> dict[str, Any]:
+        """Return what a peer's librdkafka consumer is told beside where and as whom to read."""
+        return {**CONSUMER} if self.tuned else {}
+
+    def writing(self) -> dict[str, Any]:
+        """Return what a peer's librdkafka producer is told beside where to write."""
+        return {**PRODUCER, "compression.type": self.compression} if self.tuned else {}
 
 
 def job() -> Job:
     """Return the job that the command line gives."""
     parser = argparse.ArgumentParser()
-    for name in ("broker", "source", "target", "step", "group", "compression", "begun", "folder"):
+    for name in ("broker", "source", "target", "step", "group", "compression", "settings", "begun", "folder"):
         parser.add_argument(f"--{name}", required=True)
     given = vars(parser.parse_args())
     # No worker outlives the bench that started it (Linux).
@@ -125,17 +135,17 @@ def _enrich(target: str) -> Batch:
 
 
 def enrich_stage() -> Batch:
-    """Return the stage `enrich` as our hosts run it, its models loaded and compiled: the start of a process is not measured."""
+    """Return the stage `enrich` as our hosts run it, run over some records before: the start of a process is not measured."""
+    from bench.peers.records import chats, stored
     from pipeline.models.replica import Replica
-    from pipeline.processors.clean.language import detect_language
     from pipeline.processors.contacts import OwnSide
     from pipeline.processors.identify import Identity
     from pipeline.runtime.stages import enrich_handler
 
     models = Replica().snapshot()
-    models.classify(["warm up 预热"], ["inbound"])
-    detect_language("warm up the model of languages")
-    return enrich_handler(Identity(b"bench", OwnSide(("shop.example.com",))), lambda: models).handle
+    handle = enrich_handler(Identity(b"bench", OwnSide(("shop.example.com",))), lambda: models).handle
+    handle([stored(message) for message in chats(_WARM_UP)])
+    return handle
 
 
 def log_record(message: Any) -> LogRecord:

@@ -42,6 +42,9 @@ _PINNED: dict[str, tuple[str, ...]] = {
 # Our constraints that a peer's own metadata forbid; pip picks the newest that it allows.
 _FREED: dict[str, tuple[str, ...]] = {"quix": ("confluent-kafka", "pydantic", "pydantic_core", "pydantic-settings")}
 
+# A second way to run a peer shares its environment.
+_SHARED = {"quix_exact": "quix"}
+
 PEERS = tuple(_PINNED)
 
 
@@ -51,6 +54,7 @@ class PeerMissing(Exception):
 
 def python_of(peer: str) -> Path:
     """Return the interpreter of a peer's environment, made at first use; ours for `ours` and `bare`. Raises PeerMissing."""
+    peer = _SHARED.get(peer, peer)
     if peer not in _PINNED:
         return Path(sys.executable)
     folder = _FOLDER / peer
@@ -70,7 +74,6 @@ def _make(peer: str, folder: Path) -> None:
     _run(peer, [sys.executable, "-m", "venv", str(folder)])
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     _run(peer, [*pip, "-c", str(constraints), *_PINNED[peer], *_ENRICH])
-    _run(peer, [*pip, "--no-deps", "-e", str(ROOT)])
 
 
 def _constraints(peer: str) -> list[str]:

@@ -59,9 +59,13 @@ class RunFailed(Exception):
 def run_peer(
     peer: str, loaded: Loaded, step: str, topics: Topics, broker: str, compression: str, limit: float
 ) -> Result:
-    """Run a peer over a loaded topic to its end, or to `limit` seconds, and check its output; raises RunFailed, PeerMissing."""
-    python = python_of(peer)
-    name = f"bench.{peer}.{step}.{time.time_ns()}"
+    """Run a peer over a loaded topic to its end, or to `limit` seconds, and check its output; raises RunFailed, PeerMissing.
+
+    `name:default` is a peer with its own settings; those of every client are the same otherwise.
+    """
+    module, _, settings = peer.partition(":")
+    python = python_of(module)
+    name = f"bench.{module}.{step}.{time.time_ns()}"
     topics.make(name)
     with tempfile.TemporaryDirectory(prefix="peer-") as folder:
         begun, log = Path(folder) / "begun.json", Path(folder) / "log"
@@ -72,10 +76,11 @@ def run_peer(
             "step": step,
             "group": name,
             "compression": compression,
+            "settings": settings or "tuned",
             "begun": str(begun),
             "folder": folder,
         }
-        command = [str(python), "-m", f"bench.peers.run_{peer}"]
+        command = [str(python), "-m", f"bench.peers.run_{module}"]
         command += [word for key, value in words.items() for word in (f"--{key}", value)]
         with log.open("wb") as output:
             process = subprocess.Popen(

@@ -5,6 +5,8 @@ With the step `enrich` it also makes the records that the step takes, for there 
 
 from __future__ import annotations
 
+from typing import Any
+
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from bench.peers.common import BATCH, Beginning, Job, job, log_record, recode, step_of
@@ -14,13 +16,16 @@ def run(job_: Job) -> None:
     """Read, run the step, produce and commit in one transaction a batch, until the process is ended."""
     handle = step_of(job_)
     beginning = Beginning(job_.begun)
-    consumer = Consumer(job_.consumer(**{"enable.auto.commit": False}))
-    producer = Producer(job_.producer(**{"transactional.id": f"{job_.group}-bare"}))
+    place = {"bootstrap.servers": job_.broker}
+    group = {"group.id": job_.group, "auto.offset.reset": "earliest", "enable.auto.commit": False}
+    consumer = Consumer({**job_.reading(), **place, **group})
+    producer = Producer({**job_.writing(), **place, "transactional.id": f"{job_.group}-bare"})
     producer.init_transactions()
     consumer.subscribe([job_.source])
-    target, produce, noop = job_.target, producer.produce, job_.step == "noop"
+    target, noop = job_.target, job_.step == "noop"
+    produce: Any = producer.produce
     while True:
-        batch = consumer.consume(BATCH, 0.5)
+        batch: list[Any] = consumer.consume(BATCH, 0.5)
         if not batch:
             continue
         beginning.note()

@@ -4,6 +4,9 @@ It keeps Faust's own rules for speed (a large stream buffer, large fetches, a li
 takes with `take` acknowledges whatever happens, and one that does not await its sends loses them.
 """
 
+# Its library is in an environment of its own, where no type checker looks.
+# mypy: disable-error-code="import-not-found,misc,untyped-decorator"
+
 from __future__ import annotations
 
 import asyncio
@@ -13,7 +16,19 @@ from typing import Any
 import faust
 import mode.loop
 
-from bench.peers.common import BATCH, COMMIT_SECONDS, PRODUCER, Batch, Beginning, Job, headers_of, job, recode, step_of
+from bench.peers.common import (
+    BATCH,
+    COMMIT_SECONDS,
+    CONSUMER,
+    PRODUCER,
+    Batch,
+    Beginning,
+    Job,
+    headers_of,
+    job,
+    recode,
+    step_of,
+)
 from pipeline.runtime.log import LogRecord, Message
 
 # Below a batch of the others: all of one are in flight at once, each a future of the event loop.
@@ -34,21 +49,14 @@ def application(job_: Job) -> faust.App:
         topic_disable_leader=True,
         topic_allow_declare=False,
         consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=1_048_576,
-        broker_max_poll_records=BATCH,
-        broker_commit_interval=COMMIT_SECONDS,
-        stream_buffer_maxsize=_STREAM_BUFFER,
-        stream_wait_empty=False,
-        producer_linger=PRODUCER["linger.ms"] / 1000,
-        producer_max_batch_size=PRODUCER["batch.size"],
-        producer_compression_type=None if job_.compression == "none" else job_.compression,
         producer_acks=-1,
+        **(_tuned(job_) if job_.tuned else {}),
     )
     source = app.topic(job_.source, key_type=bytes, value_type=bytes)
     target = app.topic(job_.target, key_type=bytes, value_type=bytes)
     step, beginning = _noop if job_.step == "noop" else _through(step_of(job_)), Beginning(job_.begun)
 
-    @app.agent(source, concurrency=1)  # type: ignore[untyped-decorator]
+    @app.agent(source, concurrency=1)
     async def work(stream: Any) -> None:
         async for events in stream.noack_take(_TAKE, within=_TAKE_SECONDS):
             beginning.note()
@@ -61,6 +69,19 @@ def application(job_: Job) -> faust.App:
                 await stream.ack(event)
 
     return app
+
+
+def _tuned(job_: Job) -> dict[str, Any]:
+    return {
+        "consumer_max_fetch_size": CONSUMER["fetch.message.max.bytes"],
+        "broker_max_poll_records": BATCH,
+        "broker_commit_interval": COMMIT_SECONDS,
+        "stream_buffer_maxsize": _STREAM_BUFFER,
+        "stream_wait_empty": False,
+        "producer_linger": PRODUCER["linger.ms"] / 1000,
+        "producer_max_batch_size": PRODUCER["batch.size"],
+        "producer_compression_type": None if job_.compression == "none" else job_.compression,
+    }
 
 
 def _noop(events: list[Any]) -> list[Message]:

@@ -8,22 +8,15 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-import orjson
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from bench.peers.common import CONSUMER, PRODUCER, enrich_stage
-from pipeline.envelope import checked, to_message
-from pipeline.outcomes import Reject
-from pipeline.runtime.log import LogRecord, Message
-from schemas.envelope import Event
-from tests.support.events import make_events
+from bench.peers.records import chats, plain, stored
 
 PARTITIONS = 6
-# What the value of a no-op record is filled up to (DESIGN §10).
-_VALUE_BYTES = 600
-# An odd number without pattern: keys of consecutive records differ in every byte.
-_SPREAD = 0x9E3779B97F4A7C15F39CC0605CEDC835
+# Of syslog: librdkafka is to say what is critical, and not that the broker went away when the bench ended it.
+_QUIET = 2
 # What makes an output the same one: its event, and which contract it is ("" where the step is the no-op).
 Identity = tuple[str, str]
 
@@ -49,55 +42,13 @@ class Written:
     last_at: float
 
 
-def chats(count: int) -> Iterator[Message]:
-    """Yield the messages of so many chat events, of different texts in Chinese and English."""
-    found = 0
-    # Half of what is made is chats, social messages and texts.
-    for raw in make_events(count * 4):
-        if found == count:
-            return
-        if raw["type"] != "comm.message.received" or raw["data"]["channel"] == "email":
-            continue
-        event = Event.model_validate(raw | {"locator": f"bench.jsonl:{found}", "connector": "events/1"})
-        data = checked(event)
-        if isinstance(data, Reject):
-            raise ValueError(f"event {event.id} is refused: {data.detail}")
-        found += 1
-        yield to_message(event, data)
-
-
-def plain(number: int) -> Message:
-    """Return the no-op's record of a number: JSON of 600 B, a key of 16 B, seven ce_* headers."""
-    person = number % 10_000
-    body: dict[str, Any] = {
-        "channel": "chat",
-        "conversation": f"c{person}",
-        "from": {"name": f"顾客{person}", "phone": f"+86138{person:08d}"},
-        "number": number,
-        "amount": number / 7,
-        "tags": ["kettle", "price", "travel"],
-        "text": "",
-    }
-    body["text"] = "x" * (_VALUE_BYTES - len(orjson.dumps(body)))
-    headers = (
-        ("ce_specversion", b"1.0"),
-        ("ce_id", b"e%d" % number),
-        ("ce_source", b"test/shop"),
-        ("ce_type", b"comm.message.received"),
-        ("ce_time", b"2026-08-01T00:00:00+00:00"),
-        ("ce_tenant", b"default"),
-        ("ce_connector", b"events/1"),
-    )
-    return Message("", (number * _SPREAD % 2**128).to_bytes(16, "big"), orjson.dumps(body), headers)
-
-
 class Topics:
     """Makes, fills and reads topics of one broker."""
 
     def __init__(self, broker: str, compression: str) -> None:
         self._broker = broker
         self._compression = compression
-        self._admin = AdminClient({"bootstrap.servers": broker})
+        self._admin = AdminClient({"bootstrap.servers": broker, "log_level": _QUIET})
 
     def make(self, topic: str) -> None:
         """Make a topic of six partitions whose records bear the broker's own time."""
@@ -116,14 +67,19 @@ class Topics:
         expected: Counter[Identity] = Counter()
         messages = chats(count) if step == "enrich" else map(plain, range(count))
         stage = enrich_stage() if step == "enrich" else None
-        settings = {**PRODUCER, "bootstrap.servers": self._broker, "compression.type": self._compression}
+        settings = {
+            **PRODUCER,
+            "bootstrap.servers": self._broker,
+            "compression.type": self._compression,
+            "log_level": _QUIET,
+        }
         producer = Producer({**settings, "enable.idempotence": True})
         sent = 0
         while part := list(islice(messages, 5_000)):
             for message in part:
                 producer.produce(topic, message.value, message.key, headers=list(message.headers))
             producer.flush()
-            outputs = part if stage is None else stage([_stored(topic, message) for message in part])
+            outputs = part if stage is None else stage([stored(message) for message in part])
             expected.update(_identity(dict(out.headers)) for out in outputs)
             sent += len(part)
         if sent != count:
@@ -132,7 +88,8 @@ class Topics:
 
     def ends(self, topic: str) -> int:
         """Return how many offsets of a topic are taken, marks of transactions and aborted records counted too."""
-        wanted = {TopicPartition(topic, partition): OffsetSpec.latest() for partition in range(PARTITIONS)}
+        latest: Any = OffsetSpec
+        wanted = {TopicPartition(topic, partition): latest.latest() for partition in range(PARTITIONS)}
         return sum(int(future.result(10).offset) for future in self._admin.list_offsets(wanted).values())
 
     def check(self, topic: str, loaded: Loaded, step: str) -> Written:
@@ -158,6 +115,7 @@ class Topics:
             {
                 **CONSUMER,
                 "bootstrap.servers": self._broker,
+                "log_level": _QUIET,
                 "group.id": "bench-check",
                 "enable.partition.eof": True,
                 "enable.auto.commit": False,
@@ -177,10 +135,6 @@ class Topics:
                         raise RuntimeError(str(error))
         finally:
             consumer.close()
-
-
-def _stored(topic: str, message: Message) -> LogRecord:
-    return LogRecord(topic, 0, 0, 0, message.key, message.value, message.headers)
 
 
 def _identity(headers: dict[str, bytes]) -> Identity:

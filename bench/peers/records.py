@@ -1,0 +1,66 @@
+"""The records of the benchmark, the same in every run; no Kafka needed to make them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from pipeline.envelope import checked, to_message
+from pipeline.outcomes import Reject
+from pipeline.runtime.log import LogRecord, Message
+from schemas.envelope import Event
+from tests.support.events import make_events
+
+# What the value of a no-op record is filled up to (DESIGN §10).
+_VALUE_BYTES = 600
+# An odd number without pattern: keys of consecutive records differ in every byte.
+_SPREAD = 0x9E3779B97F4A7C15F39CC0605CEDC835
+
+
+def chats(count: int) -> Iterator[Message]:
+    """Yield the messages of so many chat events, of different texts in Chinese and English."""
+    found = 0
+    # Half of what is made is chats, social messages and texts.
+    for raw in make_events(count * 4):
+        if found == count:
+            return
+        if raw["type"] != "comm.message.received" or raw["data"]["channel"] == "email":
+            continue
+        event = Event.model_validate(raw | {"locator": f"bench.jsonl:{found}", "connector": "events/1"})
+        data = checked(event)
+        if isinstance(data, Reject):
+            raise ValueError(f"event {event.id} is refused: {data.detail}")
+        found += 1
+        yield to_message(event, data)
+
+
+def plain(number: int) -> Message:
+    """Return the no-op's record of a number: JSON of 600 B, a key of 16 B, seven ce_* headers."""
+    person = number % 10_000
+    body: dict[str, Any] = {
+        "channel": "chat",
+        "conversation": f"c{person}",
+        "from": {"name": f"顾客{person}", "phone": f"+86138{person:08d}"},
+        "number": number,
+        "amount": number / 7,
+        "tags": ["kettle", "price", "travel"],
+        "text": "",
+    }
+    body["text"] = "x" * (_VALUE_BYTES - len(orjson.dumps(body)))
+    headers = (
+        ("ce_specversion", b"1.0"),
+        ("ce_id", b"e%d" % number),
+        ("ce_source", b"test/shop"),
+        ("ce_type", b"comm.message.received"),
+        ("ce_time", b"2026-08-01T00:00:00+00:00"),
+        ("ce_tenant", b"default"),
+        ("ce_connector", b"events/1"),
+    )
+    return Message("", (number * _SPREAD % 2**128).to_bytes(16, "big"), orjson.dumps(body), headers)
+
+
+def stored(message: Message) -> LogRecord:
+    """Return a message as a log would give it back."""
+    return LogRecord(message.topic, 0, 0, 0, message.key, message.value, message.headers)
