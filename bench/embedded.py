@@ -37,10 +37,10 @@ from pipeline.processors.enrich import finish
 from pipeline.processors.identify import Identify, Identity
 from pipeline.processors.redact import REDACT
 from pipeline.runtime.claims import BlobFolder
-from pipeline.runtime.runner import next_offsets
+from pipeline.runtime.log import spans_of
 from pipeline.runtime.runner import utc_now
 from pipeline.runtime.sqlite_log import SqliteLog
-from pipeline.runtime.stages import ENRICH_TOPICS, LOAD_TOPICS, enrich_handler, load_handler
+from pipeline.runtime.stages import ENRICH_TOPICS, LOAD_FACTOR, LOAD_TOPICS, enrich_handler, load_handler
 from pipeline.settings import Settings
 from pipeline.sinks.chdb import ChdbWarehouse
 from schemas.communications import Communication
@@ -143,7 +143,7 @@ def _enrich(watch: Stopwatch, log: SqliteLog, identity: Identity, models: Any) -
             messages += rest.handle(business)
         with watch.part("log"), log.transaction() as transaction:
             transaction.produce(messages)
-            transaction.commit("bench-enrich", next_offsets(records))
+            transaction.commit("bench-enrich", {place: last + 1 for place, (_, last) in spans_of(records).items()})
 
 
 def _load(watch: Stopwatch, log: SqliteLog, warehouse: ChdbWarehouse) -> None:
@@ -157,7 +157,7 @@ def _load(watch: Stopwatch, log: SqliteLog, warehouse: ChdbWarehouse) -> None:
             letters = load.handle(records)
         with watch.part("log"), log.transaction() as transaction:
             transaction.produce(letters)
-            transaction.commit("bench-load", next_offsets(records))
+            transaction.commit("bench-load", {place: last + 1 for place, (_, last) in spans_of(records).items()})
 
 
 def main() -> int:

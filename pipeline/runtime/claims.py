@@ -99,6 +99,8 @@ def check_out(records: Sequence[LogRecord], blobs: Blobs) -> list[LogRecord]:
 
 
 def _filled(record: LogRecord, blobs: Blobs) -> LogRecord:
+    if record.value:
+        return record
     reference = record.header(_HEADER)
     if not reference:
         return record

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from pipeline.runtime.claims import Blobs, check_in, check_out
 from pipeline.runtime.learning import Learner
-from pipeline.runtime.log import LogRecord, Message
-from pipeline.runtime.runner import Handler, next_offsets
+from pipeline.runtime.log import LogRecord, Message, spans_of
+from pipeline.runtime.runner import Handler
 from pipeline.runtime.sqlite_log import SqliteLog
 from pipeline.runtime.stages import BATCH_BYTES
 from pipeline.sinks.warehouse import WarehouseBusyError
@@ -52,7 +52,7 @@ class EmbeddedHost:
         messages = check_in(self._patiently(handler, check_out(records, self._blobs)), self._blobs)
         with self._log.transaction() as transaction:
             transaction.produce(messages)
-            transaction.commit(handler.name, next_offsets(records))
+            transaction.commit(handler.name, {place: last + 1 for place, (_, last) in spans_of(records).items()})
         return len(records)
 
     @staticmethod

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka import Message as KafkaMessage
@@ -38,6 +38,10 @@ _LINGER_MS = 5
 _METADATA_MS = 30_000
 # Messages over a quarter MiB travel as a reference (claims.py); this leaves room for a dead letter of one, in Base64.
 _MESSAGE_MAX_BYTES = 1_000_000
+
+
+# RD_KAFKA_PARTITION_UA: the partitioner decides.
+_ANY_PARTITION = -1
 
 
 class BrokerError(LogError):
@@ -93,7 +97,10 @@ class Broker:
         }
 
     def producer(self, transactional_id: str | None = None, confirm_ms: int | None = None) -> Producer:
-        """Return an idempotent producer, transactional where it gets an id; a message unconfirmed after `confirm_ms` has failed."""
+        """Return an idempotent producer, transactional where it gets an id.
+
+        With `confirm_ms` a message unconfirmed for so long has failed, and only failures are reported.
+        """
         properties = {
             **self._common(),
             "enable.idempotence": True,
@@ -104,7 +111,7 @@ class Broker:
             "message.max.bytes": _MESSAGE_MAX_BYTES,
         }
         if confirm_ms is not None:
-            properties["message.timeout.ms"] = confirm_ms
+            properties |= {"message.timeout.ms": confirm_ms, "delivery.report.only.error": True}
         if transactional_id is not None:
             properties |= {"transactional.id": transactional_id, "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS}
         return Producer(properties)
@@ -148,27 +155,27 @@ def log_record(message: KafkaMessage) -> LogRecord:
 
 
 def _headers(message: KafkaMessage) -> Headers:
-    given = message.headers() or ()
-    pairs = given.items() if isinstance(given, dict) else given
-    return tuple((name, value.encode() if isinstance(value, str) else value or b"") for name, value in pairs)
+    # librdkafka gives a list of pairs, whatever its types say; another client may have written a null.
+    given = cast("list[tuple[str, bytes]]", message.headers() or ())
+    for _, value in given:
+        if value is None:
+            return tuple((name, value or b"") for name, value in given)
+    return tuple(given)
 
 
 def produce(producer: Producer, messages: Sequence[Message], on_delivery: Any = None) -> None:
     """Hand messages to a producer, waiting where its queue is full; that they arrived is known after a flush or a commit."""
+    send = producer.produce
     for message in messages:
-        optional: dict[str, Any] = {} if message.partition is None else {"partition": message.partition}
-        if on_delivery is not None:
-            optional["on_delivery"] = on_delivery
+        partition, value = message.partition, message.value
+        if partition is None:
+            partition = _ANY_PARTITION
+        elif not value:
+            # On a compacted topic a null value is what removes a key.
+            value = None  # type: ignore[assignment]
         while True:
             try:
-                producer.produce(
-                    message.topic,
-                    # On a compacted topic a null value is what removes a key.
-                    value=message.value if message.value or message.partition is None else None,
-                    key=message.key,
-                    headers=list(message.headers),
-                    **optional,
-                )
+                send(message.topic, value, message.key, partition, on_delivery, None, 0, list(message.headers))
                 break
             except BufferError:
                 producer.poll(0.1)

@@ -7,13 +7,12 @@ another worker of the same machine keeps its history.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import orjson
 
-from pipeline.runtime.log import LogRecord, TopicPartition
+from pipeline.runtime.log import LogRecord, TopicPartition, spans_of
 
 # A worker may die for reasons that are not its records (an operator, the kernel short of memory): three deaths over the same range
 # are no chance any more (DESIGN §4), and two more over one record alone name the killer.
@@ -44,11 +43,25 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """Records to be handled together; `killer` says that this one has killed its process and is not to be handled again."""
+    """Records to be handled together, with the first and last offset of each partition.
+
+    `alone`: it is one record under suspicion; `killer`: it has killed its process and is not to be handled again.
+    """
 
     records: list[LogRecord]
+    spans: dict[TopicPartition, tuple[int, int]]
     alone: bool = False
     killer: bool = False
+
+    @classmethod
+    def of(cls, records: list[LogRecord], *, alone: bool = False, killer: bool = False) -> Portion:
+        """Return a portion of records that are in order within each partition."""
+        return cls(records, spans_of(records), alone, killer)
+
+    @property
+    def positions(self) -> dict[TopicPartition, int]:
+        """The offsets to commit: one past the last of each partition."""
+        return {place: last + 1 for place, (_, last) in self.spans.items()}
 
 
 class InFlight:
@@ -77,8 +90,10 @@ class InFlight:
             os.close(file)
             del self._marks[place]
 
-    def portions(self, records: Sequence[LogRecord]) -> list[Portion]:
+    def portions(self, records: list[LogRecord]) -> list[Portion]:
         """Return a batch as it may be handled: usually whole; records under suspicion alone, in their order."""
+        if not any(mark.careful for mark in self._marks.values()):
+            return [Portion.of(records)]
         together: list[LogRecord] = []
         single: list[Portion] = []
         for record in records:
@@ -87,13 +102,13 @@ class InFlight:
                 together.append(record)
             elif record.offset < mark.end:
                 killer = record.offset == mark.alone and mark.alone_deaths >= _RECORD_DEATHS
-                single.append(Portion([record], alone=True, killer=killer))
+                single.append(Portion.of([record], alone=True, killer=killer))
             # What lies behind a range under suspicion comes with a later batch: offsets are committed in order.
-        return [*([Portion(together)] if together else []), *single]
+        return [*([Portion.of(together)] if together else []), *single]
 
     def begin(self, portion: Portion) -> None:
         """Remember that a portion is in hand."""
-        for place, (first, last) in _ranges(portion.records).items():
+        for place, (first, last) in portion.spans.items():
             mark = self._marks[place]
             if portion.alone:
                 deaths = mark.alone_deaths if mark.alone == first else 0
@@ -106,7 +121,7 @@ class InFlight:
 
     def done(self, portion: Portion) -> None:
         """Forget a portion that was handled and committed."""
-        for place, (_, last) in _ranges(portion.records).items():
+        for place, (_, last) in portion.spans.items():
             mark = self._marks[place]
             over = last + 1 >= mark.end
             self._write(place, Mark() if over else replace(mark, alone=_NONE, alone_deaths=0, busy=False))
@@ -128,15 +143,6 @@ class InFlight:
     def _write(self, place: TopicPartition, mark: Mark) -> None:
         self._marks[place] = mark
         os.pwrite(self._files[place], orjson.dumps(asdict(mark)).ljust(_WIDTH), 0)
-
-
-def _ranges(records: Sequence[LogRecord]) -> dict[TopicPartition, tuple[int, int]]:
-    ranges: dict[TopicPartition, tuple[int, int]] = {}
-    for record in records:
-        place = record.topic, record.partition
-        first, _ = ranges.get(place, (record.offset, record.offset))
-        ranges[place] = first, record.offset
-    return ranges
 
 
 def _alive(mark: Mark) -> bool:

@@ -21,7 +21,7 @@ from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, log_record,
 from pipeline.runtime.kafka.crashes import InFlight, Portion
 from pipeline.runtime.kafka.states import StateCache
 from pipeline.runtime.log import LogRecord, Message, TopicPartition
-from pipeline.runtime.runner import Handler, dead_letter_message, next_offsets, utc_now
+from pipeline.runtime.runner import Handler, dead_letter_message, utc_now
 from pipeline.sinks.warehouse import WarehouseBusyError
 from schemas.dead_letters import RejectCode
 
@@ -151,7 +151,7 @@ class KafkaHost:
         except WarehouseBusyError as error:
             self._back_off(error)
             return False
-        if not self._committed(check_in(messages, self.blobs), portion.records):
+        if not self._committed(check_in(messages, self.blobs), portion.positions):
             return False
         self.in_flight.done(portion)
         self.counts["records"] += len(portion.records)
@@ -183,9 +183,8 @@ class KafkaHost:
             self._assignment.raise_failure()
         self._assignment.resume()
 
-    def _committed(self, messages: Sequence[Message], records: Sequence[LogRecord]) -> bool:
+    def _committed(self, messages: Sequence[Message], positions: Mapping[TopicPartition, int]) -> bool:
         """Commit outputs, states and offsets together; return False where the transaction was aborted and the batch goes back."""
-        positions = next_offsets(records)
         stored: dict[TopicPartition, int] = {}
 
         def placed(_error: object, message: KafkaMessage) -> None:

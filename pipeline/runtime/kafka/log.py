@@ -101,25 +101,26 @@ class KafkaLog:
             return list(messages)
         if self._producer is None:
             self._producer = self._broker.producer(confirm_ms=_CONFIRM_MS)
-        unsent: list[Message] = []
-        refused: list[tuple[Message, KafkaError]] = []
-        for message in messages:
+        refused: list[tuple[str, KafkaError]] = []
+        unconfirmed: set[tuple[str | None, bytes | None, bytes | None]] = set()
 
-            def delivered(error: KafkaError | None, _: KafkaMessage, message: Message = message) -> None:
-                if error is not None and error.code() in _FOR_GOOD:
-                    refused.append((message, error))
-                elif error is not None:
-                    unsent.append(message)
+        def failed(error: KafkaError, message: KafkaMessage) -> None:
+            if error.code() in _FOR_GOOD:
+                refused.append((message.topic() or "", error))
+            else:
+                unconfirmed.add((message.topic(), message.key(), message.value()))
 
-            produce(self._producer, [message], delivered)
+        produce(self._producer, messages, failed)
         # Every message is confirmed or has failed by itself within its own time-out.
         self._producer.flush()
         if refused:
-            message, error = refused[0]
+            topic, error = refused[0]
             raise BrokerError(
-                f"Kafka at {self._broker.servers} refuses {len(refused)} messages for good, the first for {message.topic}:"
+                f"Kafka at {self._broker.servers} refuses {len(refused)} messages for good, the first for {topic}:"
                 f" {error.str()}; see `switchboard topics apply`"
             )
+        # A report carries no headers, so the message is looked up by what it does carry.
+        unsent = [message for message in messages if (message.topic, message.key, message.value) in unconfirmed]
         if unsent:
             self._away_until = time.monotonic() + _LEAVE_ALONE_S
             logger.warning("Kafka at %s confirms nothing: %d messages wait", self._broker.servers, len(unsent))
@@ -147,7 +148,9 @@ class KafkaLog:
     def _lag(self, group: str, topics: Sequence[str], now_ms: int) -> list[Lag]:
         ends = self._ends(topics)
         asked = ConsumerGroupTopicPartitions(group, [KafkaPartition(*place) for place in ends])
-        future = self._broker.admin().list_consumer_group_offsets([asked], request_timeout=REQUEST_TIMEOUT_S)[group]
+        # Held until the answer is there: a client that is forgotten never answers.
+        admin = self._broker.admin()
+        future = admin.list_consumer_group_offsets([asked], request_timeout=REQUEST_TIMEOUT_S)[group]
         committed = {(at.topic, at.partition): at.offset for at in future.result().topic_partitions or []}
         records: dict[str, int] = defaultdict(int)
         seconds: dict[str, float] = defaultdict(float)

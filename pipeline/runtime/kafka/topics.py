@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -118,6 +119,7 @@ class TopicPlan:
             if change.topic not in absent and not change.manual:
                 entry = ConfigEntry(change.what, change.wanted, incremental_operation=AlterConfigOpType.SET)
                 altered.setdefault(change.topic, []).append(entry)
+        self._until_known(absent)
         if altered:
             resources = [
                 ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
@@ -125,6 +127,15 @@ class TopicPlan:
             ]
             futures = self._admin.incremental_alter_configs(resources, request_timeout=REQUEST_TIMEOUT_S)
             self._wait({resource.name: future for resource, future in futures.items()})
+
+    def _until_known(self, names: set[str]) -> None:
+        """Wait until the brokers tell of topics that were just made: they learn of them one after the other."""
+        deadline = time.monotonic() + REQUEST_TIMEOUT_S
+        while missing := names - set(self._admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics):
+            if time.monotonic() > deadline:
+                raise BrokerError(
+                    f"{', '.join(sorted(missing))} were made but are not there {REQUEST_TIMEOUT_S:.0f} s later"
+                )
 
     def grow(self, changes: list[Change]) -> None:
         """Add the missing partitions; raises BrokerError where a topic has more than are wanted."""
