@@ -1,0 +1,86 @@
+"""The stateful job on our kafka host: a `Fold`, its states in a compacted topic within the transaction, cached in SQLite."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import orjson
+
+from bench.peers.common import BATCH
+from bench.peers.folding import FoldJob, fold_job
+from pipeline.outcomes import Context, Emit, Outcome, Output
+from pipeline.runtime.claims import BlobFolder
+from pipeline.runtime.folding import FoldHandler
+from pipeline.runtime.kafka.broker import Broker
+from pipeline.runtime.kafka.crashes import InFlight
+from pipeline.runtime.kafka.host import KafkaHost, Sizes
+from pipeline.runtime.kafka.states import StateCache
+from pipeline.runtime.log import LogRecord
+from schemas.types import Contract
+
+_MAX_BYTES, _LINGER_S = 32 * 1024 * 1024, 0.2
+# A key and a number.
+Item = tuple[str, int]
+
+
+class Tally(Contract):
+    """A key's state, and what comes of every input of it."""
+
+    count: int
+    items: list[int]
+
+
+class Count:
+    """Counts and lists the numbers of a key."""
+
+    name = "count"
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+
+    def empty(self) -> Tally:
+        """See `Fold`."""
+        return Tally(count=0, items=[])
+
+    def load(self, raw: bytes) -> Tally:
+        """See `Fold`."""
+        return Tally.model_validate_json(raw)
+
+    def dump(self, state: Tally) -> bytes:
+        """See `Fold`."""
+        return state.model_dump_json().encode()
+
+    def __call__(self, state: Tally, batch: Sequence[Item], ctx: Context) -> tuple[Tally, Sequence[Outcome[Contract]]]:
+        """See `Fold`."""
+        outcomes: list[Outcome[Contract]] = []
+        for key, number in batch:
+            state = Tally(count=state.count + 1, items=[*state.items, number])
+            outcomes.append(Emit((Output(state, self._target, key),)))
+        return state, outcomes
+
+
+def _decode(record: LogRecord) -> Item:
+    return (record.key or b"").decode(), orjson.loads(record.value)["number"]
+
+
+def run(job: FoldJob) -> None:
+    """Run the host until the process is ended."""
+    broker = Broker(job.broker)
+    states = StateCache(broker, {job.source: job.states}, job.folder / "states")
+    handler = FoldHandler("count", (job.source,), _decode, Count(job.target), {job.source: job.states}, states)
+    KafkaHost(
+        broker=broker,
+        handler=handler,
+        group=job.group,
+        transactional_id=f"{job.group}-{job.slot}",
+        blobs=BlobFolder(job.folder / "bodies"),
+        sizes=Sizes(BATCH, _MAX_BYTES, _LINGER_S),
+        in_flight=InFlight(job.folder / "in-flight"),
+        states=states,
+    ).run(lambda: False)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    run(fold_job())
