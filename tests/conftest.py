@@ -4,6 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.servers import clickhouse, kafka
+
+__all__ = ["clickhouse", "kafka", "shared_data"]
+
 _SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

@@ -55,8 +55,17 @@ def fold_of(settings: Settings) -> Fold[Any, Any, Contract]:
     return converse_fold(settings.business_hours, settings.service_promises, settings.zone)
 
 
+Wrap = Callable[[Handler], Handler]
+"""What stands between a host and a stage: metrics in a worker, faults in a test."""
+
+
+def bare(handler: Handler) -> Handler:
+    """Return a stage as it is."""
+    return handler
+
+
 @contextmanager
-def embedded_host(workspace: Workspace) -> Iterator[EmbeddedHost]:
+def embedded_host(workspace: Workspace, wrap: Wrap = bare) -> Iterator[EmbeddedHost]:
     """Open everything that an embedded run needs; raises StoreHeldError where one is running already."""
     settings, root = workspace.settings, workspace.root
     with ExitStack() as stack:
@@ -74,7 +83,7 @@ def embedded_host(workspace: Workspace) -> Iterator[EmbeddedHost]:
             (load_handler(warehouse), some * LOAD_FACTOR),
             (resolve_handler(warehouse), some),
         )
-        host = EmbeddedHost(log, workspace.blobs, learner, handlers)
+        host = EmbeddedHost(log, workspace.blobs, learner, [(wrap(handler), limit) for handler, limit in handlers])
         yield host
         host.close()
 
@@ -127,8 +136,8 @@ class _Stage:
 
 
 @contextmanager
-def kafka_host(workspace: Workspace, stage: str) -> Iterator[KafkaHost]:
-    """Open everything that one worker of a stage needs; raises UserError for an unknown stage, a broker or server that is away."""
+def kafka_host(workspace: Workspace, stage: str, wrap: Wrap = bare) -> Iterator[KafkaHost]:
+    """Open everything that one worker of a stage needs; raises UserError for an unknown stage or settings that lack something."""
     if stage not in STAGES:
         raise UserError(f"there is no stage {stage!r}; there are {', '.join(STAGES)}")
     broker, settings = workspace.broker(), workspace.settings
@@ -139,7 +148,7 @@ def kafka_host(workspace: Workspace, stage: str) -> Iterator[KafkaHost]:
         records = settings.batch_records * (LOAD_FACTOR if stage == "load" else 1)
         yield KafkaHost(
             broker=broker,
-            handler=parts.handler,
+            handler=wrap(parts.handler),
             group=stage,
             transactional_id=slot.transactional_id(stage),
             blobs=workspace.blobs,

@@ -1,22 +1,5 @@
-"""Real servers for tests marked `stack`: skipped where they cannot be had, failed there with SWITCHBOARD_REQUIRE_STACK=1."""
+"""The fixtures of real servers are those of all tests; what tests of one server share stands here."""
 
-from collections.abc import Iterator
+from tests.support.servers import KEEPER_PASSWORD
 
-import pytest
-
-from tests.support.clickhouse_server import ClickHouseServer
-from tests.support.stack import StackMissing, skip_or_fail
-
-# Every sign that a URL could read as its own.
-KEEPER_PASSWORD = "p:a/s@s wörd<&>%?#"
-
-
-@pytest.fixture(scope="session")
-def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
-    """Run one ClickHouse server for the session; a test takes a database of its own."""
-    try:
-        server = ClickHouseServer(tmp_path_factory.mktemp("clickhouse"), users={"keeper": KEEPER_PASSWORD})
-    except StackMissing as error:
-        skip_or_fail(error)
-    with server:
-        yield server
+__all__ = ["KEEPER_PASSWORD"]

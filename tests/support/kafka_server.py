@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from confluent_kafka.admin import AdminClient
+
 from tests.support.stack import CACHE, StackMissing, die_with_parent, free_port, wait_until
 
 _POM = Path(__file__).with_name("kafka-pom.xml")
@@ -124,6 +126,18 @@ class KafkaServer:
         except OSError:
             return False
         return True
+
+    def wipe(self) -> None:
+        """Delete every topic, and with them what groups have committed."""
+        admin = AdminClient({"bootstrap.servers": self.broker})
+
+        def topics() -> list[str]:
+            return [name for name in admin.list_topics(timeout=10).topics if not name.startswith("__")]
+
+        if found := topics():
+            for future in admin.delete_topics(found).values():
+                future.result()
+        wait_until("Kafka to forget its topics", lambda: not topics())
 
     def kill(self) -> None:
         """End the broker as a power cut would: kill -9."""

@@ -107,6 +107,7 @@ class KafkaHost:
         records = self._take()
         self.before_batch()
         if not records:
+            self.counts["idle"] += 1
             return
         portions = self.in_flight.portions(records)
         for portion in portions:

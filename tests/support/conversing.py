@@ -1,0 +1,119 @@
+"""Makes what converse reads, and keeps what it tells as the warehouse does: the newest row under an id counts."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from pipeline.models.replica import Replica
+from pipeline.outcomes import Context, Emit
+from pipeline.processors.converse import Converse, Read, Seen, ServicePromises, State, converse_fold, parse_hours
+from pipeline.processors.converse.hours import to_ms
+from schemas.conversations import Conversation, ConversationFact, FollowUp, RecordFlag
+from schemas.envelope import stable_id
+from schemas.types import Contract
+
+ZONE = ZoneInfo("Asia/Shanghai")
+HOURS = parse_hours(("Mon-Fri 09:00-18:00", "Sat 10:00-16:00"), ZONE)
+PROMISES = ServicePromises({"default": 3_600, "email": 4 * 3_600.0, "social": None}, {"chat": 1_800})
+FOLD = converse_fold(HOURS, PROMISES, ZONE, bots=("小茗",))
+# A Thursday, ten in the morning in Shanghai.
+START = datetime(2026, 11, 19, 2, 0, tzinfo=UTC)
+CUSTOMER = str(stable_id("customer", "test"))
+_IDS = {Conversation: "part_id", ConversationFact: "fact_id", FollowUp: "followup_id", RecordFlag: "flag_id"}
+
+Rows = dict[UUID, Contract]
+
+
+def ctx() -> Context:
+    """Return a context; converse reads neither its clock nor its models."""
+    return Context(datetime(2026, 11, 22, tzinfo=UTC), Replica().snapshot())
+
+
+def thread(name: str = "c1") -> str:
+    """Return a conversation's id by a short name."""
+    return str(stable_id("conversation", "test", name))
+
+
+def record(name: str) -> str:
+    """Return a record's id by a short name."""
+    return str(stable_id("record", "test", name))
+
+
+def seen(name: str, minutes: float, text: str = "", *, say: str = "in", conversation: str = "c1", **more: Any) -> Seen:
+    """Return a record so many minutes after the start; `say`: in, out, bot, or system."""
+    at = to_ms(START) + round(minutes * 60_000)
+    base = Seen(
+        record_id=record(name),
+        tenant="test",
+        source="shop/web",
+        customer_id=CUSTOMER,
+        contact="id:C-1",
+        conversation_id=thread(conversation),
+        occurred_ms=at,
+        received_ms=at,
+        channel="chat",
+        kind="system" if say == "system" else "message",
+        direction={"in": "inbound", "system": "internal"}.get(say, "outbound"),
+        message_id=name,
+        in_reply_to="",
+        references=(),
+        subject="",
+        text=text,
+        staff={"out": "agent-1", "bot": "bot"}.get(say, ""),
+        result="",
+        campaign="",
+        auto_kind="bot" if say == "bot" else "",
+        disposition=None,
+        answered_ms=None,
+        talk_s=None,
+    )
+    return replace(base, **more)
+
+
+def call(name: str, minutes: float, talk_s: float | None, *, say: str = "in", **more: Any) -> Seen:
+    """Return a call that rang ten seconds before it was answered, or one in vain where `talk_s` is None."""
+    one = seen(name, minutes, say=say, conversation=name, channel="call", kind="call", **more)
+    if talk_s is None:
+        return replace(one, disposition="no_answer")
+    return replace(one, disposition="answered", answered_ms=one.occurred_ms + 10_000, talk_s=talk_s)
+
+
+def outputs(state: State, batch: Sequence[Read], fold: Converse = FOLD) -> tuple[State, list[Contract]]:
+    """Fold a batch, over the state's bytes as a host would; return the new state and what was told."""
+    after, outcomes = fold(fold.load(fold.dump(state)), batch, ctx())
+    assert len(outcomes) == len(batch)
+    told = [output.value for outcome in outcomes if isinstance(outcome, Emit) for output in outcome.outputs]
+    return after, told
+
+
+def keep(rows: Rows, told: Iterable[Contract]) -> None:
+    """Write what was told over what was told before under the same id."""
+    for contract in told:
+        rows[getattr(contract, _IDS[type(contract)])] = contract
+
+
+def standing(rows: Rows) -> Rows:
+    """Return what still holds: what views show."""
+    return {key: row for key, row in rows.items() if not getattr(row, "retracted")}  # noqa: B009
+
+
+def folded(batches: Iterable[Sequence[Read]], fold: Converse = FOLD) -> tuple[State, Rows]:
+    """Fold batches one after the other; return the last state and what stands."""
+    state, rows = fold.empty(), {}
+    for batch in batches:
+        state, told = outputs(state, batch, fold)
+        keep(rows, told)
+    return state, standing(rows)
+
+
+def rows_of_kind(rows: Rows, kind: type[Contract], **having: Any) -> list[Any]:
+    """Return the rows of one contract that have given values, in the order of their times."""
+    found = [row for row in rows.values() if isinstance(row, kind)]
+    found = [row for row in found if all(getattr(row, name) == value for name, value in having.items())]
+    return sorted(
+        found,
+        key=lambda row: str(getattr(row, "occurred_at", getattr(row, "opened_at", getattr(row, "promised_at", "")))),
+    )
