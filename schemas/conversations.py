@@ -92,7 +92,7 @@ class ConversationFact(Told):
     occurred_at: UtcTime
     business_s: float | None = Field(
         None,
-        description="Business seconds since 2000-01-01 in the installation's zone: the difference of two facts is the"
+        description="Business seconds since 1970-01-01 in the installation's zone: the difference of two facts is the"
         " business time between them; null: no business hours are set.",
     )
     staff: str = Field("", description="Our person or bot, where it is told.")

@@ -1,0 +1,185 @@
+"""Laws of converse: a function of the set of records, whatever their order, their batches, their repeats and corrections."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.outcomes import Drop, Emit
+from pipeline.processors.converse import Seen
+from schemas.records import Record
+from schemas.topics import TOPICS
+from tests.support.conversing import FOLD, ctx, folded, keep, outputs, record, seen, standing, thread
+
+_TEXTS = (
+    "好的",
+    "谢谢",
+    "我想了解一下这款茶壶的价格，什么时候发货",
+    "我想了解一下这款茶壶的价格，什么时候可以发货",
+    "麻烦周一下午给我回电话",
+    "I will call you back tomorrow.",
+    "稍后联系您。",
+    "The lid of the kettle is cracked and I want my money back.",
+    "Please reply by Friday.",
+    "",
+    "会话已结束",
+    "长" * 400,
+)
+_PLACES = st.sampled_from([0, 1, 1, 2, 3, 5, 8, 30, 90, 600, 1500, 4000, 20000])
+
+
+@st.composite
+def a_record(draw: st.DrawFn, number: int) -> Seen:
+    say = draw(st.sampled_from(["in", "in", "out", "out", "bot", "system"]))
+    one = seen(
+        f"r{number}",
+        draw(_PLACES) + number * draw(st.sampled_from([0, 0, 1, 7])),
+        draw(st.sampled_from(_TEXTS)),
+        say=say,
+        conversation=draw(st.sampled_from(["c1", "c2", "c3"])),
+    )
+    received = one.occurred_ms + draw(st.sampled_from([0, 1_000, 3_600_000]))
+    kind = draw(st.sampled_from(["chat", "chat", "mail", "call", "vain"]))
+    if kind == "mail":
+        names = st.sampled_from([f"m{n}" for n in range(8)])
+        one = replace(
+            one,
+            channel="email",
+            message_id=f"m{number}",
+            references=tuple(draw(st.lists(names, max_size=2))),
+            subject=draw(st.sampled_from(["Kettle", "Re: Kettle"])),
+        )
+    elif kind in ("call", "vain"):
+        talk = draw(st.sampled_from([3.0, 60.0, 4000.0])) if kind == "call" else None
+        one = replace(one, channel="call", kind="call", disposition="answered" if talk else "no_answer", talk_s=talk)
+    result = draw(st.sampled_from(["", "", "", "resolved"]))
+    return replace(one, received_ms=received, result=result)
+
+
+@st.composite
+def records(draw: st.DrawFn, most: int = 12) -> list[Seen]:
+    return [draw(a_record(number)) for number in range(draw(st.integers(1, most)))]
+
+
+def cut(items: Sequence[Seen], cuts: Sequence[int]) -> Iterator[Sequence[Seen]]:
+    places = sorted({0, *(c % (len(items) + 1) for c in cuts), len(items)})
+    for start, end in zip(places, places[1:], strict=False):
+        yield items[start:end]
+
+
+_CUTS = st.lists(st.integers(0, 40), max_size=12)
+
+
+@given(records(), st.randoms(use_true_random=False), _CUTS, _CUTS)
+@settings(max_examples=400, deadline=None)
+def test_neither_order_nor_batches_change_what_stands(
+    items: list[Seen], random_: object, cuts: list[int], others: list[int]
+) -> None:
+    shuffled = list(items)
+    random_.shuffle(shuffled)  # type: ignore[attr-defined]
+    _, one = folded(cut(sorted(items, key=lambda item: item.occurred_ms), cuts))
+    _, other = folded(cut(shuffled, others))
+    assert one == other
+
+
+@given(records(), st.randoms(use_true_random=False), _CUTS)
+@settings(max_examples=150, deadline=None)
+def test_a_replay_changes_nothing_and_tells_nothing(items: list[Seen], random_: object, cuts: list[int]) -> None:
+    state, _ = folded([items])
+    again = list(items)
+    random_.shuffle(again)  # type: ignore[attr-defined]
+    for batch in cut(again, cuts):
+        after, outcomes = FOLD(state, batch, ctx())
+        assert outcomes == [Drop("unchanged")] * len(batch)
+        assert FOLD.dump(after) == FOLD.dump(state)
+
+
+@given(records(8), records(8), st.randoms(use_true_random=False), _CUTS)
+@settings(max_examples=250, deadline=None)
+def test_a_corrected_record_takes_its_own_place_and_nothing_of_the_old_one_stands(
+    first: list[Seen], corrected: list[Seen], random_: object, cuts: list[int]
+) -> None:
+    only_first = first[len(corrected) :]
+    mixed = [*first, *corrected]
+    _, with_history = folded(cut(mixed, cuts))
+    _, without = folded([[*only_first, *corrected]])
+    assert with_history == without
+
+
+@given(records(), _CUTS)
+@settings(max_examples=100, deadline=None)
+def test_a_state_survives_its_bytes_and_is_never_mutated(items: list[Seen], cuts: list[int]) -> None:
+    state = FOLD.empty()
+    for batch in cut(items, cuts):
+        raw = FOLD.dump(state)
+        after, outcomes = FOLD(state, batch, ctx())
+        assert FOLD.dump(state) == raw
+        again, outcomes_again = FOLD(FOLD.load(raw), batch, ctx())
+        assert (again, outcomes_again) == (after, outcomes)
+        assert FOLD.load(FOLD.dump(after)) == after
+        state = after
+
+
+@given(records())
+@settings(max_examples=60, deadline=None)
+def test_every_output_is_valid_keyed_and_for_its_topic(items: list[Seen]) -> None:
+    _, outcomes = FOLD(FOLD.empty(), items, ctx())
+    assert len(outcomes) == len(items)
+    for item, outcome in zip(items, outcomes, strict=True):
+        assert isinstance(outcome, Emit)
+        for output in outcome.outputs:
+            assert type(output.value) in TOPICS[output.outlet].carries
+            assert output.key == item.key
+            assert type(output.value).model_validate_json(output.value.model_dump_json()) == output.value
+
+
+def test_bytes_of_a_newer_program_are_refused() -> None:
+    with pytest.raises(ValueError, match="upgrade"):
+        FOLD.load(orjson.dumps([2]))
+
+
+def test_a_long_chat_keeps_a_bounded_state_and_its_first_opening() -> None:
+    items = [seen(f"l{n}", n, f"message number {n}", say="in" if n % 3 else "out") for n in range(2_000)]
+    state, rows = folded(items[start : start + 50] for start in range(0, len(items), 50))
+    assert len(FOLD.dump(state)) < 60_000
+    (conversation,) = [row for row in rows.values() if type(row).__name__ == "Conversation"]
+    assert (conversation.opened_at - conversation.last_at).total_seconds() == -1_999 * 60  # type: ignore[attr-defined]
+
+
+def test_records_beyond_the_kept_ones_still_tell_their_facts_and_disturb_nothing() -> None:
+    items = [seen(f"l{n}", n, f"message number {n}") for n in range(600)]
+    late, rest = items[:40], items[40:]
+    state, told = outputs(FOLD.empty(), rest)
+    rows: dict = {}  # type: ignore[type-arg]
+    keep(rows, told)
+    state, told = outputs(state, late)
+    keep(rows, told)
+    messages = {str(row.record_id) for row in standing(rows).values() if getattr(row, "kind", "") == "customer_message"}
+    assert messages == {record(f"l{n}") for n in range(600)}
+    assert all(str(row.conversation_id) == thread() for row in standing(rows).values())  # type: ignore[attr-defined]
+
+
+def test_seen_is_the_same_from_a_record_and_from_its_json() -> None:
+    from datetime import UTC, datetime
+
+    from pipeline.models.replica import Replica
+    from pipeline.outcomes import Context, run_checked
+    from pipeline.processors.enrich import enrich_step
+    from tests.contract.test_step_laws import EVENTS, IDENTITY
+
+    outcomes = run_checked(
+        enrich_step(IDENTITY), EVENTS, Context(datetime(2026, 11, 20, tzinfo=UTC), Replica().snapshot())
+    )
+    found = [
+        o.value
+        for outcome in outcomes
+        if isinstance(outcome, Emit)
+        for o in outcome.outputs
+        if isinstance(o.value, Record)
+    ]
+    assert len(found) > 20
+    for one in found:
+        assert Seen.from_json(orjson.loads(one.model_dump_json())) == Seen.from_record(one)
