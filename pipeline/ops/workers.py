@@ -9,15 +9,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 
 from pipeline.console import fail, note
 from pipeline.errors import UserError
 from pipeline.ops.accounts import lags, now_ms
+from pipeline.runtime.kafka.broker import BrokerAway
 from pipeline.runtime.kafka.host import HostBroken
 from pipeline.runtime.stages import STAGES
+from pipeline.sinks.warehouse import WarehouseBusyError
 from pipeline.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -52,18 +55,24 @@ class Stopping:
         return self.asked.is_set() or (self._parent != 0 and os.getppid() != self._parent)
 
 
-def run_worker(workspace: Workspace, stage: str) -> None:
-    """Be one worker of a stage until stopped; ends the process with a code that says whether a new one may do better."""
-    from pipeline.ops.hosting import kafka_host
-
-    stop = Stopping(with_parent=True)
+@contextmanager
+def leaving(stage: str) -> Iterator[None]:
+    """End the process with a code that says whether a new one may do better, where what is inside cannot go on."""
     try:
-        with kafka_host(workspace, stage) as host:
-            host.run(stop)
-    except HostBroken as error:
+        yield
+    except (HostBroken, BrokerAway, WarehouseBusyError) as error:
         fail(f"{stage}: {error}", _AGAIN)
     except UserError as error:
         fail(f"{stage}: {error}", _FOR_GOOD)
+
+
+def run_worker(workspace: Workspace, stage: str) -> None:
+    """Be one worker of a stage until stopped; see `leaving` for how it ends where it cannot go on."""
+    from pipeline.ops.hosting import kafka_host
+
+    stop = Stopping(with_parent=True)
+    with leaving(stage), kafka_host(workspace, stage) as host:
+        host.run(stop)
 
 
 @dataclass

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
-from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, BrokerError, reason
+from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, BrokerAway, reason
 from pipeline.runtime.kafka.crashes import InFlight
 from pipeline.runtime.kafka.states import StateCache
 from pipeline.runtime.log import LogRecord, TopicPartition
@@ -130,7 +130,7 @@ class Assignment:
                 return [self._start(partition) for partition in committed]
             except KafkaException as error:
                 if time.monotonic() > deadline:
-                    raise BrokerError(f"the group's offsets cannot be had: {reason(error)}") from error
+                    raise BrokerAway(f"the group's offsets cannot be had: {reason(error)}") from error
                 logger.info("the group's offsets are asked for again: %s", reason(error))
 
     def _start(self, committed: KafkaPartition) -> KafkaPartition:

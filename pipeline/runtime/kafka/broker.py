@@ -45,7 +45,11 @@ _ANY_PARTITION = -1
 
 
 class BrokerError(LogError):
-    """Kafka refuses or is not to be reached; the message says what and where."""
+    """Kafka refuses; the message says what and where."""
+
+
+class BrokerAway(BrokerError):
+    """Kafka is not to be reached, or gives no answer in time: trying again later may help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +129,7 @@ class Broker:
         try:
             known = self.admin().list_topics(timeout=REQUEST_TIMEOUT_S).topics
         except KafkaException as error:
-            raise BrokerError(f"Kafka at {self.servers} does not answer: {reason(error)}") from error
+            raise BrokerAway(f"Kafka at {self.servers} does not answer: {reason(error)}") from error
         if missing := [topic for topic in topics if topic not in known]:
             raise BrokerError(f"Kafka at {self.servers} lacks {', '.join(missing)}: run `switchboard topics apply`")
 

@@ -13,7 +13,7 @@ from confluent_kafka import OFFSET_INVALID, ConsumerGroupTopicPartitions, KafkaE
 from confluent_kafka import Message as KafkaMessage
 from confluent_kafka import TopicPartition as KafkaPartition
 
-from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, BrokerError, produce, reason
+from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, BrokerAway, BrokerError, produce, reason
 from pipeline.runtime.kafka.scan import KafkaScan
 from pipeline.runtime.kafka.spool import Spool
 from pipeline.runtime.log import Lag, LogRecord, Message
@@ -143,7 +143,7 @@ class KafkaLog:
         try:
             return self._lag(group, topics, now_ms)
         except KafkaException as error:
-            raise BrokerError(f"Kafka at {self._broker.servers} does not answer: {reason(error)}") from error
+            raise BrokerAway(f"Kafka at {self._broker.servers} does not answer: {reason(error)}") from error
 
     def _lag(self, group: str, topics: Sequence[str], now_ms: int) -> list[Lag]:
         ends = self._ends(topics)
@@ -172,7 +172,7 @@ class KafkaLog:
             for (topic, _), (_, high) in self._ends(list(TOPICS)).items():
                 sizes[topic] += high
         except KafkaException as error:
-            raise BrokerError(f"Kafka at {self._broker.servers} does not answer: {reason(error)}") from error
+            raise BrokerAway(f"Kafka at {self._broker.servers} does not answer: {reason(error)}") from error
         return dict(sizes)
 
     def _ends(self, topics: Sequence[str]) -> dict[tuple[str, int], tuple[int, int]]:

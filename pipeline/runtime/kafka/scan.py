@@ -6,7 +6,7 @@ import time
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, BrokerError, log_record, reason
+from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, BrokerAway, log_record, reason
 from pipeline.runtime.log import LogRecord
 
 # How long the first record or the end of a topic may take to come after a new position was taken.
@@ -31,7 +31,7 @@ class KafkaScan:
                 self._assign(topic, partition, start)
             return self._read(start, limit)
         except KafkaException as error:
-            raise BrokerError(f"{topic}/{partition} cannot be read: {reason(error)}") from error
+            raise BrokerAway(f"{topic}/{partition} cannot be read: {reason(error)}") from error
 
     def _assign(self, topic: str, partition: int, start: int) -> None:
         if self._consumer is None:
@@ -61,7 +61,7 @@ class KafkaScan:
             elif self._at_end:
                 return []
             elif time.monotonic() > deadline:
-                raise BrokerError(f"{self._place} gave neither a record nor its end within {_PATIENCE_S:.0f} s")
+                raise BrokerAway(f"{self._place} gave neither a record nor its end within {_PATIENCE_S:.0f} s")
 
     def close(self) -> None:
         """Hang up."""

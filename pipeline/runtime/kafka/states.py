@@ -14,7 +14,7 @@ from pathlib import Path
 from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
-from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, BrokerError, reason
+from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, BrokerAway, reason
 from pipeline.runtime.log import Message, TopicPartition
 
 # SQLite before 3.32 takes 999 variables a statement.
@@ -90,9 +90,9 @@ class StateCache:
             consumer.assign([KafkaPartition(*place, self._start(consumer, place, file))])
             while not self._caught_up(consumer, file):
                 if time.monotonic() > deadline:
-                    raise BrokerError(f"{place[0]}/{place[1]} could not be read to its end within {_CATCH_UP_S:.0f} s")
+                    raise BrokerAway(f"{place[0]}/{place[1]} could not be read to its end within {_CATCH_UP_S:.0f} s")
         except KafkaException as error:
-            raise BrokerError(f"{place[0]}/{place[1]} cannot be read: {reason(error)}") from error
+            raise BrokerAway(f"{place[0]}/{place[1]} cannot be read: {reason(error)}") from error
         finally:
             consumer.close()
 

@@ -17,7 +17,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, BrokerError, reason
+from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, BrokerAway, BrokerError, reason
 from schemas.topics import TOPICS, Topic
 
 # Deleting what is past its retention works by segments: one a day keeps "ninety days" true to a day, however little comes in.
@@ -71,7 +71,7 @@ class TopicPlan:
             present = [topic for topic in TOPICS.values() if topic.name in known]
             configs = self._configs(present)
         except KafkaException as error:
-            raise BrokerError(f"Kafka at {self._servers} does not answer: {reason(error)}") from error
+            raise BrokerAway(f"Kafka at {self._servers} does not answer: {reason(error)}") from error
         changes: list[Change] = []
         for topic in TOPICS.values():
             if topic.name not in known:

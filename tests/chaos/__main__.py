@@ -1,0 +1,226 @@
+"""`python -m tests.chaos`: events flow through real Kafka and ClickHouse while everything is killed; then the rows are counted.
+
+Ends with 0 only where the rows of every view are those of an undisturbed embedded run, the dead letters are the planted poison
+and nothing else, and records flowed again within `_BACK_S` of every worker's death.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from pipeline.ops.accounts import lags, now_ms
+from pipeline.workspace import Workspace
+from tests.chaos.faults import Cast, strike
+from tests.chaos.feeding import POISON, Feeder, write_chunks, write_killer
+from tests.chaos.keeper import Keeper
+from tests.chaos.progress import Progress, Watched
+from tests.chaos.schedule import schedule
+from tests.support.clickhouse_server import ClickHouseServer
+from tests.support.events import make_events
+from tests.support.installations import VIEWS, Distributed, Embedded, Rows, publish, rows_in
+from tests.support.kafka_server import KafkaServer
+from tests.support.tcp_gate import TcpGate
+
+# What the issue of every operator's night demands.
+_BACK_S = 30.0
+# A fault is given this long to show its recovery before the next one comes.
+_PATIENCE_S = 60.0
+# Nothing moves for this long, and work is left: something is stuck.
+_STUCK_S = 240.0
+_WORKERS = {"enrich": 2, "converse": 1, "load": 1, "resolve": 1}
+# One row a record: what counts as missing or as twice.
+_KEYS = {"communications": "record_id", "business_events": "record_id", "conversation_facts": "fact_id"}
+
+
+def main() -> int:
+    """Run the experiment and print what it showed; return the exit code."""
+    options = _options()
+    folder = Path(options.folder or tempfile.mkdtemp(prefix="switchboard-chaos-"))
+    print(f"seed {options.seed}, {options.events} events, {options.faults} faults, in {folder}", flush=True)
+    began = time.monotonic()
+    chunks = write_chunks(folder / "events", options.events, options.chunk, options.seed)
+    killer = write_killer(folder / "events", next(make_events(1, seed=options.seed)))
+    print("undisturbed embedded run …", flush=True)
+    calm = _calm_rows(folder / "calm", chunks)
+    print(
+        f"{sum(map(len, calm.values()))} rows in {len(calm)} views after {time.monotonic() - began:.0f} s", flush=True
+    )
+    with KafkaServer(folder / "kafka") as kafka, ClickHouseServer(folder / "clickhouse") as clickhouse:
+        with TcpGate(clickhouse.port) as gate:
+            environment = _environment(folder, kafka, clickhouse, gate)
+            installation = Distributed(folder / "data", kafka.broker, clickhouse.url, partitions=None)
+            failures = _storm(
+                options, folder, Cast(kafka, clickhouse, gate), environment, [*chunks, killer], installation
+            )
+        failures += _compare(calm, rows_in(installation))
+    print(f"{time.monotonic() - began:.0f} s in all", flush=True)
+    for failure in failures:
+        print(f"FAILED: {failure}")
+    print("chaos: " + ("nothing lost, nothing twice" if not failures else f"{len(failures)} failures; see {folder}"))
+    return 1 if failures else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, default=20261122)
+    parser.add_argument("--events", type=int, default=12_000)
+    parser.add_argument("--faults", type=int, default=20)
+    parser.add_argument("--chunk", type=int, default=1_000, help="events a file")
+    parser.add_argument(
+        "--minutes", type=float, default=0, help="spread the events over this long; 0: as fast as they go in"
+    )
+    parser.add_argument("--folder", help="where everything is kept [default: a temporary folder]")
+    return parser.parse_args()
+
+
+def _environment(folder: Path, kafka: KafkaServer, clickhouse: ClickHouseServer, gate: TcpGate) -> dict[str, str]:
+    return os.environ | {
+        "SWITCHBOARD_DATA_DIR": str(folder / "data"),
+        "SWITCHBOARD_SECRET": "a secret for tests only",
+        "SWITCHBOARD_BROKER": kafka.broker,
+        "SWITCHBOARD_WAREHOUSE": clickhouse.url_for(port=gate.port),
+        # Batches small enough that the short form has some hundred of them to be killed in.
+        "SWITCHBOARD_BATCH_RECORDS": "500",
+    }
+
+
+def _calm_rows(folder: Path, chunks: list[Path]) -> Rows:
+    installation = Embedded(folder)
+    for chunk in chunks:
+        publish(installation, chunk)
+    installation.run()
+    return rows_in(installation)
+
+
+def _storm(
+    options: argparse.Namespace,
+    folder: Path,
+    cast: Cast,
+    environment: dict[str, str],
+    paths: list[Path],
+    installation: Distributed,
+) -> list[str]:
+    """Let events flow and faults strike, wait until everything is handled; return what went wrong."""
+    keeper, progress = Keeper(folder, environment), Progress(cast.kafka.broker)
+    cast.keeper = keeper
+    try:
+        for stage, count in _WORKERS.items():
+            for _ in range(count):
+                keeper.add(stage)
+        began = time.monotonic()
+        cast.feeder = feeder = Feeder(paths, environment, options.minutes * 60, folder / "feeder.log")
+        failures = _faults(options, cast, progress)
+        feeder.thread.join()
+        _drained(folder, environment, installation, progress)
+        took = time.monotonic() - began
+        print(f"all handled {took:.0f} s after the first event: {options.events / took:.0f} events/s through the storm")
+        print(f"{keeper.deaths} workers died and {feeder.deaths} feeders", flush=True)
+        return failures + ([feeder.problem] if feeder.problem else [])
+    finally:
+        progress.close()
+        keeper.close()
+
+
+def _faults(options: argparse.Namespace, cast: Cast, progress: Progress) -> list[str]:
+    failures: list[str] = []
+    print(f"{'at':>6} {'events':>7}  {'back (s): enrich':>17} {'converse':>9} {'load':>6}  fault", flush=True)
+    for fault in schedule(options.seed, options.faults):
+        due = int(fault.at * options.events)
+        _until(lambda due=due: _raw_done(progress) >= due, f"enrich to reach {due} events", progress)
+        at = time.monotonic()
+        watched = strike(fault.what, cast, progress)
+        while len(watched.back) < len(watched.waiting) and time.monotonic() - at < _PATIENCE_S:
+            time.sleep(0.1)
+        print(_line(at, progress, watched), flush=True)
+        slow = {stage: back for stage in watched.waiting if (back := watched.back.get(stage, _PATIENCE_S)) > _BACK_S}
+        # The broker's and ClickHouse's own start are not a worker's death; what they took is printed.
+        if slow and any(word in fault.what for word in ("worker", *_WORKERS)):
+            failures.append(f"after '{fault.what}' {', '.join(slow)} took more than {_BACK_S:.0f} s to flow again")
+    return failures
+
+
+_STARTED = time.monotonic()
+
+
+def _line(at: float, progress: Progress, watched: Watched) -> str:
+    back = [f"{watched.back[stage]:.1f}" if stage in watched.back else "-" for stage in ("enrich", "converse", "load")]
+    return f"{at - _STARTED:6.0f} {_raw_done(progress):7}  {back[0]:>17} {back[1]:>9} {back[2]:>6}  {watched.what}"
+
+
+def _raw_done(progress: Progress) -> int:
+    """Return about how many raw records enrich has handled (offsets: producers of raw topics write no transactions)."""
+    return sum(offset for (stage, *_), offset in dict(progress.committed).items() if stage == "enrich")
+
+
+def _until(ready: object, what: str, progress: Progress) -> None:
+    assert callable(ready)
+    moved, done = time.monotonic(), progress.done()
+    while not ready():
+        if progress.done() != done:
+            moved, done = time.monotonic(), progress.done()
+        if time.monotonic() - moved > _STUCK_S:
+            raise TimeoutError(f"nothing moved for {_STUCK_S:.0f} s, waiting for {what}; behind: {progress.behind()}")
+        time.sleep(0.1)
+
+
+def _drained(folder: Path, environment: dict[str, str], installation: Distributed, progress: Progress) -> None:
+    """Send what is spooled, and wait until every stage has caught up, twice in a row."""
+    command = [sys.executable, "-m", "pipeline", "spool"]
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    workspace: Workspace = installation.workspace
+    with workspace.log() as log:
+        quiet = 0
+
+        def nothing_left() -> bool:
+            nonlocal quiet
+            quiet = 0 if any(lag.records for lag in lags(log, now_ms())) else quiet + 1
+            return quiet > 1
+
+        _until(nothing_left, "every stage to catch up", progress)
+
+
+def _compare(calm: Rows, found: Rows) -> list[str]:
+    failures: list[str] = []
+    for view in VIEWS:
+        wanted, got = Counter(calm[view]), Counter(found[view])
+        if view == "dead_letters":
+            failures += _letters(wanted, got)
+            continue
+        if view in _KEYS:
+            keys = Counter(json.loads(row)[_KEYS[view]] for row in got.elements())
+            twice = sum(count - 1 for count in keys.values())
+            missing = len({json.loads(row)[_KEYS[view]] for row in wanted} - set(keys))
+            print(f"{view}: {got.total()} rows, missing {missing}, twice {twice}")
+            failures += [f"{view}: {missing} missing, {twice} twice"] if missing or twice else []
+        if lost := wanted - got:
+            failures.append(f"{view}: {lost.total()} rows are not as in the calm run, such as {next(iter(lost))[:600]}")
+        if extra := got - wanted:
+            failures.append(
+                f"{view}: {extra.total()} rows that the calm run has not, such as {next(iter(extra))[:600]}"
+            )
+    return failures
+
+
+def _letters(wanted: Counter[str], got: Counter[str]) -> list[str]:
+    extra = [json.loads(row) for row in (got - wanted).elements()]
+    missing = (wanted - got).total()
+    killed = [(row["stage"], row["reason_code"]) for row in extra]
+    print(f"dead letters: {got.total()}, {wanted.total()} of them also in the calm run, and {killed}")
+    failures = (
+        [] if wanted.total() == POISON else [f"the calm run has {wanted.total()} dead letters, planted were {POISON}"]
+    )
+    if missing or killed != [("enrich", "crash")]:
+        failures.append(f"dead letters: {missing} missing, beside the planted ones {extra[:3]}")
+    return failures
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,96 @@
+"""What flows: files of events of all channels with planted poison, ingested one after the other by the command itself."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from itertools import islice
+from pathlib import Path
+
+from tests.chaos.worker import KILLER
+from tests.support.events import make_events
+from tests.support.installations import as_lines
+from tests.support.stack import die_with_parent
+
+# How many broken lines, unknown types and broken contracts are planted in all.
+POISON = 30
+
+
+def write_chunks(folder: Path, events: int, chunk: int, seed: int) -> list[Path]:
+    """Write events as files of `chunk` lines, poison spread over them; return the paths in order."""
+    folder.mkdir(parents=True)
+    made = make_events(events, seed=seed)
+    paths: list[Path] = []
+    every = max(events // POISON, 1)
+    planted = 0
+    while batch := list(islice(made, chunk)):
+        lines = as_lines(batch).splitlines(keepends=True)
+        for place in range(0, len(lines), every):
+            if planted < POISON:
+                lines.insert(place, _poison(planted, batch[place % len(batch)]))
+                planted += 1
+        paths.append(folder / f"events-{len(paths):04}.jsonl")
+        paths[-1].write_text("".join(lines), "utf-8")
+    return paths
+
+
+def _poison(number: int, event: dict[str, object]) -> str:
+    broken = event | {"id": f"poison-{number}"}
+    if number % 3 == 0:
+        return f'{{"id": "poison-{number}", broken\n'
+    if number % 3 == 1:
+        return as_lines([broken | {"type": "comm.fax.received"}])
+    return as_lines([broken | {"time": "yesterday"}])
+
+
+def write_killer(folder: Path, event: dict[str, object]) -> Path:
+    """Write the one event that ends every process that handles it."""
+    path = folder / "killer.jsonl"
+    data = {"channel": "chat", "from": {"id": "killer"}, "text": f"hello, this {KILLER.decode()}"}
+    path.write_text(json.dumps(event | {"id": "killer", "type": "comm.message.received", "data": data}) + "\n", "utf-8")
+    return path
+
+
+class Feeder:
+    """Ingests the files by `switchboard ingest`, paced; a command that dies is run again and goes on where it was."""
+
+    def __init__(self, paths: list[Path], environment: dict[str, str], seconds: float, log: Path) -> None:
+        self._paths = paths
+        self._environment = environment
+        self._pace = seconds / max(len(paths), 1)
+        self._log = open(log, "ab")  # noqa: SIM115  # for as long as the thread
+        self.process: subprocess.Popen[bytes] | None = None
+        self.deaths = 0
+        self.problem = ""
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        began = time.monotonic()
+        for number, path in enumerate(self._paths):
+            # Pacing is the flow's, not a way to wait for something.
+            time.sleep(max(began + number * self._pace - time.monotonic(), 0))
+            while (code := self._ingest(path)) < 0:
+                self.deaths += 1
+            if code != 0:
+                self.problem = f"ingesting {path} ended with {code}"
+                return
+
+    def _ingest(self, path: Path) -> int:
+        command = [sys.executable, "-m", "pipeline", "ingest", "events", str(path)]
+        self.process = subprocess.Popen(
+            command,
+            env=self._environment,
+            stdout=self._log,
+            stderr=self._log,
+            preexec_fn=die_with_parent,  # noqa: PLW1509  # it calls prctl and nothing else
+        )
+        return self.process.wait()
+
+    def kill(self) -> None:
+        """kill -9 the command that runs now."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()

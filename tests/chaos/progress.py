@@ -1,0 +1,111 @@
+"""How far every stage has come, asked of Kafka several times a second; from it, how long records stood still after a fault."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from pipeline.runtime.stages import STAGES
+from schemas.topics import TOPICS
+
+_EVERY_S = 0.25
+Offsets = dict[tuple[str, str, int], int]
+
+
+@dataclass
+class Watched:
+    """A fault, and when every partition that had work at its time had moved on, per stage (seconds)."""
+
+    what: str
+    at: float
+    waiting: dict[str, Offsets]
+    back: dict[str, float] = field(default_factory=dict)
+
+
+class Progress:
+    """Polls committed offsets and ends; `watch` opens a fault's clock, `recovered` tells what it showed."""
+
+    def __init__(self, broker: str) -> None:
+        self._admin = AdminClient({"bootstrap.servers": broker, "log_level": 0})
+        self.committed: Offsets = {}
+        self.ends: dict[tuple[str, int], int] = {}
+        self.watched: list[Watched] = []
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._closed.wait(_EVERY_S):
+            try:
+                self._ask()
+            except KafkaException:
+                # The broker is down: that is the experiment.
+                continue
+            with self._lock:
+                for fault in self.watched:
+                    self._look(fault)
+
+    def _ask(self) -> None:
+        places = [
+            TopicPartition(topic.name, number) for topic in TOPICS.values() for number in self._partitions(topic.name)
+        ]
+        latest = self._admin.list_offsets({place: OffsetSpec.latest() for place in places}, request_timeout=5)
+        for place, future in latest.items():
+            self.ends[place.topic, place.partition] = future.result().offset
+        for group in STAGES:
+            future = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=5)[
+                group
+            ]
+            for at in future.result().topic_partitions or []:
+                self.committed[group, at.topic, at.partition] = at.offset
+
+    def _partitions(self, topic: str) -> range:
+        count = TOPICS[topic].partitions
+        return range(count)
+
+    def behind(self) -> dict[str, int]:
+        """Return how many offsets each stage is behind, marks of transactions included."""
+        return {
+            stage: sum(
+                max(end - self.committed.get((stage, topic, partition), 0), 0)
+                for (topic, partition), end in self.ends.items()
+                if topic in topics
+            )
+            for stage, topics in STAGES.items()
+        }
+
+    def done(self) -> int:
+        """Return how many offsets all stages together have committed."""
+        return sum(offset for (stage, *_), offset in self.committed.items() if stage in STAGES)
+
+    def watch(self, what: str) -> Watched:
+        """Start a fault's clock: each stage is back when every partition with work has moved on."""
+        with self._lock:
+            waiting = {
+                stage: {
+                    (stage, topic, partition): self.committed.get((stage, topic, partition), 0)
+                    for (topic, partition), end in self.ends.items()
+                    if topic in topics and end - self.committed.get((stage, topic, partition), 0) > 1
+                }
+                for stage, topics in STAGES.items()
+            }
+            fault = Watched(what, time.monotonic(), waiting)
+            self.watched.append(fault)
+            return fault
+
+    def _look(self, fault: Watched) -> None:
+        for stage, waiting in fault.waiting.items():
+            if stage not in fault.back and all(
+                self.committed.get(place, 0) > before for place, before in waiting.items()
+            ):
+                fault.back[stage] = time.monotonic() - fault.at
+
+    def close(self) -> None:
+        """Ask no more."""
+        self._closed.set()
+        self._thread.join()

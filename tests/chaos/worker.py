@@ -1,0 +1,108 @@
+"""A worker of one stage as in production, that can be told to die at the worst moment. `python -m tests.chaos.worker STAGE ORDERS …`
+
+Orders come as a file named after the process in a folder: `transaction` dies inside the next transaction, its messages sent and not
+committed; `insert` dies while rows are on their way to ClickHouse. A text with `KILLER` ends the process whenever it is handled.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.ops.hosting import kafka_host
+from pipeline.ops.workers import Stopping, leaving
+from pipeline.runtime.kafka import host as host_module
+from pipeline.runtime.log import LogRecord
+from pipeline.runtime.runner import Handler, LoadHandler
+from pipeline.settings import load_settings
+from pipeline.workspace import Workspace
+from tests.support.faults import around
+
+KILLER = b"KILLS ITS PROCESS"
+# Long enough to be anywhere inside an insert of some thousand rows.
+_WITHIN_S = 0.05
+
+
+def die() -> None:
+    """End as kill -9 ends a process: nothing is flushed, nothing is said."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Orders:
+    """What this process was told to die of."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / str(os.getpid())
+
+    def given(self, moment: str) -> bool:
+        """Return whether to die at a moment."""
+        return self._file.exists() and self._file.read_text() == moment
+
+
+def obey(orders: Orders) -> None:
+    """Die inside a transaction where told to: after its messages were sent, before it is committed."""
+    produce = host_module.produce
+
+    def sent(producer: Any, messages: Sequence[Any], on_delivery: Any = None) -> None:
+        produce(producer, messages, on_delivery)
+        if orders.given("transaction"):
+            producer.flush()
+            die()
+
+    host_module.produce = sent
+
+
+class Warehouse:
+    """The warehouse of load, that dies inside an insert where told to."""
+
+    def __init__(self, inner: Any, orders: Orders) -> None:
+        self._inner = inner
+        self._orders = orders
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def insert(self, table: str, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Insert; see `Warehouse.insert`."""
+        if self._orders.given("insert"):
+            threading.Thread(target=_die_soon, daemon=True).start()
+        self._inner.insert(table, columns)
+
+
+def _die_soon() -> None:
+    time.sleep(random.uniform(0, _WITHIN_S))
+    die()
+
+
+def kills(records: Sequence[LogRecord]) -> None:
+    """Die where a record's text says so, as a fault in a C library would."""
+    if any(KILLER in record.value for record in records):
+        die()
+
+
+def main(stage: str, orders_folder: str) -> None:
+    """Run one worker until it is told to stop, or dies."""
+    logging.basicConfig(level=logging.WARNING, format=f"%(asctime)s {stage} {os.getpid()} %(levelname)s %(message)s")
+    orders = Orders(Path(orders_folder))
+    obey(orders)
+
+    def wrap(handler: Handler) -> Handler:
+        if isinstance(handler, LoadHandler):
+            handler.warehouse = Warehouse(handler.warehouse, orders)
+        return around("enrich", before=kills)(handler)
+
+    stop = Stopping(with_parent=True)
+    with leaving(stage), kafka_host(Workspace(load_settings()), stage, wrap) as host:
+        host.run(stop)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])
