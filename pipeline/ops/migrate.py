@@ -99,5 +99,10 @@ def migrate(warehouse: Warehouse) -> list[Migration]:
 def _record(warehouse: Warehouse, migration: Migration, status: str) -> None:
     warehouse.insert(
         "schema_migrations",
-        [{"number": migration.number, "name": migration.name, "sha256": migration.sha256, "status": status}],
+        {
+            "number": [migration.number],
+            "name": [migration.name],
+            "sha256": [migration.sha256],
+            "status": [status],
+        },
     )

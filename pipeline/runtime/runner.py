@@ -6,7 +6,8 @@ import hashlib
 import logging
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Generic, Protocol, TypeVar
@@ -25,9 +26,10 @@ from pipeline.outcomes import (
     StepContractError,
     run_checked,
 )
-from pipeline.runtime.log import LogRecord, Message, TopicPartition, version_of
-from pipeline.sinks.rows import Rows, rows_of
-from pipeline.sinks.warehouse import Warehouse, WarehouseBusyError, WarehouseError
+from pipeline.runtime.loading import insert_all, insert_threads, trusted
+from pipeline.runtime.log import LogRecord, Message, version_of
+from pipeline.sinks.tables import Loadable
+from pipeline.sinks.warehouse import Warehouse, WarehouseBusyError, WarehouseError, WarehouseSetupError
 from schemas.dead_letters import DeadLetter, RejectCode
 from schemas.envelope import DEFAULT_TENANT, stable_id
 from schemas.topics import DEAD_LETTERS
@@ -59,11 +61,6 @@ class Handler(Protocol):
     def handle(self, records: Sequence[LogRecord]) -> list[Message]:
         """Return what the batch becomes, dead letters included; when it returns, every effect of its own is durable."""
         ...
-
-
-def next_offsets(records: Sequence[LogRecord]) -> dict[TopicPartition, int]:
-    """Return the offsets to commit after a batch: one past the last of each partition."""
-    return {(record.topic, record.partition): record.offset + 1 for record in records}
 
 
 def utc_now() -> datetime:
@@ -163,7 +160,7 @@ def _attempt(
     """Add a part's outcomes, or return what it raised; what may pass by itself, or is a bug of ours, goes up."""
     try:
         outcomes.extend(run(part))
-    except (MemoryError, WarehouseBusyError, StepContractError):
+    except (MemoryError, WarehouseBusyError, WarehouseSetupError, StepContractError):
         raise
     except Exception as error:
         return error
@@ -177,7 +174,11 @@ def step_error(error: Exception) -> Reject:
 
 @dataclass
 class LoadHandler:
-    """Writes contracts to the warehouse: rows of a batch table by table; only rows it refuses for good become dead letters."""
+    """Writes contracts to the warehouse: rows of a batch table by table; only rows it refuses for good become dead letters.
+
+    What our own stages wrote goes in unchecked; where that fails, every record of the batch is held to its contract by `decode`, and
+    what still fails is found by halving.
+    """
 
     name: str
     topics: tuple[str, ...]
@@ -185,15 +186,12 @@ class LoadHandler:
     warehouse: Warehouse
     clock: Clock = utc_now
     counts: Counter[str] = field(default_factory=Counter)
+    _threads: Executor = field(default_factory=insert_threads)
 
     def handle(self, records: Sequence[LogRecord]) -> list[Message]:
         """Insert a batch durably and return the dead letters; raises WarehouseBusyError where trying again may help."""
-        decoded = [(record, self.decode(record)) for record in records]
-        loadable = [(record, item) for record, item in decoded if not isinstance(item, Reject)]
-        done = iter(guarded(loadable, self._insert, _sink_error))
         messages = []
-        for record, item in decoded:
-            outcome: Outcome[Contract] = item if isinstance(item, Reject) else next(done)
+        for record, outcome in zip(records, self._outcomes(records), strict=True):
             if isinstance(outcome, Reject):
                 self.counts[f"rejected:{outcome.code}"] += 1
                 messages.append(dead_letter_message(self.name, record, outcome, self.clock()))
@@ -201,14 +199,24 @@ class LoadHandler:
                 self.counts["loaded"] += 1
         return messages
 
-    def _insert(self, part: Sequence[tuple[LogRecord, Contract]]) -> Sequence[Outcome[Contract]]:
-        tables: Rows = {}
-        for record, contract in part:
-            for table, rows in rows_of(contract, version_of(record)).items():
-                tables.setdefault(table, []).extend(rows)
-        for table, rows in tables.items():
-            self.warehouse.insert(table, rows)
-        return [Emit(()) for _ in part]
+    def _outcomes(self, records: Sequence[LogRecord]) -> Sequence[Outcome[Contract]]:
+        outcomes: list[Outcome[Contract]] = []
+        error = _attempt(records, lambda part: self._insert(map(trusted, part), len(part)), outcomes)
+        if error is None:
+            return outcomes
+        logger.info("a batch of %d records is checked one by one: %r", len(records), error)
+        checked = [self._checked(record) for record in records]
+        kept = [item for item in checked if not isinstance(item, Reject)]
+        found = iter(guarded(kept, lambda part: self._insert(part, len(part)), _sink_error))
+        return [item if isinstance(item, Reject) else next(found) for item in checked]
+
+    def _checked(self, record: LogRecord) -> Loadable | Reject:
+        contract = self.decode(record)
+        return contract if isinstance(contract, Reject) else Loadable.of(contract, version_of(record))
+
+    def _insert(self, part: Iterable[Loadable], size: int) -> Sequence[Outcome[Contract]]:
+        insert_all(self.warehouse, self._threads, part)
+        return [Emit(())] * size
 
 
 def _sink_error(error: Exception) -> Reject:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from chdb.session import Session
 
-from pipeline.sinks.warehouse import Row, WarehouseError, error_of
-
-DATABASE = "switchboard"
+from pipeline.sinks.warehouse import DATABASE, TYPE_MISMATCH, Columns, WarehouseError, WarehouseSetupError, error_of
 
 _ARROW_TYPES: dict[str, pa.DataType] = {
     "Bool": pa.bool_(),
@@ -49,6 +47,15 @@ def arrow_type(name: str, clickhouse_type: str) -> pa.DataType:
     return _ARROW_TYPES[inner]
 
 
+def _array(table: str, schema: pa.Schema, name: str, values: Any) -> pa.Array:
+    try:
+        return pa.array(values, schema.field(name).type)
+    except KeyError:
+        raise WarehouseSetupError(f"the table {table} has no column {name}: run the migrations") from None
+    except (ValueError, TypeError, OverflowError, pa.ArrowException) as error:
+        raise WarehouseError(f"column {name} of {table}: {error}", TYPE_MISMATCH) from error
+
+
 class ChdbWarehouse:
     """chdb behind the warehouse port; queries may run in other threads while one thread inserts.
 
@@ -68,19 +75,13 @@ class ChdbWarehouse:
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
 
-    def insert(self, table: str, rows: Sequence[Row]) -> None:
-        """Insert rows of one table as one block; columns absent from the rows take their defaults. See `Warehouse.insert`."""
-        if not rows:
+    def insert(self, table: str, columns: Columns) -> None:
+        """Insert rows of one table as one block; see `Warehouse.insert`."""
+        if not any(columns.values()):
             return
-        columns = list(rows[0])
         with self._write_lock:
             schema = self._schema(table)
-            try:
-                block = pa.table(
-                    {name: pa.array([row[name] for row in rows], schema.field(name).type) for name in columns}
-                )
-            except (KeyError, ValueError, TypeError, OverflowError, pa.ArrowException) as error:
-                raise WarehouseError(f"{table}: {error}") from error
+            block = pa.table({name: _array(table, schema, name, values) for name, values in columns.items()})
             # chdb finds the table by its variable's name in this frame.
             names = ", ".join(f"`{name}`" for name in columns)
             self._run(self._writer, f"INSERT INTO {table} ({names}) SELECT {names} FROM Python(block)", block=block)
@@ -95,7 +96,7 @@ class ChdbWarehouse:
             ).decode()
             fields = [line.split("\t") for line in listing.splitlines()]
             if not fields:
-                raise WarehouseError(f"there is no table {table}: run the migrations")
+                raise WarehouseSetupError(f"there is no table {table}: run the migrations")
             self._schemas[table] = pa.schema([(name, arrow_type(name, kind)) for name, kind in fields])
         return self._schemas[table]
 
@@ -109,6 +110,9 @@ class ChdbWarehouse:
         with self._write_lock:
             self._run(self._writer, sql)
             self._schemas.clear()
+
+    def create_database(self) -> None:
+        """Do nothing: opening the store has created it."""
 
     def close(self) -> None:
         """Leave the store; another process may open it then."""

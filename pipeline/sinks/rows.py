@@ -1,255 +1,271 @@
-"""From contracts to rows: which tables a record, a business event, a link, a label or a dead letter fills, column by column."""
+"""From contracts to rows: which tables each contract fills, column by column.
+
+A column is declared once, by its name and by how its values are taken from the JSON in which contracts travel. What of a contract
+goes in as it is, is only named.
+"""
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 from pipeline.models.heads import HEADS
-from pipeline.sinks.conversation_rows import CONVERSATION_MAPPINGS
+from pipeline.sinks.conversation_rows import CONVERSATION_TABLES
+from pipeline.sinks.tables import (
+    Batch,
+    Bodies,
+    Body,
+    Column,
+    Instants,
+    Loadable,
+    Table,
+    as_instants,
+    at,
+    constant,
+    each,
+    instant,
+    instants,
+    mirror,
+    same,
+    versions,
+    within,
+)
 from schemas.dead_letters import DeadLetter, Replay
 from schemas.labels import Label
-from schemas.records import BusinessRecord, Delivery, Enriched, Link, Record
+from schemas.records import BusinessRecord, Link, Record
 from schemas.types import Contract
 
-Rows = dict[str, list[dict[str, Any]]]
 
-_HEADS = tuple(head.name for head in HEADS)
-_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+def _shared() -> dict[str, Column]:
+    return {
+        **same("record_id", "tenant", "customer_id", "contact", "contact_name", "contacts", "staff", "source"),
+        **same("event_id", "event_type", "connector", "quality_flags", "attributes"),
+        **instants("occurred_at", "received_at"),
+        "version": versions,
+    }
+
+
+def _calls(bodies: Bodies) -> list[Any]:
+    return [body["call"] for body in bodies]
+
+
+def _call(name: str, absent: Any = None) -> Column:
+    return within(_calls, name, absent=absent)
+
+
+_NO_ANSWER = {"label": "", "p": 0.0, "abstained": True, "version": ""}
+
+
+def _answers(head: str) -> dict[str, Column]:
+    def answers(bodies: Bodies) -> list[Any]:
+        return [body["predictions"].get(head, _NO_ANSWER) for body in bodies]
+
+    return {
+        head: within(answers, "label"),
+        f"{head}_p": within(answers, "p"),
+        f"{head}_abstained": within(answers, "abstained"),
+        f"{head}_version": within(answers, "version"),
+    }
+
+
+COMMUNICATIONS = Table(
+    "communication_rows",
+    {
+        **_shared(),
+        **same("channel", "kind", "direction", "conversation_id", "provider", "message_id", "in_reply_to", "subject"),
+        **same("body_text", "reply_text", "quoted_text", "signature_text", "cut_rules", "redacted_text", "language"),
+        **same("result", "remarks", "campaign"),
+        **instants("sent_at"),
+        "participants": each(
+            lambda body: [f"{who['role']} {who['contact']} {who['name']}".strip() for who in body["participants"]]
+        ),
+        "auto_kind": each(lambda body: body["auto_kind"] or ""),
+        "attachment_names": each(lambda body: [item["name"] or "" for item in body["attachments"]]),
+        "attachment_count": each(lambda body: len(body["attachments"])),
+        "call_started_at": as_instants(_call("started_at")),
+        "call_answered_at": as_instants(_call("answered_at")),
+        "call_ended_at": as_instants(_call("ended_at")),
+        "ring_s": _call("ring_s"),
+        "talk_s": _call("talk_s"),
+        "disposition": lambda batch: [way or "" for way in _call("disposition")(batch)],
+        **{name: column for head in HEADS for name, column in _answers(head.name).items()},
+    },
+)
+
+
+def _predictions(record: Body) -> Iterable[tuple[Body, str, Body]]:
+    return ((record, head, answer) for head, answer in record["predictions"].items())
+
+
+PREDICTIONS = Table(
+    "prediction_rows",
+    {
+        "record_id": at(0, "record_id"),
+        "head": at(1),
+        "model_version": at(2, "version"),
+        "label": at(2, "label"),
+        "p": at(2, "p"),
+        "abstained": at(2, "abstained"),
+        "predicted_at": instant(0, "received_at"),
+        "version": versions,
+    },
+    lambda batch: batch.each(_predictions),
+)
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+BUSINESS_EVENTS = Table(
+    "business_event_rows",
+    {
+        **_shared(),
+        **same("kind", "action", "entity_id", "channel", "conversation", "currency", "payment_method", "feedback_kind"),
+        **same("rating", "rating_index", "reason", "text", "handling", "result", "order_id", "target", "profile"),
+        **instants("survey_sent_at"),
+        "amount": each(lambda body: _decimal(body["amount"])),
+        "item_skus": each(lambda body: [item["sku"] for item in body["items"]]),
+        "item_names": each(lambda body: [item["name"] or "" for item in body["items"]]),
+        "item_quantities": each(lambda body: [float(item["quantity"]) for item in body["items"]]),
+    },
+)
+
+
+def _deliveries(record_id: str, received_at: str, history: str) -> Table:
+    return Table(
+        "delivery_rows",
+        {
+            "record_id": at(record_id),
+            "locator": at("delivery", "locator"),
+            "body_sha256": at("delivery", "sha256"),
+            "received_at": instant(received_at),
+            **same("connector"),
+            "history": constant(history),
+            "version": versions,
+        },
+    )
+
+
 # Older than anything said about a customer, so that whatever is said wins.
-_UNSAID = {"1": _NEVER, "2": ""}
+_UNSAID = (0, "")
 _PROFILE_FIELDS = ("name", "email", "phone", "handle", "address", "city", "origin", "gender", "birth_year", "segment")
 
 
-def _uuid(value: UUID | None) -> str | None:
-    return None if value is None else str(value)
+def _said(body: Body) -> Iterable[tuple[Body, Body]]:
+    """Give what an event says of its customer: the name shown, the contact points, the profile; the later beats the earlier."""
+    if body["customer_id"] is not None:
+        facts = {"name": body["contact_name"]}
+        for point in body["contacts"]:
+            kind, _, value = point.partition(":")
+            facts[kind] = value
+        yield body, facts | body.get("profile", {})
 
 
-def _predictions(record: Record) -> dict[str, Any]:
-    columns: dict[str, Any] = {}
-    for head in _HEADS:
-        answer = record.predictions.get(head)
-        columns[head] = answer.label if answer else ""
-        columns[f"{head}_p"] = answer.p if answer else 0.0
-        columns[f"{head}_abstained"] = answer.abstained if answer else True
-        columns[f"{head}_version"] = answer.version if answer else ""
-    return columns
+def _told(name: str) -> Column:
+    def values(batch: Batch) -> list[Any]:
+        told = [facts.get(name) for _, facts in batch.bodies]
+        if not any(told):
+            return [_UNSAID] * len(told)
+        moments = _SEEN(batch)
+        return [(moment, value) if value else _UNSAID for moment, value in zip(moments, told, strict=True)]
+
+    return values
 
 
-def _shared(record: Enriched) -> dict[str, Any]:
-    return {
-        "record_id": str(record.record_id),
-        "tenant": record.tenant,
-        "occurred_at": record.occurred_at,
-        "received_at": record.received_at,
-        "customer_id": _uuid(record.customer_id),
-        "contact": record.contact,
-        "contact_name": record.contact_name,
-        "contacts": list(record.contacts),
-        "staff": record.staff,
-        "source": record.source,
-        "event_id": record.event_id,
-        "event_type": record.event_type,
-        "connector": record.connector,
-        "quality_flags": list(record.quality_flags),
-        "attributes": list(record.attributes.items()),
-    }
+_SEEN = instant(0, "occurred_at")
+_CONTACT = at(0, "contact")
+CUSTOMERS = Table(
+    "customer_rows",
+    {
+        "customer_id": at(0, "customer_id"),
+        "tenant": at(0, "tenant"),
+        "contact": lambda batch: list(zip(_SEEN(batch), _CONTACT(batch), strict=True)),
+        "first_seen": _SEEN,
+        "last_seen": _SEEN,
+        **{name: _told(name) for name in _PROFILE_FIELDS},
+    },
+    lambda batch: batch.each(_said),
+)
 
 
-def _communication(record: Record, version: int) -> dict[str, Any]:
-    call = record.call
-    return {
-        **_shared(record),
-        "channel": record.channel,
-        "kind": record.kind,
-        "direction": record.direction,
-        "sent_at": record.sent_at,
-        "conversation_id": str(record.conversation_id),
-        "participants": [f"{who.role} {who.contact} {who.name}".strip() for who in record.participants],
-        "provider": record.provider,
-        "message_id": record.message_id,
-        "in_reply_to": record.in_reply_to,
-        "subject": record.subject,
-        "body_text": record.body_text,
-        "reply_text": record.reply_text,
-        "quoted_text": record.quoted_text,
-        "signature_text": record.signature_text,
-        "cut_rules": list(record.cut_rules),
-        "redacted_text": record.redacted_text,
-        "language": record.language,
-        "result": record.result,
-        "remarks": record.remarks,
-        "campaign": record.campaign,
-        "auto_kind": record.auto_kind or "",
-        "attachment_names": [item.name or "" for item in record.attachments],
-        "attachment_count": len(record.attachments),
-        "call_started_at": call.started_at if call else None,
-        "call_answered_at": call.answered_at if call else None,
-        "call_ended_at": call.ended_at if call else None,
-        "ring_s": call.ring_s if call else None,
-        "talk_s": call.talk_s if call else None,
-        "disposition": (call.disposition or "") if call else "",
-        **_predictions(record),
-        "version": version,
-    }
-
-
-def _business_event(record: BusinessRecord, version: int) -> dict[str, Any]:
-    return {
-        **_shared(record),
-        "kind": record.kind,
-        "action": record.action,
-        "entity_id": record.entity_id,
-        "channel": record.channel,
-        "conversation": record.conversation,
-        "amount": record.amount,
-        "currency": record.currency,
-        "item_skus": [item.sku for item in record.items],
-        "item_names": [item.name or "" for item in record.items],
-        "item_quantities": [float(item.quantity) for item in record.items],
-        "payment_method": record.payment_method,
-        "feedback_kind": record.feedback_kind,
-        "rating": record.rating,
-        "rating_index": record.rating_index,
-        "reason": record.reason,
-        "text": record.text,
-        "handling": record.handling,
-        "result": record.result,
-        "order_id": record.order_id,
-        "target": record.target,
-        "survey_sent_at": record.survey_sent_at,
-        "profile": list(record.profile.items()),
-        "version": version,
-    }
-
-
-def _delivery(
-    record_id: UUID, delivery: Delivery, received_at: datetime, connector: str, history: str, version: int
-) -> dict[str, Any]:
-    return {
-        "record_id": str(record_id),
-        "locator": delivery.locator,
-        "body_sha256": delivery.sha256,
-        "received_at": received_at,
-        "connector": connector,
-        "history": history,
-        "version": version,
-    }
-
-
-def _customer(record: Enriched, profile: Mapping[str, str]) -> dict[str, Any]:
-    said = {kind: value for kind, _, value in (point.partition(":") for point in record.contacts)}
-    facts = {"name": record.contact_name, **said, **profile}
-    return {
-        "customer_id": _uuid(record.customer_id),
-        "tenant": record.tenant,
-        "contact": {"1": record.occurred_at, "2": record.contact},
-        "first_seen": record.occurred_at,
-        "last_seen": record.occurred_at,
-        **{
-            name: {"1": record.occurred_at, "2": facts[name]} if facts.get(name) else _UNSAID
-            for name in _PROFILE_FIELDS
+def _customer_index(history: str) -> Table:
+    return Table(
+        "customer_index",
+        {
+            **same("customer_id", "record_id"),
+            **instants("occurred_at"),
+            "history": constant(history),
+            "version": versions,
         },
-    }
-
-
-def _enriched(
-    record: Enriched, history: str, profile: Mapping[str, str], version: int
-) -> Iterable[tuple[str, dict[str, Any]]]:
-    yield (
-        "delivery_rows",
-        _delivery(record.record_id, record.delivery, record.received_at, record.connector, history, version),
+        lambda batch: batch.each(lambda body: (body,) if body["customer_id"] is not None else ()),
     )
-    if record.customer_id is not None:
-        yield "customer_rows", _customer(record, profile)
-        yield (
-            "customer_index",
-            {
-                "customer_id": str(record.customer_id),
-                "occurred_at": record.occurred_at,
-                "record_id": str(record.record_id),
-                "history": history,
-                "version": version,
-            },
-        )
 
 
-def _record_rows(record: Record, version: int) -> Iterable[tuple[str, dict[str, Any]]]:
-    yield "communication_rows", _communication(record, version)
-    for head, answer in record.predictions.items():
-        yield (
-            "prediction_rows",
-            {
-                "record_id": str(record.record_id),
-                "head": head,
-                "model_version": answer.version,
-                "label": answer.label,
-                "p": answer.p,
-                "abstained": answer.abstained,
-                "predicted_at": record.received_at,
-                "version": version,
-            },
-        )
-    yield from _enriched(record, "communications", {}, version)
-
-
-def _business_rows(record: BusinessRecord, version: int) -> Iterable[tuple[str, dict[str, Any]]]:
-    yield "business_event_rows", _business_event(record, version)
-    yield from _enriched(record, "business_events", record.profile, version)
+def _enriched(history: str) -> tuple[Table, ...]:
+    return _deliveries("record_id", "received_at", history), CUSTOMERS, _customer_index(history)
 
 
 # Above every negated instant in ms, so that a version is positive; 2^20 below it breaks ties between events of one ms.
 _LINK_EPOCH = 1 << 62
 
 
-def _link_rows(link: Link, _version: int) -> Iterable[tuple[str, dict[str, Any]]]:
-    """Give the row of a link; of many events that show the same two contact points the earliest stays, in whatever order they load."""
-    row = link.model_dump(include=set(Link.model_fields))
-    for name in ("link_id", "customer_id", "other_customer_id", "record_id"):
-        row[name] = str(row[name])
-    instant = int(link.linked_at.timestamp() * 1000)
-    yield "link_rows", {**row, "version": _LINK_EPOCH - (instant << 20) - (link.record_id.int & 0xFFFFF)}
+def _link_versions(batch: Batch) -> list[Any]:
+    """Return versions by which, of many events that show the same two contact points, the earliest stays in whatever order they load."""
+    return [
+        _LINK_EPOCH - (moment << 20) - int(body["record_id"][-5:], 16)
+        for body, moment in zip(batch.bodies, instant("linked_at")(batch), strict=True)
+    ]
 
 
-def _label_rows(label: Label, version: int) -> Iterable[tuple[str, dict[str, Any]]]:
-    row = label.model_dump(include=set(Label.model_fields) - {"delivery"})
-    yield "label_rows", {**row, "label_id": str(label.label_id), "record_id": str(label.record_id), "version": version}
-    yield (
-        "delivery_rows",
-        _delivery(label.label_id, label.delivery, label.labelled_at, label.connector, "labels", version),
-    )
-
-
-def _dead_letter_rows(letter: DeadLetter, version: int) -> Iterable[tuple[str, dict[str, Any]]]:
-    row = letter.model_dump(include=set(DeadLetter.model_fields) - {"payload", "key"})
-    row |= {"dead_letter_id": str(letter.dead_letter_id), "headers": list(letter.headers.items())}
-    # Read as attributes: a dump would write the bytes as base64.
-    row |= {"payload": letter.payload, "key": letter.key or b""}
-    yield "dead_letter_rows", {**row, "version": version}
-
-
-def _replay_rows(replay: Replay, version: int) -> Iterable[tuple[str, dict[str, Any]]]:
-    row = replay.model_dump(include=set(Replay.model_fields))
-    yield "replay_rows", {**row, "dead_letter_id": str(replay.dead_letter_id), "version": version}
-
-
-_MAPPINGS: dict[type[Contract], Callable[[Any, int], Iterable[tuple[str, dict[str, Any]]]]] = {
-    Record: _record_rows,
-    BusinessRecord: _business_rows,
-    Link: _link_rows,
-    Label: _label_rows,
-    DeadLetter: _dead_letter_rows,
-    Replay: _replay_rows,
-    **CONVERSATION_MAPPINGS,
+TABLES: dict[type[Contract], tuple[Table, ...]] = {
+    Record: (COMMUNICATIONS, PREDICTIONS, *_enriched("communications")),
+    BusinessRecord: (BUSINESS_EVENTS, *_enriched("business_events")),
+    Link: (mirror(Link, "link_rows", version=_link_versions),),
+    Label: (
+        mirror(Label, "label_rows", frozenset({"delivery"})),
+        _deliveries("label_id", "labelled_at", "labels"),
+    ),
+    DeadLetter: (
+        mirror(
+            DeadLetter,
+            "dead_letter_rows",
+            key=each(lambda body: b64decode(body["key"] or "")),
+            payload=each(lambda body: b64decode(body["payload"])),
+        ),
+    ),
+    Replay: (mirror(Replay, "replay_rows"),),
+    **CONVERSATION_TABLES,
 }
 
 
-def rows_of(contract: Contract, version: int) -> Rows:
+def columns_of(batch: Sequence[Loadable]) -> Iterator[tuple[str, dict[str, list[Any]]]]:
+    """Yield the columns that contracts become, table by table as they are made; tables that get no row are left out.
+
+    Raises KeyError, TypeError or ValueError where a body is not what its contract says, or no table keeps the contract.
+    """
+    of_kind: dict[type[Contract], list[Loadable]] = defaultdict(list)
+    for loadable in batch:
+        of_kind[loadable.contract].append(loadable)
+    known = Instants()
+    sources: dict[str, list[tuple[Table, Batch]]] = defaultdict(list)
+    for contract, loadables in of_kind.items():
+        whole = Batch([one.body for one in loadables], [one.version for one in loadables], known)
+        for table in TABLES[contract]:
+            sources[table.name].append((table, whole))
+    for name, parts in sources.items():
+        columns: dict[str, list[Any]] = {}
+        for table, whole in parts:
+            rows = table.rows(whole)
+            for column, values in table.columns.items():
+                columns.setdefault(column, []).extend(values(rows))
+        if any(columns.values()):
+            yield name, columns
+
+
+def rows_of(contract: Contract, version: int) -> dict[str, dict[str, list[Any]]]:
     """Return the rows that one contract becomes, by table; raises KeyError for a contract that no table keeps."""
-    rows: Rows = defaultdict(list)
-    for table, row in _MAPPINGS[type(contract)](contract, version):
-        rows[table].append(row)
-    return rows
+    return dict(columns_of([Loadable.of(contract, version)]))

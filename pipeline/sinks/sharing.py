@@ -8,7 +8,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
@@ -18,7 +18,7 @@ import orjson
 
 from pipeline.ops.migrate import migrate
 from pipeline.sinks.chdb import ChdbWarehouse
-from pipeline.sinks.warehouse import Row, Warehouse, WarehouseError, error_of
+from pipeline.sinks.warehouse import Columns, Warehouse, WarehouseError, error_of
 
 logger = logging.getLogger(__name__)
 
@@ -195,13 +195,16 @@ class RemoteWarehouse:
         problem = orjson.loads(reply[1:])
         raise error_of(problem["code"], problem["message"])
 
-    def insert(self, table: str, rows: Sequence[Row]) -> None:
+    def insert(self, table: str, columns: Columns) -> None:
         """Refuse: only the process that holds the store writes."""
         raise WarehouseError(f"{table} can only be written by the process that holds the store")
 
     def execute(self, sql: str) -> None:
         """Refuse: only the process that holds the store changes tables."""
         raise WarehouseError(f"only the process that holds the store can carry out: {sql[:80]}")
+
+    def create_database(self) -> None:
+        """Do nothing: whoever holds the store has created it."""
 
     def close(self) -> None:
         """Hang up."""

@@ -9,7 +9,12 @@ import orjson
 
 from pipeline.errors import UserError
 
-Row = Mapping[str, Any]
+# The database of a store, and of a server whose address names none.
+DATABASE = "switchboard"
+
+Columns = Mapping[str, Sequence[Any]]
+"""Columns of a block by name, all of one length: text as str, bytes as bytes, instants as ms since 1970 UTC, UUIDs as their 36 signs,
+decimals as Decimal, arrays as lists, maps as dicts, tuples as tuples, null as None."""
 
 
 class WarehouseError(UserError):
@@ -24,23 +29,75 @@ class WarehouseBusyError(WarehouseError):
     """The warehouse cannot now and may later: no memory, too many parts, a time-out, no connection."""
 
 
+class WarehouseSetupError(WarehouseError):
+    """No row would be taken until somebody mends something: a password, a right, a table that is not there, a certificate."""
+
+
 # ClickHouse's error numbers that pass by themselves: the list of clickhouse-kafka-connect (Utils.handleException) less READONLY
-# (164), which here says that somebody tried to write through the readers' session. Their names are in ClickHouse's own
-# src/Common/ErrorCodes.cpp.
-RETRIABLE_CODES = frozenset({3, 107, 159, 202, 203, 209, 210, 236, 241, 242, 243, 252, 285, 319, 394, 425, 439, 999})
+# (164), which here says that somebody tried to write through the readers' session, and with those of GlassFlow's classification that
+# name a replica, Keeper or a table that is not ready. Names are in ClickHouse's own src/Common/ErrorCodes.cpp.
+RETRIABLE_CODES = frozenset(
+    {
+        3,  # UNEXPECTED_END_OF_FILE
+        107,  # FILE_DOESNT_EXIST
+        159,  # TIMEOUT_EXCEEDED
+        202,  # TOO_MANY_SIMULTANEOUS_QUERIES
+        203,  # NO_FREE_CONNECTION
+        209,  # SOCKET_TIMEOUT
+        210,  # NETWORK_ERROR
+        225,  # NO_ZOOKEEPER
+        236,  # ABORTED
+        241,  # MEMORY_LIMIT_EXCEEDED
+        242,  # TABLE_IS_READ_ONLY
+        243,  # NOT_ENOUGH_SPACE
+        244,  # UNEXPECTED_ZOOKEEPER_ERROR
+        252,  # TOO_MANY_PARTS
+        279,  # ALL_CONNECTION_TRIES_FAILED
+        285,  # TOO_FEW_LIVE_REPLICAS
+        319,  # UNKNOWN_STATUS_OF_INSERT
+        394,  # QUERY_WAS_CANCELLED
+        425,  # SYSTEM_ERROR
+        439,  # CANNOT_SCHEDULE_TASK
+        473,  # DEADLOCK_AVOIDED
+        999,  # KEEPER_EXCEPTION
+    }
+)
+# Whatever the rows: the installation is wrong, and every batch would be refused alike.
+SETUP_CODES = frozenset(
+    {
+        16,  # NO_SUCH_COLUMN_IN_TABLE
+        60,  # UNKNOWN_TABLE
+        81,  # UNKNOWN_DATABASE
+        164,  # READONLY
+        192,  # UNKNOWN_USER
+        193,  # WRONG_PASSWORD
+        194,  # REQUIRED_PASSWORD
+        291,  # DATABASE_ACCESS_DENIED
+        452,  # SETTING_CONSTRAINT_VIOLATION
+        497,  # ACCESS_DENIED
+        516,  # AUTHENTICATION_FAILED
+    }
+)
+# ClickHouse's number for a value that does not fit its column; encoders use it for what they find before the server does.
+TYPE_MISMATCH = 53
 
 
 def error_of(code: int, message: str) -> WarehouseError:
-    """Return the error of a ClickHouse error number: WarehouseBusyError where trying again helps."""
-    kind = WarehouseBusyError if code in RETRIABLE_CODES else WarehouseError
+    """Return the error of a ClickHouse error number: whether trying again helps, or mending the set-up, or neither."""
+    if code in RETRIABLE_CODES:
+        return WarehouseBusyError(message, code)
+    kind = WarehouseSetupError if code in SETUP_CODES else WarehouseError
     return kind(message, code)
 
 
 class Warehouse(Protocol):
-    """Where the history lives. Inserts are durable when they return; a row inserted again replaces itself."""
+    """Where the history lives. Inserts are durable when they return; a row inserted again replaces itself. Safe from several threads."""
 
-    def insert(self, table: str, rows: Sequence[Row]) -> None:
-        """Insert rows of one table, all or none; raises WarehouseError or WarehouseBusyError."""
+    def insert(self, table: str, columns: Columns) -> None:
+        """Insert rows of one table, all or none; columns absent take their defaults.
+
+        Raises WarehouseError naming the column where a value does not fit, WarehouseBusyError, WarehouseSetupError.
+        """
         ...
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None, fmt: str = "JSONEachRow") -> bytes:
@@ -49,6 +106,10 @@ class Warehouse(Protocol):
 
     def execute(self, sql: str) -> None:
         """Carry out a statement that changes tables."""
+        ...
+
+    def create_database(self) -> None:
+        """Create the warehouse's database where it is absent."""
         ...
 
     def close(self) -> None: ...

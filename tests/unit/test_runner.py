@@ -25,7 +25,7 @@ from pipeline.outcomes import (
 from pipeline.runtime.log import LogRecord, Message
 from pipeline.runtime.runner import LoadHandler, StepHandler, TooManyErrorsError, collect_letter, guarded, printable
 from pipeline.runtime.stages import decode_contract
-from pipeline.sinks.warehouse import Row, WarehouseBusyError, WarehouseError
+from pipeline.sinks.warehouse import Columns, WarehouseBusyError, WarehouseError
 from schemas.dead_letters import DeadLetter, RejectCode
 from schemas.envelope import stable_id
 from schemas.records import Link
@@ -162,19 +162,21 @@ class FakeWarehouse:
 
     refused: set[str] = field(default_factory=set)
     busy: bool = False
-    rows: dict[str, Row] = field(default_factory=dict)
+    rows: set[str] = field(default_factory=set)
 
-    def insert(self, table: str, rows: Sequence[Row]) -> None:
+    def insert(self, table: str, columns: Columns) -> None:
         if self.busy:
             raise WarehouseBusyError("memory", 241)
-        if bad := [row["link_id"] for row in rows if row["link_id"] in self.refused]:
+        if bad := [one for one in columns["link_id"] if one in self.refused]:
             raise WarehouseError(f"cannot take {bad}", 27)
-        self.rows.update({row["link_id"]: row for row in rows})
+        self.rows.update(columns["link_id"])
 
     def query(self, sql: str, parameters: Any = None, fmt: str = "") -> bytes:
         return b""
 
     def execute(self, sql: str) -> None: ...
+
+    def create_database(self) -> None: ...
 
     def close(self) -> None: ...
 

@@ -1,0 +1,237 @@
+"""The warehouse on a ClickHouse server, spoken to in its native protocol by clickhouse-driver."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from clickhouse_driver import Client, errors
+from clickhouse_driver.block import BlockInfo
+from clickhouse_driver.protocol import ClientPacketTypes, ServerPacketTypes
+from clickhouse_driver.result import QueryResult
+from clickhouse_driver.varint import write_varint
+from clickhouse_driver.writer import write_binary_str, write_binary_uint8
+
+from pipeline.sinks.clickhouse_query import printed
+from pipeline.sinks.clickhouse_url import Address, parse_address
+from pipeline.sinks.native import encoded
+from pipeline.sinks.warehouse import Columns, WarehouseBusyError, WarehouseError, WarehouseSetupError, error_of
+
+# A connection that fails is told by the exception; the driver would print its traceback beside it, at every try.
+logging.getLogger("clickhouse_driver.connection").setLevel(logging.ERROR)
+
+# Durable and seen when the insert returns: the server must not gather it with others (its own default since 26.3).
+_INSERT_SETTINGS = {"async_insert": 0}
+# Under 1 a session neither writes nor changes settings, this one included; 2 would let it change those.
+_READ_SETTINGS = {"readonly": 1}
+_CLIENT_NAME = "switchboard"
+# Seconds of silence after which the kernel asks the other side, seconds between questions, and their number.
+_KEEPALIVE = (20, 5, 4)
+
+
+class ClickHouseWarehouse:
+    """A ClickHouse server behind the warehouse port; every thread that asks at the same time has a connection of its own.
+
+    What analysts write runs under readonly=1. A connection on which anything went wrong is dropped and made anew at the next call.
+    """
+
+    def __init__(self, url: str | Address) -> None:
+        self.address = parse_address(url) if isinstance(url, str) else url
+        self._writers = _Pool(self.address, {})
+        self._readers = _Pool(self.address, {"strings_as_bytes": True, "server_side_params": True})
+        self._kinds: dict[str, dict[str, str]] = {}
+
+    def __repr__(self) -> str:
+        return f"ClickHouseWarehouse({self.address})"
+
+    def insert(self, table: str, columns: Columns) -> None:
+        """Insert rows of one table as one block; see `Warehouse.insert`. Sent again after a WarehouseBusyError, they replace themselves."""
+        lengths = {len(values) for values in columns.values()}
+        if len(lengths) > 1:
+            raise WarehouseError(f"columns of {table} differ in length: {sorted(lengths)}")
+        (rows,) = lengths or {0}
+        if rows and not self._inserted(table, columns, rows):
+            # A migration has changed a column's type since we asked.
+            self._kinds.pop(table, None)
+            if not self._inserted(table, columns, rows):
+                raise WarehouseBusyError(f"the columns of {table} are being changed")
+
+    def _inserted(self, table: str, columns: Columns, rows: int) -> bool:
+        kinds = self._kinds_of(table)
+        if unknown := sorted(set(columns) - set(kinds)):
+            raise WarehouseSetupError(f"the table {table} has no column {', '.join(unknown)}: run the migrations")
+        parts = [
+            (name, kinds[name], encoded(f"{table}.{name}", kinds[name], values)) for name, values in columns.items()
+        ]
+        names = ", ".join(_quoted(name) for name in columns)
+        with self._writers.client() as client:
+            return _insert(client, f"INSERT INTO {_quoted(table)} ({names}) VALUES", parts, rows)
+
+    def _kinds_of(self, table: str) -> dict[str, str]:
+        if table not in self._kinds:
+            sql = "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = {table:String}"
+            with self._readers.client() as client:
+                found = client.execute(sql, {"table": table}, settings=_READ_SETTINGS)
+            if not found:
+                raise WarehouseSetupError(f"there is no table {table}: run the migrations")
+            self._kinds[table] = {name.decode(): kind.decode() for name, kind in found}
+        return self._kinds[table]
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None, fmt: str = "JSONEachRow") -> bytes:
+        """Answer a reading query in a ClickHouse output format; see `Warehouse.query`."""
+        with self._readers.client() as client:
+            columns, header = client.execute(
+                sql, dict(parameters or {}), with_column_types=True, columnar=True, settings=_READ_SETTINGS
+            )
+        return printed(header, columns, fmt)
+
+    def execute(self, sql: str) -> None:
+        """Carry out a statement that changes tables; see `Warehouse.execute`."""
+        with self._writers.client() as client:
+            client.execute(sql)
+        self._kinds.clear()
+
+    def create_database(self) -> None:
+        """Create the database where it is absent; see `Warehouse.create_database`."""
+        with _translated(self.address), _connected(self.address, {}, database="") as client:
+            client.execute(f"CREATE DATABASE IF NOT EXISTS {_quoted(self.address.database)}")
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._writers.close()
+        self._readers.close()
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+class _DataOnly(QueryResult):  # type: ignore[misc]  # the driver has no types
+    """The rows of an answer, without those of WITH TOTALS and extremes, which are no rows of it."""
+
+    def store(self, packet: Any) -> None:
+        """Keep a packet's block where it is of the answer itself."""
+        if packet.type == ServerPacketTypes.DATA:
+            super().store(packet)
+
+
+def _client(address: Address, settings: Mapping[str, Any], database: str | None = None) -> Client:
+    client = Client(
+        **address.client_options(database), settings=dict(settings), client_name=_CLIENT_NAME, tcp_keepalive=_KEEPALIVE
+    )
+    client.query_result_cls = _DataOnly
+    return client
+
+
+@contextmanager
+def _connected(address: Address, settings: Mapping[str, Any], database: str | None) -> Iterator[Client]:
+    client = _client(address, settings, database)
+    try:
+        yield client
+    finally:
+        client.disconnect()
+
+
+class _Pool:
+    """Connections that are open and idle; a thread takes one, or opens one more, and gives it back where all went well."""
+
+    def __init__(self, address: Address, settings: Mapping[str, Any]) -> None:
+        self._address = address
+        self._settings = settings
+        self._idle: list[Client] = []
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def client(self) -> Iterator[Client]:
+        with self._lock:
+            client = self._idle.pop() if self._idle else _client(self._address, self._settings)
+        try:
+            with _translated(self._address):
+                yield client
+        except BaseException:
+            client.disconnect()
+            raise
+        with self._lock:
+            self._idle.append(client)
+
+    def close(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for client in idle:
+            client.disconnect()
+
+
+def _insert(client: Client, sql: str, parts: Sequence[tuple[str, str, bytes]], rows: int) -> bool:
+    """Send encoded columns as one block; return False, with nothing inserted, where the table's types are others by now.
+
+    What clickhouse-driver's Client.execute does for an INSERT, but for columns that are encoded already.
+    """
+    with client.disconnect_on_error(sql, _INSERT_SETTINGS):
+        connection = client.connection
+        connection.send_query(sql)
+        connection.send_external_tables(None)
+        sample = client.receive_sample_block()
+        if [tuple(column) for column in sample.columns_with_types] != [(name, kind) for name, kind, _ in parts]:
+            client.disconnect()
+            return False
+        write_varint(ClientPacketTypes.DATA, connection.fout)
+        write_binary_str("", connection.fout)
+        _write_block(connection.block_out, parts, rows)
+        client.receive_profile_events()
+        # An empty block ends the data.
+        write_varint(ClientPacketTypes.DATA, connection.fout)
+        write_binary_str("", connection.fout)
+        _write_block(connection.block_out, (), 0)
+        client.receive_profile_events()
+        client.receive_end_of_insert_query()
+    return True
+
+
+def _write_block(stream: Any, parts: Sequence[tuple[str, str, bytes]], rows: int) -> None:
+    """Write a block as the driver's BlockOutputStream.write does; the driver speaks revisions that have all parts of it."""
+    BlockInfo().write(stream.fout)
+    write_varint(len(parts), stream.fout)
+    write_varint(rows, stream.fout)
+    for name, kind, data in parts:
+        write_binary_str(name, stream.fout)
+        write_binary_str(kind, stream.fout)
+        # Serialised as usual, not sparse.
+        write_binary_uint8(0, stream.fout)
+        stream.fout.write(data)
+    stream.finalize()
+
+
+# Behind the message the server appends where in its own code it happened.
+_STACK = re.compile(r"\s*Stack trace:.*", re.DOTALL)
+_PREFIX = re.compile(r"^(?:DB::Exception: )+")
+_CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
+
+
+@contextmanager
+def _translated(address: Address) -> Iterator[None]:
+    """Turn what the driver raises into the port's errors: the server's by their number, all of the network's into WarehouseBusyError."""
+    try:
+        yield
+    except errors.ServerException as error:
+        raise error_of(error.code or 0, _PREFIX.sub("", _STACK.sub("", error.message or "")).strip()) from error
+    except errors.TypeMismatchError as error:
+        raise WarehouseError(str(error.message), error.code) from error
+    except errors.UnknownTypeError as error:
+        raise WarehouseError(
+            f"{error.message}: clickhouse-driver cannot read it; cast it, such as by toString()", error.code
+        ) from error
+    except errors.Error as error:
+        if _CERTIFICATE in str(error):
+            raise WarehouseSetupError(
+                f"{address}: its certificate is not trusted: name its authority by ?ca_certs=FILE ({error.message})",
+                error.code,
+            ) from error
+        raise WarehouseBusyError(f"{address}: {error}", error.code) from error
+    except (EOFError, OSError) as error:
+        raise WarehouseBusyError(
+            f"{address}: the connection broke: {type(error).__name__} {error}".rstrip(), errors.ErrorCodes.NETWORK_ERROR
+        ) from error

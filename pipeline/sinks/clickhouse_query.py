@@ -1,0 +1,268 @@
+"""Answers of a ClickHouse server in its output formats. The native protocol carries typed columns, never a format.
+
+JSONEachRow, which the program itself reads, is printed here as ClickHouse prints it. Any other format is printed by ClickHouse's own
+engine, embedded in a process of its own, to which the typed columns are handed in the Native format.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from clickhouse_driver.bufferedwriter import BufferedSocketWriter
+from clickhouse_driver.varint import write_varint
+from clickhouse_driver.writer import write_binary_str
+
+from pipeline.sinks.clickhouse_types import element, parsed
+from pipeline.sinks.native import Collected, encoded_as_read
+from pipeline.sinks.warehouse import WarehouseError
+
+Header = Sequence[tuple[str, str]]
+Values = Sequence[Any]
+Printer = Callable[[Values], list[bytes]]
+_JSON = "JSONEachRow"
+
+
+def printed(header: Header, columns: Sequence[Values], fmt: str) -> bytes:
+    """Return columns, as the driver read them with strings as bytes, in an output format; raises WarehouseError for an unknown one."""
+    if not header:
+        return b""
+    if fmt == _JSON:
+        try:
+            return _json_rows(header, columns)
+        except _NotPrinted:
+            pass
+    return _by_engine(header, columns, fmt)
+
+
+class _NotPrinted(Exception):
+    """A type that is left to ClickHouse's own printer."""
+
+
+def _json_rows(header: Header, columns: Sequence[Values]) -> bytes:
+    if not columns:
+        return b""
+    values = [_printer(kind)(column) for (_, kind), column in zip(header, columns, strict=True)]
+    names = (_text(name.encode()).replace(b"%", b"%%") for name, _ in header)
+    line = b"{" + b",".join(name + b":%b" for name in names) + b"}\n"
+    return b"".join([line % row for row in zip(*values, strict=True)])
+
+
+def _printer(kind: str) -> Printer:
+    told = parsed(kind)
+    if told.name in ("LowCardinality", "Nullable"):
+        return _nullable(_printer(told.arguments[0]))
+    if told.name == "SimpleAggregateFunction":
+        return _printer(told.arguments[1])
+    if told.name == "Array":
+        return _arrays(_printer(told.arguments[0]))
+    if told.name == "Map":
+        return _maps(_printer(told.arguments[0]), _printer(told.arguments[1]))
+    if told.name == "Tuple":
+        return _tuples(told.arguments)
+    if told.name == "DateTime64":
+        return _instants(int(told.arguments[0]))
+    if told.name not in _PRINTERS:
+        raise _NotPrinted(kind)
+    return _PRINTERS[told.name]
+
+
+def _each(text: Callable[[Any], bytes]) -> Printer:
+    return lambda values: [text(value) for value in values]
+
+
+# What ClickHouse's writeJSONString escapes: quotes, backslashes, slashes, signs below the blank, U+2028 and U+2029.
+_ESCAPED = re.compile(rb'["\\/\x00-\x1f]|\xe2\x80[\xa8\xa9]')
+_ESCAPES = {
+    **{bytes([code]): b"\\u%04X" % code for code in range(32)},
+    b"\b": b"\\b",
+    b"\f": b"\\f",
+    b"\n": b"\\n",
+    b"\r": b"\\r",
+    b"\t": b"\\t",
+    b'"': b'\\"',
+    b"\\": b"\\\\",
+    b"/": b"\\/",
+    b"\xe2\x80\xa8": b"\\u2028",
+    b"\xe2\x80\xa9": b"\\u2029",
+}
+
+
+def _text(value: bytes) -> bytes:
+    return b'"' + _ESCAPED.sub(lambda match: _ESCAPES[match[0]], value) + b'"'
+
+
+def _quoted(value: Any) -> bytes:
+    return b'"%b"' % str(value).encode()
+
+
+def _number(value: Any) -> bytes:
+    return b"%d" % value
+
+
+def _truth(value: Any) -> bytes:
+    return b"true" if value else b"false"
+
+
+# Numbers of at most these powers of ten are written out, as JavaScript writes them; beyond, with an exponent.
+_LOWEST_POWER, _HIGHEST_POWER = -6, 21
+
+
+def _float_text(shortest: str) -> bytes:
+    """Return a float's shortest decimal as ClickHouse writes it: 1, 0.00001, 1e21, 1.5e-7."""
+    mantissa, _, power = shortest.partition("e")
+    sign, mantissa = ("-", mantissa[1:]) if mantissa.startswith("-") else ("", mantissa)
+    whole, _, fraction = mantissa.partition(".")
+    digits = (whole + fraction).lstrip("0")
+    point = len(whole) + int(power or 0) - (len(whole + fraction) - len(digits))
+    digits = digits.rstrip("0")
+    if not digits:
+        return f"{sign}0".encode()
+    if not _LOWEST_POWER < point <= _HIGHEST_POWER:
+        rest = f".{digits[1:]}" if len(digits) > 1 else ""
+        return f"{sign}{digits[0]}{rest}e{point - 1}".encode()
+    if point <= 0:
+        return f"{sign}0.{'0' * -point}{digits}".encode()
+    whole, fraction = digits[:point].ljust(point, "0"), digits[point:]
+    return f"{sign}{whole}{'.' if fraction else ''}{fraction}".encode()
+
+
+def _double(value: float) -> bytes:
+    return _float_text(repr(value)) if math.isfinite(value) else b"null"
+
+
+def _single(value: float) -> bytes:
+    return _float_text(np.format_float_scientific(np.float32(value))) if math.isfinite(value) else b"null"
+
+
+def _decimal(value: Decimal) -> bytes:
+    text = f"{value:f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text).encode()
+
+
+def _day(value: date) -> bytes:
+    return b'"%b"' % value.isoformat().encode()
+
+
+def _second(value: datetime) -> bytes:
+    return b'"%b"' % value.replace(tzinfo=None).isoformat(" ", "seconds").encode()
+
+
+# Beyond microseconds the driver's datetime has lost what the server sent.
+_MICROSECONDS = 6
+
+
+def _instants(digits: int) -> Printer:
+    if digits > _MICROSECONDS:
+        raise WarehouseError(
+            "an instant finer than a microsecond: cast it, such as by toString() or toDateTime64(…, 6)"
+        )
+
+    def text(value: datetime) -> bytes:
+        whole = value.replace(tzinfo=None).isoformat(" ", "microseconds")
+        return b'"%b"' % whole[: len(whole) - (_MICROSECONDS - digits) - (digits == 0)].encode()
+
+    return _each(text)
+
+
+def _nullable(inner: Printer) -> Printer:
+    def texts(values: Values) -> list[bytes]:
+        if None not in values:
+            return inner(values)
+        held = iter(inner([value for value in values if value is not None]))
+        return [b"null" if value is None else next(held) for value in values]
+
+    return texts
+
+
+def _arrays(inner: Printer) -> Printer:
+    def texts(values: Values) -> list[bytes]:
+        flat = iter(inner([item for value in values for item in value]))
+        return [b"[" + b",".join([next(flat) for _ in value]) + b"]" for value in values]
+
+    return texts
+
+
+def _maps(keys: Printer, inner: Printer) -> Printer:
+    def texts(values: Values) -> list[bytes]:
+        names = iter(keys([key for value in values for key in value]))
+        flat = iter(inner([item for value in values for item in value.values()]))
+        return [b"{" + b",".join([_name(next(names)) + b":" + next(flat) for _ in value]) + b"}" for value in values]
+
+    return texts
+
+
+def _name(text: bytes) -> bytes:
+    return text if text.startswith(b'"') else b'"' + text + b'"'
+
+
+def _tuples(arguments: Sequence[str]) -> Printer:
+    named = [element(argument) for argument in arguments]
+    printers = [_printer(kind) for _, kind in named]
+    names = [_text(name.encode()) + b":" for name, _ in named if name is not None]
+    opened, closed = (b"{", b"}") if names else (b"[", b"]")
+
+    def texts(values: Values) -> list[bytes]:
+        parts = [printer([value[place] for value in values]) for place, printer in enumerate(printers)]
+        heads = names or list(repeat(b"", len(printers)))
+        return [
+            opened + b",".join([head + part for head, part in zip(heads, row, strict=True)]) + closed
+            for row in zip(*parts, strict=True)
+        ]
+
+    return texts
+
+
+_PRINTERS: dict[str, Printer] = {
+    "String": _each(_text),
+    "UUID": _each(_quoted),
+    "IPv4": _each(_quoted),
+    "Bool": _each(_truth),
+    "Float64": _each(_double),
+    "Float32": _each(_single),
+    "Decimal": _each(_decimal),
+    "Date": _each(_day),
+    "Date32": _each(_day),
+    "DateTime": _each(_second),
+    "Nothing": lambda values: [b"null"] * len(values),
+    "Enum8": _each(lambda value: _text(value.encode())),
+    "Enum16": _each(lambda value: _text(value.encode())),
+    **{f"{sign}Int{bits}": _each(_number) for sign in ("", "U") for bits in (8, 16, 32, 64, 128, 256)},
+}
+
+# The engine reads a column of nothing but nulls only where it has some type.
+_NOTHING, _ANYTHING = "Nullable(Nothing)", "Nullable(UInt8)"
+
+
+def _by_engine(header: Header, columns: Sequence[Values], fmt: str) -> bytes:
+    collected = Collected()
+    writer = BufferedSocketWriter(collected, 1 << 20)
+    write_varint(len(header), writer)
+    write_varint(len(columns[0]) if columns else 0, writer)
+    for place, (name, kind) in enumerate(header):
+        kept = _ANYTHING if kind == _NOTHING else kind
+        write_binary_str(name, writer)
+        write_binary_str(kept, writer)
+        if columns:
+            writer.write(encoded_as_read(kept, columns[place]))
+    writer.flush()
+    with tempfile.TemporaryDirectory(prefix="switchboard-") as folder:
+        path = Path(folder) / "answer.native"
+        path.write_bytes(b"".join(collected.parts))
+        command = [sys.executable, "-m", "pipeline.sinks.printing", str(path), fmt]
+        done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode != 0:
+        raise WarehouseError(
+            f"the answer cannot be given as {fmt}: {done.stderr.decode('utf-8', 'replace').strip()[-500:]}"
+        )
+    return done.stdout

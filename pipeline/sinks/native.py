@@ -1,0 +1,206 @@
+"""Columns as ClickHouse's native protocol carries them: clickhouse-driver's own encoders, and ours where those are slow.
+
+Encoded before anything is sent: a value that does not fit is found while no insert is open, and named by its column. Our own encoders
+are for the types that the driver writes value by value in Python (bench/load.py measures both): UUID, DateTime64, Tuple, Decimal.
+https://clickhouse.com/docs/interfaces/formats/Native
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from clickhouse_driver.bufferedwriter import BufferedSocketWriter
+from clickhouse_driver.columns.service import write_column
+from clickhouse_driver.errors import Error as DriverError
+
+from pipeline.sinks.clickhouse_types import element, parsed
+from pipeline.sinks.warehouse import TYPE_MISMATCH, WarehouseError
+
+Values = Sequence[Any]
+Encoder = Callable[[Values, BufferedSocketWriter], None]
+
+# What the driver's column classes ask of a connection, where there is none.
+_CONTEXT = SimpleNamespace(
+    client_settings={
+        "use_numpy": False,
+        "strings_as_bytes": False,
+        "strings_encoding": "utf-8",
+        "input_format_null_as_default": False,
+    },
+    settings={},
+)
+_CONTEXT_BYTES = SimpleNamespace(client_settings={**_CONTEXT.client_settings, "strings_as_bytes": True}, settings={})
+# The driver's own buffer.
+_BUFFER_BYTES = 1 << 20
+
+
+class Collected:
+    """Stands where the driver's writer expects a socket, and keeps what is sent."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+
+    def sendall(self, data: Any) -> None:
+        """Keep a part; the writer goes on to use its buffer."""
+        self.parts.append(bytes(data))
+
+
+def encoded(column: str, kind: str, values: Values) -> bytes:
+    """Return a column of a ClickHouse type as the native protocol carries it; see `Columns` for what stands for what.
+
+    Raises WarehouseError naming the column where a value does not fit.
+    """
+    collected = Collected()
+    writer = BufferedSocketWriter(collected, _BUFFER_BYTES)
+    try:
+        _encoder(kind)(values, writer)
+    except (DriverError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise WarehouseError(f"column {column} takes {kind}: {error}", TYPE_MISMATCH) from error
+    writer.flush()
+    return b"".join(collected.parts)
+
+
+_MILLISECONDS = "3"
+# Types without a prefix of their own, which a tuple would have to write before its first element.
+_PLAIN = {"DateTime64", "String", "UUID"}
+
+
+def _encoder(kind: str) -> Encoder:
+    name, arguments = (told := parsed(kind)).name, told.arguments
+    if name == "SimpleAggregateFunction":
+        return _encoder(arguments[1])
+    if name == "Nullable" and parsed(arguments[0]).name in _NULLS:
+        return _nullable(_encoder(arguments[0]), _NULLS[parsed(arguments[0]).name])
+    if name == "UUID":
+        return _uuids
+    if name == "DateTime64" and arguments[0] == _MILLISECONDS:
+        return _instants
+    if name == "Decimal" and int(arguments[0]) <= _DECIMAL64_DIGITS:
+        return _decimals(int(arguments[0]), int(arguments[1]))
+    if name == "Tuple" and {parsed(element(argument)[1]).name for argument in arguments} <= _PLAIN:
+        return _tuples([_encoder(element(argument)[1]) for argument in arguments])
+    if name == "String":
+        return _strings
+    if name == "Bool":
+        return _only({bool}, kind)
+    return _drivers(kind)
+
+
+def _drivers(kind: str) -> Encoder:
+    def write(values: Values, writer: BufferedSocketWriter) -> None:
+        write_column(_CONTEXT, kind, kind, list(values), writer)
+
+    return write
+
+
+def _only(types: set[type], kind: str) -> Encoder:
+    drivers = _drivers(kind)
+
+    def write(values: Values, writer: BufferedSocketWriter) -> None:
+        _check(values, types)
+        drivers(values, writer)
+
+    return write
+
+
+def _check(values: Values, types: set[type]) -> None:
+    if wrong := set(map(type, values)) - types:
+        odd = next(value for value in values if type(value) in wrong)
+        raise TypeError(f"{str(odd)[:80]!r} is of type {type(odd).__name__}")
+
+
+def _strings(values: Values, writer: BufferedSocketWriter) -> None:
+    if values and isinstance(values[0], bytes):
+        _check(values, {bytes})
+        writer.write_strings(list(values))
+    else:
+        _check(values, {str})
+        writer.write_strings(list(values), encoding="utf-8")
+
+
+_NULLS: dict[str, Any] = {
+    "UUID": "00000000-0000-0000-0000-000000000000",
+    "DateTime64": 0,
+    "Decimal": Decimal(0),
+}
+
+
+def _nullable(inner: Encoder, instead: Any) -> Encoder:
+    def write(values: Values, writer: BufferedSocketWriter) -> None:
+        nulls = bytes([value is None for value in values])
+        writer.write(nulls)
+        inner([instead if value is None else value for value in values] if 1 in nulls else values, writer)
+
+    return write
+
+
+def _instants(values: Values, writer: BufferedSocketWriter) -> None:
+    _check(values, {int})
+    writer.write(np.array(values, "<i8").tobytes())
+
+
+_UUID_SIGNS, _HYPHENS = 36, (8, 13, 18, 23)
+_DIGITS = [place for place in range(_UUID_SIGNS) if place not in _HYPHENS]
+
+
+def _uuids(values: Values, writer: BufferedSocketWriter) -> None:
+    _check(values, {str})
+    signs = np.frombuffer("".join(values).encode("ascii"), np.uint8)
+    if signs.size != _UUID_SIGNS * len(values) or set(map(len, values)) - {_UUID_SIGNS}:
+        raise ValueError(f"{next(value for value in values if len(value) != _UUID_SIGNS)[:80]!r} is no UUID")
+    table = signs.reshape(-1, _UUID_SIGNS)
+    if not (table[:, _HYPHENS] == ord("-")).all():
+        raise ValueError("a UUID has its hyphens elsewhere")
+    raw = bytes.fromhex(table[:, _DIGITS].tobytes().decode("ascii"))
+    if len(raw) != 16 * len(values):
+        raise ValueError("a UUID has a blank in it")
+    # Two little-endian halves, the first of them the more significant.
+    writer.write(np.frombuffer(raw, ">u8").astype("<u8").tobytes())
+
+
+# As many digits as 64 bits hold.
+_DECIMAL64_DIGITS = 18
+
+
+def _decimals(digits: int, scale: int) -> Encoder:
+    form = "<i4" if digits <= 9 else "<i8"
+
+    def scaled(value: Decimal) -> int:
+        whole = int(moved := value.scaleb(scale))
+        if whole != moved or abs(whole) >= 10**digits:
+            raise ValueError(f"{value} has more digits than it holds")
+        return whole
+
+    def write(values: Values, writer: BufferedSocketWriter) -> None:
+        _check(values, {Decimal})
+        writer.write(np.array([scaled(value) for value in values], form).tobytes())
+
+    return write
+
+
+def _tuples(parts: list[Encoder]) -> Encoder:
+    def write(values: Values, writer: BufferedSocketWriter) -> None:
+        if set(map(len, values)) - {len(parts)}:
+            raise ValueError(f"a tuple has not {len(parts)} elements")
+        for place, part in enumerate(parts):
+            part([value[place] for value in values], writer)
+
+    return write
+
+
+def encoded_as_read(kind: str, values: Values) -> bytes:
+    """Return a column as the driver's reader gave it, strings as bytes, encoded again; raises WarehouseError for a type it cannot write."""
+    collected = Collected()
+    writer = BufferedSocketWriter(collected, _BUFFER_BYTES)
+    try:
+        write_column(_CONTEXT_BYTES, kind, kind, list(values), writer)
+    except (DriverError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise WarehouseError(
+            f"a column of type {kind} can be read in JSONEachRow only: cast it, such as by toString()"
+        ) from error
+    writer.flush()
+    return b"".join(collected.parts)
