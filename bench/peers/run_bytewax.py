@@ -1,4 +1,7 @@
-"""Bytewax: its Kafka source and sink in batches of 5,000, a recovery store that is written once a second. At least once."""
+"""Bytewax: its Kafka source and sink in batches of 5,000, a recovery store that is written once a second. At least once.
+
+With its own settings it goes record by record, as its guide to Kafka does.
+"""
 
 # Its library is in an environment of its own, where no type checker looks.
 # mypy: disable-error-code="import-not-found,misc,untyped-decorator"
@@ -41,7 +44,12 @@ def flow_of(job_: Job) -> Dataflow:
     flow = Dataflow("bench")
     size = {"batch_size": BATCH} if job_.tuned else {}
     read = op.input("read", flow, KafkaSource([job_.broker], [job_.source], add_config=job_.reading(), **size))
-    done = op.flat_map_batch("step", read, noop if job_.step == "noop" else enrich)
+    batches = noop if job_.step == "noop" else enrich
+    done = (
+        op.flat_map_batch("step", read, batches)
+        if job_.tuned
+        else op.flat_map("step", read, lambda message: batches([message]))
+    )
     op.output("write", done, KafkaSink([job_.broker], job_.target, add_config=job_.writing()))
     return flow
 
