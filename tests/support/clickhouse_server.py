@@ -91,6 +91,11 @@ class ClickHouseServer:
         return f"clickhouse://{quote(user, safe='')}{secret}@127.0.0.1:{port or self.tcp_port}/{database}"
 
     @property
+    def port(self) -> int:
+        """The port of the native protocol."""
+        return self.tcp_port
+
+    @property
     def pid(self) -> int:
         """The server's process id, 0 where it does not run."""
         return self._process.pid if self._process else 0
