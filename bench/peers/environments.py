@@ -61,6 +61,7 @@ def python_of(peer: str) -> Path:
     wanted = _fingerprint(peer)
     stamp = folder / ".complete"
     if not stamp.exists() or stamp.read_text() != wanted:
+        print(f"making the environment of {peer}, once for each set of versions", file=sys.stderr, flush=True)
         _make(peer, folder)
         stamp.write_text(wanted)
     return folder / "bin" / "python"
