@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import orjson
 import pytest
@@ -66,7 +67,7 @@ def records(draw: st.DrawFn, most: int = 12) -> list[Seen]:
 
 def cut(items: Sequence[Seen], cuts: Sequence[int]) -> Iterator[Sequence[Seen]]:
     places = sorted({0, *(c % (len(items) + 1) for c in cuts), len(items)})
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in pairwise(places):
         yield items[start:end]
 
 

@@ -102,7 +102,8 @@ def standing(rows: Rows) -> Rows:
 
 def folded(batches: Iterable[Sequence[Read]], fold: Converse = FOLD) -> tuple[State, Rows]:
     """Fold batches one after the other; return the last state and what stands."""
-    state, rows = fold.empty(), {}
+    state = fold.empty()
+    rows: Rows = {}
     for batch in batches:
         state, told = outputs(state, batch, fold)
         keep(rows, told)

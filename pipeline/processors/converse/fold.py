@@ -12,7 +12,7 @@ from pipeline.outcomes import Context, Drop, Emit, Outcome, Output
 from pipeline.processors.converse import state as states
 from pipeline.processors.converse import told
 from pipeline.processors.converse.entries import content_of, entry_of
-from pipeline.processors.converse.neighbours import LOOK_BACK, flags_of, fulfilments, late_ones, linked
+from pipeline.processors.converse.neighbours import LATE_MS, LOOK_BACK, flags_of, fulfilments, late_ones, linked
 from pipeline.processors.converse.rules import Rules
 from pipeline.processors.converse.seen import Seen
 from pipeline.processors.converse.state import KEPT_ENTRIES, KEPT_THREADS, Entry, Flag, Key, State, Thread
@@ -95,6 +95,8 @@ class _Work:
         self._replaced: dict[str, Entry] = {}
         self._replaced_in: dict[str, str] = {}
         self._fresh: set[str] = set()
+        self._appended: dict[int, list[Entry]] = {}
+        self._disturbed: set[int] = set()
         self._names_changed = False
         self._followups_changed = False
 
@@ -139,12 +141,24 @@ class _Work:
         self._by_id[entry.record_id] = entry
         self._fresh.add(entry.record_id)
         self._note(entry)
+        self._append(entry)
+
+    def _append(self, entry: Entry) -> None:
+        """Note whether a record comes in its turn: after all of its thread's."""
+        number = entry.thread
+        tail, appended = self._threads[number].tail, self._appended.setdefault(number, [])
+        last_at = appended[-1].at if appended else tail.last_at if tail else entry.at
+        if entry.at > last_at:
+            appended.append(entry)
+        else:
+            self._disturbed.add(number)
 
     def _remove(self, old: Entry, new: Entry) -> list[Contract]:
         """Take a record's old form out; return the retractions of what it told and its new form does not."""
         del self._entries[bisect_left(self._entries, old)]
         del self._by_id[old.record_id]
         self._note(old)
+        self._disturbed.add(old.thread)
         # What was told of the record itself must be told again, for its time or conversation may be another.
         conversation_id = self._threads[old.thread].conversation_id
         self._replaced.setdefault(old.record_id, old)
@@ -201,19 +215,44 @@ class _Work:
     def _settle_group(self, group: str, late: dict[str, Flag | None]) -> list[Contract]:
         """Work out a conversation: its parts' rows, what reopened it, what came late."""
         numbers = {number for number, thread in self._threads.items() if thread.group == group}
+        if len(numbers) == 1 and (grown := self._grown(next(iter(numbers)))) is not None:
+            return grown
         entries = [entry for entry in self._entries if entry.thread in numbers]
         outputs: list[Contract] = []
         tally, reopening = _add_up(joined(head for n in numbers if (head := self._threads[n].head)), entries)
         lates = late_ones(entries)
         for entry in entries:
-            late[entry.record_id] = lates.get(entry.record_id)
-            outputs.extend(self._settle_reopened(entry, entry.record_id in reopening))
+            if entry.flags or entry.record_id in lates or entry.record_id in self._replaced:
+                late[entry.record_id] = lates.get(entry.record_id)
+            if entry.reopens or entry.record_id in reopening or entry.record_id in self._replaced:
+                outputs.extend(self._settle_reopened(entry, entry.record_id in reopening))
         for number in sorted(numbers):
             thread = self._threads[number]
             own = tally
             if len(numbers) > 1:
                 own, _ = _add_up(thread.head, [entry for entry in entries if entry.thread == number])
             outputs.extend(self._settle_thread(thread, own if thread.canonical else tally, own))
+        if len(numbers) == 1 and len(entries) >= _LEAST_FOR_TAIL and (number := entries[0].thread) in self._threads:
+            self._threads[number] = self._threads[number]._replace(tail=tally)
+        else:
+            for number in numbers & self._threads.keys():
+                self._threads[number] = self._threads[number]._replace(tail=None)
+        return outputs
+
+    def _grown(self, number: int) -> list[Contract] | None:
+        """Work out a conversation that only grew at its end, from what it added up to; None where it must be added up anew."""
+        thread, new = self._threads[number], self._appended.get(number, [])
+        if thread.tail is None or number in self._disturbed:
+            return None
+        tally = replace(thread.tail)
+        outputs: list[Contract] = []
+        for entry in new:
+            if entry.received + LATE_MS < tally.received_at:
+                return None
+            if tally.take(entry):
+                outputs.extend(self._settle_reopened(entry, True))
+        outputs.extend(self._settle_thread(thread, tally, tally))
+        self._threads[number] = self._threads[number]._replace(tail=tally)
         return outputs
 
     def _settle_reopened(self, entry: Entry, reopens: bool) -> list[Contract]:
@@ -230,10 +269,9 @@ class _Work:
         if tally is None or own is None:
             return self._untell_thread(thread)
         outputs: list[Contract] = []
-        row = told.conversation(thread, tally, self._rules, self._whose)
-        print_ = hash63(row.model_dump_json().encode())
+        print_ = hash63(orjson.dumps([thread.canonical, states.plain(tally)]))
         if print_ != thread.told_row:
-            outputs.append(row)
+            outputs.append(told.conversation(thread, tally, self._rules, self._whose))
         opening = hash63(orjson.dumps([own.opened_at, own.opened_record, own.opened_by, own.channel]))
         if opening != thread.told_opened:
             outputs.append(told.opened(thread, own, self._rules, self._whose, retracted=False))
@@ -270,9 +308,9 @@ class _Work:
         """Tell the flags that appeared, changed or went, of the records whose neighbours changed."""
         outputs: list[Contract] = []
         dirty = self._dirty()
-        for place, entry in enumerate(self._entries):
-            if place not in dirty and entry.record_id not in late:
-                continue
+        places = dirty | {self._place(record_id) for record_id in late}
+        for place in sorted(places):
+            entry = self._entries[place]
             entry_late = next((one for one in entry.flags if one[0] == "late"), None)
             entry_late = late.get(entry.record_id, entry_late)
             others = (
@@ -316,6 +354,9 @@ class _Work:
             outputs.extend(told.flag(old, one, conversation_id, self._whose, retracted=True) for one in old.flags)
         return outputs
 
+    def _place(self, record_id: str) -> int:
+        return bisect_left(self._entries, self._by_id[record_id].key)
+
     def _swap(self, old: Entry, new: Entry) -> None:
         self._swap_at(bisect_left(self._entries, old.key), new)
 
@@ -352,6 +393,8 @@ class _Work:
         return [thread for thread in self._threads.values() if thread.number in living]
 
 
+# A thread of fewer kept records is added up faster than its sum is kept.
+_LEAST_FOR_TAIL = 8
 # Message names of summed-up mails by which a later mail may still name the thread: more than any mail's own list of references.
 _KEPT_NAMES = 64
 

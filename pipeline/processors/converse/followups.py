@@ -26,15 +26,20 @@ _PHRASE_CHARS = 160
 # More than a few promises in one message are terms of business, not promises.
 _MOST = 3
 
-# What every promise or request contains: most messages are done with after one search.
+# What every promise or request contains, as people write it: most messages are done with after one search.
+_CHINESE = (
+    r"[电電](?:话|話|联|聯)|[回致来來][电電]|打[给給]|回[拨撥]|[回答][复復覆]|[联聯][系繫络絡]|通知|告知|告[诉訴]|反[馈饋]|回信"
+    r"|[发發寄](?:送)?[给給]|[处處]理|解[决決]|[结結]果|[说說]法|答案|回我"
+)
 _MAYBE_PROMISE = re.compile(
-    r"\bwill\b|['’]ll\b|\bshall\b|going to|\blet (?:me|us)\b|allow me|expect|promise"
-    r"|[电電复復覆联聯通告反訪访跟处處解办辦核退发發寄安完审審修補补更回打给給确確息說说撥拨]",
+    r"\bwill\b|['’]ll\b|\bshall\b|going to|\blet (?:me|us)\b|allow me|expect|promise|should hear"
+    rf"|{_CHINESE}|回[访訪您你]|跟[进進]|知[会會]|消息|交代|准信|回[应應]|[确確][认認]|[沟溝]通|[对對]接|通[话話]|[给給向][您你].*[电電]"
+    r"|[办辦]理|核[实實]|退款|退[回还還]|[发發][货貨出]|寄出|[补補][发發寄]|安排|完成|[审審]核|修好|更[换換]|查清|[调調]查|[给給][您你][发發]",
     re.IGNORECASE,
 )
 _MAYBE_REQUEST = re.compile(
     r"call|phone|ring|repl|respon|answer|get back|let (?:me|us)|updat|contact|mail|text|send|inform|write|confirm|solution"
-    r"|[电電复復覆联聯通告反处處解寄打给給撥拨說说案]",
+    rf"|{_CHINESE}|[打拨撥](?:我|[这這])|[给給跟向](?:我|咱|俺).*[电電]|[给給](?:我|咱|俺).*答|来[个個]",
     re.IGNORECASE,
 )
 _HAN = re.compile(r"[\u4e00-\u9fff]")

@@ -164,7 +164,8 @@ def to_ms(moment: datetime) -> int:
 
 def from_ms(at_ms: int) -> datetime:
     """Return milliseconds since 1970 as an instant, UTC."""
-    return _EPOCH + timedelta(milliseconds=at_ms)
+    seconds, rest = divmod(at_ms, 1000)
+    return _EPOCH + timedelta(0, seconds, rest * 1000)
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

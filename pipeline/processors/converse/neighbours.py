@@ -26,7 +26,7 @@ _NEAR_LENGTH = 0.2
 # always write the same be outliers at the first other word.
 _USUAL, _OUTLIER_Z, _LEAST_SPREAD, _MAD = 12, 3.5, 0.35, 1.4826
 # Queues and phones without a net bring messages minutes late; what is later confuses people who read along.
-_LATE_MS = 10 * _MINUTE_MS
+LATE_MS = 10 * _MINUTE_MS
 
 _SIDES = {
     "ask": "customer",
@@ -86,17 +86,22 @@ def _outlier(entry: Entry, before: Sequence[Entry]) -> Flag | None:
 def late_ones(entries: Sequence[Entry]) -> dict[str, Flag]:
     """Return the flags of those records of a conversation that came later than one that happened after them."""
     found: dict[str, Flag] = {}
-    earliest: tuple[int, str] | None = None
-    held: list[tuple[int, str]] = []
-    held_at = 0
+    earliest, by = _NEVER, ""
+    held, held_by, held_at = _NEVER, "", 0
     for entry in reversed(entries):
         if entry.at != held_at:
-            earliest = min((*held, earliest) if earliest else held, default=None)
-            held, held_at = [], entry.at
-        held.append((entry.received, entry.record_id))
-        if earliest and entry.received - earliest[0] > _LATE_MS:
-            found[entry.record_id] = ("late", earliest[1], (entry.received - earliest[0]) / 1000)
+            earliest, by = min((earliest, by), (held, held_by))
+            held, held_by, held_at = _NEVER, "", entry.at
+        received = entry.received
+        if received < held or (received == held and entry.record_id < held_by):
+            held, held_by = received, entry.record_id
+        if received - earliest > LATE_MS:
+            found[entry.record_id] = ("late", by, (received - earliest) / 1000)
     return found
+
+
+# After every instant of the history.
+_NEVER = 1 << 62
 
 
 # Of a promise due tomorrow, "anything else?" a minute later is no fulfilment, nor the answer to the customer's thanks: a message

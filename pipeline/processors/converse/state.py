@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import orjson
@@ -69,11 +70,16 @@ class Entry(NamedTuple):
 
 
 class Thread(NamedTuple):
-    """A conversation: its number in this state, its id, what its older records add up to, and what was told of it."""
+    """A conversation: its number in this state, its id, and what was told of it.
+
+    `head` is what its records beyond the horizon add up to; `tail`, where it is kept, what all of them do, so that a record that
+    comes in its turn needs none of those before it.
+    """
 
     number: int
     conversation_id: str
     head: Tally | None = None
+    tail: Tally | None = None
     names: tuple[int, ...] = ()
     canonical: str = ""
     told_row: int = 0
@@ -99,9 +105,10 @@ class State:
 
 def dump(state: State) -> bytes:
     """Return a state's bytes: JSON arrays, fields in the order of the classes above."""
-    threads = [(*thread[:2], _plain(thread.head), *thread[3:]) for thread in state.threads]
+    threads = [(*thread[:2], plain(thread.head), plain(thread.tail), *thread[4:]) for thread in state.threads]
     entries = [
-        (*entry[:13], [tuple(one) for one in entry.followups], entry.flags, entry.reopens) for entry in state.entries
+        (*entry[:13], [tuple(one) for one in entry.followups], *entry[14:]) if entry.followups else tuple(entry)
+        for entry in state.entries
     ]
     return orjson.dumps([_FORMAT, state.tenant, state.customer_id, state.contact, state.horizon, threads, entries])
 
@@ -120,27 +127,37 @@ def load(raw: bytes) -> State:
         contact,
         (horizon[0], horizon[1]),
         tuple(
-            Thread(number, conversation, Tally(*head) if head else None, tuple(names), *told)
-            for number, conversation, head, names, *told in threads
+            Thread(
+                number,
+                conversation,
+                Tally(*head) if head else None,
+                Tally(*tail) if tail else None,
+                tuple(names),
+                *told,
+            )
+            for number, conversation, head, tail, names, *told in threads
         ),
         tuple(_entry(fields) for fields in entries),
     )
 
 
 def _entry(fields: list[Any]) -> Entry:
-    *plain, names, followups, flags, reopens = fields
-    if not (names or followups or flags):
-        return Entry._make((*plain, (), (), (), reopens))
-    return Entry._make(
-        (
-            *plain,
-            tuple(names),
-            tuple(FollowUpEntry(*one) for one in followups),
-            tuple((name, other, value) for name, other, value in flags),
-            reopens,
-        )
-    )
+    names, followups, flags = fields[_LISTS]
+    if names or followups or flags:
+        kept = tuple(FollowUpEntry(*one) for one in followups)
+        fields[_LISTS] = tuple(names), kept, tuple((name, other, value) for name, other, value in flags)
+    else:
+        fields[_LISTS] = (), (), ()
+    return Entry._make(fields)
 
 
-def _plain(head: Tally | None) -> list[Any] | None:
-    return None if head is None else [getattr(head, name) for name in Tally.__slots__]
+# Where an entry's lists stand: names, followups, flags.
+_LISTS = slice(12, 15)
+
+
+def plain(tally: Tally | None) -> list[Any] | None:
+    """Return a tally's values in the order of its fields."""
+    return None if tally is None else list(_VALUES(tally))
+
+
+_VALUES = attrgetter(*Tally.__slots__)

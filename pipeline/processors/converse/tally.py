@@ -30,7 +30,7 @@ class Tally:
     """The sum of a conversation's records; instants in ms, None: not yet.
 
     `waiting_at`: the first unanswered message of the customer; `answered`: a person has answered in this episode, so what waits now
-    waits for a next response, not the first; `spoken`: a person of ours has spoken since it was opened.
+    waits for a next response, not the first; `spoken`: a person of ours has spoken since it was opened; `received_at`: the last arrival.
     """
 
     opened_at: int
@@ -47,6 +47,7 @@ class Tally:
     spoken: bool = False
     closed_at: int | None = None
     episodes: int = 1
+    received_at: int = 0
 
     @property
     def state(self) -> Literal["open", "answered", "waiting", "closed"]:
@@ -61,6 +62,7 @@ class Tally:
         """Add the next record; return whether it reopens the conversation."""
         role, at = entry.role, entry.at
         self.last_at = at
+        self.received_at = max(self.received_at, entry.received)
         reopens = False
         if role in ("ask", "talk"):
             reopens = self.closed_at is not None
@@ -118,5 +120,6 @@ def joined(heads: Iterable[Tally]) -> Tally | None:
         waiting_channel=waiting.waiting_channel if waiting else "",
         answered=any(head.answered for head in known),
         spoken=any(head.spoken for head in known),
+        received_at=max(head.received_at for head in known),
         episodes=1 + sum(head.episodes - 1 for head in known),
     )

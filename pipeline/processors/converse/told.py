@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeVar
 from uuid import UUID
 
 from pipeline.processors.converse.hours import from_ms, to_ms
@@ -17,6 +18,36 @@ from pipeline.processors.converse.tally import Tally
 from schemas.conversations import Conversation, ConversationFact, FollowUp, RecordFlag
 from schemas.envelope import stable_id
 from schemas.records import BusinessRecord
+from schemas.types import Channel, Contract
+
+T = TypeVar("T", bound=Contract)
+
+_uuid = lru_cache(maxsize=4_096)(UUID)
+_CHANNELS = {channel.value: channel for channel in Channel}
+
+
+def _defaults(contract: type[Contract]) -> dict[str, Any]:
+    return {name: None if field.is_required() else field.default for name, field in contract.model_fields.items()}
+
+
+_DEFAULTS = {contract: _defaults(contract) for contract in (Conversation, ConversationFact, FollowUp, RecordFlag)}
+
+
+def _made(contract: type[T], *parts: dict[str, Any], **fields: Any) -> T:
+    """Return a contract of values that have its fields' types already.
+
+    Validating what we made ourselves costs more than making it (ADR 0008); the laws validate every output instead.
+    """
+    made = contract.__new__(contract)
+    values = _DEFAULTS[contract].copy()  # type: ignore[index]
+    for part in parts:
+        values.update(part)
+    values.update(fields)
+    object.__setattr__(made, "__dict__", values)
+    object.__setattr__(made, "__pydantic_fields_set__", set(values))
+    object.__setattr__(made, "__pydantic_extra__", {})
+    object.__setattr__(made, "__pydantic_private__", None)
+    return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +61,7 @@ class Whose:
 
     def shared(self) -> dict[str, Any]:
         """Return the fields that every contract of a contact point shares."""
-        return {"tenant": self.tenant, "customer_id": self.customer_id}
+        return {"tenant": self.tenant, "customer_id": _uuid(self.customer_id) if self.customer_id else None}
 
 
 def _at(at_ms: int | None) -> datetime | None:
@@ -60,8 +91,8 @@ def facts_of(seen: Seen, entry: Entry, rules: Rules, whose: Whose) -> list[Conve
     """Return the facts that a record tells by itself, whatever its neighbours."""
     call = entry.bits & CALL
     told: dict[str, Any] = whose.shared() | {
-        "conversation_id": seen.conversation_id,
-        "record_id": seen.record_id,
+        "conversation_id": _uuid(seen.conversation_id),
+        "record_id": _uuid(seen.record_id),
         "contact": whose.contact,
         "channel": seen.channel,
         "occurred_at": from_ms(seen.occurred_ms),
@@ -90,7 +121,7 @@ def facts_of(seen: Seen, entry: Entry, rules: Rules, whose: Whose) -> list[Conve
             followup = entry.followups[int(ordinal)]
             own |= {"actor": "human" if followup.promised else "customer", "staff": followup.staff}
             own["detail"] = "call" if followup.call else "any"
-        facts.append(ConversationFact(kind=kind, **told | own))
+        facts.append(_made(ConversationFact, told, own, kind=kind))
     return facts
 
 
@@ -106,50 +137,53 @@ def _answer(seen: Seen, entry: Entry, rules: Rules) -> dict[str, Any]:
 
 def untold(entry: Entry, conversation_id: str, kind: str, ordinal: str, whose: Whose) -> ConversationFact:
     """Return the retraction of a fact that a record told before."""
-    return ConversationFact(
+    return _made(
+        ConversationFact,
+        whose.shared(),
         fact_id=fact_id(kind, entry.record_id, *([ordinal] if ordinal else [])),
         kind=kind,
-        conversation_id=UUID(conversation_id),
-        record_id=UUID(entry.record_id),
+        conversation_id=_uuid(conversation_id),
+        record_id=_uuid(entry.record_id),
         contact=whose.contact,
         channel=entry.channel,
         occurred_at=from_ms(entry.at),
         retracted=True,
-        **whose.shared(),
     )
 
 
 def reopened(entry: Entry, conversation_id: str, rules: Rules, whose: Whose, retracted: bool) -> ConversationFact:
     """Return that a record reopened its conversation, or that it did not after all."""
-    return ConversationFact(
+    return _made(
+        ConversationFact,
+        whose.shared(),
         fact_id=fact_id("reopened", entry.record_id),
         kind="reopened",
         actor="customer",
-        conversation_id=UUID(conversation_id),
-        record_id=UUID(entry.record_id),
+        conversation_id=_uuid(conversation_id),
+        record_id=_uuid(entry.record_id),
         contact=whose.contact,
         channel=entry.channel,
         occurred_at=from_ms(entry.at),
         business_s=rules.clock_s(entry.at),
         retracted=retracted,
-        **whose.shared(),
     )
 
 
 def opened(thread: Thread, tally: Tally, rules: Rules, whose: Whose, retracted: bool) -> ConversationFact:
     """Return when the contact point's part of a conversation began, or that it never did."""
-    return ConversationFact(
+    return _made(
+        ConversationFact,
+        whose.shared(),
         fact_id=fact_id("opened", thread.conversation_id, whose.key),
         kind="opened",
         actor=tally.opened_by,
-        conversation_id=UUID(thread.conversation_id),
-        record_id=UUID(tally.opened_record),
+        conversation_id=_uuid(thread.conversation_id),
+        record_id=_uuid(tally.opened_record),
         contact=whose.contact,
         channel=tally.channel,
         occurred_at=from_ms(tally.opened_at),
         business_s=rules.clock_s(tally.opened_at),
         retracted=retracted,
-        **whose.shared(),
     )
 
 
@@ -160,12 +194,14 @@ def conversation(thread: Thread, tally: Tally, rules: Rules, whose: Whose, retra
     if waiting is not None:
         ask = rules.later_due if tally.answered else rules.first_due
         due = _at(ask(waiting, tally.waiting_channel))
-    return Conversation(
+    return _made(
+        Conversation,
+        whose.shared(),
         part_id=stable_id("part", thread.conversation_id, whose.key),
-        conversation_id=UUID(thread.conversation_id),
-        merged_into=UUID(thread.canonical) if thread.canonical else None,
+        conversation_id=_uuid(thread.conversation_id),
+        merged_into=_uuid(thread.canonical) if thread.canonical else None,
         contact=whose.contact,
-        channel=tally.channel,
+        channel=_CHANNELS[tally.channel],
         subject=tally.subject,
         state=tally.state,
         opened_at=from_ms(tally.opened_at),
@@ -179,7 +215,6 @@ def conversation(thread: Thread, tally: Tally, rules: Rules, whose: Whose, retra
         closed_at=_at(tally.closed_at),
         episodes=tally.episodes,
         retracted=retracted,
-        **whose.shared(),
     )
 
 
@@ -187,14 +222,16 @@ def followup(
     entry: Entry, ordinal: int, one: FollowUpEntry, conversation_id: str, whose: Whose, retracted: bool = False
 ) -> FollowUp:
     """Return a follow-up as it stands."""
-    return FollowUp(
+    return _made(
+        FollowUp,
+        whose.shared(),
         followup_id=stable_id("followup", entry.record_id, str(ordinal)),
         kind="promised" if one.promised else "requested",
         way="call" if one.call else "any",
-        conversation_id=UUID(conversation_id),
-        record_id=UUID(entry.record_id),
+        conversation_id=_uuid(conversation_id),
+        record_id=_uuid(entry.record_id),
         contact=whose.contact,
-        channel=entry.channel,
+        channel=_CHANNELS[entry.channel],
         staff=one.staff,
         phrase=one.phrase,
         promised_at=from_ms(entry.at),
@@ -202,25 +239,25 @@ def followup(
         due_stated=one.stated,
         counts_from=from_ms(one.counts_from),
         fulfilled_at=_at(one.fulfilled_at or None),
-        fulfilled_by=UUID(one.fulfilled_by) if one.fulfilled_by else None,
+        fulfilled_by=_uuid(one.fulfilled_by) if one.fulfilled_by else None,
         retracted=retracted,
-        **whose.shared(),
     )
 
 
 def flag(entry: Entry, one: Flag, conversation_id: str, whose: Whose, retracted: bool = False) -> RecordFlag:
     """Return a record's flag, or that it no longer holds."""
     name, other, value = one
-    return RecordFlag(
+    return _made(
+        RecordFlag,
+        whose.shared(),
         flag_id=stable_id("flag", name, entry.record_id),
-        record_id=UUID(entry.record_id),
+        record_id=_uuid(entry.record_id),
         flag=name,
-        conversation_id=UUID(conversation_id),
-        other_record_id=UUID(other) if other else None,
+        conversation_id=_uuid(conversation_id),
+        other_record_id=_uuid(other) if other else None,
         value=value,
         occurred_at=from_ms(entry.at),
         retracted=retracted,
-        **whose.shared(),
     )
 
 
