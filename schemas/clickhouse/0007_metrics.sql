@@ -29,7 +29,7 @@ AS WITH
     (
         SELECT
             tenant, conversation_id, fact_id, kind, actor, occurred_at, business_s, customer_id, person_id, contact, channel, record_id, staff, detail, talk_s, first_response_due_at, next_response_due_at,
-            kind = 'customer_message' AND detail != 'courtesy' AS asks,
+            toBool(kind = 'customer_message' AND detail != 'courtesy') AS asks,
             row_number() OVER (PARTITION BY conversation_id ORDER BY occurred_at, toString(record_id), indexOf(['customer_message', 'agent_message', 'assigned', 'closed'], kind)) AS step
         FROM conversation_facts
         WHERE kind IN ('customer_message', 'agent_message', 'assigned', 'closed') AND conversation_id IS NOT NULL
@@ -148,8 +148,8 @@ AS WITH
     (
         SELECT
             *,
-            row_number() OVER (PARTITION BY conversation_id, replier, episode ORDER BY turn) = 1 AS first,
-            if(replier != 'human', NULL, if(first, first_due_at, next_due_at)) AS due_at
+            row_number() OVER (PARTITION BY conversation_id, replier, episode ORDER BY turn) = 1 AS is_first,
+            if(replier != 'human', NULL, if(is_first, first_due_at, next_due_at)) AS due_at
         FROM exchanged
         WHERE replied_at IS NOT NULL OR replier = 'human'
     )
@@ -162,7 +162,7 @@ SELECT
     customer_id,
     person_id,
     contact,
-    first,
+    toBool(is_first) AS first,
     waiting_since,
     replied_at,
     staff,
@@ -170,7 +170,7 @@ SELECT
     dateDiff('millisecond', waiting_since, replied_at) / 1000 AS reply_s,
     replied_business_s - waiting_business_s AS reply_business_s,
     due_at,
-    multiIf(due_at IS NULL, NULL, replied_at IS NOT NULL, replied_at > due_at, closed_at IS NOT NULL, NULL, now64(3, 'UTC') > due_at, true, NULL) AS breached
+    CAST(multiIf(due_at IS NULL, NULL, replied_at IS NOT NULL, replied_at > due_at, closed_at IS NOT NULL, NULL, now64(3, 'UTC') > due_at, true, NULL), 'Nullable(Bool)') AS breached
 FROM ranked
 COMMENT 'One row a turn of the customer: since when it waits, who replied and when; the reply time of the reference, told apart by human, bot and automatic';
 
@@ -297,7 +297,7 @@ SELECT
     if(empty(bot_answers), NULL, dateDiff('millisecond', first_asked_at, bot_answers[1].2) / 1000) AS first_bot_s,
     if(empty(auto_answers), NULL, dateDiff('millisecond', first_asked_at, auto_answers[1].2) / 1000) AS first_auto_s,
     if(asked_step IS NULL, NULL, first_due_at) AS first_response_due_at,
-    multiIf(first_response_due_at IS NULL, NULL, first_human_at IS NOT NULL, first_human_at > first_response_due_at, event_closed_at IS NOT NULL, NULL, now64(3, 'UTC') > first_response_due_at, true, NULL) AS first_response_breached,
+    CAST(multiIf(first_response_due_at IS NULL, NULL, first_human_at IS NOT NULL, first_human_at > first_response_due_at, event_closed_at IS NOT NULL, NULL, now64(3, 'UTC') > first_response_due_at, true, NULL), 'Nullable(Bool)') AS first_response_breached,
     if(empty(waiting), NULL, waiting[1].2) AS waiting_since,
     if(empty(waiting) OR empty(answers), NULL, waiting[1].3.1) AS next_response_due_at,
     multiIf(event_closed_at IS NOT NULL, event_closed_at, closed_by = 'silence', last_spoken_at, NULL) AS closed_at,
@@ -314,8 +314,8 @@ SELECT
     length(autos) AS auto_messages,
     missed_calls,
     arraySort(arrayDistinct(arrayFilter(x -> x != '', arrayMap(x -> x.4, humans)))) AS staff,
-    if(event_closed_at IS NULL, NULL, next_begun_by = 'reopened') AS reopened,
-    if(event_closed_at IS NULL, NULL, length(humans) = 1 AND next_begun_by != 'reopened') AS one_touch
+    CAST(if(event_closed_at IS NULL, NULL, next_begun_by = 'reopened'), 'Nullable(Bool)') AS reopened,
+    CAST(if(event_closed_at IS NULL, NULL, length(humans) = 1 AND next_begun_by != 'reopened'), 'Nullable(Bool)') AS one_touch
 FROM answered
 COMMENT 'Conversations from opening to closing, one row an episode, with the service metrics of the reference; what did not happen is null';
 
@@ -362,7 +362,7 @@ AS SELECT
     whole.last_at AS last_at,
     latest.waiting_since AS waiting_since,
     if(latest.waiting_since IS NULL, NULL, if(latest.first_human_at IS NULL, latest.first_response_due_at, latest.next_response_due_at)) AS due_at,
-    coalesce(due_at < now64(3, 'UTC'), false) AS breached,
+    toBool(coalesce(due_at < now64(3, 'UTC'), false)) AS breached,
     latest.closed_at AS closed_at,
     latest.closed_by AS closed_by,
     whole.episodes AS episodes,

@@ -110,7 +110,7 @@ def folded(batches: Iterable[Sequence[Read]], fold: Converse = FOLD) -> tuple[St
     return state, standing(rows)
 
 
-def rows_of_kind(rows: Rows, kind: type[Contract], **having: Any) -> list[Any]:
+def rows_of_kind(rows: Rows, kind: type[Contract], /, **having: Any) -> list[Any]:
     """Return the rows of one contract that have given values, in the order of their times."""
     found = [row for row in rows.values() if isinstance(row, kind)]
     found = [row for row in found if all(getattr(row, name) == value for name, value in having.items())]

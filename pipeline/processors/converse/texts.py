@@ -1,7 +1,7 @@
 """What a text is compared by: a hash of its words for the same text, a SimHash for nearly the same, and whether it is mere courtesy.
 
-SimHash: M. Charikar, Similarity estimation techniques from rounding algorithms, 2002; 64 bits. Shingles are three characters, which
-suits Chinese and English alike.
+SimHash: M. Charikar, Similarity estimation techniques from rounding algorithms, 2002; 64 bits. Shingles are two
+Chinese characters or four Latin letters.
 """
 
 from __future__ import annotations
@@ -67,25 +67,27 @@ def fingerprints(words: str) -> tuple[int, int]:
 
 
 def simhash(words: str) -> int:
-    """Return the 64-bit SimHash over the characters' triples; texts of at least three characters."""
+    """Return the 64-bit SimHash over a text's shingles."""
     return int(_simhash(np.frombuffer(words.encode("utf-32-le", "surrogatepass"), np.uint32)))
 
 
 # Odd multipliers of xxHash64 (https://github.com/Cyan4973/xxHash) and the last step of MurmurHash3's finalizer.
-_ODD_1, _ODD_2, _ODD_3 = np.uint64(0x9E3779B185EBCA87), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0x165667B19E3779F9)
+_ODD_1, _ODD_2 = np.uint64(0x9E3779B185EBCA87), np.uint64(0xC2B2AE3D27D4EB4F)
 _MIX, _SHIFT, _ONE = np.uint64(0xC4CEB9FE1A85EC53), np.uint64(33), np.uint64(1)
+# Where the scripts of East Asia begin: two of their characters tell about as much as four Latin letters.
+_FIRST_WIDE = np.uint32(0x2E80)
 
 
 @compiled
 def _simhash(characters: npt.NDArray[np.uint32]) -> np.uint64:
     ones = np.zeros(64, dtype=np.int64)
-    triples = len(characters) - 2
-    for place in range(triples):
-        mixed = (
-            np.uint64(characters[place]) * _ODD_1
-            + np.uint64(characters[place + 1]) * _ODD_2
-            + np.uint64(characters[place + 2]) * _ODD_3
-        )
+    count = len(characters)
+    for place in range(count):
+        mixed = np.uint64(0)
+        for step in range(2 if characters[place] >= _FIRST_WIDE else 4):
+            if place + step < count:
+                mixed = (mixed + np.uint64(characters[place + step])) * _ODD_1
+        mixed *= _ODD_2
         mixed ^= mixed >> _SHIFT
         mixed *= _MIX
         mixed ^= mixed >> _SHIFT
@@ -93,6 +95,6 @@ def _simhash(characters: npt.NDArray[np.uint32]) -> np.uint64:
             ones[bit] += np.int64((mixed >> np.uint64(bit)) & _ONE)
     result = np.uint64(0)
     for bit in range(64):
-        if ones[bit] * 2 > triples:
+        if ones[bit] * 2 > count:
             result |= _ONE << np.uint64(bit)
     return result

@@ -1,0 +1,76 @@
+"""What is to be followed up: open promises and requests of customers, what is overdue first. `switchboard followups`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.sinks.warehouse import Warehouse, rows
+
+# More than a day's work is read by nobody; whoever wants all asks for it.
+DEFAULT_LIMIT = 50
+
+FOLLOWUPS = """
+SELECT
+    state,
+    kind,
+    way,
+    toString(toTimeZone(due_at, {zone:String})) AS due,
+    dateDiff('second', now64(3, 'UTC'), due_at) AS seconds_left,
+    due_stated,
+    toString(toTimeZone(promised_at, {zone:String})) AS promised,
+    contact,
+    contact_name,
+    channel,
+    staff,
+    phrase,
+    record_id,
+    conversation_id
+FROM followups
+LEFT JOIN (SELECT record_id, contact_name FROM communications) AS communication USING (record_id)
+WHERE state IN {states:Array(String)}
+    AND due_at < now64(3, 'UTC') + toIntervalSecond({within:UInt64})
+    AND ({staff:String} = '' OR staff = {staff:String})
+    AND ({kind:String} = '' OR kind = {kind:String})
+ORDER BY due_at, followup_id
+LIMIT {limit:UInt32}
+"""
+
+COUNTS = """
+SELECT state, kind, count() AS followups FROM followups GROUP BY state, kind ORDER BY state, kind
+"""
+
+# As good as for ever, and small enough to be added to an instant.
+_ANY_TIME_S = 100 * 366 * 86_400
+
+
+def followups(
+    warehouse: Warehouse,
+    *,
+    zone: str = "UTC",
+    within_s: int | None = None,
+    staff: str = "",
+    kind: str = "",
+    done: bool = False,
+    limit: int = DEFAULT_LIMIT,
+) -> list[dict[str, Any]]:
+    """Return follow-ups, overdue ones first, then by when they are due.
+
+    `zone` is the IANA zone of the times; `within_s` leaves out what is due later than so many seconds from now; `staff` and `kind`
+    (promised, requested) narrow it, empty ones do not; `done` shows those that were kept, in time or late, in place of open ones.
+    Raises WarehouseError where the warehouse refuses.
+    """
+    parameters: Mapping[str, Any] = {
+        "zone": zone,
+        "states": ["kept", "kept_late"] if done else ["overdue", "open"],
+        "within": _ANY_TIME_S if within_s is None else within_s,
+        "staff": staff,
+        "kind": kind,
+        "limit": limit,
+    }
+    return rows(warehouse, FOLLOWUPS, **parameters)
+
+
+def followup_counts(warehouse: Warehouse) -> list[dict[str, Any]]:
+    """Return how many follow-ups are open, overdue, kept and kept late, by kind."""
+    return rows(warehouse, COUNTS)
