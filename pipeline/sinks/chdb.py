@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 from chdb.session import Session
 
+from pipeline.sinks.reading import NORMALIZED, ReadingGuard
 from pipeline.sinks.warehouse import DATABASE, TYPE_MISMATCH, Columns, WarehouseError, WarehouseSetupError, error_of
 
 _ARROW_TYPES: dict[str, pa.DataType] = {
@@ -60,7 +61,7 @@ class ChdbWarehouse:
     """chdb behind the warehouse port; queries may run in other threads while one thread inserts.
 
     Two sessions share the store: one that changes it, and one under readonly=1 for everything analysts write, since readonly=2
-    still reads local files.
+    still reads local files; what readonly=1 lets through is refused by `ReadingGuard`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -72,6 +73,7 @@ class ChdbWarehouse:
         self._run(self._reader, f"USE {DATABASE}")
         self._run(self._reader, "SET readonly=1")
         self._schemas: dict[str, pa.Schema] = {}
+        self._guard = ReadingGuard(self._normalized)
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
 
@@ -103,7 +105,11 @@ class ChdbWarehouse:
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None, fmt: str = "JSONEachRow") -> bytes:
         """Answer a reading query in a ClickHouse output format; see `Warehouse.query`."""
         with self._read_lock:
+            self._guard.check(sql)
             return self._run(self._reader, sql, parameters, fmt)
+
+    def _normalized(self, sql: str) -> str:
+        return self._run(self._reader, NORMALIZED, {"sql": sql}, "TSVRaw").decode("utf-8", "replace")
 
     def execute(self, sql: str) -> None:
         """Carry out a statement that changes tables; see `Warehouse.execute`."""

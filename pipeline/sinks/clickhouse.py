@@ -16,9 +16,10 @@ from clickhouse_driver.result import QueryResult
 from clickhouse_driver.varint import write_varint
 from clickhouse_driver.writer import write_binary_str, write_binary_uint8
 
-from pipeline.sinks.clickhouse_query import printed
+from pipeline.sinks.clickhouse_query import Header, printed
 from pipeline.sinks.clickhouse_url import Address, parse_address
 from pipeline.sinks.native import encoded
+from pipeline.sinks.reading import NORMALIZED, ReadingGuard
 from pipeline.sinks.warehouse import Columns, WarehouseBusyError, WarehouseError, WarehouseSetupError, error_of
 
 # A connection that fails is told by the exception; the driver would print its traceback beside it, at every try.
@@ -36,7 +37,8 @@ _KEEPALIVE = (20, 5, 4)
 class ClickHouseWarehouse:
     """A ClickHouse server behind the warehouse port; every thread that asks at the same time has a connection of its own.
 
-    What analysts write runs under readonly=1. A connection on which anything went wrong is dropped and made anew at the next call.
+    What analysts write passes `ReadingGuard` and runs under readonly=1. A connection on which anything went wrong is dropped, and made
+    anew at the next call.
     """
 
     def __init__(self, url: str | Address) -> None:
@@ -44,6 +46,7 @@ class ClickHouseWarehouse:
         self._writers = _Pool(self.address, {})
         self._readers = _Pool(self.address, {"strings_as_bytes": True, "server_side_params": True})
         self._kinds: dict[str, dict[str, str]] = {}
+        self._guard = ReadingGuard(self._normalized)
 
     def __repr__(self) -> str:
         return f"ClickHouseWarehouse({self.address})"
@@ -74,20 +77,28 @@ class ClickHouseWarehouse:
     def _kinds_of(self, table: str) -> dict[str, str]:
         if table not in self._kinds:
             sql = "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = {table:String}"
-            with self._readers.client() as client:
-                found = client.execute(sql, {"table": table}, settings=_READ_SETTINGS)
+            found, _ = self._answer(sql, {"table": table})
             if not found:
                 raise WarehouseSetupError(f"there is no table {table}: run the migrations")
-            self._kinds[table] = {name.decode(): kind.decode() for name, kind in found}
+            self._kinds[table] = {name.decode(): kind.decode() for name, kind in zip(*found, strict=True)}
         return self._kinds[table]
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None, fmt: str = "JSONEachRow") -> bytes:
         """Answer a reading query in a ClickHouse output format; see `Warehouse.query`."""
+        self._guard.check(sql)
+        columns, header = self._answer(sql, parameters or {})
+        return printed(header, columns, fmt)
+
+    def _normalized(self, sql: str) -> str:
+        ((normalized,),), _ = self._answer(NORMALIZED, {"sql": sql})
+        return str(normalized, "utf-8", "replace")
+
+    def _answer(self, sql: str, parameters: Mapping[str, Any]) -> tuple[Sequence[Sequence[Any]], Header]:
         with self._readers.client() as client:
             columns, header = client.execute(
-                sql, dict(parameters or {}), with_column_types=True, columnar=True, settings=_READ_SETTINGS
+                sql, dict(parameters), with_column_types=True, columnar=True, settings=_READ_SETTINGS
             )
-        return printed(header, columns, fmt)
+        return columns, header
 
     def execute(self, sql: str) -> None:
         """Carry out a statement that changes tables; see `Warehouse.execute`."""

@@ -240,8 +240,8 @@ _PRINTERS: dict[str, Printer] = {
     **{f"{sign}Int{bits}": _each(_number) for sign in ("", "U") for bits in (8, 16, 32, 64, 128, 256)},
 }
 
-# The engine reads a column of nothing but nulls only where it has some type.
-_NOTHING, _ANYTHING = "Nullable(Nothing)", "Nullable(UInt8)"
+# The driver reads a column of nothing but nulls and does not write one: a byte a row says null, another stands for the value.
+_NOTHING = "Nullable(Nothing)"
 
 
 def _by_engine(header: Header, columns: Sequence[Values], fmt: str) -> bytes:
@@ -250,11 +250,12 @@ def _by_engine(header: Header, columns: Sequence[Values], fmt: str) -> bytes:
     write_varint(len(header), writer)
     write_varint(len(columns[0]) if columns else 0, writer)
     for place, (name, kind) in enumerate(header):
-        kept = _ANYTHING if kind == _NOTHING else kind
         write_binary_str(name, writer)
-        write_binary_str(kept, writer)
-        if columns:
-            writer.write(encoded_as_read(kept, columns[place]))
+        write_binary_str(kind, writer)
+        if columns and kind == _NOTHING:
+            writer.write(b"\1" * len(columns[place]) + b"0" * len(columns[place]))
+        elif columns:
+            writer.write(encoded_as_read(kind, columns[place]))
     writer.flush()
     with tempfile.TemporaryDirectory(prefix="switchboard-") as folder:
         path = Path(folder) / "answer.native"

@@ -57,7 +57,10 @@ class Address:
 
 def parse_address(url: str) -> Address:
     """Return the address that a URL means; raises AddressError naming the part that is wrong."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise AddressError(f"warehouse: the brackets of an IPv6 address do not match: {_HINT}") from None
     if parts.scheme not in ("clickhouse", "clickhouses"):
         raise AddressError(f"warehouse: {parts.scheme or 'no scheme'!r} is no scheme of ClickHouse: {_HINT}")
     if parts.fragment:

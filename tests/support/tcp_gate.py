@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 
 _CHUNK = 64 * 1024
@@ -23,11 +24,11 @@ class TcpGate:
         self._flows = threading.Event()
         self._flows.set()
         self._left: int | None = None
+        self._then: Callable[[], None] | None = None
         self._closed = False
         self._sockets: set[socket.socket] = set()
         self._door = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._door.getsockname()[1])
-        self.passed = 0
 
     def __enter__(self) -> TcpGate:
         threading.Thread(target=self._accept, name="gate", daemon=True).start()
@@ -46,10 +47,13 @@ class TcpGate:
         for one in open_now:
             _reset(one)
 
-    def drop_after(self, count: int) -> None:
-        """Let `count` more bytes through from clients to the server, over all connections, then reset them all, once."""
+    def drop_after(self, count: int, then: Callable[[], None] | None = None) -> None:
+        """Let `count` more bytes through from clients to the server, over all connections, then reset them all, once.
+
+        `then` is called before the reset, while the server waits for the rest.
+        """
         with self._lock:
-            self._left = count
+            self._left, self._then = count, then
 
     def stall(self) -> None:
         """Swallow what comes: connections stay open, new ones too, and nothing passes, as where a cable is cut."""
@@ -93,6 +97,8 @@ class TcpGate:
                 passing = self._let(data) if counted else data
                 target.sendall(passing)
                 if len(passing) < len(data):
+                    if self._then is not None:
+                        self._then()
                     self.drop()
                     return
             target.shutdown(socket.SHUT_WR)
@@ -103,11 +109,9 @@ class TcpGate:
         """Return how much of what a client sends may pass."""
         with self._lock:
             if self._left is None:
-                self.passed += len(data)
                 return data
             passing = data[: self._left]
             self._left -= len(passing)
-            self.passed += len(passing)
             if len(passing) < len(data):
                 self._left = None
             return passing

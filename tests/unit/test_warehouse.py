@@ -106,11 +106,48 @@ def test_a_row_of_the_wrong_type_is_refused_with_its_table_and_leaves_nothing(wa
         "SELECT * FROM url('http://127.0.0.1:1/', LineAsString)",
         "SET readonly = 0",
         "CREATE TABLE x (a Int8) ENGINE = Memory",
+        "SELECT 1 INTO OUTFILE '{out}'",
+        "SELECT 1 INTO/**/OUTFILE '{out}'",
+        "SELECT 1; SELECT 2",
+        "SELECT $$ ' $$; SYSTEM STOP MERGES -- '",
+        "SYSTEM STOP MERGES",
+        "/* SELECT */ SYSTEM STOP MERGES",
+        "KILL QUERY WHERE 1",
+        "SELECT file('/etc/passwd')",
+        "SELECT `file` ('/etc/passwd')",
+        "SELECT 1 WHERE (SELECT length(file('/etc/passwd')) > 0)",
+        "DESCRIBE TABLE file('/etc/passwd', LineAsString)",
+        "DESC url('http://127.0.0.1:1/', CSV)",
+        "DESCRIBE (SELECT * FROM url('http://127.0.0.1:1/', CSV))",
+        "EXPLAIN SELECT * FROM file('/etc/passwd', LineAsString)",
+        "",
+        "/* never closed",
     ],
 )
-def test_analysts_sql_only_reads_the_history(warehouse: ChdbWarehouse, sql: str) -> None:
+def test_analysts_sql_only_reads_the_history(warehouse: ChdbWarehouse, sql: str, tmp_path: Path) -> None:
     with pytest.raises(WarehouseError):
-        warehouse.query(sql)
+        warehouse.query(sql.format(out=tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1;",
+        "-- first\n( SELECT 'a;b' ) /* ; */ ;",
+        "WITH x AS (SELECT 1 AS a) SELECT a FROM x # end",
+        "FROM system.one SELECT 'INTO OUTFILE', 'file('",
+        "SHOW TABLES",
+        "DESCRIBE TABLE communications",
+        "DESCRIBE (SELECT 1)",
+        "DESC TABLE (SELECT 1)",
+        "EXPLAIN SELECT 1",
+        "EXISTS TABLE communications",
+        "SELECT 1 AS file, (2) AS profile",
+    ],
+)
+def test_whatever_reads_is_answered(warehouse: ChdbWarehouse, sql: str) -> None:
+    assert warehouse.query(sql, fmt="TSV")
 
 
 @pytest.mark.parametrize("text", ["plain", "O'Brien", "a\\b", "line\nend\ttab\0", "价格", "\\N", "{x:String}"])

@@ -1,0 +1,55 @@
+"""What analysts may ask: one statement that reads the history. readonly=1 alone leaves holes, each of them tried on ClickHouse 26.9:
+
+SYSTEM STOP MERGES and KILL QUERY are carried out; the embedded engine writes INTO OUTFILE, reads any file by the function `file()`, and
+runs a second statement behind a semicolon; DESCRIBE of a table function opens the file or the address that it names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from pipeline.sinks.warehouse import WarehouseError
+
+NORMALIZED = "SELECT normalizeQueryKeepNames({sql:String}) AS sql"
+"""Gives a statement without its literals and comments, by ClickHouse's own lexer: it alone knows all ways to write one."""
+
+_READING = ("SELECT", "WITH", "FROM", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "EXISTS")
+_FIRST_WORD = re.compile(r"[\s(]*(\w*)")
+_OUTFILE = re.compile(r"\bINTO\s+OUTFILE\b", re.IGNORECASE)
+_FILE = re.compile(r"""(?<![\w.])[`"]?file[`"]?\s*\(""", re.IGNORECASE)
+_DESCRIBED_FUNCTION = re.compile(r"""DESC(?:RIBE)?\s+(?:TABLE\s+)?(?!TABLE\b)[`"\w.]+\s*\(""", re.IGNORECASE)
+_READONLY = 164
+# The program's own questions are some dozens and always the same.
+_REMEMBERED = 1_000
+
+
+class ReadingGuard:
+    """Refuses what does not only read the history; remembers what it has let through."""
+
+    def __init__(self, normalized: Callable[[str], str]) -> None:
+        self._normalized = normalized
+        self._passed: set[str] = set()
+
+    def check(self, sql: str) -> None:
+        """Raise WarehouseError with ClickHouse's number for READONLY where a statement does more than read the history."""
+        if sql in self._passed:
+            return
+        if reason := _refusal(self._normalized(sql).strip().removesuffix(";").strip()):
+            raise WarehouseError(f"{reason} (READONLY)", _READONLY)
+        if len(self._passed) >= _REMEMBERED:
+            self._passed.clear()
+        self._passed.add(sql)
+
+
+def _refusal(bare: str) -> str:
+    word = _FIRST_WORD.match(bare)
+    if word is None or word[1].upper() not in _READING:
+        return f"only statements that read are answered: {', '.join(_READING)}"
+    if ";" in bare:
+        return "one statement at a time is answered"
+    if _OUTFILE.search(bare):
+        return "an answer is not written to a file: redirect the output of the command"
+    if _FILE.search(bare) or _DESCRIBED_FUNCTION.match(bare):
+        return "only the history is read, not files and addresses"
+    return ""

@@ -1,0 +1,176 @@
+"""Columns on the wire: ours as clickhouse-driver's own, and refused by name where a value does not fit; printing as ClickHouse prints."""
+
+from __future__ import annotations
+
+import struct
+import uuid
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import chdb
+import pytest
+from clickhouse_driver.bufferedwriter import BufferedSocketWriter
+from clickhouse_driver.columns.service import write_column
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.sinks.clickhouse_query import printed
+from pipeline.sinks.clickhouse_types import TypeName, element, parsed
+from pipeline.sinks.native import Collected, encoded
+from pipeline.sinks.warehouse import WarehouseError
+
+_CONTEXT = SimpleNamespace(
+    client_settings={"use_numpy": False, "strings_as_bytes": False, "strings_encoding": "utf-8"}, settings={}
+)
+_SOME = st.lists(st.none() | st.integers(0, 2**128 - 1), max_size=20)
+_MOMENTS = st.datetimes(datetime(1970, 1, 1), datetime(2199, 12, 31)).map(
+    lambda moment: moment.replace(microsecond=moment.microsecond // 1000 * 1000, tzinfo=UTC)
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def by_driver(kind: str, values: list[Any]) -> bytes:
+    collected = Collected()
+    writer = BufferedSocketWriter(collected, 1 << 20)
+    write_column(_CONTEXT, "c", kind, list(values), writer)
+    writer.flush()
+    return b"".join(collected.parts)
+
+
+def ms(moment: datetime | None) -> int | None:
+    return None if moment is None else (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+@given(_SOME)
+def test_uuids_are_written_as_the_driver_writes_them(numbers: list[int | None]) -> None:
+    uuids = [None if number is None else uuid.UUID(int=number) for number in numbers]
+    texts = [None if one is None else str(one) for one in uuids]
+    assert encoded("c", "Nullable(UUID)", texts) == by_driver("Nullable(UUID)", uuids)
+    held = [text for text in texts if text is not None]
+    assert encoded("c", "UUID", held) == by_driver("UUID", [one for one in uuids if one is not None])
+
+
+@given(st.lists(st.none() | _MOMENTS, max_size=20))
+def test_instants_are_written_as_the_driver_writes_them(moments: list[datetime | None]) -> None:
+    kind = "DateTime64(3, 'UTC')"
+    assert encoded("c", f"Nullable({kind})", [ms(one) for one in moments]) == by_driver(f"Nullable({kind})", moments)
+    held = [one for one in moments if one is not None]
+    assert encoded("c", f"SimpleAggregateFunction(max, {kind})", [ms(one) for one in held]) == by_driver(kind, held)
+
+
+@given(st.lists(st.tuples(_MOMENTS, st.text(alphabet=st.characters(codec="utf-8"))), min_size=1, max_size=20))
+def test_tuples_are_written_as_the_driver_writes_them(pairs: list[tuple[datetime, str]]) -> None:
+    kind = "Tuple(DateTime64(3, 'UTC'), String)"
+    assert encoded("c", kind, [(ms(moment), text) for moment, text in pairs]) == by_driver(kind, pairs)
+
+
+@given(st.lists(st.none() | st.decimals(-(10**13), 10**13, places=4), max_size=20))
+def test_decimals_are_written_exactly(numbers: list[Decimal | None]) -> None:
+    data = encoded("c", "Nullable(Decimal(18, 4))", numbers)
+    nulls, wholes = data[: len(numbers)], struct.unpack(f"<{len(numbers)}q", data[len(numbers) :])
+    told = [None if null else Decimal(whole).scaleb(-4) for null, whole in zip(nulls, wholes, strict=True)]
+    assert told == numbers
+
+
+_ID = "5f0c6b36-5f1c-8a3b-9a3e-0d2f6a1b2c3d"
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("String", ["a", 5]),
+        ("String", ["a", None]),
+        ("String", [b"a", "a"]),
+        ("String", ["\ud800"]),
+        ("LowCardinality(String)", ["a", None]),
+        ("UInt32", [2**32]),
+        ("UInt64", [-1]),
+        ("UInt64", ["1"]),
+        ("Float32", [1e300]),
+        ("Float64", ["x"]),
+        ("Bool", ["no"]),
+        ("Bool", [None]),
+        ("DateTime64(3, 'UTC')", ["2026-11-01"]),
+        ("DateTime64(3, 'UTC')", [1.5]),
+        ("DateTime64(3, 'UTC')", [None]),
+        ("DateTime64(3, 'UTC')", [2**63]),
+        ("UUID", [None]),
+        ("UUID", ["nonsense"]),
+        ("UUID", [_ID, _ID + "0"]),
+        ("UUID", [_ID[:-1], _ID + "0"]),
+        ("UUID", [_ID.replace("-", "0")]),
+        ("UUID", [_ID.replace("a", "g")]),
+        ("UUID", [_ID.replace("a", " ")]),
+        ("UUID", [_ID.replace("a", "é")]),
+        ("Nullable(Decimal(18, 4))", [Decimal("0.00001")]),
+        ("Nullable(Decimal(18, 4))", [Decimal(10**14)]),
+        ("Nullable(Decimal(18, 4))", [Decimal("NaN")]),
+        ("Nullable(Decimal(18, 4))", [0.5]),
+        ("Array(String)", [["a", 5]]),
+        ("Array(String)", [5]),
+        ("Map(String, String)", [{"a": 5}]),
+        ("Map(String, String)", [["a"]]),
+        ("Tuple(DateTime64(3, 'UTC'), String)", [(1, "a"), (2,)]),
+        ("Geometry", ["x"]),
+    ],
+)
+def test_a_value_that_does_not_fit_is_refused_with_its_column(kind: str, values: list[Any]) -> None:
+    with pytest.raises(WarehouseError, match=r"column label_rows.x takes"):
+        encoded("label_rows.x", kind, values)
+
+
+def test_types_are_taken_apart() -> None:
+    assert parsed("UUID") == TypeName("UUID")
+    assert parsed("Map(String, Array(Decimal(18, 4)))") == TypeName("Map", ("String", "Array(Decimal(18, 4))"))
+    assert parsed("Enum8('a,)(' = 1, 'b\\'' = 2)").arguments == ("'a,)(' = 1", "'b\\'' = 2")
+    assert parsed("Tuple(`a b` UInt8, c String)").arguments == ("`a b` UInt8", "c String")
+    assert element("`a b` UInt8") == ("a b", "UInt8")
+    assert element("at DateTime64(3, 'UTC')") == ("at", "DateTime64(3, 'UTC')")
+    assert element("DateTime64(3, 'UTC')") == (None, "DateTime64(3, 'UTC')")
+    assert element("String") == (None, "String")
+
+
+# Each example is a query: the engine takes as long as the machine lets it.
+_queries = settings(deadline=None, max_examples=40)
+
+
+@_queries
+@given(st.lists(st.floats(), min_size=1, max_size=50))
+def test_floats_are_printed_as_clickhouse_prints_them(numbers: list[float]) -> None:
+    for kind, form, whole in (("Float64", "<d", "UInt64"), ("Float32", "<f", "UInt32")):
+        try:
+            raw = [struct.pack(form, number) for number in numbers]
+        except OverflowError:
+            continue
+        values = [struct.unpack(form, one)[0] for one in raw]
+        literals = ",".join(str(int.from_bytes(one, "little")) for one in raw)
+        sql = f"SELECT reinterpretAs{kind}(arrayJoin([{literals}]::Array({whole}))) AS x"
+        assert printed([("x", kind)], [values], "JSONEachRow") == bytes(chdb.query(sql, "JSONEachRow").bytes())
+
+
+@_queries
+@given(st.lists(st.binary(max_size=30), min_size=1, max_size=20))
+def test_any_bytes_are_printed_as_clickhouse_prints_them(texts: list[bytes]) -> None:
+    sql = f"SELECT unhex(arrayJoin([{','.join(repr(text.hex()) for text in texts)}])) AS x"
+    assert printed([("x", "String")], [texts], "JSONEachRow") == bytes(chdb.query(sql, "JSONEachRow").bytes())
+
+
+@_queries
+@given(st.lists(st.decimals(-(10**13), 10**13, places=4), min_size=1, max_size=20))
+def test_decimals_are_printed_as_clickhouse_prints_them(numbers: list[Decimal]) -> None:
+    literals = ",".join(f"'{number:f}'" for number in numbers)
+    sql = f"SELECT toDecimal64(arrayJoin([{literals}]), 4) AS x"
+    assert printed([("x", "Decimal(18, 4)")], [numbers], "JSONEachRow") == bytes(chdb.query(sql, "JSONEachRow").bytes())
+
+
+def test_an_answer_without_columns_is_empty_and_one_without_rows_keeps_its_head() -> None:
+    assert printed([], [], "JSONEachRow") == b""
+    assert printed([("a", "String")], [], "JSONEachRow") == b""
+    assert printed([("a", "String"), ("b", "UUID")], [], "TabSeparatedWithNames") == b"a\tb\n"
+
+
+def test_an_unknown_format_is_told() -> None:
+    with pytest.raises(WarehouseError, match=r"cannot be given as Papyrus.*UNKNOWN_FORMAT"):
+        printed([("a", "UInt8")], [[1]], "Papyrus")
