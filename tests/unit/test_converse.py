@@ -515,3 +515,10 @@ def test_an_answered_conversation_closes_by_silence_and_a_waiting_one_never(ware
     assert found[thread("c2")]["state"] == "waiting"
     assert found[thread("c2")]["breached"] is True
     assert found[thread("c2")]["resolution_first_s"] is None
+
+
+def test_ids_are_those_of_stable_id() -> None:
+    from pipeline.processors.converse.told import fact_id
+
+    assert fact_id("promise", "abc", "0") == stable_id("fact", "promise", "abc", "0")
+    assert fact_id("closed", "长") == stable_id("fact", "closed", "长")

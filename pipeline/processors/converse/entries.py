@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import orjson
 
 from pipeline.processors.converse.followups import Found, promises_in, requests_in
@@ -20,8 +22,10 @@ _FIRST_REFERENCES, _LAST_REFERENCES = 2, 8
 
 def content_of(seen: Seen) -> int:
     """Return a hash of all that is read of a record: the same record again has the same."""
-    fields = [getattr(seen, name) for name in Seen.__slots__]
-    return hash63(orjson.dumps(fields))
+    return hash63(orjson.dumps(_FIELDS(seen)))
+
+
+_FIELDS = attrgetter(*Seen.__slots__)
 
 
 def entry_of(seen: Seen, content: int, thread: int, rules: Rules) -> Entry:

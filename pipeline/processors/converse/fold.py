@@ -394,7 +394,7 @@ class _Work:
 
 
 # A thread of fewer kept records is added up faster than its sum is kept.
-_LEAST_FOR_TAIL = 8
+_LEAST_FOR_TAIL = 3
 # Message names of summed-up mails by which a later mail may still name the thread: more than any mail's own list of references.
 _KEPT_NAMES = 64
 

@@ -69,14 +69,18 @@ def _repeat(entry: Entry, before: Sequence[Entry], since: int) -> Flag | None:
 
 def _outlier(entry: Entry, before: Sequence[Entry]) -> Flag | None:
     call = entry.bits & CALL
-    sizes = [
-        log1p(one.size) for one in before if one.channel == entry.channel and one.size > 0 and one.bits & CALL == call
-    ]
+    channel = entry.channel
+    sizes = sorted(one.size for one in before if one.channel == channel and one.size > 0 and one.bits & CALL == call)
     if not entry.size or len(sizes) < _USUAL:
         return None
-    middle = median(sizes)
-    spread = max(_MAD * median(abs(size - middle) for size in sizes), _LEAST_SPREAD)
-    score = (log1p(entry.size) - middle) / spread
+    own = log1p(entry.size)
+    # Nearer to the middle than any outlier can be: most records are, and the middle of sizes costs less than that of logarithms.
+    lower, upper = log1p(sizes[(len(sizes) - 1) // 2]), log1p(sizes[len(sizes) // 2])
+    if lower - own <= _OUTLIER_Z * _LEAST_SPREAD and own - upper <= _OUTLIER_Z * _LEAST_SPREAD:
+        return None
+    middle = (lower + upper) / 2
+    spread = max(_MAD * median(abs(log1p(size) - middle) for size in sizes), _LEAST_SPREAD)
+    score = (own - middle) / spread
     # A short text is an answer like any other; a call far shorter than usual broke off.
     if score > _OUTLIER_Z or (call and score < -_OUTLIER_Z):
         return "outlier", None, round(score, 2)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, TypeVar
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from pipeline.processors.converse.hours import from_ms, to_ms
@@ -16,13 +17,20 @@ from pipeline.processors.converse.seen import Seen
 from pipeline.processors.converse.state import ASSIGNS, CALL, CLOSES, Entry, Flag, FollowUpEntry, Thread
 from pipeline.processors.converse.tally import Tally
 from schemas.conversations import Conversation, ConversationFact, FollowUp, RecordFlag
-from schemas.envelope import stable_id
+from schemas.envelope import stable_id, uuid8
 from schemas.records import BusinessRecord
 from schemas.types import Channel, Contract
 
+if TYPE_CHECKING:
+    from hashlib import _Hash as HASH
+
 T = TypeVar("T", bound=Contract)
 
-_uuid = lru_cache(maxsize=4_096)(UUID)
+# The same ids and instants go into many rows: a conversation's, a contact point's, the last message's.
+_CACHED = 8_192
+_uuid = lru_cache(_CACHED)(UUID)
+_instant = lru_cache(_CACHED)(from_ms)
+_part_id = lru_cache(_CACHED)(stable_id)
 _CHANNELS = {channel.value: channel for channel in Channel}
 
 
@@ -65,12 +73,27 @@ class Whose:
 
 
 def _at(at_ms: int | None) -> datetime | None:
-    return None if at_ms is None else from_ms(at_ms)
+    return None if at_ms is None else _instant(at_ms)
 
 
 def fact_id(kind: str, *names: str) -> UUID:
     """Return the id of a fact: of a kind, about a record or a conversation part."""
-    return stable_id("fact", kind, *names)
+    return _id("fact", kind, *names)
+
+
+def _id(family: str, *names: str) -> UUID:
+    """Return `stable_id(family, *names)`, its first parts hashed once for all: an id is made for every row."""
+    hashed = _hashed(family, names[0]).copy()
+    for name in names[1:]:
+        raw = name.encode()
+        hashed.update(len(raw).to_bytes(8, "big") + raw)
+    return uuid8(hashed.digest())
+
+
+@lru_cache
+def _hashed(*names: str) -> HASH:
+    framed = [(len(raw).to_bytes(8, "big"), raw) for raw in (name.encode() for name in names)]
+    return sha256(b"".join(part for pair in framed for part in pair))
 
 
 def kinds_of(entry: Entry) -> Iterator[tuple[str, str]]:
@@ -95,7 +118,7 @@ def facts_of(seen: Seen, entry: Entry, rules: Rules, whose: Whose) -> list[Conve
         "record_id": _uuid(seen.record_id),
         "contact": whose.contact,
         "channel": seen.channel,
-        "occurred_at": from_ms(seen.occurred_ms),
+        "occurred_at": _instant(seen.occurred_ms),
         "business_s": rules.clock_s(seen.occurred_ms),
     }
     facts: list[ConversationFact] = []
@@ -131,7 +154,7 @@ def _answer(seen: Seen, entry: Entry, rules: Rules) -> dict[str, Any]:
     if entry.bits & CALL:
         at = max(seen.occurred_ms, seen.answered_ms or 0)
         own |= {"detail": "call_answered", "talk_s": seen.talk_s}
-        own |= {"occurred_at": from_ms(at), "business_s": rules.clock_s(at)}
+        own |= {"occurred_at": _instant(at), "business_s": rules.clock_s(at)}
     return own
 
 
@@ -146,7 +169,7 @@ def untold(entry: Entry, conversation_id: str, kind: str, ordinal: str, whose: W
         record_id=_uuid(entry.record_id),
         contact=whose.contact,
         channel=entry.channel,
-        occurred_at=from_ms(entry.at),
+        occurred_at=_instant(entry.at),
         retracted=True,
     )
 
@@ -163,7 +186,7 @@ def reopened(entry: Entry, conversation_id: str, rules: Rules, whose: Whose, ret
         record_id=_uuid(entry.record_id),
         contact=whose.contact,
         channel=entry.channel,
-        occurred_at=from_ms(entry.at),
+        occurred_at=_instant(entry.at),
         business_s=rules.clock_s(entry.at),
         retracted=retracted,
     )
@@ -181,7 +204,7 @@ def opened(thread: Thread, tally: Tally, rules: Rules, whose: Whose, retracted: 
         record_id=_uuid(tally.opened_record),
         contact=whose.contact,
         channel=tally.channel,
-        occurred_at=from_ms(tally.opened_at),
+        occurred_at=_instant(tally.opened_at),
         business_s=rules.clock_s(tally.opened_at),
         retracted=retracted,
     )
@@ -197,16 +220,16 @@ def conversation(thread: Thread, tally: Tally, rules: Rules, whose: Whose, retra
     return _made(
         Conversation,
         whose.shared(),
-        part_id=stable_id("part", thread.conversation_id, whose.key),
+        part_id=_part_id("part", thread.conversation_id, whose.key),
         conversation_id=_uuid(thread.conversation_id),
         merged_into=_uuid(thread.canonical) if thread.canonical else None,
         contact=whose.contact,
         channel=_CHANNELS[tally.channel],
         subject=tally.subject,
         state=tally.state,
-        opened_at=from_ms(tally.opened_at),
+        opened_at=_instant(tally.opened_at),
         opened_by=tally.opened_by,
-        last_at=from_ms(tally.last_at),
+        last_at=_instant(tally.last_at),
         last_customer_at=_at(tally.customer_at),
         last_human_at=_at(tally.human_at),
         waiting_since=_at(waiting),
@@ -234,10 +257,10 @@ def followup(
         channel=_CHANNELS[entry.channel],
         staff=one.staff,
         phrase=one.phrase,
-        promised_at=from_ms(entry.at),
-        due_at=from_ms(one.due_at),
+        promised_at=_instant(entry.at),
+        due_at=_instant(one.due_at),
         due_stated=one.stated,
-        counts_from=from_ms(one.counts_from),
+        counts_from=_instant(one.counts_from),
         fulfilled_at=_at(one.fulfilled_at or None),
         fulfilled_by=_uuid(one.fulfilled_by) if one.fulfilled_by else None,
         retracted=retracted,
@@ -250,13 +273,13 @@ def flag(entry: Entry, one: Flag, conversation_id: str, whose: Whose, retracted:
     return _made(
         RecordFlag,
         whose.shared(),
-        flag_id=stable_id("flag", name, entry.record_id),
+        flag_id=_id("flag", name, entry.record_id),
         record_id=_uuid(entry.record_id),
         flag=name,
         conversation_id=_uuid(conversation_id),
         other_record_id=_uuid(other) if other else None,
         value=value,
-        occurred_at=from_ms(entry.at),
+        occurred_at=_instant(entry.at),
         retracted=retracted,
     )
 
