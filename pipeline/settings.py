@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import tempfile
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -21,8 +22,11 @@ from pydantic_settings import (
 
 from pipeline.errors import UserError
 from pipeline.processors.contacts import OwnSide
+from pipeline.processors.converse.hours import parse_hours
+from pipeline.processors.converse.rules import EVERY_CHANNEL, Rules, ServicePromises
 from pipeline.processors.identify import Identity
 from schemas.registry import explain
+from schemas.types import Channel
 
 CONFIG_VARIABLE = "SWITCHBOARD_CONFIG"
 _DEFAULT_CONFIG = Path("switchboard.toml")
@@ -75,14 +79,48 @@ class Settings(BaseSettings):
         1 << 30, ge=0, description="Most bytes that wait in data_dir while Kafka is not to be reached."
     )
 
+    business_hours: tuple[str, ...] = Field(
+        (),
+        description="Lines such as Mon-Fri 09:00-12:00, 13:30-18:00 or 周一至周五 9:00-18:00; empty: round the clock.",
+    )
+    holidays: tuple[date, ...] = Field((), description="Days closed though the week says otherwise, as 2026-10-01.")
+    working_days: tuple[date, ...] = Field((), description="Days open though the week says otherwise (调休).")
+    first_response_minutes: dict[str, float | None] = Field(
+        {},
+        description="Business minutes within which a conversation's first message is answered, by channel or `default`.",
+    )
+    next_response_minutes: dict[str, float | None] = Field(
+        {}, description="Business minutes within which every later message is answered, by channel or `default`."
+    )
+    bots: tuple[str, ...] = Field((), description="Names by which our bots appear as staff.")
+
     @model_validator(mode="after")
     def _whole(self) -> Settings:
         if (self.broker is None) != (self.warehouse is None):
             given, absent = ("broker", "warehouse") if self.broker else ("warehouse", "broker")
-            raise ValueError(f"{given} is set and {absent} is not: the distributed way needs both, the embedded neither")
+            raise ValueError(
+                f"{given} is set and {absent} is not: the distributed way needs both, the embedded neither"
+            )
         if self.broker_security.startswith("sasl") and not (self.broker_user and self.broker_password):
             raise ValueError(f"broker_security {self.broker_security} needs broker_user and broker_password")
         return self
+
+    @field_validator("business_hours")
+    @classmethod
+    def _known_hours(cls, lines: tuple[str, ...]) -> tuple[str, ...]:
+        if lines:
+            parse_hours(lines, zone_of("UTC"))
+        return lines
+
+    @field_validator("first_response_minutes", "next_response_minutes")
+    @classmethod
+    def _known_channels(cls, promises: dict[str, float | None]) -> dict[str, float | None]:
+        known = {EVERY_CHANNEL, *Channel}
+        if unknown := sorted(set(promises) - known):
+            raise ValueError(f"{', '.join(unknown)}: the channels are {', '.join(sorted(known))}")
+        if wrong := sorted(channel for channel, minutes in promises.items() if minutes is not None and minutes <= 0):
+            raise ValueError(f"{', '.join(wrong)}: minutes above 0; leave the channel out where nothing is promised")
+        return promises
 
     @field_validator("region")
     @classmethod
@@ -134,6 +172,15 @@ class Settings(BaseSettings):
             properties["ssl.ca.location"] = str(self.broker_ca)
         return properties
 
+    def converse_rules(self) -> Rules:
+        """Return what converse is told; without a zone, business hours and times in texts are UTC."""
+        zone = self.zone or zone_of("UTC")
+        hours = (
+            parse_hours(self.business_hours, zone, self.holidays, self.working_days) if self.business_hours else None
+        )
+        promises = ServicePromises(_seconds(self.first_response_minutes), _seconds(self.next_response_minutes))
+        return Rules(hours, promises, zone, frozenset(name.casefold() for name in self.bots))
+
     @property
     def own_side(self) -> OwnSide:
         """Our own side, ready to be asked."""
@@ -143,6 +190,10 @@ class Settings(BaseSettings):
         """Return what identification knows; makes the installation's secret where there is none yet."""
         secret = self.secret.encode() if self.secret else _kept_secret(self.data_dir / "secret")
         return Identity(secret, self.own_side, self.region)
+
+
+def _seconds(minutes: dict[str, float | None]) -> dict[str, float | None]:
+    return {channel: None if value is None else value * 60 for channel, value in minutes.items()}
 
 
 def load_settings(**given: Any) -> Settings:

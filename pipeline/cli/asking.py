@@ -11,7 +11,7 @@ import typer
 
 from pipeline import console
 from pipeline.cli.app import Json, app, workspace_of
-from pipeline.console import fail, note
+from pipeline.console import WRONG_USE, fail, note
 
 
 @app.command()
@@ -71,3 +71,42 @@ def report(
     with workspace.reading() as warehouse:
         path = write_report(warehouse, out, Period.of(since, until, workspace.settings.timezone or "UTC"))
     note(f"report: {path}")
+
+
+@app.command()
+def followups(
+    context: typer.Context,
+    hours: Annotated[float | None, typer.Option(help="Only what is due within so many hours, or overdue.")] = None,
+    staff: Annotated[str, typer.Option(help="Only those of one person of ours.")] = "",
+    kind: Annotated[str, typer.Option(help="promised (by us) or requested (by the customer).")] = "",
+    done: Annotated[bool, typer.Option("--done", help="Those that were kept, in place of the open ones.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """List what we promised customers, or they asked for, and have not done: overdue first."""
+    from pipeline.reporting.followups import followups as found_in
+
+    if kind not in ("", "promised", "requested"):
+        fail(f"--kind {kind}: it is promised or requested", WRONG_USE)
+    workspace = workspace_of(context)
+    zone = workspace.settings.timezone or "UTC"
+    within = None if hours is None else round(hours * 3_600)
+    with workspace.reading() as warehouse:
+        found = found_in(warehouse, zone=zone, within_s=within, staff=staff, kind=kind, done=done, limit=limit)
+    if as_json:
+        console.json(found)
+        return
+    columns = ("state", f"due ({zone})", "who", "customer", "channel", "said", "record")
+    rows = [
+        (
+            row["state"],
+            row["due"][:16] + ("" if row["due_stated"] else " ?"),
+            row["staff"] if row["kind"] == "promised" else "asked for",
+            row["contact_name"] or row["contact"],
+            row["channel"],
+            row["phrase"],
+            row["record_id"][:8],
+        )
+        for row in found
+    ]
+    console.table(f"{len(found)} follow-ups", columns, rows)

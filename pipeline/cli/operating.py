@@ -82,6 +82,34 @@ def topics_apply(
 
 
 @app.command()
+def migrate(
+    context: typer.Context,
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; fail where a migration is missing.")] = False,
+) -> None:
+    """Bring the tables to what this program needs; safe to run again, and by several processes at once."""
+    from pipeline.ops.migrate import migrate as apply
+    from pipeline.ops.migrate import missing
+
+    workspace = workspace_of(context)
+    if not workspace.settings.distributed:
+        # The embedded store is migrated by whoever opens it.
+        with workspace.reading():
+            note("the embedded store is as this program needs it")
+        return
+    server = workspace.server()
+    try:
+        names = [migration.name for migration in (missing(server) if check else apply(server))]
+    finally:
+        server.close()
+    for name in names:
+        note(f"{name}: {'missing' if check else 'applied'}")
+    if not names:
+        note("nothing is missing" if check else "nothing to do")
+    elif check:
+        raise SystemExit(FAILED)
+
+
+@app.command()
 def lag(context: typer.Context, as_json: Json = False) -> None:
     """Show how far each stage is behind on each topic: in records, and in seconds since the oldest unread one was written."""
     from pipeline.ops.accounts import lags, now_ms

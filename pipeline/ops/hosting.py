@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from pipeline.errors import UserError
 from pipeline.models.learner import warm_up
-from pipeline.outcomes import Fold
-from pipeline.processors.converse import converse_fold
+from pipeline.processors.converse import Converse
 from pipeline.runtime.embedded import EmbeddedHost
 from pipeline.runtime.kafka.broker import Broker
 from pipeline.runtime.kafka.crashes import InFlight
@@ -34,12 +33,10 @@ from pipeline.runtime.stages import (
     load_handler,
     resolve_handler,
 )
-from pipeline.settings import Settings
 from pipeline.sinks.sharing import open_for_running
 from pipeline.sinks.warehouse import Warehouse
 from pipeline.workspace import Workspace
 from schemas.topics import TOPICS
-from schemas.types import Contract
 
 # Longer than any record can live in the log: a body older than that has no record left that refers to it.
 _BLOB_LIFE_S = max(topic.retention_ms or 0 for topic in TOPICS.values()) / 1000 + 86_400
@@ -48,11 +45,6 @@ _BLOB_LIFE_S = max(topic.retention_ms or 0 for topic in TOPICS.values()) / 1000 
 _LINGER_S = {"enrich": 0.05, "converse": 0.1, "load": 0.5, "resolve": 0.5}
 # More workers of one stage than this on one machine is a slip of the finger.
 _MAX_SLOTS = 256
-
-
-def fold_of(settings: Settings) -> Fold[Any, Any, Contract]:
-    """Return the fold of converse with the installation's hours, promises and zone."""
-    return converse_fold(settings.business_hours, settings.service_promises, settings.zone)
 
 
 Wrap = Callable[[Handler], Handler]
@@ -79,7 +71,7 @@ def embedded_host(workspace: Workspace, wrap: Wrap = bare) -> Iterator[EmbeddedH
         some = settings.batch_records
         handlers: tuple[tuple[Handler, int], ...] = (
             (enrich_handler(settings.identity(), learner.models), some),
-            (converse_handler(fold_of(settings), log), some),
+            (converse_handler(Converse(settings.converse_rules()), log), some),
             (load_handler(warehouse), some * LOAD_FACTOR),
             (resolve_handler(warehouse), some),
         )
@@ -171,7 +163,7 @@ def _stage(workspace: Workspace, stage: str, slot: Slot, broker: Broker, stack: 
         return _Stage(enrich_handler(settings.identity(), learner.models), learner.catch_up)
     if stage == "converse":
         states = StateCache(broker, STATE_TOPICS, slot.folder / "states")
-        return _Stage(converse_handler(fold_of(settings), states), states=states)
+        return _Stage(converse_handler(Converse(settings.converse_rules()), states), states=states)
     warehouse: Warehouse = workspace.server()
     stack.callback(warehouse.close)
     return _Stage(load_handler(warehouse) if stage == "load" else resolve_handler(warehouse))

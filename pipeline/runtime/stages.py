@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
+import orjson
 from pydantic import ValidationError
 
 from pipeline.envelope import from_record
 from pipeline.outcomes import Fold, Models, Reject, Step
+from pipeline.processors.converse import Seen
 from pipeline.processors.enrich import enrich_step
 from pipeline.processors.identify import Identity
 from pipeline.processors.labels import LabelledText, Resolve
@@ -36,6 +39,8 @@ from schemas.topics import (
     TOPICS,
 )
 from schemas.types import Contract
+
+logger = logging.getLogger(__name__)
 
 ENRICH_TOPICS = tuple(topic.name for topic in (RAW_EMAIL, RAW_CALL, RAW_CHAT, RAW_BUSINESS, RAW_LABELS))
 LOAD_TOPICS = tuple(topic.name for topic in (RECORDS, BUSINESS, LINKS, LABELS, CONVERSATIONS, DEAD_LETTERS))
@@ -64,7 +69,7 @@ def enrich_handler(identity: Identity, models: Callable[[], Models], clock: Cloc
 
 def converse_handler(fold: Fold[Any, Any, Contract], states: States, clock: Clock = utc_now) -> FoldHandler[Any, Any]:
     """Return the stage that makes conversations of what enrich gave."""
-    return FoldHandler("converse", CONVERSE_TOPICS, decode_contract, fold, STATE_TOPICS, states, clock=clock)
+    return FoldHandler("converse", CONVERSE_TOPICS, _decode_seen, fold, STATE_TOPICS, states, clock=clock)
 
 
 def load_handler(warehouse: Warehouse, clock: Clock = utc_now) -> LoadHandler:
@@ -79,6 +84,16 @@ def resolve_handler(warehouse: Warehouse, clock: Clock = utc_now) -> StepHandler
         return Resolve(labelled_texts(warehouse, [label.record_id for label in labels]))
 
     return StepHandler("resolve", RESOLVE_TOPICS, _decode_label, prepare, clock=clock)
+
+
+def _decode_seen(record: LogRecord) -> Seen | Contract | Reject:
+    """Return what converse reads of a record: a few of its fields, straight from its JSON; the contract says what is wrong with it."""
+    if record.topic == RECORDS.name:
+        try:
+            return Seen.from_json(orjson.loads(record.value))
+        except (ValueError, KeyError, TypeError):
+            logger.warning("%s/%d@%d is not as enrich writes it", record.topic, record.partition, record.offset)
+    return decode_contract(record)
 
 
 def decode_contract(record: LogRecord) -> Contract | Reject:

@@ -70,7 +70,7 @@ def rows_in(installation: Installation, views: Sequence[str] = VIEWS) -> Rows:
     with installation.workspace.reading() as warehouse:
         for view in views:
             but = f" EXCEPT ({', '.join(_CLOCKS[view])})" if view in _CLOCKS else ""
-            found[view] = sorted(warehouse.query(f"SELECT *{but} FROM {view}").decode().splitlines())
+            found[view] = sorted(warehouse.query(f"SELECT *{but} FROM {view}").decode("utf-8", "replace").splitlines())
     return found
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
 
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
-from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, BrokerAway, reason
+from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, patiently
 from pipeline.runtime.kafka.crashes import InFlight
 from pipeline.runtime.kafka.states import StateCache
 from pipeline.runtime.log import LogRecord, TopicPartition
@@ -123,15 +122,12 @@ class Assignment:
 
     def _starts(self, partitions: list[KafkaPartition]) -> list[KafkaPartition]:
         """Return where to start: at the group's offsets, once no transaction over them is pending, else at the first record."""
-        deadline = time.monotonic() + _TAKE_OVER_S
-        while True:
-            try:
-                committed = self._consumer.committed(partitions, timeout=REQUEST_TIMEOUT_S)
-                return [self._start(partition) for partition in committed]
-            except KafkaException as error:
-                if time.monotonic() > deadline:
-                    raise BrokerAway(f"the group's offsets cannot be had: {reason(error)}") from error
-                logger.info("the group's offsets are asked for again: %s", reason(error))
+
+        def asked() -> list[KafkaPartition]:
+            committed = self._consumer.committed(partitions, timeout=REQUEST_TIMEOUT_S)
+            return [self._start(partition) for partition in committed]
+
+        return patiently("the group's offsets cannot be had", asked, _TAKE_OVER_S)
 
     def _start(self, committed: KafkaPartition) -> KafkaPartition:
         if committed.error is not None:

@@ -82,7 +82,7 @@ class KafkaHost:
         """Work until `stop` says so; raises HostBroken where only a new process helps, and whatever stops a stage for good."""
         self.broker.check_topics(self.handler.topics)
         self._producer = self.broker.producer(self.transactional_id)
-        self._consumer: Consumer = self.broker.group_consumer(self.group)
+        self._consumer: Consumer = self.broker.group_consumer(self.group, self.transactional_id)
         self._assignment = Assignment(self._consumer, self.in_flight, self.states)
         self._watch()
         try:

@@ -6,14 +6,14 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from confluent_kafka import OFFSET_INVALID, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer
 from confluent_kafka import Message as KafkaMessage
 from confluent_kafka import TopicPartition as KafkaPartition
 
-from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, BrokerAway, BrokerError, produce, reason
+from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, BrokerAway, BrokerError, patiently, produce, reason
 from pipeline.runtime.kafka.scan import KafkaScan
 from pipeline.runtime.kafka.spool import Spool
 from pipeline.runtime.log import Lag, LogRecord, Message
@@ -122,9 +122,16 @@ class KafkaLog:
         # A report carries no headers, so the message is looked up by what it does carry.
         unsent = [message for message in messages if (message.topic, message.key, message.value) in unconfirmed]
         if unsent:
+            # A topic that does not exist looks like a broker that is slow; only the latter passes.
+            self._known({message.topic for message in unsent})
             self._away_until = time.monotonic() + _LEAVE_ALONE_S
             logger.warning("Kafka at %s confirms nothing: %d messages wait", self._broker.servers, len(unsent))
         return unsent
+
+    def _known(self, topics: set[str]) -> None:
+        """Raise BrokerError where a broker that answers lacks one of the topics."""
+        with suppress(BrokerAway):
+            self._broker.check_topics(sorted(topics))
 
     def scan(self, topic: str, partition: int, start: int, limit: int) -> list[LogRecord]:
         """Return committed records from an offset on; see `Scan`."""
@@ -181,10 +188,13 @@ class KafkaLog:
         try:
             known = consumer.list_topics(timeout=REQUEST_TIMEOUT_S).topics
             places = [(topic, partition) for topic in topics for partition in sorted(known[topic].partitions)]
-            return {
-                place: consumer.get_watermark_offsets(KafkaPartition(*place), timeout=REQUEST_TIMEOUT_S)
-                for place in places
-            }
+            return patiently(
+                "the ends of topics cannot be had",
+                lambda: {
+                    place: consumer.get_watermark_offsets(KafkaPartition(*place), timeout=REQUEST_TIMEOUT_S)
+                    for place in places
+                },
+            )
         finally:
             consumer.close()
 

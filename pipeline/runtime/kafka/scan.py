@@ -6,7 +6,7 @@ import time
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, BrokerAway, log_record, reason
+from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, BrokerAway, log_record, patiently, reason
 from pipeline.runtime.log import LogRecord
 
 # How long the first record or the end of a topic may take to come after a new position was taken.
@@ -36,7 +36,11 @@ class KafkaScan:
     def _assign(self, topic: str, partition: int, start: int) -> None:
         if self._consumer is None:
             self._consumer = self._broker.consumer(eof=True)
-        low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=REQUEST_TIMEOUT_S)
+        place, consumer = TopicPartition(topic, partition), self._consumer
+        low, high = patiently(
+            f"{topic}/{partition} cannot be read",
+            lambda: consumer.get_watermark_offsets(place, timeout=REQUEST_TIMEOUT_S),
+        )
         self._next = min(max(start, low), high)
         self._consumer.assign([TopicPartition(topic, partition, self._next)])
         self._place, self._at_end = (topic, partition), False

@@ -14,7 +14,7 @@ from pathlib import Path
 from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
-from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, BrokerAway, reason
+from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, BrokerAway, patiently, reason
 from pipeline.runtime.log import Message, TopicPartition
 
 # SQLite before 3.32 takes 999 variables a statement.
@@ -99,7 +99,10 @@ class StateCache:
     def _start(self, consumer: Consumer, place: TopicPartition, file: sqlite3.Connection) -> int:
         """Return where to read on; a cache of another cluster, or of a topic that was made anew, is emptied."""
         cluster = consumer.list_topics(place[0], timeout=REQUEST_TIMEOUT_S).cluster_id or ""
-        low, high = consumer.get_watermark_offsets(KafkaPartition(*place), timeout=REQUEST_TIMEOUT_S)
+        low, high = patiently(
+            f"{place[0]}/{place[1]} cannot be read",
+            lambda: consumer.get_watermark_offsets(KafkaPartition(*place), timeout=REQUEST_TIMEOUT_S),
+        )
         row = file.execute("SELECT cluster, next_offset FROM place").fetchone()
         if row is not None and row[0] == cluster and low <= row[1] <= high:
             return int(row[1])

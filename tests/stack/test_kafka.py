@@ -1,0 +1,365 @@
+"""What only a real broker shows: rebalances, fencing, transactions cut by kill -9, the spool, topics, states and lag."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from pipeline.runtime.claims import BlobFolder
+from pipeline.runtime.kafka.broker import Broker, BrokerError
+from pipeline.runtime.kafka.crashes import InFlight
+from pipeline.runtime.kafka.host import HostBroken, KafkaHost, Sizes
+from pipeline.runtime.kafka.log import KafkaLog
+from pipeline.runtime.kafka.spool import SpoolFull
+from pipeline.runtime.kafka.states import StateCache
+from pipeline.runtime.kafka.topics import TopicPlan
+from pipeline.runtime.log import LogRecord, Message
+from schemas.topics import BUSINESS, CONVERSE_STATE, RAW_CHAT, RAW_EMAIL, RECORDS, TOPICS
+from tests.support.kafka_server import KafkaServer
+from tests.support.stack import wait_until
+
+pytestmark = pytest.mark.stack
+_SIZES = Sizes(100, 1 << 20, 0.02)
+
+
+@pytest.fixture
+def broker(kafka: KafkaServer) -> Broker:
+    """Return a broker with the topics as declared and nothing in them."""
+    kafka.wipe()
+    broker = Broker(kafka.broker)
+    plan = TopicPlan(broker, None, -1)
+    plan.apply(plan.changes())
+    return broker
+
+
+@pytest.fixture
+def log(broker: Broker, tmp_path: Path) -> Iterator[KafkaLog]:
+    """Return the log of publishers and tools."""
+    log = KafkaLog(broker, tmp_path / "log", 1 << 20)
+    yield log
+    log.close()
+
+
+def publish(log: KafkaLog, count: int, start: int = 0, topic: str = RAW_CHAT.name) -> None:
+    """Put numbered messages on a topic."""
+    with log.transaction() as transaction:
+        transaction.produce([Message(topic, b"k%d" % number, b"%d" % number) for number in range(start, start + count)])
+
+
+def send(log: KafkaLog, message: Message, checkpoint: bytes) -> None:
+    """Send one message with the checkpoint `ingest/x`."""
+    with log.transaction() as transaction:
+        transaction.produce([message])
+        transaction.checkpoint("ingest/x", checkpoint)
+
+
+def everything(log: KafkaLog, topic: str) -> list[LogRecord]:
+    """Return all committed records of a topic."""
+    found: list[LogRecord] = []
+    for partition in range(TOPICS[topic].partitions):
+        start = 0
+        while records := log.scan(topic, partition, start, 10_000):
+            found += records
+            start = records[-1].offset + 1
+    return found
+
+
+@dataclass
+class Copy:
+    """A stage that copies chats to records; keeps what it was given."""
+
+    name: str = "enrich"
+    topics: tuple[str, ...] = (RAW_CHAT.name,)
+    given: list[bytes] = field(default_factory=list)
+
+    def handle(self, records: Sequence[LogRecord]) -> list[Message]:
+        self.given += [record.value for record in records]
+        return [Message(RECORDS.name, record.key, record.value, record.headers) for record in records]
+
+
+class Sink(Copy):
+    """A stage that makes nothing of what it reads."""
+
+    def handle(self, records: Sequence[LogRecord]) -> list[Message]:
+        return []
+
+
+@dataclass
+class Member:
+    """A host in a thread of its own."""
+
+    host: KafkaHost
+    error: BaseException | None = None
+
+    def __post_init__(self) -> None:
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.host.run(self._stop.is_set)
+        except BaseException as error:  # told to the test that asks
+            self.error = error
+
+    def leave(self) -> None:
+        self._stop.set()
+        self._thread.join(60)
+        assert not self._thread.is_alive()
+
+
+def member(broker: Broker, folder: Path, stage: Copy, slot: int = 0, states: StateCache | None = None) -> Member:
+    """Start a host of a stage."""
+    blobs = BlobFolder(folder / "bodies")
+    marks = InFlight(folder / "in-flight")
+    # The watchdog is the process's own; several hosts share this one.
+    return Member(KafkaHost(broker, stage, "enrich", f"test-{slot}", blobs, _SIZES, marks, states, stuck_s=0))
+
+
+def test_every_record_once_while_members_come_and_go(broker: Broker, log: KafkaLog, tmp_path: Path) -> None:
+    stages = [Copy(), Copy(), Copy()]
+    sent = 0
+
+    def flow_until_works(stage: Copy) -> None:
+        nonlocal sent
+        while not stage.given:
+            publish(log, 300, sent)
+            sent += 300
+            assert sent < 100_000, "a member gets no partition"
+
+    first = member(broker, tmp_path, stages[0], 0)
+    flow_until_works(stages[0])
+    second = member(broker, tmp_path, stages[1], 1)
+    flow_until_works(stages[1])
+    first.leave()
+    third = member(broker, tmp_path, stages[2], 2)
+    flow_until_works(stages[2])
+    wait_until("all to be copied", lambda: not sum(lag.records for lag in log.lag("enrich", [RAW_CHAT.name], 0)))
+    second.leave()
+    third.leave()
+    assert [one.error for one in (first, second, third)] == [None] * 3
+    values = sorted(int(record.value) for record in everything(log, RECORDS.name))
+    assert values == list(range(sent))
+
+
+def test_order_within_a_partition_is_kept(broker: Broker, log: KafkaLog, tmp_path: Path) -> None:
+    publish(log, 2_000)
+    one = member(broker, tmp_path, Copy())
+    wait_until("all to be copied", lambda: not sum(lag.records for lag in log.lag("enrich", [RAW_CHAT.name], 0)))
+    one.leave()
+    for partition in range(RAW_CHAT.partitions):
+        came = [record.value for record in log.scan(RAW_CHAT.name, partition, 0, 10_000)]
+        went = [record.value for record in log.scan(RECORDS.name, partition, 0, 10_000)]
+        # The same key, the same partitioner, the same number of partitions: the same place.
+        assert went == came
+
+
+def test_a_twin_with_the_same_transactional_id_fences_the_older(broker: Broker, log: KafkaLog, tmp_path: Path) -> None:
+    older = member(broker, tmp_path / "a", Copy(), slot=7)
+    publish(log, 10)
+    wait_until("the older to commit", lambda: older.host.counts["records"] == 10)
+    newer = member(broker, tmp_path / "b", Copy(), slot=7)
+    number = 10
+    while older.error is None:
+        publish(log, 10, number)
+        number += 10
+        assert number < 10_000, "the older is never fenced"
+    assert isinstance(older.error, HostBroken)
+    wait_until("the newer to take over", lambda: not sum(lag.records for lag in log.lag("enrich", [RAW_CHAT.name], 0)))
+    newer.leave()
+    older.leave()
+    assert sorted(int(record.value) for record in everything(log, RECORDS.name)) == list(range(number))
+
+
+def test_a_worker_killed_inside_its_transaction_leaves_nothing_behind(
+    broker: Broker, log: KafkaLog, tmp_path: Path
+) -> None:
+    publish(log, 500)
+    script = (
+        "import os, signal, sys; from pathlib import Path; import pipeline.runtime.kafka.host as host\n"
+        "from tests.stack.test_kafka import *\n"
+        "send = host.produce\n"
+        "def die(producer, messages, on_delivery=None):\n"
+        "    send(producer, messages, on_delivery); producer.flush(); os.kill(os.getpid(), signal.SIGKILL)\n"
+        "host.produce = die\n"
+        "folder = Path(sys.argv[2])\n"
+        "KafkaHost(Broker(sys.argv[1]), Copy(), 'enrich', 'test-0', BlobFolder(folder / 'b'), Sizes(100, 1 << 20, 0.02),"
+        " InFlight(folder / 'in-flight')).run(lambda: False)\n"
+    )
+    command = [sys.executable, "-c", script, broker.servers, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=os.environ)
+    assert done.returncode == -9, done.stderr
+    assert everything(log, RECORDS.name) == []
+    one = member(broker, tmp_path, Copy(), slot=0)
+    wait_until("all to be copied", lambda: not sum(lag.records for lag in log.lag("enrich", [RAW_CHAT.name], 0)))
+    one.leave()
+    assert sorted(int(record.value) for record in everything(log, RECORDS.name)) == list(range(500))
+
+
+@dataclass
+class Count(Copy):
+    """A stage with states: how many records each key had."""
+
+    name: str = "converse"
+    topics: tuple[str, ...] = (RECORDS.name,)
+    states: StateCache | None = None
+
+    def handle(self, records: Sequence[LogRecord]) -> list[Message]:
+        assert self.states is not None
+        messages: list[Message] = []
+        for partition in {record.partition for record in records}:
+            keys = [record.key or b"" for record in records if record.partition == partition]
+            before = self.states.states(CONVERSE_STATE.name, partition, sorted(set(keys)))
+            for key in sorted(set(keys)):
+                total = b"%d" % (int(before.get(key, b"0")) + keys.count(key))
+                messages.append(Message(CONVERSE_STATE.name, key, total, partition=partition))
+        return messages
+
+
+def test_states_follow_their_partitions_with_and_without_a_cache(broker: Broker, log: KafkaLog, tmp_path: Path) -> None:
+    def counted(folder: str, slot: int) -> Member:
+        cache = StateCache(broker, {RECORDS.name: CONVERSE_STATE.name}, tmp_path / folder)
+        return member(broker, tmp_path, Count(states=cache), slot, cache)
+
+    def feed(rounds: int) -> None:
+        with log.transaction() as transaction:
+            transaction.produce([Message(RECORDS.name, b"k%d" % n, b"x") for _ in range(rounds) for n in range(50)])
+        wait_until("all to be counted", lambda: not sum(lag.records for lag in log.lag("enrich", [RECORDS.name], 0)))
+
+    one = counted("one", 0)
+    feed(3)
+    two = counted("two", 1)
+    feed(4)
+    one.leave()
+    feed(5)
+    two.leave()
+    back = counted("one", 0)
+    feed(6)
+    back.leave()
+    fresh = counted("three", 2)
+    feed(7)
+    fresh.leave()
+    assert [part.error for part in (one, two, back, fresh)] == [None] * 4
+    latest = {record.key: record.value for record in everything(log, CONVERSE_STATE.name)}
+    assert latest == {b"k%d" % number: b"25" for number in range(50)}
+
+
+def test_what_the_broker_cannot_take_is_spooled_and_sent_later(tmp_path: Path) -> None:
+    with KafkaServer(tmp_path / "kafka") as kafka:
+        broker = Broker(kafka.broker)
+        plan = TopicPlan(broker, None, -1)
+        plan.apply(plan.changes())
+        log = KafkaLog(broker, tmp_path / "log", 3_000)
+        publish(log, 5)
+        kafka.kill()
+        headers = (("ce_id", b"1"), ("ce_source", b"\xff"))
+        send(log, Message(RAW_CHAT.name, b"a", b"late", headers), b"17")
+        assert (log.waiting(), log.checkpoint("ingest/x")) == (1, b"17")
+        with pytest.raises(SpoolFull):
+            send(log, Message(RAW_CHAT.name, b"a", b"x" * 3_000), b"18")
+        assert log.checkpoint("ingest/x") == b"17"
+        log.close()
+        kafka.start()
+        log = KafkaLog(broker, tmp_path / "log", 3_000)
+        publish(log, 5, 5)
+        assert log.waiting() == 0
+        found = everything(log, RAW_CHAT.name)
+        assert sorted(record.value for record in found) == sorted([*(b"%d" % n for n in range(10)), b"late"])
+        assert [record.headers for record in found if record.value == b"late"] == [headers]
+        log.close()
+
+
+def test_what_the_broker_refuses_for_good_is_an_error_and_sets_no_checkpoint(log: KafkaLog) -> None:
+    with pytest.raises(BrokerError, match=r"lacks no\.such\.topic"):
+        send(log, Message("no.such.topic", b"a", b"x"), b"1")
+    assert log.checkpoint("ingest/x") is None
+    assert log.waiting() == 0
+
+
+def test_topics_are_compared_applied_and_grown_but_never_shrunk(broker: Broker) -> None:
+    assert TopicPlan(broker, None, -1).changes() == []
+    plan = TopicPlan(broker, 8, -1)
+    changes = plan.changes()
+    assert {(change.what, change.found, change.wanted, change.manual) for change in changes} == {
+        ("partitions", "6", "8", True)
+    }
+    plan.apply(changes)
+    assert plan.changes() == changes
+    plan.grow(changes)
+    wait_until("the new partitions", lambda: TopicPlan(broker, 8, -1).changes() == [])
+    fewer = TopicPlan(broker, 6, -1)
+    with pytest.raises(BrokerError, match="cannot take partitions away"):
+        fewer.grow(fewer.changes())
+
+
+def test_a_changed_configuration_is_told_and_set_back(broker: Broker) -> None:
+    from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+
+    entry = ConfigEntry("retention.ms", "1000", incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, RAW_EMAIL.name, incremental_configs=[entry])
+    admin = broker.admin()
+    for future in admin.incremental_alter_configs([resource]).values():
+        future.result()
+    plan = TopicPlan(broker, None, -1)
+    wait_until("the broker to tell", lambda: bool(plan.changes()))
+    (change,) = plan.changes()
+    assert (change.topic, change.what, change.found) == (RAW_EMAIL.name, "retention.ms", "1000")
+    plan.apply([change])
+    wait_until("the broker to tell", lambda: not plan.changes())
+
+
+def test_lag_counts_records_and_seconds_and_sees_no_marks(broker: Broker, log: KafkaLog, tmp_path: Path) -> None:
+    publish(log, 200)
+    one = member(broker, tmp_path, Copy())
+    wait_until("all to be copied", lambda: not sum(lag.records for lag in log.lag("enrich", [RAW_CHAT.name], 0)))
+    one.leave()
+    # The copies were written in transactions: behind the last record lie marks that are no records.
+    records = everything(log, RECORDS.name)
+    oldest = min(record.timestamp_ms for record in records)
+    (lag,) = log.lag("converse", [RECORDS.name], oldest + 5_000)
+    assert lag.seconds == pytest.approx(5.0)
+    assert 200 <= lag.records <= 200 + one.host.counts["batches"] * RECORDS.partitions
+    host = KafkaHost(
+        broker,
+        Sink(name="converse", topics=(RECORDS.name,)),
+        "converse",
+        "test-9",
+        BlobFolder(tmp_path),
+        _SIZES,
+        InFlight(tmp_path / "marks"),
+        stuck_s=0,
+    )
+    two = Member(host)
+    wait_until("all to be read", lambda: host.counts["records"] == 200)
+    two.leave()
+    (lag,) = log.lag("converse", [RECORDS.name], int(time.time() * 1000))
+    assert (lag.records, lag.seconds) == (0, 0.0)
+
+
+def test_a_missing_topic_is_named_with_its_cure(kafka: KafkaServer, tmp_path: Path) -> None:
+    kafka.wipe()
+    host = KafkaHost(
+        Broker(kafka.broker), Copy(), "enrich", "t", BlobFolder(tmp_path), _SIZES, InFlight(tmp_path / "m"), stuck_s=0
+    )
+    with pytest.raises(BrokerError, match=r"lacks raw\.chat\.v1: run `switchboard topics apply`"):
+        host.run(lambda: False)
+
+
+def test_an_examples_scan_goes_on_where_it_was(broker: Broker, log: KafkaLog) -> None:
+    assert log.scan(BUSINESS.name, 0, 0, 10) == []
+    with log.transaction() as transaction:
+        transaction.produce([Message(BUSINESS.name, b"k", b"%d" % n, partition=0) for n in range(25)])
+    wait_until("the first", lambda: bool(log.scan(BUSINESS.name, 0, 0, 10)))
+    values: list[bytes] = []
+    while records := log.scan(BUSINESS.name, 0, len(values), 10):
+        values += [record.value for record in records]
+        assert len(records) <= 10
+    assert values == [b"%d" % n for n in range(25)]
