@@ -27,7 +27,10 @@ SELECT
     record_id,
     conversation_id
 FROM followups
-LEFT JOIN (SELECT record_id, contact_name FROM communications) AS communication USING (record_id)
+LEFT JOIN
+(
+    SELECT record_id, contact_name FROM communications WHERE record_id IN (SELECT record_id FROM followup_rows)
+) AS communication USING (record_id)
 WHERE state IN {states:Array(String)}
     AND due_at < now64(3, 'UTC') + toIntervalSecond({within:UInt64})
     AND ({staff:String} = '' OR staff = {staff:String})
