@@ -17,6 +17,7 @@ _CONNECT_S = 10.0
 # ClickHouse tells of its progress several times a second, and an insert of 100,000 rows is durable within a few: a minute of silence
 # is a dead connection. Two of them and their pauses stay below Kafka's max.poll.interval of five minutes.
 _SILENCE_S = 60.0
+_PING_S = 5.0
 _HINT = "write clickhouse://user:password@host:9000/database, in it signs such as @ : / ? # % of a password as %40 %3A %2F %3F %23 %25"
 
 
@@ -51,6 +52,8 @@ class Address:
             "password": self.password,
             "database": self.database if database is None else database,
             "secure": self.secure,
+            # Asked on an idle connection before it is used again.
+            "sync_request_timeout": min(_PING_S, self.options["send_receive_timeout"]),
             **self.options,
         }
 
