@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import pairwise
 
 import orjson
@@ -9,10 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.outcomes import Drop, Emit
+from pipeline.models.replica import Replica
+from pipeline.outcomes import Context, Drop, Emit, run_checked
 from pipeline.processors.converse import Seen
+from pipeline.processors.enrich import enrich_step
+from schemas.conversations import ConversationFact
 from schemas.records import Record
 from schemas.topics import TOPICS
+from tests.contract.test_step_laws import EVENTS, IDENTITY
 from tests.support.conversing import FOLD, ctx, folded, keep, outputs, record, seen, standing, thread
 
 _TEXTS = (
@@ -158,18 +163,13 @@ def test_records_beyond_the_kept_ones_still_tell_their_facts_and_disturb_nothing
     keep(rows, told)
     state, told = outputs(state, late)
     keep(rows, told)
-    messages = {str(row.record_id) for row in standing(rows).values() if getattr(row, "kind", "") == "customer_message"}
+    kept = [row for row in standing(rows).values() if isinstance(row, ConversationFact)]
+    messages = {str(row.record_id) for row in kept if row.kind == "customer_message"}
     assert messages == {record(f"l{n}") for n in range(600)}
     assert all(str(row.conversation_id) == thread() for row in standing(rows).values())  # type: ignore[attr-defined]
 
 
 def test_seen_is_the_same_from_a_record_and_from_its_json() -> None:
-    from datetime import UTC, datetime
-
-    from pipeline.models.replica import Replica
-    from pipeline.outcomes import Context, run_checked
-    from pipeline.processors.enrich import enrich_step
-    from tests.contract.test_step_laws import EVENTS, IDENTITY
 
     outcomes = run_checked(
         enrich_step(IDENTITY), EVENTS, Context(datetime(2026, 11, 20, tzinfo=UTC), Replica().snapshot())

@@ -12,6 +12,8 @@ from pipeline.ops import migrate as migrations
 from pipeline.outcomes import Emit
 from pipeline.processors.converse import Seen, ServicePromises, converse_fold
 from pipeline.processors.converse.reading import assigned_to, closing_of, role_of
+from pipeline.processors.converse.texts import is_courtesy, words_of
+from pipeline.processors.converse.told import fact_id
 from pipeline.reporting.followups import followup_counts, followups
 from pipeline.sinks.chdb import ChdbWarehouse
 from pipeline.sinks.rows import columns_of
@@ -66,7 +68,7 @@ def flags(*records: Seen) -> dict[tuple[str, str], tuple[str | None, float | Non
         (seen("a", 0, "您好", say="out"), "human"),
         (seen("a", 0, "您好", say="bot"), "bot"),
         (seen("a", 0, "您好", say="out", staff="小茗"), "bot"),
-        (seen("a", 0, "您好", say="out", staff="WelcomeBot v2"), "none"),
+        (seen("a", 0, "您好", say="out", staff="WelcomeBot v2"), "bot"),
         (seen("a", 0, "您好", say="out", staff="support-bot"), "bot"),
         (seen("a", 0, "您好", say="out", staff="Abbott"), "human"),
         (seen("a", 0, "您好", say="out", staff="智能客服"), "bot"),
@@ -84,10 +86,6 @@ def flags(*records: Seen) -> dict[tuple[str, str], tuple[str | None, float | Non
     ],
 )
 def test_who_speaks(one: Seen, role: str) -> None:
-    if one.staff == "WelcomeBot v2":
-        role = "human"  # a name that merely ends in Bot is a name; installations list theirs
-    from pipeline.processors.converse.texts import is_courtesy, words_of
-
     courtesy = one.disposition is None and is_courtesy(words_of(one.text), bool(one.text))
     assert role_of(one, courtesy, frozenset({"小茗"})) == role
 
@@ -168,6 +166,13 @@ def test_a_late_closing_makes_a_message_a_reopening_and_a_correction_unmakes_it(
     state, told = outputs(state, [replace(closing, result="answered")])
     retracted = {(one.kind, one.retracted) for one in told if isinstance(one, ConversationFact)}
     assert {("reopened", True), ("closed", True), ("agent_message", False)} <= retracted
+
+
+def test_a_reopening_that_moves_to_another_conversation_is_taken_back() -> None:
+    items = [seen("a", 0, "在吗", result="resolved"), seen("r", 60, "还没收到")]
+    other = [seen(f"o{n}", n, "你好", conversation="c2") for n in range(6)]
+    _, rows = folded([items, other, [replace(items[1], conversation_id=thread("c2"))]])
+    assert rows_of_kind(rows, ConversationFact, kind="reopened") == []
 
 
 def test_calls_are_messages_of_one_side_or_both() -> None:
@@ -381,6 +386,16 @@ def test_a_link_is_undone_where_the_mail_that_made_it_is_corrected() -> None:
     assert found[thread("b")].state == "waiting"
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_what_a_broken_link_leaves_behind_is_told_anew(swapped: bool) -> None:
+    asked, other = sorted(("root", "b"), key=thread, reverse=swapped)
+    ask, orphan = mail("m1", 0, conversation=asked), mail("m3", 9, "m1", conversation=other)
+    reply = seen("h", 20, "answered", say="out", conversation=other)
+    _, rows = folded([[ask, orphan, reply], [replace(orphan, references=())]])
+    found = {str(one.conversation_id): one.state for one in rows_of_kind(rows, Conversation)}
+    assert found == {thread(asked): "waiting", thread(other): "answered"}
+
+
 def test_a_linked_conversation_waits_and_is_answered_as_one() -> None:
     root, orphan = mail("m1", 0, conversation="root"), mail("m3", 9, "m1", conversation="b")
     reply = seen("h", 20, "answered", say="out", conversation="root")
@@ -407,7 +422,7 @@ def business(kind: str, action: str, **more: Any) -> BusinessRecord:
         occurred_at=START,
         received_at=START,
         delivery=Delivery(sha256=""),
-        kind=kind,  # type: ignore[arg-type]
+        kind=kind,
         action=action,
         **more,
     )
@@ -518,7 +533,5 @@ def test_an_answered_conversation_closes_by_silence_and_a_waiting_one_never(ware
 
 
 def test_ids_are_those_of_stable_id() -> None:
-    from pipeline.processors.converse.told import fact_id
-
     assert fact_id("promise", "abc", "0") == stable_id("fact", "promise", "abc", "0")
     assert fact_id("closed", "长") == stable_id("fact", "closed", "长")

@@ -249,8 +249,9 @@ class _Work:
         for entry in new:
             if entry.received + LATE_MS < tally.received_at:
                 return None
-            if tally.take(entry):
-                outputs.extend(self._settle_reopened(entry, True))
+            reopens = tally.take(entry)
+            if reopens or entry.record_id in self._replaced:
+                outputs.extend(self._settle_reopened(entry, reopens))
         outputs.extend(self._settle_thread(thread, tally, tally))
         self._threads[number] = self._threads[number]._replace(tail=tally)
         return outputs

@@ -14,8 +14,7 @@ human, bot, auto: who of ours speaks; none: nobody speaks to anybody (notes, the
 
 # Names that say themselves that nobody is behind them; an installation adds its own.
 _BOT_NAME = re.compile(
-    r"(?:^|[^a-z])(?:chat)?bot(?:$|[^a-z])|机器人|機器人|智能客服|智能助[手理]|virtual assistant|自动回复|自動回覆",
-    re.I,
+    r"(?i:(?:^|[^a-z])(?:chat)?bot(?:$|[^a-z])|机器人|機器人|智能客服|智能助[手理]|virtual assistant|自动回复|自動回覆)|[a-z]Bot\b"
 )
 _MACHINE_NAMES = frozenset({"system", "系统", "系統", "auto", "automation", "noreply", "no-reply"})
 
@@ -59,7 +58,7 @@ def role_of(seen: Seen, courtesy: bool, bots: Collection[str]) -> Role:
             return "talk" if answered(seen) else "ask"
         return "courtesy" if courtesy else "ask"
     name = seen.staff.casefold()
-    if seen.auto_kind == "bot" or name in bots or (name and _BOT_NAME.search(name)):
+    if seen.auto_kind == "bot" or name in bots or (name and _BOT_NAME.search(seen.staff)):
         return "bot"
     # A campaign's message that nobody signs was sent to many at once.
     if seen.auto_kind or name in _MACHINE_NAMES or (seen.campaign and not name):
