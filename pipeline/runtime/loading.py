@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any
 
 import orjson
 
@@ -27,9 +26,7 @@ _KEPT: dict[tuple[str, str], type[Contract]] = {
 # Two inserts at once keep the server busy while one of them waits for the disk; more gained nothing on two cores (bench/load.py).
 _INSERTS_AT_ONCE = 2
 
-# Few enough that what is decoded is still in the processor's cache when the columns are taken from it: 500 at once take half as long
-# again, 3,000 twice as long.
-_TAKEN_AT_ONCE = 64
+_INSERTED_AT_ONCE = 5_000
 
 
 def trusted(record: LogRecord) -> Loadable:
@@ -51,24 +48,16 @@ def insert_all(warehouse: Warehouse, threads: Executor, batch: Iterable[Loadable
     Raises what the warehouse raises, after all inserts have ended: what may pass by itself before what may not; and KeyError, TypeError
     or ValueError, with nothing inserted, where a body is not what its contract says.
     """
-    tables = _columns(batch)
-    inserts = [threads.submit(warehouse.insert, table, columns) for table, columns in tables.items()]
-    wait(inserts)
+    with _collector_paused():
+        rest, inserts = iter(batch), []
+        try:
+            while part := list(islice(rest, _INSERTED_AT_ONCE)):
+                inserts += [threads.submit(warehouse.insert, table, columns) for table, columns in columns_of(part)]
+        finally:
+            wait(inserts)
     errors = [error for insert in inserts if (error := insert.exception()) is not None]
     for error in sorted(errors, key=lambda error: not isinstance(error, WarehouseBusyError)):
         raise error
-
-
-def _columns(batch: Iterable[Loadable]) -> dict[str, dict[str, list[Any]]]:
-    tables: dict[str, dict[str, list[Any]]] = {}
-    rest = iter(batch)
-    with _collector_paused():
-        while part := list(islice(rest, _TAKEN_AT_ONCE)):
-            for table, columns in columns_of(part):
-                whole = tables.setdefault(table, {name: [] for name in columns})
-                for name, values in columns.items():
-                    whole[name].extend(values)
-    return tables
 
 
 @contextmanager

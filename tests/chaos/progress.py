@@ -6,9 +6,10 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import OffsetSpec
 
+from pipeline.runtime.kafka.broker import Broker
 from pipeline.runtime.stages import STAGES
 from schemas.topics import TOPICS
 
@@ -30,7 +31,8 @@ class Progress:
     """Polls committed offsets and ends; `watch` opens a fault's clock, `recovered` tells what it showed."""
 
     def __init__(self, broker: str) -> None:
-        self._admin = AdminClient({"bootstrap.servers": broker, "log_level": 0})
+        self._broker = Broker(broker)
+        self._admin = self._broker.admin
         self.committed: Offsets = {}
         self.ends: dict[tuple[str, int], int] = {}
         self.watched: list[Watched] = []
@@ -57,12 +59,10 @@ class Progress:
         latest = self._admin.list_offsets({place: OffsetSpec.latest() for place in places}, request_timeout=5)
         for place, future in latest.items():
             self.ends[place.topic, place.partition] = future.result().offset
-        for group in STAGES:
-            future = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=5)[
-                group
-            ]
-            for at in future.result().topic_partitions or []:
-                self.committed[group, at.topic, at.partition] = at.offset
+        for group, topics in STAGES.items():
+            found = self._broker.committed(group, [place for place in self.ends if place[0] in topics])
+            for (topic, partition), offset in found.items():
+                self.committed[group, topic, partition] = offset
 
     def _partitions(self, topic: str) -> range:
         count = TOPICS[topic].partitions

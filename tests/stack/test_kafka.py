@@ -305,7 +305,7 @@ def test_a_changed_configuration_is_told_and_set_back(broker: Broker) -> None:
 
     entry = ConfigEntry("retention.ms", "1000", incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, RAW_EMAIL.name, incremental_configs=[entry])
-    admin = broker.admin()
+    admin = broker.admin
     for future in admin.incremental_alter_configs([resource]).values():
         future.result()
     plan = TopicPlan(broker, None, -1)

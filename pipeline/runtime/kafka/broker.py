@@ -9,13 +9,15 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, TypeVar, cast
 
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 from confluent_kafka.admin import AdminClient
 
 from pipeline.runtime.log import Headers, LogError, LogRecord, Message
+from pipeline.runtime.log import TopicPartition as Place
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -41,6 +43,8 @@ _FETCH_AHEAD_KIB = 32_768
 _FETCH_BACKOFF_MS = 10
 # Outputs of a batch leave together at its end; waiting longer for a fuller request gains nothing.
 _LINGER_MS = 5
+# Brokers hold a fetch back for so long where there is nothing new; only then does a scan know that it has reached the end.
+_SCAN_WAIT_MS = 20
 # New partitions are found after at most half a minute, not five.
 _METADATA_MS = 30_000
 # Messages over a quarter MiB travel as a reference (claims.py); this leaves room for a dead letter of one, in Base64.
@@ -57,6 +61,12 @@ class BrokerError(LogError):
 
 class BrokerAway(BrokerError):
     """Kafka is not to be reached, or gives no answer in time: trying again later may help."""
+
+
+@cache
+def _admin(servers: str, security: tuple[tuple[str, str], ...]) -> AdminClient:
+    """Return the process's one client for topics of a cluster: its futures are never answered once it is forgotten."""
+    return AdminClient({"bootstrap.servers": servers, **dict(security)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +104,28 @@ class Broker:
     def consumer(self, *, eof: bool = False) -> Consumer:
         """Return a consumer outside of all groups, for scans; with `eof` it reports the end of a partition."""
         return Consumer(
-            {**self._common(), "group.id": "switchboard-tools", "enable.partition.eof": eof, **self._reading()}
+            {
+                **self._common(),
+                "group.id": "switchboard-tools",
+                "enable.partition.eof": eof,
+                "fetch.wait.max.ms": _SCAN_WAIT_MS,
+                **self._reading(),
+            }
         )
+
+    def committed(self, group: str, places: Sequence[Place]) -> dict[Place, int]:
+        """Return the offsets that a group has committed, of those partitions where it has; raises KafkaException.
+
+        By a consumer that never joins: AdminClient.list_consumer_group_offsets ends the process with a segmentation fault where a
+        broker answers that it is not the coordinator yet (librdkafka 2.16.0, rd_kafka_handle_OffsetFetch).
+        """
+        # Pending transactions are no reason to wait here: what is committed now is what is asked.
+        consumer = Consumer({**self._common(), "group.id": group, "isolation.level": "read_uncommitted"})
+        try:
+            found = consumer.committed([TopicPartition(*place) for place in places], timeout=REQUEST_TIMEOUT_S)
+        finally:
+            consumer.close()
+        return {(at.topic, at.partition): at.offset for at in found if at.error is None and at.offset >= 0}
 
     @staticmethod
     def _reading() -> dict[str, Any]:
@@ -133,14 +163,15 @@ class Broker:
             }
         return Producer(properties)
 
+    @property
     def admin(self) -> AdminClient:
-        """Return a client for topics and groups."""
-        return AdminClient(self._common())
+        """The client for topics."""
+        return _admin(self.servers, tuple(self.security.items()))
 
     def check_topics(self, topics: Sequence[str]) -> None:
         """Raise BrokerError where a topic is missing or the broker does not answer."""
         try:
-            known = self.admin().list_topics(timeout=REQUEST_TIMEOUT_S).topics
+            known = self.admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics
         except KafkaException as error:
             raise BrokerAway(f"Kafka at {self.servers} does not answer: {reason(error)}") from error
         if missing := [topic for topic in topics if topic not in known]:

@@ -9,12 +9,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from confluent_kafka import OFFSET_INVALID, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, Producer
 from confluent_kafka import Message as KafkaMessage
-from confluent_kafka import TopicPartition as KafkaPartition
 
-from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, BrokerAway, BrokerError, patiently, produce, reason
-from pipeline.runtime.kafka.scan import KafkaScan
+from pipeline.runtime.kafka.broker import Broker, BrokerAway, BrokerError, patiently, produce
+from pipeline.runtime.kafka.scan import KafkaScan, first_records, log_ends
 from pipeline.runtime.kafka.spool import Spool
 from pipeline.runtime.log import Lag, LogRecord, Message
 from schemas.topics import TOPICS
@@ -147,56 +146,31 @@ class KafkaLog:
 
     def lag(self, group: str, topics: Sequence[str], now_ms: int) -> list[Lag]:
         """Return how far a group is behind on each topic; a group that never committed is behind from the first record on."""
-        try:
-            return self._lag(group, topics, now_ms)
-        except KafkaException as error:
-            raise BrokerAway(f"Kafka at {self._broker.servers} does not answer: {reason(error)}") from error
+        self._broker.check_topics(topics)
+        return patiently(f"the lag of {group} cannot be had", lambda: self._lag(group, topics, now_ms))
 
     def _lag(self, group: str, topics: Sequence[str], now_ms: int) -> list[Lag]:
-        ends = self._ends(topics)
-        asked = ConsumerGroupTopicPartitions(group, [KafkaPartition(*place) for place in ends])
-        # Held until the answer is there: a client that is forgotten never answers.
-        admin = self._broker.admin()
-        future = admin.list_consumer_group_offsets([asked], request_timeout=REQUEST_TIMEOUT_S)[group]
-        committed = {(at.topic, at.partition): at.offset for at in future.result().topic_partitions or []}
+        ends = log_ends(self._broker.admin, topics)
+        committed = self._broker.committed(group, list(ends))
+        starts = {place: max(committed.get(place, low), low) for place, (low, _) in ends.items()}
+        # Between two records lie marks of transactions, so offsets only bound the number: reading tells whether there is one.
+        oldest = first_records(self._broker, {at: start for at, start in starts.items() if start < ends[at][1]})
         records: dict[str, int] = defaultdict(int)
         seconds: dict[str, float] = defaultdict(float)
-        for (topic, partition), (low, high) in ends.items():
-            at = committed.get((topic, partition), OFFSET_INVALID)
-            start = low if at == OFFSET_INVALID else max(at, low)
-            if start >= high:
-                continue
-            # Between two records lie marks of transactions, so offsets only bound the number: reading tells whether there is one.
-            if oldest := self.scan(topic, partition, start, 1):
-                records[topic] += high - oldest[0].offset
-                seconds[topic] = max(seconds[topic], (now_ms - oldest[0].timestamp_ms) / 1000)
+        for record in oldest:
+            records[record.topic] += ends[record.topic, record.partition][1] - record.offset
+            seconds[record.topic] = max(seconds[record.topic], (now_ms - record.timestamp_ms) / 1000)
         return [Lag(topic, group, records[topic], seconds[topic]) for topic in topics]
 
     def sizes(self) -> dict[str, int]:
         """Return how many offsets each topic ever gave out: its records, and one mark a transaction and partition."""
-        sizes: dict[str, int] = defaultdict(int)
-        try:
-            for (topic, _), (_, high) in self._ends(list(TOPICS)).items():
-                sizes[topic] += high
-        except KafkaException as error:
-            raise BrokerAway(f"Kafka at {self._broker.servers} does not answer: {reason(error)}") from error
-        return dict(sizes)
-
-    def _ends(self, topics: Sequence[str]) -> dict[tuple[str, int], tuple[int, int]]:
+        topics = list(TOPICS)
         self._broker.check_topics(topics)
-        consumer = self._broker.consumer()
-        try:
-            known = consumer.list_topics(timeout=REQUEST_TIMEOUT_S).topics
-            places = [(topic, partition) for topic in topics for partition in sorted(known[topic].partitions)]
-            return patiently(
-                "the ends of topics cannot be had",
-                lambda: {
-                    place: consumer.get_watermark_offsets(KafkaPartition(*place), timeout=REQUEST_TIMEOUT_S)
-                    for place in places
-                },
-            )
-        finally:
-            consumer.close()
+        ends = patiently("the ends of topics cannot be had", lambda: log_ends(self._broker.admin, topics))
+        sizes: dict[str, int] = defaultdict(int)
+        for (topic, _), (_, high) in ends.items():
+            sizes[topic] += high
+        return dict(sizes)
 
     def close(self) -> None:
         """Hang up; what is spooled waits for the next time."""

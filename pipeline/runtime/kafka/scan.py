@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, BrokerAway, log_record, patiently, reason
 from pipeline.runtime.log import LogRecord
+from pipeline.runtime.log import TopicPartition as Place
 
 # How long the first record or the end of a topic may take to come after a new position was taken.
 _PATIENCE_S = 60.0
@@ -71,3 +74,42 @@ class KafkaScan:
         """Hang up."""
         if self._consumer is not None:
             self._consumer.close()
+
+
+def log_ends(admin: AdminClient, topics: Sequence[str]) -> dict[Place, tuple[int, int]]:
+    """Return the first offset and the one after the last of every partition of topics; raises KafkaException."""
+    known = admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics
+    places = [TopicPartition(topic, partition) for topic in topics for partition in known[topic].partitions]
+
+    def ask(spec: OffsetSpec) -> dict[Place, int]:
+        futures = admin.list_offsets(dict.fromkeys(places, spec), request_timeout=REQUEST_TIMEOUT_S)
+        return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
+
+    lows, highs = ask(OffsetSpec.earliest()), ask(OffsetSpec.latest())
+    return {place: (low, highs[place]) for place, low in lows.items()}
+
+
+def first_records(broker: Broker, starts: Mapping[Place, int]) -> list[LogRecord]:
+    """Return the first committed record of each partition from an offset on, where there is one; raises KafkaException."""
+    if not starts:
+        return []
+    consumer, found, open_places = broker.consumer(eof=True), list[LogRecord](), set(starts)
+    deadline = time.monotonic() + _PATIENCE_S
+    try:
+        consumer.assign([TopicPartition(*place, start) for place, start in starts.items()])
+        while open_places:
+            for message in consumer.consume(len(starts), _POLL_S):
+                place, error = (message.topic() or "", message.partition() or 0), message.error()
+                if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                    raise KafkaException(error)
+                if error is None and place in open_places:
+                    found.append(log_record(message))
+                    consumer.pause([TopicPartition(*place)])
+                open_places.discard(place)
+            if time.monotonic() > deadline:
+                raise BrokerAway(
+                    f"{sorted(open_places)} gave neither a record nor their end within {_PATIENCE_S:.0f} s"
+                )
+    finally:
+        consumer.close()
+    return found

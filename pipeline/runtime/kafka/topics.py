@@ -56,7 +56,7 @@ class TopicPlan:
     """
 
     def __init__(self, broker: Broker, partitions: int | None, replication: int) -> None:
-        self._admin: AdminClient = broker.admin()
+        self._admin: AdminClient = broker.admin
         self._servers = broker.servers
         self._partitions = partitions
         self._replication = replication
