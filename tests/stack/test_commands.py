@@ -1,0 +1,146 @@
+"""The command line on real servers: the same commands as on one machine, and those that only operators of servers need."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Command
+from tests.support.clickhouse_server import ClickHouseServer
+from tests.support.events import make_events
+from tests.support.installations import as_lines
+from tests.support.kafka_server import KafkaServer
+from tests.support.stack import wait_until
+
+pytestmark = pytest.mark.stack
+_SAMPLES = Path(__file__).resolve().parents[2] / "samples"
+
+
+@pytest.fixture
+def servers(kafka: KafkaServer, clickhouse: ClickHouseServer, tmp_path: Path) -> dict[str, str]:
+    """Return the environment that names an empty broker and an empty database."""
+    kafka.wipe()
+    database = "commands_" + tmp_path.name.replace("-", "_")
+    return {
+        "SWITCHBOARD_BROKER": kafka.broker,
+        "SWITCHBOARD_WAREHOUSE": clickhouse.url_for(database=database),
+        "SWITCHBOARD_SECRET": "a secret for tests only",
+    }
+
+
+@pytest.fixture
+def on_servers(switchboard: Command, servers: dict[str, str]) -> Command:
+    """Return the command on empty servers, with topics and tables made."""
+
+    def call(*arguments: str | Path, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+        return switchboard(*arguments, code=code, **(servers | environment))
+
+    call("topics", "apply")
+    call("migrate")
+    return call
+
+
+def test_the_whole_way_by_the_same_commands(on_servers: Command, tmp_path: Path) -> None:
+    assert "as declared" in on_servers("topics", "apply", "--check").stderr
+    assert "nothing is missing" in on_servers("migrate", "--check").stderr
+    config = {"SWITCHBOARD_CONFIG": str(_SAMPLES / "switchboard.toml")}
+    for connector, part in (("email", "mail"), ("events", "events/chat.jsonl"), ("orders", "business/orders.csv")):
+        on_servers("ingest", connector, _SAMPLES / part, **config)
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text('{"broken\n', "utf-8")
+    on_servers("ingest", "events", broken, **config)
+    behind = {row["group"]: row["records"] for row in json.loads(on_servers("lag", "--json").stdout)}
+    assert behind["enrich"] >= 0
+    on_servers("run", "--until-idle", **config)
+    assert not any(row["records"] for row in json.loads(on_servers("lag", "--json").stdout))
+    status = json.loads(on_servers("status", "--json").stdout)
+    assert {account["connector"]: account["missing"] for account in status["accounts"]} == {
+        "email": 0,
+        "events": 0,
+        "orders": 0,
+    }
+    letters = json.loads(on_servers("dlq", "list", "--json").stdout)
+    assert [letter["reason_code"] for letter in letters] == ["unparsable"]
+    on_servers("dlq", "replay", "--all", code=1)
+    on_servers("run", "--until-idle", **config)
+    letters = json.loads(on_servers("dlq", "list", "--json").stdout)
+    assert [(letter["replays"], letter["replay_outcome"]) for letter in letters] == [(1, "refused")]
+    assert json.loads(on_servers("history", "lin.xiaojie@example.com", "--json", **config).stdout)["events"]
+    assert int(on_servers("query", "SELECT count() FROM conversations", "--format", "TSV").stdout) > 5
+    on_servers("followups", "--json")
+    on_servers("report", "--out", tmp_path / "report.html", **config)
+    # The same files again: nothing is read twice.
+    again = on_servers("ingest", "email", _SAMPLES / "mail", "--json", **config)
+    assert json.loads(again.stdout)["published"] == 0
+
+
+def test_settings_that_lack_something_say_what(switchboard: Command, servers: dict[str, str]) -> None:
+    only_broker = {"SWITCHBOARD_BROKER": servers["SWITCHBOARD_BROKER"]}
+    assert "broker is set and warehouse is not" in switchboard("lag", code=1, **only_broker).stderr
+    assert "SWITCHBOARD_BROKER" in switchboard("topics", "apply", code=1).stderr
+    assert "there is no stage 'enritch'" in switchboard("worker", "enritch", code=1, **servers).stderr
+    missing = switchboard("worker", "enrich", code=1, **servers).stderr
+    assert "run `switchboard topics apply`" in missing
+    away = servers | {"SWITCHBOARD_BROKER": "127.0.0.1:1"}
+    assert "does not answer" in switchboard("lag", code=1, **away).stderr
+
+
+def _children(pid: int) -> list[int]:
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    return [int(word) for word in listed.stdout.split()]
+
+
+def _counted(on_servers: Command, wanted: int) -> Callable[[], bool]:
+    def enough() -> bool:
+        counted = on_servers("query", "SELECT count() FROM communications", "--format", "TSV")
+        return int(counted.stdout) == wanted
+
+    return enough
+
+
+def test_workers_that_are_killed_come_back_and_sigterm_ends_them(
+    on_servers: Command, servers: dict[str, str], tmp_path: Path
+) -> None:
+    events = [event for event in make_events(400) if event["type"].startswith("comm.")]
+    (tmp_path / "events.jsonl").write_text(as_lines(events), "utf-8")
+    log = open(tmp_path / "workers.log", "wb")  # noqa: SIM115  # for as long as the workers run
+    keepers = [
+        subprocess.Popen(
+            [sys.executable, "-m", "pipeline", "--data-dir", str(tmp_path / "data"), "worker", *words],
+            env=os.environ | servers,
+            stderr=log,
+        )
+        for words in (("enrich", "--processes", "2"), ("load",))
+    ]
+    try:
+        wait_until("two children", lambda: len(_children(keepers[0].pid)) == 2)
+        first = _children(keepers[0].pid)
+        os.kill(first[0], signal.SIGKILL)
+        wait_until("another child", lambda: len(set(_children(keepers[0].pid)) - set(first)) == 1)
+        on_servers("ingest", "events", tmp_path / "events.jsonl")
+        wait_until("all rows", _counted(on_servers, len(events)), 120, every=1)
+        # A worker whose keeper is gone ends by itself.
+        orphans = _children(keepers[1].pid)
+        keepers[1].kill()
+        keepers[1].wait()
+        wait_until("the orphan to end", lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in orphans))
+        keepers[0].terminate()
+        assert keepers[0].wait(60) == 0
+        assert (tmp_path / "workers.log").read_text().count("ended by signal 9") == 1
+    finally:
+        for keeper in keepers:
+            keeper.kill()
+        log.close()
+
+
+def test_the_secret_must_be_told_where_machines_share_the_work(switchboard: Command, servers: dict[str, str]) -> None:
+    servers = {name: value for name, value in servers.items() if name != "SWITCHBOARD_SECRET"}
+    refused = switchboard("worker", "enrich", code=1, **(servers | {"SWITCHBOARD_SECRET": ""}))
+    assert "secret" in refused.stderr
