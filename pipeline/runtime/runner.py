@@ -7,7 +7,6 @@ import logging
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Generic, Protocol, TypeVar
@@ -26,7 +25,7 @@ from pipeline.outcomes import (
     StepContractError,
     run_checked,
 )
-from pipeline.runtime.loading import insert_all, insert_threads, trusted
+from pipeline.runtime.loading import insert_all, trusted
 from pipeline.runtime.log import LogRecord, Message, version_of
 from pipeline.sinks.tables import Loadable
 from pipeline.sinks.warehouse import Warehouse, WarehouseBusyError, WarehouseError, WarehouseSetupError
@@ -186,7 +185,6 @@ class LoadHandler:
     warehouse: Warehouse
     clock: Clock = utc_now
     counts: Counter[str] = field(default_factory=Counter)
-    _threads: Executor = field(default_factory=insert_threads)
 
     def handle(self, records: Sequence[LogRecord]) -> list[Message]:
         """Insert a batch durably and return the dead letters; raises WarehouseBusyError where trying again may help."""
@@ -215,7 +213,7 @@ class LoadHandler:
         return contract if isinstance(contract, Reject) else Loadable.of(contract, version_of(record))
 
     def _insert(self, part: Iterable[Loadable], size: int) -> Sequence[Outcome[Contract]]:
-        insert_all(self.warehouse, self._threads, part)
+        insert_all(self.warehouse, part)
         return [Emit(())] * size
 
 

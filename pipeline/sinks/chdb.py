@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,14 +79,25 @@ class ChdbWarehouse:
 
     def insert(self, table: str, columns: Columns) -> None:
         """Insert rows of one table as one block; see `Warehouse.insert`."""
-        if not any(columns.values()):
-            return
+        self.insert_all([{table: columns}])
+
+    def insert_all(self, blocks: Iterable[Mapping[str, Columns]]) -> None:
+        """Insert blocks of several tables, one block a table in the end; see `Warehouse.insert_all`."""
         with self._write_lock:
-            schema = self._schema(table)
-            block = pa.table({name: _array(table, schema, name, values) for name, values in columns.items()})
-            # chdb finds the table by its variable's name in this frame.
-            names = ", ".join(f"`{name}`" for name in columns)
-            self._run(self._writer, f"INSERT INTO {table} ({names}) SELECT {names} FROM Python(block)", block=block)
+            arrow: dict[str, list[pa.Table]] = {}
+            for tables in blocks:
+                for table, columns in tables.items():
+                    if any(columns.values()):
+                        arrow.setdefault(table, []).append(self._arrow(table, columns))
+            for table, parts in arrow.items():
+                # chdb finds the table by its variable's name in this frame.
+                block = pa.concat_tables(parts).combine_chunks()
+                names = ", ".join(f"`{name}`" for name in block.column_names)
+                self._run(self._writer, f"INSERT INTO {table} ({names}) SELECT {names} FROM Python(block)", block=block)
+
+    def _arrow(self, table: str, columns: Columns) -> pa.Table:
+        schema = self._schema(table)
+        return pa.table({name: _array(table, schema, name, values) for name, values in columns.items()})
 
     def _schema(self, table: str) -> pa.Schema:
         if table not in self._schemas:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from clickhouse_driver import Client, errors
@@ -18,7 +18,7 @@ from clickhouse_driver.writer import write_binary_str, write_binary_uint8
 
 from pipeline.sinks.clickhouse_query import Header, printed
 from pipeline.sinks.clickhouse_url import Address, parse_address
-from pipeline.sinks.native import encoded
+from pipeline.sinks.native import write
 from pipeline.sinks.reading import NORMALIZED, ReadingGuard
 from pipeline.sinks.warehouse import Columns, WarehouseBusyError, WarehouseError, WarehouseSetupError, error_of
 
@@ -45,7 +45,6 @@ class ClickHouseWarehouse:
         self.address = parse_address(url) if isinstance(url, str) else url
         self._writers = _Pool(self.address, {})
         self._readers = _Pool(self.address, {"strings_as_bytes": True, "server_side_params": True})
-        self._kinds: dict[str, dict[str, str]] = {}
         self._guard = ReadingGuard(self._normalized)
 
     def __repr__(self) -> str:
@@ -53,35 +52,28 @@ class ClickHouseWarehouse:
 
     def insert(self, table: str, columns: Columns) -> None:
         """Insert rows of one table as one block; see `Warehouse.insert`. Sent again after a WarehouseBusyError, they replace themselves."""
-        lengths = {len(values) for values in columns.values()}
-        if len(lengths) > 1:
-            raise WarehouseError(f"columns of {table} differ in length: {sorted(lengths)}")
-        (rows,) = lengths or {0}
-        if rows and not self._inserted(table, columns, rows):
-            # A migration has changed a column's type since we asked.
-            self._kinds.pop(table, None)
-            if not self._inserted(table, columns, rows):
-                raise WarehouseBusyError(f"the columns of {table} are being changed")
+        self.insert_all([{table: columns}])
 
-    def _inserted(self, table: str, columns: Columns, rows: int) -> bool:
-        kinds = self._kinds_of(table)
-        if unknown := sorted(set(columns) - set(kinds)):
-            raise WarehouseSetupError(f"the table {table} has no column {', '.join(unknown)}: run the migrations")
-        parts = [
-            (name, kinds[name], encoded(f"{table}.{name}", kinds[name], values)) for name, values in columns.items()
-        ]
-        names = ", ".join(_quoted(name) for name in columns)
-        with self._writers.client() as client:
-            return _insert(client, f"INSERT INTO {_quoted(table)} ({names}) VALUES", parts, rows)
+    def insert_all(self, blocks: Iterable[Mapping[str, Columns]]) -> None:
+        """Insert blocks of several tables, each sent when it is made, one INSERT a table; see `Warehouse.insert_all`.
 
-    def _kinds_of(self, table: str) -> dict[str, str]:
-        if table not in self._kinds:
-            sql = "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = {table:String}"
-            found, _ = self._answer(sql, {"table": table})
-            if not found:
-                raise WarehouseSetupError(f"there is no table {table}: run the migrations")
-            self._kinds[table] = {name.decode(): kind.decode() for name, kind in zip(*found, strict=True)}
-        return self._kinds[table]
+        The server gathers the blocks of an INSERT into one part; it takes them in while the next are made, and writes all tables at the
+        same time in the end.
+        """
+        with ExitStack() as open_inserts:
+            inserts: dict[str, _Insert] = {}
+            for tables in blocks:
+                for table, columns in tables.items():
+                    rows = _rows_of(table, columns)
+                    if rows and table not in inserts:
+                        client = open_inserts.enter_context(self._writers.client())
+                        inserts[table] = _Insert(client, table, list(columns))
+                    if rows:
+                        inserts[table].send(columns, rows)
+            for insert in inserts.values():
+                insert.end()
+            for insert in inserts.values():
+                insert.wait()
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None, fmt: str = "JSONEachRow") -> bytes:
         """Answer a reading query in a ClickHouse output format; see `Warehouse.query`."""
@@ -104,7 +96,6 @@ class ClickHouseWarehouse:
         """Carry out a statement that changes tables; see `Warehouse.execute`."""
         with self._writers.client() as client:
             client.execute(sql)
-        self._kinds.clear()
 
     def create_database(self) -> None:
         """Create the database where it is absent; see `Warehouse.create_database`."""
@@ -176,44 +167,63 @@ class _Pool:
             client.disconnect()
 
 
-def _insert(client: Client, sql: str, parts: Sequence[tuple[str, str, bytes]], rows: int) -> bool:
-    """Send encoded columns as one block; return False, with nothing inserted, where the table's types are others by now.
+def _rows_of(table: str, columns: Columns) -> int:
+    lengths = {len(values) for values in columns.values()}
+    if len(lengths) > 1:
+        raise WarehouseError(f"columns of {table} differ in length: {sorted(lengths)}")
+    return lengths.pop() if lengths else 0
 
-    What clickhouse-driver's Client.execute does for an INSERT, but for columns that are encoded already.
+
+class _Insert:
+    """An INSERT that is open: what clickhouse-driver's Client.execute does for one, block by block, of columns that we encode.
+
+    The server's answers to single blocks are read in the end, so that none is waited for while there is more to send. Any error leaves
+    the connection in the middle of an INSERT: whoever holds it drops it.
     """
-    with client.disconnect_on_error(sql, _INSERT_SETTINGS):
-        connection = client.connection
-        connection.send_query(sql)
-        connection.send_external_tables(None)
-        sample = client.receive_sample_block()
-        if [tuple(column) for column in sample.columns_with_types] != [(name, kind) for name, kind, _ in parts]:
-            client.disconnect()
-            return False
-        write_varint(ClientPacketTypes.DATA, connection.fout)
-        write_binary_str("", connection.fout)
-        _write_block(connection.block_out, parts, rows)
-        client.receive_profile_events()
-        # An empty block ends the data.
-        write_varint(ClientPacketTypes.DATA, connection.fout)
-        write_binary_str("", connection.fout)
-        _write_block(connection.block_out, (), 0)
-        client.receive_profile_events()
-        client.receive_end_of_insert_query()
-    return True
 
+    def __init__(self, client: Client, table: str, names: Sequence[str]) -> None:
+        self._client, self._table = client, table
+        sql = f"INSERT INTO {_quoted(table)} ({', '.join(map(_quoted, names))}) VALUES"
+        client.establish_connection(_INSERT_SETTINGS)
+        client.connection.send_query(sql)
+        client.connection.send_external_tables(None)
+        self._columns: list[tuple[str, str]] = client.receive_sample_block().columns_with_types
 
-def _write_block(stream: Any, parts: Sequence[tuple[str, str, bytes]], rows: int) -> None:
-    """Write a block as the driver's BlockOutputStream.write does; the driver speaks revisions that have all parts of it."""
-    BlockInfo().write(stream.fout)
-    write_varint(len(parts), stream.fout)
-    write_varint(rows, stream.fout)
-    for name, kind, data in parts:
-        write_binary_str(name, stream.fout)
-        write_binary_str(kind, stream.fout)
-        # Serialised as usual, not sparse.
-        write_binary_uint8(0, stream.fout)
-        stream.fout.write(data)
-    stream.finalize()
+    def send(self, columns: Columns, rows: int) -> None:
+        """Send a block; raises WarehouseError naming the column where a value does not fit."""
+        self._write(self._columns, columns, rows)
+
+    def end(self) -> None:
+        """Say that there is no more: the server makes the rows durable."""
+        self._write((), {}, 0)
+
+    def wait(self) -> None:
+        """Return when the rows are durable."""
+        self._client.receive_end_of_insert_query()
+
+    def _write(self, kinds: Sequence[tuple[str, str]], columns: Columns, rows: int) -> None:
+        connection = self._client.connection
+        try:
+            write_varint(ClientPacketTypes.DATA, connection.fout)
+            write_binary_str("", connection.fout)
+            self._write_block(connection.block_out, kinds, columns, rows)
+        except OSError:
+            # Where the server has refused and hung up, it has said why.
+            self.wait()
+            raise
+
+    def _write_block(self, stream: Any, kinds: Sequence[tuple[str, str]], columns: Columns, rows: int) -> None:
+        """Write a block as the driver's BlockOutputStream.write does, for the protocol of any server since 2022."""
+        BlockInfo().write(stream.fout)
+        write_varint(len(kinds), stream.fout)
+        write_varint(rows, stream.fout)
+        for name, kind in kinds:
+            write_binary_str(name, stream.fout)
+            write_binary_str(kind, stream.fout)
+            # Serialised as usual, not sparse.
+            write_binary_uint8(0, stream.fout)
+            write(f"{self._table}.{name}", kind, columns[name], stream.fout)
+        stream.finalize()
 
 
 # Behind the message the server appends where in its own code it happened.

@@ -1,7 +1,7 @@
 """Columns as ClickHouse's native protocol carries them: clickhouse-driver's own encoders, and ours where those are slow.
 
-Encoded before anything is sent: a value that does not fit is found while no insert is open, and named by its column. Our own encoders
-are for the types that the driver writes value by value in Python (bench/load.py measures both): UUID, DateTime64, Tuple, Decimal.
+A value that does not fit is refused, never bent to fit, and named by its column. Our own encoders are for the types that the driver
+writes value by value in Python (bench/load.py measures both).
 https://clickhouse.com/docs/interfaces/formats/Native
 """
 
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from functools import cache
+from itertools import chain
 from types import SimpleNamespace
 from typing import Any
 
@@ -49,19 +51,15 @@ class Collected:
         self.parts.append(bytes(data))
 
 
-def encoded(column: str, kind: str, values: Values) -> bytes:
-    """Return a column of a ClickHouse type as the native protocol carries it; see `Columns` for what stands for what.
+def write(column: str, kind: str, values: Values, writer: BufferedSocketWriter) -> None:
+    """Write a column of a ClickHouse type as the native protocol carries it; see `Columns` for what stands for what.
 
-    Raises WarehouseError naming the column where a value does not fit.
+    Raises WarehouseError naming the column where a value does not fit; part of it may be written then.
     """
-    collected = Collected()
-    writer = BufferedSocketWriter(collected, _BUFFER_BYTES)
     try:
         _encoder(kind)(values, writer)
     except (DriverError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise WarehouseError(f"column {column} takes {kind}: {error}", TYPE_MISMATCH) from error
-    writer.flush()
-    return b"".join(collected.parts)
 
 
 _MILLISECONDS = "3"
@@ -69,6 +67,7 @@ _MILLISECONDS = "3"
 _PLAIN = {"DateTime64", "String", "UUID"}
 
 
+@cache
 def _encoder(kind: str) -> Encoder:
     name, arguments = (told := parsed(kind)).name, told.arguments
     if name == "SimpleAggregateFunction":
@@ -85,6 +84,10 @@ def _encoder(kind: str) -> Encoder:
         return _tuples([_encoder(element(argument)[1]) for argument in arguments])
     if name == "String":
         return _strings
+    if kind == "LowCardinality(String)":
+        return _low_cardinality
+    if kind == "Array(String)":
+        return _arrays_of_strings
     if name == "Bool":
         return _only({bool}, kind)
     return _drivers(kind)
@@ -120,6 +123,32 @@ def _strings(values: Values, writer: BufferedSocketWriter) -> None:
     else:
         _check(values, {str})
         writer.write_strings(list(values), encoding="utf-8")
+
+
+# The prefix tells the version of the keys' form; the flags that keys come with the block, in a dictionary of its own; the lowest bits
+# how wide an index is: 0 one byte, 1 two, 2 four. ClickHouse's src/DataTypes/Serializations/SerializationLowCardinality.cpp.
+_LOW_CARDINALITY_VERSION, _OWN_KEYS = 1, (1 << 9) | (1 << 10)
+
+
+def _low_cardinality(values: Values, writer: BufferedSocketWriter) -> None:
+    _check(values, {str})
+    keys = list(dict.fromkeys(values))
+    index = dict(zip(keys, range(len(keys)), strict=True))
+    width = 0 if len(keys) <= 1 << 8 else 1 if len(keys) <= 1 << 16 else 2
+    writer.write(np.array([_LOW_CARDINALITY_VERSION], "<i8").tobytes())
+    if not keys:
+        return
+    writer.write(np.array([_OWN_KEYS | width, len(keys)], "<i8").tobytes())
+    writer.write_strings(keys, encoding="utf-8")
+    writer.write(np.array([len(values)], "<i8").tobytes())
+    places = map(index.__getitem__, values)
+    writer.write(np.fromiter(places, ("<u1", "<u2", "<u4")[width], len(values)).tobytes())
+
+
+def _arrays_of_strings(values: Values, writer: BufferedSocketWriter) -> None:
+    _check(values, {list})
+    writer.write(np.cumsum(np.fromiter(map(len, values), "<u8", len(values))).astype("<u8").tobytes())
+    _strings(list(chain.from_iterable(values)), writer)
 
 
 _NULLS: dict[str, Any] = {

@@ -8,7 +8,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
@@ -198,6 +198,10 @@ class RemoteWarehouse:
     def insert(self, table: str, columns: Columns) -> None:
         """Refuse: only the process that holds the store writes."""
         raise WarehouseError(f"{table} can only be written by the process that holds the store")
+
+    def insert_all(self, blocks: Iterable[Mapping[str, Columns]]) -> None:
+        """Refuse: only the process that holds the store writes."""
+        raise WarehouseError("the store can only be written by the process that holds it")
 
     def execute(self, sql: str) -> None:
         """Refuse: only the process that holds the store changes tables."""

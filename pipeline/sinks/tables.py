@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache, cached_property
 from operator import itemgetter
 from typing import Any, NamedTuple, get_args
 
@@ -47,6 +49,13 @@ class Instants(dict[str | None, int | None]):
         self[text] = value
         return value
 
+    def of(self, text: str) -> int:
+        """Return the instant of a text that is there; raises TypeError where it is null."""
+        value = self[text]
+        if value is None:
+            raise TypeError("an instant is null")
+        return value
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -55,13 +64,6 @@ class Batch:
     bodies: Bodies
     versions: Sequence[int]
     instants: Instants = field(default_factory=Instants)
-    _made: dict[Any, list[Any]] = field(default_factory=dict)
-
-    def once(self, make: Callable[[Bodies], list[Any]]) -> list[Any]:
-        """Return what a function makes of the bodies, made at its first call: several columns may be taken from it."""
-        if make not in self._made:
-            self._made[make] = make(self.bodies)
-        return self._made[make]
 
     def each(self, derive: Callable[[Body], Iterable[Any]]) -> Batch:
         """Return the batch of what is derived from each body: none, one or several."""
@@ -73,47 +75,93 @@ class Batch:
         return Batch(bodies, versions, self.instants)
 
 
-Column = Callable[[Batch], list[Any]]
+Values = Sequence[Any]
+Column = Callable[[Batch], Values]
+Holders = Callable[[Bodies], Bodies]
 
 
-@dataclass(frozen=True, slots=True)
+class Field(NamedTuple):
+    """A column that is a field of each body, or of something within it or made of it (`holders`), converted where that is asked.
+
+    All fields of the same holders are taken together: one body after another, while it is in the processor's nearest cache.
+    """
+
+    holders: Holders
+    name: str | int
+    convert: Callable[[Batch, Values], Values] | None = None
+
+
+@dataclass(frozen=True)
 class Table:
-    """A table: how its columns are taken from a batch, and which rows a contract gives it where that is not one."""
+    """A table: how its columns are taken from a batch, and which rows a contract gives it where that is not one.
+
+    Where ClickHouse folds rows of one key, `fold` does so first, into bodies by key from which the columns are taken in the end.
+    """
 
     name: str
-    columns: Mapping[str, Column]
+    columns: Mapping[str, Column | Field]
     rows: Callable[[Batch], Batch] = lambda batch: batch
+    fold: Callable[[dict[str, Body], Batch], None] | None = None
+
+    def taken(self, whole: Batch) -> dict[str, Values]:
+        """Return the columns of the rows that a batch of contracts gives; empty where it gives none."""
+        batch = self.rows(whole)
+        if not batch.bodies:
+            return {}
+        taken: dict[str, Values] = {}
+        for holders, columns, fields in self._fields:
+            values = zip(*map(fields, holders(batch.bodies)), strict=True)
+            for (column, convert), value in zip(columns, values, strict=True):
+                taken[column] = value if convert is None else convert(batch, value)
+        for name, values_of in self._others:
+            taken[name] = values_of(batch)
+        return taken
+
+    @cached_property
+    def _fields(self) -> list[tuple[Holders, list[tuple[str, Any]], Callable[[Any], tuple[Any, ...]]]]:
+        by_holders: dict[Holders, list[tuple[str, Field]]] = defaultdict(list)
+        for name, column in self.columns.items():
+            if isinstance(column, Field):
+                by_holders[column.holders].append((name, column))
+        return [
+            (holders, [(name, one.convert) for name, one in fields], _getter([one.name for _, one in fields]))
+            for holders, fields in by_holders.items()
+        ]
+
+    @cached_property
+    def _others(self) -> list[tuple[str, Column]]:
+        return [(name, column) for name, column in self.columns.items() if not isinstance(column, Field)]
 
 
-def same(*names: str) -> dict[str, Column]:
+def _getter(names: Sequence[str | int]) -> Callable[[Any], tuple[Any, ...]]:
+    if len(names) > 1:
+        return itemgetter(*names)
+    (name,) = names
+    return lambda holder: (holder[name],)
+
+
+def same(*names: str) -> dict[str, Column | Field]:
     """Return columns that are fields of the same name."""
     return {name: at(name) for name in names}
 
 
-def at(*path: str | int) -> Column:
+def at(*path: str | int) -> Field:
     """Return the column of a field, or of a field within one."""
-    return lambda batch: _walked(batch.bodies, path)
+    *way, name = path
+    return Field(_within(*way), name)
 
 
-def _walked(found: Iterable[Any], path: Iterable[str | int]) -> list[Any]:
-    for step in path:
-        found = map(itemgetter(step), found)
-    return list(found)
+@cache
+def _within(*way: str | int) -> Holders:
+    """Return what leads to the holders of fields; the same for the same way, by which fields are taken together."""
 
+    def holders(bodies: Bodies) -> Bodies:
+        found: Iterable[Any] = bodies
+        for step in way:
+            found = map(itemgetter(step), found)
+        return list(found)
 
-def within(make: Callable[[Bodies], list[Any]], *path: str | int, absent: Any = None) -> Column:
-    """Return the column of a field of what is made of the bodies once; `absent` where that is None."""
-
-    def values(batch: Batch) -> list[Any]:
-        made = batch.once(make)
-        if None not in made:
-            return _walked(made, path)
-        if not any(made):
-            return [absent] * len(made)
-        steps = tuple(path)
-        return [absent if one is None else _walked((one,), steps)[0] for one in made]
-
-    return values
+    return holders if way else lambda bodies: bodies
 
 
 def each(value: Callable[[Body], Any]) -> Column:
@@ -121,19 +169,19 @@ def each(value: Callable[[Body], Any]) -> Column:
     return lambda batch: [value(body) for body in batch.bodies]
 
 
-def instants(*names: str) -> dict[str, Column]:
+def instants(*names: str) -> dict[str, Column | Field]:
     """Return columns that are instants of the same name."""
     return {name: instant(name) for name in names}
 
 
-def instant(*path: str | int) -> Column:
+def instant(*path: str | int) -> Field:
     """Return the column of an instant."""
-    return as_instants(at(*path))
+    return at(*path)._replace(convert=as_instants)
 
 
-def as_instants(texts: Column) -> Column:
-    """Return the column of the instants that a column's texts are."""
-    return lambda batch: list(map(batch.instants.__getitem__, texts(batch)))
+def as_instants(batch: Batch, texts: Values) -> Values:
+    """Return the instants that texts are."""
+    return list(map(batch.instants.__getitem__, texts))
 
 
 def constant(value: Any) -> Column:
@@ -141,12 +189,12 @@ def constant(value: Any) -> Column:
     return lambda batch: [value] * len(batch.bodies)
 
 
-def versions(batch: Batch) -> list[Any]:
+def versions(batch: Batch) -> Values:
     """Return the versions, which decide what row of an id counts."""
-    return list(batch.versions)
+    return batch.versions
 
 
-def mirror(contract: type[Contract], table: str, but: frozenset[str] = frozenset(), **others: Column) -> Table:
+def mirror(contract: type[Contract], table: str, but: frozenset[str] = frozenset(), **others: Column | Field) -> Table:
     """Return the table whose columns are the fields of a contract and its rows' version, some left out or made otherwise."""
     names = [name for name in contract.model_fields if name not in but | {"schema_version"}]
     fields = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import orjson
@@ -97,6 +97,14 @@ class Warehouse(Protocol):
         """Insert rows of one table, all or none; columns absent take their defaults.
 
         Raises WarehouseError naming the column where a value does not fit, WarehouseBusyError, WarehouseSetupError.
+        """
+        ...
+
+    def insert_all(self, blocks: Iterable[Mapping[str, Columns]]) -> None:
+        """Insert blocks of several tables, taken one by one as they are made; all blocks of a table have the same columns.
+
+        Every row is durable when it returns. Where it raises, what `insert` raises or what the blocks' maker raises, any of the rows
+        may be there.
         """
         ...
 

@@ -305,9 +305,9 @@ def test_errors_carry_clickhouses_code_and_no_stack(server: ClickHouseWarehouse)
 
 
 def test_a_table_or_column_that_is_not_there_is_a_matter_of_setup(server: ClickHouseWarehouse) -> None:
-    with pytest.raises(WarehouseSetupError, match="there is no table nowhere"):
+    with pytest.raises(WarehouseSetupError, match="nowhere"):
         server.insert("nowhere", {"a": [1]})
-    with pytest.raises(WarehouseSetupError, match="label_rows has no column colour"):
+    with pytest.raises(WarehouseSetupError, match="colour"):
         server.insert("label_rows", {"colour": ["red"]})
     with pytest.raises(WarehouseError, match="differ in length"):
         server.insert("label_rows", {"by": ["a"], "note": []})
@@ -343,6 +343,37 @@ def test_only_rows_that_the_server_refuses_become_dead_letters(server: ClickHous
     assert [letter.offset for letter in letters] == [0, 39]
     assert all("code 469" in letter.message for letter in letters)
     assert rows(server, "SELECT count() AS n FROM links") == [{"n": 38}]
+
+
+def test_a_refusal_in_the_middle_of_many_blocks_is_told_and_leaves_nothing(server: ClickHouseWarehouse) -> None:
+    server.execute("ALTER TABLE link_rows ADD CONSTRAINT known CHECK contact != 'evil'")
+    bad = block({"link_id": str(ID), "contact": "evil", "version": 1})
+    good = block(*({"link_id": str(UUID(int=n)), "contact": "x" * 1_000, "version": 1} for n in range(2_000)))
+    with pytest.raises(WarehouseError, match="known") as caught:
+        server.insert_all({"link_rows": bad if place == 3 else good} for place in range(20))
+    assert caught.value.code == 469
+    assert not isinstance(caught.value, WarehouseBusyError)
+    assert rows(server, "SELECT count() AS n FROM link_rows") == [{"n": 0}]
+
+
+def test_blocks_whose_making_breaks_off_leave_nothing_and_no_broken_connection(server: ClickHouseWarehouse) -> None:
+    def blocks() -> Iterator[dict[str, Any]]:
+        yield {"link_rows": block({"link_id": str(ID), "version": 1})}
+        yield {"label_rows": block({"label_id": str(ID), "version": 1})}
+        raise KeyError("broken")
+
+    with pytest.raises(KeyError, match="broken"):
+        server.insert_all(blocks())
+    for table in ("link_rows", "label_rows"):
+        assert rows(server, f"SELECT count() AS n FROM {table}") == [{"n": 0}]
+        server.insert(table, block({"tenant": "t", "version": 1}))
+        assert rows(server, f"SELECT count() AS n FROM {table}") == [{"n": 1}]
+
+
+def test_blocks_of_an_insert_become_one_part(server: ClickHouseWarehouse) -> None:
+    server.insert_all({"link_rows": block({"link_id": str(UUID(int=n)), "version": 1})} for n in range(50))
+    sql = "SELECT count() AS parts, sum(rows) AS rows FROM system.parts WHERE database = currentDatabase() AND table = 'link_rows'"
+    assert rows(server, sql) == [{"parts": 1, "rows": 50}]
 
 
 def test_a_record_that_breaks_its_contract_is_told_by_its_field(server: ClickHouseWarehouse) -> None:

@@ -6,6 +6,7 @@ import struct
 import uuid
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from pipeline.sinks.clickhouse_query import printed
 from pipeline.sinks.clickhouse_types import TypeName, element, parsed
-from pipeline.sinks.native import Collected, encoded
+from pipeline.sinks.native import Collected, write
 from pipeline.sinks.warehouse import WarehouseError
 
 _CONTEXT = SimpleNamespace(
@@ -29,6 +30,14 @@ _MOMENTS = st.datetimes(datetime(1970, 1, 1), datetime(2199, 12, 31)).map(
     lambda moment: moment.replace(microsecond=moment.microsecond // 1000 * 1000, tzinfo=UTC)
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def encoded(column: str, kind: str, values: list[Any]) -> bytes:
+    collected = Collected()
+    writer = BufferedSocketWriter(collected, 1 << 20)
+    write(column, kind, values, writer)
+    writer.flush()
+    return b"".join(collected.parts)
 
 
 def by_driver(kind: str, values: list[Any]) -> bytes:
@@ -72,6 +81,35 @@ def test_decimals_are_written_exactly(numbers: list[Decimal | None]) -> None:
     nulls, wholes = data[: len(numbers)], struct.unpack(f"<{len(numbers)}q", data[len(numbers) :])
     told = [None if null else Decimal(whole).scaleb(-4) for null, whole in zip(nulls, wholes, strict=True)]
     assert told == numbers
+
+
+_WORDS = st.text(alphabet=st.characters(codec="utf-8"), max_size=5)
+
+
+@given(st.lists(_WORDS, max_size=50))
+def test_repeated_words_are_written_as_the_driver_writes_them(words: list[str]) -> None:
+    assert encoded("c", "LowCardinality(String)", words) == by_driver("LowCardinality(String)", words)
+
+
+@pytest.mark.parametrize("distinct", [255, 256, 257, 65_536, 65_537])
+def test_dictionaries_of_any_width_are_read_by_clickhouse(distinct: int, tmp_path: Path) -> None:
+    data = encoded("c", "LowCardinality(String)", [str(number) for number in range(distinct)] * 2)
+    head = bytes([1]) + _varint(2 * distinct) + b"\1c" + bytes([22]) + b"LowCardinality(String)"
+    (tmp_path / "x.native").write_bytes(head + data)
+    sql = f"SELECT count() AS n, uniqExact(c) AS u, sum(toUInt64(toString(c))) AS s FROM file('{tmp_path}/x.native', Native)"
+    assert bytes(chdb.query(sql, "CSV").bytes()).split() == [
+        b"%d,%d,%d" % (2 * distinct, distinct, distinct * (distinct - 1))
+    ]
+
+
+def _varint(number: int) -> bytes:
+    low, rest = number & 0x7F, number >> 7
+    return bytes([low | 0x80]) + _varint(rest) if rest else bytes([low])
+
+
+@given(st.lists(st.lists(_WORDS, max_size=4), max_size=20))
+def test_arrays_are_written_as_the_driver_writes_them(arrays: list[list[str]]) -> None:
+    assert encoded("c", "Array(String)", arrays) == by_driver("Array(String)", arrays)
 
 
 _ID = "5f0c6b36-5f1c-8a3b-9a3e-0d2f6a1b2c3d"

@@ -1,6 +1,6 @@
 """The runner: no record vanishes, poison is refused alone, a fault of its own stops the worker."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -170,6 +170,11 @@ class FakeWarehouse:
         if bad := [one for one in columns["link_id"] if one in self.refused]:
             raise WarehouseError(f"cannot take {bad}", 27)
         self.rows.update(columns["link_id"])
+
+    def insert_all(self, blocks: Iterable[Mapping[str, Columns]]) -> None:
+        for tables in blocks:
+            for table, columns in tables.items():
+                self.insert(table, columns)
 
     def query(self, sql: str, parameters: Any = None, fmt: str = "") -> bytes:
         return b""
