@@ -33,6 +33,8 @@ from tests.support.tcp_gate import TcpGate
 _BACK_S = 30.0
 # A fault is given this long to show its recovery before the next one comes.
 _PATIENCE_S = 60.0
+# A stage that is this many records behind has batches of work before it.
+_BEHIND = 60
 # Nothing moves for this long, and work is left: something is stuck.
 _STUCK_S = 240.0
 _WORKERS = {"enrich": 2, "converse": 1, "load": 1, "resolve": 1}
@@ -57,9 +59,7 @@ def main() -> int:
         with TcpGate(clickhouse.port) as gate:
             environment = _environment(folder, kafka, clickhouse, gate)
             installation = Distributed(folder / "data", kafka.broker, clickhouse.url, partitions=None)
-            failures = _storm(
-                options, folder, Cast(kafka, clickhouse, gate), environment, [*chunks, killer], installation
-            )
+            failures = _storm(options, folder, Cast(kafka, clickhouse, gate), environment, chunks, killer, installation)
         failures += _compare(calm, rows_in(installation))
     print(f"{time.monotonic() - began:.0f} s in all", flush=True)
     for failure in failures:
@@ -73,10 +73,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=20261122)
     parser.add_argument("--events", type=int, default=12_000)
     parser.add_argument("--faults", type=int, default=20)
-    parser.add_argument("--chunk", type=int, default=1_000, help="events a file")
-    parser.add_argument(
-        "--minutes", type=float, default=0, help="spread the events over this long; 0: as fast as they go in"
-    )
+    parser.add_argument("--chunk", type=int, default=600, help="events a file, which is a burst")
+    parser.add_argument("--minutes", type=float, default=4, help="spread the events over this long")
     parser.add_argument("--folder", help="where everything is kept [default: a temporary folder]")
     return parser.parse_args()
 
@@ -88,7 +86,7 @@ def _environment(folder: Path, kafka: KafkaServer, clickhouse: ClickHouseServer,
         "SWITCHBOARD_BROKER": kafka.broker,
         "SWITCHBOARD_WAREHOUSE": clickhouse.url_for(port=gate.port),
         # Batches small enough that the short form has some hundred of them to be killed in.
-        "SWITCHBOARD_BATCH_RECORDS": "500",
+        "SWITCHBOARD_BATCH_RECORDS": "50",
     }
 
 
@@ -105,7 +103,8 @@ def _storm(
     folder: Path,
     cast: Cast,
     environment: dict[str, str],
-    paths: list[Path],
+    chunks: list[Path],
+    killer: Path,
     installation: Distributed,
 ) -> list[str]:
     """Let events flow and faults strike, wait until everything is handled; return what went wrong."""
@@ -116,9 +115,11 @@ def _storm(
             for _ in range(count):
                 keeper.add(stage)
         began = time.monotonic()
-        cast.feeder = feeder = Feeder(paths, environment, options.minutes * 60, folder / "feeder.log")
+        cast.feeder = feeder = Feeder(chunks, environment, options.minutes * 60, folder / "feeder.log")
         failures = _faults(options, cast, progress)
         feeder.thread.join()
+        _drained(folder, environment, installation, progress)
+        _killer(killer, environment, folder, progress)
         _drained(folder, environment, installation, progress)
         took = time.monotonic() - began
         print(f"all handled {took:.0f} s after the first event: {options.events / took:.0f} events/s through the storm")
@@ -135,6 +136,8 @@ def _faults(options: argparse.Namespace, cast: Cast, progress: Progress) -> list
     for fault in schedule(options.seed, options.faults):
         due = int(fault.at * options.events)
         _until(lambda due=due: _raw_done(progress) >= due, f"enrich to reach {due} events", progress)
+        struck = next((stage for stage in _WORKERS if stage in fault.what), "enrich")
+        _until(lambda stage=struck: _has_work(progress, stage, options.events), f"work for {struck}", progress)
         at = time.monotonic()
         watched = strike(fault.what, cast, progress)
         while len(watched.back) < len(watched.waiting) and time.monotonic() - at < _PATIENCE_S:
@@ -145,6 +148,14 @@ def _faults(options: argparse.Namespace, cast: Cast, progress: Progress) -> list
         if slow and any(word in fault.what for word in ("worker", *_WORKERS)):
             failures.append(f"after '{fault.what}' {', '.join(slow)} took more than {_BACK_S:.0f} s to flow again")
     return failures
+
+
+def _killer(path: Path, environment: dict[str, str], folder: Path, progress: Progress) -> None:
+    """Feed the record that ends every process that handles it, and print how long its partition stood still for it."""
+    Feeder([path], environment, 0, folder / "feeder.log").thread.join()
+    before, at = _raw_done(progress), time.monotonic()
+    _until(lambda: _raw_done(progress) > before, "the killer to be set aside", progress)
+    print(f"the record that kills its process was set aside after {time.monotonic() - at:.0f} s", flush=True)
 
 
 _STARTED = time.monotonic()
@@ -158,6 +169,11 @@ def _line(at: float, progress: Progress, watched: Watched) -> str:
 def _raw_done(progress: Progress) -> int:
     """Return about how many raw records enrich has handled (offsets: producers of raw topics write no transactions)."""
     return sum(offset for (stage, *_), offset in dict(progress.committed).items() if stage == "enrich")
+
+
+def _has_work(progress: Progress, stage: str, events: int) -> bool:
+    """Return whether a fault would interrupt a stage: it is behind, or everything has gone in and nothing more will come."""
+    return stage == "resolve" or progress.behind()[stage] > _BEHIND or _raw_done(progress) >= events * 0.98
 
 
 def _until(ready: object, what: str, progress: Progress) -> None:

@@ -58,9 +58,10 @@ class Feeder:
     """Ingests the files by `switchboard ingest`, paced; a command that dies is run again and goes on where it was."""
 
     def __init__(self, paths: list[Path], environment: dict[str, str], seconds: float, log: Path) -> None:
-        self._paths = paths
+        # Paced, a command a file; otherwise all by one, as fast as it reads.
+        self._parts = [[path] for path in paths] if seconds else [paths]
         self._environment = environment
-        self._pace = seconds / max(len(paths), 1)
+        self._pace = seconds / len(self._parts)
         self._log = open(log, "ab")  # noqa: SIM115  # for as long as the thread
         self.process: subprocess.Popen[bytes] | None = None
         self.deaths = 0
@@ -70,17 +71,17 @@ class Feeder:
 
     def _run(self) -> None:
         began = time.monotonic()
-        for number, path in enumerate(self._paths):
+        for number, part in enumerate(self._parts):
             # Pacing is the flow's, not a way to wait for something.
             time.sleep(max(began + number * self._pace - time.monotonic(), 0))
-            while (code := self._ingest(path)) < 0:
+            while (code := self._ingest(part)) < 0:
                 self.deaths += 1
             if code != 0:
-                self.problem = f"ingesting {path} ended with {code}"
+                self.problem = f"ingesting {part[0]} … ended with {code}"
                 return
 
-    def _ingest(self, path: Path) -> int:
-        command = [sys.executable, "-m", "pipeline", "ingest", "events", str(path)]
+    def _ingest(self, part: list[Path]) -> int:
+        command = [sys.executable, "-m", "pipeline", "ingest", "events", *map(str, part)]
         self.process = subprocess.Popen(
             command,
             env=self._environment,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import threading
@@ -62,7 +60,7 @@ class Keeper:
 
     def kill(self, worker: Worker) -> None:
         """kill -9."""
-        os.kill(worker.process.pid, signal.SIGKILL)
+        worker.process.kill()
 
     def order(self, worker: Worker, moment: str) -> None:
         """Tell a worker to die at a moment."""

@@ -6,7 +6,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
 from pipeline.runtime.kafka.broker import Broker
@@ -31,8 +31,11 @@ class Progress:
     """Polls committed offsets and ends; `watch` opens a fault's clock, `recovered` tells what it showed."""
 
     def __init__(self, broker: str) -> None:
-        self._broker = Broker(broker)
-        self._admin = self._broker.admin
+        self._admin = Broker(broker).admin
+        # Kept open: asked four times a second, by consumers that never join.
+        self._groups = {
+            group: Consumer({"bootstrap.servers": broker, "group.id": group, "log_level": 0}) for group in STAGES
+        }
         self.committed: Offsets = {}
         self.ends: dict[tuple[str, int], int] = {}
         self.watched: list[Watched] = []
@@ -60,9 +63,10 @@ class Progress:
         for place, future in latest.items():
             self.ends[place.topic, place.partition] = future.result().offset
         for group, topics in STAGES.items():
-            found = self._broker.committed(group, [place for place in self.ends if place[0] in topics])
-            for (topic, partition), offset in found.items():
-                self.committed[group, topic, partition] = offset
+            asked = [TopicPartition(*place) for place in self.ends if place[0] in topics]
+            for at in self._groups[group].committed(asked, timeout=5):
+                if at.offset >= 0:
+                    self.committed[group, at.topic, at.partition] = at.offset
 
     def _partitions(self, topic: str) -> range:
         count = TOPICS[topic].partitions
@@ -109,3 +113,5 @@ class Progress:
         """Ask no more."""
         self._closed.set()
         self._thread.join()
+        for consumer in self._groups.values():
+            consumer.close()

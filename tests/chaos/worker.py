@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ from tests.support.faults import around
 KILLER = b"KILLS ITS PROCESS"
 # Long enough to be anywhere inside an insert of some thousand rows.
 _WITHIN_S = 0.05
+# Seconds a record: a burst of some hundred keeps every stage busy for some seconds.
+_DRAG_S = {"enrich": 0.008, "converse": 0.005, "load": 0.002, "resolve": 0.0}
 
 
 def die() -> None:
@@ -70,11 +72,11 @@ class Warehouse:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    def insert(self, table: str, columns: Mapping[str, Sequence[Any]]) -> None:
-        """Insert; see `Warehouse.insert`."""
+    def insert_all(self, blocks: Iterable[Mapping[str, Any]]) -> None:
+        """Insert; see `Warehouse.insert_all`."""
         if self._orders.given("insert"):
             threading.Thread(target=_die_soon, daemon=True).start()
-        self._inner.insert(table, columns)
+        self._inner.insert_all(blocks)
 
 
 def _die_soon() -> None:
@@ -94,10 +96,14 @@ def main(stage: str, orders_folder: str) -> None:
     orders = Orders(Path(orders_folder))
     obey(orders)
 
+    def drag(records: Sequence[LogRecord]) -> None:
+        # Not to wait for anything: the stage is to be as slow as a busy one, so that faults find work in hand on an idle machine.
+        time.sleep(len(records) * _DRAG_S[stage])
+
     def wrap(handler: Handler) -> Handler:
         if isinstance(handler, LoadHandler):
             handler.warehouse = Warehouse(handler.warehouse, orders)
-        return around("enrich", before=kills)(handler)
+        return around("enrich", before=kills)(around(stage, before=drag)(handler))
 
     stop = Stopping(with_parent=True)
     with leaving(stage), kafka_host(Workspace(load_settings()), stage, wrap) as host:

@@ -121,7 +121,7 @@ def member(broker: Broker, folder: Path, stage: Copy, slot: int = 0, states: Sta
     blobs = BlobFolder(folder / "bodies")
     marks = InFlight(folder / "in-flight")
     # The watchdog is the process's own; several hosts share this one.
-    return Member(KafkaHost(broker, stage, "enrich", f"test-{slot}", blobs, _SIZES, marks, states, stuck_s=0))
+    return Member(KafkaHost(broker, stage, "enrich", f"test-{slot}", blobs, _SIZES, marks, states, watched=False))
 
 
 def test_every_record_once_while_members_come_and_go(broker: Broker, log: KafkaLog, tmp_path: Path) -> None:
@@ -335,7 +335,7 @@ def test_lag_counts_records_and_seconds_and_sees_no_marks(broker: Broker, log: K
         BlobFolder(tmp_path),
         _SIZES,
         InFlight(tmp_path / "marks"),
-        stuck_s=0,
+        watched=False,
     )
     two = Member(host)
     wait_until("all to be read", lambda: host.counts["records"] == 200)
@@ -347,7 +347,14 @@ def test_lag_counts_records_and_seconds_and_sees_no_marks(broker: Broker, log: K
 def test_a_missing_topic_is_named_with_its_cure(kafka: KafkaServer, tmp_path: Path) -> None:
     kafka.wipe()
     host = KafkaHost(
-        Broker(kafka.broker), Copy(), "enrich", "t", BlobFolder(tmp_path), _SIZES, InFlight(tmp_path / "m"), stuck_s=0
+        Broker(kafka.broker),
+        Copy(),
+        "enrich",
+        "t",
+        BlobFolder(tmp_path),
+        _SIZES,
+        InFlight(tmp_path / "m"),
+        watched=False,
     )
     with pytest.raises(BrokerError, match=r"lacks raw\.chat\.v1: run `switchboard topics apply`"):
         host.run(lambda: False)

@@ -36,6 +36,10 @@ _TAKE = 1_000
 STUCK_S = 240
 # Doubling from a tenth of a second: a warehouse out of memory for a moment is asked again soon, one that is down rarely.
 _FIRST_WAIT_S, _MAX_WAIT_S = 0.1, 10.0
+# What a call of librdkafka may take that was told to end after `REQUEST_TIMEOUT_S`. Some never end: send_offsets_to_transaction
+# forgets its time-out where the coordinator went away (https://github.com/confluentinc/librdkafka/issues/5456; seen with every worker
+# after a broker was killed). Past a transaction's life nothing can be committed anyway, so the process ends and starts anew.
+_CALL_S = 15.0
 # Committing is tried again for as long as the transaction can live; then the process ends and starts anew.
 _COMMIT_S = 30.0
 
@@ -74,7 +78,7 @@ class KafkaHost:
     in_flight: InFlight
     states: StateCache | None = None
     before_batch: Callable[[], object] = nothing
-    stuck_s: float = STUCK_S
+    watched: bool = True
     counts: Counter[str] = field(default_factory=Counter)
     _wait_s: float = _FIRST_WAIT_S
 
@@ -94,13 +98,12 @@ class KafkaHost:
             raise HostBroken(f"{self.group}: {reason(error)}") from error
         finally:
             faulthandler.cancel_dump_traceback_later()
-            self.in_flight.release()
             self._assignment.close()
 
-    def _watch(self) -> None:
-        """Put the end of a stuck process off once more."""
-        if self.stuck_s:
-            faulthandler.dump_traceback_later(self.stuck_s, exit=True)
+    def _watch(self, seconds: float = STUCK_S) -> None:
+        """Let the process end, with every thread's stack on standard error, unless this is called again within so many seconds."""
+        if self.watched:
+            faulthandler.dump_traceback_later(seconds, exit=True)
 
     def _turn(self) -> None:
         self._watch()
@@ -152,6 +155,9 @@ class KafkaHost:
         except WarehouseBusyError as error:
             self._back_off(error)
             return False
+        finally:
+            # Whatever happens from here on is not the records' doing.
+            self.in_flight.release()
         if not self._committed(check_in(messages, self.blobs), portion.positions):
             return False
         self.in_flight.done(portion)
@@ -171,7 +177,6 @@ class KafkaHost:
 
     def _back_off(self, error: WarehouseBusyError) -> None:
         """Go back to what is committed and stand still for a while, still a member of the group."""
-        self.in_flight.release()
         self.counts["waits"] += 1
         wait = self._wait_s * random.uniform(0.5, 1.5)
         logger.warning("%s waits %.1f s: %s", self.group, wait, error)
@@ -227,7 +232,6 @@ class KafkaHost:
             raise error
         logger.warning("%s takes its batch back: %s", self.group, reason(error))
         self.counts["aborts"] += 1
-        self.in_flight.release()
         self._until_done(self._producer.abort_transaction, "aborting")
         self._assignment.rewind()
 
@@ -235,8 +239,10 @@ class KafkaHost:
         """Call what may be called again after a passing failure, for as long as a transaction can live."""
         deadline = time.monotonic() + _COMMIT_S
         while True:
+            self._watch(_CALL_S)
             try:
                 call(REQUEST_TIMEOUT_S)
+                self._watch()
                 return
             except KafkaException as error:
                 if not error.args[0].retriable() or time.monotonic() > deadline:
