@@ -20,6 +20,7 @@ from pipeline.sinks.warehouse import Warehouse
 if TYPE_CHECKING:
     from pipeline.runtime.kafka.broker import Broker
 
+
 class Workspace:
     """What the settings name; every part is opened on demand and closed with its `with` block."""
 

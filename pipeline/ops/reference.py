@@ -14,6 +14,7 @@ from pipeline.ingest.registry import CONNECTORS
 from pipeline.models.heads import HEADS
 from pipeline.ops.migrate import migrations
 from pipeline.settings import Settings
+from schemas.conversations import RECORD_FLAGS
 from schemas.dead_letters import RejectCode
 from schemas.generate import contracts, write_or_check
 from schemas.records import QUALITY_FLAGS
@@ -39,6 +40,7 @@ def _lines() -> Iterator[str]:
     yield from _section("Topics", ("topic", "carries", "key", "partitions", "kept"), topics)
     yield from _section("Heads", ("head", "label", "meaning", "意义"), _head_rows())
     yield from _section("Quality flags", ("flag", "meaning"), QUALITY_FLAGS.items())
+    yield from _section("Record flags (from converse)", ("flag", "meaning"), RECORD_FLAGS.items())
     yield from _section("Reject codes", ("code",), ((code.value,) for code in RejectCode))
     yield from _section("Settings", ("setting", "variable", "default", "meaning"), _setting_rows())
     yield ""

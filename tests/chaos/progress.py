@@ -7,9 +7,8 @@ import time
 from dataclasses import dataclass, field
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
-from confluent_kafka.admin import OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from pipeline.runtime.kafka.broker import Broker
 from pipeline.runtime.stages import STAGES
 from schemas.topics import TOPICS
 
@@ -31,11 +30,8 @@ class Progress:
     """Polls committed offsets and ends; `watch` opens a fault's clock, `recovered` tells what it showed."""
 
     def __init__(self, broker: str) -> None:
-        self._admin = Broker(broker).admin
-        # Kept open: asked four times a second, by consumers that never join.
-        self._groups = {
-            group: Consumer({"bootstrap.servers": broker, "group.id": group, "log_level": 0}) for group in STAGES
-        }
+        self._broker = broker
+        self._connect()
         self.committed: Offsets = {}
         self.ends: dict[tuple[str, int], int] = {}
         self.watched: list[Watched] = []
@@ -44,12 +40,21 @@ class Progress:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
+    def _connect(self) -> None:
+        """Open clients of our own, kept for as long as the broker lives: one that has lost its coordinator may not find it again."""
+        self._admin = AdminClient({"bootstrap.servers": self._broker, "log_level": 0})
+        # By consumers that never join; see `Broker.committed`.
+        self._groups = {
+            group: Consumer({"bootstrap.servers": self._broker, "group.id": group, "log_level": 0}) for group in STAGES
+        }
+
     def _run(self) -> None:
         while not self._closed.wait(_EVERY_S):
             try:
                 self._ask()
             except KafkaException:
-                # The broker is down: that is the experiment.
+                # The broker is down, or has been: that is the experiment.
+                self._connect()
                 continue
             with self._lock:
                 for fault in self.watched:
