@@ -14,7 +14,6 @@ from pipeline.runtime.claims import BlobFolder
 from pipeline.runtime.log import Log
 from pipeline.runtime.sqlite_log import SqliteLog
 from pipeline.settings import Settings
-from pipeline.sinks.sharing import open_for_reading
 from pipeline.sinks.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -60,11 +59,16 @@ class Workspace:
     @contextmanager
     def reading(self) -> Iterator[Warehouse]:
         """Open the warehouse for questions: the server, or the store through whoever holds it."""
-        warehouse = self.server() if self.settings.distributed else open_for_reading(self.root)
+        warehouse = self.server() if self.settings.distributed else self._store()
         try:
             yield warehouse
         finally:
             warehouse.close()
+
+    def _store(self) -> Warehouse:
+        from pipeline.sinks.sharing import open_for_reading
+
+        return open_for_reading(self.root)
 
     def server(self) -> Warehouse:
         """Return the ClickHouse server of the settings."""

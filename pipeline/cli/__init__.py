@@ -6,7 +6,7 @@ from pipeline.cli import asking, deadletters, feeding, operating
 from pipeline.cli.app import app
 from pipeline.console import HELD, fail
 from pipeline.errors import UserError
-from pipeline.sinks.sharing import StoreHeldError
+from pipeline.sinks.warehouse import StoreHeldError
 
 __all__ = ["app", "asking", "deadletters", "feeding", "main", "operating"]
 

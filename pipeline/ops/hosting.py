@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from pipeline.errors import UserError
 from pipeline.models.learner import warm_up
 from pipeline.processors.converse import Converse
-from pipeline.runtime.embedded import EmbeddedHost
 from pipeline.runtime.kafka.broker import Broker
 from pipeline.runtime.kafka.crashes import InFlight
 from pipeline.runtime.kafka.host import KafkaHost, Sizes, nothing
@@ -33,10 +32,12 @@ from pipeline.runtime.stages import (
     load_handler,
     resolve_handler,
 )
-from pipeline.sinks.sharing import open_for_running
 from pipeline.sinks.warehouse import Warehouse
 from pipeline.workspace import Workspace
 from schemas.topics import TOPICS
+
+if TYPE_CHECKING:
+    from pipeline.runtime.embedded import EmbeddedHost
 
 # Longer than any record can live in the log: a body older than that has no record left that refers to it.
 _BLOB_LIFE_S = max(topic.retention_ms or 0 for topic in TOPICS.values()) / 1000 + 86_400
@@ -59,6 +60,10 @@ def bare(handler: Handler) -> Handler:
 @contextmanager
 def embedded_host(workspace: Workspace, wrap: Wrap = bare) -> Iterator[EmbeddedHost]:
     """Open everything that an embedded run needs; raises StoreHeldError where one is running already."""
+    # The embedded store takes most of a second to import, which a worker on Kafka need not spend when it comes back.
+    from pipeline.runtime.embedded import EmbeddedHost
+    from pipeline.sinks.sharing import open_for_running
+
     settings, root = workspace.settings, workspace.root
     with ExitStack() as stack:
         warehouse = open_for_running(root)

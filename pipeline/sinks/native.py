@@ -7,6 +7,8 @@ https://clickhouse.com/docs/interfaces/formats/Native
 
 from __future__ import annotations
 
+import sys
+from array import array
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import cache
@@ -121,7 +123,6 @@ def _strings(values: Values, writer: BufferedSocketWriter) -> None:
         _check(values, {bytes})
         writer.write_strings(list(values))
     else:
-        _check(values, {str})
         writer.write_strings(list(values), encoding="utf-8")
 
 
@@ -131,7 +132,6 @@ _LOW_CARDINALITY_VERSION, _OWN_KEYS = 1, (1 << 9) | (1 << 10)
 
 
 def _low_cardinality(values: Values, writer: BufferedSocketWriter) -> None:
-    _check(values, {str})
     keys = list(dict.fromkeys(values))
     index = dict(zip(keys, range(len(keys)), strict=True))
     width = 0 if len(keys) <= 1 << 8 else 1 if len(keys) <= 1 << 16 else 2
@@ -168,8 +168,13 @@ def _nullable(inner: Encoder, instead: Any) -> Encoder:
 
 
 def _instants(values: Values, writer: BufferedSocketWriter) -> None:
-    _check(values, {int})
-    writer.write(np.array(values, "<i8").tobytes())
+    writer.write(_little_endian(array("q", values)))
+
+
+def _little_endian(numbers: array[int]) -> bytes:
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers.tobytes()
 
 
 _UUID_SIGNS, _HYPHENS = 36, (8, 13, 18, 23)
@@ -177,7 +182,6 @@ _DIGITS = [place for place in range(_UUID_SIGNS) if place not in _HYPHENS]
 
 
 def _uuids(values: Values, writer: BufferedSocketWriter) -> None:
-    _check(values, {str})
     signs = np.frombuffer("".join(values).encode("ascii"), np.uint8)
     if signs.size != _UUID_SIGNS * len(values) or set(map(len, values)) - {_UUID_SIGNS}:
         raise ValueError(f"{next(value for value in values if len(value) != _UUID_SIGNS)[:80]!r} is no UUID")

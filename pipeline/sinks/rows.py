@@ -189,7 +189,7 @@ def _fold_customers(known: dict[str, Body], batch: Batch) -> None:
 
 
 def _latest(name: str) -> Column:
-    return each(lambda row: row["facts"].get(name, _UNSAID))
+    return lambda batch: [row["facts"].get(name, _UNSAID) for row in batch.bodies]
 
 
 CUSTOMERS = Table(

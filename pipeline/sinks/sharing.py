@@ -18,7 +18,7 @@ import orjson
 
 from pipeline.ops.migrate import migrate
 from pipeline.sinks.chdb import ChdbWarehouse
-from pipeline.sinks.warehouse import Columns, Warehouse, WarehouseError, error_of
+from pipeline.sinks.warehouse import Columns, StoreHeldError, Warehouse, WarehouseError, error_of
 
 logger = logging.getLogger(__name__)
 
@@ -27,10 +27,6 @@ _MAX_SOCKET_PATH = 100
 # Commands that hold the store without serving (a query, a report) are done in seconds; a minute says that something hangs.
 _PATIENCE_S, _POLL_S = 60.0, 0.05
 _OK, _ERROR = b"+", b"-"
-
-
-class StoreHeldError(WarehouseError):
-    """Another process holds the store and keeps it, or does not answer; the message names its process id."""
 
 
 def open_for_reading(data_dir: Path) -> Warehouse:

@@ -37,9 +37,12 @@ _EARLIEST_MS, _LATEST_MS = (int(end.timestamp()) * 1000 for end in (EARLIEST, LA
 class Instants(dict[str | None, int | None]):
     """Milliseconds since 1970 by the text of an instant, RFC 3339; most texts of a batch are wanted several times."""
 
+    def __init__(self) -> None:
+        super().__init__({None: None})
+
     def __missing__(self, text: str | None) -> int | None:
         if text is None:
-            return None
+            raise KeyError(text)
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None:
             raise ValueError(f"{text} has no zone")

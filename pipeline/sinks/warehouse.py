@@ -25,6 +25,10 @@ class WarehouseError(UserError):
         self.code = code
 
 
+class StoreHeldError(WarehouseError):
+    """Another process holds the embedded store and keeps it, or does not answer; the message names its process id."""
+
+
 class WarehouseBusyError(WarehouseError):
     """The warehouse cannot now and may later: no memory, too many parts, a time-out, no connection."""
 

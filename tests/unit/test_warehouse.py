@@ -13,8 +13,8 @@ import pytest
 
 from pipeline.ops import migrate as migrations
 from pipeline.sinks.chdb import ChdbWarehouse
-from pipeline.sinks.sharing import RemoteWarehouse, StoreHeldError, open_for_reading, open_for_running
-from pipeline.sinks.warehouse import Warehouse, WarehouseBusyError, WarehouseError, error_of
+from pipeline.sinks.sharing import RemoteWarehouse, open_for_reading, open_for_running
+from pipeline.sinks.warehouse import StoreHeldError, Warehouse, WarehouseBusyError, WarehouseError, error_of
 
 # 2026-11-01 10:00:00.123 UTC
 NOW_MS = 1_793_527_200_123
