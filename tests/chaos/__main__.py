@@ -74,7 +74,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--events", type=int, default=12_000)
     parser.add_argument("--faults", type=int, default=20)
     parser.add_argument("--chunk", type=int, default=600, help="events a file, which is a burst")
-    parser.add_argument("--minutes", type=float, default=4, help="spread the events over this long")
+    parser.add_argument("--minutes", type=float, default=5, help="spread the events over this long")
     parser.add_argument("--folder", help="where everything is kept [default: a temporary folder]")
     return parser.parse_args()
 
