@@ -3,10 +3,15 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.servers import clickhouse, kafka
 
 __all__ = ["clickhouse", "kafka", "shared_data"]
+
+# No test measures time: a law that is slow on a busy machine still holds.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 _SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

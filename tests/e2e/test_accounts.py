@@ -8,6 +8,7 @@ import pytest
 from pipeline.ingest.registry import CONNECTORS
 from pipeline.ingest.session import Ingest
 from pipeline.ops.accounts import Account, accounts
+from pipeline.ops.hosting import embedded_host
 from pipeline.settings import Settings
 from pipeline.workspace import Workspace
 from schemas.records import QUALITY_FLAGS
@@ -66,7 +67,7 @@ def run_through(workspace: Workspace, connector: str, path: Path) -> Account:
         options = workspace.ingest_options(None, (), {})
         results = list(Ingest(CONNECTORS[connector], options, publisher).run([path]))
     assert [result.problem for result in results if result.problem] == []
-    with workspace.host() as host:
+    with embedded_host(workspace) as host:
         while host.turn():
             pass
     with workspace.log() as log, workspace.reading() as warehouse:
