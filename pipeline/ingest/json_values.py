@@ -29,7 +29,8 @@ def split_values(pieces: Iterable[bytes], limit: int) -> Iterator[JsonValue]:
     """Yield the members of the arrays, and the objects outside of arrays, in order; at most `limit` bytes of one are held.
 
     Brackets are counted, nothing is parsed: a value that is no JSON comes out as it stands, and where brackets do not match it
-    runs on to the end. Blanks and commas between values are left out. UnreadableUnitError is passed on with the broken value.
+    runs on to the end; of an array without an end its bracket comes last. Blanks and commas between values are left out.
+    UnreadableUnitError is passed on with the broken value.
     """
     splitter = _Splitter(limit)
     try:
@@ -38,7 +39,7 @@ def split_values(pieces: Iterable[bytes], limit: int) -> Iterator[JsonValue]:
     except UnreadableUnitError as error:
         error.rest = splitter.held()
         raise
-    yield from splitter.take()
+    yield from splitter.end()
 
 
 class _Splitter:
@@ -90,6 +91,13 @@ class _Splitter:
         if self._value.size:
             self._value = BoundedBytes(self._limit)
         self._value_line, self._depth, self._begun = self._line, 0, False
+
+    def end(self) -> Iterator[JsonValue]:
+        """Yield what is left at the end of the stream: a value without an end, or the bracket of an array that was cut between two."""
+        whole = not self._begun
+        yield from self.take()
+        if self._in_array and whole:
+            yield JsonValue(b"[", self._line, 1)
 
     def _to_end_of_text(self, piece: bytes, at: int) -> int:
         """Go to the end of the text that is open, or of the piece; return where."""

@@ -236,3 +236,10 @@ def test_any_bytes_give_events_or_refusals_that_hold_all_that_is_not_blank(data:
     kept = b"".join(item.raw for item in items)
     for mark in (b'"', b"{", b"a", b"\\"):
         assert kept.count(mark) == data.count(mark)
+
+
+@pytest.mark.parametrize("text", ["[", "[\n", '[{"id": "1"},', "[ , ,"])
+def test_an_array_that_was_cut_between_two_events_is_told(text: str) -> None:
+    *_, last = read(text.encode())
+    assert isinstance(last, Refused)
+    assert (last.code, last.raw) == (RejectCode.UNPARSABLE, b"[")
