@@ -6,6 +6,7 @@ import faulthandler
 import logging
 import random
 import time
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -86,7 +87,7 @@ class KafkaHost:
         """Work until `stop` says so; raises HostBroken where only a new process helps, and whatever stops a stage for good."""
         self.broker.check_topics(self.handler.topics)
         self._producer = self.broker.producer(self.transactional_id)
-        self._consumer: Consumer = self.broker.group_consumer(self.group, self.transactional_id)
+        self._consumer: Consumer = self.broker.group_consumer(self.group, self._instance())
         self._assignment = Assignment(self._consumer, self.in_flight, self.states)
         self._watch()
         try:
@@ -99,6 +100,14 @@ class KafkaHost:
         finally:
             faulthandler.cancel_dump_traceback_later()
             self._assignment.close()
+
+    def _instance(self) -> str:
+        """Return the name under which the group knows this worker over restarts; another one where the stage reads other topics.
+
+        A static member that comes back is given its old partitions without a rebalance, even where it asks for other topics now.
+        """
+        topics = zlib.crc32(",".join(sorted(self.handler.topics)).encode())
+        return f"{self.transactional_id}-{topics:08x}"
 
     def _watch(self, seconds: float = STUCK_S) -> None:
         """Let the process end, with every thread's stack on standard error, unless this is called again within so many seconds."""
