@@ -24,10 +24,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from pipeline.envelope import checked, to_message
-from pipeline.ops.accounts import lags, now_ms
+from pipeline.ops.accounts import lags
 from pipeline.outcomes import Reject
 from pipeline.runtime.kafka.broker import Broker, produce
-from pipeline.runtime.log import Message
+from pipeline.runtime.log import Message, now_ms
 from pipeline.runtime.stages import STAGES
 from schemas.envelope import Event
 from tests.support.clickhouse_server import ClickHouseServer

@@ -10,7 +10,7 @@ import typer
 from pipeline import console
 from pipeline.cli.app import Json, app, workspace_of
 from pipeline.console import FAILED, note
-from pipeline.runtime.log import Lag
+from pipeline.runtime.log import Lag, now_ms
 
 topics_app = typer.Typer(no_args_is_help=True, help="Kafka's topics as the contracts declare them.")
 app.add_typer(topics_app, name="topics")
@@ -112,7 +112,7 @@ def migrate(
 @app.command()
 def lag(context: typer.Context, as_json: Json = False) -> None:
     """Show how far each stage is behind on each topic: in records, and in seconds since the oldest unread one was written."""
-    from pipeline.ops.accounts import lags, now_ms
+    from pipeline.ops.accounts import lags
 
     with workspace_of(context).log() as log:
         found = lags(log, now_ms())
@@ -148,7 +148,7 @@ def spool(context: typer.Context) -> None:
 @app.command()
 def status(context: typer.Context, as_json: Json = False) -> None:
     """Show what was read and what became of it, and how far each stage is behind, in records and seconds."""
-    from pipeline.ops.accounts import accounts, lags, now_ms
+    from pipeline.ops.accounts import accounts, lags
 
     workspace = workspace_of(context)
     with workspace.reading() as warehouse, workspace.log() as log:

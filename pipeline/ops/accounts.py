@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from dataclasses import dataclass
 
@@ -66,11 +65,6 @@ def _read(log: Log) -> Counter[str]:
     for name, value in log.checkpoints("ingest/"):
         counts[name.split("/")[1]] += orjson.loads(value)["items"]
     return counts
-
-
-def now_ms() -> int:
-    """Return the present instant in ms since the epoch."""
-    return time.time_ns() // 1_000_000
 
 
 def lags(log: Log, now_ms: int) -> list[Lag]:

@@ -16,9 +16,10 @@ from types import FrameType
 
 from pipeline.console import fail, note
 from pipeline.errors import UserError
-from pipeline.ops.accounts import lags, now_ms
+from pipeline.ops.accounts import lags
 from pipeline.runtime.kafka.broker import BrokerAway
 from pipeline.runtime.kafka.host import HostBroken
+from pipeline.runtime.log import now_ms
 from pipeline.runtime.stages import STAGES
 from pipeline.sinks.warehouse import WarehouseBusyError
 from pipeline.workspace import Workspace

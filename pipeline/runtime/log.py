@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -61,6 +62,11 @@ def spans_of(records: Sequence[LogRecord]) -> dict[TopicPartition, tuple[int, in
             firsts.setdefault(place, record.offset)
         lasts[place] = record.offset
     return {place: (first, lasts[place]) for place, first in firsts.items()}
+
+
+def now_ms() -> int:
+    """Return the present instant in ms since the epoch."""
+    return time.time_ns() // 1_000_000
 
 
 # Offsets in a version take 20 bits: a partition would have to take 1,048,576 records within one millisecond to repeat one.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-import time
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +12,8 @@ from typing import Any
 
 import orjson
 
-from pipeline.runtime.log import Headers, Lag, LogError, LogRecord, Message, OffsetRegression, TopicPartition
+from pipeline.runtime.log import Headers, Lag, LogError, LogRecord, Message, OffsetRegression, TopicPartition, now_ms
+from pipeline.runtime.sqlite_file import CHECKPOINTS, SqliteFile, values_of
 from schemas.topics import TOPICS, Topic
 
 _SCHEMA = (
@@ -25,7 +24,7 @@ _SCHEMA = (
     " key BLOB, value BLOB NOT NULL, headers BLOB NOT NULL)",
     'CREATE TABLE IF NOT EXISTS offsets ("group" TEXT NOT NULL, topic_id INTEGER NOT NULL, partition INTEGER NOT NULL,'
     ' "offset" INTEGER NOT NULL, PRIMARY KEY ("group", topic_id, partition)) WITHOUT ROWID',
-    "CREATE TABLE IF NOT EXISTS checkpoints (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+    CHECKPOINTS,
     # A compacted topic is the last value of each key and nothing else.
     "CREATE TABLE IF NOT EXISTS states (topic_id INTEGER NOT NULL, partition INTEGER NOT NULL, key BLOB NOT NULL,"
     " value BLOB NOT NULL, PRIMARY KEY (topic_id, partition, key))",
@@ -35,30 +34,18 @@ _FORMAT = 1
 # A record's place is its row id: topic, partition and offset packed so that one B-tree holds every partition in order and a read
 # is one range of it. 40 bits of offset are 10^12 records a partition, 12 bits 4,096 partitions, leaving 2,047 topics.
 _OFFSET_BITS, _PARTITION_BITS = 40, 12
-# SQLite before 3.32 takes 999 variables a statement.
-_MAX_VARIABLES = 900
-# Another process may hold the write lock for the length of one batch; a minute is far beyond any.
-_BUSY_S = 60
 # 64 MiB of page cache: the tail that is being written is the tail that is being read.
 _CACHE_KIB = 65_536
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+class SqliteLog(SqliteFile):
+    """A log in one file: neither kill -9 nor power loss undoes a commit."""
 
-
-class SqliteLog:
-    """A log in one file: neither kill -9 nor power loss undoes a commit (WAL, synchronous=FULL: one fsync a transaction)."""
-
-    def __init__(self, path: Path, topics: Mapping[str, Topic] = TOPICS, clock_ms: Callable[[], int] = _now_ms) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._path = path
+    def __init__(self, path: Path, topics: Mapping[str, Topic] = TOPICS, clock_ms: Callable[[], int] = now_ms) -> None:
+        super().__init__(path)
         self._clock_ms = clock_ms
         self._declared = topics
-        self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
-        path.chmod(0o600)
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"cache_size=-{_CACHE_KIB}"):
-            self._db.execute(f"PRAGMA {pragma}")
+        self._db.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
         with self._writing():
             self._create(topics)
         rows = self._db.execute("SELECT name, topic_id, partitions FROM topics")
@@ -81,20 +68,6 @@ class SqliteLog:
         for topic_id, partitions in self._db.execute("SELECT topic_id, partitions FROM topics").fetchall():
             slots = [(topic_id, partition) for partition in range(partitions)]
             self._db.executemany("INSERT OR IGNORE INTO partitions VALUES (?, ?, 0, 0)", slots)
-
-    def close(self) -> None:
-        """Close the file; the log keeps everything."""
-        self._db.close()
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
 
     def _topic(self, name: str) -> tuple[int, int]:
         if name not in self._topics:
@@ -156,33 +129,10 @@ class SqliteLog:
         """Return up to `limit` records of a partition from offset `start` on; expired ones are passed over."""
         return list(self._range(self._topic(topic)[0], partition, start, limit))
 
-    def checkpoint(self, name: str) -> bytes | None:
-        """Return what was last set under a checkpoint's name, or None."""
-        row = self._db.execute("SELECT value FROM checkpoints WHERE name = ?", (name,)).fetchone()
-        return None if row is None else bytes(row[0])
-
-    def checkpoints(self, prefix: str) -> Iterator[tuple[str, bytes]]:
-        """Yield name and value of every checkpoint whose name starts with a prefix, by name."""
-        rows = self._db.execute(
-            "SELECT name, value FROM checkpoints WHERE name >= ? AND substr(name, 1, ?) = ? ORDER BY name",
-            (prefix, len(prefix), prefix),
-        )
-        yield from ((name, bytes(value)) for name, value in rows)
-
     def states(self, topic: str, partition: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Return what last stood under each of those keys of a compacted topic; see `States`."""
         topic_id, _ = self._topic(topic)
-        found: dict[bytes, bytes] = {}
-        for start in range(0, len(keys), _MAX_VARIABLES):
-            part = keys[start : start + _MAX_VARIABLES]
-            found.update(
-                self._db.execute(
-                    "SELECT key, value FROM states WHERE topic_id = ? AND partition = ?"
-                    f" AND key IN ({','.join('?' * len(part))})",
-                    (topic_id, partition, *part),
-                )
-            )
-        return found
+        return values_of(self._db, keys, "topic_id = ? AND partition = ?", (topic_id, partition))
 
     def lag(self, group: str, topics: Sequence[str], now_ms: int) -> list[Lag]:
         """Return how far a group is behind on each topic; a group that never committed is behind from the first record on."""

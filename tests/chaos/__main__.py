@@ -16,7 +16,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from pipeline.ops.accounts import lags, now_ms
+from pipeline.ops.accounts import lags
+from pipeline.runtime.log import now_ms
 from pipeline.workspace import Workspace
 from tests.chaos.faults import Cast, strike
 from tests.chaos.feeding import POISON, Feeder, write_chunks, write_killer

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from urllib.request import urlopen
 from xml.sax.saxutils import escape
 
-from tests.support.stack import CACHE, StackMissing, free_port, wait_until
+from tests.support.stack import CACHE, Server, StackMissing, free_port, wait_until
 
 _CHILD = Path(__file__).with_name("clickhouse_child.py")
 
@@ -63,7 +63,7 @@ def _fetched(scratch: Path) -> Path:
     return scratch / member
 
 
-class ClickHouseServer:
+class ClickHouseServer(Server):
     """One server: `start`, `kill` (-9), `start` again on the same ports with the same data, `stop`. Use as a context manager.
 
     `users` adds users with passwords to `default`, who has none. It ends with the process that made it, whatever that ends by.
@@ -74,7 +74,6 @@ class ClickHouseServer:
         self._folder = folder.absolute()
         folder.mkdir(parents=True, exist_ok=True)
         self.tcp_port, self.http_port = free_port(), free_port()
-        self._process: subprocess.Popen[bytes] | None = None
         known = {"default": "", **(users or {})}
         lines = "".join(_USER.format(name=name, password=escape(word)) for name, word in known.items())
         (self._folder / "users.xml").write_text(_USERS.format(users=lines), "utf-8")
@@ -94,11 +93,6 @@ class ClickHouseServer:
     def port(self) -> int:
         """The port of the native protocol."""
         return self.tcp_port
-
-    @property
-    def pid(self) -> int:
-        """The server's process id, 0 where it does not run."""
-        return self._process.pid if self._process else 0
 
     def client(self, **options: Any) -> Any:
         """Return a new clickhouse-driver client for the user `default`."""
@@ -138,33 +132,3 @@ class ClickHouseServer:
                 return bytes(answer.read()) == b"1\n"
         except OSError:
             return False
-
-    def kill(self) -> None:
-        """End the server as a power cut would: kill -9."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def stop(self) -> None:
-        """End the server in order; kill it where it does not within its time."""
-        if self._process is None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(20)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process = None
-
-    def restart(self) -> ClickHouseServer:
-        """Kill it and start it again."""
-        self.kill()
-        return self.start()
-
-    def __enter__(self) -> ClickHouseServer:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()

@@ -9,10 +9,11 @@ from typing import Any, Protocol
 
 from pipeline.ingest.registry import CONNECTORS
 from pipeline.ingest.session import Ingest
-from pipeline.ops.accounts import lags, now_ms
+from pipeline.ops.accounts import lags
 from pipeline.ops.hosting import Wrap, bare, embedded_host, kafka_host
 from pipeline.ops.migrate import migrate
 from pipeline.runtime.kafka.topics import TopicPlan
+from pipeline.runtime.log import now_ms
 from pipeline.runtime.stages import STAGES
 from pipeline.settings import Settings, load_settings
 from pipeline.workspace import Workspace

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from confluent_kafka.admin import AdminClient
 
-from tests.support.stack import CACHE, StackMissing, die_with_parent, free_port, wait_until
+from tests.support.stack import CACHE, Server, StackMissing, die_with_parent, free_port, wait_until
 
 _POM = Path(__file__).with_name("kafka-pom.xml")
 # Any valid id does: the node's storage is its own.
@@ -71,7 +71,7 @@ def kafka_jars() -> Path:
     return folder
 
 
-class KafkaServer:
+class KafkaServer(Server):
     """One broker: `start`, `kill` (-9), `start` again on the same port with the same data, `stop`. Use as a context manager."""
 
     def __init__(self, folder: Path) -> None:
@@ -80,7 +80,6 @@ class KafkaServer:
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self._controller = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
         self._properties = folder / "server.properties"
         self._properties.write_text(
             _PROPERTIES.format(port=self.port, controller=self._controller, folder=folder.absolute())
@@ -91,11 +90,6 @@ class KafkaServer:
     def broker(self) -> str:
         """The bootstrap address, host:port."""
         return f"127.0.0.1:{self.port}"
-
-    @property
-    def pid(self) -> int:
-        """The broker's process id, 0 where it does not run."""
-        return self._process.pid if self._process else 0
 
     def _command(self, *words: str) -> list[str]:
         return ["java", _HEAP, "-cp", f"{self._jars}/*", *words]
@@ -138,31 +132,6 @@ class KafkaServer:
             for future in admin.delete_topics(found).values():
                 future.result()
         wait_until("Kafka to forget its topics", lambda: not topics())
-
-    def kill(self) -> None:
-        """End the broker as a power cut would: kill -9."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def stop(self) -> None:
-        """End the broker in order; kill it where it does not within its time."""
-        if self._process is None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(20)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process = None
-
-    def __enter__(self) -> "KafkaServer":
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()
 
 
 if __name__ == "__main__":

@@ -4,9 +4,11 @@ import ctypes
 import os
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -45,3 +47,52 @@ def wait_until(what: str, ready: Callable[[], bool], seconds: float = 60.0, ever
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {seconds:.0f} s in vain for {what}")
         time.sleep(every)
+
+
+# A server that is asked to end gets this long before it is killed.
+_GRACE_S = 20
+
+
+class Server:
+    """A server process of our own: `kill` (-9), `start` again on the same ports with the same data, `stop`; a context manager."""
+
+    _process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        """Start the server and return when it answers."""
+        raise NotImplementedError
+
+    @property
+    def pid(self) -> int:
+        """The server's process id, 0 where it does not run."""
+        return self._process.pid if self._process else 0
+
+    def kill(self) -> None:
+        """End the server as a power cut would: kill -9."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def stop(self) -> None:
+        """End the server in order; kill it where it does not within its time."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def restart(self) -> Self:
+        """Kill it and start it again."""
+        self.kill()
+        return self.start()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()

@@ -230,11 +230,12 @@ class KafkaHost:
         if self.states is None or not messages:
             return
         self._producer.poll(0)
-        by_place: dict[tuple[str, int | None], list[Message]] = defaultdict(list)
+        by_place: dict[TopicPartition, list[Message]] = defaultdict(list)
         for message in messages:
+            assert message.partition is not None
             by_place[message.topic, message.partition].append(message)
-        for place, last_offset in stored.items():
-            self.states.committed(*place, by_place[place], last_offset)
+        for place, group in by_place.items():
+            self.states.committed(*place, group, stored[place])
 
     def _abort(self, error: KafkaException) -> None:
         if error.args[0].fatal() or not error.args[0].txn_requires_abort():

@@ -2,48 +2,32 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.runtime.log import LogError, Message
+from pipeline.runtime.sqlite_file import CHECKPOINTS, SqliteFile
 from pipeline.runtime.sqlite_log import dump_headers, load_headers
 
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS messages (place INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, key BLOB,"
     " value BLOB NOT NULL, headers BLOB NOT NULL, partition INTEGER)",
-    "CREATE TABLE IF NOT EXISTS checkpoints (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+    CHECKPOINTS,
 )
-# Another command may hold the file for the length of one batch; a minute is far beyond any.
-_BUSY_S = 60
 
 
 class SpoolFull(LogError):
     """The broker is away and the spool holds as much as it may: nothing more is taken, nothing is lost."""
 
 
-class Spool:
-    """Messages that wait, in their order, and checkpoints; every change is durable (WAL, synchronous=FULL) or did not happen."""
+class Spool(SqliteFile):
+    """Messages that wait, in their order, and checkpoints; every change is durable or did not happen."""
 
     def __init__(self, path: Path, max_bytes: int) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._path = path
+        super().__init__(path)
         self._max_bytes = max_bytes
-        self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
-        path.chmod(0o600)
-        for statement in ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", *_SCHEMA):
+        for statement in _SCHEMA:
             self._db.execute(statement)
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
 
     def keep(self, messages: Sequence[Message], checkpoints: Mapping[str, bytes]) -> None:
         """Add messages and set checkpoints together; raises SpoolFull and does neither where there is no room."""
@@ -77,20 +61,3 @@ class Spool:
         """Return how many messages wait, and their bytes."""
         count, size = self._db.execute("SELECT count(*), coalesce(sum(length(value)), 0) FROM messages").fetchone()
         return int(count), int(size)
-
-    def checkpoint(self, name: str) -> bytes | None:
-        """Return what was last set under a checkpoint's name, or None."""
-        row = self._db.execute("SELECT value FROM checkpoints WHERE name = ?", (name,)).fetchone()
-        return None if row is None else bytes(row[0])
-
-    def checkpoints(self, prefix: str) -> Iterator[tuple[str, bytes]]:
-        """Yield name and value of every checkpoint whose name starts with a prefix, by name."""
-        rows = self._db.execute(
-            "SELECT name, value FROM checkpoints WHERE name >= ? AND substr(name, 1, ?) = ? ORDER BY name",
-            (prefix, len(prefix), prefix),
-        )
-        yield from ((name, bytes(value)) for name, value in rows)
-
-    def close(self) -> None:
-        """Close the file; what waits stays."""
-        self._db.close()

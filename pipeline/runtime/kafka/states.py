@@ -16,9 +16,8 @@ from confluent_kafka import TopicPartition as KafkaPartition
 
 from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, BrokerAway, patiently, reason
 from pipeline.runtime.log import Message, TopicPartition
+from pipeline.runtime.sqlite_file import values_of
 
-# SQLite before 3.32 takes 999 variables a statement.
-_MAX_VARIABLES = 900
 # States are a few KiB; this many are a few MiB.
 _CATCH_UP = 2_000
 # A full batch comes at once; the end of the topic is told within this long.
@@ -65,12 +64,7 @@ class StateCache:
 
     def states(self, topic: str, partition: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Return the states of those keys that have one; see `States`."""
-        file, found = self._files[topic, partition], dict[bytes, bytes]()
-        for start in range(0, len(keys), _MAX_VARIABLES):
-            part = keys[start : start + _MAX_VARIABLES]
-            marks = ",".join("?" * len(part))
-            found.update(file.execute(f"SELECT key, value FROM states WHERE key IN ({marks})", part))
-        return found
+        return values_of(self._files[topic, partition], keys)
 
     def committed(self, topic: str, partition: int, messages: Sequence[Message], last_offset: int) -> None:
         """Take in what a committed transaction wrote to a partition of a state topic, up to and including `last_offset`."""
