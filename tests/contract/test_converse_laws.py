@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
+from uuid import UUID
 
 import orjson
 import pytest
@@ -18,7 +19,18 @@ from schemas.conversations import ConversationFact
 from schemas.records import Record
 from schemas.topics import TOPICS
 from tests.contract.test_step_laws import EVENTS, IDENTITY
-from tests.support.conversing import FOLD, ctx, folded, keep, outputs, record, seen, standing, thread
+from tests.support.conversing import (
+    FOLD,
+    ctx,
+    folded,
+    keep,
+    outputs,
+    record,
+    rows_of_kind,
+    seen,
+    standing,
+    thread,
+)
 
 _TEXTS = (
     "好的",
@@ -184,3 +196,19 @@ def test_seen_is_the_same_from_a_record_and_from_its_json() -> None:
     assert len(found) > 20
     for one in found:
         assert Seen.from_json(orjson.loads(one.model_dump_json())) == Seen.from_record(one)
+
+
+def test_a_reopening_is_told_though_the_same_batch_shows_it_late() -> None:
+    """The batch first looked like mere growth, and the reopening was noted but never told."""
+    items = [
+        replace(seen("a", 0, "hello", say="out"), result=""),
+        seen("b", 1, "hello there", say="out"),
+        replace(seen("c", 2, "done", say="out"), result="resolved"),
+    ]
+    late = seen("d", 3, "My kettle is broken.")
+    late = replace(late, received_ms=late.occurred_ms + 3_600_000)
+    batches = [items, [late, seen("e", 4, "Are you there?")]]
+    _, grown = folded(batches)
+    _, at_once = folded([[*batches[0], *batches[1]]])
+    assert grown == at_once
+    assert [row.record_id for row in rows_of_kind(grown, ConversationFact, kind="reopened")] == [UUID(record("d"))]

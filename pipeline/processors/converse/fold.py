@@ -12,11 +12,11 @@ from pipeline.outcomes import Context, Drop, Emit, Outcome, Output
 from pipeline.processors.converse import state as states
 from pipeline.processors.converse import told
 from pipeline.processors.converse.entries import content_of, entry_of
-from pipeline.processors.converse.neighbours import LATE_MS, LOOK_BACK, flags_of, fulfilments, late_ones, linked
+from pipeline.processors.converse.neighbours import LOOK_BACK, any_late, flags_of, fulfilments, late_ones, linked
 from pipeline.processors.converse.rules import Rules
 from pipeline.processors.converse.seen import Seen
 from pipeline.processors.converse.state import KEPT_ENTRIES, KEPT_THREADS, Entry, Flag, Key, State, Thread
-from pipeline.processors.converse.tally import Tally, begun_by, joined
+from pipeline.processors.converse.tally import Tally, added_up, begun_by, joined
 from pipeline.processors.converse.texts import hash63
 from pipeline.processors.converse.told import Whose
 from schemas.records import BusinessRecord, Record
@@ -219,7 +219,7 @@ class _Work:
             return grown
         entries = [entry for entry in self._entries if entry.thread in numbers]
         outputs: list[Contract] = []
-        tally, reopening = _add_up(joined(head for n in numbers if (head := self._threads[n].head)), entries)
+        tally, reopening = added_up(joined(head for n in numbers if (head := self._threads[n].head)), entries)
         lates = late_ones(entries)
         for entry in entries:
             if entry.flags or entry.record_id in lates or entry.record_id in self._replaced:
@@ -230,7 +230,7 @@ class _Work:
             thread = self._threads[number]
             own = tally
             if len(numbers) > 1:
-                own, _ = _add_up(thread.head, [entry for entry in entries if entry.thread == number])
+                own, _ = added_up(thread.head, [entry for entry in entries if entry.thread == number])
             outputs.extend(self._settle_thread(thread, own if thread.canonical else tally, own))
         if len(numbers) == 1 and len(entries) >= _LEAST_FOR_TAIL and (number := entries[0].thread) in self._threads:
             self._threads[number] = self._threads[number]._replace(tail=tally)
@@ -244,11 +244,12 @@ class _Work:
         thread, new = self._threads[number], self._appended.get(number, [])
         if thread.tail is None or number in self._disturbed:
             return None
+        # Told here, a reopening is not told again: whether one came late is asked of all before anything is told of any.
+        if any_late(thread.tail.received_at, new):
+            return None
         tally = replace(thread.tail)
         outputs: list[Contract] = []
         for entry in new:
-            if entry.received + LATE_MS < tally.received_at:
-                return None
             reopens = tally.take(entry)
             if reopens or entry.record_id in self._replaced:
                 outputs.extend(self._settle_reopened(entry, reopens))
@@ -398,11 +399,3 @@ class _Work:
 _LEAST_FOR_TAIL = 3
 # Message names of summed-up mails by which a later mail may still name the thread: more than any mail's own list of references.
 _KEPT_NAMES = 64
-
-
-def _add_up(head: Tally | None, entries: Sequence[Entry]) -> tuple[Tally | None, set[str]]:
-    """Return what records add up to after a head, and the ids of those that reopened the conversation."""
-    if not entries:
-        return head, set()
-    tally = replace(head) if head else begun_by(entries[0])
-    return tally, {entry.record_id for entry in entries if tally.take(entry)}

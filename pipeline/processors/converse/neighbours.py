@@ -104,6 +104,15 @@ def late_ones(entries: Sequence[Entry]) -> dict[str, Flag]:
     return found
 
 
+def any_late(received_at: int, entries: Sequence[Entry]) -> bool:
+    """Return whether a record in its turn shows one before it to be late; `received_at`: the last arrival before them."""
+    for entry in entries:
+        if entry.received + LATE_MS < received_at:
+            return True
+        received_at = max(received_at, entry.received)
+    return False
+
+
 # After every instant of the history.
 _NEVER = 1 << 62
 

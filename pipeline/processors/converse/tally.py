@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -123,3 +123,11 @@ def joined(heads: Iterable[Tally]) -> Tally | None:
         received_at=max(head.received_at for head in known),
         episodes=1 + sum(head.episodes - 1 for head in known),
     )
+
+
+def added_up(head: Tally | None, entries: Sequence[Entry]) -> tuple[Tally | None, set[str]]:
+    """Return what records add up to after a head, and the ids of those that reopened the conversation."""
+    if not entries:
+        return head, set()
+    tally = replace(head) if head else begun_by(entries[0])
+    return tally, {entry.record_id for entry in entries if tally.take(entry)}
