@@ -18,6 +18,7 @@ from pipeline.outcomes import Reject
 from pipeline.runtime.log import Headers, LogRecord, Message
 from schemas.dead_letters import RejectCode
 from schemas.envelope import Event, record_id_of
+from schemas.made import to_json
 from schemas.registry import EVENT_TYPES, contract_of, explain, raw_topic_of
 from schemas.types import Contract
 
@@ -85,7 +86,7 @@ def _event(record: LogRecord) -> Event:
     if record.header("content-type").casefold().startswith(_STRUCTURED):
         return Event.model_validate(body)
     attributes = {
-        name.removeprefix(_PREFIX): value.decode("utf-8", "replace")
+        name.removeprefix(_PREFIX): (value or b"").decode("utf-8", "replace")
         for name, value in record.headers
         if name.startswith(_PREFIX)
     }
@@ -107,6 +108,6 @@ def contract_message(topic: str, key: str, contract: Contract, headers: Headers 
     return Message(
         topic=topic,
         key=key.encode() or None,
-        value=contract.model_dump_json().encode(),
+        value=to_json(contract),
         headers=(*headers, ("sb_contract", kind.encode()), *_JSON),
     )

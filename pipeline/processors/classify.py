@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pipeline.outcomes import Answer, Context, Outcome, emit
 from pipeline.processors.draft import Judged, Redacted
 from schemas.communications import MessageData
+from schemas.made import made
 from schemas.records import Prediction
 from schemas.types import Direction
 
@@ -35,4 +36,6 @@ def _direction(item: Redacted) -> str:
 
 
 def _prediction(answer: Answer) -> Prediction:
-    return Prediction(label=answer.label, p=answer.probability, abstained=answer.abstained, version=answer.version)
+    return made(
+        Prediction, label=answer.label, p=answer.probability, abstained=answer.abstained, version=answer.version
+    )

@@ -20,6 +20,7 @@ from schemas.business import BusinessData
 from schemas.communications import CallData, Communication, EmailData, MessageData
 from schemas.envelope import Event, stable_id
 from schemas.labels import LabelData
+from schemas.made import made
 from schemas.records import Record
 from schemas.topics import LINKS, RECORDS
 from schemas.types import Contract
@@ -73,8 +74,9 @@ def _record(judged: Judged) -> Record:
     cleaned = identified.cleaned
     incoming, data = cleaned.incoming, cleaned.data
     mail = data if isinstance(data, EmailData) else None
-    return Record(
-        **shared_fields(incoming, cleaned.times, identified.customer, (*cleaned.flags, *identified.flags), data.staff),
+    return made(
+        Record,
+        shared_fields(incoming, cleaned.times, identified.customer, (*cleaned.flags, *identified.flags), data.staff),
         channel=data.channel,
         kind=_kind(data),
         provider=data.provider or "",

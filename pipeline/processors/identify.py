@@ -13,6 +13,7 @@ from pipeline.processors.contacts import ContactPoint, OwnSide, contact_points, 
 from pipeline.processors.draft import Cleaned, CustomerRef, Identified
 from schemas.communications import Communication, EmailData, MessageData, default_direction
 from schemas.envelope import stable_id, uuid8
+from schemas.made import made
 from schemas.records import Link, Participant
 from schemas.types import Direction, Party
 
@@ -54,7 +55,8 @@ class Identity:
     def links(self, customer: CustomerRef, tenant: str, record_id: UUID, at: datetime) -> tuple[Link, ...]:
         """Return a link from the identifying contact point to each other one."""
         return tuple(
-            Link(
+            made(
+                Link,
                 link_id=stable_id("link", tenant, customer.contact, other),
                 tenant=tenant,
                 customer_id=self.customer_id(tenant, customer.contact),
@@ -122,9 +124,9 @@ class Identify:
                 points = contact_points(party, source, self.identity.region)
                 if points or party.name:
                     contact = str(points[0]) if points else ""
-                    yield Participant.model_validate({"role": role, "name": party.name or "", "contact": contact})
+                    yield made(Participant, role=role, name=party.name or "", contact=contact)
         if data.staff:
-            yield Participant(role="staff", name=data.staff)
+            yield made(Participant, role="staff", name=data.staff)
 
 
 def _senders(data: Communication) -> tuple[Party, ...]:

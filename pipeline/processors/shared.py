@@ -9,6 +9,7 @@ import orjson
 from pipeline.envelope import Incoming
 from pipeline.processors.clean.times import Times
 from pipeline.processors.draft import CustomerRef
+from schemas.made import made
 from schemas.records import Delivery
 
 
@@ -33,7 +34,7 @@ def shared_fields(
         "staff": staff or "",
         "quality_flags": tuple(sorted(set(flags))),
         "attributes": _unnamed(incoming),
-        "delivery": Delivery(locator=event.locator, sha256=incoming.body_sha256),
+        "delivery": made(Delivery, locator=event.locator, sha256=incoming.body_sha256),
     }
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, get_args
 
 import orjson
 
+from schemas.made import to_json
 from schemas.types import EARLIEST, LATEST, Contract
 
 Body = dict[str, Any]
@@ -28,7 +29,7 @@ class Loadable(NamedTuple):
     @classmethod
     def of(cls, contract: Contract, version: int) -> Loadable:
         """Return a contract as it would come from the log."""
-        return cls(type(contract), orjson.loads(contract.model_dump_json()), version)
+        return cls(type(contract), orjson.loads(to_json(contract)), version)
 
 
 _EARLIEST_MS, _LATEST_MS = (int(end.timestamp()) * 1000 for end in (EARLIEST, LATEST))

@@ -16,6 +16,7 @@ from pipeline.outcomes import Context, Drop, Emit, run_checked
 from pipeline.processors.converse import Seen
 from pipeline.processors.enrich import enrich_step
 from schemas.conversations import ConversationFact
+from schemas.made import to_json
 from schemas.records import Record
 from schemas.topics import TOPICS
 from tests.contract.test_step_laws import EVENTS, IDENTITY
@@ -151,7 +152,8 @@ def test_every_output_is_valid_keyed_and_for_its_topic(items: list[Seen]) -> Non
         for output in outcome.outputs:
             assert type(output.value) in TOPICS[output.outlet].carries
             assert output.key == item.key
-            assert type(output.value).model_validate_json(output.value.model_dump_json()) == output.value
+            assert type(output.value).model_validate_json(to_json(output.value)) == output.value
+            assert to_json(output.value) == output.value.model_dump_json().encode()
 
 
 def test_bytes_of_a_newer_program_are_refused() -> None:

@@ -20,6 +20,7 @@ from pipeline.processors.identify import Identity
 from pipeline.runtime.log import LogRecord
 from pipeline.sinks.rows import rows_of
 from schemas.envelope import Event
+from schemas.made import to_json
 from schemas.records import QUALITY_FLAGS, Record
 from schemas.topics import TOPICS
 from schemas.types import Contract
@@ -90,7 +91,8 @@ def test_every_output_is_valid_by_its_own_contract_and_fills_declared_columns(
     step: Step[Incoming, Contract], ctx: Context
 ) -> None:
     for contract in records(run_checked(step, EVENTS, ctx)):
-        assert type(contract).model_validate_json(contract.model_dump_json()) == contract
+        assert type(contract).model_validate_json(to_json(contract)) == contract
+        assert to_json(contract) == contract.model_dump_json().encode()
         assert rows_of(contract, 1)
 
 
@@ -121,7 +123,9 @@ def test_any_text_and_any_contact_become_a_record(
     item = incoming(event | {"data": data | {"from": {"name": name, "phone": phone, "email": email}}})
     (outcome,) = run_checked(enrich_step(IDENTITY), [item], Context(NOW, Replica().snapshot()))
     assert isinstance(outcome, Emit)
-    assert Record.model_validate_json(outcome.outputs[0].value.model_dump_json()) == outcome.outputs[0].value
+    record = outcome.outputs[0].value
+    assert Record.model_validate_json(to_json(record)) == record
+    assert to_json(record) == record.model_dump_json().encode()
 
 
 def judged(step: Step[Incoming, Contract], ctx: Context, **data: Any) -> Record:

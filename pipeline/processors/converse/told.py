@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from pipeline.processors.converse.hours import from_ms, to_ms
@@ -18,13 +18,12 @@ from pipeline.processors.converse.state import ASSIGNS, CALL, CLOSES, Entry, Fla
 from pipeline.processors.converse.tally import Tally
 from schemas.conversations import Conversation, ConversationFact, FollowUp, RecordFlag
 from schemas.envelope import stable_id, uuid8
+from schemas.made import made
 from schemas.records import BusinessRecord
-from schemas.types import Channel, Contract
+from schemas.types import Channel
 
 if TYPE_CHECKING:
     from hashlib import _Hash as HASH
-
-T = TypeVar("T", bound=Contract)
 
 # The same ids and instants go into many rows: a conversation's, a contact point's, the last message's.
 _CACHED = 8_192
@@ -32,30 +31,6 @@ _uuid = lru_cache(_CACHED)(UUID)
 _instant = lru_cache(_CACHED)(from_ms)
 _part_id = lru_cache(_CACHED)(stable_id)
 _CHANNELS = {channel.value: channel for channel in Channel}
-
-
-def _defaults(contract: type[Contract]) -> dict[str, Any]:
-    return {name: None if field.is_required() else field.default for name, field in contract.model_fields.items()}
-
-
-_DEFAULTS = {contract: _defaults(contract) for contract in (Conversation, ConversationFact, FollowUp, RecordFlag)}
-
-
-def _made(contract: type[T], *parts: dict[str, Any], **fields: Any) -> T:
-    """Return a contract of values that have its fields' types already.
-
-    Validating what we made ourselves costs more than making it (ADR 0008); the laws validate every output instead.
-    """
-    made = contract.__new__(contract)
-    values = _DEFAULTS[contract].copy()  # type: ignore[index]
-    for part in parts:
-        values.update(part)
-    values.update(fields)
-    object.__setattr__(made, "__dict__", values)
-    object.__setattr__(made, "__pydantic_fields_set__", set(values))
-    object.__setattr__(made, "__pydantic_extra__", {})
-    object.__setattr__(made, "__pydantic_private__", None)
-    return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +119,7 @@ def facts_of(seen: Seen, entry: Entry, rules: Rules, whose: Whose) -> list[Conve
             followup = entry.followups[int(ordinal)]
             own |= {"actor": "human" if followup.promised else "customer", "staff": followup.staff}
             own["detail"] = "call" if followup.call else "any"
-        facts.append(_made(ConversationFact, told, own, kind=kind))
+        facts.append(made(ConversationFact, told, own, kind=kind))
     return facts
 
 
@@ -160,7 +135,7 @@ def _answer(seen: Seen, entry: Entry, rules: Rules) -> dict[str, Any]:
 
 def untold(entry: Entry, conversation_id: str, kind: str, ordinal: str, whose: Whose) -> ConversationFact:
     """Return the retraction of a fact that a record told before."""
-    return _made(
+    return made(
         ConversationFact,
         whose.shared(),
         fact_id=fact_id(kind, entry.record_id, *([ordinal] if ordinal else [])),
@@ -176,7 +151,7 @@ def untold(entry: Entry, conversation_id: str, kind: str, ordinal: str, whose: W
 
 def reopened(entry: Entry, conversation_id: str, rules: Rules, whose: Whose, retracted: bool) -> ConversationFact:
     """Return that a record reopened its conversation, or that it did not after all."""
-    return _made(
+    return made(
         ConversationFact,
         whose.shared(),
         fact_id=fact_id("reopened", entry.record_id),
@@ -194,7 +169,7 @@ def reopened(entry: Entry, conversation_id: str, rules: Rules, whose: Whose, ret
 
 def opened(thread: Thread, tally: Tally, rules: Rules, whose: Whose, retracted: bool) -> ConversationFact:
     """Return when the contact point's part of a conversation began, or that it never did."""
-    return _made(
+    return made(
         ConversationFact,
         whose.shared(),
         fact_id=fact_id("opened", thread.conversation_id, whose.key),
@@ -217,7 +192,7 @@ def conversation(thread: Thread, tally: Tally, rules: Rules, whose: Whose, retra
     if waiting is not None:
         ask = rules.later_due if tally.answered else rules.first_due
         due = _at(ask(waiting, tally.waiting_channel))
-    return _made(
+    return made(
         Conversation,
         whose.shared(),
         part_id=_part_id("part", thread.conversation_id, whose.key),
@@ -245,7 +220,7 @@ def followup(
     entry: Entry, ordinal: int, one: FollowUpEntry, conversation_id: str, whose: Whose, retracted: bool = False
 ) -> FollowUp:
     """Return a follow-up as it stands."""
-    return _made(
+    return made(
         FollowUp,
         whose.shared(),
         followup_id=stable_id("followup", entry.record_id, str(ordinal)),
@@ -270,7 +245,7 @@ def followup(
 def flag(entry: Entry, one: Flag, conversation_id: str, whose: Whose, retracted: bool = False) -> RecordFlag:
     """Return a record's flag, or that it no longer holds."""
     name, other, value = one
-    return _made(
+    return made(
         RecordFlag,
         whose.shared(),
         flag_id=_id("flag", name, entry.record_id),
