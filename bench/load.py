@@ -33,6 +33,7 @@ from pipeline.ops.migrate import migrate
 from pipeline.outcomes import Reject
 from pipeline.processors.contacts import OwnSide
 from pipeline.processors.identify import Identity
+from pipeline.runtime.collecting import collected_between_batches
 from pipeline.runtime.loading import trusted
 from pipeline.runtime.log import LogRecord, Message
 from pipeline.runtime.stages import enrich_handler, load_handler
@@ -182,9 +183,11 @@ def _cpu_of(pid: int) -> float:
 
 def _load(warehouse: Warehouse, parts: Sequence[Sequence[LogRecord]]) -> None:
     handler = load_handler(warehouse)
-    for part in parts:
-        if letters := handler.handle(part):
-            raise SystemExit(f"the warehouse refused a record: {letters[0].value!r}")
+    with collected_between_batches() as collect:
+        for part in parts:
+            if letters := handler.handle(part):
+                raise SystemExit(f"the warehouse refused a record: {letters[0].value!r}")
+            collect()
 
 
 class Contest:

@@ -11,6 +11,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from pipeline import console
 from pipeline.ops.hosting import embedded_host
+from pipeline.runtime.collecting import collected_between_batches
 from pipeline.workspace import Workspace
 
 # How often a caught-up run looks for new records: often enough for a person who watches, and next to no load.
@@ -28,10 +29,15 @@ def run_host(workspace: Workspace, *, until_idle: bool, as_json: bool = False) -
     total: Counter[str] = Counter()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     try:
-        with embedded_host(workspace) as host, Progress(*columns, console=console.err, transient=True) as bar:
+        with (
+            embedded_host(workspace) as host,
+            Progress(*columns, console=console.err, transient=True) as bar,
+            collected_between_batches() as collect,
+        ):
             task = bar.add_task("starting")
             while not stop.is_set():
                 handled = host.turn()
+                collect()
                 total += handled
                 bar.update(task, description=_words(total))
                 if not handled and (until_idle or stop.wait(_IDLE_WAIT_S)):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 import orjson
 
@@ -33,17 +31,4 @@ def trusted(record: LogRecord) -> Loadable:
 
 def insert_all(warehouse: Warehouse, batch: Iterable[Loadable]) -> None:
     """Insert what a batch becomes into all its tables, and return when every row is durable; raises as `Warehouse.insert_all` does."""
-    with _collector_paused():
-        warehouse.insert_all(blocks_of(batch))
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Keep Python's cycle collector from going through a batch's values again and again; there are no cycles among them."""
-    running = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if running:
-            gc.enable()
+    warehouse.insert_all(blocks_of(batch))

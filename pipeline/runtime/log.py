@@ -10,7 +10,8 @@ from typing import Protocol
 
 from pipeline.errors import UserError
 
-Headers = tuple[tuple[str, bytes], ...]
+# A list where librdkafka made it: copying it for every record costs more than reading it. Other clients may write a null.
+Headers = Sequence[tuple[str, bytes | None]]
 TopicPartition = tuple[str, int]
 
 
@@ -45,7 +46,7 @@ class LogRecord:
         """Return a header as text, or "" where it is absent."""
         for key, value in self.headers:
             if key == name:
-                return value.decode("utf-8", "replace")
+                return (value or b"").decode("utf-8", "replace")
         return ""
 
 

@@ -243,7 +243,7 @@ def dead_letter_message(stage: str, record: LogRecord, refusal: Reject, now: dat
         partition=record.partition,
         offset=record.offset,
         key=None if record.key is None else b64encode(record.key),
-        headers={name: value.decode("utf-8", "replace") for name, value in record.headers},
+        headers={name: (value or b"").decode("utf-8", "replace") for name, value in record.headers},
         payload=b64encode(record.value),
         payload_sha256=hashlib.sha256(record.value).hexdigest(),
         payload_bytes=len(record.value),

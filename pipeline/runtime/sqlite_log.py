@@ -253,7 +253,7 @@ def _position(topic_id: int, partition: int, offset: int) -> int:
 def dump_headers(headers: Headers) -> bytes:
     """Return headers as bytes, for a column."""
     # Latin-1 maps every byte to one character and back, so that any header survives JSON.
-    return orjson.dumps([(name, value.decode("latin-1")) for name, value in headers])
+    return orjson.dumps([(name, (value or b"").decode("latin-1")) for name, value in headers])
 
 
 def load_headers(raw: Any) -> Headers:

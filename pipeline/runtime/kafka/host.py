@@ -17,6 +17,7 @@ from confluent_kafka import TopicPartition as KafkaPartition
 
 from pipeline.outcomes import Reject
 from pipeline.runtime.claims import Blobs, check_in, check_out
+from pipeline.runtime.collecting import collected_between_batches
 from pipeline.runtime.kafka.assignment import Assignment
 from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, log_record, produce, reason
 from pipeline.runtime.kafka.crashes import InFlight, Portion
@@ -93,8 +94,10 @@ class KafkaHost:
         try:
             self._until_done(self._producer.init_transactions, "joining as a transactional producer")
             self._assignment.subscribe(self.handler.topics)
-            while not stop():
-                self._turn()
+            with collected_between_batches() as collect:
+                while not stop():
+                    self._turn()
+                    collect()
         except KafkaException as error:
             raise HostBroken(f"{self.group}: {reason(error)}") from error
         finally:
