@@ -73,6 +73,15 @@ def test_the_whole_way_by_the_same_commands(on_servers: Command, tmp_path: Path)
 
     assert [letter["reason_code"] for letter in letters_of("broken.jsonl")] == ["unparsable"]
     assert int(on_servers("query", "SELECT count() FROM conversations", "--format", "TSV").stdout) > 5
+    on_servers("dlq", "replay", "--all", code=1)
+    on_servers("run", "--until-idle", **config)
+    assert [(one["replays"], one["replay_outcome"]) for one in letters_of("broken.jsonl")] == [(1, "refused")]
+    assert json.loads(on_servers("history", "lin.xiaojie@example.com", "--json", **config).stdout)["events"]
+    assert isinstance(json.loads(on_servers("followups", "--json").stdout), list)
+    on_servers("report", "--out", tmp_path / "report.html", **config)
+    assert "林晓洁" in (tmp_path / "report.html").read_text("utf-8")
+    again = on_servers("ingest", "email", _SAMPLES / "mail", "--json", **config)
+    assert json.loads(again.stdout)["published"] == 0, "the same files were read twice"
 
 
 def test_settings_that_lack_something_say_what(switchboard: Command, servers: dict[str, str]) -> None:
