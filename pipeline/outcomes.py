@@ -157,6 +157,8 @@ class Chain(Generic[In, Via, Out]):
 def _joined(before: Outcome[Via], afters: Iterator[Outcome[Out]]) -> Outcome[Out]:
     if not isinstance(before, Emit):
         return before
+    if len(before.outputs) == 1:
+        return next(afters)
     outcomes = [next(afters) for _ in before.outputs]
     refusal = next((outcome for outcome in outcomes if isinstance(outcome, Reject)), None)
     if refusal is not None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pipeline.processors.clean import language
 from pipeline.processors.clean.language import NO_LANGUAGE, Language, detect_language
 
 TEXTS = {
@@ -140,3 +141,10 @@ def test_real_requests_in_english_and_chinese(shared_data: Path) -> None:
         chinese = [row["review"] for row in csv.DictReader(file)][::20]
     assert sum(detect_language(text).code == "en" for text in english) / len(english) >= 0.985
     assert sum(detect_language(text).code == "zh" for text in chinese) / len(chinese) >= 0.998
+
+
+def test_what_counts_as_chinese_only_holds_no_letter_of_another_script() -> None:
+    allowed = "".join(c for c in map(chr, range(0x110000)) if not language._NOT_ONLY_HAN.search(c))
+    assert "".join(c for c in "汉字，。！？ＡＢabc123" if c in allowed) == "汉字，。！？ＡＢabc123"
+    others = {name: pattern for name, (pattern, _) in language._SCRIPTS.items() if name != "han"}
+    assert {name for name, pattern in others.items() if pattern.search(allowed)} == set()

@@ -52,6 +52,11 @@ _SCRIPTS: dict[str, tuple[re.Pattern[str], float]] = {
     "hy": (re.compile("[\u0530-\u058f]+"), 5),
     "am": (re.compile("[\u1200-\u137f]+"), 3),
 }
+# Most texts of more than ASCII are Chinese: this finds whether any other script's letters have to be looked for at all.
+_NOT_ONLY_HAN = re.compile(
+    "[^\x00-\x7f\u2010-\u2027\u3000-\u303f\uff00-\uff65\uffe0-\uffee\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]"
+)
+_HAN = {"han": _SCRIPTS["han"]}
 # Of Japanese text kana are half, a tenth in a title of terms; a few stand in Chinese text too (优の品, a quoted name).
 _MIN_KANA_SHARE, _CLEAR_KANA_SHARE = 0.08, 0.3
 
@@ -129,7 +134,7 @@ def detect_language(text: str) -> Language:
     characters = "".join(set(text))
     weights = {
         name: sum(map(len, pattern.findall(text))) / per_word
-        for name, (pattern, per_word) in _SCRIPTS.items()
+        for name, (pattern, per_word) in (_SCRIPTS if _NOT_ONLY_HAN.search(characters) else _HAN).items()
         if pattern.search(characters) is not None
     }
     others = sum(weight * _SCRIPTS[name][1] for name, weight in weights.items())
