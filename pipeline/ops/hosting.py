@@ -138,6 +138,8 @@ def kafka_host(workspace: Workspace, stage: str, wrap: Wrap = bare) -> Iterator[
     if stage not in STAGES:
         raise UserError(f"there is no stage {stage!r}; there are {', '.join(STAGES)}")
     broker, settings = workspace.broker(), workspace.settings
+    # Those that are written and scanned too: a worker that finds one missing on the way would be started again for ever.
+    broker.check_topics(sorted(TOPICS))
     with ExitStack() as stack:
         slot = Slot.take(workspace.root, stage)
         stack.callback(slot.release)

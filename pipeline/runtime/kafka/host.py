@@ -86,7 +86,6 @@ class KafkaHost:
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Work until `stop` says so; raises HostBroken where only a new process helps, and whatever stops a stage for good."""
-        self.broker.check_topics(self.handler.topics)
         self._producer = self.broker.producer(self.transactional_id)
         self._consumer: Consumer = self.broker.group_consumer(self.group, self._instance())
         self._assignment = Assignment(self._consumer, self.in_flight, self.states)
