@@ -37,8 +37,11 @@ PRODUCER: dict[str, Any] = {
     "partitioner": "murmur2_random",
     "acks": "all",
 }
-# Records that a peer which reads in batches takes at once, and that we and the bare loop put into one transaction (DESIGN §4).
+# Records that a peer which reads in batches takes at once (DESIGN §10).
 BATCH = 5_000
+# Records that we and the bare loop put into one transaction: what `load` takes at once (settings' batch_records times LOAD_FACTOR).
+# A commit is a round trip of some 50 ms in which a loop stands still, so the fewer the faster, for both.
+TRANSACTION = 20_000
 # How often the peers commit what they have read: Arroyo's ONCE_PER_SECOND, for all of them.
 COMMIT_SECONDS = 1.0
 # Loads what is loaded at first use (languages, telephone numbers, compiled loops) of every kind of chat.

@@ -1,11 +1,11 @@
-"""Our kafka host with a stage made for the bench, batches of 5,000, lz4, one transaction a batch. Exactly once."""
+"""Our kafka host with a stage made for the bench, batches of 20,000, lz4, one transaction a batch. Exactly once."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.peers.common import BATCH, Batch, Beginning, Job, job, step_of
+from bench.peers.common import TRANSACTION, Batch, Beginning, Job, job, step_of
 from pipeline.runtime.claims import BlobFolder
 from pipeline.runtime.kafka.broker import Broker
 from pipeline.runtime.kafka.crashes import InFlight
@@ -39,7 +39,7 @@ def run(job_: Job) -> None:
         group=job_.group,
         transactional_id=f"{job_.group}-ours",
         blobs=BlobFolder(job_.folder / "bodies"),
-        sizes=Sizes(BATCH, _MAX_BYTES, _LINGER_S),
+        sizes=Sizes(TRANSACTION, _MAX_BYTES, _LINGER_S),
         in_flight=InFlight(job_.folder / "in-flight"),
     ).run(lambda: False)
 

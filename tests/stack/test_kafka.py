@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.ops.hosting import kafka_host
 from pipeline.runtime.claims import BlobFolder
 from pipeline.runtime.kafka.broker import Broker, BrokerError
 from pipeline.runtime.kafka.crashes import InFlight
@@ -22,7 +23,9 @@ from pipeline.runtime.kafka.spool import SpoolFull
 from pipeline.runtime.kafka.states import StateCache
 from pipeline.runtime.kafka.topics import TopicPlan
 from pipeline.runtime.log import LogRecord, Message
+from pipeline.workspace import Workspace
 from schemas.topics import BUSINESS, CONVERSE_STATE, RAW_CHAT, RAW_EMAIL, RECORDS, TOPICS
+from tests.support.installations import settings_in
 from tests.support.kafka_server import KafkaServer
 from tests.support.stack import wait_until
 
@@ -358,20 +361,15 @@ def test_lag_counts_records_and_seconds_and_sees_no_marks(broker: Broker, log: K
     assert (lag.records, lag.seconds) == (0, 0.0)
 
 
-def test_a_missing_topic_is_named_with_its_cure(kafka: KafkaServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stage", ["enrich", "converse"])
+def test_a_missing_topic_is_named_with_its_cure(kafka: KafkaServer, tmp_path: Path, stage: str) -> None:
     kafka.wipe()
-    host = KafkaHost(
-        Broker(kafka.broker),
-        Copy(),
-        "enrich",
-        "t",
-        BlobFolder(tmp_path),
-        _SIZES,
-        InFlight(tmp_path / "m"),
-        watched=False,
-    )
-    with pytest.raises(BrokerError, match=r"lacks raw\.chat\.v1: run `switchboard topics apply`"):
-        host.run(lambda: False)
+    workspace = Workspace(settings_in(tmp_path, broker=kafka.broker, warehouse="clickhouse://nobody@127.0.0.1:1/none"))
+    with (
+        pytest.raises(BrokerError, match=r"lacks .*raw\.chat\.v1.*: run `switchboard topics apply`"),
+        kafka_host(workspace, stage),
+    ):
+        pass
 
 
 def test_an_examples_scan_goes_on_where_it_was(broker: Broker, log: KafkaLog) -> None:
