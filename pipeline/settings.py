@@ -79,6 +79,15 @@ class Settings(BaseSettings):
         1 << 30, ge=0, description="Most bytes that wait in data_dir while Kafka is not to be reached."
     )
 
+    # Loopback, lest a worker tells strangers how it does; in a container it is 0.0.0.0, for Prometheus asks from another.
+    metrics_host: str = Field("127.0.0.1", description="Address on which workers serve /metrics, /healthz and /readyz.")
+    metrics_port: int | None = Field(
+        None,
+        ge=1,
+        le=65_279,
+        description="Port of a stage's first worker on a machine, the next has the next; absent: none.",
+    )
+
     business_hours: tuple[str, ...] = Field(
         (),
         description="Lines such as Mon-Fri 09:00-12:00, 13:30-18:00 or 周一至周五 9:00-18:00; empty: round the clock.",

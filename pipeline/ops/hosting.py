@@ -6,14 +6,17 @@ import fcntl
 import socket
 import time
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Protocol
 
 from pipeline.errors import UserError
+from pipeline.metrics import Meter
 from pipeline.models.learner import warm_up
+from pipeline.ops.watching import watched
 from pipeline.processors.converse import Converse
 from pipeline.runtime.kafka.broker import Broker
 from pipeline.runtime.kafka.crashes import InFlight
@@ -21,7 +24,7 @@ from pipeline.runtime.kafka.host import KafkaHost, Sizes, nothing
 from pipeline.runtime.kafka.scan import KafkaScan
 from pipeline.runtime.kafka.states import StateCache
 from pipeline.runtime.learning import Learner
-from pipeline.runtime.runner import Handler
+from pipeline.runtime.runner import Handler, LoadHandler
 from pipeline.runtime.stages import (
     BATCH_BYTES,
     LOAD_FACTOR,
@@ -32,6 +35,7 @@ from pipeline.runtime.stages import (
     load_handler,
     resolve_handler,
 )
+from pipeline.settings import Settings
 from pipeline.sinks.warehouse import Warehouse
 from pipeline.workspace import Workspace
 from schemas.topics import TOPICS
@@ -48,6 +52,12 @@ _LINGER_S = {"enrich": 0.05, "converse": 0.1, "load": 0.5, "resolve": 0.5}
 _MAX_SLOTS = 256
 
 
+class CountingHandler(Handler, Protocol):
+    """A stage that counts what becomes of records."""
+
+    counts: Counter[str]
+
+
 Wrap = Callable[[Handler], Handler]
 """What stands between a host and a stage: metrics in a worker, faults in a test."""
 
@@ -55,6 +65,17 @@ Wrap = Callable[[Handler], Handler]
 def bare(handler: Handler) -> Handler:
     """Return a stage as it is."""
     return handler
+
+
+def _timed(handler: LoadHandler, meter: Meter) -> LoadHandler:
+    return replace(handler, took=lambda seconds: meter.inserted(handler.name, seconds))
+
+
+def _served(meter: Meter, settings: Settings, place: int) -> AbstractContextManager[object]:
+    """Serve a process's metrics on the port of its place on this machine, where the settings name one."""
+    if settings.metrics_port is None:
+        return nullcontext()
+    return watched(meter, settings.metrics_host, settings.metrics_port + place)
 
 
 @contextmanager
@@ -74,13 +95,19 @@ def embedded_host(workspace: Workspace, wrap: Wrap = bare) -> Iterator[EmbeddedH
         workspace.blobs.expire(time.time() - _BLOB_LIFE_S)
         learner = Learner(log, root / "models" / "snapshot")
         some = settings.batch_records
-        handlers: tuple[tuple[Handler, int], ...] = (
+        meter = Meter()
+        handlers: tuple[tuple[CountingHandler, int], ...] = (
             (enrich_handler(settings.identity(), learner.models), some),
             (converse_handler(Converse(settings.converse_rules()), log), some),
-            (load_handler(warehouse), some * LOAD_FACTOR),
+            (_timed(load_handler(warehouse), meter), some * LOAD_FACTOR),
             (resolve_handler(warehouse), some),
         )
-        host = EmbeddedHost(log, workspace.blobs, learner, [(wrap(handler), limit) for handler, limit in handlers])
+        for handler, _ in handlers:
+            meter.watch_outcomes(handler.name, handler.counts)
+        meter.watch_models("enrich", lambda: learner.replica.offset)
+        stack.enter_context(_served(meter, settings, 0))
+        wrapped = [(wrap(handler), limit) for handler, limit in handlers]
+        host = EmbeddedHost(log, workspace.blobs, learner, wrapped, meter)
         yield host
         host.close()
 
@@ -127,7 +154,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class _Stage:
-    handler: Handler
+    handler: CountingHandler
     before_batch: Callable[[], object] = nothing
     states: StateCache | None = None
 
@@ -143,7 +170,10 @@ def kafka_host(workspace: Workspace, stage: str, wrap: Wrap = bare) -> Iterator[
     with ExitStack() as stack:
         slot = Slot.take(workspace.root, stage)
         stack.callback(slot.release)
-        parts = _stage(workspace, stage, slot, broker, stack)
+        meter = Meter()
+        parts = _stage(workspace, stage, slot, broker, stack, meter)
+        meter.watch_outcomes(stage, parts.handler.counts)
+        stack.enter_context(_served(meter, settings, slot.number))
         records = settings.batch_records * (LOAD_FACTOR if stage == "load" else 1)
         yield KafkaHost(
             broker=broker,
@@ -155,10 +185,11 @@ def kafka_host(workspace: Workspace, stage: str, wrap: Wrap = bare) -> Iterator[
             in_flight=InFlight(workspace.root / "in-flight" / stage),
             states=parts.states,
             before_batch=parts.before_batch,
+            meter=meter,
         )
 
 
-def _stage(workspace: Workspace, stage: str, slot: Slot, broker: Broker, stack: ExitStack) -> _Stage:
+def _stage(workspace: Workspace, stage: str, slot: Slot, broker: Broker, stack: ExitStack, meter: Meter) -> _Stage:
     settings = workspace.settings
     if stage == "enrich":
         scan = KafkaScan(broker)
@@ -167,10 +198,13 @@ def _stage(workspace: Workspace, stage: str, slot: Slot, broker: Broker, stack: 
         warm_up()
         learner = Learner(scan, slot.folder / "snapshot")
         stack.callback(learner.save)
+        meter.watch_models(stage, lambda: learner.replica.offset)
         return _Stage(enrich_handler(settings.identity(), learner.models), learner.catch_up)
     if stage == "converse":
         states = StateCache(broker, STATE_TOPICS, slot.folder / "states")
         return _Stage(converse_handler(Converse(settings.converse_rules()), states), states=states)
     warehouse: Warehouse = workspace.server()
     stack.callback(warehouse.close)
-    return _Stage(load_handler(warehouse) if stage == "load" else resolve_handler(warehouse))
+    if stage == "load":
+        return _Stage(_timed(load_handler(warehouse), meter))
+    return _Stage(resolve_handler(warehouse))

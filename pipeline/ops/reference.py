@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic.fields import FieldInfo
 
 from pipeline.ingest.registry import CONNECTORS
+from pipeline.metrics import METRICS
 from pipeline.models.heads import HEADS
 from pipeline.ops.migrate import migrations
 from pipeline.settings import Settings
@@ -42,6 +43,8 @@ def _lines() -> Iterator[str]:
     yield from _section("Quality flags", ("flag", "meaning"), QUALITY_FLAGS.items())
     yield from _section("Record flags (from converse)", ("flag", "meaning"), RECORD_FLAGS.items())
     yield from _section("Reject codes", ("code",), ((code.value,) for code in RejectCode))
+    metrics = ((m.name, m.kind, ", ".join(m.labels), m.meaning) for m in METRICS)
+    yield from _section("Metrics", ("metric", "kind", "labels", "meaning"), metrics)
     yield from _section("Settings", ("setting", "variable", "default", "meaning"), _setting_rows())
     yield ""
     yield "## Contracts"

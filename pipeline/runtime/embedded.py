@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
+from pipeline.metrics import Meter, Stopwatch
 from pipeline.runtime.claims import Blobs, check_in, check_out
 from pipeline.runtime.learning import Learner
 from pipeline.runtime.log import LogRecord, Message, spans_of
@@ -29,11 +30,14 @@ class EmbeddedHost:
     repeats at most one batch, whose rows replace themselves.
     """
 
-    def __init__(self, log: SqliteLog, blobs: Blobs, learner: Learner, handlers: Sequence[tuple[Handler, int]]) -> None:
+    def __init__(
+        self, log: SqliteLog, blobs: Blobs, learner: Learner, handlers: Sequence[tuple[Handler, int]], meter: Meter
+    ) -> None:
         self._log = log
         self._blobs = blobs
         self._learner = learner
         self._handlers = handlers
+        self._meter = meter
 
     def turn(self) -> Counter[str]:
         """Give every stage one batch; return how many records each handled (none: everything is caught up)."""
@@ -46,22 +50,29 @@ class EmbeddedHost:
         return +done
 
     def _batch(self, handler: Handler, limit: int) -> int:
+        self._meter.turned(handler.name)
+        clock = Stopwatch()
         records = self._log.read(handler.name, handler.topics, limit, BATCH_BYTES)
+        clock.lap("take")
         if not records:
+            self._meter.idle(handler.name, {})
             return 0
         messages = check_in(self._patiently(handler, check_out(records, self._blobs)), self._blobs)
+        clock.lap("handle")
         with self._log.transaction() as transaction:
             transaction.produce(messages)
             transaction.commit(handler.name, {place: last + 1 for place, (_, last) in spans_of(records).items()})
+        clock.lap("commit")
+        self._meter.batch(handler.name, len(records), min(r.timestamp_ms for r in records), clock.taken(), {})
         return len(records)
 
-    @staticmethod
-    def _patiently(handler: Handler, records: Sequence[LogRecord]) -> list[Message]:
+    def _patiently(self, handler: Handler, records: Sequence[LogRecord]) -> list[Message]:
         wait = _FIRST_WAIT_S
         for _ in range(_MAX_TRIES - 1):
             try:
                 return handler.handle(records)
             except WarehouseBusyError as error:
+                self._meter.retried(handler.name, "busy")
                 logger.warning("%s waits %.1f s: %s", handler.name, wait, error)
                 time.sleep(wait * random.uniform(0.5, 1.5))
                 wait = min(wait * 2, _MAX_WAIT_S)

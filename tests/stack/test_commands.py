@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.conftest import Command
 from tests.support.clickhouse_server import ClickHouseServer
@@ -100,6 +104,29 @@ def _children(pid: int) -> list[int]:
     return [int(word) for word in listed.stdout.split()]
 
 
+def _three_free_ports() -> int:
+    """Return the first of three ports in a row that nobody listens on."""
+    for port in range(29_400, 29_900, 3):
+        with ExitStack() as held:
+            try:
+                for place in range(3):
+                    held.enter_context(socket.socket()).bind(("127.0.0.1", port + place))
+            except OSError:
+                continue
+            return port
+    raise OSError("no three free ports in a row")
+
+
+def _page(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        return str(answer.read(), "utf-8")
+
+
+def _sum(pages: list[str], name: str) -> float:
+    families = [family for page in pages for family in text_string_to_metric_families(page)]
+    return sum(sample.value for family in families for sample in family.samples if sample.name == name)
+
+
 def _counted(on_servers: Command, wanted: int) -> Callable[[], bool]:
     def enough() -> bool:
         counted = on_servers("query", "SELECT count() FROM communications", "--format", "TSV")
@@ -113,14 +140,15 @@ def test_workers_that_are_killed_come_back_and_sigterm_ends_them(
 ) -> None:
     events = [event for event in make_events(400) if event["type"].startswith("comm.")]
     (tmp_path / "events.jsonl").write_text(as_lines(events), "utf-8")
+    ports = _three_free_ports()
     log = open(tmp_path / "workers.log", "wb")  # noqa: SIM115  # for as long as the workers run
     keepers = [
         subprocess.Popen(
             [sys.executable, "-m", "pipeline", "--data-dir", str(tmp_path / "data"), "worker", *words],
-            env=os.environ | servers,
+            env=os.environ | servers | {"SWITCHBOARD_METRICS_PORT": str(port)},
             stderr=log,
         )
-        for words in (("enrich", "--processes", "2"), ("load",))
+        for port, words in ((ports, ("enrich", "--processes", "2")), (ports + 2, ("load",)))
     ]
     try:
         wait_until("two children", lambda: len(_children(keepers[0].pid)) == 2)
@@ -129,6 +157,9 @@ def test_workers_that_are_killed_come_back_and_sigterm_ends_them(
         wait_until("another child", lambda: len(set(_children(keepers[0].pid)) - set(first)) == 1)
         on_servers("ingest", "events", tmp_path / "events.jsonl")
         wait_until("all rows", _counted(on_servers, len(events)), 120, every=1)
+        pages = [_page(ports + place) for place in range(3)]
+        assert ['stage="enrich"' in page for page in pages] == [True, True, False]
+        assert _sum(pages, "switchboard_records_total") >= 2 * len(events)
         # A worker whose keeper is gone ends by itself.
         orphans = _children(keepers[1].pid)
         keepers[1].kill()

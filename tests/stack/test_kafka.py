@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.ops.hosting import kafka_host
 from pipeline.runtime.claims import BlobFolder
@@ -333,6 +334,12 @@ def test_a_changed_configuration_is_told_and_set_back(broker: Broker) -> None:
     wait_until("the broker to tell", lambda: not plan.changes())
 
 
+def _left(host: KafkaHost) -> list[float]:
+    """Return what a host's own metrics tell of its lag, partition by partition."""
+    families = text_string_to_metric_families(host.meter.page().decode())
+    return [one.value for family in families for one in family.samples if one.name == "switchboard_lag_records"]
+
+
 def test_lag_counts_records_and_seconds_and_sees_no_marks(broker: Broker, log: KafkaLog, tmp_path: Path) -> None:
     publish(log, 200)
     one = member(broker, tmp_path, Copy())
@@ -356,6 +363,8 @@ def test_lag_counts_records_and_seconds_and_sees_no_marks(broker: Broker, log: K
     )
     two = Member(host)
     wait_until("all to be read", lambda: host.counts["records"] == 200)
+    wait_until("the worker to know it", lambda: _left(host) == [0.0] * RECORDS.partitions)
+    assert b'switchboard_behind_seconds{stage="converse"} 0.0' in host.meter.page()
     two.leave()
     (lag,) = log.lag("converse", [RECORDS.name], int(time.time() * 1000))
     assert (lag.records, lag.seconds) == (0, 0.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
-from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, patiently
@@ -28,6 +28,7 @@ class Assignment:
         self._in_flight = in_flight
         self._states = states
         self._next: dict[TopicPartition, int] = {}
+        self._ends: dict[TopicPartition, int] = {}
         self._paused = False
         self._changed = False
         self._failure: Exception | None = None
@@ -58,6 +59,19 @@ class Assignment:
             if record.offset >= self._next.get((record.topic, record.partition), record.offset + 1)
         ]
 
+    def ended(self, end: Message) -> None:
+        """Note the end of a partition, which lies behind its last record where marks of transactions follow that."""
+        self._ends[end.topic() or "", end.partition() or 0] = end.offset() or 0
+
+    def lag(self) -> dict[TopicPartition, int]:
+        """Return how many offsets are left of each partition, as far as the last fetch has shown its end."""
+        left: dict[TopicPartition, int] = {}
+        for place, offset in self._next.items():
+            _, high = self._consumer.get_watermark_offsets(KafkaPartition(*place), cached=True)
+            if high >= 0:
+                left[place] = max(high - max(offset, self._ends.get(place, 0)), 0)
+        return left
+
     def advance(self, positions: Mapping[TopicPartition, int]) -> None:
         """Remember what was committed."""
         self._next.update(positions)
@@ -65,6 +79,7 @@ class Assignment:
     def rewind(self) -> None:
         """Read again from what is committed."""
         self._changed = True
+        self._ends.clear()
         for (topic, partition), offset in self._next.items():
             place = KafkaPartition(topic, partition, offset)
             try:
@@ -116,6 +131,7 @@ class Assignment:
 
     def _leave(self, place: TopicPartition) -> None:
         self._next.pop(place, None)
+        self._ends.pop(place, None)
         self._in_flight.leave(place)
         if self._states is not None:
             self._states.leave(*place)

@@ -97,6 +97,8 @@ class Broker:
                 "session.timeout.ms": SESSION_TIMEOUT_MS,
                 "heartbeat.interval.ms": SESSION_TIMEOUT_MS // 4,
                 "max.poll.interval.ms": MAX_POLL_INTERVAL_MS,
+                # Told by this that a partition is read to its end, a worker knows its lag though marks of transactions have offsets too.
+                "enable.partition.eof": True,
                 **self._reading(),
             }
         )

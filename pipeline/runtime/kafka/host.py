@@ -11,10 +11,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import Message as KafkaMessage
 from confluent_kafka import TopicPartition as KafkaPartition
 
+from pipeline.metrics import Meter, Stopwatch
 from pipeline.outcomes import Reject
 from pipeline.runtime.claims import Blobs, check_in, check_out
 from pipeline.runtime.collecting import collected_between_batches
@@ -81,6 +82,7 @@ class KafkaHost:
     states: StateCache | None = None
     before_batch: Callable[[], object] = nothing
     watched: bool = True
+    meter: Meter = field(default_factory=Meter)
     counts: Counter[str] = field(default_factory=Counter)
     _wait_s: float = _FIRST_WAIT_S
 
@@ -118,14 +120,18 @@ class KafkaHost:
 
     def _turn(self) -> None:
         self._watch()
+        self.meter.turned(self.group)
+        clock = Stopwatch()
         records = self._take()
+        clock.lap("take")
         self.before_batch()
         if not records:
             self.counts["idle"] += 1
+            self.meter.idle(self.group, self._assignment.lag())
             return
         portions = self.in_flight.portions(records)
         for portion in portions:
-            if not self._handled(portion):
+            if not self._handled(portion, clock):
                 return
         if sum(len(portion.records) for portion in portions) < len(records):
             self._assignment.rewind()
@@ -154,11 +160,13 @@ class KafkaHost:
             error = message.error()
             if error is None:
                 records.append(log_record(message))
+            elif error.code() == KafkaError._PARTITION_EOF:
+                self._assignment.ended(message)
             elif not error.retriable():
                 raise KafkaException(error)
         return records
 
-    def _handled(self, portion: Portion) -> bool:
+    def _handled(self, portion: Portion, clock: Stopwatch) -> bool:
         """Handle and commit a portion; return False where it has to be read again."""
         self.in_flight.begin(portion)
         try:
@@ -169,9 +177,13 @@ class KafkaHost:
         finally:
             # Whatever happens from here on is not the records' doing.
             self.in_flight.release()
+        clock.lap("handle")
         if not self._committed(check_in(messages, self.blobs), portion.positions):
             return False
         self.in_flight.done(portion)
+        clock.lap("commit")
+        oldest = min(record.timestamp_ms for record in portion.records)
+        self.meter.batch(self.group, len(portion.records), oldest, clock.taken(), self._assignment.lag())
         self.counts["records"] += len(portion.records)
         self.counts["batches"] += 1
         self._wait_s = _FIRST_WAIT_S
@@ -189,6 +201,7 @@ class KafkaHost:
     def _back_off(self, error: WarehouseBusyError) -> None:
         """Go back to what is committed and stand still for a while, still a member of the group."""
         self.counts["waits"] += 1
+        self.meter.retried(self.group, "busy")
         wait = self._wait_s * random.uniform(0.5, 1.5)
         logger.warning("%s waits %.1f s: %s", self.group, wait, error)
         self._wait_s = min(self._wait_s * 2, _MAX_WAIT_S)
@@ -244,6 +257,7 @@ class KafkaHost:
             raise error
         logger.warning("%s takes its batch back: %s", self.group, reason(error))
         self.counts["aborts"] += 1
+        self.meter.retried(self.group, "aborted")
         self._until_done(self._producer.abort_transaction, "aborting")
         self._assignment.rewind()
 

@@ -1,0 +1,80 @@
+"""The port of a worker: /metrics for Prometheus, /healthz and /readyz for whoever restarts it and sends it work."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from pipeline.errors import UserError
+from pipeline.metrics import Meter
+
+logger = logging.getLogger(__name__)
+
+# A batch may take four minutes before its watchdog ends the process; whoever asks here must not be quicker.
+_ALIVE_S = 300.0
+# How often the server looks whether it shall end; nothing waits for it but the end of a worker.
+_POLL_S = 0.1
+
+
+@contextmanager
+def watched(meter: Meter, host: str, port: int) -> Iterator[int]:
+    """Serve a meter while inside, and give the port, which the system chooses where it is 0; raises UserError where it is taken.
+
+    /healthz answers 200 while the worker asks for records or has a batch in hand, 503 where it has stood still for five minutes; /readyz
+    answers 503 until it has asked for the first time.
+    """
+    try:
+        server = ThreadingHTTPServer((host, port), _handler(meter))
+    except OSError as error:
+        raise UserError(
+            f"metrics cannot be served on {host}:{port}: {error.strerror}; set SWITCHBOARD_METRICS_PORT otherwise for this stage"
+        ) from error
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(_POLL_S,), name="metrics", daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _handler(meter: Meter) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        # Nothing is said of the program and its version.
+        server_version, sys_version = "switchboard", ""
+
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            if path == "/metrics":
+                self._answer(HTTPStatus.OK, meter.page(), CONTENT_TYPE_LATEST)
+            elif path == "/healthz":
+                self._say(meter.turned_at is None or time.monotonic() - meter.turned_at < _ALIVE_S)
+            elif path == "/readyz":
+                self._say(meter.turned_at is not None)
+            else:
+                self._answer(HTTPStatus.NOT_FOUND, b"/metrics, /healthz, /readyz\n", "text/plain; charset=utf-8")
+
+        def _say(self, good: bool) -> None:
+            status = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
+            self._answer(status, b"ok\n" if good else b"not ok\n", "text/plain; charset=utf-8")
+
+        def _answer(self, status: HTTPStatus, body: bytes, kind: str) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            logger.debug(format, *args)
+
+    return Handler
