@@ -74,6 +74,11 @@ class Settings(BaseSettings):
     warehouse: SecretStr | None = Field(
         None, description="clickhouse://user:password@host:9000/database; absent: the embedded store in data_dir."
     )
+    bodies: str | None = Field(
+        None,
+        description="Where bodies over 256 KiB lie: a folder that all workers share, or a bucket such as s3://name/prefix"
+        " (needs `pip install s3fs`); absent: bodies/ in data_dir.",
+    )
     # A quarter of a million mails: a night of a busy mailbox while the broker is away, and little on any disk.
     spool_bytes: int = Field(
         1 << 30, ge=0, description="Most bytes that wait in data_dir while Kafka is not to be reached."

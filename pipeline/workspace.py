@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import UserError
 from pipeline.ingest.port import IngestOptions
 from pipeline.ingest.publisher import Publisher
-from pipeline.runtime.claims import BlobFolder
+from pipeline.runtime.claims import Blobs, blobs_at
 from pipeline.runtime.log import Log
 from pipeline.runtime.sqlite_log import SqliteLog
 from pipeline.settings import Settings
@@ -26,7 +26,7 @@ class Workspace:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.root: Path = settings.data_dir
-        self.blobs = BlobFolder(self.root / "bodies")
+        self.blobs: Blobs = blobs_at(settings.bodies or str(self.root / "bodies"))
 
     def broker(self) -> Broker:
         """Return how Kafka is reached; raises UserError where the settings name none."""

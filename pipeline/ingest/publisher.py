@@ -10,7 +10,7 @@ import orjson
 from pipeline.envelope import checked, to_message
 from pipeline.ingest.port import Item, Refused
 from pipeline.outcomes import Reject
-from pipeline.runtime.claims import BlobFolder, check_in
+from pipeline.runtime.claims import Blobs, check_in
 from pipeline.runtime.log import Log, Message
 from pipeline.runtime.runner import Clock, collect_letter, utc_now
 from schemas.dead_letters import RejectCode
@@ -25,7 +25,7 @@ class Publisher:
     """Publishes items in batches, each with the checkpoint that says how far the reading has come, durably together."""
 
     log: Log
-    blobs: BlobFolder
+    blobs: Blobs
     clock: Clock = utc_now
     counts: Counter[str] = field(default_factory=Counter)
     _messages: list[Message] = field(default_factory=list)

@@ -67,6 +67,10 @@ def bare(handler: Handler) -> Handler:
     return handler
 
 
+def _expire(workspace: Workspace) -> None:
+    workspace.blobs.expire(time.time() - _BLOB_LIFE_S)
+
+
 def _timed(handler: LoadHandler, meter: Meter) -> LoadHandler:
     return replace(handler, took=lambda seconds: meter.inserted(handler.name, seconds))
 
@@ -92,7 +96,7 @@ def embedded_host(workspace: Workspace, wrap: Wrap = bare) -> Iterator[EmbeddedH
         log = workspace.sqlite_log()
         stack.callback(log.close)
         log.expire()
-        workspace.blobs.expire(time.time() - _BLOB_LIFE_S)
+        _expire(workspace)
         learner = Learner(log, root / "models" / "snapshot")
         some = settings.batch_records
         meter = Meter()
@@ -192,6 +196,7 @@ def kafka_host(workspace: Workspace, stage: str, wrap: Wrap = bare) -> Iterator[
 def _stage(workspace: Workspace, stage: str, slot: Slot, broker: Broker, stack: ExitStack, meter: Meter) -> _Stage:
     settings = workspace.settings
     if stage == "enrich":
+        _expire(workspace)
         scan = KafkaScan(broker)
         stack.callback(scan.close)
         # Compiled before the group counts on this worker.

@@ -6,7 +6,9 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -29,6 +31,16 @@ class Blobs(Protocol):
     def put(self, content: bytes) -> str: ...
 
     def get(self, reference: str) -> bytes: ...
+
+    def expire(self, older_than: float) -> int: ...
+
+
+def blobs_at(place: str) -> Blobs:
+    """Return where bodies are kept: a folder's path, or a URL that fsspec knows, such as s3://bucket/prefix.
+
+    Raises UserError for a URL of an unknown kind, or of one whose library is not installed.
+    """
+    return BlobBucket(place) if "://" in place else BlobFolder(Path(place))
 
 
 class BlobFolder:
@@ -63,11 +75,9 @@ class BlobFolder:
         try:
             content = path.read_bytes()
         except FileNotFoundError as error:
-            raise ClaimLost(
-                f"{path} is missing: restore it from a backup, or set the offset past its record"
-            ) from error
+            raise _missing(path) from error
         if hashlib.sha256(content).hexdigest() != reference:
-            raise ClaimLost(f"{path} does not hold what its name says: restore it from a backup")
+            raise _altered(path)
         return content
 
     def expire(self, older_than: float) -> int:
@@ -78,9 +88,76 @@ class BlobFolder:
         return len(old)
 
     def _path(self, reference: str) -> Path:
-        if len(reference) != 64 or not all(char in "0123456789abcdef" for char in reference):
-            raise ClaimLost(f"{reference[:80]!r} is no reference to a stored body")
-        return self._root / reference[:2] / reference
+        return self._root / _place_of(reference)
+
+
+# A body that is referred to again is written again once it is this old, so that its age stays that of its youngest reference.
+_REFRESH = timedelta(days=1)
+
+
+class BlobBucket:
+    """Bytes kept by their SHA-256 in an object store, through https://filesystem-spec.readthedocs.io: for workers on several machines.
+
+    An object is there whole or not at all, and durable when `put` returns, as far as the store promises that (S3 does).
+    """
+
+    def __init__(self, url: str) -> None:
+        import fsspec
+
+        try:
+            self._files, self._root = fsspec.core.url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            raise UserError(f"bodies cannot be kept at {url}: {error}") from error
+
+    def put(self, content: bytes) -> str:
+        """Keep bytes and return their reference; the same bytes are kept once."""
+        reference = hashlib.sha256(content).hexdigest()
+        path = self._path(reference)
+        try:
+            young = self._files.modified(path) > datetime.now(UTC) - _REFRESH
+        except FileNotFoundError:
+            young = False
+        if not young:
+            self._files.pipe_file(path, content)
+        return reference
+
+    def get(self, reference: str) -> bytes:
+        """Return the bytes of a reference; raises ClaimLost where they are missing or not what they were."""
+        path = self._path(reference)
+        try:
+            content: bytes = self._files.cat_file(path)
+        except FileNotFoundError as error:
+            raise _missing(path) from error
+        if hashlib.sha256(content).hexdigest() != reference:
+            raise _altered(path)
+        return content
+
+    def expire(self, older_than: float) -> int:
+        """Delete blobs last written before an instant (seconds since the epoch); return how many. See `BlobFolder.expire`."""
+        before = datetime.fromtimestamp(older_than, UTC)
+        old = [path for path in self._files.find(self._root) if self._files.modified(path) < before]
+        for path in old:
+            # Another worker that starts does the same.
+            with suppress(FileNotFoundError):
+                self._files.rm_file(path)
+        return len(old)
+
+    def _path(self, reference: str) -> str:
+        return f"{self._root}/{_place_of(reference)}"
+
+
+def _place_of(reference: str) -> str:
+    if len(reference) != 64 or not all(char in "0123456789abcdef" for char in reference):
+        raise ClaimLost(f"{reference[:80]!r} is no reference to a stored body")
+    return f"{reference[:2]}/{reference}"
+
+
+def _missing(place: object) -> ClaimLost:
+    return ClaimLost(f"{place} is missing: restore it from a backup, or set the offset past its record")
+
+
+def _altered(place: object) -> ClaimLost:
+    return ClaimLost(f"{place} does not hold what its name says: restore it from a backup")
 
 
 def check_in(messages: Sequence[Message], blobs: Blobs) -> list[Message]:
