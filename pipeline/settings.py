@@ -84,6 +84,9 @@ class Settings(BaseSettings):
         1 << 30, ge=0, description="Most bytes that wait in data_dir while Kafka is not to be reached."
     )
 
+    log_format: Literal["text", "json"] = Field(
+        "text", description="The log on standard error: lines for people, or one JSON object a line."
+    )
     # Loopback, lest a worker tells strangers how it does; in a container it is 0.0.0.0, for Prometheus asks from another.
     metrics_host: str = Field("127.0.0.1", description="Address on which workers serve /metrics, /healthz and /readyz.")
     metrics_port: int | None = Field(

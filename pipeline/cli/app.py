@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pipeline import logs
 from pipeline.settings import Settings, load_settings
 from pipeline.workspace import Workspace
 
@@ -30,10 +30,9 @@ def configure(
     verbose: Annotated[bool, typer.Option("--verbose", help="Say more on standard error.")] = False,
 ) -> None:
     """Read the settings once, for whichever command follows."""
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
-    )
-    context.obj = load_settings(data_dir=data_dir)
+    settings = load_settings(data_dir=data_dir)
+    logs.configure(settings.log_format, verbose)
+    context.obj = settings
 
 
 def workspace_of(context: typer.Context) -> Workspace:

@@ -14,6 +14,7 @@ from typing import Generic, Protocol, TypeVar
 
 from pipeline.envelope import contract_message, following
 from pipeline.errors import UserError
+from pipeline.logs import places
 from pipeline.outcomes import (
     Context,
     Drop,
@@ -104,6 +105,7 @@ def outcome_messages(
     """Return what a record's outcome puts on the log: its outputs, its dead letter, or nothing; counts it."""
     if isinstance(outcome, Reject):
         counts[f"rejected:{outcome.code}"] += 1
+        logger.info("%s refuses a record: %s", stage, outcome.code, extra={"stage": stage, **places(record)})
         return [dead_letter_message(stage, record, outcome, now)]
     if isinstance(outcome, Drop):
         counts[f"dropped:{outcome.reason}"] += 1
@@ -198,6 +200,9 @@ class LoadHandler:
         for record, outcome in zip(records, self._outcomes(records), strict=True):
             if isinstance(outcome, Reject):
                 self.counts[f"rejected:{outcome.code}"] += 1
+                logger.info(
+                    "%s refuses a record: %s", self.name, outcome.code, extra={"stage": self.name, **places(record)}
+                )
                 messages.append(dead_letter_message(self.name, record, outcome, self.clock()))
             else:
                 self.counts["loaded"] += 1

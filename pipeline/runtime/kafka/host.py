@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import Message as KafkaMessage
 from confluent_kafka import TopicPartition as KafkaPartition
 
+from pipeline.logs import places
 from pipeline.metrics import Meter, Stopwatch
 from pipeline.outcomes import Reject
 from pipeline.runtime.claims import Blobs, check_in, check_out
@@ -193,7 +194,11 @@ class KafkaHost:
         if portion.killer:
             record = portion.records[0]
             logger.error(
-                "%s/%d@%d has killed its process and is set aside", record.topic, record.partition, record.offset
+                "%s/%d@%d has killed its process and is set aside",
+                record.topic,
+                record.partition,
+                record.offset,
+                extra={"stage": self.group, **places(record)},
             )
             return [dead_letter_message(self.handler.name, record, _KILLER, utc_now())]
         return self.handler.handle(check_out(portion.records, self.blobs))
