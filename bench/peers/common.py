@@ -39,8 +39,8 @@ PRODUCER: dict[str, Any] = {
 }
 # Records that a peer which reads in batches takes at once (DESIGN §10).
 BATCH = 5_000
-# Records that we and the bare loop put into one transaction: what `load` takes at once (settings' batch_records times LOAD_FACTOR).
-# A commit is a round trip of some 50 ms in which a loop stands still, so the fewer the faster, for both.
+# Records that we and the bare loop put into one transaction: a commit is a round trip of some 50 ms in which a loop stands still, a
+# tenth of the time that this many take.
 TRANSACTION = 20_000
 # How often the peers commit what they have read: Arroyo's ONCE_PER_SECOND, for all of them.
 COMMIT_SECONDS = 1.0

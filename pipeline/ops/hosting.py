@@ -15,15 +15,12 @@ from typing import IO, TYPE_CHECKING, Protocol
 
 from pipeline.errors import UserError
 from pipeline.metrics import Meter
-from pipeline.models.learner import warm_up
 from pipeline.ops.watching import watched
-from pipeline.processors.converse import Converse
 from pipeline.runtime.kafka.broker import Broker
 from pipeline.runtime.kafka.crashes import InFlight
 from pipeline.runtime.kafka.host import KafkaHost, Sizes, nothing
 from pipeline.runtime.kafka.scan import KafkaScan
 from pipeline.runtime.kafka.states import StateCache
-from pipeline.runtime.learning import Learner
 from pipeline.runtime.runner import Handler, LoadHandler
 from pipeline.runtime.stages import (
     BATCH_BYTES,
@@ -86,7 +83,9 @@ def _served(meter: Meter, settings: Settings, place: int) -> AbstractContextMana
 def embedded_host(workspace: Workspace, wrap: Wrap = bare) -> Iterator[EmbeddedHost]:
     """Open everything that an embedded run needs; raises StoreHeldError where one is running already."""
     # The embedded store takes most of a second to import, which a worker on Kafka need not spend when it comes back.
+    from pipeline.processors.converse.fold import Converse
     from pipeline.runtime.embedded import EmbeddedHost
+    from pipeline.runtime.learning import Learner
     from pipeline.sinks.sharing import open_for_running
 
     settings, root = workspace.settings, workspace.root
@@ -194,8 +193,12 @@ def kafka_host(workspace: Workspace, stage: str, wrap: Wrap = bare) -> Iterator[
 
 
 def _stage(workspace: Workspace, stage: str, slot: Slot, broker: Broker, stack: ExitStack, meter: Meter) -> _Stage:
+    # Each stage imports what it needs and no more: a worker that was killed is back the sooner.
     settings = workspace.settings
     if stage == "enrich":
+        from pipeline.models.learner import warm_up
+        from pipeline.runtime.learning import Learner
+
         _expire(workspace)
         scan = KafkaScan(broker)
         stack.callback(scan.close)
@@ -206,6 +209,8 @@ def _stage(workspace: Workspace, stage: str, slot: Slot, broker: Broker, stack: 
         meter.watch_models(stage, lambda: learner.replica.offset)
         return _Stage(enrich_handler(settings.identity(), learner.models), learner.catch_up)
     if stage == "converse":
+        from pipeline.processors.converse.fold import Converse
+
         states = StateCache(broker, STATE_TOPICS, slot.folder / "states")
         return _Stage(converse_handler(Converse(settings.converse_rules()), states), states=states)
     warehouse: Warehouse = workspace.server()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.models.replica import Replica
 from pipeline.outcomes import Context, Drop, Emit, run_checked
-from pipeline.processors.converse import Seen
+from pipeline.processors.converse.seen import Seen
 from pipeline.processors.enrich import enrich_step
 from schemas.conversations import ConversationFact
 from schemas.made import to_json

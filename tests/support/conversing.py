@@ -9,8 +9,11 @@ from zoneinfo import ZoneInfo
 
 from pipeline.models.replica import Replica
 from pipeline.outcomes import Context, Emit
-from pipeline.processors.converse import Converse, Read, Seen, ServicePromises, State, converse_fold, parse_hours
-from pipeline.processors.converse.hours import to_ms
+from pipeline.processors.converse.fold import Converse, Read
+from pipeline.processors.converse.hours import BusinessHours, parse_hours, to_ms
+from pipeline.processors.converse.rules import Rules, ServicePromises
+from pipeline.processors.converse.seen import Seen
+from pipeline.processors.converse.state import State
 from schemas.conversations import Conversation, ConversationFact, FollowUp, RecordFlag
 from schemas.envelope import stable_id
 from schemas.types import Contract
@@ -18,7 +21,14 @@ from schemas.types import Contract
 ZONE = ZoneInfo("Asia/Shanghai")
 HOURS = parse_hours(("Mon-Fri 09:00-18:00", "Sat 10:00-16:00"), ZONE)
 PROMISES = ServicePromises({"default": 3_600, "email": 4 * 3_600.0, "social": None}, {"chat": 1_800})
-FOLD = converse_fold(HOURS, PROMISES, ZONE, bots=("小茗",))
+
+
+def converse_fold(hours: BusinessHours | None, promises: ServicePromises, bots: Iterable[str] = ()) -> Converse:
+    """Return the fold as the settings make it; `hours` None: no business hours are set."""
+    return Converse(Rules(hours, promises, ZONE, frozenset(bots)))
+
+
+FOLD = converse_fold(HOURS, PROMISES, ("小茗",))
 # A Thursday, ten in the morning in Shanghai.
 START = datetime(2026, 11, 19, 2, 0, tzinfo=UTC)
 CUSTOMER = str(stable_id("customer", "test"))

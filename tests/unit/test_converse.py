@@ -10,8 +10,9 @@ import pytest
 
 from pipeline.ops import migrate as migrations
 from pipeline.outcomes import Emit
-from pipeline.processors.converse import Seen, ServicePromises, converse_fold
 from pipeline.processors.converse.reading import assigned_to, closing_of, role_of
+from pipeline.processors.converse.rules import ServicePromises
+from pipeline.processors.converse.seen import Seen
 from pipeline.processors.converse.texts import is_courtesy, words_of
 from pipeline.processors.converse.told import fact_id
 from pipeline.reporting.followups import followup_counts, followups
@@ -22,7 +23,20 @@ from pipeline.sinks.warehouse import rows
 from schemas.conversations import Conversation, ConversationFact, FollowUp, RecordFlag
 from schemas.envelope import stable_id
 from schemas.records import BusinessRecord, Delivery
-from tests.support.conversing import FOLD, START, ZONE, call, ctx, folded, outputs, record, rows_of_kind, seen, thread
+from tests.support.conversing import (
+    FOLD,
+    START,
+    ZONE,
+    call,
+    converse_fold,
+    ctx,
+    folded,
+    outputs,
+    record,
+    rows_of_kind,
+    seen,
+    thread,
+)
 
 LONG = "我上周买的旅行壶盖子裂了，麻烦给我退款，谢谢你们了"
 NEARLY = "我上周买的旅行壶盖子裂了，麻烦给我退款吧，谢谢你们了"
@@ -214,7 +228,7 @@ def test_a_first_and_a_later_response_are_due_in_business_time() -> None:
 
 def test_a_channel_without_a_promise_has_no_due_time_and_no_hours_mean_the_calendar() -> None:
     assert conversation(seen("a", 0, "在吗", channel="social")).first_response_due_at is None
-    fold = converse_fold(None, ServicePromises({"default": 3_600}), ZONE)
+    fold = converse_fold(None, ServicePromises({"default": 3_600}))
     _, rows = folded([[seen("a", 12 * 60, "在吗")]], fold)
     (row,) = rows_of_kind(rows, Conversation)
     assert row.first_response_due_at == at(13 * 60)

@@ -11,8 +11,8 @@ import orjson
 import pytest
 
 from pipeline.ops import migrate as migrations
-from pipeline.processors.converse import Seen
 from pipeline.processors.converse.hours import from_ms
+from pipeline.processors.converse.seen import Seen
 from pipeline.sinks.chdb import ChdbWarehouse
 from pipeline.sinks.rows import columns_of
 from pipeline.sinks.tables import Loadable
