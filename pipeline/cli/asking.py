@@ -1,4 +1,4 @@
-"""Commands that ask the history: history, query, report, followups."""
+"""Commands that ask the history: history, trace, query, report, followups."""
 
 from __future__ import annotations
 
@@ -38,6 +38,32 @@ def history(
         console.json(asdict(found))
     else:
         show_timeline(customer, found)
+
+
+@app.command()
+def trace(
+    context: typer.Context,
+    event: Annotated[str, typer.Argument(help="An event's id as its source gave it, or a record id.")],
+    source: Annotated[str, typer.Option(help="Its source, where several have the same id.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Show where an event is and what happened to it, from the connector that found it to its rows."""
+    from pipeline.reporting.screen import show_trace
+    from pipeline.reporting.trace import MOST_WAITING, trace
+
+    workspace = workspace_of(context)
+    with workspace.log() as log, workspace.reading() as warehouse:
+        found, given_up = trace(log, warehouse, event, tenant=workspace.settings.tenant, source=source)
+    for stage in given_up:
+        note(f"more than {MOST_WAITING:,} records wait for {stage}; the rest was not looked through")
+    if not found:
+        fail(
+            f"nothing is known of {event!r}: neither in the history, nor among the dead letters, nor waiting for a stage"
+        )
+    if as_json:
+        console.json([asdict(one) for one in found])
+    else:
+        show_trace(found)
 
 
 @app.command()

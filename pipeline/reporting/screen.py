@@ -1,7 +1,8 @@
-"""A customer's timeline on a terminal."""
+"""A customer's timeline, and an event's way, on a terminal."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.table import Table
@@ -9,6 +10,7 @@ from rich.text import Text
 
 from pipeline.console import out, plain
 from pipeline.reporting.timeline import Timeline
+from pipeline.reporting.trace import Traced
 
 _COLOURS = {
     "positive": "green",
@@ -33,6 +35,18 @@ def show_timeline(wanted: str, found: Timeline) -> None:
         drawn.add_row(*_row(event))
     out.print(drawn)
     out.print(Text(f"{len(found.events)} events", "dim"))
+
+
+def show_trace(found: Sequence[Traced]) -> None:
+    """Print each event's way, step by step, times in UTC."""
+    for one in found:
+        out.print(plain(one.event_id) + Text(" of ") + plain(one.source or "(unknown source)"))
+        drawn = Table(box=None, pad_edge=False, header_style="dim")
+        for column in ("when (UTC)", "where", "what"):
+            drawn.add_column(column, overflow="fold", no_wrap=column == "when (UTC)")
+        for step in one.steps:
+            drawn.add_row(plain(step.at or "now"), plain(step.place), plain(step.what))
+        out.print(drawn)
 
 
 def _heading(who: str) -> Text:

@@ -116,6 +116,10 @@ class Log(Scan, Protocol):
 
     def lag(self, group: str, topics: Sequence[str], now_ms: int) -> list[Lag]: ...
 
+    def unread(self, group: str, topics: Sequence[str]) -> Iterator[LogRecord]:
+        """Yield the records that a group has not committed, partition by partition, up to the end as it is when each is begun."""
+        ...
+
     def sizes(self) -> dict[str, int]:
         """Return how many records each topic ever took, expired ones included."""
         ...

@@ -144,6 +144,11 @@ class SqliteLog(SqliteFile):
                 seconds[topic_id] = max(seconds[topic_id], (now_ms - oldest.timestamp_ms) / 1000)
         return [Lag(name, group, records[self._topic(name)[0]], seconds[self._topic(name)[0]]) for name in topics]
 
+    def unread(self, group: str, topics: Sequence[str]) -> Iterator[LogRecord]:
+        """Yield the records that a group has not committed; see `Log.unread`."""
+        for topic_id, partition, start, end in self._positions(group, topics):
+            yield from self._range(topic_id, partition, start, end - start)
+
     def sizes(self) -> dict[str, int]:
         """Return how many records each topic ever took, expired ones included."""
         rows = self._db.execute("SELECT topic_id, sum(next_offset) FROM partitions GROUP BY topic_id")

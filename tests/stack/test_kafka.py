@@ -350,6 +350,7 @@ def test_lag_counts_records_and_seconds_and_sees_no_marks(broker: Broker, log: K
     oldest = min(record.timestamp_ms for record in records)
     (lag,) = log.lag("converse", [RECORDS.name], oldest + 5_000)
     assert lag.seconds == pytest.approx(5.0)
+    assert sorted(record.value for record in log.unread("converse", [RECORDS.name])) == sorted(r.value for r in records)
     assert 200 <= lag.records <= 200 + one.host.counts["batches"] * RECORDS.partitions
     host = KafkaHost(
         broker,
@@ -368,6 +369,7 @@ def test_lag_counts_records_and_seconds_and_sees_no_marks(broker: Broker, log: K
     two.leave()
     (lag,) = log.lag("converse", [RECORDS.name], int(time.time() * 1000))
     assert (lag.records, lag.seconds) == (0, 0.0)
+    assert list(log.unread("converse", [RECORDS.name])) == []
 
 
 @pytest.mark.parametrize("stage", ["enrich", "converse"])

@@ -15,7 +15,7 @@ from confluent_kafka import Message as KafkaMessage
 from pipeline.runtime.kafka.broker import Broker, BrokerAway, BrokerError, patiently, produce
 from pipeline.runtime.kafka.scan import KafkaScan, first_records, log_ends
 from pipeline.runtime.kafka.spool import Spool
-from pipeline.runtime.log import Lag, LogRecord, Message
+from pipeline.runtime.log import Lag, LogRecord, Message, TopicPartition
 from schemas.topics import TOPICS
 
 logger = logging.getLogger(__name__)
@@ -26,6 +26,8 @@ _CONFIRM_MS = 10_000
 _LEAVE_ALONE_S = 10.0
 # Spooled messages are sent again in parts of this many.
 _DRAIN = 5_000
+# Read at once by whoever looks through a topic: some MiB.
+_SCAN_RECORDS = 1_000
 # What no later try mends: the message itself, the topic, or the right to write to it.
 _FOR_GOOD = frozenset(
     {
@@ -150,17 +152,32 @@ class KafkaLog:
         return patiently(f"the lag of {group} cannot be had", lambda: self._lag(group, topics, now_ms))
 
     def _lag(self, group: str, topics: Sequence[str], now_ms: int) -> list[Lag]:
-        ends = log_ends(self._broker.admin, topics)
-        committed = self._broker.committed(group, list(ends))
-        starts = {place: max(committed.get(place, low), low) for place, (low, _) in ends.items()}
+        places = self._open(group, topics)
         # Between two records lie marks of transactions, so offsets only bound the number: reading tells whether there is one.
-        oldest = first_records(self._broker, {at: start for at, start in starts.items() if start < ends[at][1]})
+        oldest = first_records(self._broker, {place: start for place, (start, _) in places.items()})
         records: dict[str, int] = defaultdict(int)
         seconds: dict[str, float] = defaultdict(float)
         for record in oldest:
-            records[record.topic] += ends[record.topic, record.partition][1] - record.offset
+            records[record.topic] += places[record.topic, record.partition][1] - record.offset
             seconds[record.topic] = max(seconds[record.topic], (now_ms - record.timestamp_ms) / 1000)
         return [Lag(topic, group, records[topic], seconds[topic]) for topic in topics]
+
+    def unread(self, group: str, topics: Sequence[str]) -> Iterator[LogRecord]:
+        """Yield the records that a group has not committed; see `Log.unread`."""
+        self._broker.check_topics(topics)
+        places = patiently(f"the offsets of {group} cannot be had", lambda: self._open(group, topics))
+        for place, (start, end) in places.items():
+            at = start
+            while at < end and (records := self._scan.scan(*place, at, _SCAN_RECORDS)):
+                yield from (record for record in records if record.offset < end)
+                at = records[-1].offset + 1
+
+    def _open(self, group: str, topics: Sequence[str]) -> dict[TopicPartition, tuple[int, int]]:
+        """Return from where to where each partition is not committed; raises KafkaException."""
+        ends = log_ends(self._broker.admin, topics)
+        committed = self._broker.committed(group, list(ends))
+        starts = {place: max(committed.get(place, low), low) for place, (low, _) in ends.items()}
+        return {place: (start, ends[place][1]) for place, start in starts.items() if start < ends[place][1]}
 
     def sizes(self) -> dict[str, int]:
         """Return how many offsets each topic ever gave out: its records, and one mark a transaction and partition."""
