@@ -17,14 +17,19 @@ _WORDS = (
 )
 _ATTRIBUTION = "On Mon, 3 Aug 2026, Shop <a@shop.example.com> wrote:"
 _START = datetime(2026, 8, 1, tzinfo=UTC)
+_STEP = timedelta(minutes=1)
+# However many there are, all lie in the past, and so does the week of silence after which a conversation counts as closed: an event of
+# the future is told by when it arrived, and no two runs would have the same rows.
+_SPAN = timedelta(days=60)
 
 
 def make_events(count: int, seed: int = 1) -> Iterator[dict[str, Any]]:
-    """Yield events of messages, mails, calls, orders, feedback and complaints by some count/20 customers, a minute apart."""
+    """Yield events of messages, mails, calls, orders, feedback and complaints by some count/20 customers, at most a minute apart."""
     random_ = random.Random(seed)
     customers = max(count // 20, 3)
+    step = min(_STEP, _SPAN / count)
     for number in range(count):
-        at = _START + timedelta(minutes=number)
+        at = _START + number * step
         person = random_.randrange(customers)
         kind, data = random_.choices(
             (_message, _mail, _call, _order, _feedback, _complaint), weights=(50, 15, 10, 15, 5, 5)
