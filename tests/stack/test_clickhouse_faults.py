@@ -17,6 +17,7 @@ from pipeline.sinks.clickhouse import ClickHouseWarehouse
 from pipeline.sinks.warehouse import Columns, WarehouseBusyError, WarehouseError, WarehouseSetupError, rows
 from tests.stack.conftest import KEEPER_PASSWORD
 from tests.support.clickhouse_server import ClickHouseServer
+from tests.support.stack import wait_until
 from tests.support.tcp_gate import TcpGate
 from tests.support.warehouses import NOW_MS, enriched, fresh_url
 
@@ -57,7 +58,8 @@ def test_a_server_killed_in_the_middle_of_an_insert_loses_nothing(clickhouse: Cl
     gate.drop_after(5_000_000, clickhouse.kill)
     with pytest.raises(WarehouseBusyError, match="onnection"):
         warehouse.insert("label_rows", labels(_ROWS))
-    assert clickhouse.pid == 0
+    # The insert breaks off with the connection, a moment before the process is gone.
+    wait_until("the server to be dead", lambda: clickhouse.pid == 0)
     with pytest.raises(WarehouseBusyError):
         warehouse.query("SELECT 1")
     clickhouse.start()
