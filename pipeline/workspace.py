@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +16,14 @@ from pipeline.runtime.log import Log
 from pipeline.runtime.sqlite_log import SqliteLog
 from pipeline.settings import Settings
 from pipeline.sinks.warehouse import Warehouse
+from schemas.topics import TOPICS
 
 if TYPE_CHECKING:
     from pipeline.runtime.kafka.broker import Broker
+
+
+# Longer than any record can live in the log: a body older than that has no record left that refers to it.
+_BODY_LIFE_S = max(topic.retention_ms or 0 for topic in TOPICS.values()) / 1000 + 86_400
 
 
 class Workspace:
@@ -27,6 +33,10 @@ class Workspace:
         self.settings = settings
         self.root: Path = settings.data_dir
         self.blobs: Blobs = blobs_at(settings.bodies or str(self.root / "bodies"))
+
+    def expire_bodies(self) -> None:
+        """Delete the bodies that no record can refer to any more."""
+        self.blobs.expire(time.time() - _BODY_LIFE_S)
 
     def broker(self) -> Broker:
         """Return how Kafka is reached; raises UserError where the settings name none."""

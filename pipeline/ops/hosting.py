@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import socket
-import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -40,8 +39,6 @@ from schemas.topics import TOPICS
 if TYPE_CHECKING:
     from pipeline.runtime.embedded import EmbeddedHost
 
-# Longer than any record can live in the log: a body older than that has no record left that refers to it.
-_BLOB_LIFE_S = max(topic.retention_ms or 0 for topic in TOPICS.values()) / 1000 + 86_400
 # What a stage waits after a batch's first record for more of them. Where people wait for the row, a twentieth of a second costs
 # nobody anything and makes a batch of a hundred at 2,000 records/s; load waits longer, for ClickHouse wants few large inserts.
 _LINGER_S = {"enrich": 0.05, "converse": 0.1, "load": 0.5, "resolve": 0.5}
@@ -56,16 +53,12 @@ class CountingHandler(Handler, Protocol):
 
 
 Wrap = Callable[[Handler], Handler]
-"""What stands between a host and a stage: metrics in a worker, faults in a test."""
+"""What stands between a host and a stage: nothing in a worker, faults in a test."""
 
 
 def bare(handler: Handler) -> Handler:
     """Return a stage as it is."""
     return handler
-
-
-def _expire(workspace: Workspace) -> None:
-    workspace.blobs.expire(time.time() - _BLOB_LIFE_S)
 
 
 def _timed(handler: LoadHandler, meter: Meter) -> LoadHandler:
@@ -95,7 +88,7 @@ def embedded_host(workspace: Workspace, wrap: Wrap = bare) -> Iterator[EmbeddedH
         log = workspace.sqlite_log()
         stack.callback(log.close)
         log.expire()
-        _expire(workspace)
+        workspace.expire_bodies()
         learner = Learner(log, root / "models" / "snapshot")
         some = settings.batch_records
         meter = Meter()
@@ -199,7 +192,6 @@ def _stage(workspace: Workspace, stage: str, slot: Slot, broker: Broker, stack: 
         from pipeline.models.learner import warm_up
         from pipeline.runtime.learning import Learner
 
-        _expire(workspace)
         scan = KafkaScan(broker)
         stack.callback(scan.close)
         # Compiled before the group counts on this worker.

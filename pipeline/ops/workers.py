@@ -111,6 +111,8 @@ def supervise(workspace: Workspace, wanted: Mapping[str, int], until: Callable[[
     if unknown := sorted(set(wanted) - set(STAGES)):
         raise UserError(f"there is no stage {', '.join(unknown)}; there are {', '.join(STAGES)}")
     stop = Stopping()
+    # By the keeper, and beside all else: a worker that was killed does not look through a bucket before it is back.
+    threading.Thread(target=workspace.expire_bodies, name="expire", daemon=True).start()
     kept = [_Kept(stage, _command(workspace, stage)) for stage, count in wanted.items() for _ in range(count)]
     good = True
     try:

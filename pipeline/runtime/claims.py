@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -72,20 +72,18 @@ class BlobFolder:
     def get(self, reference: str) -> bytes:
         """Return the bytes of a reference; raises ClaimLost where they are missing or not what they were."""
         path = self._path(reference)
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError as error:
-            raise _missing(path) from error
-        if hashlib.sha256(content).hexdigest() != reference:
-            raise _altered(path)
-        return content
+        return _checked(path, reference, path.read_bytes)
 
     def expire(self, older_than: float) -> int:
         """Delete blobs last referenced before an instant (seconds since the epoch); return how many."""
-        old = [path for path in self._root.glob("??/*") if path.stat().st_mtime < older_than]
-        for path in old:
-            path.unlink(missing_ok=True)
-        return len(old)
+        expired = 0
+        for path in self._root.glob("??/*"):
+            # Another worker that starts does the same.
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < older_than:
+                    path.unlink()
+                    expired += 1
+        return expired
 
     def _path(self, reference: str) -> Path:
         return self._root / _place_of(reference)
@@ -124,23 +122,18 @@ class BlobBucket:
     def get(self, reference: str) -> bytes:
         """Return the bytes of a reference; raises ClaimLost where they are missing or not what they were."""
         path = self._path(reference)
-        try:
-            content: bytes = self._files.cat_file(path)
-        except FileNotFoundError as error:
-            raise _missing(path) from error
-        if hashlib.sha256(content).hexdigest() != reference:
-            raise _altered(path)
-        return content
+        return _checked(path, reference, lambda: self._files.cat_file(path))
 
     def expire(self, older_than: float) -> int:
         """Delete blobs last written before an instant (seconds since the epoch); return how many. See `BlobFolder.expire`."""
         before = datetime.fromtimestamp(older_than, UTC)
-        old = [path for path in self._files.find(self._root) if self._files.modified(path) < before]
-        for path in old:
-            # Another worker that starts does the same.
+        expired = 0
+        for path in self._files.find(self._root):
             with suppress(FileNotFoundError):
-                self._files.rm_file(path)
-        return len(old)
+                if self._files.modified(path) < before:
+                    self._files.rm_file(path)
+                    expired += 1
+        return expired
 
     def _path(self, reference: str) -> str:
         return f"{self._root}/{_place_of(reference)}"
@@ -152,12 +145,14 @@ def _place_of(reference: str) -> str:
     return f"{reference[:2]}/{reference}"
 
 
-def _missing(place: object) -> ClaimLost:
-    return ClaimLost(f"{place} is missing: restore it from a backup, or set the offset past its record")
-
-
-def _altered(place: object) -> ClaimLost:
-    return ClaimLost(f"{place} does not hold what its name says: restore it from a backup")
+def _checked(place: object, reference: str, read: Callable[[], bytes]) -> bytes:
+    try:
+        content = read()
+    except FileNotFoundError as error:
+        raise ClaimLost(f"{place} is missing: restore it from a backup, or set the offset past its record") from error
+    if hashlib.sha256(content).hexdigest() != reference:
+        raise ClaimLost(f"{place} does not hold what its name says: restore it from a backup")
+    return content
 
 
 def check_in(messages: Sequence[Message], blobs: Blobs) -> list[Message]:

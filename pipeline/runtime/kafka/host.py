@@ -205,7 +205,6 @@ class KafkaHost:
 
     def _back_off(self, error: WarehouseBusyError) -> None:
         """Go back to what is committed and stand still for a while, still a member of the group."""
-        self.counts["waits"] += 1
         self.meter.retried(self.group, "busy")
         wait = self._wait_s * random.uniform(0.5, 1.5)
         logger.warning("%s waits %.1f s: %s", self.group, wait, error)
@@ -261,7 +260,6 @@ class KafkaHost:
         if error.args[0].fatal() or not error.args[0].txn_requires_abort():
             raise error
         logger.warning("%s takes its batch back: %s", self.group, reason(error))
-        self.counts["aborts"] += 1
         self.meter.retried(self.group, "aborted")
         self._until_done(self._producer.abort_transaction, "aborting")
         self._assignment.rewind()
