@@ -76,7 +76,7 @@ def _channel(topic: Topic) -> dict[str, Any]:
                 "bindingVersion": "0.5.0",
                 "topic": topic.name,
                 "partitions": topic.partitions,
-                "topicConfiguration": {"cleanup.policy": [topic.cleanup], "retention.ms": retention},
+                "topicConfiguration": {"cleanup.policy": topic.cleanup.split(","), "retention.ms": retention},
             }
         },
     }

@@ -10,6 +10,7 @@ from schemas.communications import CallData, EmailData, MessageData
 from schemas.conversations import Conversation, ConversationFact, FollowUp, RecordFlag
 from schemas.dead_letters import DeadLetter, Replay
 from schemas.labels import Example, Label, LabelData
+from schemas.live import Alert
 from schemas.records import BusinessRecord, Link, Record
 from schemas.types import Contract
 
@@ -18,7 +19,10 @@ _DAY_MS = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic: `retention_ms` None keeps for ever; `key` says what a record's key is, so what stays in order."""
+    """A topic: `retention_ms` None keeps for ever; `key` says what a record's key is, so what stays in order.
+
+    What is past its retention goes a segment at a time, and only whole segments are compacted: `segment_ms` is their span.
+    """
 
     name: str
     meaning: str
@@ -26,7 +30,14 @@ class Topic:
     key: str
     partitions: int
     retention_ms: int | None
-    cleanup: Literal["delete", "compact"] = "delete"
+    cleanup: Literal["delete", "compact", "compact,delete"] = "delete"
+    # A day keeps "ninety days" true to a day, however little comes in.
+    segment_ms: int = _DAY_MS
+
+    @property
+    def compacted(self) -> bool:
+        """Whether it holds the last value of each key."""
+        return self.cleanup != "delete"
 
 
 # Six partitions let six workers share a topic and still divide evenly over one, two and three; partitions can be added, not taken away.
@@ -99,6 +110,20 @@ DEAD_LETTERS = Topic(
     _RAW_MS,
 )
 
+ALERTS = Topic("alerts.v1", "alerts that live raises", (Alert,), "alert id", 1, _DERIVED_MS)
+# Panes live a day, waiting customers a week; in segments of ten minutes the log that a new worker or a screen reads stays near its
+# live size.
+LIVE_STATE = Topic(
+    "live-state.v1",
+    "panes and waiting customers of live, in live's own format",
+    (),
+    "what it is and where it stands",
+    _PARTITIONS,
+    8 * _DAY_MS,
+    "compact,delete",
+    600_000,
+)
+
 TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
@@ -112,6 +137,8 @@ TOPICS: dict[str, Topic] = {
         LINKS,
         CONVERSATIONS,
         CONVERSE_STATE,
+        LIVE_STATE,
+        ALERTS,
         LABELS,
         EXAMPLES,
         DEAD_LETTERS,

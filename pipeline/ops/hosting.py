@@ -20,11 +20,12 @@ from pipeline.runtime.kafka.crashes import InFlight
 from pipeline.runtime.kafka.host import KafkaHost, Sizes, nothing
 from pipeline.runtime.kafka.scan import KafkaScan
 from pipeline.runtime.kafka.states import StateCache
+from pipeline.runtime.log import now_ms
 from pipeline.runtime.runner import Handler, LoadHandler
 from pipeline.runtime.stages import (
     BATCH_BYTES,
+    KAFKA_STAGES,
     LOAD_FACTOR,
-    STAGES,
     STATE_TOPICS,
     converse_handler,
     enrich_handler,
@@ -34,7 +35,7 @@ from pipeline.runtime.stages import (
 from pipeline.settings import Settings
 from pipeline.sinks.warehouse import Warehouse
 from pipeline.workspace import Workspace
-from schemas.topics import TOPICS
+from schemas.topics import LIVE_STATE, TOPICS
 
 if TYPE_CHECKING:
     from pipeline.runtime.embedded import EmbeddedHost
@@ -77,8 +78,11 @@ def embedded_host(workspace: Workspace, wrap: Wrap = bare) -> Iterator[EmbeddedH
     """Open everything that an embedded run needs; raises StoreHeldError where one is running already."""
     # The embedded store takes most of a second to import, which a worker on Kafka need not spend when it comes back.
     from pipeline.processors.converse.fold import Converse
+    from pipeline.processors.live.alerts import Watch
+    from pipeline.processors.live.view import View
     from pipeline.runtime.embedded import EmbeddedHost
     from pipeline.runtime.learning import Learner
+    from pipeline.runtime.live import LiveHandler, recent_alerts
     from pipeline.sinks.sharing import open_for_running
 
     settings, root = workspace.settings, workspace.root
@@ -90,6 +94,9 @@ def embedded_host(workspace: Workspace, wrap: Wrap = bare) -> Iterator[EmbeddedH
         log.expire()
         workspace.expire_bodies()
         learner = Learner(log, root / "models" / "snapshot")
+        view, watch = View(), Watch()
+        view.apply(log.kept(LIVE_STATE.name))
+        watch.recall(recent_alerts(log, now_ms()))
         some = settings.batch_records
         meter = Meter()
         handlers: tuple[tuple[CountingHandler, int], ...] = (
@@ -97,6 +104,7 @@ def embedded_host(workspace: Workspace, wrap: Wrap = bare) -> Iterator[EmbeddedH
             (converse_handler(Converse(settings.converse_rules()), log), some),
             (_timed(load_handler(warehouse), meter), some * LOAD_FACTOR),
             (resolve_handler(warehouse), some),
+            (LiveHandler(log, view, watch), some),
         )
         for handler, _ in handlers:
             meter.watch_outcomes(handler.name, handler.counts)
@@ -158,8 +166,8 @@ class _Stage:
 @contextmanager
 def kafka_host(workspace: Workspace, stage: str, wrap: Wrap = bare) -> Iterator[KafkaHost]:
     """Open everything that one worker of a stage needs; raises UserError for an unknown stage or settings that lack something."""
-    if stage not in STAGES:
-        raise UserError(f"there is no stage {stage!r}; there are {', '.join(STAGES)}")
+    if stage not in KAFKA_STAGES:
+        raise UserError(f"there is no stage {stage!r}; there are {', '.join(KAFKA_STAGES)}")
     broker, settings = workspace.broker(), workspace.settings
     # Those that are written and scanned too: a worker that finds one missing on the way would be started again for ever.
     broker.check_topics(sorted(TOPICS))

@@ -51,7 +51,7 @@ class SqliteLog(SqliteFile):
         rows = self._db.execute("SELECT name, topic_id, partitions FROM topics")
         self._topics: dict[str, tuple[int, int]] = {name: (topic_id, partitions) for name, topic_id, partitions in rows}
         self._names = {topic_id: name for name, (topic_id, _) in self._topics.items()}
-        self._compacted = {topic.name for topic in topics.values() if topic.cleanup == "compact"}
+        self._compacted = {topic.name for topic in topics.values() if topic.compacted}
         self._turn = count()
 
     def _create(self, topics: Mapping[str, Topic]) -> None:
@@ -133,6 +133,10 @@ class SqliteLog(SqliteFile):
         """Return what last stood under each of those keys of a compacted topic; see `States`."""
         topic_id, _ = self._topic(topic)
         return values_of(self._db, keys, "topic_id = ? AND partition = ?", (topic_id, partition))
+
+    def kept(self, topic: str) -> Iterator[tuple[bytes, bytes]]:
+        """Yield all that a compacted topic holds: keys and values."""
+        yield from self._db.execute("SELECT key, value FROM states WHERE topic_id = ?", (self._topic(topic)[0],))
 
     def lag(self, group: str, topics: Sequence[str], now_ms: int) -> list[Lag]:
         """Return how far a group is behind on each topic; a group that never committed is behind from the first record on."""

@@ -23,6 +23,7 @@ from schemas.dead_letters import RejectCode
 from schemas.labels import Label
 from schemas.registry import explain
 from schemas.topics import (
+    ALERTS,
     BUSINESS,
     CONVERSATIONS,
     CONVERSE_STATE,
@@ -42,9 +43,10 @@ from schemas.types import Contract
 logger = logging.getLogger(__name__)
 
 ENRICH_TOPICS = tuple(topic.name for topic in (RAW_EMAIL, RAW_CALL, RAW_CHAT, RAW_BUSINESS, RAW_LABELS))
-LOAD_TOPICS = tuple(topic.name for topic in (RECORDS, BUSINESS, LINKS, LABELS, CONVERSATIONS, DEAD_LETTERS))
+LOAD_TOPICS = tuple(topic.name for topic in (RECORDS, BUSINESS, LINKS, LABELS, CONVERSATIONS, ALERTS, DEAD_LETTERS))
 RESOLVE_TOPICS = (LABELS.name,)
 CONVERSE_TOPICS = (RECORDS.name, BUSINESS.name)
+LIVE_TOPICS = (RECORDS.name, BUSINESS.name, CONVERSATIONS.name)
 # Only records need to know their neighbours. Business events lie on partitions of their own, where a customer's records need not be.
 STATE_TOPICS = {RECORDS.name: CONVERSE_STATE.name}
 # Every stage, with the topics it reads. A stage's name is that of its group, its dead letters and its metrics.
@@ -53,7 +55,10 @@ STAGES: dict[str, tuple[str, ...]] = {
     "converse": CONVERSE_TOPICS,
     "load": LOAD_TOPICS,
     "resolve": RESOLVE_TOPICS,
+    "live": LIVE_TOPICS,
 }
+# Those that confluent-kafka hosts on Kafka, with transactions; live is hosted by Faust (docs/adr/0012).
+KAFKA_STAGES = tuple(stage for stage in STAGES if stage != "live")
 # ClickHouse wants 10,000 to 100,000 rows an insert (DESIGN §5): load takes five times as many records as the others.
 LOAD_FACTOR = 5
 # A batch of large mails must fit memory several times over: as bytes, decoded, and as rows.

@@ -37,6 +37,7 @@ from pipeline.sinks.tables import (
 )
 from schemas.dead_letters import DeadLetter, Replay
 from schemas.labels import Label
+from schemas.live import Alert
 from schemas.records import BusinessRecord, Link, Record
 from schemas.types import Contract
 
@@ -257,6 +258,7 @@ TABLES: dict[type[Contract], tuple[Table, ...]] = {
     ),
     Replay: (mirror(Replay, "replay_rows"),),
     **CONVERSATION_TABLES,
+    Alert: (mirror(Alert, "alert_rows"),),
 }
 
 

@@ -14,7 +14,7 @@ from pipeline.ops.hosting import Wrap, bare, embedded_host, kafka_host
 from pipeline.ops.migrate import migrate
 from pipeline.runtime.kafka.topics import TopicPlan
 from pipeline.runtime.log import now_ms
-from pipeline.runtime.stages import STAGES
+from pipeline.runtime.stages import KAFKA_STAGES, STAGES
 from pipeline.settings import Settings, load_settings
 from pipeline.workspace import Workspace
 
@@ -108,7 +108,7 @@ class Distributed:
         """Return the stages that have something to do, in the order of the flow."""
         with self.workspace.log() as log:
             waiting = {lag.group for lag in lags(log, now_ms()) if lag.records}
-        return [stage for stage in STAGES if stage in waiting]
+        return [stage for stage in KAFKA_STAGES if stage in waiting]
 
     def run_stage(self, stage: str, wrap: Wrap = bare) -> None:
         """Run one worker of a stage until it has caught up."""

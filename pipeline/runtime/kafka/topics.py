@@ -20,8 +20,6 @@ from confluent_kafka.admin import (
 from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, BrokerAway, BrokerError, reason
 from schemas.topics import TOPICS, Topic
 
-# Deleting what is past its retention works by segments: one a day keeps "ninety days" true to a day, however little comes in.
-_SEGMENT_MS = 86_400_000
 # A compacted topic is read whole when a worker starts without a cache: cleaned early it stays near its live size.
 _DIRTY_RATIO = "0.1"
 
@@ -44,9 +42,9 @@ def declared_configs(topic: Topic) -> dict[str, str]:
         # The broker's own clock stamps every record: versions and lag in seconds rest on it.
         "message.timestamp.type": "LogAppendTime",
         "retention.ms": "-1" if topic.retention_ms is None else str(topic.retention_ms),
-        "segment.ms": str(_SEGMENT_MS),
+        "segment.ms": str(topic.segment_ms),
     }
-    return configs | ({"min.cleanable.dirty.ratio": _DIRTY_RATIO} if topic.cleanup == "compact" else {})
+    return configs | ({"min.cleanable.dirty.ratio": _DIRTY_RATIO} if topic.compacted else {})
 
 
 class TopicPlan:
