@@ -96,6 +96,14 @@ class Settings(BaseSettings):
         description="Port of a stage's first worker on a machine, the next has the next; absent: none.",
     )
 
+    live_port: int | None = Field(
+        None,
+        ge=1,
+        le=65_279,
+        description="Port of metrics_host on which the first live worker shows its windows, /live; the next has the next;"
+        " absent: none.",
+    )
+
     business_hours: tuple[str, ...] = Field(
         (),
         description="Lines such as Mon-Fri 09:00-12:00, 13:30-18:00 or 周一至周五 9:00-18:00; empty: round the clock.",

@@ -36,7 +36,7 @@ def run(
 @app.command()
 def worker(
     context: typer.Context,
-    stage: Annotated[str, typer.Argument(help="enrich, converse, load or resolve.")],
+    stage: Annotated[str, typer.Argument(help="enrich, converse, load, resolve or live.")],
     processes: Annotated[int, typer.Option(min=1, max=64, help="How many workers of it to keep running.")] = 1,
     child: Annotated[bool, typer.Option("--child", hidden=True, help="Be one worker, not the keeper of some.")] = False,
 ) -> None:

@@ -39,6 +39,7 @@ from schemas.topics import LIVE_STATE, TOPICS
 
 if TYPE_CHECKING:
     from pipeline.runtime.embedded import EmbeddedHost
+    from pipeline.runtime.faust_app import LiveApp
 
 # What a stage waits after a batch's first record for more of them. Where people wait for the row, a twentieth of a second costs
 # nobody anything and makes a batch of a hundred at 2,000 records/s; load waits longer, for ClickHouse wants few large inserts.
@@ -191,6 +192,24 @@ def kafka_host(workspace: Workspace, stage: str, wrap: Wrap = bare) -> Iterator[
             before_batch=parts.before_batch,
             meter=meter,
         )
+
+
+@contextmanager
+def live_worker(workspace: Workspace) -> Iterator[LiveApp]:
+    """Open what one worker of live needs, on Faust; raises UserError for settings or topics that lack something."""
+    from pipeline.reporting.live import page
+    from pipeline.runtime.faust_app import LiveApp
+
+    settings, broker = workspace.settings, workspace.broker()
+    with ExitStack() as stack:
+        slot = Slot.take(workspace.root, "live")
+        stack.callback(slot.release)
+        meter = Meter()
+        port = None if settings.live_port is None else settings.live_port + slot.number
+        live = LiveApp(broker, slot.folder, settings.metrics_host, port, meter, page)
+        meter.watch_outcomes("live", live.counts)
+        stack.enter_context(_served(meter, settings, slot.number))
+        yield live
 
 
 def _stage(workspace: Workspace, stage: str, slot: Slot, broker: Broker, stack: ExitStack, meter: Meter) -> _Stage:

@@ -67,8 +67,23 @@ def leaving(stage: str) -> Iterator[None]:
         fail(f"{stage}: {error}", _FOR_GOOD)
 
 
+def run_live(workspace: Workspace) -> None:
+    """Be one worker of live until stopped; Faust has its own way to stop and ends the process."""
+    from faust import Worker
+
+    from pipeline.ops.hosting import live_worker
+
+    with leaving("live"), live_worker(workspace) as live:
+        live.parent = os.getppid()
+        worker = Worker(live.app, override_logging=False, redirect_stdouts=False, quiet=True, daemon=True)
+        worker.execute_from_commandline()
+
+
 def run_worker(workspace: Workspace, stage: str) -> None:
     """Be one worker of a stage until stopped; see `leaving` for how it ends where it cannot go on."""
+    if stage == "live":
+        run_live(workspace)
+        return
     from pipeline.ops.hosting import kafka_host
 
     stop = Stopping(with_parent=True)

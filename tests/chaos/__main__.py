@@ -58,7 +58,7 @@ def main() -> int:
     )
     with KafkaServer(folder / "kafka") as kafka, ClickHouseServer(folder / "clickhouse") as clickhouse:
         with TcpGate(clickhouse.port) as gate:
-            environment = _environment(folder, kafka, clickhouse, gate)
+            environment = _environment(folder, kafka, clickhouse, gate, options.batch)
             installation = Distributed(folder / "data", kafka.broker, clickhouse.url, partitions=None)
             failures = _storm(options, folder, Cast(kafka, clickhouse, gate), environment, chunks, killer, installation)
         failures += _compare(calm, rows_in(installation))
@@ -77,18 +77,22 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--chunk", type=int, default=600, help="events a file, which is a burst")
     parser.add_argument("--minutes", type=float, default=5, help="spread the events over this long")
     parser.add_argument("--back", type=float, default=_BACK_S, help="seconds within which records flow again")
+    # Small enough that the short form has some hundred batches to be killed in. Under the long form's backlog a round over load's
+    # 37 partitions by 250 records took it up to 59 s, so that form takes more (load five times as many).
+    parser.add_argument("--batch", type=int, default=50, help="records a batch")
     parser.add_argument("--folder", help="where everything is kept [default: a temporary folder]")
     return parser.parse_args()
 
 
-def _environment(folder: Path, kafka: KafkaServer, clickhouse: ClickHouseServer, gate: TcpGate) -> dict[str, str]:
+def _environment(
+    folder: Path, kafka: KafkaServer, clickhouse: ClickHouseServer, gate: TcpGate, batch: int
+) -> dict[str, str]:
     return os.environ | {
         "SWITCHBOARD_DATA_DIR": str(folder / "data"),
         "SWITCHBOARD_SECRET": "a secret for tests only",
         "SWITCHBOARD_BROKER": kafka.broker,
         "SWITCHBOARD_WAREHOUSE": clickhouse.url_for(port=gate.port),
-        # Batches small enough that the short form has some hundred of them to be killed in.
-        "SWITCHBOARD_BATCH_RECORDS": "50",
+        "SWITCHBOARD_BATCH_RECORDS": str(batch),
     }
 
 

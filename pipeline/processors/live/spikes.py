@@ -216,7 +216,7 @@ def _changes(view: View, changed: Sequence[tuple[str, str]], now_ms: int) -> Ite
         hour, day = hours[tenant], days[tenant].counts
         of, seen = hour.counts[denominator(measure)], hour.counts[measure]
         before_of, before = day[denominator(measure)] - of, day[measure] - seen
-        if of < _LEVEL_LEAST or before_of < _LEAST_BEFORE:
+        if of < _LEVEL_LEAST or before_of < _LEAST_BEFORE or 0 < len(hour.samples[measure]) < _LEAST_CUSTOMERS:
             continue
         share = (before + 1) / (before_of + 2)
         if share / _LEVEL_TIMES < seen / of < share * _LEVEL_TIMES:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka import Message as KafkaMessage
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from pipeline.runtime.log import LogError, LogRecord, Message
 from pipeline.runtime.log import TopicPartition as Place
@@ -182,6 +182,30 @@ class Broker:
             raise BrokerAway(f"Kafka at {self.servers} does not answer: {reason(error)}") from error
         if missing := [topic for topic in topics if topic not in known]:
             raise BrokerError(f"Kafka at {self.servers} lacks {', '.join(missing)}: run `switchboard topics apply`")
+
+    def partitions(self, topic: str) -> int:
+        """Return how many partitions a topic has; raises BrokerAway."""
+        try:
+            return len(self.admin.list_topics(topic, timeout=REQUEST_TIMEOUT_S).topics[topic].partitions)
+        except KafkaException as error:
+            raise BrokerAway(f"Kafka at {self.servers} does not answer: {reason(error)}") from error
+
+    def offsets_at(self, places: Sequence[Place], at_ms: int) -> dict[Place, int]:
+        """Return the offset of each partition's first record that the log took at an instant (ms since 1970) or later, or its end.
+
+        Raises KafkaException.
+        """
+
+        def ask(wanted: Sequence[Place], spec: OffsetSpec) -> dict[Place, int]:
+            asked = {TopicPartition(*place): spec for place in wanted}
+            futures = self.admin.list_offsets(asked, request_timeout=REQUEST_TIMEOUT_S)
+            return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
+
+        found = ask(places, OffsetSpec.for_timestamp(at_ms))
+        # -1 where nothing is as new as that.
+        if none := [place for place, offset in found.items() if offset < 0]:
+            found |= ask(none, OffsetSpec.latest())
+        return found
 
 
 def _on_error(error: KafkaError) -> None:

@@ -1,0 +1,316 @@
+"""The faust host of live: an agent that folds panes into a Table, alerts by one leader, and the windows as JSON on a web view.
+
+What DESIGN §4 found Faust to lose is not lost here: no exception leaves the agent, every write is acknowledged before an iteration
+ends, and where partitions move, reading goes on from what the Table counts (faust_driver.py, docs/adr/0012).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import ssl
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import faust
+from faust.types import TP, EventT
+from faust.web import Request, Response
+from faust.web import View as WebView
+from yarl import URL
+
+from pipeline.errors import UserError
+from pipeline.metrics import Meter, Stopwatch
+from pipeline.processors.live.alerts import Watch
+from pipeline.processors.live.fold import fold
+from pipeline.processors.live.panes import PaneKey, read_key
+from pipeline.processors.live.view import View
+from pipeline.runtime.faust_driver import transport
+from pipeline.runtime.kafka.broker import Broker
+from pipeline.runtime.kafka.scan import KafkaScan, log_ends
+from pipeline.runtime.kafka.tail import KafkaTail
+from pipeline.runtime.live import alert_message, recent_alerts, sightings
+from pipeline.runtime.log import LogRecord, Message, TopicPartition, now_ms
+from pipeline.runtime.stages import LIVE_TOPICS
+from schemas.topics import LIVE_STATE, RECORDS
+
+logger = logging.getLogger(__name__)
+# It warns whenever a hundred messages are on their way; waiting for them is what a batch's end is for.
+logging.getLogger("faust.transport.producer").setLevel(logging.ERROR)
+
+STAGE = "live"
+# A batch is what came within half a second: a record is in its windows within a second, and a pane is written twice a second, not
+# once for every record.
+_TAKE, _WITHIN_S = 1_000, 0.5
+# A spike must be told within a minute; looking costs some tens of milliseconds.
+_LOOK_S = 5.0
+_TAIL_S = 0.5
+# Panes that no window covers any more are taken out of the Table this often.
+_TIDY_MS = 60_000
+# Two missed heartbeats of three are no death; one that is dead is missed after this long.
+_SESSION_S, _HEARTBEAT_S = 10.0, 3.0
+# A worker whose partitions have grown for so long while it counted nothing is stuck (Faust's own issues tell of "consumers slowly die").
+_STUCK_S = 60.0
+# sysexits.h, EX_SOFTWARE: start again.
+_BROKEN = 70
+# Records older than the largest window change nothing; a first start reads the log from then on.
+_HISTORY_MS = 25 * 3_600_000
+
+
+@dataclass
+class LiveApp:
+    """Everything of one live worker; `app` is what Faust runs."""
+
+    broker: Broker
+    folder: Path
+    web_host: str
+    web_port: int | None
+    meter: Meter
+    page: Callable[[View, Watch, int, str], Mapping[str, Any]]
+    parent: int = 0
+    view: View = field(default_factory=View)
+    watch: Watch = field(default_factory=Watch)
+    counts: Counter[str] = field(default_factory=Counter)
+    _leading: bool = False
+    _tidied: dict[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._partitions = _partitions(self.broker)
+        self._tail = KafkaTail(self.broker, LIVE_STATE.name)
+        self._scan = KafkaScan(self.broker)
+        self.app = self._made()
+        self._topic = self.app.topic(*LIVE_TOPICS, **_RAW)
+        changelog = self.app.topic(LIVE_STATE.name, partitions=self._partitions, compacting=True, **_RAW)
+        self.table = self.app.Table(
+            "live", partitions=self._partitions, changelog_topic=changelog, key_type=bytes, value_type=bytes
+        )
+        self.app.agent(self._topic, concurrency=1, name="live")(self._fold)
+        self.app.task(self._follow)
+        self.app.timer(_LOOK_S)(self._look)
+        self.app.timer(1.0)(self._alive)
+        self.app.page("/live")(self._web_view())
+        threading.Thread(target=self._watch_over, name="watchdog", daemon=True).start()
+
+    def _made(self) -> faust.App:
+        url = URL(f"kafka://{self.broker.servers.replace(',', ';kafka://')}")
+        app = faust.App(
+            STAGE,
+            broker=[URL(f"kafka://{server}") for server in self.broker.servers.split(",")],
+            broker_credentials=_credentials(self.broker.security),
+            broker_session_timeout=_SESSION_S,
+            broker_heartbeat_interval=_HEARTBEAT_S,
+            consumer_auto_offset_reset="earliest",
+            # Topics are `topics apply`'s business.
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            store="memory://",
+            datadir=str(self.folder / "faust"),
+            # No view but ours: Faust's own show internals.
+            web_enabled=self.web_port is not None,
+            web_bind=self.web_host,
+            web_host=self.web_host,
+            web_port=self.web_port or 0,
+            worker_redirect_stdouts=False,
+            # The state is what counts; offsets are for whoever asks for the lag.
+            broker_commit_interval=1.0,
+            stream_wait_empty=False,
+        )
+        app.transport = transport(app, url, self._starts)
+        return app
+
+    # --- folding
+
+    async def _fold(self, stream: Any) -> None:
+        async for events in stream.take_events(_TAKE, within=_WITHIN_S):
+            try:
+                await self._batch(events)
+            except Exception:
+                # Left to Faust, the exception would be logged and the batch acknowledged.
+                logger.exception("live ends, and starts again from what its state counts")
+                os._exit(_BROKEN)
+
+    async def _batch(self, events: Sequence[EventT[Any]]) -> None:
+        clock, now = Stopwatch(), now_ms()
+        records = [_log_record(event) for event in events]
+        found = sightings(records)
+        sent = []
+        for (topic, partition), seen in found.lanes.items():
+            changed = fold(partition, topic, seen, self._stored, now)
+            last = max(record.offset for record in records if (record.topic, record.partition) == (topic, partition))
+            changed[_next_key(topic, partition)] = str(last + 1).encode()
+            changed |= dict.fromkeys(self._past(partition, now), b"")
+            sent += [self._write(partition, key, value) for key, value in changed.items()]
+        clock.lap("handle")
+        for message in found.refused:
+            sent.append(await self._send(message))
+        await self.app.producer.flush()
+        await asyncio.gather(*sent)
+        clock.lap("commit")
+        self.counts.update(found.counts)
+        self.meter.turned(STAGE)
+        self.meter.batch(STAGE, len(records), min(r.timestamp_ms for r in records), clock.taken(), {})
+
+    def _stored(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        data = self.table.data
+        return {key: data[key] for key in keys if key in data}
+
+    def _write(self, partition: int, key: bytes, value: bytes) -> Any:
+        """Change the Table and its changelog together; the future tells when the change is durable."""
+        if value:
+            self.table.data[key] = value
+        else:
+            self.table.data.pop(key, None)
+        return self.table.send_changelog(partition, key, value or None, value_serializer="raw")
+
+    def _past(self, partition: int, now: int) -> list[bytes]:
+        """Return the keys of a partition's panes that no window covers any more, now and then."""
+        if now - self._tidied.get(partition, 0) < _TIDY_MS:
+            return []
+        self._tidied[partition] = now
+        keys = ((raw, read_key(raw)) for raw in list(self.table.data.keys()))
+        return [
+            raw
+            for raw, key in keys
+            if isinstance(key, PaneKey) and key.partition == partition and key.resolution.is_past(key.start_s, now)
+        ]
+
+    async def _starts(self, assigned: set[TP]) -> Mapping[TP, int]:
+        """Return where to read each partition on: after what the Table counts, or from a day ago where it counts nothing yet."""
+        places = {TP(*tp): (tp.topic, tp.partition) for tp in assigned if tp.topic in LIVE_TOPICS}
+        counted = {tp: self._counted(*place) for tp, place in places.items()}
+        fresh = [places[tp] for tp, offset in counted.items() if offset is None]
+        if fresh:
+            loop = asyncio.get_running_loop()
+            first = await loop.run_in_executor(None, self.broker.offsets_at, fresh, now_ms() - _HISTORY_MS)
+            counted |= {TP(*place): first[place] for place in fresh}
+        return {tp: offset for tp, offset in counted.items() if offset is not None}
+
+    def _counted(self, topic: str, partition: int) -> int | None:
+        raw = self.table.data.get(_next_key(topic, partition))
+        return None if raw is None else int(raw)
+
+    # --- seeing
+
+    async def _follow(self) -> None:
+        """Keep the view of all partitions, this worker's and the others'."""
+        loop = asyncio.get_running_loop()
+        while not self.app.should_stop:
+            self.view.apply(await loop.run_in_executor(None, self._tail.poll, _TAIL_S))
+
+    async def _look(self) -> None:
+        """Be the one that raises alerts, where this worker has the first partition of the records."""
+        self.meter.turned(STAGE)
+        self.view.forget(now_ms())
+        leads = TP(RECORDS.name, 0) in self.app.consumer.assignment() and self._tail.caught_up
+        if not (leads and self._leading):
+            # Those who do not lead show what the leader told; who begins to lead goes on from it.
+            told = await asyncio.get_running_loop().run_in_executor(None, recent_alerts, self._scan, now_ms())
+            self.watch = Watch()
+            self.watch.recall(told)
+        self._leading = leads
+        if leads:
+            for alert in self.watch.look(self.view, now_ms()):
+                logger.warning("alert: %s", alert.message, extra={"alert_id": str(alert.alert_id)})
+                await (await self._send(alert_message(alert)))
+
+    async def _send(self, message: Message) -> Any:
+        headers = {name: value or b"" for name, value in message.headers}
+        topic = self.app.topic(message.topic, **_RAW)
+        return await topic.send(key=message.key, value=message.value, headers=headers)
+
+    def _web_view(self) -> type[WebView]:
+        outer = self
+
+        class Windows(WebView):
+            async def get(self, request: Request) -> Response:
+                """Return the windows as they are now; `?tenant=` for one tenant's."""
+                return self.json(outer.page(outer.view, outer.watch, now_ms(), request.query.get("tenant", "")))
+
+        return Windows
+
+    # --- staying alive
+
+    async def _alive(self) -> None:
+        if self.parent and os.getppid() != self.parent:
+            logger.warning("the keeper is gone")
+            await self.app.stop()
+
+    def _watch_over(self) -> None:
+        """End a worker whose partitions grow while what it counts stands still."""
+        before: dict[TopicPartition, tuple[int, int | None]] = {}
+        while True:
+            time.sleep(_STUCK_S)
+            try:
+                ends = log_ends(self.broker.admin, LIVE_TOPICS)
+            except Exception as error:
+                logger.warning("the ends of the log are not to be had: %r", error)
+                continue
+            held = {(tp.topic, tp.partition) for tp in self._assigned()}
+            now = {place: (ends[place][1], self._counted(*place)) for place in held if place in ends}
+            for place, (end, counted) in now.items():
+                was = before.get(place)
+                if was and counted == was[1] and (counted or 0) < was[0] < end:
+                    logger.error("%s/%d has grown for %.0f s and nothing of it was counted", *place, _STUCK_S)
+                    os._exit(_BROKEN)
+            before = now
+
+    def _assigned(self) -> set[TP]:
+        try:
+            return set(self.app.consumer.assignment())
+        except Exception:
+            # No consumer yet, or none any more.
+            return set()
+
+
+_RAW: dict[str, Any] = {
+    "key_type": bytes,
+    "value_type": bytes,
+    "key_serializer": "raw",
+    "value_serializer": "raw",
+}
+
+
+def _partitions(broker: Broker) -> int:
+    """Return how many partitions the topics of live have: Faust reads them, and keeps the state, partition by partition."""
+    topics = (*LIVE_TOPICS, LIVE_STATE.name)
+    broker.check_topics(topics)
+    counts = {topic: broker.partitions(topic) for topic in topics}
+    if len(set(counts.values())) > 1:
+        told = ", ".join(f"{topic} has {count}" for topic, count in counts.items())
+        raise UserError(
+            f"live needs as many partitions of each of its topics: {told}; see `switchboard topics apply --grow`"
+        )
+    return counts[LIVE_STATE.name]
+
+
+def _next_key(topic: str, partition: int) -> bytes:
+    return f'["next",{partition},"{topic}"]'.encode()
+
+
+def _log_record(event: EventT[Any]) -> LogRecord:
+    message = event.message
+    headers = message.headers or ()
+    pairs = list(headers.items()) if isinstance(headers, Mapping) else list(headers)
+    at_ms, value = round(message.timestamp * 1000), message.value or b""
+    return LogRecord(message.topic, message.partition, message.offset, at_ms, message.key, value, pairs)
+
+
+def _credentials(security: Mapping[str, str]) -> Any:
+    """Return librdkafka's security properties in Faust's words; None for a broker that asks for none."""
+    protocol = security.get("security.protocol", "plaintext")
+    context = None
+    if protocol.endswith("ssl"):
+        context = ssl.create_default_context(cafile=security.get("ssl.ca.location"))
+    if protocol.startswith("sasl"):
+        return faust.SASLCredentials(
+            username=security["sasl.username"],
+            password=security["sasl.password"],
+            mechanism=security["sasl.mechanism"],
+            ssl_context=context,
+        )
+    return None if context is None else faust.SSLCredentials(context)

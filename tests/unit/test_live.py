@@ -1,0 +1,323 @@
+"""Live counts every record once, in the windows it belongs to, however often and in whatever batches the log gives it."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from itertools import pairwise
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.processors.live.alerts import Watch
+from pipeline.processors.live.fold import WAITING_KEPT_MS, fold
+from pipeline.processors.live.panes import RESOLUTIONS, State
+from pipeline.processors.live.sighting import Part, Sighting, part_seen, record_seen
+from pipeline.processors.live.spikes import surprise
+from pipeline.processors.live.view import SOON_MS, View
+from pipeline.reporting.live import page
+from pipeline.runtime.live import LiveHandler, sightings
+from pipeline.runtime.log import LogRecord, Message
+from schemas.live import Alert
+from schemas.made import to_json
+from schemas.records import BusinessRecord, Record
+from schemas.topics import ALERTS, CONVERSATIONS, DEAD_LETTERS, LIVE_STATE, RECORDS
+from tests.support import live
+
+NOW = 1_795_000_000_000
+
+
+class Kept:
+    """A state that is kept as hosts keep it: by key, read back for every batch."""
+
+    def __init__(self) -> None:
+        self.state: State = {}
+        self.view = View()
+
+    def read(self, keys: Sequence[bytes]) -> State:
+        """Return the state of those keys that have one."""
+        return {key: self.state[key] for key in keys if key in self.state}
+
+    def fold(self, batch: Sequence[tuple[int, Sighting | Part]], now: int = NOW, topic: str = RECORDS.name) -> None:
+        """Fold a batch of the first partition."""
+        for key, value in fold(0, topic, batch, self.read, now).items():
+            self.state[key] = value
+            self.view.apply([(key, value)])
+
+    def windows(self, now: int = NOW) -> dict[tuple[str, str], Counter[str]]:
+        """Return the windows as of an instant."""
+        return live.windows_of(dict(page(self.view, Watch(), now)))
+
+
+def seen(records: Iterable[Record], first: int = 0) -> list[tuple[int, Sighting | Part]]:
+    """Return records as they are read from the log, from an offset on."""
+    found: list[tuple[int, Sighting | Part]] = []
+    for offset, record in enumerate(records, first):
+        sighting = record_seen(orjson.loads(to_json(record)))
+        assert sighting is not None
+        found.append((offset, sighting))
+    return found
+
+
+_AGES = st.integers(-30_000, live.DAY_MS + 3_600_000)
+_RECORDS = st.lists(
+    st.tuples(_AGES, st.sampled_from(live.NEEDS), st.sampled_from(live.CHANNELS), st.integers(0, 5)), max_size=40
+)
+
+
+def _made(drawn: list[tuple[int, str, str, int]]) -> list[Record]:
+    return [
+        live.record(number, NOW - age, customer=who, need=need, sentiment="negative", channel=channel)
+        for number, (age, need, channel, who) in enumerate(drawn)
+    ]
+
+
+@given(_RECORDS, st.lists(st.integers(0, 40), max_size=6))
+def test_windows_are_exact_in_whatever_batches(drawn: list[tuple[int, str, str, int]], cuts: list[int]) -> None:
+    records = _made(drawn)
+    kept, given_ = Kept(), seen(records)
+    for start, end in pairwise([0, *sorted(cuts), len(given_)]):
+        kept.fold(given_[start:end])
+    assert kept.windows() == live.exact_windows(records, NOW)
+
+
+@given(_RECORDS, st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=6))
+def test_records_given_again_are_not_counted_again(
+    drawn: list[tuple[int, str, str, int]], crashes: list[tuple[int, int]]
+) -> None:
+    records = _made(drawn)
+    kept, given_ = Kept(), seen(records)
+    # Each crash: some records were counted, and the log goes back to an earlier one.
+    for start, end in crashes:
+        kept.fold(given_[min(start, _reached(kept, given_)) : end])
+    kept.fold(given_[min(_reached(kept, given_), len(given_)) :])
+    kept.fold(given_)
+    assert kept.windows() == live.exact_windows(records, NOW)
+
+
+def _reached(kept: Kept, given_: Sequence[object]) -> int:
+    """Return how far the state has counted: reading goes on from there, or from before."""
+    offsets = [orjson.loads(value)[0] for value in kept.state.values() if value]
+    return max(offsets, default=-1) + 1 if given_ else 0
+
+
+@given(_RECORDS)
+def test_later_windows_lose_what_they_passed(drawn: list[tuple[int, str, str, int]]) -> None:
+    records = _made(drawn)
+    kept = Kept()
+    kept.fold(seen(records))
+    for later in (0, 11_000, 61_000, 3_600_000, 90_000_000):
+        kept.view.forget(NOW + later)
+        found = {key: counts for key, counts in kept.windows(NOW + later).items() if counts}
+        assert found == live.exact_windows(records, NOW + later)
+
+
+def test_partitions_add_up() -> None:
+    records = list(live.quiet_day(400, NOW))
+    view = View()
+    for partition in range(3):
+        state: State = {}
+        part = [one for one in seen(records) if one[0] % 3 == partition]
+        for key, value in fold(partition, RECORDS.name, part, lambda _: {}, NOW).items():
+            state[key] = value
+        view.apply(state.items())
+    assert live.windows_of(dict(page(view, Watch(), NOW))) == live.exact_windows(records, NOW)
+
+
+def test_who_waits_is_seen_until_answered() -> None:
+    kept = Kept()
+    parts = [
+        live.waiting(1, NOW - 600_000, NOW - 1),
+        live.waiting(2, NOW - 300_000, NOW + SOON_MS - 1),
+        live.waiting(3, NOW - 120_000, NOW + SOON_MS + 1),
+        live.waiting(4, NOW - WAITING_KEPT_MS - 1, NOW),
+        live.waiting(5, NOW - 60_000, None),
+    ]
+    told = [(offset, part_seen(orjson.loads(to_json(part)))) for offset, part in enumerate(parts)]
+    kept.fold(told, topic=CONVERSATIONS.name)
+    shown = page(kept.view, Watch(), NOW)
+    assert shown["waiting"] == [
+        {"tenant": "default", "channel": "chat", "waiting": 4, "longest_s": 600.0, "due_soon": 1, "overdue": 1}
+    ]
+    assert [(due["contact"], due["overdue"]) for due in shown["due"]] == [("id:C-2", False), ("id:C-1", True)]
+    answered = [
+        (9, part_seen(orjson.loads(to_json(live.waiting(number, NOW, None, answered=True))))) for number in (1, 2)
+    ]
+    kept.fold(answered, topic=CONVERSATIONS.name)
+    assert page(kept.view, Watch(), NOW)["waiting"][0]["waiting"] == 2
+    assert page(kept.view, Watch(), NOW)["due"] == []
+
+
+def _day(kept: Kept, watch: Watch, records: Sequence[Record], every_ms: int) -> list[Alert]:
+    """Let a day go by, looking now and then; return what was told."""
+    told: list[Alert] = []
+    given_ = seen(records)
+    place, begin = 0, NOW - live.DAY_MS
+    end = max(one[1].at_ms for one in given_ if isinstance(one[1], Sighting))
+    for now in range(begin, end + every_ms, every_ms):
+        batch = []
+        while place < len(given_) and isinstance(one := given_[place][1], Sighting) and one.at_ms <= now:
+            batch.append(given_[place])
+            place += 1
+        kept.fold(batch, now)
+        kept.view.forget(now)
+        told += watch.look(kept.view, now)
+    assert place == len(given_)
+    return told
+
+
+def test_a_quiet_day_of_100_000_records_raises_nothing() -> None:
+    # 480 looks at three minutes; with more of them nothing new is seen, a window is five.
+    assert _day(Kept(), Watch(), list(live.quiet_day(100_000, NOW, seed=5)), 180_000) == []
+
+
+def test_a_spike_of_complaints_raises_one_alert_within_a_minute() -> None:
+    begin = NOW + 1_000
+    flood = [*live.quiet_day(3_000, NOW), *live.spike(60, begin, 30_000)]
+    kept, watch = Kept(), Watch()
+    assert _day(kept, watch, flood[:3_000], 600_000) == []
+    told: list[Alert] = []
+    spiked = seen(flood[3_000:], 3_000)
+    for now in range(begin, begin + 1_800_000, 5_000):
+        batch = [one for one in spiked if isinstance(one[1], Sighting) and now - 5_000 < one[1].at_ms <= now]
+        kept.fold(batch, now)
+        told += watch.look(kept.view, now)
+    assert len({alert.alert_id for alert in told}) == 1
+    first, last = told[0], told[-1]
+    assert first.raised_at.timestamp() * 1000 <= begin + 60_000
+    assert (first.kind, first.channel) == ("spike", "chat")
+    assert {"need:complaint", "sentiment:negative"} == set(last.measures)
+    assert last.seen == 60 or last.seen >= 30
+    assert last.ended_at is not None
+    complaints = {record.record_id for record in flood[3_000:]}
+    assert len(first.evidence) >= 5
+    assert len(complaints & set(first.evidence)) >= len(first.evidence) - 2
+
+
+def test_one_customer_who_writes_much_is_no_spike() -> None:
+    kept, watch = Kept(), Watch()
+    angry = [
+        live.record(50_000 + number, NOW + number * 100, customer=7, need="complaint", sentiment="negative")
+        for number in range(60)
+    ]
+    assert _day(kept, watch, [*live.quiet_day(2_000, NOW), *angry], 600_000) == []
+
+
+def test_a_flood_of_messages_is_an_alert_and_the_morning_is_none() -> None:
+    kept, watch = Kept(), Watch()
+    quiet = list(live.quiet_day(5_000, NOW))
+    random_ = random.Random(3)
+    flood = [
+        live.record(
+            90_000 + number,
+            NOW + number * 500,
+            customer=100_000 + number,
+            need=random_.choices(live.NEEDS, (30, 25, 15, 18, 10, 2))[0],
+            sentiment=random_.choice(("neutral", "positive")),
+        )
+        for number in range(600)
+    ]
+    assert _day(kept, watch, quiet, 600_000) == []
+    kept.fold(seen(flood, 5_000), NOW + 300_000)
+    told = watch.look(kept.view, NOW + 300_000)
+    assert "inbound" in {measure for alert in told for measure in alert.measures}
+
+
+def test_a_lasting_change_of_level_is_told_once() -> None:
+    """Refunds double from one hour in thirty on; no five minutes of it is a spike."""
+    random_ = random.Random(11)
+    records = []
+    for number in range(14_400):
+        moment = NOW - live.DAY_MS + number * 6_000
+        share = 0.05 if moment < NOW - 3 * 3_600_000 else 0.16
+        need = "refund_return" if random_.random() < share else "logistics"
+        records.append(live.record(number, moment, customer=number % 900, need=need, sentiment="neutral"))
+    told = _day(Kept(), Watch(), records, 60_000)
+    assert [(alert.kind, alert.measure) for alert in told] == [("level", "need:refund_return")]
+
+
+def test_another_watch_goes_on_from_what_was_told() -> None:
+    kept, first = Kept(), Watch()
+    flood = [*live.quiet_day(2_000, NOW), *live.spike(60, NOW + 1_000, 20_000)]
+    kept.fold(seen(flood), NOW + 30_000)
+    told = first.look(kept.view, NOW + 30_000)
+    assert len(told) == 1
+    second = Watch()
+    second.recall(told)
+    assert [alert for alert in second.look(kept.view, NOW + 35_000) if alert.alert_id != told[0].alert_id] == []
+    assert second.open()[0].alert_id == told[0].alert_id
+
+
+@pytest.mark.parametrize(("seen_", "of", "share"), [(10, 10, 0.1), (0, 50, 0.5), (30, 40, 0.3), (1, 1, 0.999)])
+def test_surprise_bounds_the_binomial_tail(seen_: int, of: int, share: float) -> None:
+    from scipy.stats import binom
+
+    tail = binom.sf(seen_ - 1, of, share) if seen_ / of > share else binom.cdf(seen_, of, share)
+    assert 10 ** -surprise(seen_, of, share) >= tail * (1 - 1e-9)
+
+
+class _States:
+    """States in memory, written by the messages that a handler returns, as a host writes them."""
+
+    def __init__(self) -> None:
+        self.kept: State = {}
+
+    def states(self, topic: str, partition: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return the states of those keys that have one."""
+        assert (topic, partition) == (LIVE_STATE.name, 0)
+        return {key: self.kept[key] for key in keys if key in self.kept}
+
+    def take(self, messages: Iterable[Message]) -> list[Message]:
+        """Keep what is state; return the rest."""
+        rest = []
+        for message in messages:
+            if message.topic == LIVE_STATE.name:
+                assert message.key is not None
+                self.kept[message.key] = message.value
+            else:
+                rest.append(message)
+        return rest
+
+
+def _log_records(records: Iterable[Record | BusinessRecord]) -> list[LogRecord]:
+    return [
+        LogRecord(message.topic, 0, offset, NOW, message.key, message.value, message.headers)
+        for offset, message in enumerate(map(live.message_of, records))
+    ]
+
+
+def test_the_embedded_stage_keeps_its_state_and_tells_alerts() -> None:
+    states, view = _States(), View()
+    handler = LiveHandler(states, view, Watch(), clock=lambda: datetime.fromtimestamp((NOW + 30_000) / 1000, UTC))
+    flood = [*live.quiet_day(2_000, NOW), *live.spike(60, NOW + 1_000, 20_000)]
+    rest = states.take(handler.handle(_log_records(flood)))
+    assert [message.topic for message in rest] == [ALERTS.name]
+    copy = View()
+    copy.apply(states.kept.items())
+    assert live.windows_of(dict(page(copy, Watch(), NOW + 30_000))) == live.exact_windows(flood, NOW + 30_000)
+    again = states.take(handler.handle(_log_records(flood)))
+    assert again == []
+    assert handler.counts["emitted"] == 2 * len(flood)
+
+
+def test_what_is_no_record_becomes_a_dead_letter_that_says_why() -> None:
+    good = _log_records([live.record(1, NOW, customer=1, need="logistics", sentiment="neutral")])
+    bad = [
+        LogRecord(RECORDS.name, 0, 1, NOW, b"k", b"{"),
+        LogRecord(RECORDS.name, 0, 2, NOW, b"k", b'{"kind": "message"}', [("sb_contract", b"Record")]),
+    ]
+    found = sightings([*good, *bad], lambda: datetime.fromtimestamp(NOW / 1000, UTC))
+    assert [message.topic for message in found.refused] == [DEAD_LETTERS.name] * 2
+    assert [offset for offset, _ in found.lanes[RECORDS.name, 0]] == [0]
+    letters = [orjson.loads(message.value) for message in found.refused]
+    assert [letter["stage"] for letter in letters] == ["live", "live"]
+    assert "record_id" in letters[1]["message"]
+
+
+def test_resolutions_divide() -> None:
+    for resolution in RESOLUTIONS:
+        assert resolution.span_s % resolution.pane_s == 0
