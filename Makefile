@@ -33,7 +33,7 @@ chaos: setup ## Kill everything while 12,000 events flow through real servers, t
 	$(BIN)/python -m tests.chaos $(CHAOS)
 
 chaos-long: setup ## The same with 200,000 events and 120 faults (about 50 minutes)
-	$(BIN)/python -m tests.chaos --events 200000 --faults 120 --minutes 30 --batch 200
+	$(BIN)/python -m tests.chaos --events 200000 --faults 120 --minutes 30 --batch 200 --drag 0
 
 check: setup ## Lint, types, generated files
 	$(BIN)/ruff check .

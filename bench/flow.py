@@ -28,7 +28,7 @@ from pipeline.ops.accounts import lags
 from pipeline.outcomes import Reject
 from pipeline.runtime.kafka.broker import Broker, produce
 from pipeline.runtime.log import Message, now_ms
-from pipeline.runtime.stages import STAGES
+from pipeline.runtime.stages import KAFKA_STAGES
 from schemas.envelope import Event
 from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.events import make_events
@@ -82,10 +82,11 @@ class Stack:
 
     def behind(self) -> dict[str, int]:
         """Return how many records each stage is behind."""
-        behind = dict.fromkeys(STAGES, 0)
+        behind = dict.fromkeys(KAFKA_STAGES, 0)
         with self.installation.workspace.log() as log:
             for lag in lags(log, now_ms()):
-                behind[lag.group] += lag.records
+                if lag.group in behind:
+                    behind[lag.group] += lag.records
         return behind
 
     def children(self) -> list[int]:

@@ -18,12 +18,14 @@ from pathlib import Path
 
 from pipeline.ops.accounts import lags
 from pipeline.runtime.log import now_ms
+from pipeline.runtime.stages import KAFKA_STAGES
 from pipeline.workspace import Workspace
 from tests.chaos.faults import Cast, strike
 from tests.chaos.feeding import POISON, Feeder, write_chunks, write_killer
 from tests.chaos.keeper import Keeper
 from tests.chaos.progress import Progress, Watched
 from tests.chaos.schedule import schedule
+from tests.chaos.worker import DRAG
 from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.events import make_events
 from tests.support.installations import VIEWS, Distributed, Embedded, Rows, publish, rows_in
@@ -58,7 +60,7 @@ def main() -> int:
     )
     with KafkaServer(folder / "kafka") as kafka, ClickHouseServer(folder / "clickhouse") as clickhouse:
         with TcpGate(clickhouse.port) as gate:
-            environment = _environment(folder, kafka, clickhouse, gate, options.batch)
+            environment = _environment(folder, kafka, clickhouse, gate, options)
             installation = Distributed(folder / "data", kafka.broker, clickhouse.url, partitions=None)
             failures = _storm(options, folder, Cast(kafka, clickhouse, gate), environment, chunks, killer, installation)
         failures += _compare(calm, rows_in(installation))
@@ -80,19 +82,23 @@ def _options() -> argparse.Namespace:
     # Small enough that the short form has some hundred batches to be killed in. Under the long form's backlog a round over load's
     # 37 partitions by 250 records took it up to 59 s, so that form takes more (load five times as many).
     parser.add_argument("--batch", type=int, default=50, help="records a batch")
+    parser.add_argument(
+        "--drag", type=float, default=1, help="how slow stages are made; 0 where the events themselves are enough work"
+    )
     parser.add_argument("--folder", help="where everything is kept [default: a temporary folder]")
     return parser.parse_args()
 
 
 def _environment(
-    folder: Path, kafka: KafkaServer, clickhouse: ClickHouseServer, gate: TcpGate, batch: int
+    folder: Path, kafka: KafkaServer, clickhouse: ClickHouseServer, gate: TcpGate, options: argparse.Namespace
 ) -> dict[str, str]:
     return os.environ | {
         "SWITCHBOARD_DATA_DIR": str(folder / "data"),
         "SWITCHBOARD_SECRET": "a secret for tests only",
         "SWITCHBOARD_BROKER": kafka.broker,
         "SWITCHBOARD_WAREHOUSE": clickhouse.url_for(port=gate.port),
-        "SWITCHBOARD_BATCH_RECORDS": str(batch),
+        "SWITCHBOARD_BATCH_RECORDS": str(options.batch),
+        DRAG: str(options.drag),
     }
 
 
@@ -205,7 +211,7 @@ def _drained(folder: Path, environment: dict[str, str], installation: Distribute
 
         def nothing_left() -> bool:
             nonlocal quiet
-            quiet = 0 if any(lag.records for lag in lags(log, now_ms())) else quiet + 1
+            quiet = 0 if any(lag.records for lag in lags(log, now_ms()) if lag.group in KAFKA_STAGES) else quiet + 1
             return quiet > 1
 
         _until(nothing_left, "every stage to catch up", progress)

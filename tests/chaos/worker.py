@@ -29,6 +29,8 @@ from tests.support.faults import around
 KILLER = b"KILLS ITS PROCESS"
 # Long enough to be anywhere inside an insert of some thousand rows.
 _WITHIN_S = 0.05
+# The variable that tells by how much more, or less.
+DRAG = "CHAOS_DRAG"
 # Seconds a record: a burst of some hundred keeps every stage busy for some seconds.
 _DRAG_S = {"enrich": 0.008, "converse": 0.005, "load": 0.002, "resolve": 0.0}
 
@@ -95,10 +97,11 @@ def main(stage: str, orders_folder: str) -> None:
     logging.basicConfig(level=logging.WARNING, format=f"%(asctime)s {stage} {os.getpid()} %(levelname)s %(message)s")
     orders = Orders(Path(orders_folder))
     obey(orders)
+    seconds = _DRAG_S[stage] * float(os.environ.get(DRAG, "1"))
 
     def drag(records: Sequence[LogRecord]) -> None:
         # Not to wait for anything: the stage is to be as slow as a busy one, so that faults find work in hand on an idle machine.
-        time.sleep(len(records) * _DRAG_S[stage])
+        time.sleep(len(records) * seconds)
 
     def wrap(handler: Handler) -> Handler:
         if isinstance(handler, LoadHandler):
