@@ -70,7 +70,7 @@ class Watch:
             alert = _raised(finding, now_ms)
             self._open[alert.alert_id] = _Open(alert, now_ms, set(finding.samples.values()))
             return alert
-        if one.alert.ended_at is not None:
+        if one.alert.ended_at is not None or one.alert.kind != finding.kind:
             return None
         one.last_ms = now_ms
         one.records.update(finding.samples.values())

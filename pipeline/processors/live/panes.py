@@ -86,6 +86,11 @@ class Pane:
             if sampled and len(kept := self.samples.setdefault(label, {})) < _SAMPLES:
                 kept.setdefault(customer, record_id)
 
+    def voices(self, label: str) -> int:
+        """Return how many customers a label was counted for, where few; all its records where they are many."""
+        customers = len(self.samples.get(label, ()))
+        return customers if customers < _SAMPLES else self.counts[label]
+
     def dump(self) -> bytes:
         """Return the pane as bytes."""
         return orjson.dumps([self.offset, self.counts, self.samples])

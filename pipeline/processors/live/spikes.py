@@ -41,6 +41,8 @@ _LEAST_BEFORE: Final = 200
 _VOLUME_HISTORY_S, _VOLUME_TIMES, _VOLUME_LEAST = 20 * 3_600, 3.0, 30
 # A change of level is told of once the last hour by itself shows it: beyond chance (one in a million), and by a factor that matters.
 _LEVEL_SURPRISE, _LEVEL_TIMES, _LEVEL_LEAST = 6.0, 2.0, 100
+# A change that ADWIN saw is looked for in the hour for so long: within it the hour holds nothing of before.
+_CONFIRMED_MS: Final = 5_400_000
 # ADWIN is given each minute's messages one by one, evenly mixed; more than so many of a pane tell it nothing more of a share.
 _PER_PANE: Final = 60
 
@@ -98,7 +100,7 @@ def spikes(view: View, now_ms: int) -> list[Finding]:
 
 
 def _spikes_of(tenant: str, recent: Measured, day: Counter[str], span_s: int) -> Iterator[Finding]:
-    for measure, seen in recent.counts.items():
+    for measure, seen in recent.voices.items():
         if ":" not in measure or measure in ORDINARY or seen < _LEAST:
             continue
         samples = recent.samples[measure]
@@ -106,7 +108,7 @@ def _spikes_of(tenant: str, recent: Measured, day: Counter[str], span_s: int) ->
         before_of = day[denominator(measure)] - of
         if len(samples) < _LEAST_CUSTOMERS or before_of < _LEAST_BEFORE:
             continue
-        share = _share_at_most(day[measure] - seen, before_of)
+        share = _share_at_most(day[measure] - recent.counts[measure], before_of)
         if seen < _TIMES * share * of or (unlikely := surprise(seen, of, share)) < _SURPRISE:
             continue
         yield Finding(
@@ -136,7 +138,7 @@ def _volumes(view: View, now_ms: int) -> Iterator[Finding]:
         busiest = max(counts[INBOUND] for counts in before.values())
         expected = max(busiest, 1) * span_s / DAY.pane_s
         recent = recents[tenant]
-        seen = recent.counts[INBOUND]
+        seen = recent.voices[INBOUND]
         if seen < _VOLUME_LEAST or seen < _VOLUME_TIMES * expected or len(recent.samples[INBOUND]) < _LEAST_CUSTOMERS:
             continue
         if (unlikely := surprise_of_rate(seen, expected)) >= _SURPRISE:
@@ -170,16 +172,16 @@ class Levels:
 
     def __init__(self) -> None:
         self._windows: dict[tuple[str, str], Adwin] = {}
+        self._changed: dict[tuple[str, str], int] = {}
         self._fed_s = -1
 
     def look(self, view: View, now_ms: int) -> list[Finding]:
-        """Take in the minutes that are over, and return the measures whose level has changed in one of them."""
+        """Take in the minutes that are over, and return the measures whose level has changed, as the last hour shows."""
         over = HOUR.pane_of(now_ms)
         if over <= self._fed_s:
             return []
         minutes = view.pane_totals(HOUR, now_ms)
         quarters: dict[str, dict[int, Counter[str]]] | None = None
-        changed: list[tuple[str, str]] = []
         for tenant, panes in minutes.items():
             measures = {measure for counts in panes.values() for measure in counts if ":" in measure} - ORDINARY
             for measure in sorted(measures):
@@ -190,9 +192,10 @@ class Levels:
                     _feed(window, measure, quarters[tenant], -1, over - HOUR.span_s)
                     _feed(window, measure, panes, -1, over)
                 elif _feed(window, measure, panes, self._fed_s, over):
-                    changed.append((tenant, measure))
+                    self._changed[tenant, measure] = now_ms + _CONFIRMED_MS
         self._fed_s = over
-        return list(_changes(view, changed, now_ms))
+        self._changed = {measure: until for measure, until in self._changed.items() if now_ms < until}
+        return list(_changes(view, list(self._changed), now_ms))
 
 
 def _feed(window: Adwin, measure: str, panes: dict[int, Counter[str]], since_s: int, until_s: int) -> bool:
@@ -214,9 +217,9 @@ def _changes(view: View, changed: Sequence[tuple[str, str]], now_ms: int) -> Ite
     hours, days = view.measured(HOUR, now_ms), view.measured(DAY, now_ms)
     for tenant, measure in changed:
         hour, day = hours[tenant], days[tenant].counts
-        of, seen = hour.counts[denominator(measure)], hour.counts[measure]
-        before_of, before = day[denominator(measure)] - of, day[measure] - seen
-        if of < _LEVEL_LEAST or before_of < _LEAST_BEFORE or 0 < len(hour.samples[measure]) < _LEAST_CUSTOMERS:
+        of, seen = hour.counts[denominator(measure)], hour.voices[measure]
+        before_of, before = day[denominator(measure)] - of, day[measure] - hour.counts[measure]
+        if of < _LEVEL_LEAST or before_of < _LEAST_BEFORE:
             continue
         share = (before + 1) / (before_of + 2)
         if share / _LEVEL_TIMES < seen / of < share * _LEVEL_TIMES:

@@ -64,11 +64,15 @@ class Due:
 
 @dataclass
 class Measured:
-    """What a span of panes holds of one tenant over all channels: counts by label, by channel and label, and sampled records."""
+    """What a span of panes holds of one tenant over all channels: counts by label, by channel and label, and sampled records.
+
+    `voices` count a customer who says the same again and again within a pane as one; they need samples.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
     channels: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     samples: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
+    voices: Counter[str] = field(default_factory=Counter)
 
     def add(self, channel: str, pane: Pane) -> None:
         """Take in a pane."""
@@ -76,6 +80,7 @@ class Measured:
         self.channels[channel].update(pane.counts)
         for label, records in pane.samples.items():
             self.samples[label].update(records)
+            self.voices[label] += pane.voices(label)
 
 
 class View:
