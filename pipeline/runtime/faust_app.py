@@ -19,6 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import faust
+import orjson
+
+# The alerts load it when they first need it; in an event loop that would be seconds without a heartbeat.
+import river.drift  # noqa: F401
 from faust.types import TP, EventT
 from faust.web import Request, Response
 from faust.web import View as WebView
@@ -49,7 +53,11 @@ STAGE = "live"
 _TAKE, _WITHIN_S = 1_000, 0.5
 # A spike must be told within a minute; looking costs some tens of milliseconds.
 _LOOK_S = 5.0
+# How long a wrong count may stand, twice; comparing some thousand states takes milliseconds.
+_MEND_S = 5.0
 _TAIL_S = 0.5
+# Faust's own default, which it wants to know even where nothing is served.
+_FAUST_PORT = 6066
 # Panes that no window covers any more are taken out of the Table this often.
 _TIDY_MS = 60_000
 # Two missed heartbeats of three are no death; one that is dead is missed after this long.
@@ -77,6 +85,10 @@ class LiveApp:
     watch: Watch = field(default_factory=Watch)
     counts: Counter[str] = field(default_factory=Counter)
     _leading: bool = False
+    _inbox: asyncio.Queue[EventT[Any]] = field(default_factory=lambda: asyncio.Queue(2 * _TAKE))
+    _folding: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _shown: dict[bytes, bytes] = field(default_factory=dict)
+    _differing: dict[bytes, tuple[bytes, bytes]] = field(default_factory=dict)
     _tidied: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -89,10 +101,13 @@ class LiveApp:
         self.table = self.app.Table(
             "live", partitions=self._partitions, changelog_topic=changelog, key_type=bytes, value_type=bytes
         )
-        self.app.agent(self._topic, concurrency=1, name="live")(self._fold)
+        self.app.agent(self._topic, concurrency=1, name="live")(self._receive)
+        self.app.task(self._fold)
         self.app.task(self._follow)
         self.app.timer(_LOOK_S)(self._look)
         self.app.timer(1.0)(self._alive)
+        self.app.timer(_MEND_S)(self._mend)
+        self.app.on_partitions_revoked.connect(self._revoked)
         self.app.page("/live")(self._web_view())
         threading.Thread(target=self._watch_over, name="watchdog", daemon=True).start()
 
@@ -109,12 +124,14 @@ class LiveApp:
             topic_allow_declare=False,
             topic_disable_leader=True,
             store="memory://",
+            # The state of a day is read from its topic in a second; a copy kept warm would follow every write for that second.
+            table_standby_replicas=0,
             datadir=str(self.folder / "faust"),
             # No view but ours: Faust's own show internals.
             web_enabled=self.web_port is not None,
             web_bind=self.web_host,
             web_host=self.web_host,
-            web_port=self.web_port or 0,
+            web_port=self.web_port or _FAUST_PORT,
             worker_redirect_stdouts=False,
             # The state is what counts; offsets are for whoever asks for the lag.
             broker_commit_interval=1.0,
@@ -125,16 +142,42 @@ class LiveApp:
 
     # --- folding
 
-    async def _fold(self, stream: Any) -> None:
-        async for events in stream.take_events(_TAKE, within=_WITHIN_S):
+    async def _receive(self, stream: Any) -> None:
+        # Not by `take_events`: an event that comes while a batch ends can be cleared with it, seen once in some thousand under load.
+        async for event in stream.noack().events():
+            await self._inbox.put(event)
+
+    async def _fold(self) -> None:
+        while not self.app.should_stop:
+            events = [await self._inbox.get()]
+            if self._inbox.qsize() < _TAKE:
+                await asyncio.sleep(_WITHIN_S)
+            while len(events) < _TAKE and not self._inbox.empty():
+                events.append(self._inbox.get_nowait())
             try:
                 await self._batch(events)
             except Exception:
                 # Left to Faust, the exception would be logged and the batch acknowledged.
                 logger.exception("live ends, and starts again from what its state counts")
                 os._exit(_BROKEN)
+            for event in events:
+                event.ack()
 
-    async def _batch(self, events: Sequence[EventT[Any]]) -> None:
+    async def _batch(self, taken: Sequence[EventT[Any]]) -> None:
+        async with self._folding:
+            # What was fetched before partitions moved is given again by whoever has them now, from what the state counts: to fold it here
+            # too would put a state that is behind over one that is not, or leave out what Faust cleared from its queues in between.
+            generation = self.app.consumer_generation_id
+            events = [event for event in taken if event.message.generation_id == generation]
+            if events:
+                await self._folded(events)
+
+    async def _revoked(self, *_args: Any, **_kwargs: Any) -> None:
+        """Let the batch in hand be written before anybody else takes its partitions over."""
+        async with self._folding:
+            logger.info("nothing is in hand")
+
+    async def _folded(self, events: Sequence[EventT[Any]]) -> None:
         clock, now = Stopwatch(), now_ms()
         records = [_log_record(event) for event in events]
         found = sightings(records)
@@ -200,7 +243,27 @@ class LiveApp:
         """Keep the view of all partitions, this worker's and the others'."""
         loop = asyncio.get_running_loop()
         while not self.app.should_stop:
-            self.view.apply(await loop.run_in_executor(None, self._tail.poll, _TAIL_S))
+            changes = await loop.run_in_executor(None, self._tail.poll, _TAIL_S)
+            self.view.apply(changes)
+            self._shown.update(changes)
+
+    async def _mend(self) -> None:
+        """Write again what the changelog shows otherwise than the Table holds, and did so the last time.
+
+        A worker that stood still for longer than its session, and wakes up, may write a state that is behind over its successor's.
+        """
+        held = {tp.partition for tp in self._assigned() if tp.topic == RECORDS.name}
+        async with self._folding:
+            differing: dict[bytes, tuple[bytes, bytes]] = {}
+            for key, value in list(self.table.data.items()):
+                partition = _partition_of(key)
+                if partition in held and (shown := self._shown.get(key, b"")) != value:
+                    differing[key] = shown, value
+                    if self._differing.get(key) == (shown, value):
+                        logger.warning("a state that was behind stood over %s", key.decode())
+                        self._write(partition, key, value)
+            self._differing = differing
+        self._shown = {key: value for key, value in self._shown.items() if value}
 
     async def _look(self) -> None:
         """Be the one that raises alerts, where this worker has the first partition of the records."""
@@ -286,6 +349,11 @@ def _partitions(broker: Broker) -> int:
             f"live needs as many partitions of each of its topics: {told}; see `switchboard topics apply --grow`"
         )
     return counts[LIVE_STATE.name]
+
+
+def _partition_of(key: bytes) -> int:
+    """Return the partition that a key of the state belongs to: what stands second in all of them."""
+    return int(orjson.loads(key)[1])
 
 
 def _next_key(topic: str, partition: int) -> bytes:
