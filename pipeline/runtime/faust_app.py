@@ -34,7 +34,7 @@ from pipeline.processors.live.alerts import Watch
 from pipeline.processors.live.fold import fold
 from pipeline.processors.live.panes import PaneKey, read_key
 from pipeline.processors.live.view import View
-from pipeline.runtime.faust_driver import transport
+from pipeline.runtime.faust_driver import CountedConsumer, transport
 from pipeline.runtime.kafka.broker import Broker
 from pipeline.runtime.kafka.scan import KafkaScan, log_ends
 from pipeline.runtime.kafka.tail import KafkaTail
@@ -133,8 +133,6 @@ class LiveApp:
             web_host=self.web_host,
             web_port=self.web_port or _FAUST_PORT,
             worker_redirect_stdouts=False,
-            # The state is what counts; offsets are for whoever asks for the lag.
-            broker_commit_interval=1.0,
             stream_wait_empty=False,
         )
         app.transport = transport(app, url, self._starts)
@@ -160,8 +158,6 @@ class LiveApp:
                 # Left to Faust, the exception would be logged and the batch acknowledged.
                 logger.exception("live ends, and starts again from what its state counts")
                 os._exit(_BROKEN)
-            for event in events:
-                event.ack()
 
     async def _batch(self, taken: Sequence[EventT[Any]]) -> None:
         async with self._folding:
@@ -193,6 +189,9 @@ class LiveApp:
             sent.append(await self._send(message))
         await self.app.producer.flush()
         await asyncio.gather(*sent)
+        consumer = self.app.consumer
+        assert isinstance(consumer, CountedConsumer)
+        await consumer.commit_counted({TP(*lane): self._counted(*lane) or 0 for lane in found.lanes})
         clock.lap("commit")
         self.counts.update(found.counts)
         self.meter.turned(STAGE)

@@ -28,21 +28,29 @@ class _Thread(AIOKafkaConsumerThread):
         return consumer
 
 
+class CountedConsumer(Consumer):
+    """Faust's consumer, which goes by what the state counts."""
+
+    starts: Starts
+
+    def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
+        return _Thread(self, loop=self.loop, beacon=self.beacon)
+
+    async def commit_counted(self, offsets: Mapping[TP, int]) -> None:
+        """Commit what the state counts, for whoever asks for the lag: Faust's own commits stand still where events were cleared."""
+        await self._thread.commit(offsets)
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Read every partition on from what the state counts; Faust calls this when it has read the changelog to its end."""
+        committed = dict(await super().seek_to_committed())
+        counted = await type(self).starts(set(self.assignment()))
+        if counted:
+            await self.seek_wait(counted)
+        return {**committed, **counted}
+
+
 def transport(app: AppT, url: Any, starts: Starts) -> Transport:
     """Return the driver for an app, which reads partitions on from `starts`."""
-
-    class CountedConsumer(Consumer):
-        def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
-            return _Thread(self, loop=self.loop, beacon=self.beacon)
-
-        async def seek_to_committed(self) -> Mapping[TP, int]:
-            committed = dict(await super().seek_to_committed())
-            counted = await starts(set(self.assignment()))
-            if counted:
-                await self.seek_wait(counted)
-            return {**committed, **counted}
-
-    class CountedTransport(Transport):
-        Consumer = CountedConsumer
-
-    return CountedTransport([url], app)
+    consumer = type("CountedConsumer", (CountedConsumer,), {"starts": staticmethod(starts)})
+    driver: type[Transport] = type("CountedTransport", (Transport,), {"Consumer": consumer})
+    return driver([url], app)
