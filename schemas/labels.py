@@ -62,3 +62,15 @@ class Example(Contract):
     channel: str = ""
     direction: str = ""
     labelled_at: UtcTime
+
+
+class Promotion(Contract):
+    """Why the examples that follow it came: a labelled file was promoted, for whom its best model spoke. It teaches nothing."""
+
+    kind: Literal["promotion"] = "promotion"
+    promotion_id: UUID = Field(description="Hash of the head and of the labels that follow.")
+    head: Name = Field(description="The head whose model starts warm from them.")
+    model: str = Field(description="The model that was best on the file, as `switchboard evaluate` names it.")
+    examples: int = Field(ge=1, description="How many examples follow.")
+    macro_f1: float = Field(description="Its macro-F1, 0 to 1, by cross-validation on those examples.")
+    promoted_at: UtcTime

@@ -9,7 +9,7 @@ from schemas.business import ComplaintData, CustomerData, FeedbackData, OrderDat
 from schemas.communications import CallData, EmailData, MessageData
 from schemas.conversations import Conversation, ConversationFact, FollowUp, RecordFlag
 from schemas.dead_letters import DeadLetter, Replay
-from schemas.labels import Example, Label, LabelData
+from schemas.labels import Example, Label, LabelData, Promotion
 from schemas.live import Alert
 from schemas.records import BusinessRecord, Link, Record
 from schemas.types import Contract
@@ -100,7 +100,9 @@ CONVERSE_STATE = Topic(
 )
 LABELS = Topic("labels.v1", "labels as kept", (Label,), "record id of the labelled record", _PARTITIONS, _DERIVED_MS)
 # One partition, never cleaned: the models are a fold over it, and a fold needs one order and the whole of it.
-EXAMPLES = Topic("examples.v1", "labels with their text; the models are a fold over it", (Example,), "none", 1, None)
+EXAMPLES = Topic(
+    "examples.v1", "labels with their text; the models are a fold over it", (Example, Promotion), "none", 1, None
+)
 DEAD_LETTERS = Topic(
     "dead-letters.v1",
     "what was refused, and tries to send it again",
