@@ -15,7 +15,7 @@ from pipeline.models.evaluation.measures import score
 from pipeline.models.evaluation.offline import Bench
 from pipeline.models.evaluation.online import Online, answered, judge_online, learnt
 from pipeline.models.evaluation.rows import EvaluationError, Row
-from pipeline.models.evaluation.search import Labels, folds_for, splitter
+from pipeline.models.evaluation.search import Labels, folds_for, outer_folds
 
 # Told what is worked on, how many models are done, and of how many.
 Tell = Callable[[str, int, int], object]
@@ -45,11 +45,8 @@ def compare(
     `labels` are a head's, known to the online model from the start; `online` is its judgement where it was made before.
     Raises EvaluationError where the rows allow no comparison or the plan names no model.
     """
-    chosen = _candidates(plan.models)
+    chosen, folds = check(train, test, plan)
     y: Labels = np.array([row.label for row in train], dtype=object)
-    folds = folds_for(y, plan.folds)
-    if not test:
-        raise EvaluationError("there is no row to test on: name a file with --test, or give more rows")
     total = len(chosen) + 2
     tell("online model", 0, total)
     contenders = [_judge_online(train, test, y, folds, plan.seed, labels, online)]
@@ -62,6 +59,15 @@ def compare(
             contenders.append(bench.judge(candidate, _steps(tell, candidate, number, total)))
     contenders.sort(key=lambda one: -one.cross_validated)
     return Comparison(tuple(contenders), selection, folds, tuple(_notes(y, folds, plan)))
+
+
+def check(train: Sequence[Row], test: Sequence[Row], plan: Plan) -> tuple[list[Candidate], int]:
+    """Return the models of a plan and how many folds the rows allow; raises EvaluationError where nothing can be compared."""
+    chosen = _candidates(plan.models)
+    folds = folds_for(np.array([row.label for row in train], dtype=object), plan.folds)
+    if not test:
+        raise EvaluationError("there is no row to test on: name a file with --test, or give more rows")
+    return chosen, folds
 
 
 def _steps(tell: Tell, candidate: Candidate, done: int, total: int) -> Callable[[], object]:
@@ -99,7 +105,7 @@ def _judge_online(
     judged = online or judge_online(train, test, labels=labels, curve=sizes)
     assert judged.test is not None
     estimates = []
-    for seen, held_out in splitter(y, folds, seed).split(y, y):
+    for seen, held_out in outer_folds(y, folds, seed):
         model = learnt([train[place] for place in np.sort(seen).tolist()], labels)
         rows = [train[place] for place in held_out.tolist()]
         estimates.append(score([row.label for row in rows], answered(model, rows).labels))

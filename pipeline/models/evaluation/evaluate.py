@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.models.evaluation.comparison import Plan, Tell, compare
+from pipeline.models.evaluation.comparison import Plan, Tell, check, compare
 from pipeline.models.evaluation.contenders import Comparison, curve_sizes
 from pipeline.models.evaluation.measures import Scores, score
 from pipeline.models.evaluation.online import Online, judge_online
@@ -66,6 +66,8 @@ class Evaluation:
 
 def evaluate(data: Data, plan: Plan, *, online: bool, offline: bool, tell: Tell) -> Evaluation:
     """Judge what is asked for. Raises EvaluationError where the rows do not allow it."""
+    if offline:
+        check(data.train, data.test, plan)
     judged = None
     if online:
         tell("online model", 0, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -107,7 +108,7 @@ def nested_search(
     begun, share = time.monotonic(), budget_s / (folds + 1)
     settings, tried = _choose(candidate, grams, X, y, folds, seed, begun + share, tell)
     estimates: list[Scores] = []
-    for number, (seen, held_out) in enumerate(splitter(y, folds, seed).split(X, y), 2):
+    for number, (seen, held_out) in enumerate(outer_folds(y, folds, seed), 2):
         chosen, _ = _choose(candidate, grams, X[seen], y[seen], folds, seed, begun + number * share, tell)
         fitted = fit(candidate, grams, chosen, X[seen], y[seen], seed)
         estimates.append(score(y[held_out].tolist(), fitted.predict(X[held_out]).tolist()))
@@ -176,6 +177,14 @@ def folds_for(y: Labels, wanted: int) -> int:
             f" {LEAST_ROWS} of two labels; label more, or evaluate with --online alone"
         )
     return int(min(wanted, largest))
+
+
+def outer_folds(y: Labels, folds: int, seed: int) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Return the rows to learn and the rows held out of each outer fold, which every model is estimated on alike."""
+    with warnings.catch_warnings():
+        # A label with fewer rows than folds: the comparison names all such labels.
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        return list(splitter(y, folds, seed).split(y, y))
 
 
 def splitter(y: Labels, folds: int, seed: int) -> StratifiedKFold:
