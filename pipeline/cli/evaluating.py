@@ -43,7 +43,7 @@ def evaluate(
     models: Annotated[str, typer.Option(help="Offline models, comma-separated [default: all].")] = "",
     folds: Annotated[int, typer.Option(min=2, max=10, help="Outer and inner folds.")] = 3,
     budget: Annotated[
-        float, typer.Option(min=0, help="Seconds after which a model's search takes up no further setting or fold.")
+        float, typer.Option(min=0, help="CPU seconds after which a model's search takes up no further setting or fold.")
     ] = 120.0,
     seed: Annotated[int, typer.Option(min=0, max=2**31, help="Of all that is random.")] = 7,
     out: Annotated[Path | None, typer.Option(help="Write one self-contained HTML page too.")] = None,

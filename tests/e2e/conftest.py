@@ -11,6 +11,19 @@ import pytest
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
+_BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+QUIET_BROWSER = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--enable-logging=stderr",
+]
+
 
 @pytest.fixture
 def switchboard(tmp_path: Path) -> Command:
@@ -32,20 +45,6 @@ def switchboard(tmp_path: Path) -> Command:
         return done
 
     return call
-
-
-_BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-QUIET_BROWSER = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--enable-logging=stderr",
-]
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ Tell = Callable[[str, int, int], object]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to compare: which offline models, outer and inner folds, the seed of all that is random, seconds a model."""
+    """How to compare: which offline models, outer and inner folds, the seed of all that is random, CPU seconds a model."""
 
     models: tuple[str, ...] = tuple(candidate.name for candidate in CANDIDATES)
     folds: int = 3

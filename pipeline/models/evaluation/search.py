@@ -55,7 +55,7 @@ class Nested:
 
 
 class BoundedSearch(GridSearchCV):  # type: ignore[misc]
-    """scikit-learn's search over given settings, one after the other, until a deadline (of `time.monotonic`) has passed.
+    """scikit-learn's search over given settings, one after the other, until a deadline (of `time.process_time`) has passed.
 
     One setting at least is tried. `tell` is called after each.
     """
@@ -78,7 +78,7 @@ class BoundedSearch(GridSearchCV):  # type: ignore[misc]
         for setting in self.settings:
             evaluate_candidates([setting])
             self.tell()
-            if time.monotonic() > self.deadline:
+            if time.process_time() > self.deadline:
                 break
 
 
@@ -102,17 +102,18 @@ def nested_search(
 ) -> Nested:
     """Choose settings on all training rows, then estimate that way of choosing on outer folds that it does not see.
 
-    `X` are the counts of the n-grams in the training rows, (rows, columns). A search takes its share of the budget at most, the one
+    `X` are the counts of the n-grams in the training rows, (rows, columns); `budget_s` is CPU time, so that a busy machine
+    comes to the same results. A search takes its share of the budget at most, the one
     in hand excepted: each tries one setting, and one outer fold is estimated, whatever the budget.
     """
-    begun, share = time.monotonic(), budget_s / (folds + 1)
+    begun, share = time.process_time(), budget_s / (folds + 1)
     settings, tried = _choose(candidate, grams, X, y, folds, seed, begun + share, tell)
     estimates: list[Scores] = []
     for number, (seen, held_out) in enumerate(outer_folds(y, folds, seed), 2):
         chosen, _ = _choose(candidate, grams, X[seen], y[seen], folds, seed, begun + number * share, tell)
         fitted = fit(candidate, grams, chosen, X[seen], y[seen], seed)
         estimates.append(score(y[held_out].tolist(), fitted.predict(X[held_out]).tolist()))
-        if time.monotonic() > begun + budget_s:
+        if time.process_time() > begun + budget_s:
             break
     return Nested(tuple(estimates), settings, tried, len(settings_of(candidate, seed)))
 
