@@ -11,6 +11,8 @@ from markupsafe import Markup, escape
 # Eight hues that stay apart for the colour-blind (Okabe and Ito, 2008), black last.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 _WIDTH, _HEIGHT, _AXIS = 920, 220, 44
+# Room that a number under an axis takes.
+_MARK = 48
 
 
 def columns_by_day(frame: pd.DataFrame, colours: Mapping[str, str]) -> Markup:
@@ -79,9 +81,15 @@ def lines(series: Mapping[str, Sequence[tuple[float, float]]], colours: Mapping[
             f"<title>{escape(f'{name}: {rows:g} rows, {share:.1%}')}</title></circle>"
             for (x, y), (rows, share) in zip(placed, line, strict=True)
         ]
-    for x in sorted({x for x, _ in points}):
+    free = _WIDTH + _MARK
+    for x in sorted({x for x, _ in points}, reverse=True):
         across, _ = place(x, low)
-        shapes.append(f'<text x="{across:.1f}" y="{_HEIGHT + 18}" text-anchor="middle" class="count">{x:g}</text>')
+        if across <= free - _MARK:
+            free = across
+            anchor = "end" if across > _WIDTH - _MARK else "middle"
+            shapes.append(
+                f'<text x="{across:.1f}" y="{_HEIGHT + 18}" text-anchor="{anchor}" class="count">{x:g}</text>'
+            )
     return _svg(_HEIGHT + 24, shapes)
 
 

@@ -12,9 +12,13 @@ from pipeline.models.evaluation.measures import Confusion
 from pipeline.reporting.charts import PALETTE, lines
 from pipeline.reporting.pages import render
 
+# Nine models: the palette and a grey.
+_COLOURS = (*PALETTE, "#999999")
 # A matrix of more labels is no longer read; the commonest mistakes are.
 _MATRIX_LABELS = 16
 _MISTAKES = 20
+# How settings are called where their own names tell too little.
+_SETTINGS = {"select__score_func": "selection by", "model__hidden_layer_sizes": "hidden layers"}
 # Names of labels that a note lists before it says how many more there are.
 _NAMED = 10
 
@@ -30,7 +34,7 @@ class Mistake(NamedTuple):
 def write_page(evaluation: Evaluation, out: Path, now: datetime) -> Path:
     """Write the evaluation as one self-contained page and return its absolute path; raises OSError where it can't."""
     contenders = evaluation.comparison.contenders if evaluation.comparison else ()
-    colours = {row.title: PALETTE[place % len(PALETTE)] for place, row in enumerate(contenders)}
+    colours = {row.title: _COLOURS[place % len(_COLOURS)] for place, row in enumerate(contenders)}
     online = evaluation.online
     page = render(
         "evaluation.html",
@@ -76,7 +80,10 @@ def notes_of(evaluation: Evaluation) -> list[str]:
 
 def settings_of(contender: Contender) -> str:
     """Return the settings that were chosen, in words."""
-    return ", ".join(f"{name.split('__')[-1]} {_short(value)}" for name, value in sorted(contender.settings.items()))
+    return ", ".join(
+        f"{_SETTINGS.get(name, name.split('__')[-1])} {_short(value)}"
+        for name, value in sorted(contender.settings.items())
+    )
 
 
 def mistakes_of(confusion: Confusion) -> list[Mistake]:
@@ -106,4 +113,6 @@ def _listed(names: list[str]) -> str:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "-".join(map(str, value))
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipeline.models.evaluation.evaluate import Data, Evaluation, evaluate
 from pipeline.models.evaluation.measures import score
 from pipeline.models.evaluation.rows import EvaluationError, Row
 from pipeline.ops.evaluating import head_named
+from pipeline.reporting.charts import lines
 from pipeline.reporting.evaluation import mistakes_of, write_page
 from tests.support.labelled import labelled
 
@@ -160,3 +162,10 @@ def test_a_head_is_served_as_a_worker_serves_it() -> None:
     assert found.online is not None
     assert found.online.test is not None
     assert set(found.online.test.answers.labels) <= set(head.labels)
+
+
+def test_numbers_under_a_chart_do_not_lie_on_each_other() -> None:
+    drawn = lines({"a": [(100, 0.5), (980, 0.7), (1_000, 0.75)]}, {"a": "#000"}, bold="a")
+    assert re.findall(r">(\d+)</text>", drawn) == ["1000", "100"]
+    assert drawn.count("<circle") == 3
+    assert lines({}, {}) == '<p class="none">nothing to draw</p>'

@@ -25,6 +25,8 @@ from pipeline.models.terms import tokenise
 FAMILY_COLUMNS: Final = 1 << 18
 # An n-gram of one training text alone cannot be told from noise, and most n-grams are such.
 _MINIMUM_DOCUMENTS: Final = 2
+# Of a family, the commonest: selection works on columns × labels, 100 MB for each 100,000 columns of 128 labels.
+_MOST_COLUMNS: Final = 100_000
 # As in the online model: character n-grams repeat what tokens say, so they count half.
 _CHARACTER_WEIGHT: Final = 0.5
 _CHARACTER_SIZES: Final = (3, 4, 5)
@@ -118,8 +120,10 @@ class Grams:
         """Return the n-grams of training counts: what no part of them can learn from is left out before the work begins."""
         families = []
         for first in (0, FAMILY_COLUMNS):
-            family = InSomeDocuments().fit(counts[:, first : first + FAMILY_COLUMNS])
-            families.append(np.flatnonzero(family.get_support()).astype(np.int64) + first)
+            family = counts[:, first : first + FAMILY_COLUMNS]
+            kept = np.flatnonzero(InSomeDocuments().fit(family).get_support())
+            commonest = np.argsort(-family.getnnz(axis=0)[kept], kind="stable")[:_MOST_COLUMNS]
+            families.append(np.sort(kept[commonest]).astype(np.int64) + first)
         return cls(np.concatenate(families), len(families[0]))
 
     def counts(self, texts: Sequence[str]) -> sp.csr_matrix:
