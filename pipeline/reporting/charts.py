@@ -81,7 +81,7 @@ def lines(series: Mapping[str, Sequence[tuple[float, float]]], colours: Mapping[
             f"<title>{escape(f'{name}: {rows:g} rows, {share:.1%}')}</title></circle>"
             for (x, y), (rows, share) in zip(placed, line, strict=True)
         ]
-    free = _WIDTH + _MARK
+    free = float(_WIDTH + _MARK)
     for x in sorted({x for x, _ in points}, reverse=True):
         across, _ = place(x, low)
         if across <= free - _MARK:
