@@ -13,6 +13,7 @@ from pipeline.models.evaluation.evaluate import Data
 from pipeline.models.evaluation.rows import EvaluationError, Row, read_rows
 from pipeline.models.evaluation.search import stratified_order
 from pipeline.models.heads import HEADS, Head
+from pipeline.models.learner import GREATEST_IMPORTANCE
 from pipeline.runtime.log import Scan
 from schemas.topics import EXAMPLES
 
@@ -78,22 +79,25 @@ def examples_of(log: Scan, head: Head) -> Iterator[Row]:
     """Yield what the examples log teaches of a head, in its order; of several labels of one record the latest, in its place."""
     found: dict[str, Row] = {}
     for event in _events(log):
-        if event.get("kind") != "example" or event.get("head") != head.name or event.get("value") not in head.labels:
-            continue
-        text = event.get("text")
-        if not isinstance(text, str) or not text.strip():
-            continue
-        record = str(event.get("record_id"))
-        found.pop(record, None)
-        found[record] = Row(
-            text,
-            event["value"],
-            str(event.get("language") or ""),
-            str(event.get("channel") or ""),
-            str(event.get("direction") or ""),
-            float(event.get("weight", 1.0)),
-        )
+        row = _row(event, head)
+        if row is not None:
+            record = str(event.get("record_id"))
+            found.pop(record, None)
+            found[record] = row
     yield from found.values()
+
+
+def _row(event: dict[str, Any], head: Head) -> Row | None:
+    """Return what an event of the log teaches of a head; None where it teaches nothing, as a replica finds too."""
+    if event.get("kind") != "example" or event.get("head") != head.name or event.get("value") not in head.labels:
+        return None
+    text, weight = event.get("text"), event.get("weight", 1.0)
+    if not isinstance(text, str) or not text.strip() or not isinstance(weight, int | float):
+        return None
+    if not 0.0 < weight <= GREATEST_IMPORTANCE:
+        return None
+    language, channel, direction = (str(event.get(name) or "") for name in ("language", "channel", "direction"))
+    return Row(text, event["value"], language, channel, direction, float(weight))
 
 
 def _events(log: Scan) -> Iterator[dict[str, Any]]:

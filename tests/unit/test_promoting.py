@@ -146,3 +146,23 @@ def test_a_heads_examples_are_judged_in_time_the_latest_label_of_a_record_counti
     data = data_of_log(log, HEAD)
     assert (list(data.train) + list(data.test), len(data.test)) == (latest, len(latest) // 5)
     assert list(examples_of(log, head_named("spam"))) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": "pin"},
+        {"head": "spam"},
+        {"value": "angry"},
+        {"text": " "},
+        {"text": None},
+        {"weight": 0},
+        {"weight": "1"},
+    ],
+)
+def test_what_a_replica_learns_nothing_from_is_not_judged_on(log: SqliteLog, change: dict[str, Any]) -> None:
+    good = {"kind": "example", "record_id": "1", "head": "sentiment", "value": "positive", "text": "great", "weight": 2}
+    with log.transaction() as transaction:
+        values = [orjson.dumps(event) for event in (good, good | {"record_id": "2"} | change)]
+        transaction.produce([Message(EXAMPLES.name, None, value) for value in values])
+    assert list(examples_of(log, HEAD)) == [Row("great", "positive", weight=2.0)]
