@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -82,18 +84,9 @@ def evaluate(
     if models:
         plan = Plan(tuple(name.strip() for name in models.split(",")), folds, seed, budget)
     evaluation = _judged(data, plan, online=online, offline=offline)
-    if promote and asked and evaluation.comparison:
-        from dataclasses import replace
-        from datetime import UTC, datetime
-
-        from pipeline.ops.promoting import promote as append
-
-        with workspace.log() as log:
-            promoted = append(log, asked, data.train, evaluation.comparison.winner, datetime.now(UTC))
-        evaluation = replace(evaluation, promoted=promoted)
+    if promote:
+        evaluation = _promoted(workspace, evaluation)
     if out is not None:
-        from datetime import UTC, datetime
-
         from pipeline.reporting.evaluation import write_page
 
         note(f"page: {write_page(evaluation, out, datetime.now(UTC))}")
@@ -132,3 +125,15 @@ def _judged(data: Data, plan: Plan, *, online: bool, offline: bool) -> Evaluatio
             bar.update(task, description=what, completed=done, total=total)
 
         return judge(data, plan, online=online, offline=offline, tell=tell)
+
+
+def _promoted(workspace: Workspace, evaluation: Evaluation) -> Evaluation:
+    """Make the training rows examples of the head; the checks of the command have seen that there is one, and a winner."""
+    from pipeline.ops.promoting import promote
+
+    data, comparison = evaluation.data, evaluation.comparison
+    assert data.head is not None
+    assert comparison is not None
+    with workspace.log() as log:
+        done = promote(log, data.head, data.train, comparison.winner, datetime.now(UTC))
+    return replace(evaluation, promoted=done)

@@ -70,8 +70,14 @@ def evaluate(data: Data, plan: Plan, *, online: bool, offline: bool, tell: Tell)
         check(data.train, data.test, plan)
     judged = None
     if online:
-        tell("online model", 0, 1)
-        judged = judge_online(data.train, data.test, labels=data.labels, curve=curve_sizes(len(data.train)))
+        of = len(data.train)
+        judged = judge_online(
+            data.train,
+            data.test,
+            labels=data.labels,
+            curve=curve_sizes(of),
+            tell=lambda done: tell("online model", done, of),
+        )
     served = serve(data) if online and data.head else None
     comparison = compare(data.train, data.test, plan, labels=data.labels, online=judged, tell=tell) if offline else None
     return Evaluation(data, plan, judged, served, comparison)
