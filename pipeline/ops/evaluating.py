@@ -76,13 +76,15 @@ def data_of_log(log: Scan, head: Head) -> Data:
 
 
 def examples_of(log: Scan, head: Head) -> Iterator[Row]:
-    """Yield what the examples log teaches of a head, in its order; of several labels of one record the latest, in its place."""
+    """Yield what the examples log teaches of a head, in its order; of several labels of one record the latest, in its place,
+    and of one that was taken back none."""
     found: dict[str, Row] = {}
     for event in _events(log):
-        row = _row(event, head)
-        if row is not None:
-            record = str(event.get("record_id"))
+        row, record = _row(event, head), str(event.get("record_id"))
+        taken_back = event.get("kind") == "retraction" and event.get("head") == head.name
+        if row is not None or taken_back:
             found.pop(record, None)
+        if row is not None:
             found[record] = row
     yield from found.values()
 

@@ -166,3 +166,12 @@ def test_what_a_replica_learns_nothing_from_is_not_judged_on(log: SqliteLog, cha
         values = [orjson.dumps(event) for event in (good, good | {"record_id": "2"} | change)]
         transaction.produce([Message(EXAMPLES.name, None, value) for value in values])
     assert list(examples_of(log, HEAD)) == [Row("great", "positive", weight=2.0)]
+
+
+def test_a_label_taken_back_is_not_judged_on(log: SqliteLog) -> None:
+    good = {"kind": "example", "record_id": "1", "head": "sentiment", "value": "positive", "text": "great"}
+    events = [good, good | {"record_id": "2"}, {"kind": "retraction", "record_id": "1", "head": "sentiment"}]
+    events.append({"kind": "retraction", "record_id": "2", "head": "need"})
+    with log.transaction() as transaction:
+        transaction.produce([Message(EXAMPLES.name, None, orjson.dumps(event)) for event in events])
+    assert len(list(examples_of(log, HEAD))) == 1
