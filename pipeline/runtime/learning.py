@@ -21,8 +21,6 @@ logger = logging.getLogger(__name__)
 _SCAN_RECORDS = 1_000
 # Examples between two snapshots: refolding ten thousand takes a few seconds, which is what a restart may cost.
 _SNAPSHOT_EVERY = 10_000
-# Kinds of events that are on the topic to be read by people: a replica rightly learns nothing from them.
-_TEACH_NOTHING = frozenset({"promotion"})
 
 
 class Learner:
@@ -49,9 +47,8 @@ class Learner:
         folded = 0
         while records := self._log.scan(EXAMPLES.name, 0, self.replica.offset + 1, _SCAN_RECORDS):
             for record in records:
-                event = orjson.loads(record.value)
-                applied = self.replica.apply(event, record.offset)
-                if isinstance(applied, Refused) and event.get("kind") not in _TEACH_NOTHING:
+                applied = self.replica.apply(orjson.loads(record.value), record.offset)
+                if isinstance(applied, Refused):
                     logger.warning("the example at offset %d is passed over: %s", record.offset, applied.detail)
             folded += len(records)
         if self.replica.offset - self._saved >= _SNAPSHOT_EVERY:

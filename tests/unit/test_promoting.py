@@ -14,10 +14,10 @@ from pipeline.models.characters import READ_CHARACTERS
 from pipeline.models.evaluation.comparison import Plan, compare
 from pipeline.models.evaluation.contenders import Contender
 from pipeline.models.evaluation.rows import EvaluationError, Row
+from pipeline.models.replica import Replica
 from pipeline.models.snapshot import dump
 from pipeline.ops.evaluating import data_of_log, examples_of, head_named
 from pipeline.ops.promoting import PromotionError, promote
-from pipeline.runtime.learning import Learner
 from pipeline.runtime.log import Message
 from pipeline.runtime.sqlite_log import SqliteLog
 from schemas.labels import Example, Promotion
@@ -97,18 +97,21 @@ def test_a_promotion_that_fails_half_way_leaves_nothing_and_the_next_one_all(
     assert promote(log, HEAD, ROWS, winner, NOW).added > 0
 
 
-def test_workers_learn_what_was_promoted_and_a_refold_is_the_same(
-    log: SqliteLog, winner: Contender, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    running = Learner(log, tmp_path / "a.models")
-    assert running.replica.quality("sentiment").count == 0
+def refolded(log: SqliteLog) -> Replica:
+    """Fold the log as each worker does."""
+    replica = Replica()
+    for record in log.scan(EXAMPLES.name, 0, 0, 10_000):
+        replica.apply(orjson.loads(record.value), record.offset)
+    return replica
+
+
+def test_replicas_learn_what_was_promoted_and_a_refold_is_the_same(log: SqliteLog, winner: Contender) -> None:
     done = promote(log, HEAD, ROWS, winner, NOW)
-    running.catch_up()
-    assert running.replica.quality("sentiment").count == done.added
-    answer = running.models().classify(["服务很棒，你好"], ["inbound"])[0]["sentiment"]
-    assert (answer.label, answer.version) == ("positive", running.replica.version)
-    assert dump(Learner(log, tmp_path / "b.models").replica) == dump(running.replica)
-    assert caplog.records == []
+    replica = refolded(log)
+    assert replica.quality("sentiment").count == done.added
+    answer = replica.snapshot().classify(["服务很棒，你好"], ["inbound"])[0]["sentiment"]
+    assert (answer.label, answer.version) == ("positive", replica.version)
+    assert dump(refolded(log)) == dump(replica)
 
 
 def test_texts_are_redacted_cut_and_given_their_language(log: SqliteLog, winner: Contender) -> None:
