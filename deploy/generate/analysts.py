@@ -59,7 +59,7 @@ def _now(board: boards.Dashboard) -> boards.Dashboard:
                 "Promises broken now",
                 "Of them, those promised an answer by a time that is past.",
                 Sql(
-                    f"SELECT count() AS breached FROM conversations WHERE state = 'waiting' AND breached AND {_CHOSEN}"
+                    f"SELECT count() AS promises_broken FROM conversations WHERE state = 'waiting' AND breached AND {_CHOSEN}"
                 ),
                 limits=(1,),
             )
