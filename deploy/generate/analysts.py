@@ -113,6 +113,17 @@ def _said(board: boards.Dashboard) -> boards.Dashboard:
             )
         )
         .with_panel(
+            listing(
+                "Alerts",
+                "What rose all at once, or lastingly, newest first; raised by live.",
+                Sql(
+                    "SELECT raised_at, ended_at, kind, measure, channel, message FROM alerts"
+                    f" WHERE $__timeFilter(raised_at) AND tenant IN (${{tenant:singlequote}}) ORDER BY raised_at DESC, alert_id LIMIT {_MOST}"
+                ),
+                width=WHOLE,
+            )
+        )
+        .with_panel(
             bars(
                 "Needs",
                 "What customers want; guesses below the model's threshold are left out.",

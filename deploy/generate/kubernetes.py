@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from pipeline.runtime.stages import LOAD_FACTOR, STAGES
+from pipeline.runtime.stages import KAFKA_STAGES, LOAD_FACTOR, STAGES
 from schemas.topics import TOPICS
 
 # Some batches of a stage: one more worker is worth a rebalance only where it has more to do than one finishes meanwhile.
@@ -65,7 +65,7 @@ spec:
 
 def scaled_objects() -> str:
     """Return one KEDA ScaledObject a stage."""
-    return _GENERATED + _ABOUT_SCALING + "---\n".join(_scaled_object(stage) for stage in STAGES)
+    return _GENERATED + _ABOUT_SCALING + "---\n".join(_scaled_object(stage) for stage in KAFKA_STAGES)
 
 
 def _scaled_object(stage: str) -> str:
@@ -77,7 +77,7 @@ def _scaled_object(stage: str) -> str:
 
 def secured() -> str:
     """Return the component that lets KEDA's triggers log in: JSON patches, for a merge would replace the whole list of triggers."""
-    return _GENERATED + _SECURED + "".join(_login(stage) for stage in STAGES)
+    return _GENERATED + _SECURED + "".join(_login(stage) for stage in KAFKA_STAGES)
 
 
 def _login(stage: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.runtime.stages import STAGES
+from pipeline.runtime.stages import KAFKA_STAGES, STAGES
 from pipeline.settings import SettingsError, load_settings
 from schemas.topics import TOPICS
 from tests.support.deploying import DEPLOY, MANIFESTS, documents, read
@@ -29,9 +29,9 @@ def stage_patch(stage: str) -> str:
 
 
 def test_every_stage_is_deployed_and_nothing_else() -> None:
-    assert {path.name for path in (_K8S / "stages").iterdir()} == set(STAGES)
-    assert {f"../stages/{stage}" for stage in STAGES} <= set(read("k8s/base/kustomization.yaml")["resources"])
-    for stage in STAGES:
+    assert {path.name for path in (_K8S / "stages").iterdir()} == set(KAFKA_STAGES)
+    assert {f"../stages/{stage}" for stage in KAFKA_STAGES} <= set(read("k8s/base/kustomization.yaml")["resources"])
+    for stage in KAFKA_STAGES:
         assert f"value: [worker, {stage}]" in stage_patch(stage)
         assert read(f"k8s/stages/{stage}/kustomization.yaml")["nameSuffix"] == f"-{stage}"
 
@@ -87,7 +87,9 @@ def test_pods_are_confined_and_write_only_where_they_must(name: str) -> None:
     }
     assert {"/data", "/tmp"} <= mounts
     assert {mount["name"] for mount in container["volumeMounts"]} == volumes
-    patched = [stage_patch(stage) for stage in STAGES] if name == _POD_OWNERS[0] else [str(container["resources"])]
+    patched = (
+        [stage_patch(stage) for stage in KAFKA_STAGES] if name == _POD_OWNERS[0] else [str(container["resources"])]
+    )
     assert all("requests" in one and "limits" in one and "memory" in one for one in patched)
 
 
@@ -96,8 +98,9 @@ def test_a_stage_is_scaled_by_every_topic_that_it_reads_and_no_further_than_thei
         one["spec"]["scaleTargetRef"]["name"]: one["spec"]
         for one in documents(_K8S / "autoscaling/scaled-objects.yaml")
     }
-    assert set(scaled) == {f"switchboard-{stage}" for stage in STAGES}
-    for stage, topics in STAGES.items():
+    assert set(scaled) == {f"switchboard-{stage}" for stage in KAFKA_STAGES}
+    for stage in KAFKA_STAGES:
+        topics = STAGES[stage]
         spec = scaled[f"switchboard-{stage}"]
         asked = [trigger["metadata"] for trigger in spec["triggers"]]
         assert [one["topic"] for one in asked] == list(topics)
