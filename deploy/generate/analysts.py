@@ -118,7 +118,8 @@ def _said(board: boards.Dashboard) -> boards.Dashboard:
                 "What rose all at once, or lastingly, newest first; raised by live.",
                 Sql(
                     "SELECT raised_at, ended_at, kind, measure, channel, message FROM alerts"
-                    f" WHERE $__timeFilter(raised_at) AND tenant IN (${{tenant:singlequote}}) ORDER BY raised_at DESC, alert_id LIMIT {_MOST}"
+                    " WHERE $__timeFilter(raised_at) AND tenant IN (${tenant:singlequote})"
+                    f" ORDER BY raised_at DESC, alert_id LIMIT {_MOST}"
                 ),
                 width=WHOLE,
             )

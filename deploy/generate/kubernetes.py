@@ -64,7 +64,7 @@ spec:
 
 
 def scaled_objects() -> str:
-    """Return one KEDA ScaledObject a stage."""
+    """Return one KEDA ScaledObject a stage; live keeps the one worker that it has."""
     return _GENERATED + _ABOUT_SCALING + "---\n".join(_scaled_object(stage) for stage in KAFKA_STAGES)
 
 

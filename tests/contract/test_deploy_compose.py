@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from pipeline.runtime.stages import KAFKA_STAGES
+from pipeline.runtime.stages import STAGES
 from tests.support.deploying import DEPLOY, read
 
 _SECRETS = ("SWITCHBOARD_SECRET", "CLICKHOUSE_PASSWORD", "CLICKHOUSE_READER_PASSWORD", "GRAFANA_PASSWORD")
@@ -14,7 +14,7 @@ _SECRETS = ("SWITCHBOARD_SECRET", "CLICKHOUSE_PASSWORD", "CLICKHOUSE_READER_PASS
 def test_every_stage_is_deployed_and_its_workers_are_watched() -> None:
     services = read("compose.yaml")["services"]
     workers = {name: one for name, one in services.items() if one.get("command", [""])[0] == "worker"}
-    assert {one["command"][1] for one in workers.values()} == set(KAFKA_STAGES)
+    assert {one["command"][1] for one in workers.values()} == set(STAGES)
     (scraped,) = read("prometheus/prometheus.yml")["scrape_configs"][0]["static_configs"]
     ports = {target.partition(":")[0] for target in scraped["targets"]}
     assert ports == set(workers)

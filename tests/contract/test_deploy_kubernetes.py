@@ -29,9 +29,9 @@ def stage_patch(stage: str) -> str:
 
 
 def test_every_stage_is_deployed_and_nothing_else() -> None:
-    assert {path.name for path in (_K8S / "stages").iterdir()} == set(KAFKA_STAGES)
-    assert {f"../stages/{stage}" for stage in KAFKA_STAGES} <= set(read("k8s/base/kustomization.yaml")["resources"])
-    for stage in KAFKA_STAGES:
+    assert {path.name for path in (_K8S / "stages").iterdir()} == set(STAGES)
+    assert {f"../stages/{stage}" for stage in STAGES} <= set(read("k8s/base/kustomization.yaml")["resources"])
+    for stage in STAGES:
         assert f"value: [worker, {stage}]" in stage_patch(stage)
         assert read(f"k8s/stages/{stage}/kustomization.yaml")["nameSuffix"] == f"-{stage}"
 
@@ -87,9 +87,7 @@ def test_pods_are_confined_and_write_only_where_they_must(name: str) -> None:
     }
     assert {"/data", "/tmp"} <= mounts
     assert {mount["name"] for mount in container["volumeMounts"]} == volumes
-    patched = (
-        [stage_patch(stage) for stage in KAFKA_STAGES] if name == _POD_OWNERS[0] else [str(container["resources"])]
-    )
+    patched = [stage_patch(stage) for stage in STAGES] if name == _POD_OWNERS[0] else [str(container["resources"])]
     assert all("requests" in one and "limits" in one and "memory" in one for one in patched)
 
 
@@ -122,3 +120,9 @@ def test_the_secret_is_a_template_that_no_worker_takes() -> None:
         load_settings(broker="kafka:9092", **given)
     tracked = (DEPLOY.parent / ".gitignore").read_text("utf-8").splitlines()
     assert "deploy/k8s/secret.yaml" in tracked
+
+
+def test_live_shows_its_windows_where_its_service_looks() -> None:
+    (port,) = read("k8s/stages/live/service.yaml")["spec"]["ports"]
+    assert read("k8s/base/config.yaml")["data"]["SWITCHBOARD_LIVE_PORT"] == str(port["port"])
+    assert f"{{name: {port['targetPort']}, containerPort: {port['port']}}}" in stage_patch("live")
