@@ -13,12 +13,29 @@ from pipeline.metrics import (
     INSERT_SECONDS,
     LAG_RECORDS,
     LAST_TURN,
+    METRICS,
     MODEL_OFFSET,
     OUTCOMES,
     RECORDS,
     RETRIES,
+    Declared,
 )
 
+# Metrics that have a panel made for them; what is declared beside them gets a plain one.
+_SHOWN = frozenset(
+    {
+        RECORDS,
+        OUTCOMES,
+        RETRIES,
+        BATCH_RECORDS,
+        BATCH_SECONDS,
+        INSERT_SECONDS,
+        BEHIND_SECONDS,
+        LAG_RECORDS,
+        MODEL_OFFSET,
+        LAST_TURN,
+    }
+)
 _OF = '{stage=~"$stage"}'
 _RATE = "[$__rate_interval]"
 
@@ -221,6 +238,25 @@ def _models(board: boards.Dashboard) -> boards.Dashboard:
     )
 
 
+def _others(board: boards.Dashboard) -> boards.Dashboard:
+    others = [metric for metric in METRICS if metric not in _SHOWN]
+    if others:
+        board = board.with_row(boards.Row("Also told"))
+    for metric in others:
+        legend = " ".join(f"{{{{{label}}}}}" for label in ("instance", *metric.labels))
+        title = metric.name.removeprefix("switchboard_").replace("_", " ").capitalize()
+        board = board.with_panel(lines(title, metric.meaning, promql(_plain(metric), legend), width=THIRD))
+    return board
+
+
+def _plain(metric: Declared) -> str:
+    """Return the expression that shows a metric as such: a gauge as it is, what only grows by its rate."""
+    by = ", ".join(("instance", *metric.labels))
+    if metric.kind == "gauge":
+        return f"max by ({by}) ({metric.name}{_OF})"
+    return _rate(metric.name if metric.kind == "counter" else f"{metric.name}_count", by)
+
+
 def dashboard() -> Dashboard:
     """Return the dashboard."""
     stage = (
@@ -246,6 +282,6 @@ def dashboard() -> Dashboard:
         .editable()
         .with_variable(stage)
     )
-    for part in (_behind, _speed, _trouble, _models):
+    for part in (_behind, _speed, _trouble, _models, _others):
         board = part(board)
     return board.build()
