@@ -66,8 +66,6 @@ _SESSION_S, _HEARTBEAT_S = 10.0, 3.0
 _STUCK_S = 60.0
 # sysexits.h, EX_SOFTWARE: start again.
 _BROKEN = 70
-# Faust's own default: it wants a port even where it serves nothing.
-_FAUST_PORT = 6066
 # Records older than the largest window change nothing; a first start reads the log from then on.
 _HISTORY_MS = 25 * 3_600_000
 
