@@ -1,9 +1,9 @@
-"""Commands that operate an installation: run, worker, topics, lag, migrate, status, spool."""
+"""Commands that operate an installation: run, worker, topics, lag, migrate, spool."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -136,64 +136,11 @@ def spool(context: typer.Context) -> None:
     workspace = workspace_of(context)
     log = KafkaLog(workspace.broker(), workspace.root, workspace.settings.spool_bytes)
     try:
-        before = log.waiting()
+        before, _ = log.waiting()
         drained = log.drain()
-        note(f"{before - log.waiting()} messages sent, {log.waiting()} wait")
+        left, _ = log.waiting()
+        note(f"{before - left} messages sent, {left} wait")
     finally:
         log.close()
     if not drained:
         raise SystemExit(FAILED)
-
-
-@app.command()
-def status(context: typer.Context, as_json: Json = False) -> None:
-    """Show what was read and what became of it, and how far each stage is behind, in records and seconds."""
-    from pipeline.ops.accounts import accounts, lags
-
-    workspace = workspace_of(context)
-    with workspace.reading() as warehouse, workspace.log() as log:
-        found, behind, sizes = accounts(log, warehouse), lags(log, now_ms()), log.sizes()
-        rejected = {(row["stage"], row["topic"]): row["letters"] for row in _rejected(warehouse)}
-    if as_json:
-        console.json(
-            {
-                "accounts": [{**asdict(account), "missing": account.missing} for account in found],
-                "stages": [{**asdict(lag), "rejected": rejected.get((lag.group, lag.topic), 0)} for lag in behind],
-                "topics": sizes,
-            }
-        )
-        return
-    columns = ("connector", "read", "records", "repeats", "dead letters", "missing")
-    console.table(
-        "Read and kept",
-        columns,
-        [(a.connector, a.read, a.records, a.repeats, a.dead_letters, a.missing) for a in found],
-        numbers=columns[1:],
-    )
-    console.out.print()
-    columns = ("stage", "topic", "records", "behind", "seconds behind", "rejected")
-    console.table(
-        "Stages",
-        columns,
-        [
-            (
-                lag.group,
-                lag.topic,
-                sizes[lag.topic],
-                lag.records,
-                f"{lag.seconds:.1f}",
-                rejected.get((lag.group, lag.topic), 0),
-            )
-            for lag in behind
-        ],
-        numbers=columns[2:],
-    )
-
-
-def _rejected(warehouse: Any) -> list[dict[str, Any]]:
-    from pipeline.sinks.warehouse import rows
-
-    return rows(
-        warehouse,
-        "SELECT stage, topic, toUInt32(count()) AS letters FROM dead_letters WHERE replay_outcome != 'accepted' GROUP BY stage, topic",
-    )

@@ -89,6 +89,14 @@ class Lag:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class TopicSize:
+    """A topic as it is: its partitions, and how many records it ever took, expired ones included."""
+
+    partitions: int
+    records: int
+
+
 class Transaction(Protocol):
     """What a publisher makes durable together: messages, and checkpoints that say how far its reading has come."""
 
@@ -120,8 +128,12 @@ class Log(Scan, Protocol):
         """Yield the records that a group has not committed, partition by partition, up to the end as it is when each is begun."""
         ...
 
-    def sizes(self) -> dict[str, int]:
-        """Return how many records each topic ever took, expired ones included."""
+    def sizes(self) -> dict[str, TopicSize]:
+        """Return what each topic holds, by name."""
+        ...
+
+    def waiting(self) -> tuple[int, int]:
+        """Return how many messages wait in the data folder because the log was not to be reached, and their bytes."""
         ...
 
     def close(self) -> None: ...

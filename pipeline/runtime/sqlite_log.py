@@ -12,7 +12,17 @@ from typing import Any
 
 import orjson
 
-from pipeline.runtime.log import Headers, Lag, LogError, LogRecord, Message, OffsetRegression, TopicPartition, now_ms
+from pipeline.runtime.log import (
+    Headers,
+    Lag,
+    LogError,
+    LogRecord,
+    Message,
+    OffsetRegression,
+    TopicPartition,
+    TopicSize,
+    now_ms,
+)
 from pipeline.runtime.sqlite_file import CHECKPOINTS, SqliteFile, values_of
 from schemas.topics import TOPICS, Topic
 
@@ -153,10 +163,22 @@ class SqliteLog(SqliteFile):
         for topic_id, partition, start, end in self._positions(group, topics):
             yield from self._range(topic_id, partition, start, end - start)
 
-    def sizes(self) -> dict[str, int]:
-        """Return how many records each topic ever took, expired ones included."""
-        rows = self._db.execute("SELECT topic_id, sum(next_offset) FROM partitions GROUP BY topic_id")
-        return {self._names[topic_id]: total for topic_id, total in rows}
+    def sizes(self) -> dict[str, TopicSize]:
+        """Return what each topic holds; see `Log.sizes`. A compacted one shows the keys that have a value."""
+        found = {
+            self._names[topic_id]: TopicSize(partitions, total)
+            for topic_id, partitions, total in self._db.execute(
+                "SELECT topic_id, count(*), sum(next_offset) FROM partitions GROUP BY topic_id"
+            )
+        }
+        kept = self._db.execute("SELECT topic_id, count(*) FROM states GROUP BY topic_id").fetchall()
+        return found | {
+            self._names[place]: TopicSize(self._topics[self._names[place]][1], keys) for place, keys in kept
+        }
+
+    def waiting(self) -> tuple[int, int]:
+        """Return nothing: a file is always to be reached."""
+        return 0, 0
 
     def rewind(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
         """Set a group's offsets back (or anywhere): for replays by hand, never by a stage."""

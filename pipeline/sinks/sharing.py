@@ -37,7 +37,8 @@ def open_for_reading(data_dir: Path) -> Warehouse:
         if lock is not None:
             return _Held(data_dir, lock)
         with suppress(OSError, EOFError, ValueError):
-            return RemoteWarehouse(_Lock.holder(data_dir)["socket"])
+            holder = _Lock.holder(data_dir)
+            return RemoteWarehouse(holder["socket"], holder["pid"])
         if time.monotonic() > deadline:
             raise StoreHeldError(
                 f"process {_Lock.holder_pid(data_dir)} holds {data_dir} and does not answer; end it, or wait"
@@ -174,10 +175,11 @@ def _address(data_dir: Path) -> tuple[str, tempfile.TemporaryDirectory[str] | No
 
 
 class RemoteWarehouse:
-    """The store behind another process of this machine: it answers what only reads."""
+    """The store behind another process of this machine, `pid`: it answers what only reads."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, pid: int) -> None:
         self._connection = Client(address, "AF_UNIX")
+        self.pid = pid
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None, fmt: str = "JSONEachRow") -> bytes:
         """Answer a reading query; see `Warehouse.query`."""

@@ -69,7 +69,13 @@ class BrokerAway(BrokerError):
 @cache
 def _admin(servers: str, security: tuple[tuple[str, str], ...]) -> AdminClient:
     """Return the process's one client for topics of a cluster: its futures are never answered once it is forgotten."""
-    return AdminClient({"bootstrap.servers": servers, **dict(security)})
+    # What went wrong is told by the error of each request; without a logger every attempt to connect is a line on standard error.
+    properties: dict[str, Any] = {
+        "bootstrap.servers": servers,
+        "logger": logging.getLogger("librdkafka"),
+        **dict(security),
+    }
+    return AdminClient(properties)
 
 
 @dataclass(frozen=True, slots=True)

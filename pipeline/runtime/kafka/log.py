@@ -15,7 +15,7 @@ from confluent_kafka import Message as KafkaMessage
 from pipeline.runtime.kafka.broker import Broker, BrokerAway, BrokerError, patiently, produce
 from pipeline.runtime.kafka.scan import KafkaScan, first_records, log_ends
 from pipeline.runtime.kafka.spool import Spool
-from pipeline.runtime.log import Lag, LogRecord, Message, TopicPartition
+from pipeline.runtime.log import Lag, LogRecord, Message, TopicPartition, TopicSize
 from schemas.topics import TOPICS
 
 logger = logging.getLogger(__name__)
@@ -90,9 +90,9 @@ class KafkaLog:
                 return False
             self._spool.sent(place)
 
-    def waiting(self) -> int:
-        """Return how many messages wait in the spool."""
-        return self._spool.waiting()[0]
+    def waiting(self) -> tuple[int, int]:
+        """Return how many messages wait in the spool, and their bytes."""
+        return self._spool.waiting()
 
     def _send(self, messages: Sequence[Message]) -> list[Message]:
         """Produce and wait for every confirmation; return the messages that have none. Raises BrokerError for what none can have."""
@@ -179,15 +179,15 @@ class KafkaLog:
         starts = {place: max(committed.get(place, low), low) for place, (low, _) in ends.items()}
         return {place: (start, ends[place][1]) for place, start in starts.items() if start < ends[place][1]}
 
-    def sizes(self) -> dict[str, int]:
-        """Return how many offsets each topic ever gave out: its records, and one mark a transaction and partition."""
+    def sizes(self) -> dict[str, TopicSize]:
+        """Return the partitions of each topic, and how many offsets it ever gave out: one a record, and one a transaction and partition."""
         topics = list(TOPICS)
         self._broker.check_topics(topics)
         ends = patiently("the ends of topics cannot be had", lambda: log_ends(self._broker.admin, topics))
-        sizes: dict[str, int] = defaultdict(int)
+        highs: dict[str, list[int]] = defaultdict(list)
         for (topic, _), (_, high) in ends.items():
-            sizes[topic] += high
-        return dict(sizes)
+            highs[topic].append(high)
+        return {topic: TopicSize(len(found), sum(found)) for topic, found in highs.items()}
 
     def close(self) -> None:
         """Hang up; what is spooled waits for the next time."""
