@@ -118,6 +118,14 @@ class Settings(BaseSettings):
         {}, description="Business minutes within which every later message is answered, by channel or `default`."
     )
     bots: tuple[str, ...] = Field((), description="Names by which our bots appear as staff.")
+    # A fortnight is a guess that fits a shop; who sells machines sets months.
+    intent_horizon_days: int = Field(
+        14, ge=1, le=365, description="A payment within so many days of a message marks the message as purchase intent."
+    )
+    # Outcomes take days to come about; an hour more teaches no less, and the queries read the last weeks of the history.
+    outcomes_minutes: float = Field(
+        60, ge=0, description="How often `run`, or the keeper of `resolve`, looks for outcomes and drift; 0: never."
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> Settings:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from pipeline.cli import asking, deadletters, evaluating, feeding, operating, overview, watching
+from pipeline.cli import asking, deadletters, evaluating, feeding, modelling, operating, overview, watching
 from pipeline.cli.app import app
 from pipeline.console import HELD, fail
 from pipeline.errors import UserError
 from pipeline.sinks.warehouse import StoreHeldError
 
-__all__ = ["app", "asking", "deadletters", "evaluating", "feeding", "main", "operating", "overview", "watching"]
+__all__ = [
+    "app",
+    "asking",
+    "deadletters",
+    "evaluating",
+    "feeding",
+    "main",
+    "modelling",
+    "operating",
+    "overview",
+    "watching",
+]
 
 
 def main() -> None:

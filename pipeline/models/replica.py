@@ -16,11 +16,15 @@ from pipeline.models import features as text_features
 from pipeline.models.characters import normalise
 from pipeline.models.features import Features, extract
 from pipeline.models.heads import HEADS, Head
+from pipeline.models.held import TAKEN_BACK, Effect, Held, Ruling, key_of, standing_of
 from pipeline.models.learner import GREATEST_IMPORTANCE, FrozenLearner, Hints, Learner, LearnerSettings
 from pipeline.models.rules import NO_ANSWER, Reading, RuleAnswer, read
 from pipeline.models.terms import lexicon
 
 Source = Literal["rules", "model"]
+EXAMPLE_KINDS: Final = ("example", "retraction")
+# Smaller weights teach nothing that shows and are no normal numbers of 32 bits.
+_LEAST_WEIGHT: Final = 1e-30
 
 
 class Prediction(NamedTuple):
@@ -40,17 +44,37 @@ class Prediction(NamedTuple):
 
 class Applied(NamedTuple):
     """An example that was learnt, with what was answered before (test, then train): the label a reader would have been
-    served, and the model's own guess ("" where it had none)."""
+    served, the model's own guess and the rule's ("" where there was none).
+
+    It is a fair test only where `effect` is "first": else the head had seen a label of that record before.
+    """
 
     head: str
     value: str
     served: str
     source: Source
     guess: str
+    rule: str
+    effect: Effect
+
+
+class Noted(NamedTuple):
+    """An event that changed which labels hold, or not even that, and of which there was nothing to learn; `value` "": taken back."""
+
+    head: str
+    value: str
+    effect: Effect
 
 
 RefusalCode = Literal[
-    "already_folded", "unknown_kind", "unknown_head", "unknown_value", "text_missing", "weight_invalid"
+    "already_folded",
+    "unknown_kind",
+    "unknown_head",
+    "unknown_value",
+    "text_missing",
+    "weight_invalid",
+    "label_invalid",
+    "version_unknown",
 ]
 
 
@@ -113,6 +137,10 @@ class Classifier:
             return [{} for _ in texts]
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
+    def answering(self) -> set[str]:
+        """Return the names of the heads whose models answer; rules answer for the others."""
+        return {view.head.name for view in self._views if view.model is not None}
+
     def explain(self, text: str) -> dict[str, RuleAnswer]:
         """Return what the rules say of a text, with the terms that led to it, by head name."""
         reading = read(text)
@@ -173,6 +201,7 @@ class Replica:
     heads: tuple[Head, ...] = HEADS
     offset: int = -1
     tallies: dict[TallyKey, Tally] = field(default_factory=dict)
+    held: Held = field(default_factory=Held)
     _states: dict[str, _HeadState] = field(default_factory=dict)
     _recipe: str = ""
     _latest: weakref.ref[Classifier] | None = None
@@ -194,11 +223,12 @@ class Replica:
         """The hash of everything besides the examples that predictions depend on."""
         return self._recipe
 
-    def apply(self, event: Mapping[str, Any], offset: int) -> Applied | Refused:
-        """Fold one event of the examples topic, or say why it is not learnt; never raises for an event's content.
+    def apply(self, event: Mapping[str, Any], offset: int) -> Applied | Noted | Refused:
+        """Fold one example or retraction, or say why it is not learnt; never raises for an event's content.
 
         An offset at or below the last one is refused as `already_folded`, so a topic may be read again from before. A
-        refused event counts as folded. Learning the same record and head again is one more example.
+        refused event counts as folded. Of several labels of one record and head `Held` tells which one holds; an example that
+        names neither record nor label is held by nobody, and always one more.
         """
         if offset <= self.offset:
             return Refused("already_folded", f"offset {offset} is not after {self.offset}")
@@ -206,23 +236,45 @@ class Replica:
         head = self._head_of(event)
         if isinstance(head, Refused):
             return head
-        value, text, weight = event["value"], event["text"], float(event.get("weight", 1.0))
+        value = str(event["value"]) if event["kind"] == "example" else TAKEN_BACK
+        ruling = self._ruling(event, value)
+        if isinstance(ruling, Refused):
+            return ruling
+        if ruling.weight == 0.0:
+            return Noted(head.name, value, ruling.effect)
+        return self._learn(head, event, value, ruling)
+
+    def _ruling(self, event: Mapping[str, Any], value: str) -> Ruling | Refused:
+        # As it is stored in snapshots: a replica that was restored must go on with the same number.
+        weight = float(np.float32(event.get("weight", 1.0))) if value else 0.0
+        if value and event.get("record_id") is None and event.get("label_id") is None:
+            return Ruling("first", weight)
+        key, standing = key_of(event), standing_of(event)
+        if isinstance(key, str):
+            return Refused("label_invalid", key)
+        if isinstance(standing, str):
+            return Refused("label_invalid", standing)
+        return self.held.take(key, standing, value, weight)
+
+    def _learn(self, head: Head, event: Mapping[str, Any], value: str, ruling: Ruling) -> Applied:
+        text = event["text"]
         state = self._states.get(head.name)
         if state is None:
             state = self._states[head.name] = _HeadState(head, Learner(tuple(head.labels)))
         normal = normalise(text)
         rule = _rule_answer(head, read(text, normal))
         served_by_model = state.may_answer
-        guess = state.learner.learn(extract([normal]), value, weight, _hints(head, [rule])) or ""
+        guess = state.learner.learn(extract([normal]), value, ruling.weight, _hints(head, [rule])) or ""
         served = guess if served_by_model else rule.label
-        tally = self.tallies.setdefault(
-            TallyKey(head.name, str(event.get("language") or ""), str(event.get("channel") or "")), Tally()
-        )
-        tally.count += 1
-        tally.served_correct += served == value
-        tally.model_correct += guess == value
-        tally.rule_correct += rule.label == value
-        return Applied(head.name, value, served, "model" if served_by_model else "rules", guess)
+        if ruling.effect == "first":
+            key = TallyKey(head.name, str(event.get("language") or ""), str(event.get("channel") or ""))
+            tally = self.tallies.setdefault(key, Tally())
+            tally.count += 1
+            tally.served_correct += served == value
+            tally.model_correct += guess == value
+            tally.rule_correct += rule.label == value
+        source: Source = "model" if served_by_model else "rules"
+        return Applied(head.name, value, served, source, guess, rule.label, ruling.effect)
 
     def quality(self, head: str) -> Tally:
         """Return a head's prequential counts over all languages and channels."""
@@ -265,11 +317,14 @@ class Replica:
         return state.learner.freeze() if state is not None and state.may_answer else None
 
     def _head_of(self, event: Mapping[str, Any]) -> Head | Refused:
-        if event.get("kind") != "example":
-            return Refused("unknown_kind", f"kind {event.get('kind')!r} is not 'example'")
+        kind = event.get("kind")
+        if kind not in EXAMPLE_KINDS:
+            return Refused("unknown_kind", f"kind {kind!r} is none of {', '.join(EXAMPLE_KINDS)}")
         head = next((head for head in self.heads if head.name == event.get("head")), None)
         if head is None:
             return Refused("unknown_head", f"there is no head {event.get('head')!r}")
+        if kind == "retraction":
+            return head
         value, text, weight = event.get("value"), event.get("text"), event.get("weight", 1.0)
         if not isinstance(value, str) or value not in head.labels:
             return Refused("unknown_value", f"{value!r} is no label of {head.name}")
@@ -277,7 +332,7 @@ class Replica:
             return Refused("text_missing", "an example needs a text")
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
             return Refused("weight_invalid", f"weight {weight!r} is no number")
-        if not 0.0 < weight <= GREATEST_IMPORTANCE:
+        if not _LEAST_WEIGHT <= weight <= GREATEST_IMPORTANCE:
             return Refused("weight_invalid", f"weight {weight!r} is not over 0 and at most {GREATEST_IMPORTANCE:g}")
         return head
 

@@ -91,6 +91,7 @@ def _sections(frames: dict[str, pd.DataFrame]) -> dict[str, Any]:
         "ratings": _records(frames["ratings"])[0],
         "flags": _records(frames["flags"]),
         "dead_letters": _records(frames["dead_letters"]),
+        "models": _records(frames["models"]),
     }
 
 

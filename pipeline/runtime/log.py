@@ -136,6 +136,10 @@ class Log(Scan, Protocol):
         """Return how many messages wait in the data folder because the log was not to be reached, and their bytes."""
         ...
 
+    def truncate(self, topic: str, partition: int, before: int) -> None:
+        """Delete the records before an offset, for good: what nobody may keep. No group is asked; readers go on at the offset."""
+        ...
+
     def close(self) -> None: ...
 
 

@@ -207,6 +207,16 @@ class SqliteLog(SqliteFile):
                     ).rowcount
         return deleted
 
+    def truncate(self, topic: str, partition: int, before: int) -> None:
+        """Delete the records before an offset; see `Log.truncate`. Their bytes are overwritten, in the write-ahead file too."""
+        base = _position(self._topic(topic)[0], partition, 0)
+        self._db.execute("PRAGMA secure_delete=ON")
+        with self._writing():
+            self._db.execute("DELETE FROM records WHERE position >= ? AND position < ?", (base, base + before))
+        self._db.execute("PRAGMA secure_delete=OFF")
+        # Where somebody else reads just now the write-ahead file is emptied with the next checkpoint instead.
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     def _append(self, messages: Sequence[Message]) -> None:
         by_partition: dict[tuple[int, int], list[Message]] = defaultdict(list)
         for message in messages:

@@ -36,7 +36,7 @@ from pipeline.sinks.tables import (
     versions,
 )
 from schemas.dead_letters import DeadLetter, Replay
-from schemas.labels import Label
+from schemas.labels import Assessment, Drift, Label
 from schemas.live import Alert
 from schemas.records import BusinessRecord, Link, Record
 from schemas.types import Contract
@@ -248,6 +248,8 @@ TABLES: dict[type[Contract], tuple[Table, ...]] = {
         mirror(Label, "label_rows", frozenset({"delivery"})),
         _deliveries("label_id", "labelled_at", "labels"),
     ),
+    Assessment: (mirror(Assessment, "assessment_rows"),),
+    Drift: (mirror(Drift, "drift_rows"),),
     DeadLetter: (
         mirror(
             DeadLetter,

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from confluent_kafka import KafkaError, Producer
 from confluent_kafka import Message as KafkaMessage
+from confluent_kafka import TopicPartition as KafkaPartition
 
-from pipeline.runtime.kafka.broker import Broker, BrokerAway, BrokerError, patiently, produce
+from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, BrokerAway, BrokerError, patiently, produce
 from pipeline.runtime.kafka.scan import KafkaScan, first_records, log_ends
 from pipeline.runtime.kafka.spool import Spool
 from pipeline.runtime.log import Lag, LogRecord, Message, TopicPartition, TopicSize
@@ -188,6 +189,16 @@ class KafkaLog:
         for (topic, _), (_, high) in ends.items():
             highs[topic].append(high)
         return {topic: TopicSize(len(found), sum(found)) for topic, found in highs.items()}
+
+    def truncate(self, topic: str, partition: int, before: int) -> None:
+        """Delete the records before an offset; see `Log.truncate`. Brokers delete the files when a whole segment is past it."""
+        place = KafkaPartition(topic, partition, before)
+
+        def asked() -> None:
+            for future in self._broker.admin.delete_records([place], request_timeout=REQUEST_TIMEOUT_S).values():
+                future.result()
+
+        patiently(f"{topic}/{partition} cannot be shortened", asked)
 
     def close(self) -> None:
         """Hang up; what is spooled waits for the next time."""
