@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pipeline.cli import asking, deadletters, evaluating, feeding, operating, overview, watching
+from pipeline.cli import asking, deadletters, evaluating, feeding, keeping, operating, overview, watching
 from pipeline.cli.app import app
 from pipeline.console import HELD, fail
 from pipeline.errors import UserError
 from pipeline.sinks.warehouse import StoreHeldError
 
-__all__ = ["app", "asking", "deadletters", "evaluating", "feeding", "main", "operating", "overview", "watching"]
+__all__ = ["app", "asking", "deadletters", "evaluating", "feeding", "keeping", "main", "operating", "overview", "watching"]
 
 
 def main() -> None:
