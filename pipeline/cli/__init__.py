@@ -8,7 +8,18 @@ from pipeline.console import HELD, fail
 from pipeline.errors import UserError
 from pipeline.sinks.warehouse import StoreHeldError
 
-__all__ = ["app", "asking", "deadletters", "evaluating", "feeding", "keeping", "main", "operating", "overview", "watching"]
+__all__ = [
+    "app",
+    "asking",
+    "deadletters",
+    "evaluating",
+    "feeding",
+    "keeping",
+    "main",
+    "operating",
+    "overview",
+    "watching",
+]
 
 
 def main() -> None:
