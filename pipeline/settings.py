@@ -74,6 +74,13 @@ class Settings(BaseSettings):
     warehouse: SecretStr | None = Field(
         None, description="clickhouse://user:password@host:9000/database; absent: the embedded store in data_dir."
     )
+    # Below <backups><allowed_path> of the server's configuration; the simplest that every server can have.
+    backup_place: str = Field(
+        "File('{name}')",
+        pattern=r"\{name\}",
+        description="Where ClickHouse writes a backup, as its BACKUP names it: File('{name}'), Disk('backups', '{name}'),"
+        " S3('https://…/{name}', 'key', 'secret').",
+    )
     bodies: str | None = Field(
         None,
         description="Where bodies over 256 KiB lie: a folder that all workers share, or a bucket such as s3://name/prefix"

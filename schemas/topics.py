@@ -8,7 +8,7 @@ from typing import Literal
 from schemas.business import ComplaintData, CustomerData, FeedbackData, OrderData
 from schemas.communications import CallData, EmailData, MessageData
 from schemas.conversations import Conversation, ConversationFact, FollowUp, RecordFlag
-from schemas.dead_letters import DeadLetter, Replay
+from schemas.dead_letters import DeadLetter, Replay, StageReplay
 from schemas.labels import (
     Assessment,
     Drift,
@@ -136,9 +136,9 @@ QUALITY = Topic(
 )
 DEAD_LETTERS = Topic(
     "dead-letters.v1",
-    "what was refused, and tries to send it again",
-    (DeadLetter, Replay),
-    "dead letter id",
+    "what was refused, tries to send it again, and replays of stages",
+    (DeadLetter, Replay, StageReplay),
+    "dead letter id, or replay id",
     _PARTITIONS,
     _RAW_MS,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.cli import asking, deadletters, evaluating, feeding, modelling, operating, overview, watching
+from pipeline.cli import asking, deadletters, evaluating, feeding, keeping, modelling, operating, overview, watching
 from pipeline.cli.app import app
 from pipeline.console import HELD, fail
 from pipeline.errors import UserError
@@ -14,6 +14,7 @@ __all__ = [
     "deadletters",
     "evaluating",
     "feeding",
+    "keeping",
     "main",
     "modelling",
     "operating",

@@ -113,6 +113,7 @@ def embedded_host(workspace: Workspace, wrap: Wrap = bare) -> Iterator[EmbeddedH
         )
         for handler, _ in handlers:
             meter.watch_outcomes(handler.name, handler.counts)
+            meter.started(handler.name)
         meter.watch_models("enrich", lambda: learner.fold.live.offset)
         stack.enter_context(_served(meter, settings, 0))
         wrapped = [(wrap(handler), limit) for handler, limit in handlers]
@@ -182,6 +183,7 @@ def kafka_host(workspace: Workspace, stage: str, wrap: Wrap = bare) -> Iterator[
         meter = Meter()
         parts = _stage(workspace, stage, slot, broker, stack, meter)
         meter.watch_outcomes(stage, parts.handler.counts)
+        meter.started(stage)
         stack.enter_context(_served(meter, settings, slot.number))
         records = settings.batch_records * (LOAD_FACTOR if stage == "load" else 1)
         yield KafkaHost(
@@ -195,6 +197,7 @@ def kafka_host(workspace: Workspace, stage: str, wrap: Wrap = bare) -> Iterator[
             states=parts.states,
             before_batch=parts.before_batch,
             meter=meter,
+            outcomes=parts.handler.counts,
         )
 
 

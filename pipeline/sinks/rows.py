@@ -35,7 +35,7 @@ from pipeline.sinks.tables import (
     same,
     versions,
 )
-from schemas.dead_letters import DeadLetter, Replay
+from schemas.dead_letters import DeadLetter, Replay, StageReplay
 from schemas.labels import Assessment, Drift, Label
 from schemas.live import Alert
 from schemas.records import BusinessRecord, Link, Record
@@ -259,6 +259,7 @@ TABLES: dict[type[Contract], tuple[Table, ...]] = {
         ),
     ),
     Replay: (mirror(Replay, "replay_rows"),),
+    StageReplay: (mirror(StageReplay, "stage_replay_rows"),),
     **CONVERSATION_TABLES,
     Alert: (mirror(Alert, "alert_rows"),),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -14,9 +14,9 @@ from confluent_kafka import Message as KafkaMessage
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, BrokerAway, BrokerError, patiently, produce
-from pipeline.runtime.kafka.scan import KafkaScan, first_records, log_ends
+from pipeline.runtime.kafka.scan import KafkaScan, first_records, first_since, log_ends
 from pipeline.runtime.kafka.spool import Spool
-from pipeline.runtime.log import Lag, LogRecord, Message, TopicPartition, TopicSize
+from pipeline.runtime.log import Lag, LogRecord, Message, Position, TopicPartition, TopicSize
 from schemas.topics import TOPICS
 
 logger = logging.getLogger(__name__)
@@ -179,6 +179,26 @@ class KafkaLog:
         committed = self._broker.committed(group, list(ends))
         starts = {place: max(committed.get(place, low), low) for place, (low, _) in ends.items()}
         return {place: (start, ends[place][1]) for place, start in starts.items() if start < ends[place][1]}
+
+    def positions(self, group: str, topics: Sequence[str]) -> list[Position]:
+        """Return where a group stands on every partition of topics; see `Log.positions`."""
+        self._broker.check_topics(topics)
+
+        def asked() -> list[Position]:
+            ends = log_ends(self._broker.admin, topics)
+            committed = self._broker.committed(group, list(ends))
+            return [Position(*place, low, committed.get(place), high) for place, (low, high) in ends.items()]
+
+        return patiently(f"the offsets of {group} cannot be had", asked)
+
+    def offsets_since(self, topics: Sequence[str], since_ms: int) -> dict[TopicPartition, int]:
+        """Return of every partition the first offset taken at or after an instant; see `Log.offsets_since`."""
+        self._broker.check_topics(topics)
+        return patiently("offsets cannot be had", lambda: first_since(self._broker.admin, topics, since_ms))
+
+    def rewind(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
+        """Set a group's offsets; see `Log.rewind`. Kafka takes them only while the group has no member."""
+        self._broker.set_offsets(group, positions)
 
     def sizes(self) -> dict[str, TopicSize]:
         """Return the partitions of each topic, and how many offsets it ever gave out: one a record, and one a transaction and partition."""
