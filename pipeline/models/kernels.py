@@ -290,7 +290,13 @@ def _descend(
 
 @compiled
 def _step(
-    value: float, moved: Int64s, gradients: Floats, weights: Floats, squares: Floats, rate: float, accumulator: float
+    value: np.float32,
+    moved: Int64s,
+    gradients: Floats,
+    weights: Floats,
+    squares: Floats,
+    rate: float,
+    accumulator: float,
 ) -> None:
     """Move a row of weights, each coordinate at its own AdaGrad rate (Duchi, Hazan, Singer 2011)."""
     for label in moved:

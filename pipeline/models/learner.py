@@ -64,8 +64,8 @@ class LearnerSettings:
     # What a rule's hint weighs before anything is learnt (logits at full confidence).
     hint_weight: float = 2.0
     # While fewer examples than `young` were learnt since the start or a drift, each is followed by so many earlier ones.
-    young: int = 1_000
-    rehearsed: int = 2
+    young: int = 1_500
+    rehearsed: int = 4
 
     @classmethod
     def restore(cls, stored: Mapping[str, Any]) -> Self:
@@ -338,11 +338,8 @@ class Learner:
         for label in range(room):
             hints[label + 1, :, label] = self.settings.hint_weight
         shares = np.full(experts, 1.0 / experts, dtype=np.float32)
-        shapes = [(BUCKETS, experts, room), (DIMENSIONS, experts, room)]
-        weights = Weights(*(np.zeros(shape, dtype=np.float32) for shape in shapes), hints, shares)
-        squares = Squares(
-            *(np.zeros(shape, dtype=np.float32) for shape in shapes), np.zeros_like(hints), np.zeros_like(shares)
-        )
+        weights = Weights(_zeros(BUCKETS, experts, room), _zeros(DIMENSIONS, experts, room), hints, shares)
+        squares = Squares(*(_zeros(*array.shape) for array in weights))
         return weights, squares
 
     def _stored(self, rows: npt.NDArray[np.int32], labels: int) -> list[tuple[str, npt.NDArray[Any], Any]]:
@@ -396,6 +393,10 @@ class Learner:
         labels[:old] = self._seen.labels
         self._seen = Seen(self._seen.documents_with, labels)
         self._copies = []
+
+
+def _zeros(*shape: int) -> npt.NDArray[np.float32]:
+    return np.zeros(shape, dtype=np.float32)
 
 
 def _example(features: Features, hints: Hints | None, row: int) -> Example:

@@ -78,7 +78,7 @@ def _place_of(key: np.uint64, keys: npt.NDArray[np.uint64], rows: npt.NDArray[np
     place = np.int64((key * _BASE) >> _TO_PLACE)
     while rows[place] != _EMPTY and keys[place] != key:
         place = (place + 1) % _PLACES
-    return place
+    return int(place)
 
 
 @compiled
