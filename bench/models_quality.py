@@ -1,173 +1,89 @@
-"""Quality and speed of the online models on real data sets, beside scikit-learn in the same run.
+"""Quality and speed of the online models on real data sets, beside Vowpal Wabbit, scikit-learn and river in the same run.
 
-Method: shuffle a set with seed 7; the first 80 % is one pass of test-then-train (prequential accuracy), the last 20 % is
-never learnt (unseen accuracy). Then what the rules reach with no label at all, and how few labels the model needs on
-top of them. Times are CPU microseconds of this process, a mean over all texts.
+Method: shuffle a set with a seed. Prequential accuracy: one pass of test-then-train over all of it. Unseen accuracy,
+calibration and accuracy at 80 % coverage: another pass over the first 80 %, then the last 20 %. One setting for all sets; of
+Vowpal Wabbit the best of six for each. Then cold start, drift, texts of no known label, the rules with no label at all and
+what fold, snapshot and answers cost. Times are CPU microseconds of one process, a mean over all texts.
 
-    python bench/models_quality.py --data ../shared/data [--tasks banking77,waimai] [--peers] [--limit 20000]
+    python bench/models_quality.py --data ../shared/data [--tasks banking77,waimai] [--peers vw,sklearn,river]
+        [--seeds 5] [--parts sets,cold,drift,scope,rules,replica] [--limit 20000]
 """
 
 from __future__ import annotations
 
 import argparse
-import random
+import dataclasses
 import sys
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from models_data import NEEDS, TASKS, Rows, chinese_not_spam, load, spam_mails
+from models_measures import Result, run_ours, shuffled, split, timed
+from models_peers import PEERS, PeerMissing
+from models_streams import report_costs, report_drift, report_first_labels, report_scope
 
 from pipeline.models.characters import normalise
-from pipeline.models.features import Features, extract
+from pipeline.models.features import extract
 from pipeline.models.heads import HEADS
-from pipeline.models.learner import Hints, Learner, LearnerSettings, warm_up
-from pipeline.models.replica import Replica
+from pipeline.models.learner import Hints, Learner, warm_up
 from pipeline.models.rules import RuleAnswer, read
 
-SEED = 7
-STREAM_SHARE = 0.8
-BATCH = 256
-# scikit-learn copies its dense weights in each call (2^18 features × classes): one text a call would take hours.
-PEER_BATCH = 32
-CURVE = (10, 30, 100, 300, 1_000)
+FIRST_SEED = 7
+CURVE = (10, 30, 100, 200, 300, 1_000)
+PARTS = ("sets", "cold", "drift", "scope", "rules", "replica")
+COLUMNS = {
+    "prequential": "prequential",
+    "unseen": "unseen",
+    "calibration": "ECE",
+    "covered": "at 80 %",
+    "features_us": "features µs",
+    "predict_us": "predict µs",
+    "learn_us": "test+learn µs",
+}
 
 
-@dataclass(frozen=True)
-class Result:
-    """Accuracies in percent and CPU microseconds a text."""
-
-    prequential: float
-    unseen: float
-    features_us: float
-    predict_us: float
-    learn_us: float
-
-
-def split(rows: Rows, limit: int) -> tuple[Rows, Rows]:
-    """Return the stream and the unseen part."""
-    shuffled = list(rows)
-    random.Random(SEED).shuffle(shuffled)
-    shuffled = shuffled[:limit]
-    cut = int(len(shuffled) * STREAM_SHARE)
-    return shuffled[:cut], shuffled[cut:]
-
-
-def timed(action: Callable[[], Any]) -> tuple[Any, float]:
-    """Return what the action returns and its CPU seconds."""
-    start = time.process_time()
-    result = action()
-    return result, time.process_time() - start
-
-
-def features_of(rows: Rows) -> list[Features]:
-    """Return the features of texts in batches, as the pipeline extracts them."""
-    texts = [normalise(text) for text, _ in rows]
-    return [extract(texts[first : first + BATCH]) for first in range(0, len(texts), BATCH)]
-
-
-def accuracy(answers: Sequence[str | None], rows: Rows) -> float:
-    """Return the percentage of right answers."""
-    return 100.0 * sum(answer == truth for answer, (_, truth) in zip(answers, rows, strict=True)) / max(1, len(rows))
-
-
-def predicted(learner: Learner, batches: Sequence[Features]) -> list[str]:
-    """Return the most probable label of each text."""
-    answers: list[str] = []
-    for batch in batches:
-        labels, probabilities = learner.predict_proba(batch)
-        answers += [labels[place] for place in probabilities.argmax(axis=1)]
-    return answers
-
-
-def run_ours(stream: Rows, unseen: Rows) -> Result:
-    """Return what our learner reaches."""
-    learner = Learner()
-    batches, features_s = timed(lambda: features_of(stream))
-    truths = [truth for _, truth in stream]
-
-    def learn_all() -> list[str | None]:
-        return [
-            learner.learn(batch, truths[number * BATCH + row], row=row)
-            for number, batch in enumerate(batches)
-            for row in range(len(batch))
-        ]
-
-    guesses, learn_s = timed(learn_all)
-    held_out = features_of(unseen)
-    answers, predict_s = timed(lambda: predicted(learner, held_out))
-    per_text = 1e6 / len(stream)
-    return Result(
-        accuracy(guesses, stream),
-        accuracy(answers, unseen),
-        features_s * per_text,
-        predict_s * 1e6 / len(unseen),
-        learn_s * per_text,
-    )
-
-
-def run_sklearn(stream: Rows, unseen: Rows, chinese: bool) -> Result:
-    """Return what scikit-learn's HashingVectorizer and SGDClassifier reach in one pass, in batches of `PEER_BATCH`."""
-    from sklearn.feature_extraction.text import HashingVectorizer
-    from sklearn.linear_model import SGDClassifier
-
-    grams = {"analyzer": "char", "ngram_range": (1, 3)} if chinese else {"analyzer": "word", "ngram_range": (1, 2)}
-    vectorizer = HashingVectorizer(n_features=2**18, alternate_sign=False, **grams)
-    # alpha 1e-4, the default, was the best of five settings tried on two sets.
-    model = SGDClassifier(loss="log_loss", alpha=1e-4, random_state=SEED)
-    truths = np.array([truth for _, truth in stream])
-    classes = np.unique(truths)
-    matrix, features_s = timed(lambda: vectorizer.transform([text for text, _ in stream]))
-    answers: list[str | None] = []
-    predict_s = learn_s = 0.0
-    for first in range(0, len(stream), PEER_BATCH):
-        part, labels = matrix[first : first + PEER_BATCH], truths[first : first + PEER_BATCH]
-        start = time.process_time()
-        answers += model.predict(part).tolist() if first else [None] * len(labels)
-        middle = time.process_time()
-        model.partial_fit(part, labels, classes)
-        predict_s += middle - start
-        learn_s += time.process_time() - middle
-    final = model.predict(vectorizer.transform([text for text, _ in unseen])).tolist()
-    per_text = 1e6 / len(stream)
-    return Result(
-        accuracy(answers, stream),
-        accuracy(final, unseen),
-        features_s * per_text,
-        predict_s * per_text,
-        learn_s * per_text,
-    )
-
-
-def report_tasks(data: Path, names: Sequence[str], limit: int, peers: bool) -> None:
-    """Print one line for each task and learner, and the means."""
-    print(
-        f"{'task':<28}{'learner':<12}{'prequential':>12}{'unseen':>8}{'features µs':>13}{'predict µs':>12}{'test+learn µs':>15}"
-    )
-    results: dict[str, list[Result]] = {}
+def report_sets(data: Path, names: Sequence[str], limit: int, peers: Sequence[str], seeds: Sequence[int]) -> None:
+    """Print one line for each set and learner, the means, and where ours is below Vowpal Wabbit."""
+    print(f"{'set':<18}{'learner':<12}" + "".join(f"{title:>14}" for title in COLUMNS.values()))
+    results: dict[str, dict[str, list[Result]]] = {}
+    missing: set[str] = set()
     for name in names:
-        stream, unseen = split(load(data, name), limit)
-        runs = {"switchboard": run_ours(stream, unseen)}
-        if peers:
-            runs["sklearn"] = run_sklearn(stream, unseen, TASKS[name].chinese)
-        for learner, result in runs.items():
-            results.setdefault(learner, []).append(result)
-            print_result(f"{name} ({len({truth for _, truth in stream})})", learner, result)
-    for learner, of_learner in results.items():
-        columns = np.array([[r.prequential, r.unseen, r.features_us, r.predict_us, r.learn_us] for r in of_learner])
-        print_result(f"mean of {len(of_learner)}", learner, Result(*columns.mean(axis=0).tolist()))
+        for seed in seeds:
+            rows = shuffled(load(data, name), limit, seed)
+            results.setdefault("switchboard", {}).setdefault(name, []).append(run_ours(rows))
+            for peer in [peer for peer in peers if peer not in missing]:
+                try:
+                    results.setdefault(peer, {}).setdefault(name, []).append(PEERS[peer](rows, TASKS[name].chinese))
+                except PeerMissing as error:
+                    missing.add(peer)
+                    print(error)
+        for learner in [learner for learner in results if results[learner].get(name)]:
+            print_result(name, learner, mean(results[learner][name]))
+    for learner, of_sets in results.items():
+        print_result(f"mean of {len(of_sets)}", learner, mean([mean(runs) for runs in of_sets.values() if runs]))
+    if results.get("vw"):
+        report_differences(results["switchboard"], results["vw"])
+
+
+def report_differences(ours: dict[str, list[Result]], theirs: dict[str, list[Result]]) -> None:
+    """Print each set's prequential accuracy less Vowpal Wabbit's, with the standard error of the paired seeds."""
+    print("prequential accuracy less that of Vowpal Wabbit, and its standard error over the seeds")
+    for name, runs in theirs.items():
+        apart = np.array([one.prequential - other.prequential for one, other in zip(ours[name], runs, strict=True)])
+        error = float(apart.std(ddof=1)) / len(apart) ** 0.5 if len(apart) > 1 else float("nan")
+        print(f"  {name:<16}{apart.mean():>+7.2f}  ± {error:.2f}")
+
+
+def mean(results: Sequence[Result]) -> Result:
+    """Return the mean of each column."""
+    return Result(*np.array([dataclasses.astuple(result) for result in results]).mean(axis=0).tolist())
 
 
 def print_result(task: str, learner: str, result: Result) -> None:
     """Print one line of the table."""
-    print(
-        f"{task:<28}{learner:<12}{result.prequential:>12.1f}{result.unseen:>8.1f}{result.features_us:>13.1f}"
-        f"{result.predict_us:>12.1f}{result.learn_us:>15.1f}",
-        flush=True,
-    )
+    values = "".join(f"{getattr(result, name):>14.1f}" for name in COLUMNS)
+    print(f"{task:<18}{learner:<12}{values}", flush=True)
 
 
 def polarity(label: str) -> str:
@@ -201,7 +117,7 @@ def all_heads_cost(rows: Rows) -> float:
     return 1e6 * float(seconds) / len(rows)
 
 
-def report_cold_start(data: Path, limit: int) -> None:
+def report_rules(data: Path, limit: int) -> None:
     """Print what the rules reach with no label at all."""
     print("\nrules, no label given")
 
@@ -224,8 +140,7 @@ def report_cold_start(data: Path, limit: int) -> None:
         ),
     }
     for title, (head, rows, right) in sets.items():
-        part = split(rows, limit)
-        print(f"  {title:<56}{rule_accuracy(head, part[0] + part[1], right)}", flush=True)
+        print(f"  {title:<56}{rule_accuracy(head, shuffled(rows, limit, FIRST_SEED), right)}", flush=True)
     for name in ("banking77", "waimai"):
         print(f"  all heads by rule, {name}: {all_heads_cost(load(data, name)[:3_000]):.0f} µs a text")
 
@@ -244,7 +159,7 @@ def report_few_labels(data: Path, limit: int) -> None:
         ("sentiment", "airline_tweets", sentiment_rows(data, "airline")),
         ("spam", "sms_spam", load(data, "sms")),
     ):
-        stream, unseen = split(rows, min(limit, 5_000))
+        stream, unseen = split(shuffled(rows, min(limit, 5_000), FIRST_SEED))
         print(f"  {head}, {title}, rules: {rule_accuracy(head, unseen, lambda label, truth: polarity(label) == truth)}")
         for hinted in (False, True):
             curve = few_labels(head, stream, unseen, hinted)
@@ -256,7 +171,7 @@ def few_labels(head: str, stream: Rows, unseen: Rows, hinted: bool) -> list[floa
     """Return the accuracy on unseen texts after each count of `CURVE`."""
     row = next(entry for entry in HEADS if entry.name == head)
     places = {label: place for place, label in enumerate(row.labels)}
-    learner = Learner(tuple(row.labels), LearnerSettings())
+    learner = Learner(tuple(row.labels))
 
     def hints(rows: Rows) -> Hints:
         answers = [row.rule(read(text)) if row.rule is not None and hinted else None for text, _ in rows]
@@ -272,58 +187,49 @@ def few_labels(head: str, stream: Rows, unseen: Rows, hinted: bool) -> list[floa
         learner.learn(learnt, truth, hints=said, row=number - 1)
         if number in CURVE:
             labels, probabilities = learner.predict_proba(held_out, said_unseen)
-            curve.append(accuracy([polarity(labels[place]) for place in probabilities.argmax(axis=1)], unseen))
+            answers = [polarity(labels[place]) for place in probabilities.argmax(axis=1)]
+            right = [answer == truth for answer, (_, truth) in zip(answers, unseen, strict=True)]
+            curve.append(100.0 * sum(right) / len(right))
     return curve
-
-
-def report_replica(data: Path) -> None:
-    """Print what the fold, a snapshot after one more example, and the answers of all heads cost, with models ready."""
-    spam = split(load(data, "sms"), 2_000)[0]
-    feeling = split(sentiment_rows(data, "airline"), 2_000)[0]
-    events = [{"kind": "example", "head": "spam", "value": truth, "text": text} for text, truth in spam]
-    events += [{"kind": "example", "head": "sentiment", "value": truth, "text": text} for text, truth in feeling]
-    replica = Replica()
-    _, apply_s = timed(lambda: [replica.apply(event, offset) for offset, event in enumerate(events)])
-    snapshots: list[float] = []
-    for event in events[:20]:
-        replica.apply(event, replica.offset + 1)
-        _, seconds = timed(replica.snapshot)
-        snapshots.append(seconds)
-    print(
-        f"\nreplica: fold {1e6 * apply_s / len(events):.0f} µs an example, snapshot {1e6 * np.median(snapshots):.0f} µs"
-    )
-    for name in ("banking77", "waimai"):
-        texts = [text for text, _ in load(data, name)[:4_096]]
-        classifier = replica.snapshot()
-        batches = [texts[first : first + BATCH] for first in range(0, len(texts), BATCH)]
-        start = time.process_time()
-        for batch in batches:
-            classifier.classify(batch, ["inbound"] * len(batch))
-        seconds = time.process_time() - start
-        print(f"  all heads, two of them learnt, {name}: {1e6 * seconds / len(texts):.0f} µs a text")
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run what is asked for; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
-    parser.add_argument("--tasks", default=",".join(TASKS), help="comma-separated; none for the rules only")
-    parser.add_argument("--peers", action="store_true", help="run scikit-learn beside")
+    parser.add_argument("--tasks", default=",".join(TASKS), help="comma-separated")
+    parser.add_argument("--peers", default="", help=f"comma-separated, of {', '.join(PEERS)}")
+    parser.add_argument("--parts", default=",".join(PARTS), help="comma-separated")
+    parser.add_argument("--seeds", type=int, default=1, help="how many orders of each set")
     parser.add_argument("--limit", type=int, default=20_000, help="rows of a set, at most")
     options = parser.parse_args(arguments)
     if not options.data.is_dir():
         parser.error(f"--data {options.data} is not a folder")
-    names = [name for name in options.tasks.split(",") if name and name != "none"]
-    unknown = [name for name in names if name not in TASKS]
-    if unknown:
-        parser.error(f"no such tasks: {', '.join(unknown)}; there are {', '.join(TASKS)}")
+    chosen: dict[str, list[str]] = {}
+    for option, known in (("tasks", list(TASKS)), ("peers", list(PEERS)), ("parts", list(PARTS))):
+        chosen[option] = [name for name in getattr(options, option).split(",") if name]
+        unknown = [name for name in chosen[option] if name not in known]
+        if unknown:
+            parser.error(f"--{option}: no {', '.join(unknown)}; there are {', '.join(known)}")
+    seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
     warm_up()
-    if names:
-        report_tasks(options.data, names, options.limit, options.peers)
-    report_cold_start(options.data, options.limit)
-    report_few_labels(options.data, options.limit)
-    report_replica(options.data)
+    reports: dict[str, Callable[[], None]] = {
+        "sets": lambda: report_sets(options.data, chosen["tasks"], options.limit, chosen["peers"], seeds),
+        "cold": lambda: report_first_labels(options.data, seeds),
+        "drift": lambda: report_drift(options.data, chosen["tasks"], options.limit, seeds),
+        "scope": lambda: report_scope(options.data),
+        "rules": lambda: report_without_labels(options.data, options.limit),
+        "replica": lambda: report_costs(options.data),
+    }
+    for part in chosen["parts"]:
+        reports[part]()
     return 0
+
+
+def report_without_labels(data: Path, limit: int) -> None:
+    """Print what the rules reach with no label, and how few labels the model needs on top of them."""
+    report_rules(data, limit)
+    report_few_labels(data, limit)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,8 @@ _PINNED: dict[str, tuple[str, ...]] = {
     "arroyo": ("sentry-arroyo==2.48.0",),
     # uvloop and cramjam are what Faust's own guide asks for where speed matters.
     "faust": ("faust-streaming==0.15.3", "uvloop", "cramjam"),
+    # The peer of bench/models_quality.py, of the series that reference/baselines.md measured.
+    "vw": ("vowpalwabbit==9.11.9",),
 }
 # Our constraints that a peer's own metadata forbid; pip picks the newest that it allows.
 _FREED: dict[str, tuple[str, ...]] = {"quix": ("confluent-kafka", "pydantic", "pydantic_core", "pydantic-settings")}

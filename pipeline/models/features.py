@@ -1,4 +1,4 @@
-"""Hashed text features for any language: token n-grams and word-bounded character n-grams, extracted batch by batch."""
+"""Text features for any language: hashed token n-grams and word-bounded character n-grams, sizes, and the meaning of the words."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from pipeline.models.characters import READ_CHARACTERS
 from pipeline.models.compiled import compiled
+from pipeline.models.meaning import DIMENSIONS, vocabulary, vocabulary_version, write_meanings
 
 # Numba's cache of a compiled function sees changes of the file it stands in only, so all constants it uses stand here.
 SPACE: Final = 0
@@ -44,10 +45,10 @@ TOKENS: Final = 0
 CHARACTERS: Final = 1
 
 # To be raised whenever the code changes a text's features; tests pin a sample of them.
-RECIPE_VERSION: Final = 1
+RECIPE_VERSION: Final = 2
 
-# 2^18 buckets: 2^20 gave no better accuracy (reference/baselines.md) and four times the weights to move.
-BUCKET_BITS: Final = 18
+# 2^17 buckets: 2^18 gave no better accuracy (75.94 against 75.95 over five sets) and twice the weights to hold and move.
+BUCKET_BITS: Final = 17
 BUCKETS: Final = 1 << BUCKET_BITS
 
 # Odd 64-bit constants: the golden ratio for the polynomial, and the finaliser of SplitMix64 (Steele, Lea, Flood 2014).
@@ -61,28 +62,38 @@ _SALT: Final = 0x632BE59BD9B4E019
 _TOKEN_SALTS: Final = tuple(np.uint64(size * _SALT & 0xFFFF_FFFF_FFFF_FFFF) for size in (1, 2, 3))
 _CHARACTER_SALTS: Final = tuple(np.uint64(size * _SALT & 0xFFFF_FFFF_FFFF_FFFF) for size in (13, 14, 15))
 
+# A number's form (its digits all one) and the text's size are kinds of their own, apart from every n-gram.
+_FORM_SALT: Final = np.uint64(21 * _SALT & 0xFFFF_FFFF_FFFF_FFFF)
+_SIZE_SALT: Final = np.uint64(22 * _SALT & 0xFFFF_FFFF_FFFF_FFFF)
+_DIGITS_SALT: Final = np.uint64(23 * _SALT & 0xFFFF_FFFF_FFFF_FFFF)
+
 _ZERO: Final = np.uint64(0)
 _ONE: Final = np.uint64(1)
 # Code point 2 never survives as a word character, so it can stand for the edge of a word.
 _EDGE: Final = np.uint64(2)
 _APOSTROPHE: Final = np.uint32(ord("'"))
-# What a character can yield at most: a Han character a token 1-, 2- and 3-gram; a word of m letters two token n-grams
-# and m + (m - 1) + (m - 2) character n-grams, or three in all when m is 1.
-_FEATURES_PER_CHARACTER: Final = 3
+_FIRST_DIGIT, _LAST_DIGIT = np.uint32(ord("0")), np.uint32(ord("9"))
+# What a character can yield at most: a Han character a token 1-, 2- and 3-gram; a word of m letters two token n-grams,
+# m + (m - 1) + (m - 2) character n-grams and the form of its digits, or four in all when m is 1.
+_FEATURES_PER_CHARACTER: Final = 4
+# Every text that has a token has its size in characters and in digits.
+_FEATURES_PER_TEXT: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
     """The features of a batch of texts as compressed sparse rows.
 
-    Text i owns the positions `starts[i]` to `starts[i + 1]` (int64): `buckets` (int32, 0 to 2^18 - 1, distinct within
-    a text), `tf` (float32, 1 + ln(count)) and `families` (uint8: `TOKENS`, `CHARACTERS`).
+    Text i owns the positions `starts[i]` to `starts[i + 1]` (int64): `buckets` (int32, 0 to 2^17 - 1, distinct within
+    a text), `tf` (float32, 1 + ln(count)) and `families` (uint8: `TOKENS`, `CHARACTERS`). `meanings` (float32, shape
+    (texts, 384)) hold the mean of the words' vectors, of length 1, or zeros where no word is known.
     """
 
     starts: npt.NDArray[np.int64]
     buckets: npt.NDArray[np.int32]
     tf: npt.NDArray[np.float32]
     families: npt.NDArray[np.uint8]
+    meanings: npt.NDArray[np.float32]
 
     def __len__(self) -> int:
         """Return the number of texts."""
@@ -98,20 +109,27 @@ def extract(texts: Sequence[str]) -> Features:
     read = [text[:READ_CHARACTERS] for text in texts]
     codes = np.frombuffer("".join(read).encode("utf-32-le", "surrogatepass"), dtype="<u4")
     ends = np.array([0, *accumulate(map(len, read))], dtype=np.int64)
-    capacity = _FEATURES_PER_CHARACTER * len(codes)
+    capacity = _FEATURES_PER_CHARACTER * len(codes) + _FEATURES_PER_TEXT * len(read)
     starts = np.zeros(len(read) + 1, dtype=np.int64)
     buckets = np.empty(capacity, dtype=np.int32)
     counts = np.empty(capacity, dtype=np.int32)
     families = np.empty(capacity, dtype=np.uint8)
-    scratch = np.empty(_FEATURES_PER_CHARACTER * READ_CHARACTERS, dtype=np.int32)
+    scratch = np.empty(_FEATURES_PER_CHARACTER * READ_CHARACTERS + _FEATURES_PER_TEXT, dtype=np.int32)
     size = _extract_texts(codes, ends, character_classes(), _seen(), scratch, starts, buckets, counts, families)
     tf = (1.0 + np.log(counts[:size])).astype(np.float32)
-    return Features(starts, buckets[:size].copy(), tf, families[:size].copy())
+    meanings = np.empty((len(read), DIMENSIONS), dtype=np.float32)
+    write_meanings(codes, ends, *vocabulary(), meanings)
+    return Features(starts, buckets[:size].copy(), tf, families[:size].copy(), meanings)
 
 
 def recipe() -> dict[str, str | int]:
     """Return what features depend on besides the text; where it changes, what was learnt before has another meaning."""
-    return {"version": RECIPE_VERSION, "bucket_bits": BUCKET_BITS, "unicode": unicodedata.unidata_version}
+    return {
+        "version": RECIPE_VERSION,
+        "bucket_bits": BUCKET_BITS,
+        "unicode": unicodedata.unidata_version,
+        "vectors": vocabulary_version(),
+    }
 
 
 @cache
@@ -175,7 +193,7 @@ def _extract_texts(
         first = size
         read = codes[ends[text] : ends[text + 1]]
         kinds = _kinds_of(read, classes)
-        tokens = _write_tokens(read, kinds, scratch)
+        tokens = _write_sizes(read, scratch, _write_tokens(read, kinds, scratch))
         both = _write_characters(read, kinds, scratch, tokens)
         for position in range(both):
             bucket = scratch[position]
@@ -208,7 +226,8 @@ def _kinds_of(codes: npt.NDArray[np.uint32], classes: npt.NDArray[np.uint8]) -> 
 
 @compiled
 def _write_tokens(codes: npt.NDArray[np.uint32], kinds: npt.NDArray[np.uint8], grams: npt.NDArray[np.int32]) -> int:
-    """Write the buckets of token 1-2-grams, and of 3-grams where all three are characters of unspaced scripts."""
+    """Write the buckets of token 1-2-grams, of 3-grams where all three are characters of unspaced scripts, and of the
+    forms of tokens with digits: all numbers of six digits have one form."""
     size, singles, position, end = 0, 0, 0, len(codes)
     before, pair_before = _ZERO, _ZERO
     while position < end:
@@ -216,10 +235,13 @@ def _write_tokens(codes: npt.NDArray[np.uint32], kinds: npt.NDArray[np.uint8], g
         if kind == SPACE:
             position += 1
             continue
-        value = np.uint64(codes[position]) + _ONE
-        position += 1
-        while kind != SINGLE and position < end and kinds[position] == kind:
-            value = value * _BASE + np.uint64(codes[position]) + _ONE
+        value, form, has_digit, first = _ZERO, _ZERO, False, position
+        while position == first or (kind != SINGLE and position < end and kinds[position] == kind):
+            code = codes[position]
+            is_digit = _FIRST_DIGIT <= code <= _LAST_DIGIT
+            has_digit = has_digit or is_digit
+            value = value * _BASE + np.uint64(code) + _ONE
+            form = form * _BASE + np.uint64(_FIRST_DIGIT if is_digit else code) + _ONE
             position += 1
         token = _scramble(value)
         pair = before * _BASE + token
@@ -228,12 +250,29 @@ def _write_tokens(codes: npt.NDArray[np.uint32], kinds: npt.NDArray[np.uint8], g
             size += 1
             grams[size] = _bucket(pair, _TOKEN_SALTS[1])
         size += 1
+        if has_digit:
+            grams[size] = _bucket(_scramble(form), _FORM_SALT)
+            size += 1
         singles = singles + 1 if kind == SINGLE else 0
         if singles >= 3:
             grams[size] = _bucket(pair_before * _MIX_1 + token, _TOKEN_SALTS[2])
             size += 1
         before, pair_before = token, pair
     return size
+
+
+@compiled
+def _write_sizes(codes: npt.NDArray[np.uint32], grams: npt.NDArray[np.int32], size: int) -> int:
+    """Append the buckets of the text's length and of its number of digits, each in steps of the square root of two."""
+    if size == 0:
+        return size
+    digits = 0
+    for code in codes:
+        if _FIRST_DIGIT <= code <= _LAST_DIGIT:
+            digits += 1
+    grams[size] = _bucket(np.uint64(2.0 * np.log2(float(len(codes)))), _SIZE_SALT)
+    grams[size + 1] = _bucket(np.uint64(2.0 * np.log2(1.0 + digits)), _DIGITS_SALT)
+    return size + 2
 
 
 @compiled

@@ -1,8 +1,11 @@
-"""The compiled arithmetic of the online learner: weighting of features, scores, softmax and the AdaGrad step."""
+"""The compiled arithmetic of the online learner: weighting of features, scores, softmax, mixture and the AdaGrad steps.
+
+Each weight stands once for every expert: arrays of weights have the shape (rows, experts, room for labels).
+"""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +18,54 @@ Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 
 _LOWEST: Final = np.float32(-3.0e38)
+# A mixture's weight never falls to nothing, so that the first mistakes cannot silence every expert.
+_LEAST_SHARE: Final = np.float32(0.02)
+# Keeps the first step of a mixture's weight finite.
+_FIRST_SQUARE: Final = np.float32(1e-8)
+
+# The columns of `steps`, one row for each expert.
+RATE: Final = 0
+ACCUMULATOR: Final = 1
+MARGIN: Final = 2
+MEANING_RATE: Final = 3
+MEANING_ACCUMULATOR: Final = 4
+STEP_COLUMNS: Final = 5
+
+
+class Weights(NamedTuple):
+    """What scores a text: weights of hashed features, of the dimensions of meaning and of hints; the experts' shares."""
+
+    hashed: Floats
+    meaning: Floats
+    hints: Floats
+    shares: Floats
+
+
+class Squares(NamedTuple):
+    """Sums of squared gradients of the weights of the same name."""
+
+    hashed: Floats
+    meaning: Floats
+    hints: Floats
+    shares: Floats
+
+
+class Seen(NamedTuple):
+    """What was met so far: documents with each bucket, and documents of each label."""
+
+    documents_with: Int32s
+    labels: Int64s
+
+
+class Example(NamedTuple):
+    """The features of one text."""
+
+    buckets: Int32s
+    tf: Floats
+    families: Bytes
+    meaning: Floats
+    hint: int
+    strength: float
 
 
 @compiled
@@ -45,22 +96,30 @@ def weigh(
 
 
 @compiled
-def score(
-    buckets: Int32s, values: Floats, weights: Floats, hint_weights: Floats, hint: int, strength: float, scores: Floats
-) -> None:
-    """Fill `scores`, one for each label: the features' weights, and those of the hint (row hint + 1) by its strength."""
-    labels = len(scores)
-    for label in range(labels):
-        scores[label] = hint_weights[hint + 1, label] * np.float32(strength)
-    for j in range(len(buckets)):
-        value = values[j]
-        row = weights[buckets[j]]
+def _score(example: Example, values: Floats, weights: Weights, scores: Floats) -> None:
+    """Fill `scores`, shape (experts, labels): the features' weights, the meaning's, and the hint's by its strength."""
+    experts, labels = scores.shape
+    strength = np.float32(example.strength)
+    for expert in range(experts):
+        own = scores[expert]
+        hinted = weights.hints[example.hint + 1, expert]
         for label in range(labels):
-            scores[label] += value * row[label]
+            own[label] = hinted[label] * strength
+        for j in range(len(example.buckets)):
+            value = values[j]
+            row = weights.hashed[example.buckets[j], expert]
+            for label in range(labels):
+                own[label] += value * row[label]
+        for dimension in range(len(example.meaning)):
+            value = example.meaning[dimension]
+            if value != 0.0:
+                row = weights.meaning[dimension, expert]
+                for label in range(labels):
+                    own[label] += value * row[label]
 
 
 @compiled
-def softmax(scores: Floats, seen: Int64s, hint: int, probabilities: Floats) -> int:
+def _softmax(scores: Floats, seen: Int64s, hint: int, probabilities: Floats) -> int:
     """Fill `probabilities` over the labels that were seen or are hinted at, zero elsewhere; return the most probable.
 
     Returns -1, and zeros, where no label may be answered.
@@ -85,93 +144,153 @@ def softmax(scores: Floats, seen: Int64s, hint: int, probabilities: Floats) -> i
 
 
 @compiled
+def _mix(scores: Floats, shares: Floats, mixed: Floats) -> None:
+    """Fill `mixed` with the scores summed by the experts' shares.
+
+    This is the product of the experts' probabilities, each to the power of its share (a logarithmic opinion pool): what
+    normalises an expert adds the same to all labels, so scores need not be normalised first.
+    """
+    for label in range(len(mixed)):
+        mixed[label] = 0.0
+    for expert in range(len(shares)):
+        for label in range(len(mixed)):
+            mixed[label] += shares[expert] * scores[expert, label]
+
+
+@compiled
 def predict(
     starts: Int64s,
     buckets: Int32s,
     tf: Floats,
     families: Bytes,
+    meanings: Floats,
     hints: Int64s,
     strengths: Floats,
-    weights: Floats,
-    hint_weights: Floats,
-    documents_with: Int32s,
+    weights: Weights,
+    seen: Seen,
     documents: int,
     family_weights: Floats,
-    seen: Int64s,
     probabilities: Floats,
 ) -> None:
     """Fill `probabilities`, shape (texts, labels)."""
     longest = 0
     for text in range(len(starts) - 1):
         longest = max(longest, starts[text + 1] - starts[text])
+    labels = probabilities.shape[1]
     values = np.empty(longest, dtype=np.float32)
-    scores = np.empty(probabilities.shape[1], dtype=np.float32)
+    scores = np.empty((len(weights.shares), labels), dtype=np.float32)
+    mixed = np.empty(labels, dtype=np.float32)
     for text in range(len(starts) - 1):
         first, last = starts[text], starts[text + 1]
-        own = buckets[first:last]
-        weigh(own, tf[first:last], families[first:last], documents_with, documents, family_weights, values)
-        score(own, values, weights, hint_weights, hints[text], strengths[text], scores)
-        softmax(scores, seen, hints[text], probabilities[text])
+        example = Example(
+            buckets[first:last], tf[first:last], families[first:last], meanings[text], hints[text], strengths[text]
+        )
+        weigh(example.buckets, example.tf, example.families, seen.documents_with, documents, family_weights, values)
+        _score(example, values, weights, scores)
+        _mix(scores, weights.shares, mixed)
+        _softmax(mixed, seen.labels, hints[text], probabilities[text])
 
 
 @compiled
 def learn(
-    buckets: Int32s,
-    tf: Floats,
-    families: Bytes,
-    hint: int,
-    strength: float,
+    example: Example,
     truth: int,
     importance: float,
-    weights: Floats,
-    squares: Floats,
-    hint_weights: Floats,
-    hint_squares: Floats,
-    documents_with: Int32s,
+    again: bool,
+    weights: Weights,
+    squares: Squares,
+    seen: Seen,
     documents: int,
     family_weights: Floats,
-    seen: Int64s,
-    rate: float,
-    accumulator: float,
-    margin: float,
+    steps: Floats,
+    share_rate: float,
     least_gradient: float,
-    probabilities: Floats,
+    labels: int,
 ) -> int:
     """Test on one example, then learn it; return the label predicted before, or -1 where none could be.
 
-    `probabilities` is scratch. The caller has counted the truth in `seen` only after its test; here it is counted
-    between the two. `squares` hold the sums of squared gradients without the initial `accumulator`.
+    An example learnt `again` counts neither as a document nor for the experts' shares, which are learnt from tests only.
     """
-    labels = len(probabilities)
-    values = np.empty(len(buckets), dtype=np.float32)
-    scores = np.empty(labels, dtype=np.float32)
-    weigh(buckets, tf, families, documents_with, documents, family_weights, values)
-    score(buckets, values, weights, hint_weights, hint, strength, scores)
-    guess = softmax(scores, seen, hint, probabilities)
-    seen[truth] += 1
-    for label in range(labels):
-        if label != truth:
-            scores[label] += np.float32(margin)
-    softmax(scores, seen, hint, probabilities)
-    probabilities[truth] -= np.float32(1.0)
+    experts = len(weights.shares)
+    values = np.empty(len(example.buckets), dtype=np.float32)
+    scores = np.empty((experts, labels), dtype=np.float32)
+    mixed = np.empty(labels, dtype=np.float32)
+    probabilities = np.empty(labels, dtype=np.float32)
+    weigh(example.buckets, example.tf, example.families, seen.documents_with, documents, family_weights, values)
+    _score(example, values, weights, scores)
+    _mix(scores, weights.shares, mixed)
+    guess = _softmax(mixed, seen.labels, example.hint, probabilities)
+    if not again:
+        if seen.labels[truth] > 0:
+            _share(scores, probabilities, truth, weights.shares, squares.shares, share_rate)
+        seen.labels[truth] += 1
+        for j in range(len(example.buckets)):
+            seen.documents_with[example.buckets[j]] += 1
     moved = np.empty(labels, dtype=np.int64)
-    count = 0
-    for label in range(labels):
-        if abs(probabilities[label]) >= least_gradient:
-            probabilities[label] *= np.float32(importance)
-            moved[count] = label
-            count += 1
-    for j in range(len(buckets)):
-        _step(values[j], buckets[j], moved[:count], probabilities, weights, squares, rate, accumulator)
-        documents_with[buckets[j]] += 1
-    _step(float(strength), hint + 1, moved[:count], probabilities, hint_weights, hint_squares, rate, accumulator)
+    for expert in range(experts):
+        own = scores[expert]
+        for label in range(labels):
+            if label != truth:
+                own[label] += steps[expert, MARGIN]
+        _softmax(own, seen.labels, example.hint, probabilities)
+        probabilities[truth] -= np.float32(1.0)
+        count = 0
+        for label in range(labels):
+            if abs(probabilities[label]) >= least_gradient:
+                probabilities[label] *= np.float32(importance)
+                moved[count] = label
+                count += 1
+        _descend(example, values, expert, moved[:count], probabilities, weights, squares, steps[expert])
     return guess
 
 
 @compiled
+def _share(scores: Floats, probabilities: Floats, truth: int, shares: Floats, squares: Floats, rate: float) -> None:
+    """Move each expert's share along its gradient: the expected score less the true label's."""
+    for expert in range(len(shares)):
+        gradient = -scores[expert, truth]
+        for label in range(len(probabilities)):
+            gradient += probabilities[label] * scores[expert, label]
+        squares[expert] += gradient * gradient
+        step = np.float32(rate) * gradient / np.sqrt(squares[expert] + _FIRST_SQUARE)
+        shares[expert] = max(_LEAST_SHARE, shares[expert] - step)
+
+
+@compiled
+def _descend(
+    example: Example,
+    values: Floats,
+    expert: int,
+    moved: Int64s,
+    gradients: Floats,
+    weights: Weights,
+    squares: Squares,
+    steps: Floats,
+) -> None:
+    """Move one expert's weights of a text along their gradient."""
+    rate, accumulator = steps[RATE], steps[ACCUMULATOR]
+    for j in range(len(example.buckets)):
+        row = example.buckets[j]
+        _step(values[j], moved, gradients, weights.hashed[row, expert], squares.hashed[row, expert], rate, accumulator)
+    for dimension in range(len(example.meaning)):
+        if example.meaning[dimension] != 0.0:
+            _step(
+                example.meaning[dimension],
+                moved,
+                gradients,
+                weights.meaning[dimension, expert],
+                squares.meaning[dimension, expert],
+                steps[MEANING_RATE],
+                steps[MEANING_ACCUMULATOR],
+            )
+    row = example.hint + 1
+    strength = np.float32(example.strength)
+    _step(strength, moved, gradients, weights.hints[row, expert], squares.hints[row, expert], rate, accumulator)
+
+
+@compiled
 def _step(
-    value: float,
-    row: int,
+    value: np.float32,
     moved: Int64s,
     gradients: Floats,
     weights: Floats,
@@ -179,8 +298,8 @@ def _step(
     rate: float,
     accumulator: float,
 ) -> None:
-    """Move one row of weights along its gradient, each coordinate at its own AdaGrad rate (Duchi, Hazan, Singer 2011)."""
+    """Move a row of weights, each coordinate at its own AdaGrad rate (Duchi, Hazan, Singer 2011)."""
     for label in moved:
         gradient = gradients[label] * value
-        squares[row, label] += gradient * gradient
-        weights[row, label] -= np.float32(rate * gradient / np.sqrt(squares[row, label] + accumulator))
+        squares[label] += gradient * gradient
+        weights[label] -= rate * gradient / np.sqrt(squares[label] + accumulator)

@@ -1,4 +1,4 @@
-"""The online learner of one head: a sparse multinomial softmax with per-coordinate AdaGrad and idf learnt from the stream."""
+"""The online learner of one head: two sparse multinomial softmaxes of different step, mixed by shares learnt from the stream."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.models import kernels
+from pipeline.models.drift import DriftDetector
 from pipeline.models.features import BUCKETS, Features, extract
+from pipeline.models.kernels import Example, Seen, Squares, Weights
+from pipeline.models.meaning import DIMENSIONS
 from pipeline.models.packing import Arrays, StateError, pack, unpack
+from pipeline.models.rehearsal import Lesson, Rehearsal
 
 # Weight of one example, at most: a mistyped weight must not wash out what a head has learnt.
 GREATEST_IMPORTANCE: Final = 100.0
@@ -24,14 +28,34 @@ _MERGE_AFTER: Final = 1_024
 
 
 @dataclass(frozen=True, slots=True)
-class LearnerSettings:
-    """The recipe of the learner, found on eleven data sets by changing one thing at a time (reference/baselines.md)."""
+class Expert:
+    """How one of the mixed learners steps.
 
-    rate: float = 0.5
-    # Starting value of every sum of squared gradients: bounds the first step of a rare feature.
-    accumulator: float = 1e-3
-    # Added to the scores of wrong labels while learning, so that right but narrow answers still teach.
-    margin: float = 1.0
+    `rate` and `accumulator` (the starting value of every sum of squared gradients: it bounds the first steps of a rare
+    feature) are AdaGrad's; the dimensions of meaning, which are in every text, have their own. `margin` is added to the
+    scores of wrong labels while learning, so that right but narrow answers still teach.
+    """
+
+    rate: float
+    accumulator: float
+    margin: float
+    meaning_rate: float
+    meaning_accumulator: float
+
+
+# Small even steps, which noisy labels want, and large first ones, which many labels with few examples want.
+_EXPERTS: Final = (Expert(0.4, 3e-2, 1.0, 0.2, 1e-3), Expert(1.0, 1e-2, 0.0, 0.3, 1e-3))
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerSettings:
+    """The recipe of the learner, found on eleven data sets by changing one thing at a time (docs/adr/0013)."""
+
+    # To be raised whenever the code changes what is learnt from the same examples.
+    version: int = 2
+    experts: tuple[Expert, ...] = _EXPERTS
+    # AdaGrad's rate of the experts' shares.
+    share_rate: float = 0.1
     # Smaller gradients move nothing that shows and are skipped: most labels of a large set, most of the time.
     least_gradient: float = 5e-3
     # Character n-grams repeat what tokens say, so they count half.
@@ -39,6 +63,14 @@ class LearnerSettings:
     character_weight: float = 0.5
     # What a rule's hint weighs before anything is learnt (logits at full confidence).
     hint_weight: float = 2.0
+    # While fewer examples than `young` were learnt since the start or a drift, each is followed by so many earlier ones.
+    young: int = 1_500
+    rehearsed: int = 4
+
+    @classmethod
+    def restore(cls, stored: Mapping[str, Any]) -> Self:
+        """Return the settings that `dataclasses.asdict` made `stored` of."""
+        return cls(**{**stored, "experts": tuple(Expert(**expert) for expert in stored["experts"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +91,10 @@ class FrozenLearner:
     """A learner as it stood at one moment; it predicts and never changes."""
 
     labels: tuple[str, ...]
-    _weights: npt.NDArray[np.float32]
-    _hint_weights: npt.NDArray[np.float32]
-    _documents_with: npt.NDArray[np.int32]
+    _weights: Weights
+    _seen: Seen
     _documents: int
     _family_weights: npt.NDArray[np.float32]
-    _seen: npt.NDArray[np.int64]
 
     def predict_proba(self, features: Features, hints: Hints | None = None) -> npt.NDArray[np.float32]:
         """Return probabilities, shape (texts, labels): each row sums to 1, or is all zero where no label is known."""
@@ -75,24 +105,51 @@ class FrozenLearner:
             features.buckets,
             features.tf,
             features.families,
+            features.meanings,
             said.labels,
             said.strengths,
             self._weights,
-            self._hint_weights,
-            self._documents_with,
+            self._seen,
             self._documents,
             self._family_weights,
-            self._seen,
             probabilities,
         )
         return probabilities
+
+    def contributions(
+        self, features: Features, hints: Hints, row: int = 0
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Return what moves the scores (logits) of text `row`: each feature's part, shape (features, labels), and the
+        hint's, (labels,).
+
+        What the text's meaning adds is spread evenly over its features. The sum over both is what `predict_proba` takes
+        the softmax of.
+        """
+        first, last = features.starts[row], features.starts[row + 1]
+        buckets, count, weights = features.buckets[first:last], len(self.labels), self._weights
+        values = np.empty(len(buckets), dtype=np.float32)
+        kernels.weigh(
+            buckets,
+            features.tf[first:last],
+            features.families[first:last],
+            self._seen.documents_with,
+            self._documents,
+            self._family_weights,
+            values,
+        )
+        parts = values[:, None] * np.tensordot(weights.shares, weights.hashed[buckets][:, :, :count], (0, 1))
+        by_meaning = np.tensordot(weights.shares, weights.meaning[:, :, :count], (0, 1))
+        if len(buckets):
+            parts += features.meanings[row] @ by_meaning / np.float32(len(buckets))
+        hinted = weights.shares @ weights.hints[int(hints.labels[row]) + 1, :, :count]
+        return parts, hinted * hints.strengths[row]
 
 
 @dataclass(slots=True)
 class _Copy:
     """One copy of the arrays that grow with the features, and the rows in which it is behind the learner."""
 
-    weights: npt.NDArray[np.float32]
+    hashed: npt.NDArray[np.float32]
     documents_with: npt.NDArray[np.int32]
     behind: list[npt.NDArray[np.int32]] = field(default_factory=list)
     holder: weakref.ref[FrozenLearner] | None = None
@@ -100,35 +157,40 @@ class _Copy:
     def is_free(self) -> bool:
         return self.holder is None or self.holder() is None
 
-    def catch_up(self, weights: npt.NDArray[np.float32], documents_with: npt.NDArray[np.int32]) -> None:
+    def fall_behind(self, buckets: npt.NDArray[np.int32]) -> None:
+        self.behind.append(buckets)
+        if len(self.behind) >= _MERGE_AFTER:
+            self.behind = [np.unique(np.concatenate(self.behind))]
+
+    def catch_up(self, hashed: npt.NDArray[np.float32], documents_with: npt.NDArray[np.int32]) -> None:
         if self.behind:
             rows = np.unique(np.concatenate(self.behind))
-            self.weights[rows] = weights[rows]
+            self.hashed[rows] = hashed[rows]
             self.documents_with[rows] = documents_with[rows]
             self.behind = []
 
 
 class Learner:
-    """A learner of labels from hashed features, one example at a time, in the order of the examples.
+    """A learner of labels from a text's features, one example at a time, in the order of the examples.
 
     The same examples in the same order give the same state, bit by bit, on one build. `labels` may be given before
-    (a head's), or grow as they are met. Not safe for use by several threads; what `freeze` returns is.
+    (a head's), or grow as they are met. Where its errors rise at once it starts anew from the examples since: see
+    `DriftDetector`. Not safe for use by several threads; what `freeze` returns is.
     """
 
     def __init__(self, labels: Sequence[str] = (), settings: LearnerSettings | None = None) -> None:
         self.settings = settings or LearnerSettings()
         self.labels: list[str] = list(dict.fromkeys(labels))
         self.documents = 0
+        self.drifts = 0
         self._index = {label: position for position, label in enumerate(self.labels)}
-        room = len(self.labels) or _FIRST_ROOM
-        self.weights = np.zeros((BUCKETS, room), dtype=np.float32)
-        self.squares = np.zeros((BUCKETS, room), dtype=np.float32)
-        self.hint_weights = _first_hint_weights(room, self.settings.hint_weight)
-        self.hint_squares = np.zeros((room + 1, room), dtype=np.float32)
-        self.documents_with = np.zeros(BUCKETS, dtype=np.int32)
-        self.seen = np.zeros(room, dtype=np.int64)
+        self._room = len(self.labels) or _FIRST_ROOM
+        self._weights, self._squares = self._untaught()
+        self._seen = Seen(np.zeros(BUCKETS, dtype=np.int32), np.zeros(self._room, dtype=np.int64))
         self._family_weights = np.array([self.settings.token_weight, self.settings.character_weight], dtype=np.float32)
-        self._scratch = np.zeros(room, dtype=np.float32)
+        self._steps = _steps(self.settings.experts)
+        self._detector = DriftDetector()
+        self._rehearsal = Rehearsal()
         self._copies: list[_Copy] = []
 
     def learn(
@@ -146,43 +208,28 @@ class Learner:
         if not (math.isfinite(importance) and 0.0 < importance <= GREATEST_IMPORTANCE):
             raise ValueError(f"importance must be over 0 and at most {GREATEST_IMPORTANCE:g}, not {importance!r}")
         truth = self._index_of(label)
-        first, last = features.starts[row], features.starts[row + 1]
-        buckets = features.buckets[first:last]
-        said = -1 if hints is None else int(hints.labels[row])
-        guess = kernels.learn(
-            buckets,
-            features.tf[first:last],
-            features.families[first:last],
-            said,
-            0.0 if hints is None else float(hints.strengths[row]),
-            truth,
-            float(importance),
-            self.weights,
-            self.squares,
-            self.hint_weights,
-            self.hint_squares,
-            self.documents_with,
-            self.documents,
-            self._family_weights,
-            self.seen,
-            self.settings.rate,
-            self.settings.accumulator,
-            self.settings.margin,
-            self.settings.least_gradient,
-            self._scratch[: len(self.labels)],
-        )
+        lesson = Lesson(_example(features, hints, row), truth, float(importance))
+        guess = self._teach(lesson, again=False)
         self.documents += 1
-        for copy in self._copies:
-            copy.behind.append(buckets.copy())
-            if len(copy.behind) >= _MERGE_AFTER:
-                copy.behind = [np.unique(np.concatenate(copy.behind))]
+        if guess >= 0 and self._detector.alarm(guess != truth):
+            self._start_anew(lesson)
+        else:
+            if self._detector.tests < self.settings.young:
+                for earlier in self._rehearsal.drawn(self.settings.rehearsed):
+                    self._teach(earlier, again=True)
+            self._rehearsal.add(lesson)
         return self.labels[guess] if guess >= 0 else None
+
+    @property
+    def seen(self) -> npt.NDArray[np.int64]:
+        """How many examples of each label were learnt, zero beyond the labels there are."""
+        return self._seen.labels
 
     def predict_proba(
         self, features: Features, hints: Hints | None = None
     ) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:
         """Return the labels, and probabilities of shape (texts, labels), from the state as it stands."""
-        view = self._view(self.weights, self.documents_with)
+        view = self._view(self._weights.hashed, self._seen.documents_with)
         return view.labels, view.predict_proba(features, hints)
 
     def freeze(self) -> FrozenLearner:
@@ -191,12 +238,13 @@ class Learner:
         A copy that nobody holds any more is brought up to date and given out again, so the cost is that of the rows
         learnt since, not of the whole state.
         """
+        hashed, documents_with = self._weights.hashed, self._seen.documents_with
         copy = next((copy for copy in self._copies if copy.is_free()), None)
         if copy is None:
-            copy = _Copy(np.zeros_like(self.weights), np.zeros_like(self.documents_with), [self._touched()])
+            copy = _Copy(np.zeros_like(hashed), np.zeros_like(documents_with), [self._touched()])
             self._copies.append(copy)
-        copy.catch_up(self.weights, self.documents_with)
-        frozen = self._view(copy.weights, copy.documents_with)
+        copy.catch_up(hashed, documents_with)
+        frozen = self._view(copy.hashed, copy.documents_with)
         copy.holder = weakref.ref(frozen)
         return frozen
 
@@ -208,17 +256,27 @@ class Learner:
     def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """Return what `restore` needs: a header for JSON, and arrays with only the rows that were ever learnt."""
         rows, labels = self._touched(), len(self.labels)
-        header: dict[str, Any] = {"labels": self.labels, "documents": self.documents, "settings": asdict(self.settings)}
+        rehearsal, lessons = self._rehearsal.state()
+        header: dict[str, Any] = {
+            "labels": self.labels,
+            "documents": self.documents,
+            "drifts": self.drifts,
+            "settings": asdict(self.settings),
+            "detector": self._detector.state(),
+            "rehearsal": rehearsal,
+        }
         arrays: dict[str, npt.NDArray[Any]] = {"rows": rows}
         arrays |= {name: array[where] for name, array, where in self._stored(rows, labels)}
-        return header, arrays
+        return header, arrays | lessons
 
     @classmethod
     def restore(cls, header: Mapping[str, Any], arrays: Arrays) -> Self:
         """Return the learner of a `state`. Raises StateError where the parts do not fit each other."""
         try:
-            learner = cls(header["labels"], LearnerSettings(**header["settings"]))
-            learner.documents = int(header["documents"])
+            learner = cls(header["labels"], LearnerSettings.restore(header["settings"]))
+            learner.documents, learner.drifts = int(header["documents"]), int(header["drifts"])
+            learner._detector = DriftDetector.restore(header["detector"])
+            learner._rehearsal.restore(header["rehearsal"], arrays)
             rows = arrays["rows"]
             if rows.ndim != 1 or not ((rows >= 0) & (rows < BUCKETS)).all():
                 raise StateError("the learner's state names rows that do not exist")
@@ -240,63 +298,126 @@ class Learner:
         """Return the learner of `to_bytes`. Raises StateError for bytes that are not a whole and unharmed state."""
         return cls.restore(*unpack(data))
 
-    def _stored(self, rows: npt.NDArray[np.int32], labels: int) -> list[tuple[str, npt.NDArray[Any], Any]]:
-        """Return what a state holds besides the rows: the name, the array and the part of it that is stored."""
-        hinted = (slice(0, labels + 1), slice(0, labels))
-        return [
-            ("weights", self.weights, (rows, slice(0, labels))),
-            ("squares", self.squares, (rows, slice(0, labels))),
-            ("documents_with", self.documents_with, rows),
-            ("hint_weights", self.hint_weights, hinted),
-            ("hint_squares", self.hint_squares, hinted),
-            ("seen", self.seen, slice(0, labels)),
-        ]
-
-    def _view(self, weights: npt.NDArray[np.float32], documents_with: npt.NDArray[np.int32]) -> FrozenLearner:
-        return FrozenLearner(
-            tuple(self.labels),
-            weights,
-            self.hint_weights.copy(),
-            documents_with,
+    def _teach(self, lesson: Lesson, again: bool) -> int:
+        guess = kernels.learn(
+            lesson.example,
+            lesson.truth,
+            lesson.importance,
+            again,
+            self._weights,
+            self._squares,
+            self._seen,
             self.documents,
             self._family_weights,
-            self.seen.copy(),
+            self._steps,
+            self.settings.share_rate,
+            self.settings.least_gradient,
+            len(self.labels),
+        )
+        for copy in self._copies:
+            copy.fall_behind(lesson.example.buckets.copy())
+        return guess
+
+    def _start_anew(self, lesson: Lesson) -> None:
+        """Forget all weights, and learn what came since the change began."""
+        since = self._detector.suspected
+        self.drifts += 1
+        self._detector = DriftDetector(rate=1.0)
+        shares = self._weights.shares
+        self._weights, self._squares = self._untaught()
+        self._weights.shares[:] = shares
+        self._copies = []
+        self._rehearsal.add(lesson)
+        self._rehearsal.keep_last(since)
+        for earlier in self._rehearsal.drawn(self.settings.rehearsed * since):
+            self._teach(earlier, again=True)
+
+    def _untaught(self) -> tuple[Weights, Squares]:
+        experts, room = len(self.settings.experts), self._room
+        hints = np.zeros((room + 1, experts, room), dtype=np.float32)
+        for label in range(room):
+            hints[label + 1, :, label] = self.settings.hint_weight
+        shares = np.full(experts, 1.0 / experts, dtype=np.float32)
+        weights = Weights(_zeros(BUCKETS, experts, room), _zeros(DIMENSIONS, experts, room), hints, shares)
+        squares = Squares(*(_zeros(*array.shape) for array in weights))
+        return weights, squares
+
+    def _stored(self, rows: npt.NDArray[np.int32], labels: int) -> list[tuple[str, npt.NDArray[Any], Any]]:
+        """Return what a state holds besides the rows: the name, the array and the part of it that is stored."""
+        everything = slice(None)
+        parts: list[tuple[str, npt.NDArray[Any], Any]] = [
+            ("documents_with", self._seen.documents_with, rows),
+            ("seen", self._seen.labels, slice(0, labels)),
+        ]
+        for kind, arrays in (("weights", self._weights), ("squares", self._squares)):
+            parts += [
+                (f"{kind}_hashed", arrays.hashed, (rows, everything, slice(0, labels))),
+                (f"{kind}_meaning", arrays.meaning, (everything, everything, slice(0, labels))),
+                (f"{kind}_hints", arrays.hints, (slice(0, labels + 1), everything, slice(0, labels))),
+                (f"{kind}_shares", arrays.shares, everything),
+            ]
+        return parts
+
+    def _view(self, hashed: npt.NDArray[np.float32], documents_with: npt.NDArray[np.int32]) -> FrozenLearner:
+        own = self._weights
+        return FrozenLearner(
+            tuple(self.labels),
+            Weights(hashed, own.meaning.copy(), own.hints.copy(), own.shares.copy()),
+            Seen(documents_with, self._seen.labels.copy()),
+            self.documents,
+            self._family_weights,
         )
 
     def _touched(self) -> npt.NDArray[np.int32]:
-        return np.flatnonzero(self.documents_with).astype(np.int32)
+        return np.flatnonzero(self._seen.documents_with).astype(np.int32)
 
     def _index_of(self, label: str) -> int:
         position = self._index.get(label)
         if position is None:
             position = self._index[label] = len(self.labels)
             self.labels.append(label)
-            if position == self.weights.shape[1]:
+            if position == self._room:
                 self._widen(2 * position)
         return position
 
     def _widen(self, room: int) -> None:
-        self.weights = _with_columns(self.weights, room)
-        self.squares = _with_columns(self.squares, room)
-        self.seen = np.concatenate([self.seen, np.zeros(room - len(self.seen), dtype=np.int64)])
-        old = self.hint_weights.shape[1]
-        hint_weights, hint_squares = _first_hint_weights(room, self.settings.hint_weight), np.zeros((room + 1, room))
-        hint_weights[: old + 1, :old] = self.hint_weights
-        hint_squares[: old + 1, :old] = self.hint_squares
-        self.hint_weights, self.hint_squares = hint_weights, hint_squares.astype(np.float32)
-        self._scratch = np.zeros(room, dtype=np.float32)
+        old, weights, squares = self._room, self._weights, self._squares
+        self._room = room
+        self._weights, self._squares = self._untaught()
+        for wider, narrow in ((self._weights, weights), (self._squares, squares)):
+            wider.hashed[:, :, :old] = narrow.hashed
+            wider.meaning[:, :, :old] = narrow.meaning
+            wider.hints[: old + 1, :, :old] = narrow.hints
+            wider.shares[:] = narrow.shares
+        labels = np.zeros(room, dtype=np.int64)
+        labels[:old] = self._seen.labels
+        self._seen = Seen(self._seen.documents_with, labels)
         self._copies = []
 
 
-def _first_hint_weights(room: int, weight: float) -> npt.NDArray[np.float32]:
-    """Return the rows of hint weights: row 0 for no hint, row i + 1 for a hint at label i."""
-    return np.concatenate([np.zeros((1, room)), weight * np.eye(room)]).astype(np.float32)
+def _zeros(*shape: int) -> npt.NDArray[np.float32]:
+    return np.zeros(shape, dtype=np.float32)
 
 
-def _with_columns(array: npt.NDArray[np.float32], columns: int) -> npt.NDArray[np.float32]:
-    wider = np.zeros((array.shape[0], columns), dtype=np.float32)
-    wider[:, : array.shape[1]] = array
-    return wider
+def _example(features: Features, hints: Hints | None, row: int) -> Example:
+    first, last = features.starts[row], features.starts[row + 1]
+    return Example(
+        features.buckets[first:last],
+        features.tf[first:last],
+        features.families[first:last],
+        features.meanings[row],
+        -1 if hints is None else int(hints.labels[row]),
+        0.0 if hints is None else float(hints.strengths[row]),
+    )
+
+
+def _steps(experts: Sequence[Expert]) -> npt.NDArray[np.float32]:
+    steps = np.zeros((len(experts), kernels.STEP_COLUMNS), dtype=np.float32)
+    for row, expert in zip(steps, experts, strict=True):
+        row[kernels.RATE], row[kernels.ACCUMULATOR] = expert.rate, expert.accumulator
+        row[kernels.MARGIN] = expert.margin
+        row[kernels.MEANING_RATE], row[kernels.MEANING_ACCUMULATOR] = expert.meaning_rate, expert.meaning_accumulator
+    return steps
 
 
 def warm_up() -> None:

@@ -16,7 +16,7 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 _MAGIC: Final = b"switchboard-models\n"
 FORMAT_VERSION: Final = 1
 _PREFIX: Final = struct.Struct("<IQ")  # format version, length of the header
-_TYPES: Final = frozenset(("<f4", "<i4", "<i8"))
+_TYPES: Final = frozenset(("<f4", "<i4", "<i8", "|u1"))
 
 
 class StateError(ValueError):
@@ -26,14 +26,14 @@ class StateError(ValueError):
 def pack(header: Mapping[str, Any], arrays: Arrays) -> bytes:
     """Return header and arrays as bytes: magic, format version, header (JSON), arrays (little-endian, C order), sha256.
 
-    The same header and arrays give the same bytes. Raises TypeError for an array that is not float32, int32 or int64.
+    The same header and arrays give the same bytes. Raises TypeError for an array that is not float32, int32, int64 or uint8.
     """
     parts: list[bytes] = []
     described: list[list[Any]] = []
     for name, array in arrays.items():
         little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
         if little.dtype.str not in _TYPES:
-            raise TypeError(f"array {name} is of type {array.dtype}, not float32, int32 or int64")
+            raise TypeError(f"array {name} is of type {array.dtype}, not float32, int32, int64 or uint8")
         described.append([name, little.dtype.str, list(little.shape)])
         parts.append(little.tobytes())
     head = json.dumps({"header": header, "arrays": described}, sort_keys=True).encode()

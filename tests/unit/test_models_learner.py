@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 from hashlib import sha256
@@ -146,6 +147,59 @@ def test_a_hint_answers_before_learning_and_can_be_unlearnt() -> None:
     assert learner.predict_proba(extract_raw(["other words"]), said)[1][0, 0] > 0.5
 
 
+@settings(deadline=None, max_examples=20)
+@given(STREAMS, st.text(max_size=30), st.integers(-1, 2), st.floats(0, 1))
+def test_what_moves_the_scores_sums_up_to_the_answer(
+    stream: list[tuple[str, str]], text: str, hint: int, strength: float
+) -> None:
+    learner = taught([("one", "a"), ("two", "b"), ("three", "c"), *stream], labels=("a", "b", "c"))
+    hints = Hints(np.array([hint]), np.array([strength], dtype=np.float32))
+    features = extract_raw([text])
+    parts, hinted = learner.freeze().contributions(features, hints)
+    assert parts.shape == (len(features.buckets), 3)
+    if len(features.buckets):
+        scores = parts.sum(axis=0) + hinted
+        expected = np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum()
+        assert learner.predict_proba(features, hints)[1][0] == pytest.approx(expected, abs=1e-4)
+
+
+def test_confidence_is_calibrated_and_more_of_it_is_more_often_right() -> None:
+    chance = random.Random(11)
+    words = {"a": ["apple", "pear", "plum", "fig"], "b": ["bolt", "nut", "gear", "cog"]}
+
+    def noisy() -> tuple[str, str]:
+        # Half of four words to all of them speak for the label, and one label in ten is wrong anyway.
+        label, share = chance.choice("ab"), chance.uniform(0.5, 1.0)
+        other = "b" if label == "a" else "a"
+        text = " ".join(chance.choice(words[label if chance.random() < share else other]) for _ in range(4))
+        return text, label if chance.random() < 0.9 else other
+
+    learner = taught([noisy() for _ in range(3_000)])
+    tests = [noisy() for _ in range(3_000)]
+    labels, probabilities = learner.predict_proba(extract_raw([text for text, _ in tests]))
+    tops = probabilities.max(axis=1)
+    right = np.array(
+        [labels[place] == truth for place, (_, truth) in zip(probabilities.argmax(axis=1), tests, strict=True)]
+    )
+    order = np.argsort(tops, kind="stable")
+    thirds = [float(right[part].mean()) for part in np.array_split(order, 3)]
+    assert thirds == sorted(thirds)
+    assert thirds[2] - thirds[0] > 0.1
+    bins = np.minimum((tops * 10).astype(int), 9)
+    assert np.abs(np.bincount(bins, tops - right, 10)).sum() / len(tests) < 0.05
+
+
+def test_a_young_learner_learns_its_last_examples_again_and_an_old_one_does_not() -> None:
+    def taught_with(rehearsed: int, young: int) -> bytes:
+        learner = Learner(settings=LearnerSettings(rehearsed=rehearsed, young=young))
+        for text, label in EXAMPLES:
+            learner.learn(extract_raw([text]), label)
+        return learner.freeze().predict_proba(extract_raw([EXAMPLES[0][0]])).tobytes()
+
+    assert taught_with(2, 1_000) != taught_with(0, 1_000)
+    assert taught_with(2, 0) == taught_with(0, 0)
+
+
 def test_after_warming_up_nothing_is_left_to_compile() -> None:
     warm_up()
     used: list[Any] = [kernels.learn, kernels.predict]
@@ -181,7 +235,7 @@ def test_a_flipped_or_cut_state_is_refused(data: st.DataObject) -> None:
 def test_a_whole_state_with_parts_that_do_not_fit_is_refused() -> None:
     header, arrays = taught(EXAMPLES).state()
     with pytest.raises(StateError, match="not fit"):
-        Learner.restore(header, arrays | {"weights": np.zeros((1, 1), dtype=np.float32)})
+        Learner.restore(header, arrays | {"weights_hashed": np.zeros((1, 1), dtype=np.float32)})
     with pytest.raises(TypeError, match="float64"):
         pack({}, {"a": np.zeros(2)})
 

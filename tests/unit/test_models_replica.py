@@ -179,7 +179,7 @@ def test_a_classifier_stays_as_it_was_while_the_replica_goes_on() -> None:
         replica.apply(example("need", "complaint", "blorf gnarp"), offset)
         replica.snapshot()
     assert classifier.classify(["blorf", "gnarp"], ["inbound"] * 2) == before
-    assert need_of(replica.snapshot(), "blorf").label == "complaint"
+    assert need_of(replica.snapshot(), "blorf gnarp").label == "complaint"
     assert replica.snapshot() is replica.snapshot()
 
 
@@ -301,6 +301,6 @@ def test_a_snapshot_of_another_recipe_or_with_missing_parts_is_refused() -> None
         load(data[:-1] + bytes([data[-1] ^ 1]))
     header, arrays = unpack(data)
     with pytest.raises(StateError, match="not fit"):
-        load(pack(header, {name: array for name, array in arrays.items() if not name.endswith("squares")}))
+        load(pack(header, {name: array for name, array in arrays.items() if "squares" not in name}))
     with pytest.raises(StateError, match="not fit"):
         load(pack({"generation": 0}, {}))

@@ -1,0 +1,133 @@
+"""The peers of the models' benchmark on the same rows: scikit-learn, river and Vowpal Wabbit."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from models_data import Rows
+from models_measures import Result, percent, split, timed
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from bench.peers.environments import PeerMissing, python_of
+
+# scikit-learn copies its dense weights in each call (2^18 features × classes): one text a call would take hours.
+SKLEARN_BATCH = 32
+# river needs up to 67 ms a text at 77 classes: it gets so long a set, and its figures are of the texts it came to.
+RIVER_SECONDS = 15.0
+_NAN = float("nan")
+# These separate fields in Vowpal Wabbit's text format.
+_RESERVED = re.compile(r"[:|\s]+")
+# Of Vowpal Wabbit the best of these on each set, by prequential accuracy, where ours has one setting for all: its
+# default squared loss, and logistic and hinge loss, which its manual advises for classes, at three rates.
+VW_SETTINGS = (
+    "--loss_function squared -l 0.5",
+    "--loss_function logistic -l 0.5",
+    "--loss_function logistic -l 1.5",
+    "--loss_function logistic -l 5",
+    "--loss_function hinge -l 0.5",
+    "--loss_function hinge -l 1.5",
+)
+
+
+def run_sklearn(rows: Rows, chinese: bool) -> Result:
+    """Return what scikit-learn's HashingVectorizer and SGDClassifier reach in one pass, in batches."""
+    stream, unseen = split(rows)
+    whole, *costs = _sklearn_pass(rows, [], chinese)
+    held_out = _sklearn_pass(stream, unseen, chinese)[1]
+    return Result(whole, held_out, _NAN, _NAN, *costs[1:])
+
+
+def _sklearn_pass(rows: Rows, unseen: Rows, chinese: bool) -> tuple[float, float, float, float, float]:
+    from sklearn.feature_extraction.text import HashingVectorizer
+    from sklearn.linear_model import SGDClassifier
+
+    grams = {"analyzer": "char", "ngram_range": (1, 3)} if chinese else {"analyzer": "word", "ngram_range": (1, 2)}
+    vectorizer = HashingVectorizer(n_features=2**18, alternate_sign=False, **grams)
+    # alpha 1e-4, the default, was the best of five settings tried on two sets.
+    model = SGDClassifier(loss="log_loss", alpha=1e-4, random_state=7)
+    truths = np.array([truth for _, truth in rows])
+    classes = np.unique(truths)
+    matrix, features_s = timed(lambda: vectorizer.transform([text for text, _ in rows]))
+    right: list[bool] = []
+    predict_s = learn_s = 0.0
+    for first in range(0, len(rows), SKLEARN_BATCH):
+        part, labels = matrix[first : first + SKLEARN_BATCH], truths[first : first + SKLEARN_BATCH]
+        start = time.process_time()
+        right += (model.predict(part) == labels).tolist() if first else [False] * len(labels)
+        middle = time.process_time()
+        model.partial_fit(part, labels, classes)
+        predict_s += middle - start
+        learn_s += time.process_time() - middle
+    held_out = _NAN
+    if unseen:
+        answers = model.predict(vectorizer.transform([text for text, _ in unseen]))
+        held_out = percent(answers == np.array([truth for _, truth in unseen]))
+    scale = 1e6 / len(rows)
+    return percent(np.array(right)), held_out, features_s * scale, predict_s * scale, learn_s * scale
+
+
+def run_river(rows: Rows, chinese: bool) -> Result:
+    """Return what river's TF-IDF and one-vs-rest logistic regression reach on as many texts as they come to."""
+    from river import feature_extraction, linear_model, multiclass, optim
+
+    grams = {"on": "text", "ngram_range": (1, 2)}
+    if chinese:
+        grams |= {"tokenizer": list}
+    vectorizer = feature_extraction.TFIDF(**grams)
+    model = multiclass.OneVsRestClassifier(linear_model.LogisticRegression(optim.AdaGrad(0.5)))
+    right: list[bool] = []
+    features_s = predict_s = learn_s = 0.0
+    for text, truth in rows:
+        start = time.process_time()
+        vectorizer.learn_one({"text": text})
+        features = vectorizer.transform_one({"text": text})
+        done = time.process_time()
+        right.append(model.predict_one(features) == truth)
+        answered = time.process_time()
+        model.learn_one(features, truth)
+        features_s += done - start
+        predict_s += answered - done
+        learn_s += time.process_time() - answered
+        if features_s + predict_s + learn_s > RIVER_SECONDS:
+            break
+    scale = 1e6 / len(right)
+    # No unseen accuracy: a model of a tenth of the stream says nothing of one of the whole.
+    unseen = _NAN
+    return Result(percent(np.array(right)), unseen, _NAN, _NAN, features_s * scale, predict_s * scale, learn_s * scale)
+
+
+def run_vw(rows: Rows, chinese: bool) -> Result:
+    """Return what Vowpal Wabbit reaches with the best of its settings. Raises PeerMissing where it cannot be installed."""
+    stream = split(rows)[0]
+    names = {label: place for place, label in enumerate(dict.fromkeys(label for _, label in rows), start=1)}
+    program = Path(__file__).with_name("peers") / "run_vw.py"
+    job = {
+        "settings": VW_SETTINGS,
+        "ngram": 3 if chinese else 2,
+        "classes": len(names),
+        "lines": [[names[label], _vw_text(text, chinese)] for text, label in rows],
+        "cut": len(stream),
+    }
+    command = [str(python_of("vw")), str(program)]
+    done = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise PeerMissing(f"vw: {done.stderr.strip()[-600:]}")
+    best = json.loads(done.stdout)
+    return Result(
+        best["prequential"], best["unseen"], _NAN, _NAN, best["parse_us"], best["predict_us"], best["learn_us"]
+    )
+
+
+def _vw_text(text: str, chinese: bool) -> str:
+    words = " ".join(text) if chinese else " ".join(re.findall(r"\w+(?:'\w+)*|[^\w\s]+", text.lower()))
+    return _RESERVED.sub(" ", words)
+
+
+PEERS: dict[str, Callable[[Rows, bool], Result]] = {"vw": run_vw, "sklearn": run_sklearn, "river": run_river}
