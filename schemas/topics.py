@@ -11,6 +11,7 @@ from schemas.conversations import Conversation, ConversationFact, FollowUp, Reco
 from schemas.dead_letters import DeadLetter, Replay
 from schemas.labels import Example, Label, LabelData
 from schemas.live import Alert
+from schemas.reclassified import Reclassification
 from schemas.records import BusinessRecord, Link, Record
 from schemas.types import Contract
 
@@ -101,6 +102,14 @@ CONVERSE_STATE = Topic(
 LABELS = Topic("labels.v1", "labels as kept", (Label,), "record id of the labelled record", _PARTITIONS, _DERIVED_MS)
 # One partition, never cleaned: the models are a fold over it, and a fold needs one order and the whole of it.
 EXAMPLES = Topic("examples.v1", "labels with their text; the models are a fold over it", (Example,), "none", 1, None)
+RECLASSIFIED = Topic(
+    "reclassified.v1",
+    "answers given later about records of the history",
+    (Reclassification,),
+    "record id",
+    _PARTITIONS,
+    _DERIVED_MS,
+)
 DEAD_LETTERS = Topic(
     "dead-letters.v1",
     "what was refused, and tries to send it again",
@@ -141,6 +150,7 @@ TOPICS: dict[str, Topic] = {
         ALERTS,
         LABELS,
         EXAMPLES,
+        RECLASSIFIED,
         DEAD_LETTERS,
     )
 }

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pipeline.cli import asking, deadletters, feeding, operating, watching
+from pipeline.cli import asking, deadletters, feeding, judging, operating, watching
 from pipeline.cli.app import app
 from pipeline.console import HELD, fail
 from pipeline.errors import UserError
 from pipeline.sinks.warehouse import StoreHeldError
 
-__all__ = ["app", "asking", "deadletters", "feeding", "main", "operating", "watching"]
+__all__ = ["app", "asking", "deadletters", "feeding", "judging", "main", "operating", "watching"]
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from pipeline.models.doubt import Doubt
 from pipeline.models.heads import HEADS, Head
 from pipeline.models.learner import Learner
 from pipeline.models.packing import StateError, pack, unpack
@@ -28,6 +29,7 @@ def dump(replica: Replica) -> bytes:
         "offset": replica.offset,
         "recipe": replica.recipe,
         "learners": headers,
+        "doubts": {name: doubt.state() for name, doubt in replica.doubts().items()},
         "tallies": [[*key, *astuple(tally)] for key, tally in sorted(replica.tallies.items())],
     }
     return pack(header, arrays)
@@ -52,7 +54,7 @@ def load(data: bytes, heads: tuple[Head, ...] = HEADS) -> Replica:
         for name, state in header["learners"].items():
             own = {key.removeprefix(f"{name}/"): array for key, array in arrays.items() if key.startswith(f"{name}/")}
             learners[name] = Learner.restore(state, own)
-        replica.adopt(learners)
-    except (KeyError, TypeError) as error:
+        replica.adopt(learners, {name: Doubt.restore(header["doubts"][name]) for name in learners})
+    except (KeyError, TypeError, ValueError) as error:
         raise StateError(f"the parts of the snapshot do not fit: {error!r}") from error
     return replica

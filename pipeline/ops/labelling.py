@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,9 @@ from uuid import UUID
 import orjson
 
 from pipeline.errors import UserError
+from pipeline.ingest.port import Found
+from pipeline.ingest.publisher import Publisher
+from pipeline.models.heads import HEADS, Head
 from pipeline.processors.labels import label_problem
 from schemas.envelope import Event, record_id_of, stable_id
 from schemas.registry import LABEL_GIVEN
@@ -32,13 +35,21 @@ class BadRow:
 
 
 def label_event(
-    record_id: UUID, head: str, value: str, *, by: str = "", note: str = "", origin: str = "person", tenant: str
+    record_id: UUID,
+    head: str,
+    value: str,
+    *,
+    by: str = "",
+    note: str = "",
+    origin: str = "person",
+    tenant: str,
+    heads: Sequence[Head] = HEADS,
 ) -> Event:
     """Return the event of a label; raises LabelError for a head or value that is not declared.
 
     The same judgement by the same person is the same event, so that a file imported twice labels once.
     """
-    if problem := label_problem(head, value):
+    if problem := label_problem(head, value, heads):
         raise LabelError(problem)
     data: dict[str, Any] = {"record_id": str(record_id), "head": head, "value": value, "origin": origin}
     data |= {name: text for name, text in (("by", by), ("note", note)) if text}
@@ -51,7 +62,16 @@ def label_event(
     )
 
 
-def read_labels(path: Path, tenant: str) -> Iterator[Event | BadRow]:
+def give(
+    publisher: Publisher, record_id: UUID, head: str, value: str, *, by: str, tenant: str, heads: Sequence[Head]
+) -> None:
+    """Publish a person's label of a record, durably; raises LabelError as `label_event` does."""
+    event = label_event(record_id, head, value, by=by, tenant=tenant, heads=heads)
+    publisher.publish(Found(event, event.model_dump_json().encode()), "label/1", tenant)
+    publisher.flush()
+
+
+def read_labels(path: Path, tenant: str, heads: Sequence[Head] = HEADS) -> Iterator[Event | BadRow]:
     """Yield the labels of a CSV (with a header) or JSONL file in UTF-8: head, value, and record_id or source and event_id.
 
     Further columns: by, note. Raises OSError where the file can't be read, LabelError where a CSV lacks a column.
@@ -69,6 +89,7 @@ def read_labels(path: Path, tenant: str) -> Iterator[Event | BadRow]:
                 note=str(row.get("note") or ""),
                 origin="import",
                 tenant=tenant,
+                heads=heads,
             )
         except (LabelError, ValueError) as error:
             yield BadRow(line, str(error))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from pipeline.envelope import Incoming
-from pipeline.models.heads import HEADS
+from pipeline.models.heads import HEADS, Head
 from pipeline.outcomes import Context, MapStep, Outcome, Reject, emit
 from schemas.dead_letters import RejectCode
 from schemas.labels import Example, Label, LabelData
@@ -16,12 +16,12 @@ from schemas.topics import EXAMPLES, LABELS
 from schemas.types import Contract
 
 
-def accept_label(incoming: Incoming, _ctx: Context) -> Outcome[Contract]:
+def accept_label(incoming: Incoming, heads: Sequence[Head]) -> Outcome[Contract]:
     """Keep a label of a declared head and value; any other is refused with what is declared."""
     data, event = incoming.data, incoming.event
     if not isinstance(data, LabelData):
         raise TypeError(f"accept_label is for labels, not for {type(data).__name__}")
-    problem = label_problem(data.head, data.value)
+    problem = label_problem(data.head, data.value, heads)
     if problem:
         return Reject(RejectCode.UNKNOWN_LABEL, problem)
     label = Label(
@@ -42,12 +42,14 @@ def accept_label(incoming: Incoming, _ctx: Context) -> Outcome[Contract]:
     return emit(label, LABELS.name, str(data.record_id))
 
 
-ACCEPT_LABEL: MapStep[Incoming, Contract] = MapStep("accept_label", accept_label)
+def accept_labels(heads: Sequence[Head]) -> MapStep[Incoming, Contract]:
+    """Return the step that keeps labels of these heads."""
+    return MapStep("accept_label", lambda incoming, _: accept_label(incoming, heads))
 
 
-def label_problem(head: str, value: str) -> str:
+def label_problem(head: str, value: str, heads: Sequence[Head] = HEADS) -> str:
     """Return what is wrong with a head and a value, naming what is declared, or "" where both are."""
-    labels = {known.name: known.labels for known in HEADS}
+    labels = {known.name: known.labels for known in heads}
     if head not in labels:
         return f"data.head: {head!r} is none of {', '.join(labels)}"
     if value not in labels[head]:

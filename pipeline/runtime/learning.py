@@ -8,6 +8,7 @@ from pathlib import Path
 
 import orjson
 
+from pipeline.models.heads import HEADS, Head
 from pipeline.models.packing import StateError
 from pipeline.models.replica import Refused, Replica
 from pipeline.models.snapshot import dump, load
@@ -26,8 +27,9 @@ _SNAPSHOT_EVERY = 10_000
 class Learner:
     """Holds the replica of the models: a snapshot, then the examples topic to its end, and what is new before each batch."""
 
-    def __init__(self, log: Scan, snapshot_path: Path) -> None:
+    def __init__(self, log: Scan, snapshot_path: Path, heads: tuple[Head, ...] = HEADS) -> None:
         self._log = log
+        self._heads = heads
         self._path = snapshot_path
         self.replica = self._started()
         self._saved = self.replica.offset
@@ -35,12 +37,12 @@ class Learner:
 
     def _started(self) -> Replica:
         if not self._path.exists():
-            return Replica()
+            return Replica(heads=self._heads)
         try:
-            return load(self._path.read_bytes())
+            return load(self._path.read_bytes(), self._heads)
         except StateError as error:
             logger.warning("%s is not used, the examples are folded from the first: %s", self._path, error)
-            return Replica()
+            return Replica(heads=self._heads)
 
     def catch_up(self) -> int:
         """Fold what is new on the examples topic; return how many examples."""
