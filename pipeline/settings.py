@@ -76,6 +76,13 @@ class Settings(BaseSettings):
     warehouse: SecretStr | None = Field(
         None, description="clickhouse://user:password@host:9000/database; absent: the embedded store in data_dir."
     )
+    # Below <backups><allowed_path> of the server's configuration; the simplest that every server can have.
+    backup_place: str = Field(
+        "File('{name}')",
+        pattern=r"\{name\}",
+        description="Where ClickHouse writes a backup, as its BACKUP names it: File('{name}'), Disk('backups', '{name}'),"
+        " S3('https://…/{name}', 'key', 'secret').",
+    )
     bodies: str | None = Field(
         None,
         description="Where bodies over 256 KiB lie: a folder that all workers share, or a bucket such as s3://name/prefix"
@@ -122,6 +129,14 @@ class Settings(BaseSettings):
     bots: tuple[str, ...] = Field((), description="Names by which our bots appear as staff.")
     heads: Path | None = Field(
         None, description="File of heads and labels of your own (TOML, docs/guide/heads.md); the same on every machine."
+    )
+    # A fortnight is a guess that fits a shop; who sells machines sets months.
+    intent_horizon_days: int = Field(
+        14, ge=1, le=365, description="A payment within so many days of a message marks the message as purchase intent."
+    )
+    # Outcomes take days to come about; an hour more teaches no less, and the queries read the last weeks of the history.
+    outcomes_minutes: float = Field(
+        60, ge=0, description="How often `run`, or the keeper of `resolve`, looks for outcomes and drift; 0: never."
     )
 
     @model_validator(mode="after")

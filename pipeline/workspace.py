@@ -20,6 +20,7 @@ from schemas.topics import TOPICS
 
 if TYPE_CHECKING:
     from pipeline.runtime.kafka.broker import Broker
+    from pipeline.sinks.clickhouse import ClickHouseWarehouse
 
 
 # Longer than any record can live in the log: a body older than that has no record left that refers to it.
@@ -80,7 +81,7 @@ class Workspace:
 
         return open_for_reading(self.root)
 
-    def server(self) -> Warehouse:
+    def server(self) -> ClickHouseWarehouse:
         """Return the ClickHouse server of the settings."""
         from pipeline.sinks.clickhouse import ClickHouseWarehouse
 

@@ -61,3 +61,17 @@ class Replay(Contract):
     by: str = ""
     outcome: Literal["accepted", "refused"]
     message: str = Field("", description="What refused it, in its own words.")
+
+
+class StageReplay(Contract):
+    """One partition of a stage that somebody set to another offset, to have records handled again or passed over."""
+
+    replay_id: UUID
+    replayed_at: UtcTime
+    by: str = ""
+    stage: str
+    topic: str
+    partition: int
+    from_offset: int = Field(description="The next offset before.")
+    to_offset: int = Field(description="The next offset since; smaller: what lies between is handled again.")
+    asked: str = Field("", description="What was asked for: from when, or which offsets.")

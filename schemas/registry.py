@@ -8,25 +8,30 @@ from pydantic import ValidationError
 
 from schemas import business, communications
 from schemas.dead_letters import RejectCode
-from schemas.labels import LabelData
+from schemas.labels import LabelData, MovedData, RetractionData
 from schemas.topics import RAW_BUSINESS, RAW_CALL, RAW_CHAT, RAW_EMAIL, RAW_LABELS, Topic
 from schemas.types import Contract
 
-LABEL_GIVEN = "comm.label.given"
+LABEL_GIVEN, LABEL_RETRACTED, MESSAGE_MOVED = "comm.label.given", "comm.label.retracted", "comm.message.moved"
+_JUDGEMENTS: dict[str, type[Contract]] = {
+    LABEL_GIVEN: LabelData,
+    LABEL_RETRACTED: RetractionData,
+    MESSAGE_MOVED: MovedData,
+}
 EVENT_TYPES: tuple[str, ...] = (
     "comm.message.received",
     "comm.message.sent",
     "comm.call.completed",
     "comm.call.missed",
     *business.TYPES,
-    LABEL_GIVEN,
+    *_JUDGEMENTS,
 )
 
 
 def contract_of(event_type: str, data: dict[str, Any]) -> type[Contract] | None:
     """Return the contract of an event's data by its type and channel, or None for a type nobody declared."""
-    if event_type == LABEL_GIVEN:
-        return LabelData
+    if event_type in _JUDGEMENTS:
+        return _JUDGEMENTS[event_type]
     return communications.data_model(event_type, data) or business.data_model(event_type, data)
 
 

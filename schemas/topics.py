@@ -8,8 +8,21 @@ from typing import Literal
 from schemas.business import ComplaintData, CustomerData, FeedbackData, OrderData
 from schemas.communications import CallData, EmailData, MessageData
 from schemas.conversations import Conversation, ConversationFact, FollowUp, RecordFlag
-from schemas.dead_letters import DeadLetter, Replay
-from schemas.labels import Example, Label, LabelData
+from schemas.dead_letters import DeadLetter, Replay, StageReplay
+from schemas.labels import (
+    Assessment,
+    Drift,
+    Example,
+    Generation,
+    Label,
+    LabelData,
+    MovedData,
+    Pin,
+    Promotion,
+    Retraction,
+    RetractionData,
+    Rollback,
+)
 from schemas.live import Alert
 from schemas.reclassified import Reclassification
 from schemas.records import BusinessRecord, Link, Record
@@ -62,7 +75,12 @@ RAW_BUSINESS = Topic(
     _RAW_MS,
 )
 RAW_LABELS = Topic(
-    "raw.labels.v1", "labels as given", (LabelData,), "record id of the labelled record", _PARTITIONS, _RAW_MS
+    "raw.labels.v1",
+    "labels as given and taken back, and messages moved to spam",
+    (LabelData, RetractionData, MovedData),
+    "record id",
+    _PARTITIONS,
+    _RAW_MS,
 )
 RECORDS = Topic(
     "records.v1",
@@ -101,7 +119,14 @@ CONVERSE_STATE = Topic(
 )
 LABELS = Topic("labels.v1", "labels as kept", (Label,), "record id of the labelled record", _PARTITIONS, _DERIVED_MS)
 # One partition, never cleaned: the models are a fold over it, and a fold needs one order and the whole of it.
-EXAMPLES = Topic("examples.v1", "labels with their text; the models are a fold over it", (Example,), "none", 1, None)
+EXAMPLES = Topic(
+    "examples.v1",
+    "labels with their text, generations, pins and rollbacks; the models are a fold over it",
+    (Example, Retraction, Generation, Pin, Rollback, Promotion),
+    "none",
+    1,
+    None,
+)
 RECLASSIFIED = Topic(
     "reclassified.v1",
     "answers given later about records of the history",
@@ -110,11 +135,19 @@ RECLASSIFIED = Topic(
     _PARTITIONS,
     _DERIVED_MS,
 )
+QUALITY = Topic(
+    "quality.v1",
+    "what the models answered before they learnt an example, and drift",
+    (Assessment, Drift),
+    "record id, or head",
+    _PARTITIONS,
+    _DERIVED_MS,
+)
 DEAD_LETTERS = Topic(
     "dead-letters.v1",
-    "what was refused, and tries to send it again",
-    (DeadLetter, Replay),
-    "dead letter id",
+    "what was refused, tries to send it again, and replays of stages",
+    (DeadLetter, Replay, StageReplay),
+    "dead letter id, or replay id",
     _PARTITIONS,
     _RAW_MS,
 )
@@ -151,6 +184,7 @@ TOPICS: dict[str, Topic] = {
         LABELS,
         EXAMPLES,
         RECLASSIFIED,
+        QUALITY,
         DEAD_LETTERS,
     )
 }

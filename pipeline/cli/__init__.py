@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
-from pipeline.cli import asking, deadletters, feeding, judging, operating, watching
+from pipeline.cli import (
+    asking,
+    deadletters,
+    evaluating,
+    feeding,
+    judging,
+    keeping,
+    modelling,
+    operating,
+    overview,
+    watching,
+)
 from pipeline.cli.app import app
 from pipeline.console import HELD, fail
 from pipeline.errors import UserError
 from pipeline.sinks.warehouse import StoreHeldError
 
-__all__ = ["app", "asking", "deadletters", "feeding", "judging", "main", "operating", "watching"]
+__all__ = [
+    "app",
+    "asking",
+    "deadletters",
+    "evaluating",
+    "feeding",
+    "judging",
+    "keeping",
+    "main",
+    "modelling",
+    "operating",
+    "overview",
+    "watching",
+]
 
 
 def main() -> None:

@@ -100,11 +100,21 @@ def label(
     """Give the right answer for one record; the models learn it with the next run."""
     from pipeline.ingest.port import Found
     from pipeline.ops.labelling import label_event
+    from pipeline.runtime.runner import utc_now
     from pipeline.runtime.stages import labelled_texts
 
     workspace = workspace_of(context)
     settings = workspace.settings
-    event = label_event(record, head, value, by=by, note=note_text, tenant=settings.tenant, heads=settings.head_table())
+    event = label_event(
+        record,
+        head,
+        value,
+        by=by,
+        note=note_text,
+        tenant=settings.tenant,
+        at=utc_now(),
+        heads=settings.head_table(),
+    )
     with workspace.reading() as warehouse:
         if record not in labelled_texts(warehouse, [record]):
             fail(

@@ -45,9 +45,9 @@ def reclassify(
     """
     from pipeline.ops.explaining import current_models
     from pipeline.ops.reclassifying import Progress, Wanted, reclassify, records_of, unfinished, wanted_heads
+    from pipeline.ops.versions import models_of
     from pipeline.reporting.report import Period
     from pipeline.runtime.runner import utc_now
-    from pipeline.runtime.versions import models_of
 
     workspace = workspace_of(context)
     heads = workspace.settings.head_table()
@@ -115,6 +115,7 @@ def review(
     from pipeline.ops.labelling import give
     from pipeline.ops.reclassifying import wanted_heads
     from pipeline.ops.reviewing import ask, candidates
+    from pipeline.runtime.runner import utc_now
 
     workspace = workspace_of(context)
     settings = workspace.settings
@@ -135,7 +136,8 @@ def review(
     with workspace.publisher() as publisher:
         for answer in ask(found, heads, _reader(heads, answers or sys.stdin, len(found))):
             one = answer.candidate
-            give(publisher, one.record_id, one.head, answer.value, by=by, tenant=settings.tenant, heads=heads)
+            tenant, at = settings.tenant, utc_now()
+            give(publisher, one.record_id, one.head, answer.value, by=by, tenant=tenant, at=at, heads=heads)
             given += 1
     note(f"{given} labels given; the models learn them with the next run")
 

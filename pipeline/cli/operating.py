@@ -1,9 +1,9 @@
-"""Commands that operate an installation: run, worker, topics, lag, migrate, status, spool."""
+"""Commands that operate an installation: run, worker, topics, lag, migrate, spool."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from pipeline import console
 from pipeline.cli.app import Json, app, workspace_of
 from pipeline.console import FAILED, note
 from pipeline.runtime.log import Lag, now_ms
+
+if TYPE_CHECKING:
+    from pipeline.runtime.kafka.topics import Change
 
 topics_app = typer.Typer(no_args_is_help=True, help="Kafka's topics as the contracts declare them.")
 app.add_typer(topics_app, name="topics")
@@ -54,31 +57,45 @@ def worker(
 def topics_apply(
     context: typer.Context,
     check: Annotated[bool, typer.Option("--check", help="Change nothing; fail where something differs.")] = False,
-    grow: Annotated[bool, typer.Option("--grow", help="Add missing partitions too; see the guide first.")] = False,
+    grow: Annotated[
+        bool, typer.Option("--grow", help="Add missing partitions too; end the workers of converse first.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Make Kafka's topics what the contracts declare: shows what differs, adds and sets it, never deletes."""
+    from pipeline.runtime.kafka.growing import grow as add_partitions
     from pipeline.runtime.kafka.topics import TopicPlan
+    from pipeline.runtime.stages import STATE_TOPICS
 
     workspace = workspace_of(context)
-    settings = workspace.settings
-    plan = TopicPlan(workspace.broker(), settings.partitions, settings.replication)
+    settings, broker = workspace.settings, workspace.broker()
+    plan = TopicPlan(broker, settings.partitions, settings.replication)
     changes = plan.changes()
     if as_json:
         console.json([asdict(change) for change in changes])
     elif changes:
         columns = ("topic", "what", "found", "wanted", "")
-        left = "add by --grow" if not grow else ""
-        rows = [(c.topic, c.what, c.found, c.wanted, left if c.manual else "") for c in changes]
+        rows = [(c.topic, c.what, c.found, c.wanted, "" if grow else _left(c)) for c in changes]
         console.table(f"{len(changes)} differences", columns, rows)
-    if not changes:
-        note("the topics are as declared")
-    elif check:
-        raise SystemExit(FAILED)
+    if check:
+        if changes:
+            raise SystemExit(FAILED)
     else:
         plan.apply(changes)
-        if grow:
-            plan.grow(changes)
+        if grow and (moved := add_partitions(broker, changes, STATE_TOPICS, "converse")):
+            note(f"{moved} states of converse moved with their keys")
+    if not changes:
+        note("the topics are as declared")
+
+
+def _left(change: Change) -> str:
+    """Return what a difference that is not applied by itself waits for."""
+    from pipeline.runtime.stages import STATE_TOPICS
+
+    if not change.manual:
+        return ""
+    keyed = {*STATE_TOPICS, *STATE_TOPICS.values()}
+    return "add by --grow, converse ended" if change.topic in keyed else "add by --grow"
 
 
 @app.command()
@@ -136,64 +153,11 @@ def spool(context: typer.Context) -> None:
     workspace = workspace_of(context)
     log = KafkaLog(workspace.broker(), workspace.root, workspace.settings.spool_bytes)
     try:
-        before = log.waiting()
+        before, _ = log.waiting()
         drained = log.drain()
-        note(f"{before - log.waiting()} messages sent, {log.waiting()} wait")
+        left, _ = log.waiting()
+        note(f"{before - left} messages sent, {left} wait")
     finally:
         log.close()
     if not drained:
         raise SystemExit(FAILED)
-
-
-@app.command()
-def status(context: typer.Context, as_json: Json = False) -> None:
-    """Show what was read and what became of it, and how far each stage is behind, in records and seconds."""
-    from pipeline.ops.accounts import accounts, lags
-
-    workspace = workspace_of(context)
-    with workspace.reading() as warehouse, workspace.log() as log:
-        found, behind, sizes = accounts(log, warehouse), lags(log, now_ms()), log.sizes()
-        rejected = {(row["stage"], row["topic"]): row["letters"] for row in _rejected(warehouse)}
-    if as_json:
-        console.json(
-            {
-                "accounts": [{**asdict(account), "missing": account.missing} for account in found],
-                "stages": [{**asdict(lag), "rejected": rejected.get((lag.group, lag.topic), 0)} for lag in behind],
-                "topics": sizes,
-            }
-        )
-        return
-    columns = ("connector", "read", "records", "repeats", "dead letters", "missing")
-    console.table(
-        "Read and kept",
-        columns,
-        [(a.connector, a.read, a.records, a.repeats, a.dead_letters, a.missing) for a in found],
-        numbers=columns[1:],
-    )
-    console.out.print()
-    columns = ("stage", "topic", "records", "behind", "seconds behind", "rejected")
-    console.table(
-        "Stages",
-        columns,
-        [
-            (
-                lag.group,
-                lag.topic,
-                sizes[lag.topic],
-                lag.records,
-                f"{lag.seconds:.1f}",
-                rejected.get((lag.group, lag.topic), 0),
-            )
-            for lag in behind
-        ],
-        numbers=columns[2:],
-    )
-
-
-def _rejected(warehouse: Any) -> list[dict[str, Any]]:
-    from pipeline.sinks.warehouse import rows
-
-    return rows(
-        warehouse,
-        "SELECT stage, topic, toUInt32(count()) AS letters FROM dead_letters WHERE replay_outcome != 'accepted' GROUP BY stage, topic",
-    )

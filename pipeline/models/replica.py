@@ -19,11 +19,15 @@ from pipeline.models.clauses import Sure, clauses, together
 from pipeline.models.doubt import Doubt
 from pipeline.models.features import Features, extract
 from pipeline.models.heads import HEADS, Head
+from pipeline.models.held import TAKEN_BACK, Effect, Held, Ruling, key_of, standing_of
 from pipeline.models.learner import GREATEST_IMPORTANCE, FrozenLearner, Hints, Learner, LearnerSettings
 from pipeline.models.rules import NO_ANSWER, Reading, RuleAnswer, read
 from pipeline.models.terms import lexicon
 
 Source = Literal["rules", "model"]
+EXAMPLE_KINDS: Final = ("example", "retraction")
+# Smaller weights teach nothing that shows and are no normal numbers of 32 bits.
+_LEAST_WEIGHT: Final = 1e-30
 
 
 class Prediction(NamedTuple):
@@ -44,17 +48,37 @@ class Prediction(NamedTuple):
 
 class Applied(NamedTuple):
     """An example that was learnt, with what was answered before (test, then train): the label a reader would have been
-    served, and the model's own guess ("" where it had none)."""
+    served, the model's own guess and the rule's ("" where there was none).
+
+    It is a fair test only where `effect` is "first": else the head had seen a label of that record before.
+    """
 
     head: str
     value: str
     served: str
     source: Source
     guess: str
+    rule: str
+    effect: Effect
+
+
+class Noted(NamedTuple):
+    """An event that changed which labels hold, or not even that, and of which there was nothing to learn; `value` "": taken back."""
+
+    head: str
+    value: str
+    effect: Effect
 
 
 RefusalCode = Literal[
-    "already_folded", "unknown_kind", "unknown_head", "unknown_value", "text_missing", "weight_invalid"
+    "already_folded",
+    "unknown_kind",
+    "unknown_head",
+    "unknown_value",
+    "text_missing",
+    "weight_invalid",
+    "label_invalid",
+    "version_unknown",
 ]
 
 
@@ -117,6 +141,10 @@ class Classifier:
         if not columns:
             return [{} for _ in texts]
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+    def answering(self) -> set[str]:
+        """Return the names of the heads whose models answer; rules answer for the others."""
+        return {view.head.name for view in self.views if view.model is not None}
 
     def _answer(
         self, view: HeadView, readings: Sequence[Reading], directions: Sequence[str], extracted: Features | None
@@ -209,6 +237,7 @@ class Replica:
     heads: tuple[Head, ...] = HEADS
     offset: int = -1
     tallies: dict[TallyKey, Tally] = field(default_factory=dict)
+    held: Held = field(default_factory=Held)
     _states: dict[str, _HeadState] = field(default_factory=dict)
     _recipe: str = ""
     _latest: weakref.ref[Classifier] | None = None
@@ -230,11 +259,12 @@ class Replica:
         """The hash of everything besides the examples that predictions depend on."""
         return self._recipe
 
-    def apply(self, event: Mapping[str, Any], offset: int) -> Applied | Refused:
-        """Fold one event of the examples topic, or say why it is not learnt; never raises for an event's content.
+    def apply(self, event: Mapping[str, Any], offset: int) -> Applied | Noted | Refused:
+        """Fold one example or retraction, or say why it is not learnt; never raises for an event's content.
 
         An offset at or below the last one is refused as `already_folded`, so a topic may be read again from before. A
-        refused event counts as folded. Learning the same record and head again is one more example.
+        refused event counts as folded. Of several labels of one record and head `Held` tells which one holds; an example that
+        names neither record nor label is held by nobody, and always one more.
         """
         if offset <= self.offset:
             return Refused("already_folded", f"offset {offset} is not after {self.offset}")
@@ -242,7 +272,28 @@ class Replica:
         head = self._head_of(event)
         if isinstance(head, Refused):
             return head
-        value, text, weight = event["value"], event["text"], float(event.get("weight", 1.0))
+        value = str(event["value"]) if event["kind"] == "example" else TAKEN_BACK
+        ruling = self._ruling(event, value)
+        if isinstance(ruling, Refused):
+            return ruling
+        if ruling.weight == 0.0:
+            return Noted(head.name, value, ruling.effect)
+        return self._learn(head, event, value, ruling)
+
+    def _ruling(self, event: Mapping[str, Any], value: str) -> Ruling | Refused:
+        # As it is stored in snapshots: a replica that was restored must go on with the same number.
+        weight = float(np.float32(event.get("weight", 1.0))) if value else 0.0
+        if value and event.get("record_id") is None and event.get("label_id") is None:
+            return Ruling("first", weight)
+        key, standing = key_of(event), standing_of(event)
+        if isinstance(key, str):
+            return Refused("label_invalid", key)
+        if isinstance(standing, str):
+            return Refused("label_invalid", standing)
+        return self.held.take(key, standing, value, weight)
+
+    def _learn(self, head: Head, event: Mapping[str, Any], value: str, ruling: Ruling) -> Applied:
+        text = event["text"]
         state = self._states.get(head.name)
         if state is None:
             state = self._states[head.name] = _HeadState(head, Learner(tuple(head.labels)))
@@ -250,17 +301,20 @@ class Replica:
         rule = rule_answer(head, read(text, normal))
         served_by_model = state.may_answer
         features, hints = extract([normal]), hints_of(head, [rule])
-        state.test(features, hints, value)
-        guess = state.learner.learn(features, value, weight, hints) or ""
+        # What corrects or confirms was learnt before by this record's text: how sure the model is of it tells nothing of others.
+        if ruling.effect == "first":
+            state.test(features, hints, value)
+        guess = state.learner.learn(features, value, ruling.weight, hints) or ""
         served = guess if served_by_model else rule.label
-        tally = self.tallies.setdefault(
-            TallyKey(head.name, str(event.get("language") or ""), str(event.get("channel") or "")), Tally()
-        )
-        tally.count += 1
-        tally.served_correct += served == value
-        tally.model_correct += guess == value
-        tally.rule_correct += rule.label == value
-        return Applied(head.name, value, served, "model" if served_by_model else "rules", guess)
+        if ruling.effect == "first":
+            key = TallyKey(head.name, str(event.get("language") or ""), str(event.get("channel") or ""))
+            tally = self.tallies.setdefault(key, Tally())
+            tally.count += 1
+            tally.served_correct += served == value
+            tally.model_correct += guess == value
+            tally.rule_correct += rule.label == value
+        source: Source = "model" if served_by_model else "rules"
+        return Applied(head.name, value, served, source, guess, rule.label, ruling.effect)
 
     def quality(self, head: str) -> Tally:
         """Return a head's prequential counts over all languages and channels."""
@@ -309,11 +363,14 @@ class Replica:
         return HeadView(head, state.learner.freeze(), state.threshold)
 
     def _head_of(self, event: Mapping[str, Any]) -> Head | Refused:
-        if event.get("kind") != "example":
-            return Refused("unknown_kind", f"kind {event.get('kind')!r} is not 'example'")
+        kind = event.get("kind")
+        if kind not in EXAMPLE_KINDS:
+            return Refused("unknown_kind", f"kind {kind!r} is none of {', '.join(EXAMPLE_KINDS)}")
         head = next((head for head in self.heads if head.name == event.get("head")), None)
         if head is None:
             return Refused("unknown_head", f"there is no head {event.get('head')!r}")
+        if kind == "retraction":
+            return head
         value, text, weight = event.get("value"), event.get("text"), event.get("weight", 1.0)
         if not isinstance(value, str) or value not in head.labels:
             return Refused("unknown_value", f"{value!r} is no label of {head.name}")
@@ -321,7 +378,7 @@ class Replica:
             return Refused("text_missing", "an example needs a text")
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
             return Refused("weight_invalid", f"weight {weight!r} is no number")
-        if not 0.0 < weight <= GREATEST_IMPORTANCE:
+        if not _LEAST_WEIGHT <= weight <= GREATEST_IMPORTANCE:
             return Refused("weight_invalid", f"weight {weight!r} is not over 0 and at most {GREATEST_IMPORTANCE:g}")
         return head
 

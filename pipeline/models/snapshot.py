@@ -1,21 +1,28 @@
-"""Snapshots of a replica: they shorten the start and hold nothing that the examples topic does not."""
+"""Snapshots of the fold: they shorten the start and hold nothing that the examples topic does not."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import astuple
+from hashlib import sha256
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from pipeline.models.doubt import Doubt
+from pipeline.models.fold import ExamplesFold, Mark
 from pipeline.models.heads import HEADS, Head
+from pipeline.models.held import Held
 from pipeline.models.learner import Learner
-from pipeline.models.packing import StateError, pack, unpack
+from pipeline.models.packing import Arrays, StateError, pack, unpack
 from pipeline.models.replica import Replica, Tally, TallyKey
+
+_HELD = "held/"
 
 
 def dump(replica: Replica) -> bytes:
-    """Return the replica as bytes: the state of every head, the tallies, generation, offset and recipe, a checksum.
+    """Return the replica as bytes: every head, the labels that hold, tallies, generation, offset and recipe, a checksum.
 
     Equal replicas give equal bytes.
     """
@@ -24,6 +31,8 @@ def dump(replica: Replica) -> bytes:
     for name, learner in replica.learners().items():
         headers[name], parts = learner.state()
         arrays |= {f"{name}/{part}": array for part, array in parts.items()}
+    for head, columns in replica.held.state(_labels(replica.heads)).items():
+        arrays |= {f"{_HELD}{head}/{column}": array for column, array in columns.items()}
     header = {
         "generation": replica.generation,
         "offset": replica.offset,
@@ -50,11 +59,72 @@ def load(data: bytes, heads: tuple[Head, ...] = HEADS) -> Replica:
                 "fold the examples topic from its beginning"
             )
         replica.tallies = {TallyKey(*row[:3]): Tally(*row[3:]) for row in header["tallies"]}
-        learners: dict[str, Learner] = {}
-        for name, state in header["learners"].items():
-            own = {key.removeprefix(f"{name}/"): array for key, array in arrays.items() if key.startswith(f"{name}/")}
-            learners[name] = Learner.restore(state, own)
-        replica.adopt(learners, {name: Doubt.restore(header["doubts"][name]) for name in learners})
-    except (KeyError, TypeError, ValueError) as error:
+        replica.adopt(
+            {name: Learner.restore(state, _within(name, arrays)) for name, state in header["learners"].items()},
+            {name: Doubt.restore(header["doubts"][name]) for name in header["learners"]},
+        )
+        held = _within(_HELD.rstrip("/"), arrays)
+        named = {name.partition("/")[0] for name in held}
+        replica.held = Held.restore({name: _within(name, held) for name in sorted(named)}, _labels(heads))
+    except (KeyError, TypeError, ValueError, IndexError) as error:
         raise StateError(f"the parts of the snapshot do not fit: {error!r}") from error
     return replica
+
+
+def digest(replica: Replica) -> str:
+    """Return the SHA-256 of a replica's bytes: two replicas at one offset that differ in one bit of a weight differ in it."""
+    return sha256(dump(replica)).hexdigest()
+
+
+_PARTS = ("live", "building", "pinned")
+
+
+def dump_fold(fold: ExamplesFold) -> bytes:
+    """Return the fold as bytes: its replicas as `dump` gives them, its position and marks, a checksum."""
+    replicas = {name: getattr(fold, name) for name in _PARTS}
+    header = {
+        "position": fold.position,
+        "marks": [list(mark) for mark in fold.marks],
+        "pin": None if fold._pin is None else list(fold._pin),
+    }
+    arrays = {name: _as_array(dump(replica)) for name, replica in replicas.items() if replica is not None}
+    return pack(header, arrays)
+
+
+def load_fold(data: bytes, heads: tuple[Head, ...] = HEADS) -> ExamplesFold:
+    """Return the fold of `dump_fold`; raises StateError as `load` does."""
+    header, arrays = unpack(data)
+    try:
+        replicas = {name: load(_as_bytes(array), heads) for name, array in arrays.items()}
+        fold = ExamplesFold(
+            heads, int(header["position"]), replicas["live"], replicas.get("building"), replicas.get("pinned")
+        )
+        fold.marks = [Mark(*mark) for mark in header["marks"]]
+        fold._pin = None if header["pin"] is None else Mark(*header["pin"])
+    except StateError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        raise StateError(f"the parts of the snapshot do not fit: {error!r}") from error
+    return fold
+
+
+def _labels(heads: tuple[Head, ...]) -> Mapping[str, list[str]]:
+    return {head.name: list(head.labels) for head in heads}
+
+
+def _within(name: str, arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
+    return {key.removeprefix(f"{name}/"): array for key, array in arrays.items() if key.startswith(f"{name}/")}
+
+
+# Packed states hold numbers of four and eight bytes: bytes are filled up to whole ones, and their number stands before them.
+_WORD = 4
+
+
+def _as_array(data: bytes) -> npt.NDArray[np.int32]:
+    whole = len(data).to_bytes(_WORD, "little") + data
+    return np.frombuffer(whole + bytes(-len(whole) % _WORD), dtype="<i4")
+
+
+def _as_bytes(array: npt.NDArray[Any]) -> bytes:
+    whole = array.astype("<i4").tobytes()
+    return whole[_WORD : _WORD + int.from_bytes(whole[:_WORD], "little")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import orjson
@@ -30,7 +31,11 @@ class Account:
 
 def accounts(log: Log, warehouse: Warehouse) -> list[Account]:
     """Return one account a connector, by name. A label that finds no record is one all the same: it waits in the dead letters."""
-    read = _read(log)
+    return accounts_of(items_read(log), warehouse)
+
+
+def accounts_of(read: Mapping[str, int], warehouse: Warehouse) -> list[Account]:
+    """Return the accounts of what connectors have read, by their names."""
     arrived = {
         row["name"]: row
         for row in rows(
@@ -59,7 +64,7 @@ def accounts(log: Log, warehouse: Warehouse) -> list[Account]:
     ]
 
 
-def _read(log: Log) -> Counter[str]:
+def items_read(log: Log) -> Counter[str]:
     """Return how many items each connector's checkpoints count."""
     counts: Counter[str] = Counter()
     for name, value in log.checkpoints("ingest/"):

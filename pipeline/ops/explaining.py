@@ -10,10 +10,10 @@ from uuid import UUID
 from pipeline.errors import UserError
 from pipeline.models.explaining import Explanation, explain, strongest
 from pipeline.models.replica import Classifier
+from pipeline.ops.versions import models_of
 from pipeline.runtime.learning import Learner
 from pipeline.runtime.log import Log
 from pipeline.runtime.stages import labelled_texts
-from pipeline.runtime.versions import models_of
 from pipeline.sinks.warehouse import Warehouse, rows
 from pipeline.workspace import Workspace
 
@@ -55,8 +55,8 @@ class Explained:
 
 
 def current_models(workspace: Workspace, log: Log) -> Classifier:
-    """Return the models as they stand: this installation's snapshot, where one lies here, and all examples since."""
-    return Learner(log, workspace.root / "models" / "snapshot", workspace.settings.head_table()).replica.snapshot()
+    """Return the models that answer now, pinned or not: this installation's snapshot, where one lies here, and all examples since."""
+    return Learner(log, workspace.root / "models" / "snapshot", workspace.settings.head_table()).fold.classifier()
 
 
 def explain_record(

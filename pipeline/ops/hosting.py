@@ -35,11 +35,12 @@ from pipeline.runtime.stages import (
 from pipeline.settings import Settings
 from pipeline.sinks.warehouse import Warehouse
 from pipeline.workspace import Workspace
-from schemas.topics import LIVE_STATE, TOPICS
+from schemas.topics import EXAMPLES, LIVE_STATE, TOPICS
 
 if TYPE_CHECKING:
     from pipeline.runtime.embedded import EmbeddedHost
     from pipeline.runtime.faust_app import LiveApp
+    from pipeline.runtime.learning import Learner
 
 # What a stage waits after a batch's first record for more of them. Where people wait for the row, a twentieth of a second costs
 # nobody anything and makes a batch of a hundred at 2,000 records/s; load waits longer, for ClickHouse wants few large inserts.
@@ -51,7 +52,8 @@ _MAX_SLOTS = 256
 class CountingHandler(Handler, Protocol):
     """A stage that counts what becomes of records."""
 
-    counts: Counter[str]
+    @property
+    def counts(self) -> Counter[str]: ...
 
 
 Wrap = Callable[[Handler], Handler]
@@ -95,7 +97,9 @@ def embedded_host(workspace: Workspace, wrap: Wrap = bare) -> Iterator[EmbeddedH
         log.expire()
         workspace.expire_bodies()
         heads = settings.head_table()
-        learner = Learner(log, root / "models" / "snapshot", heads)
+        # What `resolve` has not committed it learns itself, and tells of it.
+        waiting = next(log.unread("resolve", (EXAMPLES.name,)), None)
+        learner = Learner(log, root / "models" / "snapshot", heads, None if waiting is None else waiting.offset)
         view, watch = View(), Watch()
         view.apply(log.kept(LIVE_STATE.name))
         watch.recall(recent_alerts(log, now_ms()))
@@ -105,12 +109,13 @@ def embedded_host(workspace: Workspace, wrap: Wrap = bare) -> Iterator[EmbeddedH
             (enrich_handler(settings.identity(), learner.models, heads=heads), some),
             (converse_handler(Converse(settings.converse_rules()), log), some),
             (_timed(load_handler(warehouse), meter), some * LOAD_FACTOR),
-            (resolve_handler(warehouse), some),
+            (resolve_handler(warehouse, lambda _: learner), some),
             (LiveHandler(log, view, watch), some),
         )
         for handler, _ in handlers:
             meter.watch_outcomes(handler.name, handler.counts)
-        meter.watch_models("enrich", lambda: learner.replica.offset)
+            meter.started(handler.name)
+        meter.watch_models("enrich", lambda: learner.fold.live.offset)
         stack.enter_context(_served(meter, settings, 0))
         wrapped = [(wrap(handler), limit) for handler, limit in handlers]
         host = EmbeddedHost(log, workspace.blobs, learner, wrapped, meter)
@@ -179,6 +184,7 @@ def kafka_host(workspace: Workspace, stage: str, wrap: Wrap = bare) -> Iterator[
         meter = Meter()
         parts = _stage(workspace, stage, slot, broker, stack, meter)
         meter.watch_outcomes(stage, parts.handler.counts)
+        meter.started(stage)
         stack.enter_context(_served(meter, settings, slot.number))
         records = settings.batch_records * (LOAD_FACTOR if stage == "load" else 1)
         yield KafkaHost(
@@ -192,6 +198,7 @@ def kafka_host(workspace: Workspace, stage: str, wrap: Wrap = bare) -> Iterator[
             states=parts.states,
             before_batch=parts.before_batch,
             meter=meter,
+            outcomes=parts.handler.counts,
         )
 
 
@@ -227,7 +234,7 @@ def _stage(workspace: Workspace, stage: str, slot: Slot, broker: Broker, stack: 
         warm_up()
         learner = Learner(scan, slot.folder / "snapshot", heads)
         stack.callback(learner.save)
-        meter.watch_models(stage, lambda: learner.replica.offset)
+        meter.watch_models(stage, lambda: learner.fold.live.offset)
         return _Stage(enrich_handler(settings.identity(), learner.models, heads=heads), learner.catch_up)
     if stage == "converse":
         from pipeline.processors.converse.fold import Converse
@@ -238,4 +245,17 @@ def _stage(workspace: Workspace, stage: str, slot: Slot, broker: Broker, stack: 
     stack.callback(warehouse.close)
     if stage == "load":
         return _Stage(_timed(load_handler(warehouse), meter))
-    return _Stage(resolve_handler(warehouse))
+
+    def make_learner(first: int) -> Learner:
+        from pipeline.models.learner import warm_up
+        from pipeline.runtime.learning import Learner
+
+        warm_up()
+        scan = KafkaScan(broker)
+        stack.callback(scan.close)
+        learner = Learner(scan, slot.folder / "snapshot", settings.head_table(), first)
+        stack.callback(learner.save)
+        meter.watch_models(stage, lambda: learner.fold.live.offset)
+        return learner
+
+    return _Stage(resolve_handler(warehouse, make_learner))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import signal
 import threading
 from collections import Counter
+from contextlib import nullcontext
 from types import FrameType
 
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from pipeline import console
 from pipeline.ops.hosting import embedded_host
+from pipeline.ops.keeping import looking_back
 from pipeline.runtime.collecting import collected_between_batches
 from pipeline.workspace import Workspace
 
@@ -31,6 +33,7 @@ def run_host(workspace: Workspace, *, until_idle: bool, as_json: bool = False) -
     try:
         with (
             embedded_host(workspace) as host,
+            nullcontext() if until_idle else looking_back(workspace),
             Progress(*columns, console=console.err, transient=True) as bar,
             collected_between_batches() as collect,
         ):

@@ -10,13 +10,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from types import FrameType
 
 from pipeline.console import fail, note
 from pipeline.errors import UserError
 from pipeline.ops.accounts import lags
+from pipeline.ops.keeping import looking_back
 from pipeline.runtime.kafka.broker import BrokerAway
 from pipeline.runtime.kafka.host import HostBroken
 from pipeline.runtime.log import now_ms
@@ -118,10 +119,10 @@ class _Kept:
         note(f"{self.stage} ended {how} after {lived:.0f} s; again in {self.wait:.1f} s")
 
 
-def supervise(workspace: Workspace, wanted: Mapping[str, int], until: Callable[[], bool] = lambda: False) -> bool:
+def supervise(workspace: Workspace, wanted: Mapping[str, int], until: Callable[[], bool] | None = None) -> bool:
     """Keep so many workers of each stage running until stopped or `until` holds; return False where one failed for good.
 
-    Raises UserError for a stage that does not exist.
+    Who keeps `resolve` without an end looks for outcomes now and then. Raises UserError for a stage that does not exist.
     """
     if unknown := sorted(set(wanted) - set(STAGES)):
         raise UserError(f"there is no stage {', '.join(unknown)}; there are {', '.join(STAGES)}")
@@ -130,14 +131,15 @@ def supervise(workspace: Workspace, wanted: Mapping[str, int], until: Callable[[
     threading.Thread(target=workspace.expire_bodies, name="expire", daemon=True).start()
     kept = [_Kept(stage, _command(workspace, stage)) for stage, count in wanted.items() for _ in range(count)]
     good = True
-    try:
-        while good and not stop() and not until():
-            good = all(_looked_after(one) for one in kept)
-            if all(one.process is None and one.due == 0 for one in kept):
-                break
-            stop.asked.wait(_WATCH_S)
-    finally:
-        _end(kept)
+    with looking_back(workspace) if "resolve" in wanted and until is None else nullcontext():
+        try:
+            while good and not stop() and not (until and until()):
+                good = all(_looked_after(one) for one in kept)
+                if all(one.process is None and one.due == 0 for one in kept):
+                    break
+                stop.asked.wait(_WATCH_S)
+        finally:
+            _end(kept)
     return good
 
 

@@ -20,7 +20,7 @@ from pipeline.processors.shared import shared_fields
 from schemas.business import BusinessData
 from schemas.communications import CallData, Communication, EmailData, MessageData
 from schemas.envelope import Event, stable_id
-from schemas.labels import LabelData
+from schemas.labels import Judgement
 from schemas.made import made
 from schemas.records import Record
 from schemas.topics import LINKS, RECORDS
@@ -60,7 +60,7 @@ def enrich_step(identity: Identity, heads: Sequence[Head] = HEADS) -> Step[Incom
     judged = Chain("classify", redacted, Classify())
     communications: Step[Incoming, Contract] = Chain("record", judged, MapStep("record", finish))
     return Dispatch(
-        ((Communication, communications), (BusinessData, BusinessEvents(identity)), (LabelData, accept_labels(heads)))
+        ((Communication, communications), (BusinessData, BusinessEvents(identity)), (Judgement, accept_labels(heads)))
     )
 
 

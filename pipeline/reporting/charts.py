@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -10,6 +11,8 @@ from markupsafe import Markup, escape
 # Eight hues that stay apart for the colour-blind (Okabe and Ito, 2008), black last.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 _WIDTH, _HEIGHT, _AXIS = 920, 220, 44
+# Room that a number under an axis takes.
+_MARK = 48
 
 
 def columns_by_day(frame: pd.DataFrame, colours: Mapping[str, str]) -> Markup:
@@ -53,6 +56,50 @@ def bars(rows: Sequence[tuple[str, float, str]], colour: str = PALETTE[0]) -> Ma
             f'<text x="{name_width + width + 6:.1f}" y="{y + 16}" class="count">{escape(words)}</text>'
         )
     return _svg(height * len(rows), shapes)
+
+
+def lines(series: Mapping[str, Sequence[tuple[float, float]]], colours: Mapping[str, str], bold: str = "") -> Markup:
+    """Return lines over a common axis: by name, points (x ≥ 0, share from 0 to 1), drawn from the lowest tenth up to 1."""
+    points = [point for line in series.values() for point in line]
+    if not points:
+        return Markup('<p class="none">nothing to draw</p>')
+    right, low = max(x for x, _ in points) or 1, math.floor(min(y for _, y in points) * 10) / 10
+    low = min(low, 0.9)
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = _AXIS + x / right * (_WIDTH - _AXIS - 10)
+        return across, _HEIGHT - (y - low) / (1 - low) * (_HEIGHT - 10)
+
+    shapes = [_share_grid(low)]
+    for name, line in series.items():
+        placed = [place(*point) for point in line]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
+        width = 3 if name == bold else 1.5
+        shapes.append(f'<polyline points="{path}" fill="none" stroke="{colours[name]}" stroke-width="{width}"/>')
+        shapes += [
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colours[name]}">'
+            f"<title>{escape(f'{name}: {rows:g} rows, {share:.1%}')}</title></circle>"
+            for (x, y), (rows, share) in zip(placed, line, strict=True)
+        ]
+    free = float(_WIDTH + _MARK)
+    for x in sorted({x for x, _ in points}, reverse=True):
+        across, _ = place(x, low)
+        if across <= free - _MARK:
+            free = across
+            anchor = "end" if across > _WIDTH - _MARK else "middle"
+            shapes.append(
+                f'<text x="{across:.1f}" y="{_HEIGHT + 18}" text-anchor="{anchor}" class="count">{x:g}</text>'
+            )
+    return _svg(_HEIGHT + 24, shapes)
+
+
+def _share_grid(low: float) -> str:
+    marks = []
+    for tenth in range(round(low * 10), 11):
+        y = _HEIGHT - (tenth / 10 - low) / (1 - low) * (_HEIGHT - 10)
+        marks.append(f'<line x1="{_AXIS}" x2="{_WIDTH}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>')
+        marks.append(f'<text x="{_AXIS - 6}" y="{y + 4:.1f}" text-anchor="end" class="count">{tenth * 10} %</text>')
+    return "".join(marks)
 
 
 def _svg(height: float, shapes: Sequence[str]) -> Markup:

@@ -105,6 +105,18 @@ SELECT stage, reason_code, count() AS letters FROM dead_letters WHERE replay_out
 GROUP BY stage, reason_code ORDER BY letters DESC, stage, reason_code
 """
 
+# Over all days: what was learnt stays learnt, whatever the period.
+MODELS = """
+SELECT head, tests,
+    concat(toString(round(100 * accuracy, 1)), ' %') AS accuracy,
+    toString(round(macro_f1, 3)) AS macro_f1,
+    concat(toString(round(100 * coverage, 1)), ' %') AS coverage,
+    if(covered_accuracy IS NULL, '', concat(toString(round(100 * assumeNotNull(covered_accuracy), 1)), ' %')) AS covered_accuracy,
+    if(calibration_error IS NULL, '', toString(round(assumeNotNull(calibration_error), 3))) AS calibration_error,
+    concat(toString(round(100 * by_model, 1)), ' %') AS by_model
+FROM model_quality WHERE day IS NULL AND language = 'all' ORDER BY head
+"""
+
 SECTIONS: dict[str, str] = {
     "totals": TOTALS,
     "volume": VOLUME,
@@ -116,4 +128,5 @@ SECTIONS: dict[str, str] = {
     "ratings": RATINGS,
     "flags": FLAGS,
     "dead_letters": DEAD_LETTERS,
+    "models": MODELS,
 }

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import jinja2
 import pandas as pd
 
 from pipeline.errors import UserError
 from pipeline.reporting.charts import PALETTE, bars, columns_by_day
+from pipeline.reporting.pages import render
 from pipeline.reporting.queries import SECTIONS
 from pipeline.sinks.warehouse import Warehouse
 
@@ -62,7 +62,7 @@ class Period:
 def write_report(warehouse: Warehouse, out: Path, period: Period) -> Path:
     """Write the page and return its absolute path; raises OSError where the file can't be written."""
     frames = {name: _frame(warehouse, sql, period) for name, sql in SECTIONS.items()}
-    page = _environment().get_template("report.html").render(**_sections(frames), period=period, made=datetime.now(UTC))
+    page = render("report.html", **_sections(frames), period=period, made=datetime.now(UTC))
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page, "utf-8")
     return out.resolve()
@@ -95,6 +95,7 @@ def _sections(frames: dict[str, pd.DataFrame]) -> dict[str, Any]:
         "ratings": _records(frames["ratings"])[0],
         "flags": _records(frames["flags"]),
         "dead_letters": _records(frames["dead_letters"]),
+        "models": _records(frames["models"]),
     }
 
 
@@ -116,12 +117,3 @@ def _words(count: int, unsure: int, total: int) -> str:
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
-
-
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("pipeline.reporting"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-    )

@@ -34,6 +34,8 @@ class Blobs(Protocol):
 
     def expire(self, older_than: float) -> int: ...
 
+    def usage(self) -> tuple[int, int]: ...
+
 
 def blobs_at(place: str) -> Blobs:
     """Return where bodies are kept: a folder's path, or a URL that fsspec knows, such as s3://bucket/prefix.
@@ -85,6 +87,14 @@ class BlobFolder:
                     expired += 1
         return expired
 
+    def usage(self) -> tuple[int, int]:
+        """Return how many bodies there are, and their bytes."""
+        sizes = []
+        for path in self._root.glob("??/*"):
+            with suppress(FileNotFoundError):
+                sizes.append(path.stat().st_size)
+        return len(sizes), sum(sizes)
+
     def _path(self, reference: str) -> Path:
         return self._root / _place_of(reference)
 
@@ -134,6 +144,15 @@ class BlobBucket:
                     self._files.rm_file(path)
                     expired += 1
         return expired
+
+    def usage(self) -> tuple[int, int]:
+        """Return how many bodies there are, and their bytes; raises UserError where the store is not to be reached."""
+        try:
+            sizes = [found["size"] for found in self._files.find(self._root, detail=True).values()]
+        # Each of fsspec's stores has errors of its own.
+        except Exception as error:
+            raise UserError(f"the bodies at {self._root} are not to be reached: {error}") from error
+        return len(sizes), sum(sizes)
 
     def _path(self, reference: str) -> str:
         return f"{self._root}/{_place_of(reference)}"

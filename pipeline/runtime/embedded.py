@@ -24,7 +24,7 @@ _FIRST_WAIT_S, _MAX_WAIT_S, _MAX_TRIES = 0.1, 10.0, 8
 
 
 class EmbeddedHost:
-    """Runs stages in turn, each with the most records it takes at once; after each round the models take in what is new.
+    """Runs stages in turn, each with the most records it takes at once; what `resolve` learns, `enrich` answers with in the next round.
 
     A batch's outputs and offsets commit in one transaction of the log, after `load` has made its rows durable: a crash anywhere
     repeats at most one batch, whose rows replace themselves.
@@ -46,7 +46,7 @@ class EmbeddedHost:
             handled = self._batch(handler, limit)
             if handled:
                 done[handler.name] += handled
-        done["learn"] += self._learner.catch_up()
+        done["learn"] += self._learner.folded()
         return +done
 
     def _batch(self, handler: Handler, limit: int) -> int:

@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from pipeline.outcomes import Context, Fold, Models, NoModels, Outcome, Reject, StepContractError
-from pipeline.runtime.log import LogRecord, Message, States
+from pipeline.outcomes import Context, Drop, Fold, Models, NoModels, Outcome, Reject, StepContractError
+from pipeline.runtime.log import LogRecord, Message, States, again
 from pipeline.runtime.runner import Clock, ErrorShare, outcome_messages, step_error, utc_now
 from schemas.types import Contract
 
 logger = logging.getLogger(__name__)
 State = TypeVar("State")
+_MOVED = Drop("moved")
 In = TypeVar("In")
 
 
@@ -22,8 +23,9 @@ In = TypeVar("In")
 class FoldHandler(Generic[State, In]):
     """Runs a fold over records of the log, key by key; states go to the compacted topic that `state_topics` names for a topic.
 
-    A state lives on the partition of its records, so whoever reads the one may read the other. The records of a topic without a
-    state topic are folded from an empty state, which is forgotten.
+    A state lives on the partition of its records, so whoever reads the one may read the other. A record that lies elsewhere, since
+    partitions were added, is put on its topic again, where its key lies now. The records of a topic without a state topic are folded
+    from an empty state, which is forgotten.
     """
 
     name: str
@@ -47,6 +49,7 @@ class FoldHandler(Generic[State, In]):
                 outcomes[place] = item
             else:
                 lanes[record.topic, record.partition][record.key or b""].append((place, item))
+        moved = self._moved(lanes, outcomes)
         errors = ErrorShare(len(records))
         kept: list[Message] = []
         for (topic, partition), keys in lanes.items():
@@ -54,7 +57,21 @@ class FoldHandler(Generic[State, In]):
         messages: list[Message] = []
         for place, record in enumerate(records):
             messages.extend(outcome_messages(self.name, record, outcomes[place], ctx.now, self.counts))
-        return messages + kept
+        return messages + [again(records[place]) for place in moved] + kept
+
+    def _moved(
+        self, lanes: Mapping[tuple[str, int], dict[bytes, list[tuple[int, In]]]], outcomes: dict[int, Outcome[Contract]]
+    ) -> list[int]:
+        """Take out of the lanes what does not lie where its key does; return the places of those records, in their order."""
+        moved: list[int] = []
+        for (topic, partition), keys in lanes.items():
+            state_topic = self.state_topics.get(topic)
+            if state_topic is None:
+                continue
+            for key in [key for key in keys if key and self.states.home(state_topic, key) != partition]:
+                moved.extend(place for place, _ in keys.pop(key))
+        outcomes.update(dict.fromkeys(moved, _MOVED))
+        return sorted(moved)
 
     def _folded(
         self,

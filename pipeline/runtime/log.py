@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -74,9 +74,23 @@ def now_ms() -> int:
 _OFFSET_BITS = 20
 
 
+# A record that is put on its log once more, as it is, carries its first version: nothing newer may be replaced by it.
+_VERSION = "sb_version"
+
+
 def version_of(record: LogRecord) -> int:
     """Return the version of the row a record becomes: the later in its log, the larger (DESIGN §5)."""
+    # Whoever puts a record on its log again adds this last, so that nobody else has to look for it.
+    if record.headers and record.headers[-1][0] == _VERSION:
+        return int(record.headers[-1][1] or 0)
     return (record.timestamp_ms << _OFFSET_BITS) | (record.offset & ((1 << _OFFSET_BITS) - 1))
+
+
+def again(record: LogRecord) -> Message:
+    """Return the message that puts a record on its topic once more, where its key lies now, as old as it is."""
+    version = (_VERSION, str(version_of(record)).encode())
+    headers = [header for header in record.headers if header[0] != _VERSION]
+    return Message(record.topic, record.key, record.value, (*headers, version))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +101,25 @@ class Lag:
     group: str
     records: int
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSize:
+    """A topic as it is: its partitions, and how many records it ever took, expired ones included."""
+
+    partitions: int
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a group stands on a partition that holds the offsets from `first` to before `end`; `committed` None: it never began."""
+
+    topic: str
+    partition: int
+    first: int
+    committed: int | None
+    end: int
 
 
 class Transaction(Protocol):
@@ -120,8 +153,31 @@ class Log(Scan, Protocol):
         """Yield the records that a group has not committed, partition by partition, up to the end as it is when each is begun."""
         ...
 
-    def sizes(self) -> dict[str, int]:
-        """Return how many records each topic ever took, expired ones included."""
+    def sizes(self) -> dict[str, TopicSize]:
+        """Return what each topic holds, by name."""
+        ...
+
+    def waiting(self) -> tuple[int, int]:
+        """Return how many messages wait in the data folder because the log was not to be reached, and their bytes."""
+        ...
+
+    def truncate(self, topic: str, partition: int, before: int) -> None:
+        """Delete the records before an offset, for good: what nobody may keep. No group is asked; readers go on at the offset."""
+        ...
+
+    def positions(self, group: str, topics: Sequence[str]) -> list[Position]:
+        """Return where a group stands on every partition of topics, in their order."""
+        ...
+
+    def offsets_since(self, topics: Sequence[str], since_ms: int) -> dict[TopicPartition, int]:
+        """Return of every partition the first offset that the log took at or after an instant; its end where there is none."""
+        ...
+
+    def rewind(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
+        """Set a group's offsets back (or anywhere): for replays by hand, never by a stage; nobody of the group may run.
+
+        Raises GroupRunning where the log knows that somebody does.
+        """
         ...
 
     def close(self) -> None: ...
@@ -130,6 +186,10 @@ class Log(Scan, Protocol):
 class States(Protocol):
     """The states of a fold: what last stood under each key of a compacted topic's partition."""
 
+    def home(self, topic: str, key: bytes) -> int:
+        """Return the partition of a state topic on which a key's state lies."""
+        ...
+
     def states(self, topic: str, partition: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Return the states of those keys that have one."""
         ...
@@ -137,6 +197,10 @@ class States(Protocol):
 
 class LogError(UserError):
     """The log refuses: an unknown topic, a value of the wrong kind; the message says which."""
+
+
+class GroupRunning(LogError):
+    """A group's offsets cannot be set by hand while its workers run: they would go on from where they are and commit over it."""
 
 
 class OffsetRegression(LogError):

@@ -12,7 +12,18 @@ from typing import Any
 
 import orjson
 
-from pipeline.runtime.log import Headers, Lag, LogError, LogRecord, Message, OffsetRegression, TopicPartition, now_ms
+from pipeline.runtime.log import (
+    Headers,
+    Lag,
+    LogError,
+    LogRecord,
+    Message,
+    OffsetRegression,
+    Position,
+    TopicPartition,
+    TopicSize,
+    now_ms,
+)
 from pipeline.runtime.sqlite_file import CHECKPOINTS, SqliteFile, values_of
 from schemas.topics import TOPICS, Topic
 
@@ -138,6 +149,10 @@ class SqliteLog(SqliteFile):
         """Yield all that a compacted topic holds: keys and values."""
         yield from self._db.execute("SELECT key, value FROM states WHERE topic_id = ?", (self._topic(topic)[0],))
 
+    def home(self, topic: str, key: bytes) -> int:
+        """Return the partition on which a key's state lies; see `States`."""
+        return zlib.crc32(key) % self._topic(topic)[1]
+
     def lag(self, group: str, topics: Sequence[str], now_ms: int) -> list[Lag]:
         """Return how far a group is behind on each topic; a group that never committed is behind from the first record on."""
         records: dict[int, int] = defaultdict(int)
@@ -153,13 +168,55 @@ class SqliteLog(SqliteFile):
         for topic_id, partition, start, end in self._positions(group, topics):
             yield from self._range(topic_id, partition, start, end - start)
 
-    def sizes(self) -> dict[str, int]:
-        """Return how many records each topic ever took, expired ones included."""
-        rows = self._db.execute("SELECT topic_id, sum(next_offset) FROM partitions GROUP BY topic_id")
-        return {self._names[topic_id]: total for topic_id, total in rows}
+    def sizes(self) -> dict[str, TopicSize]:
+        """Return what each topic holds; see `Log.sizes`. A compacted one shows the keys that have a value."""
+        found = {
+            self._names[topic_id]: TopicSize(partitions, total)
+            for topic_id, partitions, total in self._db.execute(
+                "SELECT topic_id, count(*), sum(next_offset) FROM partitions GROUP BY topic_id"
+            )
+        }
+        kept = self._db.execute("SELECT topic_id, count(*) FROM states GROUP BY topic_id").fetchall()
+        return found | {
+            self._names[place]: TopicSize(self._topics[self._names[place]][1], keys) for place, keys in kept
+        }
+
+    def waiting(self) -> tuple[int, int]:
+        """Return nothing: a file is always to be reached."""
+        return 0, 0
+
+    def positions(self, group: str, topics: Sequence[str]) -> list[Position]:
+        """Return where a group stands on every partition of topics; see `Log.positions`."""
+        ids = {self._topic(name)[0]: name for name in topics}
+        committed = dict(
+            self._db.execute(
+                'SELECT (topic_id << ?) | partition, "offset" FROM offsets WHERE "group" = ?', (_PARTITION_BITS, group)
+            )
+        )
+        return [
+            Position(ids[topic_id], partition, self._first(topic_id, partition, end), committed.get(slot), end)
+            for topic_id, partition, _, end in self._positions(group, topics)
+            for slot in ((topic_id << _PARTITION_BITS) | partition,)
+        ]
+
+    def _first(self, topic_id: int, partition: int, end: int) -> int:
+        return next((record.offset for record in self._range(topic_id, partition, 0, 1)), end)
+
+    def offsets_since(self, topics: Sequence[str], since_ms: int) -> dict[TopicPartition, int]:
+        """Return of every partition the first offset taken at or after an instant; see `Log.offsets_since`."""
+        found: dict[TopicPartition, int] = {}
+        for topic_id, partition, _, end in self._positions("", topics):
+            base = _position(topic_id, partition, 0)
+            row = self._db.execute(
+                "SELECT position FROM records WHERE position >= ? AND position < ? AND timestamp_ms >= ?"
+                " ORDER BY position LIMIT 1",
+                (base, base + (1 << _OFFSET_BITS), since_ms),
+            ).fetchone()
+            found[self._names[topic_id], partition] = row[0] - base if row else end
+        return found
 
     def rewind(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
-        """Set a group's offsets back (or anywhere): for replays by hand, never by a stage."""
+        """Set a group's offsets back (or anywhere); see `Log.rewind`. Who runs is known by the store's lock, not here."""
         with self._writing():
             self._set_offsets(group, positions)
 
@@ -184,6 +241,16 @@ class SqliteLog(SqliteFile):
                         (base, base + (row[0] or 0), now - topic.retention_ms),
                     ).rowcount
         return deleted
+
+    def truncate(self, topic: str, partition: int, before: int) -> None:
+        """Delete the records before an offset; see `Log.truncate`. Their bytes are overwritten, in the write-ahead file too."""
+        base = _position(self._topic(topic)[0], partition, 0)
+        self._db.execute("PRAGMA secure_delete=ON")
+        with self._writing():
+            self._db.execute("DELETE FROM records WHERE position >= ? AND position < ?", (base, base + before))
+        self._db.execute("PRAGMA secure_delete=OFF")
+        # Where somebody else reads just now the write-ahead file is emptied with the next checkpoint instead.
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _append(self, messages: Sequence[Message]) -> None:
         by_partition: dict[tuple[int, int], list[Message]] = defaultdict(list)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import orjson
@@ -16,6 +16,7 @@ from pipeline.outcomes import Fold, Models, Reject, Step
 from pipeline.processors.converse.seen import Seen
 from pipeline.processors.identify import Identity
 from pipeline.processors.labels import LabelledText, Resolve
+from pipeline.runtime.assessing import ResolveHandler
 from pipeline.runtime.folding import FoldHandler
 from pipeline.runtime.log import LogRecord, States
 from pipeline.runtime.runner import Clock, LoadHandler, StepHandler, utc_now
@@ -29,8 +30,10 @@ from schemas.topics import (
     CONVERSATIONS,
     CONVERSE_STATE,
     DEAD_LETTERS,
+    EXAMPLES,
     LABELS,
     LINKS,
+    QUALITY,
     RAW_BUSINESS,
     RAW_CALL,
     RAW_CHAT,
@@ -40,15 +43,20 @@ from schemas.topics import (
     RECORDS,
     TOPICS,
 )
-from schemas.types import Contract
+from schemas.types import Contract, Direction
+
+if TYPE_CHECKING:
+    from pipeline.runtime.learning import Learner
 
 logger = logging.getLogger(__name__)
 
 ENRICH_TOPICS = tuple(topic.name for topic in (RAW_EMAIL, RAW_CALL, RAW_CHAT, RAW_BUSINESS, RAW_LABELS))
 LOAD_TOPICS = tuple(
-    topic.name for topic in (RECORDS, BUSINESS, LINKS, LABELS, CONVERSATIONS, ALERTS, RECLASSIFIED, DEAD_LETTERS)
+    topic.name
+    for topic in (RECORDS, BUSINESS, LINKS, LABELS, CONVERSATIONS, QUALITY, ALERTS, RECLASSIFIED, DEAD_LETTERS)
 )
-RESOLVE_TOPICS = (LABELS.name,)
+# Examples too, which the stage itself writes: one of its workers learns them and tells how well the models did before.
+RESOLVE_TOPICS = (LABELS.name, EXAMPLES.name)
 CONVERSE_TOPICS = (RECORDS.name, BUSINESS.name)
 LIVE_TOPICS = (RECORDS.name, BUSINESS.name, CONVERSATIONS.name)
 # Only records need to know their neighbours. Business events lie on partitions of their own, where a customer's records need not be.
@@ -90,13 +98,19 @@ def load_handler(warehouse: Warehouse, clock: Clock = utc_now) -> LoadHandler:
     return LoadHandler("load", LOAD_TOPICS, decode_contract, warehouse, clock)
 
 
-def resolve_handler(warehouse: Warehouse, clock: Clock = utc_now) -> StepHandler[Label]:
-    """Return the stage that joins labels with the text of their records, looked up a batch at a time."""
+def resolve_handler(
+    warehouse: Warehouse, make_learner: Callable[[int], Learner], clock: Clock = utc_now
+) -> ResolveHandler:
+    """Return the stage that joins labels with the text of their records, a batch at a time, and tests the models on what that gives.
+
+    `make_learner` is given the offset of the first example that is to be tested.
+    """
 
     def prepare(labels: Sequence[Label]) -> Step[Label, Contract]:
         return Resolve(labelled_texts(warehouse, [label.record_id for label in labels]))
 
-    return StepHandler("resolve", RESOLVE_TOPICS, _decode_label, prepare, clock=clock)
+    labels = StepHandler("resolve", (LABELS.name,), _decode_label, prepare, clock=clock)
+    return ResolveHandler(labels, make_learner, RESOLVE_TOPICS, clock)
 
 
 def _decode_seen(record: LogRecord) -> Seen | Contract | Reject:
@@ -136,7 +150,29 @@ def labelled_texts(warehouse: Warehouse, record_ids: Sequence[UUID]) -> dict[UUI
         " FROM communications WHERE record_id IN {ids:Array(UUID)}",
         ids=[str(record_id) for record_id in record_ids],
     )
-    return {
+    texts = {
         UUID(row["record_id"]): LabelledText(row["redacted_text"], row["language"], row["channel"], row["direction"])
+        for row in found
+    }
+    return texts | _feedback_texts(warehouse, [record_id for record_id in record_ids if record_id not in texts])
+
+
+def _feedback_texts(warehouse: Warehouse, record_ids: Sequence[UUID]) -> dict[UUID, LabelledText]:
+    """Return what customers wrote beside their marks, as a model may read it."""
+    if not record_ids:
+        return {}
+    from pipeline.processors.clean.language import detect_language
+    from pipeline.processors.redact import redact_text
+
+    found = rows(
+        warehouse,
+        "SELECT record_id, text, channel FROM business_events"
+        " WHERE record_id IN {ids:Array(UUID)} AND kind = 'feedback' AND text != ''",
+        ids=[str(record_id) for record_id in record_ids],
+    )
+    return {
+        UUID(row["record_id"]): LabelledText(
+            redact_text(row["text"]), detect_language(row["text"]).code, row["channel"], Direction.INBOUND
+        )
         for row in found
     }

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from chdb.session import Session
 
+from pipeline.sinks.backups import Sums, back_up, file_place, restore
 from pipeline.sinks.reading import NORMALIZED, ReadingGuard
 from pipeline.sinks.warehouse import DATABASE, TYPE_MISMATCH, Columns, WarehouseError, WarehouseSetupError, error_of
 
+# Beside the store's folder.
+BACKUPS = "backup"
 _ARROW_TYPES: dict[str, pa.DataType] = {
     "Bool": pa.bool_(),
     "Date": pa.date32(),
@@ -67,10 +70,13 @@ class ChdbWarehouse:
 
     def __init__(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._writer = Session(str(path))
+        # Backups are written beside the store and nowhere else; whoever asked for one moves it from there.
+        self._backups = path.parent / BACKUPS
+        place = f"{path}?backups.allowed_path={self._backups}"
+        self._writer = Session(place)
         self._run(self._writer, f"CREATE DATABASE IF NOT EXISTS {DATABASE}")
         self._run(self._writer, f"USE {DATABASE}")
-        self._reader = Session(str(path))
+        self._reader = Session(place)
         self._run(self._reader, f"USE {DATABASE}")
         self._run(self._reader, "SET readonly=1")
         self._schemas: dict[str, pa.Schema] = {}
@@ -130,7 +136,18 @@ class ChdbWarehouse:
             self._schemas.clear()
 
     def create_database(self) -> None:
-        """Do nothing: opening the store has created it."""
+        """Create the database where it is absent; opening the store has done so."""
+        self._run(self._writer, f"CREATE DATABASE IF NOT EXISTS {DATABASE}")
+        self._run(self._writer, f"USE {DATABASE}")
+
+    def back_up(self, name: str, witnesses: Sequence[Sequence[str]]) -> Sums:
+        """Write a backup of that name beside the store; see `pipeline.sinks.backups`. Inserts wait until it is done."""
+        self._backups.mkdir(exist_ok=True, mode=0o700)
+        return back_up(self, file_place(str(self._backups / name)), witnesses)
+
+    def restore(self, name: str, wanted: Mapping[str, Sequence[str]], witnesses: Sequence[Sequence[str]]) -> None:
+        """Restore the backup of that name from beside the store, which must be empty."""
+        restore(self, file_place(str(self._backups / name)), DATABASE, wanted, witnesses)
 
     def close(self) -> None:
         """Leave the store; another process may open it then."""

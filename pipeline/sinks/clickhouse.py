@@ -16,6 +16,7 @@ from clickhouse_driver.result import QueryResult
 from clickhouse_driver.varint import write_varint
 from clickhouse_driver.writer import write_binary_str, write_binary_uint8
 
+from pipeline.sinks.backups import Sums, back_up
 from pipeline.sinks.clickhouse_query import Header, printed
 from pipeline.sinks.clickhouse_url import Address, parse_address
 from pipeline.sinks.native import write
@@ -101,6 +102,10 @@ class ClickHouseWarehouse:
         """Create the database where it is absent; see `Warehouse.create_database`."""
         with _translated(self.address), _connected(self.address, {}, database="") as client:
             client.execute(f"CREATE DATABASE IF NOT EXISTS {_quoted(self.address.database)}")
+
+    def back_up(self, place: str, witnesses: Sequence[Sequence[str]]) -> Sums:
+        """Let the server write a backup to a place of its own; see `pipeline.sinks.backups`."""
+        return back_up(self, place, witnesses)
 
     def close(self) -> None:
         """Close all connections."""

@@ -36,8 +36,8 @@ from pipeline.sinks.tables import (
     same,
     versions,
 )
-from schemas.dead_letters import DeadLetter, Replay
-from schemas.labels import Label
+from schemas.dead_letters import DeadLetter, Replay, StageReplay
+from schemas.labels import Assessment, Drift, Label
 from schemas.live import Alert
 from schemas.reclassified import Reclassification
 from schemas.records import BusinessRecord, Link, Record
@@ -288,6 +288,8 @@ TABLES: dict[type[Contract], tuple[Table, ...]] = {
         _deliveries("label_id", "labelled_at", "labels"),
     ),
     Reclassification: _reclassified(),
+    Assessment: (mirror(Assessment, "assessment_rows"),),
+    Drift: (mirror(Drift, "drift_rows"),),
     DeadLetter: (
         mirror(
             DeadLetter,
@@ -297,6 +299,7 @@ TABLES: dict[type[Contract], tuple[Table, ...]] = {
         ),
     ),
     Replay: (mirror(Replay, "replay_rows"),),
+    StageReplay: (mirror(StageReplay, "stage_replay_rows"),),
     **CONVERSATION_TABLES,
     Alert: (mirror(Alert, "alert_rows"),),
 }

@@ -8,8 +8,8 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 from typing import IO, Any
@@ -17,8 +17,9 @@ from typing import IO, Any
 import orjson
 
 from pipeline.ops.migrate import migrate
+from pipeline.sinks.backups import BackupError, Sums
 from pipeline.sinks.chdb import ChdbWarehouse
-from pipeline.sinks.warehouse import Columns, StoreHeldError, Warehouse, WarehouseError, error_of
+from pipeline.sinks.warehouse import Columns, StoreHeldError, WarehouseError, error_of
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ _PATIENCE_S, _POLL_S = 60.0, 0.05
 _OK, _ERROR = b"+", b"-"
 
 
-def open_for_reading(data_dir: Path) -> Warehouse:
+def open_for_reading(data_dir: Path) -> _Held | RemoteWarehouse:
     """Return the warehouse of a data folder: the store itself where nobody holds it, else the way through its holder."""
     deadline = time.monotonic() + _PATIENCE_S
     while True:
@@ -37,7 +38,8 @@ def open_for_reading(data_dir: Path) -> Warehouse:
         if lock is not None:
             return _Held(data_dir, lock)
         with suppress(OSError, EOFError, ValueError):
-            return RemoteWarehouse(_Lock.holder(data_dir)["socket"])
+            holder = _Lock.holder(data_dir)
+            return RemoteWarehouse(holder["socket"], holder["pid"])
         if time.monotonic() > deadline:
             raise StoreHeldError(
                 f"process {_Lock.holder_pid(data_dir)} holds {data_dir} and does not answer; end it, or wait"
@@ -47,11 +49,36 @@ def open_for_reading(data_dir: Path) -> Warehouse:
 
 def open_for_running(data_dir: Path) -> ServedWarehouse:
     """Return the store, served to all who want to read, for as long as it is open; raises StoreHeldError where a run holds it."""
+    return ServedWarehouse(data_dir, _lock_for_running(data_dir))
+
+
+@contextmanager
+def open_for_restoring(data_dir: Path) -> Iterator[ChdbWarehouse]:
+    """Open a store that is still empty, without its tables, for a backup to be restored into."""
+    with nobody_running(data_dir):
+        store = ChdbWarehouse(data_dir / "store")
+        try:
+            yield store
+        finally:
+            store.close()
+
+
+@contextmanager
+def nobody_running(data_dir: Path) -> Iterator[None]:
+    """Keep everybody from opening a data folder's store while inside; raises StoreHeldError where a run holds it."""
+    lock = _lock_for_running(data_dir)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _lock_for_running(data_dir: Path) -> _Lock:
     deadline = time.monotonic() + _PATIENCE_S
     while True:
         lock = _Lock.take(data_dir)
         if lock is not None:
-            return ServedWarehouse(data_dir, lock)
+            return lock
         if "socket" in _Lock.holder(data_dir) or time.monotonic() > deadline:
             raise StoreHeldError(
                 f"process {_Lock.holder_pid(data_dir)} already runs on {data_dir}; end it, or use another --data-dir"
@@ -149,10 +176,15 @@ class ServedWarehouse(_Held):
             while True:
                 asked = orjson.loads(connection.recv_bytes())
                 try:
-                    reply = _OK + self.query(asked["sql"], asked["parameters"], asked["fmt"])
-                except WarehouseError as error:
-                    reply = _ERROR + orjson.dumps({"code": error.code, "message": str(error)})
+                    reply = _OK + self._reply(asked)
+                except (WarehouseError, BackupError) as error:
+                    reply = _ERROR + orjson.dumps({"code": getattr(error, "code", 0), "message": str(error)})
                 connection.send_bytes(reply)
+
+    def _reply(self, asked: dict[str, Any]) -> bytes:
+        if "backup" in asked:
+            return orjson.dumps(self.back_up(asked["backup"], asked["witnesses"]))
+        return self.query(asked["sql"], asked["parameters"], asked["fmt"])
 
     def close(self) -> None:
         """Close the door, then the store."""
@@ -174,15 +206,24 @@ def _address(data_dir: Path) -> tuple[str, tempfile.TemporaryDirectory[str] | No
 
 
 class RemoteWarehouse:
-    """The store behind another process of this machine: it answers what only reads."""
+    """The store behind another process of this machine, `pid`: it answers what only reads."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, pid: int) -> None:
         self._connection = Client(address, "AF_UNIX")
+        self.pid = pid
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None, fmt: str = "JSONEachRow") -> bytes:
         """Answer a reading query; see `Warehouse.query`."""
+        return self._ask({"sql": sql, "parameters": parameters, "fmt": fmt})
+
+    def back_up(self, name: str, witnesses: Sequence[Sequence[str]]) -> Sums:
+        """Let the holder write a backup of that name beside the store; see `ChdbWarehouse.back_up`."""
+        sums: Sums = orjson.loads(self._ask({"backup": name, "witnesses": witnesses}))
+        return sums
+
+    def _ask(self, question: dict[str, Any]) -> bytes:
         try:
-            self._connection.send_bytes(orjson.dumps({"sql": sql, "parameters": parameters, "fmt": fmt}))
+            self._connection.send_bytes(orjson.dumps(question))
             reply = self._connection.recv_bytes()
         except (EOFError, OSError) as error:
             raise WarehouseError("the process that holds the store has ended; ask again") from error

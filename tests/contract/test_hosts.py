@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -15,28 +15,11 @@ from pipeline.ops.hosting import Wrap, bare
 from pipeline.runtime.runner import TooManyErrorsError
 from tests.support.events import make_events
 from tests.support.faults import POISON, Stopped, around, busy_after, busy_before, poisoned, stops_after
-from tests.support.installations import Distributed, Embedded, Installation, Rows, as_lines, publish, rows_in
+from tests.support.installations import Embedded, Installation, Make, Rows, as_lines, publish, rows_in
 
 _EVENTS = 300
 # Small batches: every stage has several, so that faults fall between them.
 _BATCH = 40
-Make = Callable[..., Installation]
-
-
-@pytest.fixture(scope="module", params=["embedded", pytest.param("kafka", marks=pytest.mark.stack)])
-def make(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Make]:
-    """Return a function that makes an empty installation of the engine under test."""
-    if request.param == "embedded":
-        yield lambda **settings: Embedded(tmp_path_factory.mktemp("embedded"), **settings)
-        return
-    kafka, clickhouse = request.getfixturevalue("kafka"), request.getfixturevalue("clickhouse")
-
-    def distributed(**settings: object) -> Installation:
-        kafka.wipe()
-        folder = tmp_path_factory.mktemp("kafka-data")
-        return Distributed(folder, kafka.broker, clickhouse.url_for(database=folder.name.replace("-", "_")), **settings)
-
-    yield distributed
 
 
 @pytest.fixture(scope="module")

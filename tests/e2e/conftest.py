@@ -1,6 +1,7 @@
 """What end-to-end tests share: the command line as a user calls it."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +10,19 @@ from pathlib import Path
 import pytest
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
+
+_BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+QUIET_BROWSER = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--enable-logging=stderr",
+]
 
 
 @pytest.fixture
@@ -31,3 +45,14 @@ def switchboard(tmp_path: Path) -> Command:
         return done
 
     return call
+
+
+@pytest.fixture
+def browser() -> str:
+    """Return the path of a Chromium, or skip where there is none (fail where SWITCHBOARD_REQUIRE_BROWSER is 1)."""
+    if _BROWSER is None:
+        reason = "no Chromium on this machine: install the package chromium to see the report as a browser does"
+        if os.environ.get("SWITCHBOARD_REQUIRE_BROWSER") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return _BROWSER

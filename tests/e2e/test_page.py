@@ -1,36 +1,9 @@
 """The report as a browser shows it: headless Chromium, nothing fetched, nothing run."""
 
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
-
-from tests.e2e.conftest import Command
-
-_BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-_QUIET = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--enable-logging=stderr",
-]
-
-
-@pytest.fixture
-def browser() -> str:
-    if _BROWSER is None:
-        reason = "no Chromium on this machine: install the package chromium to see the report as a browser does"
-        if os.environ.get("SWITCHBOARD_REQUIRE_BROWSER") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return _BROWSER
+from tests.e2e.conftest import QUIET_BROWSER, Command
 
 
 def test_the_demo_ends_with_a_history_and_a_report_that_a_browser_shows(
@@ -45,7 +18,7 @@ def test_the_demo_ends_with_a_history_and_a_report_that_a_browser_shows(
     assert "nothing to do" in again.stderr
 
     done = subprocess.run(
-        [browser, *_QUIET, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()],
+        [browser, *QUIET_BROWSER, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()],
         capture_output=True,
         text=True,
         check=True,
@@ -62,6 +35,12 @@ def test_the_demo_ends_with_a_history_and_a_report_that_a_browser_shows(
     assert complaints == []
 
     picture = tmp_path / "report.png"
-    command = [browser, *_QUIET, f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={picture}", page.as_uri()]
+    command = [
+        browser,
+        *QUIET_BROWSER,
+        f"--user-data-dir={tmp_path / 'profile'}",
+        f"--screenshot={picture}",
+        page.as_uri(),
+    ]
     subprocess.run([*command, "--window-size=1060,2600"], capture_output=True, check=True)
     assert picture.read_bytes().startswith(b"\x89PNG")

@@ -1,10 +1,14 @@
 """The fixtures of real servers are those of all tests; what tests of one server share stands here."""
 
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import switchboard
+from tests.e2e.conftest import Command, switchboard
+from tests.support.clickhouse_server import ClickHouseServer
+from tests.support.kafka_server import KafkaServer
 from tests.support.servers import KEEPER_PASSWORD
 
 __all__ = ["KEEPER_PASSWORD", "switchboard"]
@@ -18,3 +22,27 @@ def _clickhouse_goes_on(request: pytest.FixtureRequest) -> Iterator[None]:
         server = request.getfixturevalue("clickhouse")
         if not server.pid:
             server.start()
+
+
+@pytest.fixture
+def servers(kafka: KafkaServer, clickhouse: ClickHouseServer, tmp_path: Path) -> dict[str, str]:
+    """Return the environment that names an empty broker and an empty database."""
+    kafka.wipe()
+    database = "commands_" + tmp_path.name.replace("-", "_")
+    return {
+        "SWITCHBOARD_BROKER": kafka.broker,
+        "SWITCHBOARD_WAREHOUSE": clickhouse.url_for(database=database),
+        "SWITCHBOARD_SECRET": "a secret for tests only",
+    }
+
+
+@pytest.fixture
+def on_servers(switchboard: Command, servers: dict[str, str]) -> Command:
+    """Return the command on empty servers, with topics and tables made."""
+
+    def call(*arguments: str | Path, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+        return switchboard(*arguments, code=code, **(servers | environment))
+
+    call("topics", "apply")
+    call("migrate")
+    return call

@@ -17,38 +17,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.conftest import Command
-from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.events import make_events
 from tests.support.installations import as_lines
-from tests.support.kafka_server import KafkaServer
 from tests.support.stack import wait_until
 
 pytestmark = pytest.mark.stack
 _SAMPLES = Path(__file__).resolve().parents[2] / "samples"
-
-
-@pytest.fixture
-def servers(kafka: KafkaServer, clickhouse: ClickHouseServer, tmp_path: Path) -> dict[str, str]:
-    """Return the environment that names an empty broker and an empty database."""
-    kafka.wipe()
-    database = "commands_" + tmp_path.name.replace("-", "_")
-    return {
-        "SWITCHBOARD_BROKER": kafka.broker,
-        "SWITCHBOARD_WAREHOUSE": clickhouse.url_for(database=database),
-        "SWITCHBOARD_SECRET": "a secret for tests only",
-    }
-
-
-@pytest.fixture
-def on_servers(switchboard: Command, servers: dict[str, str]) -> Command:
-    """Return the command on empty servers, with topics and tables made."""
-
-    def call(*arguments: str | Path, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-        return switchboard(*arguments, code=code, **(servers | environment))
-
-    call("topics", "apply")
-    call("migrate")
-    return call
 
 
 def test_the_whole_way_by_the_same_commands(on_servers: Command, tmp_path: Path) -> None:

@@ -18,12 +18,15 @@ from pipeline.ops.hosting import kafka_host
 from pipeline.runtime.claims import BlobFolder
 from pipeline.runtime.kafka.broker import Broker, BrokerError
 from pipeline.runtime.kafka.crashes import InFlight
+from pipeline.runtime.kafka.growing import grow
 from pipeline.runtime.kafka.host import HostBroken, KafkaHost, Sizes
 from pipeline.runtime.kafka.log import KafkaLog
+from pipeline.runtime.kafka.partitioner import home_of
 from pipeline.runtime.kafka.spool import SpoolFull
 from pipeline.runtime.kafka.states import StateCache
 from pipeline.runtime.kafka.topics import TopicPlan
-from pipeline.runtime.log import LogRecord, Message
+from pipeline.runtime.log import GroupRunning, LogRecord, Message, again
+from pipeline.runtime.stages import STATE_TOPICS
 from pipeline.workspace import Workspace
 from schemas.topics import BUSINESS, CONVERSE_STATE, RAW_CHAT, RAW_EMAIL, RECORDS, TOPICS
 from tests.support.installations import settings_in
@@ -65,10 +68,10 @@ def send(log: KafkaLog, message: Message, checkpoint: bytes) -> None:
         transaction.checkpoint("ingest/x", checkpoint)
 
 
-def everything(log: KafkaLog, topic: str) -> list[LogRecord]:
+def everything(log: KafkaLog, topic: str, partitions: int | None = None) -> list[LogRecord]:
     """Return all committed records of a topic."""
     found: list[LogRecord] = []
-    for partition in range(TOPICS[topic].partitions):
+    for partition in range(partitions or TOPICS[topic].partitions):
         start = 0
         while records := log.scan(topic, partition, start, 10_000):
             found += records
@@ -232,9 +235,11 @@ class Count(Copy):
 
     def handle(self, records: Sequence[LogRecord]) -> list[Message]:
         assert self.states is not None
-        messages: list[Message] = []
+        home = {record.key: self.states.home(CONVERSE_STATE.name, record.key or b"") for record in records}
+        # A publisher learns of new partitions half a minute late.
+        messages = [again(record) for record in records if record.partition != home[record.key]]
         for partition in {record.partition for record in records}:
-            keys = [record.key or b"" for record in records if record.partition == partition]
+            keys = [one.key or b"" for one in records if one.partition == partition == home[one.key]]
             before = self.states.states(CONVERSE_STATE.name, partition, sorted(set(keys)))
             for key in sorted(set(keys)):
                 total = b"%d" % (int(before.get(key, b"0")) + keys.count(key))
@@ -280,7 +285,7 @@ def test_what_the_broker_cannot_take_is_spooled_and_sent_later(tmp_path: Path) -
         kafka.kill()
         headers = (("ce_id", b"1"), ("ce_source", b"\xff"))
         send(log, Message(RAW_CHAT.name, b"a", b"late", headers), b"17")
-        assert (log.waiting(), log.checkpoint("ingest/x")) == (1, b"17")
+        assert (log.waiting()[0], log.checkpoint("ingest/x")) == (1, b"17")
         with pytest.raises(SpoolFull):
             send(log, Message(RAW_CHAT.name, b"a", b"x" * 3_000), b"18")
         assert log.checkpoint("ingest/x") == b"17"
@@ -288,7 +293,7 @@ def test_what_the_broker_cannot_take_is_spooled_and_sent_later(tmp_path: Path) -
         kafka.start()
         log = KafkaLog(broker, tmp_path / "log", 3_000)
         publish(log, 5, 5)
-        assert log.waiting() == 0
+        assert log.waiting() == (0, 0)
         found = everything(log, RAW_CHAT.name)
         assert sorted(record.value for record in found) == sorted([*(b"%d" % n for n in range(10)), b"late"])
         assert [tuple(record.headers) for record in found if record.value == b"late"] == [headers]
@@ -299,7 +304,7 @@ def test_what_the_broker_refuses_for_good_is_an_error_and_sets_no_checkpoint(log
     with pytest.raises(BrokerError, match=r"lacks no\.such\.topic"):
         send(log, Message("no.such.topic", b"a", b"x"), b"1")
     assert log.checkpoint("ingest/x") is None
-    assert log.waiting() == 0
+    assert log.waiting() == (0, 0)
 
 
 def test_topics_are_compared_applied_and_grown_but_never_shrunk(broker: Broker) -> None:
@@ -311,11 +316,46 @@ def test_topics_are_compared_applied_and_grown_but_never_shrunk(broker: Broker) 
     }
     plan.apply(changes)
     assert plan.changes() == changes
-    plan.grow(changes)
+    grow(broker, changes, STATE_TOPICS, "converse")
     wait_until("the new partitions", lambda: TopicPlan(broker, 8, -1).changes() == [])
-    fewer = TopicPlan(broker, 6, -1)
     with pytest.raises(BrokerError, match="cannot take partitions away"):
-        fewer.grow(fewer.changes())
+        grow(broker, TopicPlan(broker, 6, -1).changes(), STATE_TOPICS, "converse")
+
+
+def test_states_move_with_their_keys_and_a_growth_that_broke_off_is_taken_up_again(
+    broker: Broker, log: KafkaLog, tmp_path: Path
+) -> None:
+    def counted(folder: str, slot: int) -> Member:
+        cache = StateCache(broker, {RECORDS.name: CONVERSE_STATE.name}, tmp_path / folder)
+        return member(broker, tmp_path, Count(states=cache), slot, cache)
+
+    def feed() -> None:
+        with log.transaction() as transaction:
+            transaction.produce([Message(RECORDS.name, b"k%d" % n, b"x") for n in range(50)])
+        wait_until("all to be counted", lambda: not sum(lag.records for lag in log.lag("enrich", [RECORDS.name], 0)))
+
+    one = counted("one", 0)
+    feed()
+    changes = TopicPlan(broker, 9, -1).changes()
+    with pytest.raises(GroupRunning, match="1 workers of enrich run"):
+        grow(broker, changes, STATE_TOPICS, "enrich")
+    one.leave()
+    # As where it died after the states' topic has grown.
+    grow(broker, [change for change in changes if change.topic == CONVERSE_STATE.name], STATE_TOPICS, "enrich")
+    early = counted("one", 0)
+    wait_until("the worker to refuse", lambda: early.error is not None)
+    assert "run `switchboard topics apply --grow`" in str(early.error)
+    early.leave()
+    assert grow(broker, TopicPlan(broker, 9, -1).changes(), STATE_TOPICS, "enrich") == 0, "all have moved before"
+    # The old cache holds states that have moved away: it must not be believed.
+    back = counted("one", 0)
+    feed()
+    back.leave()
+    assert back.error is None
+    latest = {(record.partition, record.key): record.value for record in everything(log, CONVERSE_STATE.name, 9)}
+    assert {at: value for at, value in latest.items() if value} == {
+        (home_of(b"k%d" % n, 9), b"k%d" % n): b"2" for n in range(50)
+    }
 
 
 def test_a_changed_configuration_is_told_and_set_back(broker: Broker) -> None:

@@ -27,7 +27,7 @@ _SERVE = (
     "SYSTEM START LISTEN TCP; SYSTEM START LISTEN HTTP; SELECT sleepEachRow(1) FROM numbers(1000000000) FORMAT Null"
 )
 
-_CONFIG = "<clickhouse><users_config>{users}</users_config></clickhouse>"
+_CONFIG = "<clickhouse><users_config>{users}</users_config><backups><allowed_path>{backups}</allowed_path></backups></clickhouse>"
 _USERS = "<clickhouse><profiles><default/></profiles><quotas><default/></quotas><users>{users}</users></clickhouse>"
 _USER = (
     "<{name}><password>{password}</password><networks><ip>127.0.0.1</ip></networks>"
@@ -77,7 +77,8 @@ class ClickHouseServer(Server):
         known = {"default": "", **(users or {})}
         lines = "".join(_USER.format(name=name, password=escape(word)) for name, word in known.items())
         (self._folder / "users.xml").write_text(_USERS.format(users=lines), "utf-8")
-        (self._folder / "config.xml").write_text(_CONFIG.format(users=escape(f"{self._folder}/users.xml")), "utf-8")
+        places = {"users": escape(f"{self._folder}/users.xml"), "backups": escape(f"{self._folder}/backups")}
+        (self._folder / "config.xml").write_text(_CONFIG.format(**places), "utf-8")
 
     @property
     def url(self) -> str:

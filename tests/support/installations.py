@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -54,6 +54,10 @@ class Installation(Protocol):
     def run(self, wrap: Wrap = bare) -> None:
         """Run every stage until nothing is left to do."""
         ...
+
+
+Make = Callable[..., Installation]
+"""Makes an empty installation with settings."""
 
 
 def publish(installation: Installation, path: Path) -> None:

@@ -109,7 +109,8 @@ class KafkaServer(Server):
                 cwd=self._folder,
                 preexec_fn=die_with_parent,  # noqa: PLW1509  # it calls prctl and nothing else
             )
-        wait_until(f"Kafka (see {self._folder}/kafka.log)", self._answers)
+        # Seconds on a quiet machine; one that was killed looks through its log first.
+        wait_until(f"Kafka (see {self._folder}/kafka.log)", self._answers, 180)
         return self
 
     def _answers(self) -> bool:

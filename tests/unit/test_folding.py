@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from pipeline.outcomes import Context, Emit, Outcome, Output, Reject, StepContractError
 from pipeline.runtime.folding import FoldHandler
-from pipeline.runtime.log import LogRecord, Message
+from pipeline.runtime.log import LogRecord, Message, version_of
+from pipeline.runtime.log import again as put_again
 from pipeline.runtime.runner import TooManyErrorsError
 from schemas.dead_letters import DeadLetter, Replay
 from schemas.topics import BUSINESS, CONVERSE_STATE, DEAD_LETTERS, RECORDS
@@ -49,11 +50,19 @@ class Sum:
         return state, outcomes[: -1 if 99 in batch else None]
 
 
+def _home(key: bytes) -> int:
+    return int(key == b"c")
+
+
 @dataclass
 class Shelf:
     """States as a log would keep them."""
 
     kept: dict[tuple[str, int, bytes], bytes] = field(default_factory=dict)
+
+    def home(self, topic: str, key: bytes) -> int:
+        assert topic == CONVERSE_STATE.name
+        return _home(key)
 
     def states(self, topic: str, partition: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         return {key: self.kept[topic, partition, key] for key in keys if (topic, partition, key) in self.kept}
@@ -82,13 +91,11 @@ def _sums(messages: Sequence[Message]) -> list[int]:
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from([b"a", b"b", b"c"]), st.integers(0, 9), st.integers(0, 1)), max_size=30),
+    st.lists(st.tuples(st.sampled_from([b"a", b"b", b"c"]), st.integers(0, 9)), max_size=30),
     st.data(),
 )
-def test_any_batching_gives_the_same_outputs_and_states(
-    items: list[tuple[bytes, int, int]], data: st.DataObject
-) -> None:
-    records = [_record(offset, key, number, partition) for offset, (key, number, partition) in enumerate(items)]
+def test_any_batching_gives_the_same_outputs_and_states(items: list[tuple[bytes, int]], data: st.DataObject) -> None:
+    records = [_record(offset, key, number, _home(key)) for offset, (key, number) in enumerate(items)]
     whole, parts = Shelf(), Shelf()
     at_once = _handler(whole).handle(records)
     whole.take(at_once)
@@ -146,3 +153,20 @@ def test_a_fold_that_loses_an_outcome_stops_the_worker() -> None:
 def test_a_fold_that_fails_on_most_of_a_batch_stops_the_worker() -> None:
     with pytest.raises(TooManyErrorsError):
         _handler(Shelf()).handle([_record(offset, b"%d" % offset, 13) for offset in range(30)])
+
+
+def test_a_record_that_lies_elsewhere_is_put_again_as_old_as_it_is_and_touches_no_state() -> None:
+    shelf, astray = Shelf(), LogRecord(RECORDS.name, 0, 7, 1_000, b"c", b"5", [("ce_id", b"e")])
+    handler = _handler(shelf)
+    made = handler.handle([_record(6, b"a", 1), astray, _record(0, b"c", 2, partition=1)])
+    shelf.take(made)
+    (again,) = [message for message in made if message.value == astray.value]
+    assert (again.topic, again.key, again.partition, handler.counts["dropped:moved"]) == (RECORDS.name, b"c", None, 1)
+    assert shelf.kept == {(CONVERSE_STATE.name, 0, b"a"): b"1", (CONVERSE_STATE.name, 1, b"c"): b"2"}
+    home = LogRecord(RECORDS.name, 1, 1, 9_000, again.key, again.value, again.headers)
+    assert version_of(home) == version_of(astray)
+    assert home.header("ce_id") == "e"
+    shelf.take(_handler(shelf).handle([home]))
+    assert shelf.kept[CONVERSE_STATE.name, 1, b"c"] == b"7"
+    # Moved once more it is still as old.
+    assert version_of(LogRecord(RECORDS.name, 0, 3, 20_000, b"c", b"5", put_again(home).headers)) == version_of(astray)

@@ -27,7 +27,6 @@ TEXTS = st.lists(st.sampled_from(WORDS), min_size=1, max_size=6).map(" ".join)
 def example(head: str, value: Any, text: Any, **more: Any) -> dict[str, Any]:
     return {
         "kind": "example",
-        "record_id": "0",
         "head": head,
         "value": value,
         "text": text,
@@ -254,7 +253,7 @@ def test_an_offset_already_folded_changes_nothing() -> None:
     assert dump(replica) == before
 
 
-def test_labelling_a_record_again_is_one_more_example() -> None:
+def test_an_example_of_no_record_is_one_more_each_time() -> None:
     replica = folded([example("need", "invoice", "zip"), example("need", "payment", "zip")])
     assert replica.quality("need").count == 2
 
@@ -262,7 +261,7 @@ def test_labelling_a_record_again_is_one_more_example() -> None:
 def test_quality_is_counted_before_learning_by_head_language_and_channel() -> None:
     replica = Replica()
     first = replica.apply(example("sentiment", "positive", "很满意", language="zh", channel="chat"), 0)
-    assert first == Applied("sentiment", "positive", "positive", "rules", "positive")
+    assert first == Applied("sentiment", "positive", "positive", "rules", "positive", "positive", "first")
     replica.apply(example("sentiment", "negative", "qwertz"), 1)
     tally = replica.quality("sentiment")
     assert (tally.count, tally.served_correct, tally.rule_correct) == (2, 1, 1)

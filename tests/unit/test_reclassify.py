@@ -13,10 +13,10 @@ from pipeline.models.heads import HEADS
 from pipeline.models.replica import Classifier, Replica
 from pipeline.ops.migrate import migrate
 from pipeline.ops.reclassifying import Progress, Wanted, reclassify, records_of, unfinished, wanted_heads
+from pipeline.ops.versions import models_of
 from pipeline.runtime.loading import insert_all
 from pipeline.runtime.sqlite_log import SqliteLog
 from pipeline.runtime.stages import decode_contract
-from pipeline.runtime.versions import models_of
 from pipeline.sinks.chdb import ChdbWarehouse
 from pipeline.sinks.tables import Loadable
 from pipeline.sinks.warehouse import rows
@@ -179,7 +179,7 @@ def test_history_is_judged_once_by_the_heads_and_in_the_span_that_are_wanted(
     span = replace(ALWAYS, start="2026-11-16 00:00:00", end="2026-11-20 00:00:00")
     assert records_of(warehouse, span) == 4
     dry = finished(log, warehouse, models, span, dry=True)
-    assert (dry.records, dry.answers, log.sizes()[RECLASSIFIED.name]) == (4, 3, 0)
+    assert (dry.records, dry.answers, log.sizes()[RECLASSIFIED.name].records) == (4, 3, 0)
     done = finished(log, warehouse, models, span)
     assert (done.records, done.answers, done.changed) == (4, 3, dry.changed)
     judged = loaded(log, warehouse)

@@ -16,7 +16,7 @@ from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, Kafka
 from confluent_kafka import Message as KafkaMessage
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from pipeline.runtime.log import LogError, LogRecord, Message
+from pipeline.runtime.log import GroupRunning, LogError, LogRecord, Message
 from pipeline.runtime.log import TopicPartition as Place
 
 logger = logging.getLogger(__name__)
@@ -54,6 +54,18 @@ _METADATA_MS = 30_000
 _MESSAGE_MAX_BYTES = 1_000_000
 
 
+# A static member that has ended is missed after its session only; a coordinator that has just moved answers a little later.
+EMPTY_S = 2 * SESSION_TIMEOUT_MS / 1000
+# How a coordinator says that a group has members, and that it cannot say anything yet.
+_MEMBERS = frozenset({KafkaError.UNKNOWN_MEMBER_ID, KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS})
+_LATER = _MEMBERS | {
+    KafkaError._WAIT_COORD,
+    KafkaError._TRANSPORT,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.UNSTABLE_OFFSET_COMMIT,
+}
 # RD_KAFKA_PARTITION_UA: the partitioner decides.
 _ANY_PARTITION = -1
 
@@ -69,7 +81,13 @@ class BrokerAway(BrokerError):
 @cache
 def _admin(servers: str, security: tuple[tuple[str, str], ...]) -> AdminClient:
     """Return the process's one client for topics of a cluster: its futures are never answered once it is forgotten."""
-    return AdminClient({"bootstrap.servers": servers, **dict(security)})
+    # What went wrong is told by the error of each request; without a logger every attempt to connect is a line on standard error.
+    properties: dict[str, Any] = {
+        "bootstrap.servers": servers,
+        "logger": logging.getLogger("librdkafka"),
+        **dict(security),
+    }
+    return AdminClient(properties)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +149,26 @@ class Broker:
         finally:
             consumer.close()
         return {(at.topic, at.partition): at.offset for at in found if at.error is None and at.offset >= 0}
+
+    def set_offsets(self, group: str, positions: Mapping[Place, int]) -> None:
+        """Commit offsets for a group that nobody is a member of; raises GroupRunning where somebody is, and BrokerError.
+
+        The coordinator itself refuses what comes from no member while there are any, so nobody can join in between unseen.
+        """
+        consumer = Consumer({**self._common(), "group.id": group, "enable.auto.commit": False})
+        offsets = [TopicPartition(*place, offset) for place, offset in positions.items()]
+        deadline = time.monotonic() + EMPTY_S
+        try:
+            while (error := _committed(consumer, offsets)) is not None:
+                if error.code() not in _LATER or time.monotonic() > deadline:
+                    break
+                time.sleep(_ASK_AGAIN_S)
+        finally:
+            consumer.close()
+        if error is not None and error.code() in _MEMBERS:
+            raise GroupRunning(f"workers of {group} run: end them first (SIGTERM to their keepers), then try again")
+        if error is not None:
+            raise BrokerAway(f"the offsets of {group} cannot be set: {error.str()}")
 
     @staticmethod
     def _reading() -> dict[str, Any]:
@@ -206,6 +244,15 @@ class Broker:
         if none := [place for place, offset in found.items() if offset < 0]:
             found |= ask(none, OffsetSpec.latest())
         return found
+
+
+def _committed(consumer: Consumer, offsets: list[TopicPartition]) -> KafkaError | None:
+    """Commit offsets; return why they were not taken."""
+    try:
+        answers = consumer.commit(offsets=offsets, asynchronous=False)
+    except KafkaException as error:
+        return error.args[0]  # type: ignore[no-any-return]
+    return next((answer.error for answer in answers or () if answer.error is not None), None)
 
 
 def _on_error(error: KafkaError) -> None:

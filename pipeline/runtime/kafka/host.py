@@ -44,6 +44,9 @@ _FIRST_WAIT_S, _MAX_WAIT_S = 0.1, 10.0
 # forgets its time-out where the coordinator went away (https://github.com/confluentinc/librdkafka/issues/5456; seen with every worker
 # after a broker was killed). Past a transaction's life nothing can be committed anyway, so the process ends and starts anew.
 _CALL_S = 15.0
+# A worker that gets nothing asks so often whether Kafka is there: one small request, and no alert is later for it. It waits no longer
+# than this for the answer.
+_LOOK_EVERY_S, _LOOK_S = 10.0, 5.0
 # Committing is tried again for as long as the transaction can live; then the process ends and starts anew.
 _COMMIT_S = 30.0
 
@@ -69,6 +72,8 @@ def nothing() -> None:
 class KafkaHost:
     """Runs one stage: `run` until told to stop. One instance is one member of the stage's group, with one transactional id.
 
+    `counts` tells what the host did, `outcomes` is where the stage counts what became of records, and the host what it set aside.
+
     Nothing is in hand when the group rebalances: a batch is committed or aborted before the consumer is asked again, so giving
     partitions up needs no flush, only that a batch ends within `STUCK_S`.
     """
@@ -85,7 +90,9 @@ class KafkaHost:
     watched: bool = True
     meter: Meter = field(default_factory=Meter)
     counts: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
     _wait_s: float = _FIRST_WAIT_S
+    _look_at: float = 0.0
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Work until `stop` says so; raises HostBroken where only a new process helps, and whatever stops a stage for good."""
@@ -128,6 +135,7 @@ class KafkaHost:
         self.before_batch()
         if not records:
             self.counts["idle"] += 1
+            self._look()
             self.meter.idle(self.group, self._assignment.lag())
             return
         portions = self.in_flight.portions(records)
@@ -136,6 +144,18 @@ class KafkaHost:
                 return
         if sum(len(portion.records) for portion in portions) < len(records):
             self._assignment.rewind()
+
+    def _look(self) -> None:
+        """Ask Kafka, which sends nothing, whether it is there."""
+        if time.monotonic() < self._look_at:
+            return
+        try:
+            self._consumer.list_topics(self.handler.topics[0], timeout=_LOOK_S)
+            up = True
+        except KafkaException:
+            up = False
+        self.meter.broker(self.group, up=up)
+        self._look_at = time.monotonic() + _LOOK_EVERY_S
 
     def _take(self) -> list[LogRecord]:
         """Return the next batch, in order within each partition; waits `_IDLE_S` for a first record and `linger_s` for more."""
@@ -184,6 +204,7 @@ class KafkaHost:
         self.in_flight.done(portion)
         clock.lap("commit")
         oldest = min(record.timestamp_ms for record in portion.records)
+        self.meter.broker(self.group, up=True)
         self.meter.batch(self.group, len(portion.records), oldest, clock.taken(), self._assignment.lag())
         self.counts["records"] += len(portion.records)
         self.counts["batches"] += 1
@@ -200,6 +221,7 @@ class KafkaHost:
                 record.offset,
                 extra={"stage": self.group, **places(record)},
             )
+            self.outcomes[f"rejected:{_KILLER.code}"] += 1
             return [dead_letter_message(self.handler.name, record, _KILLER, utc_now())]
         return self.handler.handle(check_out(portion.records, self.blobs))
 

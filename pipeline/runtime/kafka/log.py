@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from confluent_kafka import KafkaError, Producer
 from confluent_kafka import Message as KafkaMessage
+from confluent_kafka import TopicPartition as KafkaPartition
 
-from pipeline.runtime.kafka.broker import Broker, BrokerAway, BrokerError, patiently, produce
-from pipeline.runtime.kafka.scan import KafkaScan, first_records, log_ends
+from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, BrokerAway, BrokerError, patiently, produce
+from pipeline.runtime.kafka.scan import KafkaScan, first_records, first_since, log_ends
 from pipeline.runtime.kafka.spool import Spool
-from pipeline.runtime.log import Lag, LogRecord, Message, TopicPartition
+from pipeline.runtime.log import Lag, LogRecord, Message, Position, TopicPartition, TopicSize
 from schemas.topics import TOPICS
 
 logger = logging.getLogger(__name__)
@@ -90,9 +91,9 @@ class KafkaLog:
                 return False
             self._spool.sent(place)
 
-    def waiting(self) -> int:
-        """Return how many messages wait in the spool."""
-        return self._spool.waiting()[0]
+    def waiting(self) -> tuple[int, int]:
+        """Return how many messages wait in the spool, and their bytes."""
+        return self._spool.waiting()
 
     def _send(self, messages: Sequence[Message]) -> list[Message]:
         """Produce and wait for every confirmation; return the messages that have none. Raises BrokerError for what none can have."""
@@ -179,15 +180,45 @@ class KafkaLog:
         starts = {place: max(committed.get(place, low), low) for place, (low, _) in ends.items()}
         return {place: (start, ends[place][1]) for place, start in starts.items() if start < ends[place][1]}
 
-    def sizes(self) -> dict[str, int]:
-        """Return how many offsets each topic ever gave out: its records, and one mark a transaction and partition."""
+    def positions(self, group: str, topics: Sequence[str]) -> list[Position]:
+        """Return where a group stands on every partition of topics; see `Log.positions`."""
+        self._broker.check_topics(topics)
+
+        def asked() -> list[Position]:
+            ends = log_ends(self._broker.admin, topics)
+            committed = self._broker.committed(group, list(ends))
+            return [Position(*place, low, committed.get(place), high) for place, (low, high) in ends.items()]
+
+        return patiently(f"the offsets of {group} cannot be had", asked)
+
+    def offsets_since(self, topics: Sequence[str], since_ms: int) -> dict[TopicPartition, int]:
+        """Return of every partition the first offset taken at or after an instant; see `Log.offsets_since`."""
+        self._broker.check_topics(topics)
+        return patiently("offsets cannot be had", lambda: first_since(self._broker.admin, topics, since_ms))
+
+    def rewind(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
+        """Set a group's offsets; see `Log.rewind`. Kafka takes them only while the group has no member."""
+        self._broker.set_offsets(group, positions)
+
+    def sizes(self) -> dict[str, TopicSize]:
+        """Return the partitions of each topic, and how many offsets it ever gave out: one a record, and one a transaction and partition."""
         topics = list(TOPICS)
         self._broker.check_topics(topics)
         ends = patiently("the ends of topics cannot be had", lambda: log_ends(self._broker.admin, topics))
-        sizes: dict[str, int] = defaultdict(int)
+        highs: dict[str, list[int]] = defaultdict(list)
         for (topic, _), (_, high) in ends.items():
-            sizes[topic] += high
-        return dict(sizes)
+            highs[topic].append(high)
+        return {topic: TopicSize(len(found), sum(found)) for topic, found in highs.items()}
+
+    def truncate(self, topic: str, partition: int, before: int) -> None:
+        """Delete the records before an offset; see `Log.truncate`. Brokers delete the files when a whole segment is past it."""
+        place = KafkaPartition(topic, partition, before)
+
+        def asked() -> None:
+            for future in self._broker.admin.delete_records([place], request_timeout=REQUEST_TIMEOUT_S).values():
+                future.result()
+
+        patiently(f"{topic}/{partition} cannot be shortened", asked)
 
     def close(self) -> None:
         """Hang up; what is spooled waits for the next time."""

@@ -78,15 +78,28 @@ class KafkaScan:
 
 def log_ends(admin: AdminClient, topics: Sequence[str]) -> dict[Place, tuple[int, int]]:
     """Return the first offset and the one after the last of every partition of topics; raises KafkaException."""
-    known = admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics
-    places = [TopicPartition(topic, partition) for topic in topics for partition in known[topic].partitions]
-
-    def ask(spec: OffsetSpec) -> dict[Place, int]:
-        futures = admin.list_offsets(dict.fromkeys(places, spec), request_timeout=REQUEST_TIMEOUT_S)
-        return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
-
-    lows, highs = ask(OffsetSpec.earliest()), ask(OffsetSpec.latest())
+    places = _places(admin, topics)
+    lows, highs = _offsets(admin, places, OffsetSpec.earliest()), _offsets(admin, places, OffsetSpec.latest())
     return {place: (low, highs[place]) for place, low in lows.items()}
+
+
+def first_since(admin: AdminClient, topics: Sequence[str], since_ms: int) -> dict[Place, int]:
+    """Return of every partition the first offset taken at or after an instant, or its end; raises KafkaException."""
+    places = _places(admin, topics)
+    found = _offsets(admin, places, OffsetSpec.for_timestamp(since_ms))
+    ends = _offsets(admin, places, OffsetSpec.latest())
+    # A broker answers -1 where all that it holds is older.
+    return {place: offset if offset >= 0 else ends[place] for place, offset in found.items()}
+
+
+def _places(admin: AdminClient, topics: Sequence[str]) -> list[TopicPartition]:
+    known = admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics
+    return [TopicPartition(topic, partition) for topic in topics for partition in sorted(known[topic].partitions)]
+
+
+def _offsets(admin: AdminClient, places: Sequence[TopicPartition], spec: OffsetSpec) -> dict[Place, int]:
+    futures = admin.list_offsets(dict.fromkeys(places, spec), request_timeout=REQUEST_TIMEOUT_S)
+    return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
 
 
 def first_records(broker: Broker, starts: Mapping[Place, int]) -> list[LogRecord]:

@@ -12,7 +12,6 @@ from confluent_kafka.admin import (
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
-    NewPartitions,
     NewTopic,
     ResourceType,
 )
@@ -85,7 +84,7 @@ class TopicPlan:
         wanted = self._wanted_partitions(topic)
         if found == wanted:
             return []
-        # Fewer cannot be; more moves keys to other partitions, so a person decides when: docs/guide/operate.md.
+        # Fewer cannot be; more moves keys to other partitions, so a person decides when: growing.py, docs/guide/runbook.md.
         return [Change(topic.name, "partitions", str(found), str(wanted), manual=True)]
 
     def _configs(self, topics: list[Topic]) -> dict[str, dict[str, str]]:
@@ -134,17 +133,6 @@ class TopicPlan:
                 raise BrokerError(
                     f"{', '.join(sorted(missing))} were made but are not there {REQUEST_TIMEOUT_S:.0f} s later"
                 )
-
-    def grow(self, changes: list[Change]) -> None:
-        """Add the missing partitions; raises BrokerError where a topic has more than are wanted."""
-        growing = [change for change in changes if change.what == "partitions"]
-        if too_many := [change.topic for change in growing if int(change.found) > int(change.wanted)]:
-            raise BrokerError(
-                f"{', '.join(too_many)} have more partitions than wanted: Kafka cannot take partitions away"
-            )
-        if growing:
-            wanted = [NewPartitions(change.topic, int(change.wanted)) for change in growing]
-            self._wait(self._admin.create_partitions(wanted, request_timeout=REQUEST_TIMEOUT_S))
 
     @staticmethod
     def _wait(futures: Mapping[str, object]) -> None:

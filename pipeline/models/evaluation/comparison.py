@@ -1,0 +1,127 @@
+"""The bench: offline models and the online model on the same rows, with the settings of each chosen on training rows alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from pipeline.models.evaluation.candidates import CANDIDATES, Candidate
+from pipeline.models.evaluation.contenders import ONLINE, Comparison, Contender, contender, curve_sizes
+from pipeline.models.evaluation.measures import score
+from pipeline.models.evaluation.offline import Bench
+from pipeline.models.evaluation.online import Online, answered, judge_online, learnt
+from pipeline.models.evaluation.rows import EvaluationError, Row
+from pipeline.models.evaluation.search import Labels, folds_for, outer_folds
+
+# Told what is worked on, how many models are done, and of how many.
+Tell = Callable[[str, int, int], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to compare: which offline models, outer and inner folds, the seed of all that is random, CPU seconds a model."""
+
+    models: tuple[str, ...] = tuple(candidate.name for candidate in CANDIDATES)
+    folds: int = 3
+    seed: int = 7
+    budget_s: float = 120.0
+
+
+def compare(
+    train: Sequence[Row],
+    test: Sequence[Row],
+    plan: Plan,
+    *,
+    labels: Sequence[str] = (),
+    online: Online | None = None,
+    tell: Tell = lambda _what, _done, _total: None,
+) -> Comparison:
+    """Train, tune and judge every model of the plan and the online one; `test` is only ever answered.
+
+    `labels` are a head's, known to the online model from the start; `online` is its judgement where it was made before.
+    Raises EvaluationError where the rows allow no comparison or the plan names no model.
+    """
+    chosen, folds = check(train, test, plan)
+    y: Labels = np.array([row.label for row in train], dtype=object)
+    total = len(chosen) + 2
+    tell("online model", 0, total)
+    contenders = [_judge_online(train, test, y, folds, plan.seed, labels, online)]
+    tell("features", 1, total)
+    # One thread: costs are told by the CPU, and threads that wait for each other on a busy machine use most of it.
+    with threadpool_limits(1):
+        bench = Bench.of(train, test, folds, plan.seed, plan.budget_s)
+        selection = bench.selection(lambda title: tell(f"selection: {title}", 1, total))
+        for number, candidate in enumerate(chosen, 2):
+            contenders.append(bench.judge(candidate, _steps(tell, candidate, number, total)))
+    contenders.sort(key=lambda one: -one.cross_validated)
+    return Comparison(tuple(contenders), selection, folds, tuple(_notes(y, folds, plan)))
+
+
+def check(train: Sequence[Row], test: Sequence[Row], plan: Plan) -> tuple[list[Candidate], int]:
+    """Return the models of a plan and how many folds the rows allow; raises EvaluationError where nothing can be compared."""
+    chosen = _candidates(plan.models)
+    folds = folds_for(np.array([row.label for row in train], dtype=object), plan.folds)
+    if not test:
+        raise EvaluationError("there is no row to test on: name a file with --test, or give more rows")
+    return chosen, folds
+
+
+def _steps(tell: Tell, candidate: Candidate, done: int, total: int) -> Callable[[], object]:
+    numbers = count(1)
+    return lambda: tell(f"{candidate.title}: {next(numbers)} settings tried", done, total)
+
+
+def _candidates(names: Sequence[str]) -> list[Candidate]:
+    table = {candidate.name: candidate for candidate in CANDIDATES}
+    unknown = [name for name in names if name not in table]
+    if unknown:
+        raise EvaluationError(f"there is no model {', '.join(unknown)}; models are {', '.join(table)}")
+    return [table[name] for name in dict.fromkeys(names)]
+
+
+def _notes(y: Labels, folds: int, plan: Plan) -> Iterator[str]:
+    if folds < plan.folds:
+        yield f"{folds} folds, not {plan.folds}: no label has more training rows"
+    names, counts = np.unique(y, return_counts=True)
+    rare = [str(name) for name, count in zip(names, counts.tolist(), strict=True) if count < folds]
+    if rare:
+        yield f"labels with fewer than {folds} training rows, missing from some folds: {', '.join(rare)}"
+
+
+def _judge_online(
+    train: Sequence[Row],
+    test: Sequence[Row],
+    y: Labels,
+    folds: int,
+    seed: int,
+    labels: Sequence[str],
+    online: Online | None,
+) -> Contender:
+    sizes = curve_sizes(len(train))
+    judged = online or judge_online(train, test, labels=labels, curve=sizes)
+    assert judged.test is not None
+    estimates = []
+    for seen, held_out in outer_folds(y, folds, seed):
+        model = learnt([train[place] for place in np.sort(seen).tolist()], labels)
+        rows = [train[place] for place in held_out.tolist()]
+        estimates.append(score([row.label for row in rows], answered(model, rows).labels))
+    answers = judged.test.answers.labels
+    return contender(
+        name=ONLINE,
+        title="Online model",
+        kind="online",
+        folds=tuple(estimates),
+        settings={},
+        rows=len(train),
+        answers=answers,
+        test=test,
+        curve=judged.curve,
+        fit_s=(judged.cost.features_us + judged.cost.learn_us) * len(train) / 1e6,
+        features_us=judged.cost.features_us,
+        predict_us=judged.cost.predict_us,
+        notes=("one pass in the order of the rows, its one setting for all data",),
+    )

@@ -1,0 +1,50 @@
+"""What the operators' guides name exists: commands, settings, metrics, topics, files, other pages."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pipeline.settings import CONFIG_VARIABLE, Settings
+from schemas.topics import TOPICS
+from tests.support.deploying import DEPLOY, is_command, metric_of, read
+from tests.support.pages import GUIDES
+
+_ROOT = DEPLOY.parent
+_PAGES = [GUIDES / name for name in ("operate.md", "distributed.md")]
+# Pages that are made elsewhere and by others are no fault of these.
+_LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
+
+
+@pytest.mark.parametrize("path", _PAGES, ids=lambda path: path.stem)
+def test_every_name_on_a_page_exists(path: Path) -> None:
+    text = path.read_text("utf-8")
+    for variable in re.findall(r"\bSWITCHBOARD_[A-Z_]+[A-Z]\b", text):
+        known = variable == CONFIG_VARIABLE or variable.removeprefix("SWITCHBOARD_").lower() in Settings.model_fields
+        assert known, f"{variable} is no setting"
+    for name in re.findall(r"\bswitchboard_[a-z_]+\b", text):
+        assert metric_of(name) is not None, f"{name} is no metric"
+    for topic in re.findall(r"\b[a-z-]+(?:\.[a-z-]+)*\.v\d+\b", text):
+        assert topic in TOPICS, f"{topic} is no topic"
+    for words in re.findall(r"(?:^|[`(]|&& |-- |\d )switchboard ([a-z][a-z ]*)", text, re.MULTILINE):
+        assert is_command(words.split()), f"switchboard {words} is no command"
+    for target in _LINK.findall(text):
+        assert (path.parent / target).exists(), f"{path.name} links to {target}"
+    for named in re.findall(r"\b(?:deploy|samples|tests)/[\w./-]*\w", text):
+        given = named in ("deploy/.env", "deploy/k8s/secret.yaml")
+        assert given or (_ROOT / named).exists(), f"{path.name} names {named}"
+
+
+def test_what_the_page_says_of_containers_is_in_the_compose_file() -> None:
+    text = (GUIDES / "operate.md").read_text("utf-8")
+    compose = (DEPLOY / "compose.yaml").read_text("utf-8")
+    secrets = re.findall(r"^(\w+)=\$\(openssl", text, re.MULTILINE)
+    assert set(secrets) == set(re.findall(r"\$\{(\w+):\?", compose))
+    for variable in ("IMPORT_FOLDER", "CONFIG_FILE", "ENRICH_PROCESSES"):
+        assert variable in text
+        assert f"${{{variable}:-" in compose
+    services = read("compose.yaml")["services"]
+    assert "127.0.0.1:3000:3000" in services["grafana"]["ports"]
+    assert "/import" in " ".join(services["switchboard"]["volumes"])

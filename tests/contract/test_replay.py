@@ -1,0 +1,155 @@
+"""Replays on both engines: a stage handles again what the log holds, and the rows are what they were; nothing doubles."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.ingest.port import Found
+from pipeline.ops.hosting import embedded_host, kafka_host
+from pipeline.ops.labelling import label_event
+from pipeline.ops.rewinding import BEGINNING, Rewind, instant_of, planned, rewind, stages_of
+from pipeline.runtime.log import GroupRunning
+from pipeline.settings import zone_of
+from pipeline.sinks.warehouse import StoreHeldError, rows
+from pipeline.workspace import Workspace
+from schemas.topics import RECORDS
+from tests.support.events import make_events
+from tests.support.installations import Installation, Make, as_lines, publish, rows_in
+from tests.support.stack import wait_until
+
+_EVENTS = 200
+_BATCH = 40
+_NEEDS = ("complaint", "price_inquiry", "refund_return")
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file of events of every kind and a broken line."""
+    path = tmp_path_factory.mktemp("events") / "events.jsonl"
+    path.write_text(as_lines(make_events(_EVENTS, seed=11)) + "{broken\n", "utf-8")
+    return path
+
+
+def replay(workspace: Workspace, target: str, since: str = BEGINNING) -> list[Rewind]:
+    """Do what `switchboard replay TARGET --from SINCE --yes` does."""
+    with workspace.log() as log:
+        rewinds = planned(log, stages_of(target), since_ms=instant_of(since, zone_of("UTC")), offsets={}, skip=False)
+        rewind(workspace, log, rewinds, f"from {since}")
+    return rewinds
+
+
+def asked(installation: Installation, sql: str) -> list[dict[str, object]]:
+    with installation.workspace.reading() as warehouse:
+        return rows(warehouse, sql)
+
+
+@pytest.mark.parametrize("target", ["enrich", "load", "converse", RECORDS.name])
+def test_a_replay_leaves_the_rows_as_they_were(make: Make, events: Path, target: str) -> None:
+    installation = make(batch_records=_BATCH)
+    publish(installation, events)
+    installation.run()
+    before = rows_in(installation)
+    rewinds = replay(installation.workspace, target)
+    assert sum(one.offsets for one in rewinds) >= _EVENTS // 2
+    installation.run()
+    after = rows_in(installation)
+    assert {view: len(found) for view, found in after.items()} == {view: len(found) for view, found in before.items()}
+    assert after == before
+    audit = asked(installation, "SELECT stage, topic, partition, from_offset, to_offset, asked FROM stage_replays")
+    assert {(row["stage"], row["topic"], row["partition"]) for row in audit} == {
+        (one.stage, one.topic, one.partition) for one in rewinds
+    }
+    assert {row["asked"] for row in audit} == {f"from {BEGINNING}"}
+
+
+def test_new_code_replaces_rows_and_keeps_every_earlier_answer(make: Make, events: Path) -> None:
+    installation = make(batch_records=_BATCH)
+    publish(installation, events)
+    installation.run()
+    old_answers = set(rows_in(installation, ["predictions"])["predictions"])
+    told = asked(
+        installation, "SELECT record_id FROM communications WHERE redacted_text != '' ORDER BY record_id LIMIT 60"
+    )
+    record_ids = [UUID(str(row["record_id"])) for row in told]
+    with installation.workspace.publisher() as publisher:
+        for place, labelled in enumerate(record_ids):
+            event = label_event(labelled, "need", _NEEDS[place % 3], by="a test", note="", tenant="default")
+            publisher.publish(Found(event, event.model_dump_json().encode()), "label/1", "default")
+    installation.run()
+    counted = "SELECT toUInt32(count()) AS n, toUInt32(uniqExact(record_id)) AS ids FROM communications"
+    before = asked(installation, counted)
+    replay(installation.workspace, "enrich")
+    installation.run()
+    assert asked(installation, counted) == before
+    answers = set(rows_in(installation, ["predictions"])["predictions"])
+    assert old_answers < answers
+    learnt = asked(
+        installation, "SELECT DISTINCT need_version AS version FROM communications WHERE direction = 'inbound'"
+    )
+    rules = {json.loads(row)["model_version"] for row in old_answers}
+    assert not rules & {row["version"] for row in learnt}, "records show what the models say now"
+
+
+@contextmanager
+def _running(installation: Installation, stage: str) -> Iterator[None]:
+    """Run a worker of a stage, or the embedded host, while inside."""
+    workspace = installation.workspace
+    if not workspace.settings.distributed:
+        with embedded_host(workspace):
+            yield
+        return
+    stop = threading.Event()
+    with kafka_host(workspace, stage) as host:
+        worker = threading.Thread(target=host.run, args=(stop.is_set,))
+        worker.start()
+        try:
+            wait_until("the worker to be a member", lambda: host.counts["idle"] > 0)
+            yield
+        finally:
+            stop.set()
+            worker.join()
+
+
+def test_a_replay_is_refused_while_the_stage_runs(make: Make, events: Path) -> None:
+    installation = make(batch_records=_BATCH)
+    publish(installation, events)
+    installation.run()
+    before = rows_in(installation)
+    with _running(installation, "load"), pytest.raises((GroupRunning, StoreHeldError)):
+        replay(installation.workspace, "load")
+    # As soon as nobody runs any more it is done; on Kafka the worker's session has to end first.
+    assert replay(installation.workspace, "load")
+    installation.run()
+    assert rows_in(installation) == before
+
+
+def test_a_replay_from_an_instant_begins_there_and_never_skips(make: Make, events: Path, tmp_path: Path) -> None:
+    installation = make(batch_records=_BATCH)
+    publish(installation, events)
+    installation.run()
+    with installation.workspace.log() as log:
+        latest = max(
+            record.timestamp_ms
+            for at in log.positions("load", [RECORDS.name])
+            for record in log.scan(at.topic, at.partition, at.first, 10_000)
+        )
+        assert planned(log, stages_of(RECORDS.name, "load"), since_ms=latest + 1, offsets={}, skip=False) == []
+        only = planned(log, stages_of(RECORDS.name, "load"), since_ms=latest, offsets={}, skip=False)
+        everything = planned(log, stages_of(RECORDS.name, "load"), since_ms=0, offsets={}, skip=False)
+        assert 0 < sum(one.offsets for one in only) < sum(one.offsets for one in everything)
+        more = tmp_path / "more.jsonl"
+        more.write_text(as_lines(event | {"source": "test/other"} for event in make_events(50)), "utf-8")
+        publish(installation, more)
+        unread = {(at.topic, at.partition): at.end for at in log.positions("enrich", stages_of("enrich")["enrich"])}
+        assert planned(log, stages_of("enrich"), since_ms=None, offsets=unread, skip=False) == []
+        assert planned(log, stages_of("enrich"), since_ms=None, offsets=unread, skip=True)
+        with pytest.raises(UserError, match="has no partition 99"):
+            planned(log, stages_of(RECORDS.name), since_ms=None, offsets={(RECORDS.name, 99): 0}, skip=False)

@@ -1,0 +1,89 @@
+"""The user of deploy/clickhouse/reader.xml on a real server: the dashboards' questions are answered, and nothing else is allowed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from clickhouse_driver import Client, errors
+
+from pipeline.ops.migrate import migrate
+from pipeline.sinks.clickhouse import ClickHouseWarehouse
+from tests.support.clickhouse_server import ClickHouseServer
+from tests.support.deploying import DASHBOARDS, DEPLOY, as_sql, queries
+from tests.support.stack import StackMissing, skip_or_fail
+
+pytestmark = pytest.mark.stack
+_PASSWORD = "a password for tests only"
+# Names of ClickHouse's errors: a right that is not given, a setting that is locked, a session that only reads.
+_DENIED, _LOCKED, _READONLY, _AUTHENTICATION = 497, 452, 164, 516
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
+    """Run a server of its own that knows the reader, with tables and another database."""
+    folder = tmp_path_factory.mktemp("reader")
+    try:
+        server = ClickHouseServer(folder)
+    except StackMissing as error:
+        skip_or_fail(error)
+    (folder / "users.d").mkdir()
+    shutil.copy(DEPLOY / "clickhouse/reader.xml", folder / "users.d/reader.xml")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("CLICKHOUSE_READER_PASSWORD", _PASSWORD)
+        with server:
+            warehouse = ClickHouseWarehouse(server.url)
+            migrate(warehouse)
+            warehouse.close()
+            server.client().execute("CREATE DATABASE elsewhere")
+            server.client().execute("CREATE TABLE elsewhere.kept (secret String) ENGINE = Memory")
+            yield server
+
+
+def reader(server: ClickHouseServer, **options: Any) -> Client:
+    """Return a client that says what Grafana's plugin says: who it is, and how long a query may take."""
+    given = {"user": "reader", "password": _PASSWORD, "database": "switchboard", "settings": {"max_execution_time": 60}}
+    return server.client(**(given | options))
+
+
+def test_every_question_of_the_dashboards_is_answered(server: ClickHouseServer) -> None:
+    client, variables = reader(server), {"tenant": ["default"], "channel": ["email", "chat"]}
+    asked = [sql for path in DASHBOARDS for _, sql in queries(path, "rawSql")]
+    assert len(asked) > 15
+    for sql in asked:
+        client.execute(as_sql(sql, variables))
+
+
+@pytest.mark.parametrize(
+    ("sql", "codes"),
+    [
+        ("INSERT INTO label_rows (record_id) SELECT generateUUIDv4()", {_READONLY, _DENIED}),
+        ("ALTER TABLE label_rows DELETE WHERE 1", {_READONLY, _DENIED}),
+        ("DROP TABLE label_rows", {_READONLY, _DENIED}),
+        ("CREATE TABLE mine (x Int8) ENGINE = Memory", {_READONLY, _DENIED}),
+        ("SELECT * FROM elsewhere.kept", {_DENIED}),
+        ("SELECT * FROM file('/etc/hostname', 'LineAsString')", {_READONLY, _DENIED}),
+        ("SELECT * FROM url('http://127.0.0.1:1/', 'LineAsString')", {_READONLY, _DENIED}),
+        ("SET readonly = 0", {_READONLY, _LOCKED}),
+        ("SET max_memory_usage = 0", {_READONLY, _LOCKED}),
+        ("SET max_execution_time = 3600", {_READONLY, _LOCKED}),
+        ("KILL QUERY WHERE 1", {_READONLY, _DENIED}),
+    ],
+)
+def test_nothing_else_is_allowed(server: ClickHouseServer, sql: str, codes: set[int]) -> None:
+    with pytest.raises(errors.ServerException) as refused:
+        reader(server).execute(sql)
+    assert refused.value.code in codes, refused.value
+
+
+def test_the_password_counts(server: ClickHouseServer) -> None:
+    with pytest.raises(errors.ServerException) as refused:
+        reader(server, password="").execute("SELECT 1")
+    assert refused.value.code == _AUTHENTICATION
+
+
+def test_the_file_is_the_one_that_containers_mount() -> None:
+    mounted = (DEPLOY / "compose.yaml").read_text("utf-8")
+    assert "./clickhouse/reader.xml:/etc/clickhouse-server/users.d/reader.xml:ro" in mounted

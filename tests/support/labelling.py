@@ -1,0 +1,96 @@
+"""Events of the examples topic as tests make them, on a log in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+from hypothesis import strategies as st
+
+from pipeline.models.fold import ExamplesFold
+from pipeline.models.heads import HEADS
+from pipeline.runtime.learning import fold_path, scanned
+from pipeline.runtime.log import Log, Message, Scan
+from schemas.labels import Example, Retraction
+from schemas.topics import EXAMPLES
+
+BEGAN = datetime(2026, 1, 5, 9, tzinfo=UTC)
+WORDS = ["refund", "invoice", "late", "发票", "退款", "太慢了", "great", "urgent", "price", "please", "how"]
+_RECORDS = 6
+
+
+def example(place: int, head: str, value: str, text: str, **more: Any) -> dict[str, Any]:
+    """Return the example of the label of a number, given so many minutes after the first."""
+    return {
+        "kind": "example",
+        "label_id": str(UUID(int=place + 1)),
+        "record_id": str(UUID(int=1_000 + place)),
+        "head": head,
+        "value": value,
+        "text": text,
+        "source": "person",
+        "weight": 1.0,
+        "language": "en",
+        "channel": "email",
+        "direction": "inbound",
+        "labelled_at": (BEGAN + timedelta(minutes=place)).isoformat(),
+    } | more
+
+
+def made_up(count: int, first: int = 0) -> list[dict[str, Any]]:
+    """Return labels of a need that no rule would guess: what speaks of "blorf" is an appointment, else cooperation."""
+    told = [("appointment", "the blorf again"), ("cooperation", "a gnarp of some type")]
+    return [
+        example(place, "need", told[place % 2][0], f"{told[place % 2][1]} {place}")
+        for place in range(first, first + count)
+    ]
+
+
+@st.composite
+def labellings(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Return labels of few records: corrections, confirmations, retractions and repeats among them."""
+    events: list[dict[str, Any]] = []
+    for place in range(draw(st.integers(0, 18))):
+        kind = draw(st.sampled_from(["example"] * 6 + ["retraction", "again"]))
+        if kind == "again" and events:
+            events.append(draw(st.sampled_from(events)))
+            continue
+        head = draw(st.sampled_from(HEADS[:2]))
+        record = draw(st.integers(0, _RECORDS - 1))
+        value = draw(st.sampled_from(list(head.labels)[:3]))
+        # A record has one text, whoever labels it.
+        text = f"{WORDS[record]} {WORDS[-record]} {head.name}"
+        told = example(place, head.name, value, text, record_id=str(UUID(int=1_000 + record)))
+        told["source"] = draw(st.sampled_from(["person", "outcome", "import"]))
+        told["weight"] = draw(st.sampled_from([0.25, 0.7, 1.0, 3.0]))
+        told["labelled_at"] = (BEGAN + timedelta(minutes=draw(st.integers(0, 9)))).isoformat()
+        if kind == "retraction":
+            told = {name: told[name] for name in ("kind", "label_id", "record_id", "head", "source", "labelled_at")} | {
+                "kind": "retraction"
+            }
+        events.append(told)
+    return events
+
+
+def whole_fold(log: Scan) -> ExamplesFold:
+    """Return the fold of the topic, from its first event to its end."""
+    fold = ExamplesFold()
+    for record in scanned(log):
+        fold.apply(orjson.loads(record.value), record.offset, lambda path: fold_path(log, path))
+    return fold
+
+
+def put(log: Log, events: Iterable[dict[str, Any]]) -> None:
+    """Put events on the examples topic."""
+    names = {"example": Example.__name__, "retraction": Retraction.__name__}
+    messages = [
+        Message(
+            EXAMPLES.name, None, orjson.dumps(event), (("sb_contract", names.get(event.get("kind", ""), "").encode()),)
+        )
+        for event in events
+    ]
+    with log.transaction() as transaction:
+        transaction.produce(messages)

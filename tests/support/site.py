@@ -1,0 +1,291 @@
+"""A site as its operators have it: servers, workers kept running with their metrics' ports, and the runbook that is done to the letter."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from pipeline.runtime.stages import KAFKA_STAGES
+from tests.support.clickhouse_server import ClickHouseServer
+from tests.support.kafka_server import KafkaServer
+from tests.support.promtool import Scrape, rings
+from tests.support.stack import Server, wait_until
+
+_ROOT = Path(__file__).resolve().parents[2]
+_RUNBOOK = _ROOT / "docs/guide/runbook.md"
+# Workers of one keeper that have a port each.
+_PORTS = 3
+# Ten times what a quiet machine needs at most.
+_PATIENCE_S = 300.0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of the runbook: the alerts and metrics that it names, and its commands, line by line."""
+
+    title: str
+    alerts: tuple[str, ...]
+    metrics: tuple[str, ...]
+    commands: tuple[str, ...]
+
+    def one(self, *words: str) -> str:
+        """Return the one command in which all of these words stand; raises ValueError where it is not one."""
+        (found,) = [line for line in self.commands if all(word in line for word in words)]
+        return found
+
+
+def runbook() -> dict[str, Entry]:
+    """Return the entries of docs/guide/runbook.md by their titles."""
+    _, *parts = re.split(r"^## ", _RUNBOOK.read_text("utf-8"), flags=re.MULTILINE)
+    entries = {}
+    for part in parts:
+        title, _, text = part.partition("\n")
+        blocks = re.findall(r"^```\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+        lines = [line.partition("  #")[0].strip() for block in blocks for line in block.splitlines()]
+        entries[title] = Entry(
+            title,
+            tuple(dict.fromkeys(re.findall(r"`(Switchboard[A-Z]\w+)`", text))),
+            tuple(dict.fromkeys(re.findall(r"`(switchboard_[a-z_]+)", text))),
+            tuple(line for line in lines if line),
+        )
+    return entries
+
+
+def services() -> set[str]:
+    """Return the services of deploy/compose.yaml."""
+    return set(yaml.safe_load((_ROOT / "deploy/compose.yaml").read_text("utf-8"))["services"])
+
+
+@dataclass
+class _Keeper:
+    stage: str
+    process: subprocess.Popen[bytes]
+    port: int
+
+
+@dataclass
+class Site:
+    """Servers, an environment that names them, and the keepers of workers by the name of their service."""
+
+    folder: Path
+    kafka: KafkaServer
+    clickhouse: ClickHouseServer
+    database: str
+    environment: dict[str, str] = field(default_factory=dict)
+    # What a service is started with: other sources (`PYTHONPATH`), or another environment.
+    programs: dict[str, dict[str, str]] = field(default_factory=dict)
+    _keepers: dict[str, _Keeper] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.environment = {
+            "SWITCHBOARD_BROKER": self.kafka.broker,
+            "SWITCHBOARD_WAREHOUSE": self.clickhouse.url_for(database=self.database),
+            "SWITCHBOARD_SECRET": "a secret for tests only",
+            "SWITCHBOARD_BODIES": str(self.folder / "bodies"),
+            "COLUMNS": "200",
+            **self.environment,
+        }
+
+    # Commands.
+
+    def call(self, *words: str | Path, code: int | None = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run `switchboard WORDS` and return what came of it; `code` None: whatever it ends with."""
+        done = subprocess.run(
+            [sys.executable, "-m", "pipeline", "--data-dir", str(self.folder / "tools"), *map(str, words)],
+            capture_output=True,
+            text=True,
+            cwd=self.folder,
+            env=os.environ | self.environment | environment,
+            check=False,
+        )
+        assert code is None or done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    def do(self, line: str, code: int | None = 0, **names: str | Path) -> subprocess.CompletedProcess[str] | None:
+        """Carry out a line of the runbook; NAMES in capitals stand for what the operator fills in."""
+        for name, value in names.items():
+            assert name in line, f"{line} has no {name}"
+            line = line.replace(name, str(value))
+        environment: dict[str, str] = {}
+        words = shlex.split(line)
+        while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+            name, _, value = words.pop(0).partition("=")
+            environment[name] = value
+        if words[:2] == ["docker", "compose"]:
+            self._compose(words[2], words[3:], environment)
+            return None
+        assert words[0] == "switchboard", line
+        if words[1] == "worker":
+            self.start(words[2], tuple(words[3:]), name=f"another {words[2]}", **environment)
+            return None
+        return self.call(*words[1:], code=code, **environment)
+
+    def _compose(self, verb: str, words: list[str], environment: dict[str, str]) -> None:
+        """Do to servers and keepers what compose does to the services of deploy/compose.yaml."""
+        for service in [word for word in words if not word.startswith("-")]:
+            assert service in services(), f"deploy/compose.yaml has no service {service}"
+            server: Server | None = {"kafka": self.kafka, "clickhouse": self.clickhouse}.get(service)
+            if verb in ("stop", "up", "restart") and server is None:
+                self.stop(service)
+            if verb in ("start", "up", "restart"):
+                if server is None:
+                    self.start(service, **environment)
+                elif not server.pid:
+                    server.start()
+
+    def rows(self, sql: str) -> list[dict[str, Any]]:
+        """Return the rows that `switchboard query` gives."""
+        return [json.loads(line) for line in self.call("query", sql, "--format", "JSONEachRow").stdout.splitlines()]
+
+    def publish(self, name: str, text: str) -> Path:
+        """Ingest a file of events; return its path."""
+        path = self.folder / name
+        path.write_text(text, "utf-8")
+        self.call("ingest", "events", path)
+        return path
+
+    # Workers.
+
+    def start(self, stage: str, words: Sequence[str] = (), name: str = "", **environment: str) -> None:
+        """Keep workers of a stage running, with a port for the metrics of each."""
+        name, port = name or stage, _free_ports()
+        program = self.programs.get(name, {})
+        with (self.folder / "workers.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "pipeline", "--data-dir", str(self.folder / name), "worker", stage, *words],
+                env=os.environ | self.environment | program | environment | {"SWITCHBOARD_METRICS_PORT": str(port)},
+                cwd=self.folder,
+                stderr=log,
+            )
+        self._keepers[name] = _Keeper(stage, process, port)
+
+    def stop(self, name: str) -> None:
+        """End a keeper and its workers after the batch in hand."""
+        if keeper := self._keepers.pop(name, None):
+            keeper.process.send_signal(signal.SIGTERM)
+            keeper.process.wait(90)
+
+    def keeper(self, name: str) -> subprocess.Popen[bytes]:
+        """Return the process of a keeper."""
+        return self._keepers[name].process
+
+    def close(self) -> None:
+        """End everything that was started here, and leave both servers running."""
+        for keeper in self._keepers.values():
+            keeper.process.terminate()
+        for name in list(self._keepers):
+            self.stop(name)
+        for server in (self.kafka, self.clickhouse):
+            if not server.pid:
+                server.start()
+
+    # Looking.
+
+    def scrape(self) -> Scrape:
+        """Return what every port answers that ought to."""
+        return {
+            f"{name}:{place}": page
+            for name, keeper in self._keepers.items()
+            for place in range(_PORTS)
+            if (page := _page(keeper.port + place)) is not None or place == 0
+        }
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Return the sum of a metric's samples with these labels over all workers that answer."""
+        return sum(
+            sample.value
+            for page in self.scrape().values()
+            for family in text_string_to_metric_families(page or "")
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def until(self, what: str, ready: Callable[[], bool], every: float = 0.5) -> None:
+        """Wait for something, as long as a busy machine may take."""
+        wait_until(what, ready, _PATIENCE_S, every)
+
+    def ready(self) -> None:
+        """Wait until every keeper's first worker has asked for records."""
+        self.until("the workers", lambda: all(_page(one.port) and _turned(one) for one in self._keepers.values()))
+
+    def caught_up(self) -> bool:
+        """Return whether no stage has anything left, as `switchboard lag` tells it."""
+        behind = json.loads(self.call("lag", "--json").stdout)
+        return not any(row["records"] for row in behind if row["group"] in KAFKA_STAGES)
+
+    def rings(self, alert: str, *before: Scrape) -> bool:
+        """Return whether an alert would ring after scrapes and the one that is made now."""
+        return rings(alert, [*before, self.scrape()])
+
+    def until_rings(self, alert: str, before: Scrape) -> Scrape:
+        """Wait until an alert rings; return the scrape that made it."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while not rings(alert, [before, seen := self.scrape()]):
+            assert time.monotonic() < deadline, f"{alert} does not ring; the workers tell {seen}"
+            time.sleep(0.5)
+        return seen
+
+
+def all_stages(site: Site) -> Iterator[Site]:
+    """Start a worker of every stage, and end everything afterwards."""
+    try:
+        for stage in KAFKA_STAGES:
+            site.start(stage)
+        site.ready()
+        yield site
+    finally:
+        site.close()
+
+
+def _turned(keeper: _Keeper) -> bool:
+    try:
+        with urlopen(f"http://127.0.0.1:{keeper.port}/readyz", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def _page(port: int) -> str | None:
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            return str(answer.read(), "utf-8")
+    except OSError:
+        return None
+
+
+# A port that was given to a worker which has not opened it yet looks free; and other runs of tests begin elsewhere.
+_GIVEN: set[int] = set()
+_FIRST_PORT = 20_000 + os.getpid() % 1_000 * 10
+
+
+def _free_ports() -> int:
+    """Return the first of some ports in a row that nobody listens on and that were not given out before."""
+    for port in range(_FIRST_PORT, 32_000, _PORTS):
+        if port in _GIVEN:
+            continue
+        with ExitStack() as held:
+            try:
+                for place in range(_PORTS):
+                    held.enter_context(socket.socket()).bind(("127.0.0.1", port + place))
+            except OSError:
+                continue
+            _GIVEN.add(port)
+            return port
+    raise OSError(f"no {_PORTS} free ports in a row")

@@ -1,0 +1,87 @@
+"""Measures against scikit-learn's and against their definitions."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
+
+from pipeline.models.evaluation.measures import (
+    accuracy_at_coverage,
+    calibration_error,
+    confusion,
+    doubt,
+    label_reports,
+    score,
+)
+
+LABELS = st.sampled_from(["a", "b", "退款", "d"])
+PAIRS = st.lists(st.tuples(LABELS, LABELS), min_size=1, max_size=40)
+TOLD = st.lists(st.tuples(st.floats(0, 1, width=32), st.booleans()), min_size=1, max_size=60)
+
+
+@given(PAIRS)
+def test_scores_are_scikit_learns(pairs: list[tuple[str, str]]) -> None:
+    truths, answers = map(list, zip(*pairs, strict=True))
+    found = score(truths, answers)
+    assert found.accuracy == pytest.approx(accuracy_score(truths, answers))
+    assert found.macro_f1 == pytest.approx(f1_score(truths, answers, average="macro", zero_division=0))
+
+
+@given(PAIRS)
+def test_reports_and_confusion_are_scikit_learns(pairs: list[tuple[str, str]]) -> None:
+    truths, answers = map(list, zip(*pairs, strict=True))
+    matrix = confusion(truths, answers)
+    assert [list(row) for row in matrix.counts] == confusion_matrix(truths, answers).tolist()
+    assert list(matrix.labels) == sorted({*truths, *answers})
+    reports = label_reports(truths, answers)
+    expected = precision_recall_fscore_support(truths, answers, labels=list(matrix.labels), zero_division=0)
+    assert np.allclose([(r.precision, r.recall, r.f1, r.rows) for r in reports], np.transpose(expected))
+
+
+def test_no_answer_is_wrong_and_no_label_of_its_own() -> None:
+    found = score(["a", "b"], [None, "b"])
+    assert (found.accuracy, found.macro_f1) == (0.5, 0.5)
+    assert confusion(["a", "b"], [None, "b"]).labels == ("a", "b")
+
+
+@given(TOLD)
+def test_calibration_error_is_its_definition(told: list[tuple[float, bool]]) -> None:
+    expected, bins = 0.0, 15
+    for number in range(bins):
+        low, high = number / bins, (number + 1) / bins
+        inside = [(p, hit) for p, hit in told if low < p <= high or (number == 0 and p == 0)]
+        if inside:
+            mean = sum(p for p, _ in inside) / len(inside)
+            right = sum(hit for _, hit in inside) / len(inside)
+            expected += len(inside) / len(told) * abs(right - mean)
+    values, hits = np.array([p for p, _ in told], dtype=np.float64), np.array([hit for _, hit in told])
+    # A probability on the border of two bins may fall to either side by rounding: it moves the sum by its share at most.
+    on_border = sum(abs(p * bins - round(p * bins)) < 1e-9 and p > 0 for p, _ in told)
+    assert calibration_error(values, hits) == pytest.approx(expected, abs=1e-9 + 2 * on_border / len(told))
+
+
+def test_calibration_error_of_known_cases() -> None:
+    assert calibration_error(np.array([1.0, 1.0]), np.array([True, True])) == 0.0
+    assert calibration_error(np.array([0.75] * 4), np.array([True, True, True, False])) == 0.0
+    assert calibration_error(np.array([1.0, 1.0]), np.array([False, False])) == 1.0
+    assert calibration_error(np.array([0.0]), np.array([False])) == 0.0
+
+
+@given(TOLD)
+def test_coverage_keeps_the_surest_and_all_of_them_is_accuracy(told: list[tuple[float, bool]]) -> None:
+    values, hits = np.array([p for p, _ in told]), np.array([hit for _, hit in told])
+    assert accuracy_at_coverage(values, hits, 1.0) == pytest.approx(hits.mean())
+    kept = -(-4 * len(told) // 5)
+    surest = sorted(range(len(told)), key=lambda place: -values[place])[:kept]
+    assert accuracy_at_coverage(values, hits) == pytest.approx(hits[surest].mean())
+    assert doubt(values, hits).accuracy_at_80_coverage == accuracy_at_coverage(values, hits)
+
+
+def test_nothing_cannot_be_scored() -> None:
+    nothing = np.zeros(0)
+    for measure in (calibration_error, accuracy_at_coverage):
+        with pytest.raises(ValueError, match="nothing to score"):
+            measure(nothing, nothing.astype(bool))
+    with pytest.raises(ValueError, match="nothing to score"):
+        score([], [])

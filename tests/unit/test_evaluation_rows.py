@@ -1,0 +1,87 @@
+"""Labelled texts from files: what is read, and how a bad line is named."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.models.evaluation.rows import BadLine, EvaluationError, Row, read_rows
+
+WORDS = st.text(min_size=1, max_size=20).filter(lambda text: text.strip() != "" and not _has_surrogates(text))
+
+
+def _has_surrogates(text: str) -> bool:
+    return any(0xD800 <= ord(char) < 0xE000 for char in text)
+
+
+ROWS = st.builds(Row, text=WORDS, label=WORDS, language=st.sampled_from(["", "en", "zh"]), channel=st.just("chat"))
+
+
+@given(st.lists(ROWS, min_size=1, max_size=8), st.booleans(), st.booleans())
+def test_rows_are_read_as_they_were_written(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[Row], mark: bool, ascii_only: bool
+) -> None:
+    path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
+    lines = [
+        json.dumps(
+            {"text": row.text, "label": row.label, "language": row.language, "channel": row.channel, "more": 1},
+            ensure_ascii=ascii_only,
+        )
+        for row in rows
+    ]
+    path.write_bytes((b"\xef\xbb\xbf" if mark else b"") + "\r\n\n".join(lines).encode())
+    assert read_rows(path) == (rows, [])
+
+
+@pytest.mark.parametrize(
+    ("line", "field", "words"),
+    [
+        (b"{", "", "not JSON"),
+        (b'["a"]', "", "not a JSON object"),
+        (b'{"text": "\xff", "label": "a"}', "", "not JSON"),
+        (b'{"label": "a"}', "text", "missing"),
+        (b'{"text": 7, "label": "a"}', "text", "int where a text is needed"),
+        (b'{"text": " \\n", "label": "a"}', "text", "empty"),
+        (b'{"text": "x"}', "label", "missing"),
+        (b'{"text": "x", "label": null}', "label", "missing"),
+        (b'{"text": "x", "label": ""}', "label", "missing"),
+        (b'{"text": "x", "label": 0.5}', "label", "0.5 is no label"),
+        (b'{"text": "x", "label": true}', "label", "True is no label"),
+        (b'{"text": "x", "label": ["a"]}', "label", "is no label"),
+        (b'{"text": "x", "label": "a", "language": 3}', "language", "3 is no text"),
+        (b'{"text": "x", "label": "a", "channel": {}}', "channel", "is no text"),
+    ],
+)
+def test_a_bad_line_is_named_by_file_line_and_field_and_harms_no_other(
+    tmp_path: Path, line: bytes, field: str, words: str
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'{"text": "good", "label": 1}\n\n' + line + b'\n{"text": "too", "label": "b", "channel": null}')
+    rows, bad = read_rows(path)
+    assert rows == [Row("good", "1"), Row("too", "b")]
+    assert [(one.file, one.line, one.field) for one in bad] == [(str(path), 3, field)]
+    assert words in bad[0].detail
+    assert str(bad[0]).startswith(f"{path}:3: {field}")
+
+
+def test_a_label_that_is_not_the_heads_is_bad(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "a", "label": "spam"}\n{"text": "b", "label": "eggs"}\n')
+    assert read_rows(path, ("ham", "spam")) == (
+        [Row("a", "spam")],
+        [BadLine(str(path), 2, "label", "'eggs' is none of ham, spam")],
+    )
+
+
+def test_a_file_without_a_good_line_is_refused_with_its_first_fault(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(EvaluationError, match=r"no line is a labelled text .*rows\.jsonl:1: not JSON"):
+        read_rows(path)
+    path.write_text("\n")
+    with pytest.raises(EvaluationError, match="no line is a labelled text"):
+        read_rows(path)
+    with pytest.raises(FileNotFoundError):
+        read_rows(tmp_path / "none.jsonl")

@@ -1,0 +1,343 @@
+"""Laws of the fold over the examples: versions made again, corrections, generations that forget, pins, rollbacks, restarts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.models.fold import ExamplesFold, Obeyed
+from pipeline.models.packing import StateError
+from pipeline.models.replica import Applied, Noted, Refused, Replica
+from pipeline.models.snapshot import digest, dump, dump_fold, load_fold
+from pipeline.ops.generations import produce, renew
+from pipeline.ops.versions import (
+    VersionError,
+    checked,
+    export,
+    pin,
+    read_exported,
+    replica_at,
+    roll_back,
+    shown,
+    unpin,
+)
+from pipeline.runtime.learning import Learner, fold_path, outline
+from pipeline.runtime.sqlite_log import SqliteLog
+from schemas.labels import Generation
+from schemas.topics import EXAMPLES
+from tests.support.labelling import BEGAN, example, labellings, made_up, put, whole_fold
+
+_SLOW = settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[SqliteLog]:
+    log = SqliteLog(tmp_path / "log.sqlite")
+    yield log
+    log.close()
+
+
+def log_of(folder: Path, events: list[dict[str, Any]]) -> SqliteLog:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "log.sqlite"
+    for old in folder.glob("log.sqlite*"):
+        old.unlink()
+    log = SqliteLog(path)
+    put(log, events)
+    return log
+
+
+def weights(replica: Replica) -> dict[str, bytes]:
+    return {name: learner.to_bytes() for name, learner in replica.learners().items()}
+
+
+def learnt(events: list[dict[str, Any]]) -> Replica:
+    replica = Replica()
+    for offset, event in enumerate(events):
+        replica.apply(event, offset)
+    return replica
+
+
+def test_a_label_delivered_again_is_learnt_once() -> None:
+    (event,) = made_up(1)
+    replica = Replica()
+    assert isinstance(replica.apply(event, 0), Applied)
+    assert replica.apply(event, 1) == Noted("need", "appointment", "repeated")
+    assert replica.quality("need").count == 1
+    assert weights(replica) == weights(learnt([event]))
+
+
+def test_a_correction_turns_the_answer_round_and_is_no_test() -> None:
+    events = made_up(60)
+    wrong = [event | {"value": "invoice"} if event["value"] == "appointment" else event for event in events]
+    right = [
+        event | {"label_id": str(UUID(int=5_000 + place)), "labelled_at": "2026-02-01T00:00:00Z"}
+        for place, event in enumerate(events)
+    ]
+    replica = learnt(wrong)
+    assert replica.snapshot().classify(["my blorf"], ["inbound"])[0]["need"].label == "invoice"
+    effects = [replica.apply(event, 1_000 + place) for place, event in enumerate(right)]
+    assert [outcome.effect for outcome in effects if isinstance(outcome, Applied)] == ["corrects"] * 30
+    assert [outcome.effect for outcome in effects if isinstance(outcome, Noted)] == ["confirms"] * 30
+    assert replica.snapshot().classify(["my blorf"], ["inbound"])[0]["need"].label == "appointment"
+    assert replica.quality("need").count == 60
+
+
+@_SLOW
+@given(events=labellings(), cuts=st.lists(st.integers(0, 20), max_size=3), again=st.integers(0, 6))
+def test_restarts_from_snapshots_and_readings_from_before_change_no_bit(
+    events: list[dict[str, Any]], cuts: list[int], again: int, tmp_path: Path
+) -> None:
+    whole = ExamplesFold()
+    for offset, event in enumerate(events):
+        whole.apply(event, offset, _no_past)
+    fold = ExamplesFold()
+    start = 0
+    for cut in [*sorted(cuts), len(events)]:
+        for offset in range(max(start - again, 0), min(cut, len(events))):
+            fold.apply(events[offset], offset, _no_past)
+        fold, start = load_fold(dump_fold(fold)), cut
+    assert dump_fold(fold) == dump_fold(whole)
+
+
+def _no_past(_path: object) -> Replica:
+    raise AssertionError("nothing goes back")
+
+
+@_SLOW
+@given(events=labellings(), gone=st.sets(st.integers(0, 5)), where=st.integers(0, 18))
+def test_a_generation_without_somebody_equals_one_that_never_knew_them(
+    events: list[dict[str, Any]], gone: set[int], where: int, tmp_path: Path
+) -> None:
+    forgotten = {str(UUID(int=1_000 + record)) for record in gone}
+    before, after = events[:where], [event for event in events[where:] if event["record_id"] not in forgotten]
+    forgetting = log_of(tmp_path / "a", before)
+    renew(forgetting, [UUID(record) for record in forgotten])
+    put(forgetting, after)
+    innocent = log_of(tmp_path / "b", [event for event in before if event["record_id"] not in forgotten])
+    renew(innocent)
+    put(innocent, after)
+    one, other = whole_fold(forgetting).live, whole_fold(innocent).live
+    assert weights(one) == weights(other)
+    assert one.tallies == other.tallies
+    assert dict(one.held.values()) == dict(other.held.values())
+    raw = b"".join(record.value for record in forgetting.scan(EXAMPLES.name, 0, 0, 10_000))
+    for record in forgotten:
+        assert f'"record_id":"{record}"'.encode() not in raw
+    forgetting.close()
+    innocent.close()
+
+
+def test_what_was_forgotten_is_not_in_the_file_either(tmp_path: Path) -> None:
+    log = log_of(tmp_path, [*made_up(20), example(50, "need", "invoice", "zanzibarquux is the word")])
+    assert any(b"zanzibarquux" in path.read_bytes() for path in tmp_path.iterdir())
+    done = renew(log, [UUID(int=1_050)])
+    assert (done.number, done.kept, done.left_out) == (1, 20, 1)
+    log.close()
+    assert not any(b"zanzibarquux" in path.read_bytes() for path in tmp_path.iterdir())
+
+
+def test_a_new_generation_leaves_corrections_and_retractions_behind(log: SqliteLog) -> None:
+    first, second = made_up(2)
+    corrected = first | {"label_id": str(UUID(int=90)), "value": "complaint", "labelled_at": "2026-02-01T00:00:00Z"}
+    back = {name: second[name] for name in ("record_id", "head", "source")}
+    back |= {"kind": "retraction", "label_id": str(UUID(int=91)), "labelled_at": "2026-02-02T00:00:00Z"}
+    put(log, [first, second, corrected, back])
+    assert renew(log).left_out == 2
+    live = whole_fold(log).live
+    assert weights(live) == weights(learnt([corrected]))
+    put(log, [second])
+    assert weights(whole_fold(log).live) == weights(live), "a label that was taken back came again and was learnt"
+
+
+def test_a_generation_that_broke_off_changes_nothing_and_the_next_forgets_what_it_was_to(log: SqliteLog) -> None:
+    events = made_up(12)
+    put(log, events[:10])
+    begun = Generation(number=1, state="begun", forgotten=(UUID(int=1_003),), at=BEGAN)
+    produce(log, [begun])
+    put(log, [events[0] | {"copied": True}, events[10]])
+    fold = whole_fold(log)
+    assert (fold.live.generation, fold.building is not None) == (0, True)
+    assert weights(fold.live) == weights(learnt(events[:11]))
+    assert renew(log).number == 2
+    put(log, events[11:])
+    fold = whole_fold(log)
+    assert (fold.live.generation, fold.building) == (2, None)
+    assert weights(fold.live) == weights(learnt([event for event in events if event != events[3]]))
+
+
+def test_labels_that_come_while_a_generation_is_written_are_in_both(log: SqliteLog) -> None:
+    events = made_up(6)
+    put(log, events[:4])
+    produce(log, [Generation(number=1, state="begun", at=BEGAN)])
+    put(log, [events[4], *(event | {"copied": True} for event in events[:4])])
+    assert weights(whole_fold(log).live) == weights(learnt(events[:5]))
+    produce(log, [Generation(number=1, state="complete", at=BEGAN)])
+    put(log, events[5:])
+    assert weights(whole_fold(log).live) == weights(learnt([events[4], *events[:4], events[5]]))
+
+
+def test_every_version_is_made_again_bit_by_bit(log: SqliteLog) -> None:
+    events = made_up(60)
+    put(log, events[:50])
+    roll_back(log, "0/30")
+    put(log, events[50:])
+    roll_back(log, "0/20")
+    seen: dict[str, str] = {}
+    answers = {}
+    fold = ExamplesFold()
+    for record in log.scan(EXAMPLES.name, 0, 0, 1_000):
+        fold.apply(orjson.loads(record.value), record.offset, lambda path: fold_path(log, path))
+        seen[fold.live.version] = digest(fold.live)
+        answers[fold.live.version] = fold.live.snapshot().classify(["my blorf", "gnarp!"], ["inbound"] * 2)
+    assert len(seen) == 62
+    for version in list(seen)[::7] + list(seen)[-3:]:
+        again = replica_at(log, version)
+        assert (again.version, digest(again)) == (version, seen[version])
+        assert again.snapshot().classify(["my blorf", "gnarp!"], ["inbound"] * 2) == answers[version]
+
+
+def test_a_rollback_goes_on_as_if_the_examples_between_had_not_been(log: SqliteLog) -> None:
+    good, bad, later = made_up(40), [], made_up(10, first=200)
+    bad = [example(100 + place, "need", "complaint", "the blorf again") for place in range(60)]
+    put(log, [*good, *bad])
+    assert roll_back(log, "0/39", "a bad import").offset == 39
+    put(log, later)
+    live = whole_fold(log).live
+    assert weights(live) == weights(learnt([*good, *later]))
+    assert live.generation == 0
+    assert (done := renew(log)).kept == 50
+    assert (done.number, done.left_out) == (1, 60)
+    assert weights(whole_fold(log).live) == weights(live)
+    with pytest.raises(VersionError, match="offset 900 is not one of generation 1"):
+        roll_back(log, "1/900")
+
+
+def test_a_pin_freezes_the_answers_while_the_models_learn_on(log: SqliteLog, tmp_path: Path) -> None:
+    put(log, made_up(40))
+    pin(log, "", "before the sale")
+    put(log, [example(100 + place, "need", "complaint", "the blorf again") for place in range(80)])
+    learner = Learner(log, tmp_path / "snapshot")
+    (answer,) = learner.models().classify(["the blorf again"], ["inbound"])
+    assert (answer["need"].label, answer["need"].version) == ("appointment", replica_at(log, "0/39").version)
+    assert learner.fold.live.offset == 120
+    learner.save()
+    back = Learner(log, tmp_path / "snapshot")
+    assert back.models().classify(["the blorf again"], ["inbound"]) == [answer]
+    assert dump_fold(back.fold) == dump_fold(learner.fold) == dump_fold(Learner(log, tmp_path / "other").fold)
+    unpin(log)
+    assert back.catch_up() == 1
+    assert back.models().classify(["the blorf again"], ["inbound"])[0]["need"].label == "complaint"
+    with pytest.raises(VersionError, match="nothing is pinned"):
+        unpin(log)
+
+
+def test_a_new_generation_takes_pins_out_and_leaves_no_old_weights_on_disk(log: SqliteLog, tmp_path: Path) -> None:
+    put(log, made_up(40))
+    pin(log, "0/10")
+    learner = Learner(log, tmp_path / "snapshot")
+    learner.save()
+    renew(log, [UUID(int=1_000)])
+    assert learner.catch_up() > 0
+    assert learner.fold.pin == ""
+    kept = load_fold((tmp_path / "snapshot").read_bytes())
+    assert (kept.live.generation, kept.pinned) == (1, None)
+    with pytest.raises(VersionError, match="generation 0 is gone"):
+        pin(log, "0/10")
+
+
+def test_versions_that_are_none_are_named() -> None:
+    fold = ExamplesFold()
+    for text, problem in (
+        ("latest", "is no version"),
+        ("0/3/abcdef", "was made by recipe abcdef"),
+        ("4/2", "generation 4 is gone"),
+        ("0/7", "offset 7 is not one"),
+    ):
+        with pytest.raises(VersionError, match=problem):
+            checked(fold, text)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"kind": "generation", "number": 0, "state": "begun"},
+        {"kind": "generation", "number": 3, "state": "complete"},
+        {"kind": "generation", "number": "x", "state": "begun"},
+        {"kind": "pin", "generation": 7, "offset": 1},
+        {"kind": "pin", "generation": 0, "offset": "1"},
+        {"kind": "rollback", "generation": 0, "offset": 99},
+        {"kind": "rollback", "generation": None, "offset": 1},
+        {"kind": "no such"},
+        {},
+    ],
+)
+def test_an_event_that_makes_no_sense_changes_nothing_but_the_place(event: dict[str, Any]) -> None:
+    fold = ExamplesFold()
+    for offset, one in enumerate(made_up(5)):
+        fold.apply(one, offset, _no_past)
+    before = dump(fold.live)
+    assert isinstance(fold.apply(event, 5, _no_past), Refused)
+    fold.live.offset = 4
+    assert dump(fold.live) == before
+    assert (fold.position, fold.marks) == (5, [])
+
+
+def test_a_promotion_is_marked_and_teaches_nothing() -> None:
+    fold = ExamplesFold()
+    outcome = fold.apply({"kind": "promotion", "name": "winner"}, 0, _no_past)
+    assert isinstance(outcome, Obeyed)
+    assert outcome.mark.kind == "promotion"
+
+
+def test_an_exported_version_is_read_by_another_installation_and_harm_is_noticed(
+    log: SqliteLog, tmp_path: Path
+) -> None:
+    put(log, made_up(40))
+    file = tmp_path / "models.bin"
+    told = export(replica_at(log, "0/35"), file)
+    read = read_exported(file)
+    assert (digest(read), read.version) == (told, replica_at(log, "0/35").version)
+    assert shown(read) == shown(replica_at(log, "0/35"))
+    file.write_bytes(file.read_bytes()[:-9] + b"x" + file.read_bytes()[-8:])
+    with pytest.raises(VersionError, match="checksum"):
+        read_exported(file)
+
+
+def test_an_outline_knows_the_version_without_learning(log: SqliteLog) -> None:
+    put(log, made_up(30))
+    pin(log, "0/12")
+    roll_back(log, "0/20")
+    renewed = outline(log)
+    whole = whole_fold(log)
+    assert (renewed.live.version, renewed.pin, renewed.marks) == (whole.live.version, whole.pin, whole.marks)
+
+
+def test_a_snapshot_that_is_harmed_is_not_used(log: SqliteLog, tmp_path: Path) -> None:
+    put(log, made_up(10))
+    learner = Learner(log, tmp_path / "snapshot")
+    learner.save()
+    (tmp_path / "snapshot").write_bytes(b"switchboard-models\nrubbish")
+    with pytest.raises(StateError):
+        load_fold((tmp_path / "snapshot").read_bytes())
+    assert dump_fold(Learner(log, tmp_path / "snapshot").fold) == dump_fold(learner.fold)
+
+
+def test_tests_are_told_once_each_though_a_batch_comes_again(log: SqliteLog, tmp_path: Path) -> None:
+    put(log, made_up(40))
+    records = log.scan(EXAMPLES.name, 0, 0, 100)
+    learner = Learner(log, tmp_path / "snapshot", until=0)
+    assert learner.fold.position == -1
+    first = [(one.outcome, one.answer) for one in learner.test(records[:25])]
+    again = [(one.outcome, one.answer) for one in learner.test(records[10:])]
+    assert again[:15] == first[10:]
+    assert len(again) == 30
+    assert all(answer is not None for _, answer in first)
+    assert dump_fold(learner.fold) == dump_fold(whole_fold(log))

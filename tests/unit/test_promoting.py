@@ -1,0 +1,180 @@
+"""Promotion: a labelled file's rows become examples once, redacted, after an event that says why; any replica refolds them."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from pipeline.models.characters import READ_CHARACTERS
+from pipeline.models.evaluation.comparison import Plan, compare
+from pipeline.models.evaluation.contenders import Contender
+from pipeline.models.evaluation.rows import EvaluationError, Row
+from pipeline.models.replica import Replica
+from pipeline.models.snapshot import dump
+from pipeline.ops.evaluating import data_of_log, examples_of, head_named
+from pipeline.ops.promoting import PromotionError, promote
+from pipeline.runtime.log import Message
+from pipeline.runtime.sqlite_log import SqliteLog
+from schemas.labels import Example, Promotion
+from schemas.topics import EXAMPLES
+from tests.support.labelled import labelled
+
+NOW = datetime(2026, 11, 3, 9, tzinfo=UTC)
+HEAD = head_named("sentiment")
+_VALUES = {"praise": "positive", "refund": "negative", "delivery": "neutral"}
+ROWS = [replace(row, label=_VALUES[row.label]) for row in labelled(60)]
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[SqliteLog]:
+    log = SqliteLog(tmp_path / "log.sqlite")
+    yield log
+    log.close()
+
+
+@pytest.fixture(scope="module")
+def winner() -> Contender:
+    return compare(ROWS, ROWS[:10], Plan(models=("naive_bayes",), folds=2)).winner
+
+
+def events(log: SqliteLog) -> list[dict[str, Any]]:
+    return [orjson.loads(record.value) for record in log.scan(EXAMPLES.name, 0, 0, 10_000)]
+
+
+def test_rows_become_examples_in_their_order_after_the_event_that_says_why(log: SqliteLog, winner: Contender) -> None:
+    done = promote(log, HEAD, ROWS, winner, NOW)
+    first, *rest = events(log)
+    told = Promotion.model_validate(first)
+    assert (told.head, told.model, told.examples) == ("sentiment", winner.name, len(rest))
+    assert str(told.promotion_id) == done.promotion_id
+    found = [Example.model_validate(event) for event in rest]
+    distinct = list(dict.fromkeys((row.text, row.label) for row in ROWS))
+    assert [(one.text, one.value) for one in found] == distinct
+    assert {one.source for one in found} == {"import"}
+    assert (done.added, done.already) == (len(distinct), 0)
+
+
+def test_the_same_rows_twice_add_nothing_and_more_rows_only_what_is_new(log: SqliteLog, winner: Contender) -> None:
+    first = promote(log, HEAD, ROWS[:30], winner, NOW)
+    before = events(log)
+    again = promote(log, HEAD, ROWS[:30], winner, NOW.replace(year=2027))
+    assert (again.added, again.already, again.promotion_id) == (0, first.added, "")
+    assert events(log) == before
+    more = promote(log, HEAD, ROWS, winner, NOW)
+    assert more.already == first.added
+    assert len(events(log)) == len(before) + 1 + more.added
+    assert len({event["label_id"] for event in events(log) if event["kind"] == "example"}) == first.added + more.added
+
+
+class FailsHalfWay(SqliteLog):
+    """A log whose disk is gone after half of the messages."""
+
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        with super().transaction() as real:
+
+            class Half:
+                def produce(self, messages: Sequence[Message]) -> None:
+                    real.produce(messages[: len(messages) // 2])
+                    raise OSError("the disk is gone")
+
+            yield Half()
+
+
+def test_a_promotion_that_fails_half_way_leaves_nothing_and_the_next_one_all(
+    log: SqliteLog, winner: Contender, tmp_path: Path
+) -> None:
+    failing = FailsHalfWay(tmp_path / "log.sqlite")
+    with pytest.raises(OSError, match="the disk is gone"):
+        promote(failing, HEAD, ROWS, winner, NOW)
+    failing.close()
+    assert events(log) == []
+    assert promote(log, HEAD, ROWS, winner, NOW).added > 0
+
+
+def refolded(log: SqliteLog) -> Replica:
+    """Fold the log as each worker does."""
+    replica = Replica()
+    for record in log.scan(EXAMPLES.name, 0, 0, 10_000):
+        replica.apply(orjson.loads(record.value), record.offset)
+    return replica
+
+
+def test_replicas_learn_what_was_promoted_and_a_refold_is_the_same(log: SqliteLog, winner: Contender) -> None:
+    done = promote(log, HEAD, ROWS, winner, NOW)
+    replica = refolded(log)
+    assert replica.quality("sentiment").count == done.added
+    answer = replica.snapshot().classify(["服务很棒，你好"], ["inbound"])[0]["sentiment"]
+    assert (answer.label, answer.version) == ("positive", replica.version)
+    assert dump(refolded(log)) == dump(replica)
+
+
+def test_texts_are_redacted_cut_and_given_their_language(log: SqliteLog, winner: Contender) -> None:
+    rows = [
+        Row("please call +49 30 5550100 or mail ann@example.com, I am waiting", "negative"),
+        Row("非常满意，谢谢你们" + "好" * 5_000, "positive", channel="chat"),
+    ]
+    promote(log, HEAD, rows, winner, NOW)
+    english, chinese = (Example.model_validate(event) for event in events(log)[1:])
+    assert "5550100" not in english.text
+    assert "<email>" in english.text
+    assert (english.language, chinese.language, chinese.channel) == ("en", "zh", "chat")
+    assert len(chinese.text) == READ_CHARACTERS
+
+
+def test_a_label_that_is_not_the_heads_is_refused_and_nothing_written(log: SqliteLog, winner: Contender) -> None:
+    with pytest.raises(PromotionError, match="angry: no labels of sentiment; labels are very_negative"):
+        promote(log, HEAD, [*ROWS, Row("grr", "angry")], winner, NOW)
+    assert events(log) == []
+
+
+def test_a_heads_examples_are_judged_in_time_the_latest_label_of_a_record_counting(
+    log: SqliteLog, winner: Contender
+) -> None:
+    with pytest.raises(EvaluationError, match="holds no label of sentiment"):
+        data_of_log(log, HEAD)
+    promote(log, HEAD, ROWS, winner, NOW)
+    rows = list(examples_of(log, HEAD))
+    assert [row.text for row in rows] == list(dict.fromkeys(row.text for row in ROWS))
+    corrected = replace(ROWS[0], label="very_positive")
+    promote(log, HEAD, [corrected], winner, NOW)
+    latest = list(examples_of(log, HEAD))
+    assert (latest[-1].text, latest[-1].label) == (corrected.text, "very_positive")
+    assert len(latest) == len(rows)
+    data = data_of_log(log, HEAD)
+    assert (list(data.train) + list(data.test), len(data.test)) == (latest, len(latest) // 5)
+    assert list(examples_of(log, head_named("spam"))) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": "pin"},
+        {"head": "spam"},
+        {"value": "angry"},
+        {"text": " "},
+        {"text": None},
+        {"weight": 0},
+        {"weight": "1"},
+    ],
+)
+def test_what_a_replica_learns_nothing_from_is_not_judged_on(log: SqliteLog, change: dict[str, Any]) -> None:
+    good = {"kind": "example", "record_id": "1", "head": "sentiment", "value": "positive", "text": "great", "weight": 2}
+    with log.transaction() as transaction:
+        values = [orjson.dumps(event) for event in (good, good | {"record_id": "2"} | change)]
+        transaction.produce([Message(EXAMPLES.name, None, value) for value in values])
+    assert list(examples_of(log, HEAD)) == [Row("great", "positive", weight=2.0)]
+
+
+def test_a_label_taken_back_is_not_judged_on(log: SqliteLog) -> None:
+    good = {"kind": "example", "record_id": "1", "head": "sentiment", "value": "positive", "text": "great"}
+    events = [good, good | {"record_id": "2"}, {"kind": "retraction", "record_id": "1", "head": "sentiment"}]
+    events.append({"kind": "retraction", "record_id": "2", "head": "need"})
+    with log.transaction() as transaction:
+        transaction.produce([Message(EXAMPLES.name, None, orjson.dumps(event)) for event in events])
+    assert len(list(examples_of(log, HEAD))) == 1

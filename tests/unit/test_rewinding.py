@@ -1,0 +1,77 @@
+"""Where a replay begins: stages by their name or a topic's, instants, offsets; what is wrong is named."""
+
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.ops.rewinding import Rewind, instant_of, offsets_of, planned, stages_of
+from pipeline.runtime.log import Message
+from pipeline.runtime.sqlite_log import SqliteLog
+from schemas.topics import BUSINESS, LABELS, RAW_CHAT, RECORDS, Topic
+
+_SHANGHAI = ZoneInfo("Asia/Shanghai")
+_TOPIC = Topic("records.v1", "", (), "", 2, 1_000)
+
+
+def test_a_topic_means_every_stage_that_reads_it_but_live() -> None:
+    assert set(stages_of(RECORDS.name)) == {"converse", "load"}
+    assert stages_of(LABELS.name, "resolve") == {"resolve": (LABELS.name,)}
+    assert RAW_CHAT.name in stages_of("enrich")["enrich"]
+
+
+@pytest.mark.parametrize(
+    ("target", "stage", "said"),
+    [
+        ("live", "", "live is neither a stage that can be replayed"),
+        ("examples.v1", "", "nor a topic that one reads"),
+        (BUSINESS.name, "resolve", "resolve does not read business.v1; converse, load does"),
+    ],
+)
+def test_what_cannot_be_replayed_is_told(target: str, stage: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        stages_of(target, stage)
+
+
+def test_instants_are_iso_or_the_beginning_and_take_the_settings_zone() -> None:
+    assert instant_of("beginning", _SHANGHAI) == 0
+    assert instant_of("2026-11-01T10:00:00", _SHANGHAI) == instant_of("2026-11-01T02:00:00Z", _SHANGHAI)
+    with pytest.raises(UserError, match="--from yesterday: write beginning, or a time as"):
+        instant_of("yesterday", _SHANGHAI)
+
+
+def test_offsets_are_of_a_topics_partitions() -> None:
+    assert offsets_of(RECORDS.name, ["3:1200", "0:7"]) == {(RECORDS.name, 3): 1200, (RECORDS.name, 0): 7}
+    with pytest.raises(UserError, match="--offset 3@5: write it as PARTITION:OFFSET"):
+        offsets_of(RECORDS.name, ["3@5"])
+    with pytest.raises(UserError, match="--offset needs a topic, not the stage load"):
+        offsets_of("load", ["3:5"])
+
+
+def test_a_replay_goes_back_as_far_as_there_are_records_and_forward_only_where_told(tmp_path: Path) -> None:
+    clock = iter((1_000, 2_000, 3_000, 10_000, 10_000)).__next__
+    log = SqliteLog(tmp_path / "log.sqlite", {_TOPIC.name: _TOPIC}, clock)
+    for _ in range(3):
+        with log.transaction() as transaction:
+            transaction.produce([Message(_TOPIC.name, b"k", b"v")])
+    place = next(at for at in log.positions("load", [_TOPIC.name]) if at.end)
+    where = (_TOPIC.name, place.partition)
+    log.rewind("load", {where: 2})
+    stages = {"load": (_TOPIC.name,)}
+
+    def wanted(since_ms: int | None = None, offset: int | None = None, *, skip: bool = False) -> list[int]:
+        offsets = {} if offset is None else {where: offset}
+        found = planned(log, stages, since_ms=since_ms, offsets=offsets, skip=skip)
+        assert all(one == Rewind("load", *where, 2, one.wanted) for one in found)
+        return [one.wanted for one in found]
+
+    assert wanted(0) == [0]
+    assert wanted(1_500) == [1]
+    assert wanted(2_500) == wanted(9_000) == []
+    assert wanted(9_000, skip=True) == wanted(offset=99, skip=True) == [3]
+    assert wanted(offset=1) == [1]
+    # What is past its retention is not there to be handled again.
+    assert log.expire() == 2
+    assert wanted(0) == []
+    log.close()
