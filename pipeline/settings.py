@@ -21,6 +21,8 @@ from pydantic_settings import (
 )
 
 from pipeline.errors import UserError
+from pipeline.models.head_files import read_heads
+from pipeline.models.heads import HEADS, Head
 from pipeline.processors.contacts import OwnSide
 from pipeline.processors.converse.hours import parse_hours
 from pipeline.processors.converse.rules import EVERY_CHANNEL, Rules, ServicePromises
@@ -125,6 +127,9 @@ class Settings(BaseSettings):
         {}, description="Business minutes within which every later message is answered, by channel or `default`."
     )
     bots: tuple[str, ...] = Field((), description="Names by which our bots appear as staff.")
+    heads: Path | None = Field(
+        None, description="File of heads and labels of your own (TOML, docs/guide/heads.md); the same on every machine."
+    )
     # A fortnight is a guess that fits a shop; who sells machines sets months.
     intent_horizon_days: int = Field(
         14, ge=1, le=365, description="A payment within so many days of a message marks the message as purchase intent."
@@ -220,6 +225,10 @@ class Settings(BaseSettings):
         )
         promises = ServicePromises(_seconds(self.first_response_minutes), _seconds(self.next_response_minutes))
         return Rules(hours, promises, zone, frozenset(name.casefold() for name in self.bots))
+
+    def head_table(self) -> tuple[Head, ...]:
+        """Return the heads that are asked: the built-in ones, and those of the file `heads`; raises HeadsError."""
+        return read_heads(self.heads) if self.heads else HEADS
 
     @property
     def own_side(self) -> OwnSide:

@@ -63,6 +63,7 @@ class Prediction(Contract):
     p: float = Field(ge=0, le=1, description="Probability of the label.")
     abstained: bool = Field(description="The head was not sure enough; the label is its best guess.")
     version: str = Field(description="Model that answered: rules/<hash>, or generation/offset/recipe.")
+    also: tuple[str, ...] = Field((), description="Further answers, where a text asks several things.")
 
 
 class Participant(Contract):

@@ -24,6 +24,7 @@ from schemas.labels import (
     Rollback,
 )
 from schemas.live import Alert
+from schemas.reclassified import Reclassification
 from schemas.records import BusinessRecord, Link, Record
 from schemas.types import Contract
 
@@ -126,6 +127,14 @@ EXAMPLES = Topic(
     1,
     None,
 )
+RECLASSIFIED = Topic(
+    "reclassified.v1",
+    "answers given later about records of the history",
+    (Reclassification,),
+    "record id",
+    _PARTITIONS,
+    _DERIVED_MS,
+)
 QUALITY = Topic(
     "quality.v1",
     "what the models answered before they learnt an example, and drift",
@@ -174,6 +183,7 @@ TOPICS: dict[str, Topic] = {
         ALERTS,
         LABELS,
         EXAMPLES,
+        RECLASSIFIED,
         QUALITY,
         DEAD_LETTERS,
     )

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from pipeline.cli import asking, deadletters, evaluating, feeding, keeping, modelling, operating, overview, watching
+from pipeline.cli import (
+    asking,
+    deadletters,
+    evaluating,
+    feeding,
+    judging,
+    keeping,
+    modelling,
+    operating,
+    overview,
+    watching,
+)
 from pipeline.cli.app import app
 from pipeline.console import HELD, fail
 from pipeline.errors import UserError
@@ -14,6 +25,7 @@ __all__ = [
     "deadletters",
     "evaluating",
     "feeding",
+    "judging",
     "keeping",
     "main",
     "modelling",

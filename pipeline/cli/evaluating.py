@@ -72,7 +72,7 @@ def evaluate(
     from pipeline.ops.evaluating import head_named
 
     workspace = workspace_of(context)
-    asked = head_named(head) if head else None
+    asked = head_named(head, workspace.settings.head_table()) if head else None
     data = _data(workspace, train, test, asked, seed, offline)
     for line in data.refused[:_NAMED]:
         note(str(line))

@@ -90,7 +90,9 @@ def _pairs(options: list[str]) -> dict[str, str]:
 def label(
     context: typer.Context,
     record: Annotated[UUID, typer.Argument(help="The record's id.")],
-    head: Annotated[str, typer.Argument(help="need, sentiment, urgency, spam, purchase_intent.")],
+    head: Annotated[
+        str, typer.Argument(help="need, sentiment, urgency, spam, purchase_intent, or a head of your own.")
+    ],
     value: Annotated[str, typer.Argument(help="The right answer.")],
     by: Annotated[str, typer.Option(help="Who says so.")] = "",
     note_text: Annotated[str, typer.Option("--note", help="Why.")] = "",
@@ -102,7 +104,17 @@ def label(
     from pipeline.runtime.stages import labelled_texts
 
     workspace = workspace_of(context)
-    event = label_event(record, head, value, by=by, note=note_text, tenant=workspace.settings.tenant, at=utc_now())
+    settings = workspace.settings
+    event = label_event(
+        record,
+        head,
+        value,
+        by=by,
+        note=note_text,
+        tenant=settings.tenant,
+        at=utc_now(),
+        heads=settings.head_table(),
+    )
     with workspace.reading() as warehouse:
         if record not in labelled_texts(warehouse, [record]):
             fail(
@@ -124,7 +136,7 @@ def labels_import(
     workspace = workspace_of(context)
     counts: Counter[str] = Counter()
     with workspace.publisher() as publisher:
-        for item in read_labels(file, workspace.settings.tenant):
+        for item in read_labels(file, workspace.settings.tenant, workspace.settings.head_table()):
             if isinstance(item, BadRow):
                 counts["bad"] += 1
                 note(f"{file}:{item.line}: {item.detail}")

@@ -28,7 +28,7 @@ def models_list(context: typer.Context, as_json: Json = False) -> None:
 
     workspace = workspace_of(context)
     with workspace.log() as log, workspace.reading() as warehouse:
-        found = listed(log, warehouse)
+        found = listed(log, warehouse, workspace.settings.head_table())
     if as_json:
         console.json(found)
         return
@@ -52,11 +52,13 @@ def models_show(
 
     if file is not None and version:
         fail("name a version or a --file, not both", WRONG_USE)
+    workspace = workspace_of(context)
+    heads = workspace.settings.head_table()
     if file is not None:
-        found = shown(read_exported(file))
+        found = shown(read_exported(file, heads))
     else:
-        with workspace_of(context).log() as log:
-            found = shown(replica_at(log, version))
+        with workspace.log() as log:
+            found = shown(replica_at(log, version, heads))
     if as_json:
         console.json(asdict(found))
         return
@@ -82,8 +84,9 @@ def models_export(
     """Write a version to a file with a checksum, which `models show --file` of any installation of this release reads."""
     from pipeline.ops.versions import export, replica_at
 
-    with workspace_of(context).log() as log:
-        replica = replica_at(log, version)
+    workspace = workspace_of(context)
+    with workspace.log() as log:
+        replica = replica_at(log, version, workspace.settings.head_table())
     note(f"version {replica.version} in {out}, digest {export(replica, out)}")
 
 
@@ -92,8 +95,9 @@ def models_pin(context: typer.Context, version: Version = "", reason: Reason = "
     """Let every worker answer with a version from its next batch on; the models go on learning beside it."""
     from pipeline.ops.versions import pin
 
-    with workspace_of(context).log() as log:
-        pinned = pin(log, version, reason)
+    workspace = workspace_of(context)
+    with workspace.log() as log:
+        pinned = pin(log, version, reason, workspace.settings.head_table())
     note(f"version {pinned.generation}/{pinned.offset} answers; `switchboard models unpin` takes the pin out")
 
 
@@ -116,8 +120,9 @@ def models_rollback(
     """Let every worker go on from a version, as if the examples since had not been."""
     from pipeline.ops.versions import roll_back
 
-    with workspace_of(context).log() as log:
-        kept = roll_back(log, version, reason)
+    workspace = workspace_of(context)
+    with workspace.log() as log:
+        kept = roll_back(log, version, reason, workspace.settings.head_table())
     note(f"the models go on from version {kept.generation}/{kept.offset}")
 
 
@@ -135,8 +140,8 @@ def labels_retract(
     from pipeline.runtime.runner import utc_now
 
     workspace = workspace_of(context)
-    tenant = workspace.settings.tenant
-    event = retraction_event(record, head, by=by, note=note_text, tenant=tenant, at=utc_now())
+    tenant, heads = workspace.settings.tenant, workspace.settings.head_table()
+    event = retraction_event(record, head, by=by, note=note_text, tenant=tenant, at=utc_now(), heads=heads)
     with workspace.publisher() as publisher:
         publisher.publish(Found(event, event.model_dump_json().encode()), "label/1", tenant)
     note(f"{record}: nothing is said of {head} any more")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.models.doubt import Doubt
 from pipeline.models.fold import ExamplesFold, Mark
 from pipeline.models.heads import HEADS, Head
 from pipeline.models.held import Held
@@ -37,6 +38,7 @@ def dump(replica: Replica) -> bytes:
         "offset": replica.offset,
         "recipe": replica.recipe,
         "learners": headers,
+        "doubts": {name: doubt.state() for name, doubt in replica.doubts().items()},
         "tallies": [[*key, *astuple(tally)] for key, tally in sorted(replica.tallies.items())],
     }
     return pack(header, arrays)
@@ -58,12 +60,13 @@ def load(data: bytes, heads: tuple[Head, ...] = HEADS) -> Replica:
             )
         replica.tallies = {TallyKey(*row[:3]): Tally(*row[3:]) for row in header["tallies"]}
         replica.adopt(
-            {name: Learner.restore(state, _within(name, arrays)) for name, state in header["learners"].items()}
+            {name: Learner.restore(state, _within(name, arrays)) for name, state in header["learners"].items()},
+            {name: Doubt.restore(header["doubts"][name]) for name in header["learners"]},
         )
         held = _within(_HELD.rstrip("/"), arrays)
         named = {name.partition("/")[0] for name in held}
         replica.held = Held.restore({name: _within(name, held) for name in sorted(named)}, _labels(heads))
-    except (KeyError, TypeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError) as error:
         raise StateError(f"the parts of the snapshot do not fit: {error!r}") from error
     return replica
 

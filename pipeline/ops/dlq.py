@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.envelope import checked, contract_message, to_message
 from pipeline.ingest.port import Found, IngestOptions, OptionError, Unit
 from pipeline.ingest.registry import CONNECTORS
+from pipeline.models.heads import HEADS, Head
 from pipeline.models.replica import Replica
 from pipeline.outcomes import Reject
 from pipeline.processors.identify import Identity
@@ -88,10 +89,12 @@ def whole(warehouse: Warehouse, wanted: Filter) -> Iterator[DeadLetter]:
 class Replayer:
     """Sends dead letters again: what would be refused again is told at once and not sent."""
 
-    def __init__(self, warehouse: Warehouse, identity: Identity, options: IngestOptions) -> None:
+    def __init__(
+        self, warehouse: Warehouse, identity: Identity, options: IngestOptions, heads: tuple[Head, ...] = HEADS
+    ) -> None:
         self._warehouse = warehouse
         self._options = options
-        self._enrich = enrich_handler(identity, Replica().snapshot)
+        self._enrich = enrich_handler(identity, Replica(heads=heads).snapshot, heads=heads)
 
     def replay(self, letter: DeadLetter) -> tuple[Replay, list[Message]]:
         """Return the audit of a try and the messages to produce with it."""

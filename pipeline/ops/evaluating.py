@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,12 +23,12 @@ TEST_SHARE: Final = 0.2
 _SCAN_RECORDS: Final = 1_000
 
 
-def head_named(name: str) -> Head:
+def head_named(name: str, heads: Sequence[Head] = HEADS) -> Head:
     """Return a head of the table; raises EvaluationError with those that there are."""
-    for head in HEADS:
+    for head in heads:
         if head.name == name:
             return head
-    raise EvaluationError(f"there is no head {name!r}; heads are {', '.join(head.name for head in HEADS)}")
+    raise EvaluationError(f"there is no head {name!r}; heads are {', '.join(head.name for head in heads)}")
 
 
 def data_of_files(train: Path, test: Path | None, head: Head | None, seed: int, *, hold_out: bool) -> Data:

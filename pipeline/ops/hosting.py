@@ -96,16 +96,17 @@ def embedded_host(workspace: Workspace, wrap: Wrap = bare) -> Iterator[EmbeddedH
         stack.callback(log.close)
         log.expire()
         workspace.expire_bodies()
+        heads = settings.head_table()
         # What `resolve` has not committed it learns itself, and tells of it.
         waiting = next(log.unread("resolve", (EXAMPLES.name,)), None)
-        learner = Learner(log, root / "models" / "snapshot", until=None if waiting is None else waiting.offset)
+        learner = Learner(log, root / "models" / "snapshot", heads, None if waiting is None else waiting.offset)
         view, watch = View(), Watch()
         view.apply(log.kept(LIVE_STATE.name))
         watch.recall(recent_alerts(log, now_ms()))
         some = settings.batch_records
         meter = Meter()
         handlers: tuple[tuple[CountingHandler, int], ...] = (
-            (enrich_handler(settings.identity(), learner.models), some),
+            (enrich_handler(settings.identity(), learner.models, heads=heads), some),
             (converse_handler(Converse(settings.converse_rules()), log), some),
             (_timed(load_handler(warehouse), meter), some * LOAD_FACTOR),
             (resolve_handler(warehouse, lambda _: learner), some),
@@ -226,14 +227,15 @@ def _stage(workspace: Workspace, stage: str, slot: Slot, broker: Broker, stack: 
         from pipeline.models.learner import warm_up
         from pipeline.runtime.learning import Learner
 
+        heads = settings.head_table()
         scan = KafkaScan(broker)
         stack.callback(scan.close)
         # Compiled before the group counts on this worker.
         warm_up()
-        learner = Learner(scan, slot.folder / "snapshot")
+        learner = Learner(scan, slot.folder / "snapshot", heads)
         stack.callback(learner.save)
         meter.watch_models(stage, lambda: learner.fold.live.offset)
-        return _Stage(enrich_handler(settings.identity(), learner.models), learner.catch_up)
+        return _Stage(enrich_handler(settings.identity(), learner.models, heads=heads), learner.catch_up)
     if stage == "converse":
         from pipeline.processors.converse.fold import Converse
 
@@ -251,7 +253,7 @@ def _stage(workspace: Workspace, stage: str, slot: Slot, broker: Broker, stack: 
         warm_up()
         scan = KafkaScan(broker)
         stack.callback(scan.close)
-        learner = Learner(scan, slot.folder / "snapshot", until=first)
+        learner = Learner(scan, slot.folder / "snapshot", settings.head_table(), first)
         stack.callback(learner.save)
         meter.watch_models(stage, lambda: learner.fold.live.offset)
         return learner

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +13,9 @@ from uuid import UUID
 import orjson
 
 from pipeline.errors import UserError
+from pipeline.ingest.port import Found
+from pipeline.ingest.publisher import Publisher
+from pipeline.models.heads import HEADS, Head
 from pipeline.processors.labels import label_problem
 from schemas.envelope import Event, record_id_of, stable_id
 from schemas.registry import LABEL_GIVEN, LABEL_RETRACTED
@@ -47,13 +50,14 @@ def label_event(
     source: str = SOURCE,
     weight: float = 1.0,
     at: datetime | None = None,
+    heads: Sequence[Head] = HEADS,
 ) -> Event:
     """Return the event of a label; raises LabelError for a head or value that is not declared.
 
     The same judgement by the same person at the same time is the same event, so that a file imported twice labels once. `at`: when it
     was given; of two labels of one record and head the later holds. None: when the log takes it.
     """
-    if problem := label_problem(head, value):
+    if problem := label_problem(head, value, heads):
         raise LabelError(problem)
     data: dict[str, Any] = {"record_id": str(record_id), "head": head, "value": value, "origin": origin}
     data |= {name: text for name, text in (("by", by), ("note", note)) if text}
@@ -64,10 +68,17 @@ def label_event(
 
 
 def retraction_event(
-    record_id: UUID, head: str, *, by: str = "", note: str = "", tenant: str, at: datetime | None = None
+    record_id: UUID,
+    head: str,
+    *,
+    by: str = "",
+    note: str = "",
+    tenant: str,
+    at: datetime | None = None,
+    heads: Sequence[Head] = HEADS,
 ) -> Event:
     """Return the event that takes a label back; raises LabelError for a head that is not declared."""
-    if problem := label_problem(head, ""):
+    if problem := label_problem(head, "", heads):
         raise LabelError(problem)
     data = {"record_id": str(record_id), "head": head, "by": by, "note": note}
     when = "" if at is None else at.isoformat()
@@ -81,7 +92,24 @@ def retraction_event(
     )
 
 
-def read_labels(path: Path, tenant: str) -> Iterator[Event | BadRow]:
+def give(
+    publisher: Publisher,
+    record_id: UUID,
+    head: str,
+    value: str,
+    *,
+    by: str,
+    tenant: str,
+    at: datetime,
+    heads: Sequence[Head],
+) -> None:
+    """Publish a person's label of a record, durably; raises LabelError as `label_event` does."""
+    event = label_event(record_id, head, value, by=by, tenant=tenant, at=at, heads=heads)
+    publisher.publish(Found(event, event.model_dump_json().encode()), "label/1", tenant)
+    publisher.flush()
+
+
+def read_labels(path: Path, tenant: str, heads: Sequence[Head] = HEADS) -> Iterator[Event | BadRow]:
     """Yield the labels of a CSV (with a header) or JSONL file in UTF-8: head, value, and record_id or source and event_id.
 
     Further columns: by, note, weight, and labelled_at (RFC 3339, with its zone), which is else when the file was last written: a label
@@ -104,6 +132,7 @@ def read_labels(path: Path, tenant: str) -> Iterator[Event | BadRow]:
                 tenant=tenant,
                 weight=_weight(row),
                 at=_labelled_at(row) or written,
+                heads=heads,
             )
         except (LabelError, ValueError) as error:
             yield BadRow(line, str(error))

@@ -129,12 +129,39 @@ def _type(field: FieldInfo) -> str:
 
 # The migrations are the source of every table; their form is ours, one column a line.
 _RELATION = re.compile(
-    r"CREATE (TABLE|VIEW) IF NOT EXISTS (\w+)\n\(\n(.*?)\n\)\n(.*?)COMMENT '((?:[^']|'')*)'$", re.DOTALL
+    r"CREATE (?:OR REPLACE )?(TABLE|VIEW) (?:IF NOT EXISTS )?(\w+)\n\(\n(.*?)\n\)\n(.*?)COMMENT '((?:[^']|'')*)'$",
+    re.DOTALL,
 )
 _COLUMN = re.compile(r"^    (\w+) (.*?) COMMENT '((?:[^']|'')*)',?$", re.MULTILINE)
 
 
-def _relations() -> Iterator[tuple[str, str, str, list[tuple[str, str, str]]]]:
+# What a later migration adds to a table.
+_ALTERED = re.compile(r"ALTER TABLE (\w+)\n")
+_ADDED = re.compile(
+    r"^    ADD COLUMN IF NOT EXISTS (\w+) (.*?) COMMENT '((?:[^']|'')*)'(?: AFTER (\w+))?,?$", re.MULTILINE
+)
+
+_Relation = tuple[str, str, str, list[tuple[str, str, str]]]
+
+
+def _relations() -> Iterable[_Relation]:
+    """Return every table and view as all migrations together leave it."""
+    found: dict[str, _Relation] = {}
+    for relation in _created():
+        found[relation[1]] = relation
+    for statement in (statement for migration in migrations() for statement in migration.statements):
+        if (altered := _ALTERED.match(statement)) and altered[1] in found:
+            _add(found[altered[1]][3], _ADDED.findall(statement))
+    return found.values()
+
+
+def _add(columns: list[tuple[str, str, str]], added: Iterable[tuple[str, str, str, str]]) -> None:
+    for name, kind, text, after in added:
+        place = [column for column, _, _ in columns].index(after) + 1 if after else len(columns)
+        columns.insert(place, (name, kind, text.replace("''", "'")))
+
+
+def _created() -> Iterator[_Relation]:
     for migration in migrations():
         for statement in migration.statements:
             if found := _RELATION.search(statement):

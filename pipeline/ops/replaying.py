@@ -14,7 +14,7 @@ def replay(workspace: Workspace, wanted: Filter) -> tuple[list[Replay], list[Rep
     refused: list[Replay] = []
     with workspace.reading() as warehouse, workspace.log() as log:
         options = workspace.ingest_options(None, (), {})
-        replayer = Replayer(warehouse, workspace.settings.identity(), options)
+        replayer = Replayer(warehouse, workspace.settings.identity(), options, workspace.settings.head_table())
         for letter in whole(warehouse, wanted):
             audit, messages = replayer.replay(letter)
             with log.transaction() as transaction:

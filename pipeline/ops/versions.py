@@ -14,7 +14,7 @@ from pipeline.errors import UserError
 from pipeline.models.fold import ExamplesFold
 from pipeline.models.heads import HEADS, Head
 from pipeline.models.packing import StateError
-from pipeline.models.replica import EXAMPLE_KINDS, Refused, Replica
+from pipeline.models.replica import EXAMPLE_KINDS, Classifier, Refused, Replica, rules_version
 from pipeline.models.snapshot import digest, dump, load
 from pipeline.ops.generations import produce
 from pipeline.runtime.learning import fold_path, outline, scanned
@@ -99,6 +99,19 @@ def replica_at(log: Scan, text: str = "", heads: tuple[Head, ...] = HEADS) -> Re
     return fold_path(log, fold.path(checked(fold, text).offset), heads)
 
 
+def models_of(log: Scan, version: str, heads: tuple[Head, ...]) -> Classifier | None:
+    """Return the models that answer with this version, made again; None where they cannot be had: other recipe, gone generation.
+
+    A hundred thousand examples take some twenty seconds.
+    """
+    if version == rules_version(heads):
+        return Replica(heads=heads).snapshot()
+    try:
+        return replica_at(log, version, heads).snapshot()
+    except VersionError:
+        return None
+
+
 def shown(replica: Replica) -> Shown:
     """Return what a version has learnt, and how well it did."""
     learners = replica.learners()
@@ -125,7 +138,7 @@ def shown(replica: Replica) -> Shown:
     return Shown(replica.version, digest(replica), len(replica.held), tuple(states))
 
 
-def listed(log: Log, warehouse: Warehouse) -> list[dict[str, Any]]:
+def listed(log: Log, warehouse: Warehouse, heads: tuple[Head, ...] = HEADS) -> list[dict[str, Any]]:
     """Return generations, pins, rollbacks and promotions, then the versions that answered last, then what answers now."""
     found = []
     for record in scanned(log):
@@ -144,7 +157,7 @@ def listed(log: Log, warehouse: Warehouse) -> list[dict[str, Any]]:
         {"what": "answered", "version": row["version"], "at": row["last"], "by": "", "reason": "", **row}
         for row in reversed(answered)
     ]
-    fold = outline(log)
+    fold = outline(log, heads)
     now = fold.pin or fold.live.version
     reason = f"pinned; {fold.live.version} learns beside it" if fold.pin else ""
     return [*found, {"what": "answers now", "version": now, "at": "", "by": "", "reason": reason}]
@@ -161,9 +174,9 @@ def _told(event: dict[str, Any]) -> dict[str, Any]:
     return {"what": what, "version": version, "by": event.get("by", ""), "reason": reason}
 
 
-def pin(log: Log, text: str, reason: str = "") -> Version:
+def pin(log: Log, text: str, reason: str = "", heads: tuple[Head, ...] = HEADS) -> Version:
     """Let every worker answer with a version (text empty: the one that goes on) until the pin is taken out."""
-    fold = outline(log)
+    fold = outline(log, heads)
     version = checked(fold, text)
     _say(
         log, fold, Pin(generation=version.generation, offset=version.offset, by=getuser(), reason=reason, at=utc_now())
@@ -178,9 +191,9 @@ def unpin(log: Log, reason: str = "") -> None:
     produce(log, [Pin(by=getuser(), reason=reason, at=utc_now())])
 
 
-def roll_back(log: Log, text: str, reason: str = "") -> Version:
+def roll_back(log: Log, text: str, reason: str = "", heads: tuple[Head, ...] = HEADS) -> Version:
     """Let every worker go on from a version, as if the examples since had not been."""
-    fold = outline(log)
+    fold = outline(log, heads)
     version = checked(fold, text)
     event = Rollback(generation=version.generation, offset=version.offset, by=getuser(), reason=reason, at=utc_now())
     _say(log, fold, event)
@@ -189,7 +202,9 @@ def roll_back(log: Log, text: str, reason: str = "") -> Version:
 
 def _say(log: Log, fold: ExamplesFold, event: Pin | Rollback) -> None:
     """Put an event on the log that the fold will obey; raises VersionError with the fold's own reason where it would not."""
-    would = fold.apply(event.model_dump(mode="json"), fold.position + 1, lambda _: Replica(fold.live.generation))
+    would = fold.apply(
+        event.model_dump(mode="json"), fold.position + 1, lambda _: Replica(fold.live.generation, fold.heads)
+    )
     if isinstance(would, Refused):
         raise VersionError(would.detail)
     produce(log, [event])

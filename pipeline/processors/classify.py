@@ -21,8 +21,10 @@ class Classify:
 
     def __call__(self, batch: Sequence[Redacted], ctx: Context) -> Sequence[Outcome[Judged]]:
         answers = ctx.models.classify([item.text for item in batch], [_direction(item) for item in batch])
+        # The lists say the same of many texts, and silence is silence: such answers are made once a batch.
+        made_before: dict[Answer, Prediction] = {}
         return [
-            emit(Judged(item, {head: _prediction(answer) for head, answer in heads.items()}))
+            emit(Judged(item, {head: _prediction(answer, made_before) for head, answer in heads.items()}))
             for item, heads in zip(batch, answers, strict=True)
         ]
 
@@ -35,7 +37,15 @@ def _direction(item: Redacted) -> str:
     return item.identified.direction
 
 
-def _prediction(answer: Answer) -> Prediction:
-    return made(
-        Prediction, label=answer.label, p=answer.probability, abstained=answer.abstained, version=answer.version
+def _prediction(answer: Answer, made_before: dict[Answer, Prediction]) -> Prediction:
+    if (known := made_before.get(answer)) is not None:
+        return known
+    made_before[answer] = one = made(
+        Prediction,
+        label=answer.label,
+        p=answer.probability,
+        abstained=answer.abstained,
+        version=answer.version,
+        also=answer.also,
     )
+    return one

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.envelope import Incoming
+from pipeline.models.heads import HEADS, Head
 from pipeline.outcomes import Chain, Context, Emit, MapStep, Outcome, Output, Step, run_checked
 from pipeline.processors.business import BusinessEvents
 from pipeline.processors.classify import Classify
 from pipeline.processors.clean.step import CLEAN
 from pipeline.processors.draft import Judged
 from pipeline.processors.identify import Identify, Identity
-from pipeline.processors.labels import ACCEPT_LABEL
+from pipeline.processors.labels import accept_labels
 from pipeline.processors.redact import REDACT
 from pipeline.processors.shared import shared_fields
 from schemas.business import BusinessData
@@ -50,13 +51,16 @@ class Dispatch:
         raise TypeError(f"no step is declared for {type(data).__name__}")
 
 
-def enrich_step(identity: Identity) -> Step[Incoming, Contract]:
-    """Return the whole of enrich: communications are cleaned, identified, redacted, classified; the rest takes shorter ways."""
+def enrich_step(identity: Identity, heads: Sequence[Head] = HEADS) -> Step[Incoming, Contract]:
+    """Return the whole of enrich: communications are cleaned, identified, redacted, classified; the rest takes shorter ways.
+
+    Labels are kept of the `heads` given, which are those of the models that the context brings.
+    """
     redacted = Chain("redact", Chain("identify", CLEAN, Identify(identity)), REDACT)
     judged = Chain("classify", redacted, Classify())
     communications: Step[Incoming, Contract] = Chain("record", judged, MapStep("record", finish))
     return Dispatch(
-        ((Communication, communications), (BusinessData, BusinessEvents(identity)), (Judgement, ACCEPT_LABEL))
+        ((Communication, communications), (BusinessData, BusinessEvents(identity)), (Judgement, accept_labels(heads)))
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from pipeline.envelope import Incoming
-from pipeline.models.heads import HEADS
+from pipeline.models.heads import HEADS, Head
 from pipeline.outcomes import Context, MapStep, Outcome, Reject, emit
 from schemas.dead_letters import RejectCode
 from schemas.envelope import Event, record_id_of
@@ -23,11 +23,11 @@ _SPAM_BY_FOLDER: Final = {"spam": "spam", "inbox": "ham"}
 _MOVED_WEIGHT: Final = 1.0
 
 
-def accept_label(incoming: Incoming, _ctx: Context) -> Outcome[Contract]:
+def accept_label(incoming: Incoming, heads: Sequence[Head]) -> Outcome[Contract]:
     """Keep a judgement of a declared head and value as a label, a move to spam too; any other is refused with what is declared."""
     data, event = incoming.data, incoming.event
     said = _said(data, event)
-    problem = label_problem(said["head"], said["value"])
+    problem = label_problem(said["head"], said["value"], heads)
     if problem:
         return Reject(RejectCode.UNKNOWN_LABEL, problem)
     label = Label(
@@ -69,12 +69,14 @@ def _said(data: Contract, event: Event) -> dict[str, Any]:
     raise TypeError(f"accept_label is for judgements, not for {type(data).__name__}")
 
 
-ACCEPT_LABEL: MapStep[Incoming, Contract] = MapStep("accept_label", accept_label)
+def accept_labels(heads: Sequence[Head]) -> MapStep[Incoming, Contract]:
+    """Return the step that keeps labels of these heads."""
+    return MapStep("accept_label", lambda incoming, _: accept_label(incoming, heads))
 
 
-def label_problem(head: str, value: str) -> str:
+def label_problem(head: str, value: str, heads: Sequence[Head] = HEADS) -> str:
     """Return what is wrong with a head and a value (empty: taken back), naming what is declared; "" where nothing is."""
-    labels = {known.name: known.labels for known in HEADS}
+    labels = {known.name: known.labels for known in heads}
     if head not in labels:
         return f"data.head: {head!r} is none of {', '.join(labels)}"
     if value and value not in labels[head]:

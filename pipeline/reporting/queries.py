@@ -41,6 +41,13 @@ FROM communications WHERE {_WITHIN} AND sentiment != '' AND direction = 'inbound
 GROUP BY sentiment
 """
 
+# Heads of a team's own, whichever there are.
+OWN_HEADS = f"""
+SELECT head, answers[head] AS answer, count() AS records, countIf(answers_abstained[head]) AS unsure
+FROM communications ARRAY JOIN mapKeys(answers) AS head WHERE {_WITHIN} AND answers[head] != ''
+GROUP BY head, answer ORDER BY head, records DESC, answer
+"""
+
 # A person is all contact points that links join; sums of different currencies are never added up.
 CUSTOMERS = f"""
 WITH
@@ -115,6 +122,7 @@ SECTIONS: dict[str, str] = {
     "volume": VOLUME,
     "needs": NEEDS,
     "sentiment": SENTIMENT,
+    "own_heads": OWN_HEADS,
     "customers": CUSTOMERS,
     "complaints": COMPLAINTS,
     "ratings": RATINGS,

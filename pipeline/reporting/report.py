@@ -86,6 +86,10 @@ def _sections(frames: dict[str, pd.DataFrame]) -> dict[str, Any]:
         "volume": columns_by_day(by_day[channels], colours),
         "needs": bars(_bar_rows(frames["needs"], "need")),
         "sentiment": bars(_bar_rows(sentiment, "sentiment"), PALETTE[2]),
+        "own_heads": [
+            (str(head).replace("_", " "), bars(_bar_rows(rows, "answer")))
+            for head, rows in frames["own_heads"].groupby("head")
+        ],
         "customers": _records(frames["customers"]),
         "complaints": _records(frames["complaints"]),
         "ratings": _records(frames["ratings"])[0],

@@ -64,7 +64,7 @@ def _row(event: dict[str, Any]) -> list[Text]:
         plain(event["occurred_at"][:16]),
         plain(event["event"]),
         plain(words, _TEXT_WIDTH),
-        plain(_guess(event, "need")),
+        plain(_asked(event)),
         sentiment,
         plain(outcome, _TEXT_WIDTH // 2),
     ]
@@ -74,6 +74,13 @@ def _guess(event: dict[str, Any], head: str) -> str:
     """Return a head's label, with a question mark where it is a guess below its threshold."""
     label = str(event[head]).replace("_", " ")
     return f"{label}?" if label and event[f"{head}_abstained"] else label
+
+
+def _asked(event: dict[str, Any]) -> str:
+    """Return the needs, and what heads of a team's own say."""
+    needs = " and ".join((_guess(event, "need"), *(need.replace("_", " ") for need in event["need_also"])))
+    own = (f"{head}: {label}" for head, label in event["answers"].items() if label)
+    return ", ".join(part for part in (needs, *own) if part)
 
 
 def _facts(event: dict[str, Any]) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import orjson
 
 from pipeline.runtime.log import LogRecord, version_of
 from pipeline.sinks.rows import TABLES, blocks_of
+from pipeline.sinks.settling import settle
 from pipeline.sinks.tables import Loadable
 from pipeline.sinks.warehouse import Warehouse
+from schemas.reclassified import Reclassification
+from schemas.records import Record
 from schemas.topics import TOPICS
 from schemas.types import Contract
 
@@ -31,4 +34,14 @@ def trusted(record: LogRecord) -> Loadable:
 
 def insert_all(warehouse: Warehouse, batch: Iterable[Loadable]) -> None:
     """Insert what a batch becomes into all its tables, and return when every row is durable; raises as `Warehouse.insert_all` does."""
-    warehouse.insert_all(blocks_of(batch))
+    versions: dict[type[Contract], list[int]] = {Record: [], Reclassification: []}
+    warehouse.insert_all(blocks_of(_noted(batch, versions)))
+    settle(warehouse, versions[Record], versions[Reclassification])
+
+
+def _noted(batch: Iterable[Loadable], versions: dict[type[Contract], list[int]]) -> Iterator[Loadable]:
+    """Pass a batch on, and note the versions of those contracts that are asked for."""
+    for loadable in batch:
+        if loadable.contract in versions:
+            versions[loadable.contract].append(loadable.version)
+        yield loadable

@@ -11,6 +11,7 @@ import orjson
 from pydantic import ValidationError
 
 from pipeline.envelope import from_record
+from pipeline.models.heads import HEADS, Head
 from pipeline.outcomes import Fold, Models, Reject, Step
 from pipeline.processors.converse.seen import Seen
 from pipeline.processors.identify import Identity
@@ -38,6 +39,7 @@ from schemas.topics import (
     RAW_CHAT,
     RAW_EMAIL,
     RAW_LABELS,
+    RECLASSIFIED,
     RECORDS,
     TOPICS,
 )
@@ -50,7 +52,8 @@ logger = logging.getLogger(__name__)
 
 ENRICH_TOPICS = tuple(topic.name for topic in (RAW_EMAIL, RAW_CALL, RAW_CHAT, RAW_BUSINESS, RAW_LABELS))
 LOAD_TOPICS = tuple(
-    topic.name for topic in (RECORDS, BUSINESS, LINKS, LABELS, CONVERSATIONS, QUALITY, ALERTS, DEAD_LETTERS)
+    topic.name
+    for topic in (RECORDS, BUSINESS, LINKS, LABELS, CONVERSATIONS, QUALITY, ALERTS, RECLASSIFIED, DEAD_LETTERS)
 )
 # Examples too, which the stage itself writes: one of its workers learns them and tells how well the models did before.
 RESOLVE_TOPICS = (LABELS.name, EXAMPLES.name)
@@ -74,12 +77,14 @@ LOAD_FACTOR = 5
 BATCH_BYTES = 32 * 1024 * 1024
 
 
-def enrich_handler(identity: Identity, models: Callable[[], Models], clock: Clock = utc_now) -> StepHandler[Any]:
-    """Return the stage that cleans and classifies raw events."""
+def enrich_handler(
+    identity: Identity, models: Callable[[], Models], clock: Clock = utc_now, heads: Sequence[Head] = HEADS
+) -> StepHandler[Any]:
+    """Return the stage that cleans and classifies raw events, by the models of these heads."""
     # Cleaning is most of what the program has to import; workers of other stages are back a second sooner without it.
     from pipeline.processors.enrich import enrich_step
 
-    step = enrich_step(identity)
+    step = enrich_step(identity, heads)
     return StepHandler("enrich", ENRICH_TOPICS, from_record, lambda _: step, models, clock)
 
 

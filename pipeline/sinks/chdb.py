@@ -26,7 +26,6 @@ _ARROW_TYPES: dict[str, pa.DataType] = {
     "Float64": pa.float64(),
     "Int32": pa.int32(),
     "Int64": pa.int64(),
-    "Map(String, String)": pa.map_(pa.string(), pa.string()),
     "UInt32": pa.uint32(),
     "UInt64": pa.uint64(),
     "UUID": pa.string(),
@@ -42,6 +41,8 @@ def arrow_type(name: str, clickhouse_type: str) -> pa.DataType:
         return arrow_type(name, match[1])
     if inner == "String":
         return pa.binary() if name in _BINARY_COLUMNS else pa.string()
+    if match := re.fullmatch(r"Map\(String, (.*)\)", inner):
+        return pa.map_(pa.string(), arrow_type("", match[1]))
     if match := re.fullmatch(r"Array\((.*)\)", inner):
         return pa.list_(arrow_type(name, match[1]))
     if inner == "Tuple(DateTime64(3, 'UTC'), String)":

@@ -21,6 +21,7 @@ from pipeline.sinks.tables import (
     Body,
     Column,
     Field,
+    Holders,
     Instants,
     Loadable,
     Table,
@@ -38,6 +39,7 @@ from pipeline.sinks.tables import (
 from schemas.dead_letters import DeadLetter, Replay, StageReplay
 from schemas.labels import Assessment, Drift, Label
 from schemas.live import Alert
+from schemas.reclassified import Reclassification
 from schemas.records import BusinessRecord, Link, Record
 from schemas.types import Contract
 
@@ -52,7 +54,7 @@ def _shared() -> dict[str, Column | Field]:
 
 
 _NO_CALL = dict.fromkeys(("started_at", "answered_at", "ended_at", "ring_s", "talk_s", "disposition"))
-_NO_ANSWER = {"label": "", "p": 0.0, "abstained": True, "version": ""}
+_NO_ANSWER = {"label": "", "p": 0.0, "abstained": True, "version": "", "also": []}
 
 
 def _calls(bodies: Bodies) -> Bodies:
@@ -63,16 +65,41 @@ def _or_empty(_batch: Batch, values: Values) -> Values:
     return [value or "" for value in values]
 
 
-def _answers(head: str) -> dict[str, Field]:
+def _holders(head: str) -> Holders:
     def answers(bodies: Bodies) -> Bodies:
         return [body["predictions"].get(head, _NO_ANSWER) for body in bodies]
 
+    return answers
+
+
+_needs = _holders("need")
+
+
+def _answers(head: str) -> dict[str, Field]:
+    answers = _needs if head == "need" else _holders(head)
     return {
         head: Field(answers, "label"),
         f"{head}_p": Field(answers, "p"),
         f"{head}_abstained": Field(answers, "abstained"),
         f"{head}_version": Field(answers, "version"),
     }
+
+
+_BUILT_IN = frozenset(head.name for head in HEADS)
+_OF_ANSWER = ("label", "also", "p", "abstained", "version")
+_NO_OWN: dict[str, dict[str, Any]] = {part: {} for part in _OF_ANSWER}
+
+
+def _own_answers(bodies: Bodies) -> Bodies:
+    """Return, by part of an answer, what heads without columns of their own answered: each a dictionary by head."""
+    return [_own(body["predictions"]) for body in bodies]
+
+
+def _own(predictions: Body) -> dict[str, dict[str, Any]]:
+    heads = predictions.keys() - _BUILT_IN
+    if not heads:
+        return _NO_OWN
+    return {part: {head: predictions[head][part] for head in sorted(heads)} for part in _OF_ANSWER}
 
 
 COMMUNICATIONS = Table(
@@ -96,6 +123,9 @@ COMMUNICATIONS = Table(
         "talk_s": Field(_calls, "talk_s"),
         "disposition": Field(_calls, "disposition", _or_empty),
         **{name: column for head in HEADS for name, column in _answers(head.name).items()},
+        "need_also": Field(_needs, "also"),
+        "answers": Field(_own_answers, "label"),
+        **{f"answers_{part}": Field(_own_answers, part) for part in _OF_ANSWER[1:]},
     },
 )
 
@@ -111,6 +141,7 @@ PREDICTIONS = Table(
         "head": at(1),
         "model_version": at(2, "version"),
         "label": at(2, "label"),
+        "also": at(2, "also"),
         "p": at(2, "p"),
         "abstained": at(2, "abstained"),
         "predicted_at": instant(0, "received_at"),
@@ -118,6 +149,14 @@ PREDICTIONS = Table(
     },
     lambda batch: batch.each(_predictions),
 )
+
+
+def _reclassified() -> tuple[Table, ...]:
+    columns = same("record_id", "head", "model_version", "label", "also", "p", "abstained")
+    return (
+        Table("prediction_rows", {**columns, "predicted_at": instant("judged_at"), "version": versions}),
+        mirror(Reclassification, "reclassified_rows"),
+    )
 
 
 def _decimal(text: str | None) -> Decimal | None:
@@ -248,6 +287,7 @@ TABLES: dict[type[Contract], tuple[Table, ...]] = {
         mirror(Label, "label_rows", frozenset({"delivery"})),
         _deliveries("label_id", "labelled_at", "labels"),
     ),
+    Reclassification: _reclassified(),
     Assessment: (mirror(Assessment, "assessment_rows"),),
     Drift: (mirror(Drift, "drift_rows"),),
     DeadLetter: (

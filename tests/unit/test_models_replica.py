@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.models.explaining import explain
 from pipeline.models.heads import HEADS, Head, Meaning
 from pipeline.models.packing import StateError, pack, unpack
 from pipeline.models.replica import Applied, Classifier, Prediction, Refused, Replica
@@ -77,7 +78,7 @@ def test_rules_answer_before_anything_is_learnt() -> None:
     assert zh["purchase_intent"].label in ("exploring", "considering")
     assert (en["need"].label, en["sentiment"].label) == ("refund_return", "negative")
     assert en["need"].version.startswith("rules/")
-    assert classifier.explain("麻烦开一张电子发票")["need"].terms == ("电子发票",)
+    assert explain(classifier, "麻烦开一张电子发票")["need"].rule.terms == ("电子发票",)
 
 
 def test_after_forty_labels_of_a_made_up_need_the_model_follows_them() -> None:

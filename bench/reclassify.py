@@ -1,0 +1,97 @@
+"""Judging history again: records/s judged and put on the log, and loaded, into an embedded store of so many records.
+
+    python bench/reclassify.py --data ../shared/data [--records 100000]
+
+The load is printed beside that of the records themselves in the same run, and a query over all records before and after, as it is
+what analysts do. CPU seconds of this process, chdb's threads included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from classify import chats
+
+from pipeline.models.learner import warm_up
+from pipeline.models.replica import Replica
+from pipeline.ops.migrate import migrate
+from pipeline.ops.reclassifying import Progress, Wanted, reclassify
+from pipeline.runtime.loading import insert_all, trusted
+from pipeline.runtime.sqlite_log import SqliteLog
+from pipeline.sinks.chdb import ChdbWarehouse
+from pipeline.sinks.tables import Loadable
+from schemas.records import Prediction
+from schemas.topics import RECLASSIFIED
+from tests.support.judging import record_of
+
+BATCH = 10_000
+
+
+def timed(name: str, count: int, action: Callable[[], Any]) -> None:
+    """Print what an action costs a record."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    action()
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    print(f"  {name:34} {count / cpu:9,.0f} records a CPU second, {count / wall:9,.0f} a second")
+
+
+def records(texts: list[str], count: int) -> Iterator[Loadable]:
+    """Yield records that an older version answered."""
+    old = Prediction(label="other", p=0.5, abstained=True, version="rules/old")
+    for number in range(count):
+        record = record_of(number, texts[number % len(texts)], predictions={"need": old})
+        yield Loadable.of(record, (1 << 40) + number)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--records", type=int, default=100_000)
+    options = parser.parse_args()
+    count = options.records
+    warm_up()
+    with tempfile.TemporaryDirectory() as folder:
+        warehouse, log = ChdbWarehouse(Path(folder) / "store"), SqliteLog(Path(folder) / "log.sqlite")
+        migrate(warehouse)
+        made = list(records(chats(options.data, 8_000), count))
+        wanted = Wanted("1970-01-01 00:00:00", "2200-01-01 00:00:00", ("need",))
+        models = Replica().snapshot()
+
+        def load(rows: list[Loadable]) -> None:
+            for first in range(0, len(rows), BATCH):
+                insert_all(warehouse, rows[first : first + BATCH])
+
+        def judge() -> None:
+            for _ in reclassify(log, warehouse, models, wanted, Progress(models.version), datetime.now(UTC), dry=False):
+                pass
+
+        def query() -> None:
+            warehouse.query("SELECT need, need_abstained, count() FROM communications GROUP BY ALL")
+
+        print(f"{count:,} records")
+        timed("load the records", count, lambda: load(made))
+        timed("ask for needs", count, query)
+        timed("judge again", count, judge)
+        messages = []
+        for partition in range(RECLASSIFIED.partitions):
+            place = 0
+            while part := log.scan(RECLASSIFIED.name, partition, place, BATCH):
+                messages += part
+                place = part[-1].offset + 1
+        messages.sort(key=lambda message: (message.timestamp_ms, message.offset))
+        timed("load the answers, rows settled", len(messages), lambda: load([trusted(one) for one in messages]))
+        timed("ask for needs", count, query)
+        timed("judge again, nothing new", count, judge)
+        warehouse.close()
+        log.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+"""Abstention at a target precision, several answers of one text, and what an answer is explained by."""
+
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.models.characters import normalise
+from pipeline.models.clauses import Sure, clauses, together
+from pipeline.models.doubt import NEVER, Doubt
+from pipeline.models.explaining import explain, strongest
+from pipeline.models.features import extract
+from pipeline.models.heads import HEADS
+from pipeline.models.learner import Hints, Learner, contributions
+from pipeline.models.replica import Classifier, Prediction, Replica
+from pipeline.models.rules import read
+from pipeline.models.snapshot import dump, load
+
+STREAM = st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=300)
+
+
+def of(answers: list[tuple[float, bool]]) -> Doubt:
+    doubt = Doubt()
+    for confidence, correct in answers:
+        doubt.learn(confidence, correct)
+    return doubt
+
+
+@settings(deadline=None, max_examples=50)
+@given(STREAM, st.floats(0.05, 0.95), st.floats(0.05, 0.95))
+def test_a_threshold_is_a_function_of_the_stream_and_never_below_the_tables(
+    answers: list[tuple[float, bool]], precision: float, least: float
+) -> None:
+    doubt = of(answers)
+    threshold = doubt.threshold(precision, least)
+    assert least <= threshold <= NEVER
+    assert Doubt.restore(doubt.state()).threshold(precision, least) == threshold
+    assert of(answers).state() == doubt.state()
+
+
+@pytest.mark.parametrize("precision", [0.8, 0.9, 0.95])
+def test_what_is_answered_above_the_threshold_is_right_that_often(precision: float) -> None:
+    random = Random(7)
+    stream = [(confidence, random.random() < confidence) for confidence in (random.random() for _ in range(6_000))]
+    threshold = of(stream[:3_000]).threshold(precision, 0.0)
+    answered = [correct for confidence, correct in stream[3_000:] if confidence >= threshold]
+    assert len(answered) > 100
+    assert precision - 0.03 < sum(answered) / len(answered) < precision + 0.06
+
+
+def test_few_examples_leave_the_tables_threshold_and_wrong_ones_silence_the_head() -> None:
+    assert of([(0.9, False)] * 199).threshold(0.9, 0.4) == 0.4
+    assert of([(0.9, False)] * 200).threshold(0.9, 0.4) == NEVER
+    assert of([(0.9, True)] * 200).threshold(0.9, 0.4) == 0.4
+    turned = of([(0.9, True)] * 1_000 + [(0.9, False)] * 1_000)
+    assert turned.threshold(0.9, 0.4) == NEVER
+
+
+def test_counts_of_another_shape_are_refused() -> None:
+    with pytest.raises(ValueError, match="shapes"):
+        Doubt.restore(Doubt().state() | {"right": [0.0]})
+
+
+def example(value: str, text: str, head: str = "need") -> dict[str, Any]:
+    return {"kind": "example", "head": head, "value": value, "text": text, "weight": 1.0}
+
+
+def test_a_head_abstains_by_what_the_stream_showed_and_a_snapshot_remembers_it() -> None:
+    replica = Replica()
+    for offset in range(300):  # the labels say nothing of the texts: nobody could be right about them
+        replica.apply(
+            example(("invoice", "payment", "account")[Random(offset).randrange(3)], f"blorf {offset % 7}"), offset
+        )
+    answer = replica.snapshot().classify(["blorf"], ["inbound"])[0]["need"]
+    assert (answer.source, answer.abstained) == ("model", True)
+    restored = load(dump(replica))
+    assert restored.snapshot().classify(["blorf"], ["inbound"])[0]["need"] == answer
+    assert dump(restored) == dump(replica)
+    eager = Replica(heads=tuple(replace(head, precision=0.05) for head in HEADS))
+    assert eager.recipe != replica.recipe
+
+
+def need(classifier: Classifier, text: str) -> Prediction:
+    return classifier.classify([text], ["inbound"])[0]["need"]
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "also"),
+    [
+        ("I want a refund and also your opening hours", "refund_return", ("other",)),
+        ("想退款，另外问一下几点开门", "refund_return", ("other",)),
+        ("多少钱？什么时候发货", "price_inquiry", ("logistics",)),
+        ("请开发票，顺便问下怎么用", "invoice", ("usage_howto",)),
+        ("我想退款还有几点开门", "refund_return", ("other",)),
+        ("I want a refund", "refund_return", ()),
+        ("Hi there, I want a refund, thanks", "refund_return", ()),
+        ("价格便宜，送货很快，很满意", "praise", ()),
+        ("I want a refund, please give me a refund", "refund_return", ()),
+    ],
+)
+def test_a_message_that_asks_two_things_has_two_needs(text: str, first: str, also: tuple[str, ...]) -> None:
+    answer = need(Replica().snapshot(), text)
+    assert (answer.label, answer.also) == (first, also)
+
+
+def test_the_model_gives_two_needs_too_and_other_heads_one() -> None:
+    replica = Replica()
+    for offset in range(60):
+        text, value = (
+            (f"the blorf {offset} again", "appointment") if offset % 2 else (f"a gnarp {offset}", "cooperation")
+        )
+        replica.apply(example(value, text), offset)
+    answers = replica.snapshot().classify(["my blorf fell over; where is the gnarp of mine"], ["inbound"])[0]
+    assert {answers["need"].label, *answers["need"].also} == {"appointment", "cooperation"}
+    assert all(answer.also == () for head, answer in answers.items() if head != "need")
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.text(max_size=80))
+def test_clauses_are_parts_of_their_text(text: str) -> None:
+    reading = read(text)
+    found = clauses(reading)
+    assert len(found) != 1
+    assert sum(len(clause.tokens) for clause in found) <= len(reading.tokens)
+    joined = " ".join(reading.tokens)
+    assert all(clause.text in joined for clause in found)
+
+
+@pytest.mark.parametrize(
+    ("label", "probability", "sure", "expected"),
+    [
+        ("a", 0.4, [], ("a", 0.4, ())),
+        ("a", 0.4, [Sure("b", 0.9)], ("a", 0.4, ())),
+        ("a", 0.4, [Sure("b", 0.9), Sure("a", 0.7)], ("a", 0.7, ("b",))),
+        ("c", 0.4, [Sure("b", 0.8), Sure("a", 0.9), Sure("b", 0.95)], ("b", 0.95, ("a",))),
+    ],
+)
+def test_answers_of_clauses_are_brought_together(
+    label: str, probability: float, sure: list[Sure], expected: tuple[str, float, tuple[str, ...]]
+) -> None:
+    assert together(label, probability, sure) == expected
+
+
+@pytest.mark.parametrize("text", ["please refund the broken kettle", "请退款，水壶坏了", "", "!!! 99 $", "ab"])
+def test_contributions_add_up_to_the_probabilities(text: str) -> None:
+    learner = Learner(("a", "b", "c"))
+    for word, label in (("refund 退款", "a"), ("kettle 水壶", "b"), ("99 !!!", "c")) * 5:
+        learner.learn(extract([normalise(word)]), label)
+    model, features = learner.freeze(), extract([normalise(text)])
+    hints = Hints(np.array([1]), np.array([0.7], dtype=np.float32))
+    parts, hint = contributions(model, features, hints)
+    scores = parts.sum(axis=0) + hint
+    odds = np.exp(scores - scores.max())
+    assert odds / odds.sum() == pytest.approx(model.predict_proba(features, hints)[0], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "telling"),
+    [("the zorgle fell down again", "technical_support", "zorgle"), ("我的吱呜掉下来了", "technical_support", "吱呜")],
+)
+def test_the_words_that_decided_are_named_in_both_languages(text: str, value: str, telling: str) -> None:
+    replica = Replica()
+    for offset in range(80):
+        one = (f"a zorgle number {offset}", f"吱呜第{offset}个")[offset // 2 % 2]
+        other = (f"some soup of {offset}", f"汤第{offset}碗")[offset // 2 % 2]
+        replica.apply(example(value, one) if offset % 2 else example("other", other), offset)
+    why = explain(replica.snapshot(), text)["need"]
+    assert (why.answer.label, why.answer.source) == (value, "model")
+    (word, weight), *_ = strongest(why.pieces, value, 3)
+    assert word in telling or telling in word
+    assert weight > 0
+    assert sum(why.probabilities.values()) == pytest.approx(1.0, abs=1e-5)
+    # Nothing of the score is left out: every feature belongs to one piece.
+    features = extract([normalise(text)])
+    model = next(view.model for view in replica.snapshot().views if view.head.name == "need")
+    assert model is not None
+    parts, _ = contributions(model, features, Hints.none(1))
+    place = model.labels.index(value)
+    assert sum(piece.weights[value] for piece in why.pieces) == pytest.approx(float(parts[:, place].sum()), abs=1e-4)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.text(max_size=60), st.sampled_from(["inbound", "outbound", ""]))
+def test_any_text_can_be_explained(text: str, direction: str) -> None:
+    classifier = Replica().snapshot()
+    found = explain(classifier, text, direction)
+    assert {head: why.answer for head, why in found.items()} == classifier.classify([text], [direction])[0]

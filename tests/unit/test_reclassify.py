@@ -1,0 +1,251 @@
+"""Later answers: settled whatever came first, judged again once, gone on with where a run broke off."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.models.heads import HEADS
+from pipeline.models.replica import Classifier, Replica
+from pipeline.ops.migrate import migrate
+from pipeline.ops.reclassifying import Progress, Wanted, reclassify, records_of, unfinished, wanted_heads
+from pipeline.ops.versions import models_of
+from pipeline.runtime.loading import insert_all
+from pipeline.runtime.sqlite_log import SqliteLog
+from pipeline.runtime.stages import decode_contract
+from pipeline.sinks.chdb import ChdbWarehouse
+from pipeline.sinks.tables import Loadable
+from pipeline.sinks.warehouse import rows
+from schemas.envelope import stable_id
+from schemas.reclassified import Reclassification
+from schemas.records import Prediction, Record
+from schemas.topics import RECLASSIFIED
+from tests.support.judging import example_message, record_of
+
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
+ALWAYS = Wanted("1970-01-01 00:00:00", "2200-01-01 00:00:00", ("need",))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChdbWarehouse]:
+    warehouse = ChdbWarehouse(tmp_path_factory.mktemp("store"))
+    migrate(warehouse)
+    yield warehouse
+    warehouse.close()
+
+
+@pytest.fixture
+def warehouse(store: ChdbWarehouse) -> ChdbWarehouse:
+    for table in ("communication_rows", "prediction_rows", "reclassified_rows", "delivery_rows", "customer_rows"):
+        store.execute(f"TRUNCATE TABLE {table}")
+    return store
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[SqliteLog]:
+    log = SqliteLog(tmp_path / "log.sqlite")
+    yield log
+    log.close()
+
+
+def said(label: str, version: str = "rules/old", **more: Any) -> Prediction:
+    return Prediction(label=label, p=0.5, abstained=False, version=version, **more)
+
+
+def shown(warehouse: ChdbWarehouse, *columns: str) -> list[tuple[Any, ...]]:
+    found = rows(warehouse, f"SELECT {', '.join(columns)} FROM communications ORDER BY record_id")
+    return [tuple(row.values()) for row in found]
+
+
+def hash_of(warehouse: ChdbWarehouse, text: str) -> str:
+    return str(rows(warehouse, "SELECT hex(sipHash64({text:String})) AS h", text=text)[0]["h"])
+
+
+def later(warehouse: ChdbWarehouse, record: Record, head: str, label: str, text: str | None = None) -> Reclassification:
+    return Reclassification(
+        reclassification_id=stable_id("test", str(record.record_id), head, label),
+        record_id=record.record_id,
+        head=head,
+        label=label,
+        also=("payment",),
+        p=0.875,
+        abstained=True,
+        model_version="0/9/new",
+        text_hash=hash_of(warehouse, record.redacted_text if text is None else text),
+        judged_at=NOW,
+    )
+
+
+# Every fifth order of the four: each of them comes first, and each before and after each other.
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4)))[::5])
+def test_in_whatever_order_they_are_loaded_the_newest_answer_about_the_text_is_shown(
+    warehouse: ChdbWarehouse, order: tuple[int, ...]
+) -> None:
+    record = record_of(1, "old text", predictions={"need": said("invoice"), "visa": said("tourist")})
+    contracts = [
+        Loadable.of(record, 100 << 20),
+        Loadable.of(later(warehouse, record, "need", "refund_return"), 200 << 20),
+        Loadable.of(later(warehouse, record, "visa", "work"), 201 << 20),
+        Loadable.of(later(warehouse, record, "spam", "spam", "another text"), 202 << 20),
+    ]
+    for place in (*order, *order):
+        insert_all(warehouse, [contracts[place]])
+    columns = ("need", "need_p", "need_abstained", "need_version", "need_also", "answers", "answers_also", "spam")
+    assert shown(warehouse, *columns) == [
+        ("refund_return", 0.875, True, "0/9/new", ["payment"], {"visa": "work"}, {"visa": ["payment"]}, "")
+    ]
+    told = rows(warehouse, "SELECT head, label FROM predictions ORDER BY head, label")
+    assert [(row["head"], row["label"]) for row in told] == [
+        ("need", "invoice"),
+        ("need", "refund_return"),
+        ("spam", "spam"),
+        ("visa", "tourist"),
+        ("visa", "work"),
+    ]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_a_correction_of_the_record_keeps_its_text_and_its_own_answers(
+    warehouse: ChdbWarehouse, order: tuple[int, ...]
+) -> None:
+    first = record_of(1, "old text", predictions={"need": said("invoice")})
+    corrected = record_of(1, "new text", predictions={"need": said("payment", "rules/mid")})
+    contracts = [
+        Loadable.of(first, 100 << 20),
+        Loadable.of(corrected, 150 << 20),
+        Loadable.of(later(warehouse, first, "need", "refund_return"), 200 << 20),
+    ]
+    for place in order:
+        insert_all(warehouse, [contracts[place]])
+    assert shown(warehouse, "redacted_text", "need", "need_version") == [("new text", "payment", "rules/mid")]
+
+
+def test_a_record_enriched_again_shows_its_own_answer(warehouse: ChdbWarehouse) -> None:
+    record = record_of(1, "text", predictions={"need": said("invoice")})
+    again = record_of(1, "text", predictions={"need": said("account", "0/20/newest")})
+    insert_all(warehouse, [Loadable.of(record, 100 << 20)])
+    insert_all(warehouse, [Loadable.of(later(warehouse, record, "need", "refund_return"), 200 << 20)])
+    insert_all(warehouse, [Loadable.of(again, 300 << 20)])
+    assert shown(warehouse, "need", "need_version") == [("account", "0/20/newest")]
+
+
+def loaded(log: SqliteLog, warehouse: ChdbWarehouse) -> list[Reclassification]:
+    """Load what lies on the topic, as the stage does; return it."""
+    found = [
+        decode_contract(record)
+        for partition in range(RECLASSIFIED.partitions)
+        for record in log.scan(RECLASSIFIED.name, partition, 0, 10_000)
+    ]
+    judged = [one for one in found if isinstance(one, Reclassification)]
+    insert_all(warehouse, [Loadable.of(one, (1_000 << 20) + place) for place, one in enumerate(judged)])
+    return judged
+
+
+TEXTS = ("I want a refund", "请给我开发票", "hello", "", "how much is it, and when will it ship?")
+
+
+def filled(warehouse: ChdbWarehouse, count: int = 10) -> list[Record]:
+    records = [
+        record_of(
+            number,
+            TEXTS[number % len(TEXTS)],
+            occurred_at=NOW - timedelta(days=number),
+            predictions={"need": said("other" if TEXTS[number % len(TEXTS)] else "")},
+        )
+        for number in range(count)
+    ]
+    insert_all(warehouse, [Loadable.of(record, (100 << 20) + number) for number, record in enumerate(records)])
+    return records
+
+
+def finished(
+    log: SqliteLog, warehouse: ChdbWarehouse, models: Classifier, wanted: Wanted, *, dry: bool = False
+) -> Progress:
+    progress = Progress(models.version)
+    for state in reclassify(log, warehouse, models, wanted, progress, NOW, dry=dry):
+        assert state is progress
+    return progress
+
+
+def test_history_is_judged_once_by_the_heads_and_in_the_span_that_are_wanted(
+    warehouse: ChdbWarehouse, log: SqliteLog
+) -> None:
+    filled(warehouse)
+    models = Replica().snapshot()
+    span = replace(ALWAYS, start="2026-11-16 00:00:00", end="2026-11-20 00:00:00")
+    assert records_of(warehouse, span) == 4
+    dry = finished(log, warehouse, models, span, dry=True)
+    assert (dry.records, dry.answers, log.sizes()[RECLASSIFIED.name].records) == (4, 3, 0)
+    done = finished(log, warehouse, models, span)
+    assert (done.records, done.answers, done.changed) == (4, 3, dry.changed)
+    judged = loaded(log, warehouse)
+    assert {one.head for one in judged} == {"need"}
+    assert sum(dry.changed.values()) == len([one for one in judged if one.label != "other"])
+    assert unfinished(log, span) is None
+    again = finished(log, warehouse, models, span)
+    assert (again.records, again.answers) == (4, 0)
+    told = {version for (version,) in shown(warehouse, "need_version")}
+    assert told == {"rules/old", models.rules_version}
+
+
+def test_a_run_that_was_broken_off_goes_on_with_its_own_models(
+    warehouse: ChdbWarehouse, log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.ops.reclassifying._BATCH", 3)
+    monkeypatch.setattr("pipeline.ops.reclassifying._PAGE", 7)
+    filled(warehouse, 20)
+    models = Replica().snapshot()
+    running = reclassify(log, warehouse, models, ALWAYS, Progress(models.version), NOW, dry=False)
+    next(running), next(running)
+    running.close()
+    left = unfinished(log, ALWAYS)
+    assert left is not None
+    assert (left.version, left.records, left.done) == (models.version, 6, False)
+    with log.transaction() as transaction:
+        transaction.produce([example_message("need", "invoice", "x", number) for number in range(3)])
+    same = models_of(log, left.version, HEADS)
+    assert same is not None
+    assert same.version == models.version
+    *_, end = reclassify(log, warehouse, same, ALWAYS, left, NOW, dry=False)
+    judged = loaded(log, warehouse)
+    assert (end.records, end.answers, len(judged)) == (20, 16, 16)
+    assert len({one.reclassification_id for one in judged}) == 16
+    assert finished(log, warehouse, models, ALWAYS).answers == 0
+
+
+def test_models_of_a_version_answer_as_they_did(log: SqliteLog) -> None:
+    messages = [
+        example_message(
+            "need", "invoice" if number % 2 else "payment", f"blorf {number}" if number % 2 else "gnarp", number
+        )
+        for number in range(60)
+    ]
+    with log.transaction() as transaction:
+        transaction.produce(messages)
+    whole = Replica()
+    versions = {}
+    for number, message in enumerate(messages):
+        import orjson
+
+        whole.apply(orjson.loads(message.value), number)
+        if number in (40, 59):
+            versions[whole.version] = whole.snapshot().classify(["blorf"], ["inbound"])
+    for version, answers in versions.items():
+        found = models_of(log, version, HEADS)
+        assert found is not None
+        assert (found.version, found.classify(["blorf"], ["inbound"])) == (version, answers)
+    rules = models_of(log, Replica().snapshot().rules_version, HEADS)
+    assert rules is not None
+    assert models_of(log, f"0/{10**6}/{whole.recipe}", HEADS) is None
+    assert models_of(log, f"7/3/{whole.recipe}", HEADS) is None
+    assert models_of(log, "0/3/another", HEADS) is None
+
+
+def test_a_head_that_does_not_exist_is_named() -> None:
+    assert wanted_heads(["spam", "need"], HEADS) == ("need", "spam")
+    with pytest.raises(Exception, match="no head mood; there are need"):
+        wanted_heads(["mood"], HEADS)
