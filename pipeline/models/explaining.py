@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pipeline.models.characters import READ_CHARACTERS, normalise
 from pipeline.models.clauses import clauses
 from pipeline.models.features import Features, extract
-from pipeline.models.learner import FrozenLearner, contributions
+from pipeline.models.learner import FrozenLearner
 from pipeline.models.replica import Classifier, HeadView, Prediction, hints_of, rule_answer
 from pipeline.models.rules import RuleAnswer, read
 from pipeline.models.terms import tokenise
@@ -72,7 +72,7 @@ def _explanation(classifier: Classifier, view: HeadView, answer: Prediction, tex
         likely = view.model.predict_proba(features, hints)[0]
         order = np.argsort(-likely, kind="stable")
         probabilities = {view.model.labels[place]: float(likely[place]) for place in order if likely[place] > 0.0}
-        parts, hinted = contributions(view.model, features, hints)
+        parts, hinted = view.model.contributions(features, hints)
         hint = dict(zip(view.model.labels, hinted.tolist(), strict=True))
         pieces = _pieces(normal, features, parts, view.model, answer.label)
     own = clauses(reading) if view.head.combinable and answer.label else []

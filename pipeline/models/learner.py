@@ -428,26 +428,3 @@ def warm_up() -> None:
     learner, features = Learner(("a", "b")), extract(["warm up"])
     learner.learn(features, "a", hints=Hints.none(1))
     learner.freeze().predict_proba(features)
-
-
-def contributions(
-    model: FrozenLearner, features: Features, hints: Hints, row: int = 0
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return what moves the scores (logits) of text `row`: each feature's part, shape (features, labels), and the hint's, (labels,).
-
-    The sum over both is what `predict_proba` takes the softmax of.
-    """
-    first, last = features.starts[row], features.starts[row + 1]
-    buckets, count = features.buckets[first:last], len(model.labels)
-    values = np.empty(len(buckets), dtype=np.float32)
-    kernels.weigh(
-        buckets,
-        features.tf[first:last],
-        features.families[first:last],
-        model._documents_with,
-        model._documents,
-        model._family_weights,
-        values,
-    )
-    parts = values[:, None] * model._weights[buckets][:, :count]
-    return parts, model._hint_weights[int(hints.labels[row]) + 1, :count] * hints.strengths[row]

@@ -474,4 +474,6 @@ def _rows(features: Features, places: Sequence[int]) -> Features:
     spans = [(int(features.starts[place]), int(features.starts[place + 1])) for place in places]
     chosen = np.concatenate([np.arange(first, last) for first, last in spans])
     starts = np.cumsum([0, *(last - first for first, last in spans)]).astype(np.int64)
-    return Features(starts, features.buckets[chosen], features.tf[chosen], features.families[chosen])
+    return Features(
+        starts, features.buckets[chosen], features.tf[chosen], features.families[chosen], features.meanings[places]
+    )

@@ -15,7 +15,7 @@ from pipeline.models.doubt import NEVER, Doubt
 from pipeline.models.explaining import explain, strongest
 from pipeline.models.features import extract
 from pipeline.models.heads import HEADS
-from pipeline.models.learner import Hints, Learner, contributions
+from pipeline.models.learner import Hints, Learner
 from pipeline.models.replica import Classifier, Prediction, Replica
 from pipeline.models.rules import read
 from pipeline.models.snapshot import dump, load
@@ -152,7 +152,7 @@ def test_contributions_add_up_to_the_probabilities(text: str) -> None:
         learner.learn(extract([normalise(word)]), label)
     model, features = learner.freeze(), extract([normalise(text)])
     hints = Hints(np.array([1]), np.array([0.7], dtype=np.float32))
-    parts, hint = contributions(model, features, hints)
+    parts, hint = model.contributions(features, hints)
     scores = parts.sum(axis=0) + hint
     odds = np.exp(scores - scores.max())
     assert odds / odds.sum() == pytest.approx(model.predict_proba(features, hints)[0], abs=1e-5)
@@ -178,7 +178,7 @@ def test_the_words_that_decided_are_named_in_both_languages(text: str, value: st
     features = extract([normalise(text)])
     model = next(view.model for view in replica.snapshot().views if view.head.name == "need")
     assert model is not None
-    parts, _ = contributions(model, features, Hints.none(1))
+    parts, _ = model.contributions(features, Hints.none(1))
     place = model.labels.index(value)
     assert sum(piece.weights[value] for piece in why.pieces) == pytest.approx(float(parts[:, place].sum()), abs=1e-4)
 
