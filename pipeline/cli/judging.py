@@ -220,7 +220,7 @@ def _show(one: Explained, most: int) -> None:
         rival = one.rival
         columns = ("piece of the text", why.answer.label, *((rival,) if rival else ()))
         moved = [
-            (text or "(shared)", f"{weight:+.3f}", *((f"{one.weight(text, rival):+.3f}",) if rival else ()))
+            (text or "(the whole)", f"{weight:+.3f}", *((f"{one.weight(text, rival):+.3f}",) if rival else ()))
             for text, weight in strongest(why.pieces, why.answer.label, most)
         ]
         hinted = ("(what the rule says)", *(f"{why.hint[name]:+.3f}" for name in columns[1:]))

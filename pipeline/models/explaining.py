@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from pipeline.models.characters import READ_CHARACTERS, normalise
 from pipeline.models.clauses import clauses
-from pipeline.models.features import Features, extract
+from pipeline.models.features import Features, extract, sizes_of
 from pipeline.models.learner import FrozenLearner
 from pipeline.models.replica import Classifier, HeadView, Prediction, hints_of, rule_answer
 from pipeline.models.rules import RuleAnswer, read
@@ -19,7 +19,7 @@ from pipeline.models.terms import tokenise
 
 # Token n-grams of one to three are all that features are made of; characters within a word count as that word's.
 _LONGEST: Final = 3
-# What no piece of the text accounts for: two n-grams in one bucket, at most.
+# What no piece of the text accounts for: its sizes, and two n-grams in one bucket.
 OTHER: Final = ""
 
 
@@ -38,7 +38,8 @@ class Explanation:
     `threshold` is the probability below which the head abstains. `rule` is what the rule says; where the model answered, it is a
     hint to it, and `hint` is what that adds to each label's score. `probabilities` are those of the whole text, the likeliest
     first; they and `pieces`, those that move the answer's label most first, are empty where no model answered. `clauses` are the
-    parts of a text that may ask several things, with what each by itself would be.
+    parts of a text that may ask several things, with what each by itself would be. What the words' meaning adds is
+    spread over the features, and so over the pieces that have them.
     """
 
     head: str
@@ -103,7 +104,7 @@ def _owned(text: str, known: Mapping[int, int]) -> Iterator[tuple[str, list[int]
 
     An n-gram's features are found by taking it for a text of its own, so this holds whatever features are made of.
     """
-    free = set(known)
+    free = known.keys() - sizes_of(text)
     for size in range(1, _LONGEST + 1):
         grams = list(dict.fromkeys(_grams(text, size)))
         found = extract(grams)
@@ -113,8 +114,8 @@ def _owned(text: str, known: Mapping[int, int]) -> Iterator[tuple[str, list[int]
             if own:
                 free.difference_update(own)
                 yield gram, own
-    if free:
-        yield OTHER, sorted(free)
+    if rest := free | (known.keys() & sizes_of(text)):
+        yield OTHER, sorted(rest)
 
 
 def _grams(text: str, size: int) -> list[str]:

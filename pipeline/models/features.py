@@ -122,6 +122,15 @@ def extract(texts: Sequence[str]) -> Features:
     return Features(starts, buckets[:size].copy(), tf, families[:size].copy(), meanings)
 
 
+def sizes_of(text: str) -> frozenset[int]:
+    """Return the buckets of a text's sizes, in characters and in digits: the features that belong to no part of it."""
+    if not text:
+        return frozenset()
+    codes = np.frombuffer(text[:READ_CHARACTERS].encode("utf-32-le", "surrogatepass"), dtype="<u4")
+    grams = np.empty(1 + _FEATURES_PER_TEXT, dtype=np.int32)
+    return frozenset(grams[1 : _write_sizes(codes, grams, 1)].tolist())
+
+
 def recipe() -> dict[str, str | int]:
     """Return what features depend on besides the text; where it changes, what was learnt before has another meaning."""
     return {

@@ -46,6 +46,23 @@ def rows(switchboard: Command, sql: str, **environment: str) -> list[dict[str, A
     return [json.loads(line) for line in text.splitlines()]
 
 
+def the_models_know_it_and_its_label_is_taken_back(switchboard: Command, with_file: dict[str, str]) -> None:
+    (shown,) = [
+        head
+        for head in json.loads(switchboard("models", "show", "--json", **with_file).stdout)["heads"]
+        if head["head"] == "visa"
+    ]
+    assert (shown["labels"], shown["tests"]) == (1, 1)
+    labelled = next(
+        row["record_id"] for row in rows(switchboard, "SELECT toString(record_id) AS record_id FROM labels")
+    )
+    assert "none of need" in switchboard("labels", "retract", labelled, "visa", code=1).stderr
+    switchboard("labels", "retract", labelled, "visa", **with_file)
+    switchboard("run", "--until-idle", **with_file)
+    taken = rows(switchboard, "SELECT head, value FROM labels ORDER BY value")
+    assert taken == [{"head": "visa", "value": ""}, {"head": "visa", "value": "work"}]
+
+
 def test_an_own_head_is_asked_reviewed_explained_and_judged_again(switchboard: Command, tmp_path: Path) -> None:
     path = tmp_path / "heads.toml"
     path.write_text(HEADS, "utf-8")
@@ -80,6 +97,8 @@ def test_an_own_head_is_asked_reviewed_explained_and_judged_again(switchboard: C
     (label,) = rows(switchboard, "SELECT head, value, by FROM labels")
     assert label == {"head": "visa", "value": "work", "by": "anna"}
     assert "no label of visa" in switchboard("label", own[0]["record_id"], "visa", "study", code=1, **with_file).stderr
+
+    the_models_know_it_and_its_label_is_taken_back(switchboard, with_file)
 
     # Why: the terms that spoke, in either language; a record that is not there is said so.
     for place, term, value in ((1, "tourist visa", "tourist"), (2, "工作签证", "work")):

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from random import Random
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -12,13 +13,14 @@ from hypothesis import strategies as st
 from pipeline.models.characters import normalise
 from pipeline.models.clauses import Sure, clauses, together
 from pipeline.models.doubt import NEVER, Doubt
-from pipeline.models.explaining import explain, strongest
-from pipeline.models.features import extract
+from pipeline.models.explaining import OTHER, explain, strongest
+from pipeline.models.features import extract, sizes_of
 from pipeline.models.heads import HEADS
 from pipeline.models.learner import Hints, Learner
-from pipeline.models.replica import Classifier, Prediction, Replica
+from pipeline.models.replica import Applied, Classifier, Prediction, Replica
 from pipeline.models.rules import read
 from pipeline.models.snapshot import dump, load
+from tests.support.labelling import made_up
 
 STREAM = st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=300)
 
@@ -82,6 +84,23 @@ def test_a_head_abstains_by_what_the_stream_showed_and_a_snapshot_remembers_it()
     assert dump(restored) == dump(replica)
     eager = Replica(heads=tuple(replace(head, precision=0.05) for head in HEADS))
     assert eager.recipe != replica.recipe
+
+
+def test_only_the_first_label_of_a_record_tells_how_sure_the_model_may_be() -> None:
+    replica, events = Replica(), made_up(40)
+    for offset, event in enumerate(events):
+        replica.apply(event, offset)
+    known = replica.doubts()["need"]
+    assert known.examples > 30
+    before = known.state()
+    effects = []
+    for offset, event in enumerate(events, len(events)):
+        told = {"label_id": str(UUID(int=5_000 + offset)), "labelled_at": "2026-02-01T00:00:00Z", "weight": 2.0}
+        outcome = replica.apply(event | told | ({"value": "invoice"} if offset % 2 else {}), offset)
+        assert isinstance(outcome, Applied)
+        effects.append(outcome.effect)
+    assert set(effects) == {"corrects", "confirms"}
+    assert replica.doubts()["need"].state() == before
 
 
 def need(classifier: Classifier, text: str) -> Prediction:
@@ -181,6 +200,23 @@ def test_the_words_that_decided_are_named_in_both_languages(text: str, value: st
     parts, _ = model.contributions(features, Hints.none(1))
     place = model.labels.index(value)
     assert sum(piece.weights[value] for piece in why.pieces) == pytest.approx(float(parts[:, place].sum()), abs=1e-4)
+
+
+@pytest.mark.parametrize("text", ["gnarp blorf", "吱呜 汤", "a 12 b 345"])
+def test_the_size_of_a_text_is_nobodys_and_a_words_features_are_its_own(text: str) -> None:
+    features = extract([text])
+    sizes = sizes_of(text)
+    assert len(sizes) == 2
+    assert sizes <= set(features.buckets.tolist())
+    replica = Replica()
+    for offset in range(60):
+        replica.apply(example("account" if offset % 2 else "other", f"{'x' * (1 + offset % 2 * 40)} {offset}"), offset)
+    (other,) = [piece for piece in explain(replica.snapshot(), text)["need"].pieces if piece.text == OTHER]
+    model = next(view.model for view in replica.snapshot().views if view.head.name == "need")
+    assert model is not None
+    parts, _ = model.contributions(features, Hints.none(1))
+    own = parts[np.isin(features.buckets, list(sizes))].sum(axis=0)
+    assert [other.weights[label] for label in model.labels] == pytest.approx(own.tolist(), abs=1e-6)
 
 
 @settings(deadline=None, max_examples=30)

@@ -11,9 +11,10 @@ import pytest
 
 from pipeline.models.heads import HEADS
 from pipeline.models.replica import Classifier, Replica
+from pipeline.ops.generations import renew
 from pipeline.ops.migrate import migrate
 from pipeline.ops.reclassifying import Progress, Wanted, reclassify, records_of, unfinished, wanted_heads
-from pipeline.ops.versions import models_of
+from pipeline.ops.versions import models_of, replica_at, roll_back
 from pipeline.runtime.loading import insert_all
 from pipeline.runtime.sqlite_log import SqliteLog
 from pipeline.runtime.stages import decode_contract
@@ -25,6 +26,7 @@ from schemas.reclassified import Reclassification
 from schemas.records import Prediction, Record
 from schemas.topics import RECLASSIFIED
 from tests.support.judging import example_message, record_of
+from tests.support.labelling import made_up, put, whole_fold
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 ALWAYS = Wanted("1970-01-01 00:00:00", "2200-01-01 00:00:00", ("need",))
@@ -243,6 +245,24 @@ def test_models_of_a_version_answer_as_they_did(log: SqliteLog) -> None:
     assert models_of(log, f"0/{10**6}/{whole.recipe}", HEADS) is None
     assert models_of(log, f"7/3/{whole.recipe}", HEADS) is None
     assert models_of(log, "0/3/another", HEADS) is None
+
+
+def test_models_are_had_again_over_a_rollback_and_with_their_generation_no_more(log: SqliteLog) -> None:
+    put(log, made_up(40))
+    earlier = replica_at(log).version
+    roll_back(log, "0/20")
+    put(log, made_up(10, first=200))
+    whole = whole_fold(log)
+    now = models_of(log, whole.live.version, HEADS)
+    assert now is not None
+    assert now.version == whole.live.version
+    assert now.classify(["my blorf"], ["inbound"]) == whole.classifier().classify(["my blorf"], ["inbound"])
+    assert models_of(log, earlier, HEADS) is not None
+    renew(log)
+    assert models_of(log, earlier, HEADS) is None
+    latest = models_of(log, whole_fold(log).live.version, HEADS)
+    assert latest is not None
+    assert latest.version.startswith("1/")
 
 
 def test_a_head_that_does_not_exist_is_named() -> None:
