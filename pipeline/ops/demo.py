@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.console import WRONG_USE, fail, note
@@ -29,13 +31,25 @@ _PARTS: tuple[tuple[str, str], ...] = (
 _HERO = "lin.xiaojie@example.com"
 
 
+@contextmanager
+def _configured_by(path: Path) -> Iterator[None]:
+    """Have settings read a file while inside, unless the environment names another; whoever calls keeps its environment."""
+    named = CONFIG_VARIABLE in os.environ
+    os.environ.setdefault(CONFIG_VARIABLE, str(path))
+    try:
+        yield
+    finally:
+        if not named:
+            del os.environ[CONFIG_VARIABLE]
+
+
 def run_demo(settings: Settings, samples: Path | None) -> None:
     """Ingest, run until idle, show one customer, write `report.html` into the data folder; a second run adds nothing."""
     folder = samples or _SAMPLES
     if not (folder / "switchboard.toml").exists():
         fail(f"{folder} holds no samples: run the demo from a checkout, or name the folder with --samples", WRONG_USE)
-    os.environ.setdefault(CONFIG_VARIABLE, str(folder / "switchboard.toml"))
-    workspace = Workspace(load_settings(data_dir=settings.data_dir))
+    with _configured_by(folder / "switchboard.toml"):
+        workspace = Workspace(load_settings(data_dir=settings.data_dir))
     for connector, part in _PARTS:
         ingest_paths(workspace, connector, [folder / part], None, (), {})
     run_host(workspace, until_idle=True)

@@ -25,7 +25,7 @@ def test_a_topic_means_every_stage_that_reads_it_but_live() -> None:
     ("target", "stage", "said"),
     [
         ("live", "", "live is neither a stage that can be replayed"),
-        ("examples.v1", "", "nor a topic that one reads"),
+        ("converse-state.v1", "", "nor a topic that one reads"),
         (BUSINESS.name, "resolve", "resolve does not read business.v1; converse, load does"),
     ],
 )
