@@ -26,10 +26,12 @@ from pipeline.sinks.warehouse import (
     rows,
 )
 from schemas.conversations import Conversation, ConversationFact, FollowUp, RecordFlag
-from schemas.dead_letters import DeadLetter, RejectCode, Replay
-from schemas.labels import Label
+from schemas.dead_letters import DeadLetter, RejectCode, Replay, StageReplay
+from schemas.labels import Assessment, Drift, Label
+from schemas.live import Alert
+from schemas.reclassified import Reclassification
 from schemas.records import BusinessRecord, Delivery, Link
-from schemas.topics import BUSINESS, CONVERSATIONS, DEAD_LETTERS, LABELS, LINKS
+from schemas.topics import ALERTS, BUSINESS, CONVERSATIONS, DEAD_LETTERS, LABELS, LINKS, QUALITY, RECLASSIFIED
 from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.warehouses import NOW, NOW_MS, block, carried, enriched, fresh_warehouse
 
@@ -126,10 +128,60 @@ def others() -> list[LogRecord]:
         counts_from=NOW,
     )
     flag = RecordFlag(flag_id=ID, record_id=ID, flag="late", conversation_id=OTHER, value=1e-7, occurred_at=NOW)
+    rewound = StageReplay(
+        replay_id=ID,
+        replayed_at=NOW,
+        stage="load",
+        topic="links.v1",
+        partition=0,
+        from_offset=9,
+        to_offset=3,
+    )
+    assessment = Assessment(
+        label_id=ID,
+        record_id=ID,
+        head="need",
+        value="payment",
+        origin="person",
+        labelled_at=NOW,
+        tested=True,
+        generation=0,
+        offset=1,
+    )
+    drift = Drift(drift_id=ID, head="need", label_id=ID, noticed_at=NOW, tests=90, error_before=0.125, error_after=0.5)
+    again = Reclassification(
+        reclassification_id=ID,
+        record_id=ID,
+        head="need",
+        label="payment",
+        also=("refund_return",),
+        p=0.75,
+        abstained=False,
+        model_version="0/1/x",
+        text_hash="00",
+        judged_at=NOW,
+    )
+    alert = Alert(
+        alert_id=ID,
+        kind="spike",
+        measure="need:complaint",
+        measures=("need:complaint",),
+        raised_at=NOW,
+        last_at=NOW,
+        window_s=60,
+        seen=20,
+        of=30,
+        expected=1.5,
+        surprise=12.25,
+        evidence=(ID, OTHER),
+    )
     return [
-        *carried(DEAD_LETTERS.name, letter, replay),
+        *carried(DEAD_LETTERS.name, letter, replay, rewound),
         *carried(LABELS.name, label),
         *carried(CONVERSATIONS.name, part, fact, followup, flag),
+        *carried(QUALITY.name, assessment, drift),
+        *carried(RECLASSIFIED.name, again),
+        *carried(ALERTS.name, alert),
     ]
 
 
