@@ -36,7 +36,7 @@ from pipeline.processors.live.panes import PaneKey, read_key
 from pipeline.processors.live.view import View
 from pipeline.runtime.faust_driver import CountedConsumer, transport
 from pipeline.runtime.kafka.broker import Broker
-from pipeline.runtime.kafka.scan import KafkaScan, log_ends
+from pipeline.runtime.kafka.scan import KafkaScan, first_records, log_ends
 from pipeline.runtime.kafka.tail import KafkaTail
 from pipeline.runtime.live import alert_message, recent_alerts, sightings
 from pipeline.runtime.log import LogRecord, Message, TopicPartition, now_ms
@@ -62,8 +62,10 @@ _FAUST_PORT = 6066
 _TIDY_MS = 60_000
 # Two missed heartbeats of three are no death; one that is dead is missed after this long.
 _SESSION_S, _HEARTBEAT_S = 10.0, 3.0
-# A worker whose partitions have grown for so long while it counted nothing is stuck (Faust's own issues tell of "consumers slowly die").
-_STUCK_S = 60.0
+# A worker that had records to count for so long and counted none is stuck (Faust's own issues tell of "consumers slowly die").
+_STUCK_S = 30.0
+# A member that dies while its group finds together is waited for so long, each time; Faust's default is a minute.
+_REBALANCE_S = 15.0
 # sysexits.h, EX_SOFTWARE: start again.
 _BROKEN = 70
 # Records older than the largest window change nothing; a first start reads the log from then on.
@@ -119,6 +121,7 @@ class LiveApp:
             broker_credentials=_credentials(self.broker.security),
             broker_session_timeout=_SESSION_S,
             broker_heartbeat_interval=_HEARTBEAT_S,
+            broker_rebalance_timeout=_REBALANCE_S,
             consumer_auto_offset_reset="earliest",
             # Topics are `topics apply`'s business.
             topic_allow_declare=False,
@@ -303,23 +306,27 @@ class LiveApp:
             await self.app.stop()
 
     def _watch_over(self) -> None:
-        """End a worker whose partitions grow while what it counts stands still."""
-        before: dict[TopicPartition, tuple[int, int | None]] = {}
+        """End a worker that has had records to count all along and counted none."""
+        before: dict[TopicPartition, int] = {}
         while True:
             time.sleep(_STUCK_S)
             try:
-                ends = log_ends(self.broker.admin, LIVE_TOPICS)
+                before = self._still_behind(before)
             except Exception as error:
-                logger.warning("the ends of the log are not to be had: %r", error)
-                continue
-            held = {(tp.topic, tp.partition) for tp in self._assigned()}
-            now = {place: (ends[place][1], self._counted(*place)) for place in held if place in ends}
-            for place, (end, counted) in now.items():
-                was = before.get(place)
-                if was and counted == was[1] and (counted or 0) < was[0] < end:
-                    logger.error("%s/%d has grown for %.0f s and nothing of it was counted", *place, _STUCK_S)
-                    os._exit(_BROKEN)
-            before = now
+                logger.warning("the log is not to be had: %r", error)
+
+    def _still_behind(self, before: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        """Return the partitions of this worker that have a record to count, and from which offset on; ends it where one stands still."""
+        ends = log_ends(self.broker.admin, LIVE_TOPICS)
+        held = [(tp.topic, tp.partition) for tp in self._assigned() if tp.topic in LIVE_TOPICS]
+        starts = {place: max(self._counted(*place) or 0, ends[place][0]) for place in held}
+        # Offsets alone do not tell: marks and records of aborted transactions have some too.
+        behind = {(record.topic, record.partition) for record in first_records(self.broker, starts)}
+        for place in behind:
+            if before.get(place) == starts[place]:
+                logger.error("%s/%d has stood still at %d for %.0f s", *place, starts[place], _STUCK_S)
+                os._exit(_BROKEN)
+        return {place: starts[place] for place in behind}
 
     def _assigned(self) -> set[TP]:
         try:

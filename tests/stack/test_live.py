@@ -28,8 +28,9 @@ from tests.support.installations import SECRET, Distributed
 from tests.support.kafka_server import KafkaServer
 from tests.support.stack import die_with_parent, free_port, wait_until
 
-pytestmark = pytest.mark.stack
-_PATIENCE_S = 120.0
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(800)]
+# Every kill may hold a rebalance up for its session, and a worker that stands still is found after a minute.
+_PATIENCE_S = 240.0
 
 
 class Site:

@@ -27,6 +27,12 @@ _PORT = re.compile(r"\b94[0-5]0\b")
 _PATIENCE_S = 840
 
 
+# A group keeps a member that left for its session, so that one that comes back finds its partitions: an operator would look again.
+_GONE = (
+    "for again in $(seq 60); do if switchboard status 2>&1 | grep -q 'Workers: none'; then break; fi; sleep 0.5; done"
+)
+
+
 def addresses(kafka: KafkaServer, clickhouse: ClickHouseServer, folder: Path) -> str:
     """Return the exports of the page for the servers of the tests."""
     told = {
@@ -52,6 +58,8 @@ def script(page: list[Block], exports: str) -> str:
         if block.use not in _LEFT_OUT:
             text = exports if block.use == "addresses" else _PORT.sub(free, block.text)
             parts.append(f"echo '### {block.use or 'as it stands'}'\n{text}")
+        if block.use == "stop":
+            parts.append(_GONE)
     return "\n".join(parts)
 
 
