@@ -70,7 +70,7 @@ INSERT_SECONDS = Declared(
 BEHIND_SECONDS = Declared(
     "switchboard_behind_seconds",
     "gauge",
-    "Age of a batch's oldest record when it was committed, by the log's clock; 0 where a stage has caught up.",
+    "Age of the oldest record that a stage holds and has not committed, by the log's clock; 0 where it has caught up.",
     ("stage",),
 )
 LAG_RECORDS = Declared(
@@ -187,24 +187,22 @@ class Meter:
         self.turned_at = time.monotonic()
         self._turn.labels(stage).set_to_current_time()
 
-    def batch(
-        self, stage: str, records: int, oldest_ms: int, seconds: Mapping[str, float], left: Mapping[TopicPartition, int]
-    ) -> None:
-        """Tell of a batch that is committed: its records, when the log took the oldest (ms since 1970), the seconds of its parts.
+    def held(self, stage: str, oldest_ms: int) -> None:
+        """Say that a batch is in hand, and when the log took its oldest record (ms since 1970); its age is told as it grows."""
+        self._behind.labels(stage).set_function(lambda: max(time.time() - oldest_ms / 1000, 0.0))
 
-        `left`: what is left of each partition.
-        """
+    def batch(self, stage: str, records: int, seconds: Mapping[str, float], left: Mapping[TopicPartition, int]) -> None:
+        """Tell of a batch that is committed: its records, the seconds of its parts, and what is left of each partition."""
         self._records.labels(stage).inc(records)
         self._batch_records.labels(stage).observe(records)
         for part, taken in seconds.items():
             self._batch_seconds.labels(stage, part).observe(taken)
-        self._behind.labels(stage).set(max(time.time() - oldest_ms / 1000, 0.0))
-        self._left(stage, left)
+        self.idle(stage, left)
 
     def idle(self, stage: str, left: Mapping[TopicPartition, int]) -> None:
         """Say that nothing came, though something may be left: where the broker is away, nothing comes either."""
         if not any(left.values()):
-            self._behind.labels(stage).set(0)
+            self._behind.labels(stage).set_function(lambda: 0.0)
         self._left(stage, left)
 
     def _left(self, stage: str, records: Mapping[TopicPartition, int]) -> None:

@@ -57,13 +57,14 @@ class EmbeddedHost:
         if not records:
             self._meter.idle(handler.name, {})
             return 0
+        self._meter.held(handler.name, min(record.timestamp_ms for record in records))
         messages = check_in(self._patiently(handler, check_out(records, self._blobs)), self._blobs)
         clock.lap("handle")
         with self._log.transaction() as transaction:
             transaction.produce(messages)
             transaction.commit(handler.name, {place: last + 1 for place, (_, last) in spans_of(records).items()})
         clock.lap("commit")
-        self._meter.batch(handler.name, len(records), min(r.timestamp_ms for r in records), clock.taken(), {})
+        self._meter.batch(handler.name, len(records), clock.taken(), {})
         return len(records)
 
     def _patiently(self, handler: Handler, records: Sequence[LogRecord]) -> list[Message]:

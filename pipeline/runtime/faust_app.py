@@ -179,6 +179,7 @@ class LiveApp:
     async def _folded(self, events: Sequence[EventT[Any]]) -> None:
         clock, now = Stopwatch(), now_ms()
         records = [_log_record(event) for event in events]
+        self.meter.held(STAGE, min(record.timestamp_ms for record in records))
         found = sightings(records)
         sent = []
         for (topic, partition), seen in found.lanes.items():
@@ -198,7 +199,7 @@ class LiveApp:
         clock.lap("commit")
         self.counts.update(found.counts)
         self.meter.turned(STAGE)
-        self.meter.batch(STAGE, len(records), min(r.timestamp_ms for r in records), clock.taken(), {})
+        self.meter.batch(STAGE, len(records), clock.taken(), {})
 
     def _stored(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         data = self.table.data

@@ -24,7 +24,7 @@ from tests.support.site import Entry, Site, all_stages, runbook, services
 from tests.support.stack import wait_until
 
 pytestmark = pytest.mark.stack
-_CRASHING = Path(__file__).resolve().parents[1] / "support" / "crashing"
+_ROOT = Path(__file__).resolve().parents[2]
 _KILLER = "KILLS-THE-PROCESS"
 _OLD_MS = 600_000
 
@@ -65,7 +65,16 @@ def test_every_service_and_entry_that_the_page_names_is_there(book: dict[str, En
     assert all(entry.commands and (entry.alerts or entry.metrics) for entry in book.values())
 
 
+def restarted(site: Site, service: str, fault: str = "") -> None:
+    """Start a service anew, with a fault of tests/support in its program, or without one."""
+    site.stop(service)
+    site.programs[service] = {"PYTHONPATH": f"{_ROOT / 'tests/support' / fault}:{_ROOT}"} if fault else {}
+    site.start(service)
+    site.ready()
+
+
 def test_lag_grows(site: Site, book: dict[str, Entry]) -> None:
+    restarted(site, "enrich", "slow")
     entry, before = book["Lag grows"], site.scrape()
     _put_old(site, chats("test/lag", 1_500))
     seen = site.until_rings("SwitchboardBehind", before)
@@ -78,6 +87,7 @@ def test_lag_grows(site: Site, book: dict[str, Entry]) -> None:
     assert not site.rings("SwitchboardBehind", before)
     assert counted(site, "test/lag") == 1_500
     site.stop("another enrich")
+    restarted(site, "enrich")
 
 
 def _put_old(site: Site, events: list[dict[str, Any]]) -> None:
@@ -202,10 +212,7 @@ def test_a_broker_is_lost(site: Site, book: dict[str, Entry]) -> None:
 
 def test_a_worker_dies_again_and_again(site: Site, book: dict[str, Entry]) -> None:
     entry = book["A worker dies again and again"]
-    site.stop("enrich")
-    site.programs["enrich"] = {"PYTHONPATH": f"{_CRASHING}:{Path(__file__).resolve().parents[2]}"}
-    site.start("enrich")
-    site.ready()
+    restarted(site, "enrich", "crashing")
     told = chats("test/dies", 30)
     told[7]["data"]["text"] = f"我要退货 {_KILLER}"
     scrapes = {_started(site): site.scrape()}
@@ -230,7 +237,7 @@ def test_a_worker_dies_again_and_again(site: Site, book: dict[str, Entry]) -> No
     assert shown is not None
     assert _KILLER in shown.stdout
     # The mended program is the one without the fault.
-    del site.programs["enrich"]
+    site.programs["enrich"] = {}
     site.do(entry.one("docker compose"))
     site.ready()
     site.do(entry.one("dlq replay"))

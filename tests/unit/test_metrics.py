@@ -55,7 +55,8 @@ def free_port() -> Iterator[int]:
 def told(meter: Meter) -> None:
     """Tell a meter everything that a host may tell."""
     meter.turned("enrich")
-    meter.batch("enrich", 3, 1_000, {"take": 0.1, "handle": 0.2, "commit": 0.3}, {("raw.chat.v1", 0): 4})
+    meter.held("enrich", 1_000)
+    meter.batch("enrich", 3, {"take": 0.1, "handle": 0.2, "commit": 0.3}, {("raw.chat.v1", 0): 4})
     meter.retried("enrich", "busy")
     meter.inserted("load", 0.5)
     meter.watch_models("enrich", lambda: 7)
@@ -74,7 +75,7 @@ def test_every_metric_is_told_and_every_told_one_is_declared() -> None:
 
 def test_partitions_that_moved_away_are_told_no_more() -> None:
     meter = Meter()
-    meter.batch("enrich", 1, 0, {}, {("t", 0): 4, ("t", 1): 0})
+    meter.batch("enrich", 1, {}, {("t", 0): 4, ("t", 1): 0})
     meter.idle("enrich", {("t", 1): 2})
     found = samples(meter.page().decode())
     assert value(found, "switchboard_lag_records", stage="enrich", topic="t", partition="1") == 2
@@ -82,10 +83,28 @@ def test_partitions_that_moved_away_are_told_no_more() -> None:
         "switchboard_lag_records",
         frozenset({"stage": "enrich", "topic": "t", "partition": "0"}.items()),
     ) not in found
+
+
+def test_a_stage_is_behind_from_the_moment_it_holds_a_record_until_nothing_is_left() -> None:
+    meter = Meter()
+
+    def behind() -> float:
+        return value(samples(meter.page().decode()), "switchboard_behind_seconds", stage="enrich")
+
+    meter.held("enrich", 0)
+    seen = behind()
+    assert seen > 1_000_000
+    # Whoever waits for a server commits nothing, and falls further behind all the same.
+    assert behind() > seen
+    meter.batch("enrich", 1, {}, {("t", 0): 2})
     # Nothing came, but something is left: that is not being caught up.
-    assert value(found, "switchboard_behind_seconds", stage="enrich") > 1_000_000
-    meter.idle("enrich", {("t", 1): 0})
-    assert value(samples(meter.page().decode()), "switchboard_behind_seconds", stage="enrich") == 0
+    meter.idle("enrich", {("t", 0): 2})
+    assert behind() > seen
+    meter.batch("enrich", 2, {}, {("t", 0): 0})
+    assert behind() == 0
+    meter.held("enrich", 0)
+    meter.idle("enrich", {})
+    assert behind() == 0
 
 
 def test_the_embedded_host_tells_what_became_of_records(tmp_path: Path) -> None:

@@ -138,6 +138,7 @@ class KafkaHost:
             self._look()
             self.meter.idle(self.group, self._assignment.lag())
             return
+        self.meter.held(self.group, min(record.timestamp_ms for record in records))
         portions = self.in_flight.portions(records)
         for portion in portions:
             if not self._handled(portion, clock):
@@ -203,9 +204,8 @@ class KafkaHost:
             return False
         self.in_flight.done(portion)
         clock.lap("commit")
-        oldest = min(record.timestamp_ms for record in portion.records)
         self.meter.broker(self.group, up=True)
-        self.meter.batch(self.group, len(portion.records), oldest, clock.taken(), self._assignment.lag())
+        self.meter.batch(self.group, len(portion.records), clock.taken(), self._assignment.lag())
         self.counts["records"] += len(portion.records)
         self.counts["batches"] += 1
         self._wait_s = _FIRST_WAIT_S
