@@ -24,11 +24,12 @@ from typing import Any
 from models_data import NEEDS, load
 
 from pipeline.models.characters import normalise
+from pipeline.models.classifier import Classifier, hints_of, rule_answer
 from pipeline.models.clauses import clauses
 from pipeline.models.features import extract
 from pipeline.models.heads import HEADS
 from pipeline.models.learner import warm_up
-from pipeline.models.replica import Classifier, Replica, hints_of, rule_answer
+from pipeline.models.replica import Replica
 from pipeline.models.rules import read
 from pipeline.outcomes import Context
 from pipeline.processors.classify import Classify

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.models.characters import READ_CHARACTERS, normalise
+from pipeline.models.classifier import Classifier, HeadView, Prediction, hints_of, rule_answer
 from pipeline.models.clauses import clauses
 from pipeline.models.features import Features, extract, sizes_of
 from pipeline.models.learner import FrozenLearner
-from pipeline.models.replica import Classifier, HeadView, Prediction, hints_of, rule_answer
 from pipeline.models.rules import RuleAnswer, read
 from pipeline.models.terms import tokenise
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
+from pipeline.models.classifier import Classifier
 from pipeline.models.heads import HEADS, Head
-from pipeline.models.replica import Applied, Classifier, Noted, Refused, Replica
+from pipeline.models.replica import Applied, Noted, Refused, Replica
 
 MarkKind = Literal["begun", "complete", "pin", "unpin", "rollback", "promotion"]
 # Before the first event; also the offset of a state that has learnt nothing.

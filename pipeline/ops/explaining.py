@@ -8,8 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from pipeline.errors import UserError
+from pipeline.models.classifier import Classifier
 from pipeline.models.explaining import Explanation, explain, strongest
-from pipeline.models.replica import Classifier
 from pipeline.ops.versions import models_of
 from pipeline.runtime.learning import Learner
 from pipeline.runtime.log import Log

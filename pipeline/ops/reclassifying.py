@@ -14,8 +14,8 @@ import orjson
 
 from pipeline.envelope import contract_message
 from pipeline.errors import UserError
+from pipeline.models.classifier import Classifier, Prediction
 from pipeline.models.heads import HEADS, Head
-from pipeline.models.replica import Classifier, Prediction
 from pipeline.runtime.log import Log
 from pipeline.sinks.settling import text_hash
 from pipeline.sinks.warehouse import Warehouse, rows

@@ -11,10 +11,11 @@ from typing import Any
 import orjson
 
 from pipeline.errors import UserError
+from pipeline.models.classifier import Classifier
 from pipeline.models.fold import ExamplesFold
 from pipeline.models.heads import HEADS, Head
 from pipeline.models.packing import StateError
-from pipeline.models.replica import EXAMPLE_KINDS, Classifier, Refused, Replica, rules_version
+from pipeline.models.replica import EXAMPLE_KINDS, Refused, Replica, rules_version
 from pipeline.models.snapshot import digest, dump, load
 from pipeline.ops.generations import produce
 from pipeline.runtime.learning import fold_path, outline, scanned

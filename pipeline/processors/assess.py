@@ -7,9 +7,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from pipeline.models.classifier import Prediction
 from pipeline.models.fold import Obeyed
 from pipeline.models.fold import Outcome as Folded
-from pipeline.models.replica import Applied, Prediction, RefusalCode, Refused
+from pipeline.models.replica import Applied, RefusalCode, Refused
 from pipeline.outcomes import Drop, Outcome, Reject, emit
 from schemas.dead_letters import RejectCode
 from schemas.labels import Assessment

@@ -11,10 +11,11 @@ from typing import Any
 
 import orjson
 
+from pipeline.models.classifier import Prediction
 from pipeline.models.fold import ExamplesFold, Outcome, Path
 from pipeline.models.heads import HEADS, Head
 from pipeline.models.packing import StateError
-from pipeline.models.replica import EXAMPLE_KINDS, Prediction, Refused, Replica
+from pipeline.models.replica import EXAMPLE_KINDS, Refused, Replica
 from pipeline.models.snapshot import dump_fold, load_fold
 from pipeline.outcomes import Models
 from pipeline.runtime.log import LogRecord, Scan

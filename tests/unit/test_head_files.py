@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from pipeline.models.classifier import Classifier, Prediction
 from pipeline.models.head_files import HeadsError, read_heads
 from pipeline.models.heads import HEADS
-from pipeline.models.replica import Applied, Classifier, Prediction, Replica, rules_version
+from pipeline.models.replica import Applied, Replica, rules_version
 from pipeline.processors.labels import label_problem
 
 VISA = """

@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.models.characters import normalise
+from pipeline.models.classifier import Classifier, Prediction
 from pipeline.models.clauses import Sure, clauses, together
 from pipeline.models.doubt import NEVER, Doubt
 from pipeline.models.explaining import OTHER, explain, strongest
 from pipeline.models.features import extract, sizes_of
 from pipeline.models.heads import HEADS
 from pipeline.models.learner import Hints, Learner
-from pipeline.models.replica import Applied, Classifier, Prediction, Replica
+from pipeline.models.replica import Applied, Replica
 from pipeline.models.rules import read
 from pipeline.models.snapshot import dump, load
 from tests.support.labelling import made_up

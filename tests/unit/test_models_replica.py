@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.models.classifier import Classifier, Prediction
 from pipeline.models.explaining import explain
 from pipeline.models.heads import HEADS, Head, Meaning
 from pipeline.models.packing import StateError, pack, unpack
-from pipeline.models.replica import Applied, Classifier, Prediction, Refused, Replica
+from pipeline.models.replica import Applied, Refused, Replica
 from pipeline.models.snapshot import dump, load
 
 WORDS = ["refund", "invoice", "late", "发票", "退款", "太慢了", "great", "urgent", "price", "please", "how"]

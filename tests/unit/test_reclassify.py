@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from pipeline.models.classifier import Classifier
 from pipeline.models.heads import HEADS
-from pipeline.models.replica import Classifier, Replica
+from pipeline.models.replica import Replica
 from pipeline.ops.generations import renew
 from pipeline.ops.migrate import migrate
 from pipeline.ops.reclassifying import Progress, Wanted, reclassify, records_of, unfinished, wanted_heads
