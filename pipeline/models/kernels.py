@@ -1,6 +1,7 @@
 """The compiled arithmetic of the online learner: weighting of features, scores, softmax, mixture and the AdaGrad steps.
 
-Each weight stands once for every expert: arrays of weights have the shape (rows, experts, room for labels).
+A row of weights holds every expert's, one expert after the other: arrays of weights have the shape (rows, experts * room for labels).
+In inner loops arrays are read by index, never row by row: a view of a row counts its references, which costs more than the row's sums.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ MARGIN: Final = 2
 MEANING_RATE: Final = 3
 MEANING_ACCUMULATOR: Final = 4
 STEP_COLUMNS: Final = 5
+
+# Most features stand in few documents, so the logarithms of small counts are looked up; of 4,096 they fit a core's own memory.
+_LOGS: Final = np.log(1.0 + np.arange(4_096))
 
 
 class Weights(NamedTuple):
@@ -85,7 +89,9 @@ def weigh(
     norms = np.zeros(len(family_weights), dtype=np.float64)
     log_documents = np.log(1.0 + documents)
     for j in range(len(buckets)):
-        value = tf[j] * (log_documents - np.log(1.0 + documents_with[buckets[j]]) + 1.0)
+        count = documents_with[buckets[j]]
+        log_count = _LOGS[count] if count < len(_LOGS) else np.log(1.0 + count)
+        value = tf[j] * (log_documents - log_count + 1.0)
         values[j] = value
         norms[families[j]] += value * value
     for family in range(len(family_weights)):
@@ -97,25 +103,21 @@ def weigh(
 
 @compiled
 def _score(example: Example, values: Floats, weights: Weights, scores: Floats) -> None:
-    """Fill `scores`, shape (experts, labels): the features' weights, the meaning's, and the hint's by its strength."""
-    experts, labels = scores.shape
+    """Fill `scores`, every expert's one after the other: the hint's weights by its strength, the features', the meaning's."""
+    buckets, meaning, hashed, by_meaning = example.buckets, example.meaning, weights.hashed, weights.meaning
+    columns = len(scores)
     strength = np.float32(example.strength)
-    for expert in range(experts):
-        own = scores[expert]
-        hinted = weights.hints[example.hint + 1, expert]
-        for label in range(labels):
-            own[label] = hinted[label] * strength
-        for j in range(len(example.buckets)):
-            value = values[j]
-            row = weights.hashed[example.buckets[j], expert]
-            for label in range(labels):
-                own[label] += value * row[label]
-        for dimension in range(len(example.meaning)):
-            value = example.meaning[dimension]
-            if value != 0.0:
-                row = weights.meaning[dimension, expert]
-                for label in range(labels):
-                    own[label] += value * row[label]
+    for column in range(columns):
+        scores[column] = weights.hints[example.hint + 1, column] * strength
+    for j in range(len(buckets)):
+        row, value = np.uint64(buckets[j]), values[j]
+        for column in range(columns):
+            scores[column] += value * hashed[row, column]
+    for dimension in range(len(meaning)):
+        value = meaning[dimension]
+        if value != 0.0:
+            for column in range(columns):
+                scores[column] += value * by_meaning[dimension, column]
 
 
 @compiled
@@ -126,7 +128,7 @@ def _softmax(scores: Floats, seen: Int64s, hint: int, probabilities: Floats) -> 
     """
     best = -1
     highest = _LOWEST
-    for label in range(len(scores)):
+    for label in range(len(probabilities)):
         probabilities[label] = 0.0
         if (seen[label] > 0 or label == hint) and scores[label] > highest:
             highest = scores[label]
@@ -134,11 +136,11 @@ def _softmax(scores: Floats, seen: Int64s, hint: int, probabilities: Floats) -> 
     if best < 0:
         return best
     total = np.float32(0.0)
-    for label in range(len(scores)):
+    for label in range(len(probabilities)):
         if seen[label] > 0 or label == hint:
             probabilities[label] = np.exp(scores[label] - highest)
             total += probabilities[label]
-    for label in range(len(scores)):
+    for label in range(len(probabilities)):
         probabilities[label] /= total
     return best
 
@@ -150,11 +152,12 @@ def _mix(scores: Floats, shares: Floats, mixed: Floats) -> None:
     This is the product of the experts' probabilities, each to the power of its share (a logarithmic opinion pool): what
     normalises an expert adds the same to all labels, so scores need not be normalised first.
     """
+    room = len(scores) // len(shares)
     for label in range(len(mixed)):
         mixed[label] = 0.0
     for expert in range(len(shares)):
         for label in range(len(mixed)):
-            mixed[label] += shares[expert] * scores[expert, label]
+            mixed[label] += shares[expert] * scores[expert * room + label]
 
 
 @compiled
@@ -176,10 +179,9 @@ def predict(
     longest = 0
     for text in range(len(starts) - 1):
         longest = max(longest, starts[text + 1] - starts[text])
-    labels = probabilities.shape[1]
     values = np.empty(longest, dtype=np.float32)
-    scores = np.empty((len(weights.shares), labels), dtype=np.float32)
-    mixed = np.empty(labels, dtype=np.float32)
+    scores = np.empty(weights.hashed.shape[1], dtype=np.float32)
+    mixed = np.empty(probabilities.shape[1], dtype=np.float32)
     for text in range(len(starts) - 1):
         first, last = starts[text], starts[text + 1]
         example = Example(
@@ -212,8 +214,9 @@ def learn(
     An example learnt `again` counts neither as a document nor for the experts' shares, which are learnt from tests only.
     """
     experts = len(weights.shares)
+    room = weights.hashed.shape[1] // experts
     values = np.empty(len(example.buckets), dtype=np.float32)
-    scores = np.empty((experts, labels), dtype=np.float32)
+    scores = np.empty(experts * room, dtype=np.float32)
     mixed = np.empty(labels, dtype=np.float32)
     probabilities = np.empty(labels, dtype=np.float32)
     weigh(example.buckets, example.tf, example.families, seen.documents_with, documents, family_weights, values)
@@ -227,8 +230,9 @@ def learn(
         for j in range(len(example.buckets)):
             seen.documents_with[example.buckets[j]] += 1
     moved = np.empty(labels, dtype=np.int64)
+    gradients = np.empty(labels, dtype=np.float32)
     for expert in range(experts):
-        own = scores[expert]
+        own = scores[expert * room :]
         for label in range(labels):
             if label != truth:
                 own[label] += steps[expert, MARGIN]
@@ -237,20 +241,21 @@ def learn(
         count = 0
         for label in range(labels):
             if abs(probabilities[label]) >= least_gradient:
-                probabilities[label] *= np.float32(importance)
-                moved[count] = label
+                gradients[count] = probabilities[label] * np.float32(importance)
+                moved[count] = expert * room + label
                 count += 1
-        _descend(example, values, expert, moved[:count], probabilities, weights, squares, steps[expert])
+        _descend(example, values, moved[:count], gradients, weights, squares, steps[expert])
     return guess
 
 
 @compiled
 def _share(scores: Floats, probabilities: Floats, truth: int, shares: Floats, squares: Floats, rate: float) -> None:
     """Move each expert's share along its gradient: the expected score less the true label's."""
+    room = len(scores) // len(shares)
     for expert in range(len(shares)):
-        gradient = -scores[expert, truth]
+        gradient = -scores[expert * room + truth]
         for label in range(len(probabilities)):
-            gradient += probabilities[label] * scores[expert, label]
+            gradient += probabilities[label] * scores[expert * room + label]
         squares[expert] += gradient * gradient
         step = np.float32(rate) * gradient / np.sqrt(squares[expert] + _FIRST_SQUARE)
         shares[expert] = max(_LEAST_SHARE, shares[expert] - step)
@@ -260,32 +265,24 @@ def _share(scores: Floats, probabilities: Floats, truth: int, shares: Floats, sq
 def _descend(
     example: Example,
     values: Floats,
-    expert: int,
     moved: Int64s,
     gradients: Floats,
     weights: Weights,
     squares: Squares,
     steps: Floats,
 ) -> None:
-    """Move one expert's weights of a text along their gradient."""
+    """Move one expert's weights of a text along their gradient: the columns `moved`, each by its own gradient."""
+    buckets, meaning = example.buckets, example.meaning
     rate, accumulator = steps[RATE], steps[ACCUMULATOR]
-    for j in range(len(example.buckets)):
-        row = example.buckets[j]
-        _step(values[j], moved, gradients, weights.hashed[row, expert], squares.hashed[row, expert], rate, accumulator)
-    for dimension in range(len(example.meaning)):
-        if example.meaning[dimension] != 0.0:
-            _step(
-                example.meaning[dimension],
-                moved,
-                gradients,
-                weights.meaning[dimension, expert],
-                squares.meaning[dimension, expert],
-                steps[MEANING_RATE],
-                steps[MEANING_ACCUMULATOR],
-            )
-    row = example.hint + 1
-    strength = np.float32(example.strength)
-    _step(strength, moved, gradients, weights.hints[row, expert], squares.hints[row, expert], rate, accumulator)
+    for j in range(len(buckets)):
+        _step(values[j], moved, gradients, weights.hashed, squares.hashed, np.uint64(buckets[j]), rate, accumulator)
+    rate, accumulator = steps[MEANING_RATE], steps[MEANING_ACCUMULATOR]
+    for dimension in range(len(meaning)):
+        value = meaning[dimension]
+        if value != 0.0:
+            _step(value, moved, gradients, weights.meaning, squares.meaning, np.uint64(dimension), rate, accumulator)
+    row, strength = np.uint64(example.hint + 1), np.float32(example.strength)
+    _step(strength, moved, gradients, weights.hints, squares.hints, row, steps[RATE], steps[ACCUMULATOR])
 
 
 @compiled
@@ -295,11 +292,13 @@ def _step(
     gradients: Floats,
     weights: Floats,
     squares: Floats,
-    rate: float,
-    accumulator: float,
+    row: np.uint64,
+    rate: np.float32,
+    accumulator: np.float32,
 ) -> None:
     """Move a row of weights, each coordinate at its own AdaGrad rate (Duchi, Hazan, Singer 2011)."""
-    for label in moved:
-        gradient = gradients[label] * value
-        squares[label] += gradient * gradient
-        weights[label] -= rate * gradient / np.sqrt(squares[label] + accumulator)
+    for k in range(len(moved)):
+        column = np.uint64(moved[k])
+        gradient = gradients[k] * value
+        squares[row, column] += gradient * gradient
+        weights[row, column] -= rate * gradient / np.sqrt(squares[row, column] + accumulator)

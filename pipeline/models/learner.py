@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Self
 
@@ -108,7 +108,7 @@ class FrozenLearner:
             features.meanings,
             said.labels,
             said.strengths,
-            self._weights,
+            Weights(*_in_rows(self._weights)),
             self._seen,
             self._documents,
             self._family_weights,
@@ -304,8 +304,8 @@ class Learner:
             lesson.truth,
             lesson.importance,
             again,
-            self._weights,
-            self._squares,
+            Weights(*_in_rows(self._weights)),
+            Squares(*_in_rows(self._squares)),
             self._seen,
             self.documents,
             self._family_weights,
@@ -393,6 +393,13 @@ class Learner:
         labels[:old] = self._seen.labels
         self._seen = Seen(self._seen.documents_with, labels)
         self._copies = []
+
+
+def _in_rows(arrays: Weights | Squares) -> Iterator[npt.NDArray[np.float32]]:
+    """Yield views of weights of the shape (rows, experts, room) as the kernels have them, (rows, experts * room)."""
+    *by_row, shares = arrays
+    yield from (array.reshape(len(array), -1) for array in by_row)
+    yield shares
 
 
 def _zeros(*shape: int) -> npt.NDArray[np.float32]:
