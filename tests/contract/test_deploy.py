@@ -8,21 +8,13 @@ from pathlib import Path
 import pytest
 
 from deploy.generate.__main__ import generated
-from pipeline.settings import CONFIG_VARIABLE, Settings
-from schemas.topics import TOPICS
-from tests.support.deploying import DEPLOY, FILES, is_command, metric_of, read, unknown_labels
+from tests.support.deploying import DEPLOY, FILES, is_command, read, unknown_labels, unknown_names
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(DEPLOY)))
 def test_every_name_in_a_file_exists(path: Path) -> None:
     text = path.read_text("utf-8")
-    for variable in re.findall(r"\bSWITCHBOARD_[A-Z_]+\b", text):
-        known = variable == CONFIG_VARIABLE or variable.removeprefix("SWITCHBOARD_").lower() in Settings.model_fields
-        assert known, f"{variable} is no setting"
-    for name in re.findall(r"\bswitchboard_[a-z_]+\b", text):
-        assert metric_of(name) is not None, f"{name} is no metric"
-    for topic in re.findall(r"\b[a-z-]+(?:\.[a-z-]+)*\.v\d+\b", text):
-        assert topic in TOPICS, f"{topic} is no topic"
+    assert unknown_names(text) == []
     for words in re.findall(r"(?:[`\"]|&& )switchboard ([a-z][a-z ]*)", text):
         assert is_command(words.split()), f"switchboard {words} is no command"
 

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.settings import CONFIG_VARIABLE, Settings
-from schemas.topics import TOPICS
-from tests.support.deploying import DEPLOY, is_command, metric_of, read
+from tests.support.deploying import DEPLOY, is_command, read, unknown_names
 from tests.support.pages import GUIDES
 
 _ROOT = DEPLOY.parent
@@ -21,13 +19,7 @@ _LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
 @pytest.mark.parametrize("path", _PAGES, ids=lambda path: path.stem)
 def test_every_name_on_a_page_exists(path: Path) -> None:
     text = path.read_text("utf-8")
-    for variable in re.findall(r"\bSWITCHBOARD_[A-Z_]+[A-Z]\b", text):
-        known = variable == CONFIG_VARIABLE or variable.removeprefix("SWITCHBOARD_").lower() in Settings.model_fields
-        assert known, f"{variable} is no setting"
-    for name in re.findall(r"\bswitchboard_[a-z_]+\b", text):
-        assert metric_of(name) is not None, f"{name} is no metric"
-    for topic in re.findall(r"\b[a-z-]+(?:\.[a-z-]+)*\.v\d+\b", text):
-        assert topic in TOPICS, f"{topic} is no topic"
+    assert unknown_names(text) == []
     for words in re.findall(r"(?:^|[`(]|&& |-- |\d )switchboard ([a-z][a-z ]*)", text, re.MULTILINE):
         assert is_command(words.split()), f"switchboard {words} is no command"
     for target in _LINK.findall(text):

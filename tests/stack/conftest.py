@@ -10,6 +10,7 @@ from tests.e2e.conftest import Command, switchboard
 from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.kafka_server import KafkaServer
 from tests.support.servers import KEEPER_PASSWORD
+from tests.support.site import Entry, runbook
 
 __all__ = ["KEEPER_PASSWORD", "switchboard"]
 
@@ -22,6 +23,12 @@ def _clickhouse_goes_on(request: pytest.FixtureRequest) -> Iterator[None]:
         server = request.getfixturevalue("clickhouse")
         if not server.pid:
             server.start()
+
+
+@pytest.fixture(scope="session")
+def book() -> dict[str, Entry]:
+    """Return the runbook."""
+    return runbook()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tests.support.events import make_events
 from tests.support.installations import Embedded, Rows, as_lines, publish, rows_in, settings_in
 from tests.support.kafka_server import KafkaServer
 from tests.support.next_version import next_version
-from tests.support.site import Entry, Site, all_stages, runbook
+from tests.support.site import Entry, Site, whole_site
 
 pytestmark = pytest.mark.stack
 _ROOT = Path(__file__).resolve().parents[2]
@@ -29,16 +29,7 @@ _PARTS, _EVENTS = 4, 120
 @pytest.fixture(scope="module")
 def site(kafka: KafkaServer, clickhouse: ClickHouseServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Return a site whose every stage has a worker."""
-    kafka.wipe()
-    site = Site(tmp_path_factory.mktemp("site"), kafka, clickhouse, "runbook_changes")
-    site.call("topics", "apply")
-    site.call("migrate")
-    yield from all_stages(site)
-
-
-@pytest.fixture(scope="module")
-def book() -> dict[str, Entry]:
-    return runbook()
+    yield from whole_site(Site(tmp_path_factory.mktemp("site"), kafka, clickhouse, "runbook_changes"))
 
 
 class Seen:

@@ -20,7 +20,7 @@ from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.events import make_events
 from tests.support.installations import as_lines
 from tests.support.kafka_server import KafkaServer
-from tests.support.site import Entry, Site, all_stages, runbook, services
+from tests.support.site import Entry, Site, services, whole_site
 from tests.support.stack import wait_until
 
 pytestmark = pytest.mark.stack
@@ -32,16 +32,7 @@ _OLD_MS = 600_000
 @pytest.fixture(scope="module")
 def site(kafka: KafkaServer, clickhouse: ClickHouseServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Return a site whose every stage has a worker."""
-    kafka.wipe()
-    site = Site(tmp_path_factory.mktemp("site"), kafka, clickhouse, "runbook_faults")
-    site.call("topics", "apply")
-    site.call("migrate")
-    yield from all_stages(site)
-
-
-@pytest.fixture(scope="module")
-def book() -> dict[str, Entry]:
-    return runbook()
+    yield from whole_site(Site(tmp_path_factory.mktemp("site"), kafka, clickhouse, "runbook_faults"))
 
 
 def chats(source: str, count: int) -> list[dict[str, Any]]:

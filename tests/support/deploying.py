@@ -13,6 +13,8 @@ import yaml
 
 from pipeline.cli import app
 from pipeline.metrics import METRICS, Declared
+from pipeline.settings import CONFIG_VARIABLE, Settings
+from schemas.topics import TOPICS
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 FILES = sorted(path for path in DEPLOY.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
@@ -39,6 +41,18 @@ def metric_of(name: str) -> Declared | None:
         if one is not None and (not suffix or one.kind == "histogram"):
             return one
     return None
+
+
+def unknown_names(text: str) -> list[str]:
+    """Return the settings, metrics and topics that a text names and that there are not."""
+    unknown = [
+        variable
+        for variable in re.findall(r"\bSWITCHBOARD_[A-Z_]*[A-Z]\b", text)
+        if variable != CONFIG_VARIABLE and variable.removeprefix("SWITCHBOARD_").lower() not in Settings.model_fields
+    ]
+    unknown += [name for name in re.findall(r"\bswitchboard_[a-z_]+\b", text) if metric_of(name) is None]
+    unknown += [name for name in re.findall(r"\b[a-z-]+(?:\.[a-z-]+)*\.v\d+\b", text) if name not in TOPICS]
+    return unknown
 
 
 def unknown_labels(expression: str) -> set[str]:

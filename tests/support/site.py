@@ -243,8 +243,11 @@ class Site:
         return seen
 
 
-def all_stages(site: Site) -> Iterator[Site]:
-    """Start a worker of every stage, and end everything afterwards."""
+def whole_site(site: Site) -> Iterator[Site]:
+    """Begin from nothing, start a worker of every stage, and end everything afterwards."""
+    site.kafka.wipe()
+    site.call("topics", "apply")
+    site.call("migrate")
     try:
         for stage in KAFKA_STAGES:
             site.start(stage)
