@@ -13,7 +13,7 @@ from pipeline.models.clauses import Sure, clauses, together
 from pipeline.models.features import Features, extract
 from pipeline.models.heads import Head
 from pipeline.models.learner import FrozenLearner, Hints
-from pipeline.models.rules import NO_ANSWER, Reading, RuleAnswer, read
+from pipeline.models.rules import NO_ANSWER, Reading, RuleAnswer, read_all
 
 Source = Literal["rules", "model"]
 
@@ -69,7 +69,7 @@ class Classifier:
         if len(texts) != len(directions):
             raise ValueError(f"{len(texts)} texts but {len(directions)} directions")
         normal = [normalise(text) for text in texts]
-        readings = [read(text, form) for text, form in zip(texts, normal, strict=True)]
+        readings = read_all(texts, normal)
         extracted = extract(normal) if any(view.model is not None for view in self.views) else None
         columns = [self._answer(view, readings, directions, extracted) for view in self.views]
         names = [view.head.name for view in self.views]
@@ -88,7 +88,7 @@ class Classifier:
         asked = [
             place
             for place, (reading, direction) in enumerate(zip(readings, directions, strict=True))
-            if reading.tokens and head.applies_to(direction)
+            if reading.size and head.applies_to(direction)
         ]
         version = self.rules_version if view.model is None else self.version
         source: Source = "rules" if view.model is None else "model"
@@ -158,20 +158,20 @@ def _parts(
     """Return the clauses of those texts that may ask several things, by place; none where the head gives one label only."""
     if not view.head.combinable:
         return {}
-    found = (
-        (place, clauses(reading))
+    asked = [
+        place
         for place, (reading, (_, probability)) in enumerate(zip(readings, guesses, strict=True))
         if _may_ask_several(view, reading, probability)
-    )
-    return {place: own for place, own in found if own}
+    ]
+    found = clauses([readings[place] for place in asked])
+    return {place: own for place, own in zip(asked, found, strict=True) if own}
 
 
 def _may_ask_several(view: HeadView, reading: Reading, probability: float) -> bool:
     if view.model is not None:
         return probability < _OF_ONE_THING
     # By the lists alone a text asks as many things as it has terms of different groups.
-    terms = reading.matches.get(view.head.name, ())
-    return bool(view.head.terms) or len({match.group for match in terms}) > 1
+    return bool(view.head.terms) or len({entry.group for entry in reading.entries_of(view.head.name)}) > 1
 
 
 def _rows(features: Features, places: Sequence[int]) -> Features:

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import islice
 from typing import Final, NamedTuple
 
 from pipeline.models.rules import Reading, RuleAnswer
-from pipeline.models.terms import Match
-
-_ENDS: Final = frozenset(",.;!?:、…~。")
-_JOINS: Final = frozenset(("and", "also", "but", "plus"))
-# Chinese is read by characters: these join two clauses where no comma does.
-_PAIRS: Final = frozenset(("另外", "还有", "顺便", "以及", "同时", "然后", "并且"))
-# "ok", "3" or "thanks" asks nothing.
-_LEAST_TOKENS: Final = 2
-# A person who asks more than eight things in one message writes a letter: its first clauses tell what it is about, and each costs as
-# much as a short message.
-_MOST: Final = 8
-
+from pipeline.models.segments import cut
 
 # Whether a message is spam is asked of the whole: a clause by itself need not be looked at for its signs.
 _NO_SPAM: Final = RuleAnswer("ham", 0.5)
@@ -30,39 +20,20 @@ class Sure(NamedTuple):
     probability: float
 
 
-def clauses(reading: Reading) -> list[Reading]:
-    """Return the clauses of a text as readings of their own, at most eight; none where it has only one."""
-    spans = [(first, last) for first, last in _spans(reading.tokens) if last - first >= _LEAST_TOKENS]
-    return [_part(reading, first, last) for first, last in spans[:_MOST]] if len(spans) > 1 else []
+def clauses(readings: Sequence[Reading]) -> list[list[Reading]]:
+    """Return the clauses of each text as readings of their own, at most eight; none where it has only one.
 
-
-def _spans(tokens: Sequence[str]) -> Iterator[tuple[int, int]]:
-    first, position, count = 0, 0, len(tokens)
-    while position < count:
-        token = tokens[position]
-        width = 1 if token in _ENDS or token in _JOINS else 0
-        if not width and position + 1 < count and token + tokens[position + 1] in _PAIRS:
-            width = 2
-        if width:
-            yield first, position
-            first = position + width
-        position += width or 1
-    yield first, count
-
-
-def _part(reading: Reading, first: int, last: int) -> Reading:
-    tokens = reading.tokens[first:last]
-    matches = {
-        head: [
-            Match(match.start - first, match.end - first, match.group, match.value, match.term)
-            for match in found
-            if match.start >= first and match.end <= last
-        ]
-        for head, found in reading.matches.items()
-    }
+    The texts must have been read together (`rules.read_all`), or be clauses of such; raises ValueError otherwise.
+    """
+    if not readings:
+        return []
+    whole = readings[0].segments
+    if any(reading.segments is not whole for reading in readings):
+        raise ValueError("clauses are asked of texts that were not read together")
+    counts, parts, texts = cut(whole, [reading.place for reading in readings])
     # Blanks between Han characters make no other features: they part tokens that are parted already.
-    text = " ".join(tokens)
-    return Reading(text, text, tokens, {head: found for head, found in matches.items() if found}, _spam=_NO_SPAM)
+    found = (Reading(text, text, parts, place, 0, _NO_SPAM) for place, text in enumerate(texts))
+    return [list(islice(found, count)) for count in counts]
 
 
 def together(label: str, probability: float, sure: Sequence[Sure]) -> tuple[str, float, tuple[str, ...]]:

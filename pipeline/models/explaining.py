@@ -14,7 +14,7 @@ from pipeline.models.classifier import Classifier, HeadView, Prediction, hints_o
 from pipeline.models.clauses import clauses
 from pipeline.models.features import Features, extract, sizes_of
 from pipeline.models.learner import FrozenLearner
-from pipeline.models.rules import RuleAnswer, read
+from pipeline.models.rules import RuleAnswer, read_all
 from pipeline.models.terms import tokenise
 
 # Token n-grams of one to three are all that features are made of; characters within a word count as that word's.
@@ -63,7 +63,7 @@ def explain(classifier: Classifier, text: str, direction: str = "inbound") -> di
 
 def _explanation(classifier: Classifier, view: HeadView, answer: Prediction, text: str, direction: str) -> Explanation:
     normal = normalise(text)
-    reading = read(text, normal)
+    reading = read_all([text], [normal])[0]
     rule = rule_answer(view.head, reading)
     hint: dict[str, float] = {}
     probabilities: dict[str, float] = {}
@@ -76,7 +76,7 @@ def _explanation(classifier: Classifier, view: HeadView, answer: Prediction, tex
         parts, hinted = view.model.contributions(features, hints)
         hint = dict(zip(view.model.labels, hinted.tolist(), strict=True))
         pieces = _pieces(normal, features, parts, view.model, answer.label)
-    own = clauses(reading) if view.head.combinable and answer.label else []
+    own = clauses([reading])[0] if view.head.combinable and answer.label else []
     said = classifier.classify([clause.text for clause in own], [direction] * len(own))
     asked = tuple(
         (clause.text, one[view.head.name].label, one[view.head.name].probability)

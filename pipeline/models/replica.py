@@ -21,7 +21,7 @@ from pipeline.models.features import Features, extract
 from pipeline.models.heads import HEADS, Head
 from pipeline.models.held import TAKEN_BACK, Effect, Held, Ruling, key_of, standing_of
 from pipeline.models.learner import GREATEST_IMPORTANCE, Hints, Learner, LearnerSettings
-from pipeline.models.rules import read
+from pipeline.models.rules import read_all
 from pipeline.models.terms import lexicon
 
 EXAMPLE_KINDS: Final = ("example", "retraction")
@@ -190,7 +190,7 @@ class Replica:
         if state is None:
             state = self._states[head.name] = _HeadState(head, Learner(tuple(head.labels)))
         normal = normalise(text)
-        rule = rule_answer(head, read(text, normal))
+        rule = rule_answer(head, read_all([text], [normal])[0])
         served_by_model = state.may_answer
         features, hints = extract([normal]), hints_of(head, [rule])
         # What corrects or confirms was learnt before by this record's text: how sure the model is of it tells nothing of others.

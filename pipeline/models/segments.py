@@ -1,0 +1,423 @@
+"""What the lists say of texts or of parts of them: each head's terms, and the feeling; and texts cut into clauses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.models.compiled import compiled
+from pipeline.models.scanning import SEPARATOR, Scan, vocabulary
+from pipeline.models.terms import Entry
+
+# Numba's cache of a compiled function sees changes of the file it stands in only, so all constants it uses stand here.
+
+# A negator reaches this many tokens ahead: "not a very good" in English, 不 觉 得 好 in Chinese.
+_NEGATION_REACH: Final = 3
+# What negation leaves: "not good" is clearly bad but less than "bad"; "not bad" is only mildly good
+# (after the 0.74 of VADER: Hutto and Gilbert 2014, and weaker for negated ill).
+_NEGATED_GOOD: Final = -0.75
+_NEGATED_ILL: Final = -0.4
+# What stands before "but" counts less, what stands after it more (VADER uses 0.5 and 1.5).
+_BEFORE_CONTRAST: Final = 0.6
+_AFTER_CONTRAST: Final = 1.3
+# Praise inside a question ("any good offers?") is asked for, not given.
+_IN_QUESTION: Final = 0.25
+# Each "!" up to three makes the feeling stronger.
+_EXCLAMATION: Final = 0.08
+_MOST_EXCLAMATIONS: Final = 3
+# Squashes the sum into -1..1 so that one clear word (2) gives 0.58 and two strong ones (6) give 0.9.
+_SQUASH: Final = 8.0
+
+# What a negation does not reach across, and where a sentence ends; both are tokens of one character.
+_BREAKS: Final = tuple(np.uint32(ord(mark)) for mark in ",.;!?:、…~\n")
+_SENTENCE_ENDS: Final = tuple(np.uint32(ord(mark)) for mark in ".!?。")
+_EXCLAIMED: Final = np.uint32(ord("!"))
+
+# The parts that the entries of the head of feeling play.
+_FEELING: Final = "sentiment"
+_NO_PART: Final = -1
+_PLAIN: Final = 0
+_STRENGTH: Final = 1
+_CONTRAST: Final = 2
+_QUESTION: Final = 3
+_INERT: Final = 4
+_NEGATOR: Final = 5
+_GRADED: Final = 6
+_PARTS: Final = {
+    "booster": _STRENGTH,
+    "dampener": _STRENGTH,
+    "contrast": _CONTRAST,
+    "question": _QUESTION,
+    "inert": _INERT,
+    "negator": _NEGATOR,
+    "graded": _GRADED,
+}
+
+# "ok", "3" or "thanks" asks nothing.
+_LEAST_TOKENS: Final = 2
+# A person who asks more than eight things in one message writes a letter: its first clauses tell what it is about, and each costs as
+# much as a short message.
+_MOST_CLAUSES: Final = 8
+_BLANK: Final = np.uint32(ord(" "))
+
+
+class _Spans(NamedTuple):
+    """Which text of a scan each segment is of, and the tokens it spans (all int32)."""
+
+    texts: npt.NDArray[np.int32]
+    firsts: npt.NDArray[np.int32]
+    lasts: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """Texts, or parts of them, by number: how many tokens each has, how often it exclaims, its feeling (`polarities`, -1 to 1), and
+    which entries were found in it (`entries_of`)."""
+
+    scan: Scan
+    spans: _Spans
+    sizes: list[int]
+    exclamations: list[int]
+    polarities: list[float]
+    _slots: Mapping[str, int]
+    _bounds: list[int]
+    _entries: list[Entry]
+
+    def entries_of(self, segment: int, head: str) -> list[Entry]:
+        """Return the distinct entries of a head in order of the text; none for a head without lists."""
+        slot = self._slots.get(head)
+        return [] if slot is None else self._in_slot(segment, slot)
+
+    def felt(self, segment: int) -> list[Entry]:
+        """Return the entries that carry the feeling, in order of the text, as often as they do."""
+        return self._in_slot(segment, len(self._slots))
+
+    def _in_slot(self, segment: int, slot: int) -> list[Entry]:
+        place = segment * (len(self._slots) + 1) + slot
+        return self._entries[self._bounds[place] : self._bounds[place + 1]]
+
+
+def whole(scan: Scan) -> Segments:
+    """Return each text of a scan as one segment."""
+    count = len(scan.tokens) - 1
+    return _segments(scan, _Spans(np.arange(count, dtype=np.int32), scan.tokens[:-1], scan.tokens[1:]))
+
+
+def cut(segments: Segments, chosen: Sequence[int]) -> tuple[list[int], Segments, list[str]]:
+    """Return the clauses of the chosen segments: how many each has, the clauses, and their tokens with blanks between.
+
+    A segment has eight at most, none where it has only one.
+    """
+    scan, spans = segments.scan, segments.spans
+    owners, firsts, lasts = _cut_segments(
+        np.array(chosen, dtype=np.int32), *spans, scan.matches, scan.starts, scan.ends, scan.entries, _separating()
+    )
+    counts = np.bincount(owners, minlength=len(chosen)).tolist()
+    clauses = _segments(scan, _Spans(spans.texts[np.array(chosen, dtype=np.int32)[owners]], firsts, lasts))
+    codes, bounds = _join(scan.codes, scan.begins, scan.stops, firsts, lasts)
+    joined = codes.tobytes().decode("utf-32-le", "surrogatepass")
+    ends = bounds.tolist()
+    return counts, clauses, [joined[first:last] for first, last in zip(ends, ends[1:], strict=False)]
+
+
+def _segments(scan: Scan, spans: _Spans) -> Segments:
+    entries = vocabulary().entries
+    exclamations, polarities, bounds, found = _weigh(
+        *spans,
+        scan.codes,
+        scan.begins,
+        scan.matches,
+        scan.starts,
+        scan.ends,
+        scan.entries,
+        *_meanings(),
+        len(_slots()),
+    )
+    return Segments(
+        scan,
+        spans,
+        (spans.lasts - spans.firsts).tolist(),
+        exclamations.tolist(),
+        polarities.tolist(),
+        _slots(),
+        bounds.tolist(),
+        list(map(entries.__getitem__, found.tolist())),
+    )
+
+
+@cache
+def _slots() -> Mapping[str, int]:
+    """Return the number of each head."""
+    return {head: number for number, head in enumerate(vocabulary().heads)}
+
+
+@cache
+def _meanings() -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int8], npt.NDArray[np.float64]]:
+    """Return each entry's head, part and value."""
+    entries = vocabulary().entries
+    parts = (_PARTS.get(entry.group, _PLAIN) if entry.head == _FEELING else _NO_PART for entry in entries)
+    return (
+        np.array([_slots()[entry.head] for entry in entries], dtype=np.int32),
+        np.array(list(parts), dtype=np.int8),
+        np.array([entry.value for entry in entries], dtype=np.float64),
+    )
+
+
+@cache
+def _separating() -> npt.NDArray[np.bool_]:
+    return np.array([entry.head == SEPARATOR for entry in vocabulary().entries], dtype=np.bool_)
+
+
+@compiled
+def _is_break(code: np.uint32) -> bool:
+    for mark in _BREAKS:
+        if code == mark:
+            return True
+    return False
+
+
+@compiled
+def _ends_sentence(code: np.uint32) -> bool:
+    for mark in _SENTENCE_ENDS:
+        if code == mark:
+            return True
+    return False
+
+
+@compiled
+def _weigh(
+    texts: npt.NDArray[np.int32],
+    firsts: npt.NDArray[np.int32],
+    lasts: npt.NDArray[np.int32],
+    codes: npt.NDArray[np.uint32],
+    begins: npt.NDArray[np.int32],
+    matches: npt.NDArray[np.int32],
+    starts: npt.NDArray[np.int32],
+    ends: npt.NDArray[np.int32],
+    entries: npt.NDArray[np.int32],
+    heads: npt.NDArray[np.int32],
+    parts: npt.NDArray[np.int8],
+    values: npt.NDArray[np.float64],
+    head_count: int,
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Return of each segment its exclamation marks and its feeling, and where its entries by head, then its felt ones, end."""
+    slots = head_count + 1
+    exclamations = np.zeros(len(texts), dtype=np.int32)
+    polarities = np.empty(len(texts), dtype=np.float64)
+    bounds = np.zeros(len(texts) * slots + 1, dtype=np.int32)
+    room, longest = 0, 0
+    for segment in range(len(texts)):
+        count = matches[texts[segment] + 1] - matches[texts[segment]]
+        room += 2 * count
+        longest = max(longest, count)
+    found = np.empty(room, dtype=np.int32)
+    inside = np.empty(longest, dtype=np.int32)
+    positions, weights = np.empty(longest, dtype=np.int32), np.empty(longest, dtype=np.float64)
+    asked = np.empty(longest, dtype=np.int32)
+    size = 0
+    for segment in range(len(texts)):
+        first, last = firsts[segment], lasts[segment]
+        for token in range(first, last):
+            exclamations[segment] += codes[begins[token]] == _EXCLAIMED
+        count = 0
+        for match in range(matches[texts[segment]], matches[texts[segment] + 1]):
+            if starts[match] >= first and ends[match] <= last:
+                inside[count] = match
+                count += 1
+        for head in range(head_count):
+            begin = size
+            for number in range(count):
+                entry = entries[inside[number]]
+                if heads[entry] == head:
+                    known = False
+                    for index in range(begin, size):
+                        known = known or found[index] == entry
+                    if not known:
+                        found[size] = entry
+                        size += 1
+            bounds[segment * slots + head + 1] = size
+        polarities[segment], size = _feel(
+            inside[:count],
+            codes,
+            begins,
+            starts,
+            ends,
+            entries,
+            parts,
+            values,
+            exclamations[segment],
+            positions,
+            weights,
+            asked,
+            found,
+            size,
+        )
+        bounds[(segment + 1) * slots] = size
+    return exclamations, polarities, bounds, found[:size]
+
+
+@compiled
+def _feel(
+    inside: npt.NDArray[np.int32],
+    codes: npt.NDArray[np.uint32],
+    begins: npt.NDArray[np.int32],
+    starts: npt.NDArray[np.int32],
+    ends: npt.NDArray[np.int32],
+    entries: npt.NDArray[np.int32],
+    parts: npt.NDArray[np.int8],
+    values: npt.NDArray[np.float64],
+    exclamations: int,
+    positions: npt.NDArray[np.int32],
+    weights: npt.NDArray[np.float64],
+    asked: npt.NDArray[np.int32],
+    found: npt.NDArray[np.int32],
+    size: int,
+) -> tuple[float, int]:
+    """Return the feeling of the matches `inside`, and how many entries are `found` with those that carry it."""
+    boost, boost_end, negator_end, contrasted = 1.0, -1, -1, False
+    count, questions = 0, 0
+    for match in inside:
+        part, value, start = parts[entries[match]], values[entries[match]], starts[match]
+        if part == _NO_PART or part == _INERT:
+            continue
+        boosted = boost_end == start
+        if part == _STRENGTH:
+            boost = value * (boost if boosted else 1.0)
+            boost_end = ends[match]
+            continue
+        if part == _CONTRAST:
+            for number in range(count):
+                weights[number] *= _BEFORE_CONTRAST
+            contrasted = True
+            continue
+        if part == _QUESTION:
+            asked[questions] = start
+            questions += 1
+            continue
+        if part == _NEGATOR:
+            negator_end = ends[match]
+            if value == 0.0:
+                continue
+        elif part == _GRADED and not boosted:
+            continue
+        else:
+            value *= boost if boosted else 1.0
+            if negator_end >= 0 and _reached(negator_end, start, codes, begins):
+                value *= _NEGATED_GOOD if value > 0 else _NEGATED_ILL
+        positions[count] = start
+        weights[count] = value * (_AFTER_CONTRAST if contrasted else 1.0)
+        count += 1
+        found[size] = entries[match]
+        size += 1
+    total = 0.0
+    for number in range(count):
+        weight = weights[number]
+        if weight > 0 and _asked_for(positions[number], asked[:questions], codes, begins):
+            weight *= _IN_QUESTION
+        total += weight
+    total *= 1.0 + _EXCLAMATION * min(_MOST_EXCLAMATIONS, exclamations)
+    return total / np.sqrt(total * total + _SQUASH), size
+
+
+@compiled
+def _reached(negator_end: int, start: int, codes: npt.NDArray[np.uint32], begins: npt.NDArray[np.int32]) -> bool:
+    """Return whether a negation that ends at one token reaches another."""
+    if start - negator_end > _NEGATION_REACH:
+        return False
+    for token in range(negator_end, start):
+        if _is_break(codes[begins[token]]):
+            return False
+    return True
+
+
+@compiled
+def _asked_for(
+    position: int, asked: npt.NDArray[np.int32], codes: npt.NDArray[np.uint32], begins: npt.NDArray[np.int32]
+) -> bool:
+    """Return whether one of the tokens that ask stands in the same sentence; they stand in order, so the nearest two tell."""
+    after = 0
+    while after < len(asked) and asked[after] < position:
+        after += 1
+    return (after > 0 and _same_sentence(asked[after - 1], position, codes, begins)) or (
+        after < len(asked) and _same_sentence(position, asked[after], codes, begins)
+    )
+
+
+@compiled
+def _same_sentence(first: int, last: int, codes: npt.NDArray[np.uint32], begins: npt.NDArray[np.int32]) -> bool:
+    for token in range(first, last):
+        if _ends_sentence(codes[begins[token]]):
+            return False
+    return True
+
+
+@compiled
+def _cut_segments(
+    chosen: npt.NDArray[np.int32],
+    texts: npt.NDArray[np.int32],
+    firsts: npt.NDArray[np.int32],
+    lasts: npt.NDArray[np.int32],
+    matches: npt.NDArray[np.int32],
+    starts: npt.NDArray[np.int32],
+    ends: npt.NDArray[np.int32],
+    entries: npt.NDArray[np.int32],
+    separating: npt.NDArray[np.bool_],
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Return the clauses of segments: which of the chosen each is of, and the tokens it spans."""
+    room = len(chosen) * _MOST_CLAUSES
+    owners = np.empty(room, dtype=np.int32)
+    begin, end = np.empty(room, dtype=np.int32), np.empty(room, dtype=np.int32)
+    size = 0
+    for number in range(len(chosen)):
+        segment = chosen[number]
+        known, first = size, firsts[segment]
+        for match in range(matches[texts[segment]], matches[texts[segment] + 1] + 1):
+            behind = match == matches[texts[segment] + 1]
+            if not behind and (
+                not separating[entries[match]] or starts[match] < firsts[segment] or ends[match] > lasts[segment]
+            ):
+                continue
+            last = lasts[segment] if behind else starts[match]
+            if last - first >= _LEAST_TOKENS and size - known < _MOST_CLAUSES:
+                owners[size] = number
+                begin[size] = first
+                end[size] = last
+                size += 1
+            if not behind:
+                first = ends[match]
+        if size - known == 1:
+            size = known
+    return owners[:size], begin[:size], end[:size]
+
+
+@compiled
+def _join(
+    codes: npt.NDArray[np.uint32],
+    begins: npt.NDArray[np.int32],
+    stops: npt.NDArray[np.int32],
+    firsts: npt.NDArray[np.int32],
+    lasts: npt.NDArray[np.int32],
+) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int32]]:
+    """Return each segment's tokens with blanks between, one segment behind the other, and where each begins and the last ends."""
+    room = 0
+    for segment in range(len(firsts)):
+        for token in range(firsts[segment], lasts[segment]):
+            room += stops[token] - begins[token] + 1
+    joined = np.empty(room, dtype=np.uint32)
+    bounds = np.zeros(len(firsts) + 1, dtype=np.int32)
+    size = 0
+    for segment in range(len(firsts)):
+        for token in range(firsts[segment], lasts[segment]):
+            if token > firsts[segment]:
+                joined[size] = _BLANK
+                size += 1
+            for position in range(begins[token], stops[token]):
+                joined[size] = codes[position]
+                size += 1
+        bounds[segment + 1] = size
+    return joined[:size], bounds
