@@ -34,7 +34,7 @@ from pipeline.models.features import extract
 from pipeline.models.heads import HEADS
 from pipeline.models.learner import warm_up
 from pipeline.models.replica import Replica
-from pipeline.models.rules import read
+from pipeline.models.rules import NO_ANSWER, Reading, read_all
 from pipeline.outcomes import Context
 from pipeline.processors.classify import Classify
 from pipeline.runtime.learning import Learner
@@ -104,9 +104,11 @@ def cost(action: Callable[[Sequence[str]], Any], texts: Sequence[str], rounds: i
 def parts(models: Classifier, single: Classifier) -> dict[str, Callable[[Sequence[str]], Any]]:
     """Return what the stage is made of, each timed by itself."""
 
+    def readings(texts: Sequence[str]) -> list[Reading]:
+        return read_all(texts, [normalise(text) for text in texts])
+
     def rules(texts: Sequence[str]) -> None:
-        for text in texts:
-            reading = read(text)
+        for reading in readings(texts):
             for head in HEADS:
                 rule_answer(head, reading)
 
@@ -114,7 +116,7 @@ def parts(models: Classifier, single: Classifier) -> dict[str, Callable[[Sequenc
         features = extract([normalise(text) for text in texts])
         for view in models.views:
             if view.model is not None:
-                view.model.predict_proba(features, hints_of(view.head, [rule_answer(view.head, read(""))] * len(texts)))
+                view.model.predict_proba(features, hints_of(view.head, [NO_ANSWER] * len(texts)))
 
     def stage(texts: Sequence[str]) -> None:
         # As much of an item as the step reads.
@@ -125,11 +127,11 @@ def parts(models: Classifier, single: Classifier) -> dict[str, Callable[[Sequenc
         "classify, the whole step": stage,
         "classify, the models": lambda texts: models.classify(texts, ["inbound"] * len(texts)),
         "of it: normal form": lambda texts: [normalise(text) for text in texts],
-        "normal form, tokens, lists": lambda texts: [read(text) for text in texts],
+        "normal form, tokens, lists": readings,
         "... and the rules": rules,
         "normal form, features": lambda texts: extract([normalise(text) for text in texts]),
         "... and the models": predict,
-        "clauses cut": lambda texts: [clauses(read(text)) for text in texts],
+        "clauses cut": lambda texts: clauses(readings(texts)),
         "classify, one need only": lambda texts: single.classify(texts, ["inbound"] * len(texts)),
     }
 

@@ -27,7 +27,7 @@ from pipeline.models.characters import normalise
 from pipeline.models.features import extract
 from pipeline.models.heads import HEADS
 from pipeline.models.learner import Hints, Learner, warm_up
-from pipeline.models.rules import RuleAnswer, read
+from pipeline.models.rules import Reading, RuleAnswer, read_all
 
 FIRST_SEED = 7
 CURVE = (10, 30, 100, 200, 300, 1_000)
@@ -99,7 +99,7 @@ def rule_accuracy(head: str, rows: Rows, right: Callable[[str, str], bool]) -> s
     rule = row.rule
 
     def answer_all() -> list[RuleAnswer]:
-        return [rule(read(text)) for text, _ in rows]
+        return [rule(reading) for reading in readings(rows)]
 
     answers, seconds = timed(answer_all)
     hits = sum(right(answer.label, truth) for answer, (_, truth) in zip(answers, rows, strict=True))
@@ -110,10 +110,16 @@ def rule_accuracy(head: str, rows: Rows, right: Callable[[str, str], bool]) -> s
     )
 
 
+def readings(rows: Rows) -> list[Reading]:
+    """Return texts as rules read them."""
+    texts = [text for text, _ in rows]
+    return read_all(texts, [normalise(text) for text in texts])
+
+
 def all_heads_cost(rows: Rows) -> float:
     """Return the CPU microseconds to answer a text by rule for every head."""
     rules = [head.rule for head in HEADS if head.rule is not None]
-    _, seconds = timed(lambda: [[rule(reading) for rule in rules] for reading in (read(text) for text, _ in rows)])
+    _, seconds = timed(lambda: [[rule(reading) for rule in rules] for reading in readings(rows)])
     return 1e6 * float(seconds) / len(rows)
 
 
@@ -174,7 +180,7 @@ def few_labels(head: str, stream: Rows, unseen: Rows, hinted: bool) -> list[floa
     learner = Learner(tuple(row.labels))
 
     def hints(rows: Rows) -> Hints:
-        answers = [row.rule(read(text)) if row.rule is not None and hinted else None for text, _ in rows]
+        answers = [row.rule(reading) if row.rule is not None and hinted else None for reading in readings(rows)]
         labels = [places.get(answer.label, -1) if answer is not None else -1 for answer in answers]
         strengths = [answer.confidence if answer is not None else 0.0 for answer in answers]
         return Hints(np.array(labels, dtype=np.int64), np.array(strengths, dtype=np.float32))

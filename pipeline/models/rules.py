@@ -28,15 +28,18 @@ NO_ANSWER: Final = RuleAnswer("", 0.0)
 
 @dataclass(slots=True)
 class Reading:
-    """A text read once for all heads: as written, in normal form, and what is found in it: one of the segments of its batch."""
+    """A text read once for all heads: as written, in normal form, and what is found in it: one of the segments of its batch.
+
+    `shown` is what its characters show of spam (`signs.look`).
+    """
 
     raw: str
     text: str
     segments: Segments
     place: int
-    # What its characters show of spam (`signs.look`).
     shown: int
     _spam: RuleAnswer | None = None
+    _tokens: list[str] | None = None
 
     @property
     def size(self) -> int:
@@ -45,8 +48,10 @@ class Reading:
 
     @property
     def tokens(self) -> list[str]:
-        """Its tokens, cut out anew each time."""
-        return tokenise(self.text)
+        """Its tokens, cut out at first use: the built-in heads need none."""
+        if self._tokens is None:
+            self._tokens = tokenise(self.text)
+        return self._tokens
 
     @property
     def polarity(self) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from functools import cache
 from itertools import accumulate
@@ -16,6 +15,10 @@ from pipeline.models.compiled import compiled
 from pipeline.models.terms import TOKEN_CHARACTER, WORD_CHARACTER, Entry, lexicon
 
 # Numba's cache of a compiled function sees changes of the file it stands in only, so all constants it uses stand here.
+_CODE_POINTS: Final = 0x110000
+# Behind the planes of ideographs stand tags and private use only: no letters, digits or blanks.
+_CLASSIFIED: Final = 0x40000
+
 _NONE: Final = 0
 _SINGLE: Final = 1
 _WORD: Final = 2
@@ -104,10 +107,11 @@ def scan(texts: Sequence[str]) -> Scan:
 @cache
 def _kinds() -> npt.NDArray[np.uint8]:
     """Return what each code point is to a token: none of it, one by itself, or a word's; shape (1,114,112,)."""
-    everything = "".join(map(chr, range(sys.maxunicode + 1)))
-    kinds = np.full(len(everything), _NONE, dtype=np.uint8)
+    letters = "".join(map(chr, range(_CLASSIFIED)))
+    kinds = np.full(_CODE_POINTS, _SINGLE, dtype=np.uint8)
+    kinds[:_CLASSIFIED] = _NONE
     for pattern, kind in ((TOKEN_CHARACTER, _SINGLE), (WORD_CHARACTER, _WORD)):
-        for run in re.finditer(f"{pattern}+", everything):
+        for run in re.finditer(f"{pattern}+", letters):
             kinds[run.start() : run.end()] = kind
     return kinds
 

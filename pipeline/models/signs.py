@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from functools import cache
 from typing import Final
@@ -43,6 +42,10 @@ _SHOUT: Final = 4
 _SHOUTS: Final = 3
 _EXCLAMATIONS: Final = 3
 
+_CODE_POINTS: Final = 0x110000
+# Behind the planes of ideographs stand tags and private use only: no letters, digits or blanks.
+_CLASSIFIED: Final = 0x40000
+
 _LETTER: Final = 1
 _DIGIT: Final = 2
 _BLANK: Final = 4
@@ -73,10 +76,10 @@ def weight_of(shown: int, text: str) -> float:
 @cache
 def _kinds() -> npt.NDArray[np.uint8]:
     """Return whether each code point is a letter or a digit of a word, a digit, a blank to a pattern; shape (1,114,112,)."""
-    everything = "".join(map(chr, range(sys.maxunicode + 1)))
-    kinds = np.zeros(len(everything), dtype=np.uint8)
+    letters = "".join(map(chr, range(_CLASSIFIED)))
+    kinds = np.zeros(_CODE_POINTS, dtype=np.uint8)
     for pattern, kind in ((r"\w", _LETTER), (r"\d", _DIGIT), (r"\s", _BLANK)):
-        for run in re.finditer(f"{pattern}+", everything):
+        for run in re.finditer(f"{pattern}+", letters):
             kinds[run.start() : run.end()] |= np.uint8(kind)
     return kinds
 

@@ -19,7 +19,7 @@ from pipeline.models.features import extract, sizes_of
 from pipeline.models.heads import HEADS
 from pipeline.models.learner import Hints, Learner
 from pipeline.models.replica import Applied, Replica
-from pipeline.models.rules import read
+from pipeline.models.rules import read_all
 from pipeline.models.snapshot import dump, load
 from tests.support.labelling import made_up
 
@@ -142,8 +142,8 @@ def test_the_model_gives_two_needs_too_and_other_heads_one() -> None:
 @settings(deadline=None, max_examples=50)
 @given(st.text(max_size=80))
 def test_clauses_are_parts_of_their_text(text: str) -> None:
-    reading = read(text)
-    found = clauses(reading)
+    (reading,) = read_all([text], [normalise(text)])
+    (found,) = clauses([reading])
     assert len(found) != 1
     assert sum(len(clause.tokens) for clause in found) <= len(reading.tokens)
     joined = " ".join(reading.tokens)
