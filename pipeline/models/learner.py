@@ -12,12 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.models import kernels
+from pipeline.models.clauses import clauses
 from pipeline.models.drift import DriftDetector
 from pipeline.models.features import BUCKETS, Features, extract
 from pipeline.models.kernels import Example, Seen, Squares, Weights
 from pipeline.models.meaning import DIMENSIONS
 from pipeline.models.packing import Arrays, StateError, pack, unpack
 from pipeline.models.rehearsal import Lesson, Rehearsal
+from pipeline.models.rules import read_all
 
 # Weight of one example, at most: a mistyped weight must not wash out what a head has learnt.
 GREATEST_IMPORTANCE: Final = 100.0
@@ -435,3 +437,4 @@ def warm_up() -> None:
     learner, features = Learner(("a", "b")), extract(["warm up"])
     learner.learn(features, "a", hints=Hints.none(1))
     learner.freeze().predict_proba(features)
+    clauses(read_all(["warm up"], ["warm up"]))

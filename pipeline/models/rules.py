@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Final, NamedTuple
 
 from pipeline.models import signs
@@ -61,7 +62,7 @@ class Reading:
     @property
     def felt(self) -> tuple[str, ...]:
         """The terms that carry the feeling, in order of the text."""
-        return tuple([entry.term for entry in self.segments.felt(self.place)])
+        return self.segments.felt(self.place)
 
     def entries_of(self, head: str) -> list[Entry]:
         """Return the distinct entries of a head's lists that were found, in order of the text."""
@@ -83,7 +84,7 @@ def read_all(raws: Sequence[str], texts: Sequence[str]) -> list[Reading]:
     segments = whole(scan(texts))
     read = [raw[:READ_CHARACTERS] for raw in raws]
     shown = signs.look(read, segments.scan)
-    return [Reading(*each, segments, place, sign) for place, (*each, sign) in enumerate(zip(read, texts, shown, strict=True))]
+    return list(map(Reading, read, texts, repeat(segments), range(len(texts)), shown))
 
 
 # Below this the words for and against cancel out, or one faint word (0.5) is all there is.
@@ -165,6 +166,8 @@ def _terms(found: Sequence[Entry], group: str) -> tuple[str, ...]:
 # One plain word of urgency is enough; weak hints need company.
 _URGENT: Final = 3.0
 _HIGH: Final = 1.5
+# Most messages are, but silence of the lists is no strong sign.
+_NORMAL: Final = RuleAnswer("normal", 0.6)
 
 
 def urgency(reading: Reading) -> RuleAnswer:
@@ -172,6 +175,8 @@ def urgency(reading: Reading) -> RuleAnswer:
     if not reading.size:
         return NO_ANSWER
     found = reading.entries_of("urgency")
+    if not found:
+        return _NORMAL
     scores = _weights(found)
     urgent, high, low = (scores.get(group, 0.0) for group in ("urgent", "high", "low"))
     if low and low >= urgent:
@@ -182,14 +187,14 @@ def urgency(reading: Reading) -> RuleAnswer:
         return RuleAnswer("urgent", 0.6 + 0.35 * (1.0 - math.exp(-(urgent + high) / 4.0)), _terms(found, "urgent"))
     if high >= _HIGH:
         return RuleAnswer("high", 0.5 + 0.3 * (1.0 - math.exp(-high / 3.0)), _terms(found, "high"))
-    return RuleAnswer("normal", 0.6)
+    return _NORMAL
 
 
 _STAGES: Final = ("bought", "ready", "considering", "exploring")
 # The weight at which a stage counts as said.
 _STAGE_SAID: Final = 1.5
 # Little more than a toss: who speaks of no stage may be at any.
-_NO_STAGE: Final = 0.55
+_NO_STAGE: Final = RuleAnswer("none", 0.55)
 
 
 def purchase_intent(reading: Reading) -> RuleAnswer:
@@ -198,7 +203,7 @@ def purchase_intent(reading: Reading) -> RuleAnswer:
         return NO_ANSWER
     found = reading.entries_of("purchase_intent")
     if not found:
-        return RuleAnswer("none", _NO_STAGE)
+        return _NO_STAGE
     scores = _weights(found)
     refusal = scores.get("none", 0.0)
     if refusal and refusal >= max(scores.values()):
@@ -208,7 +213,7 @@ def purchase_intent(reading: Reading) -> RuleAnswer:
             share = scores[stage] / sum(scores.values())
             strength = 1.0 - math.exp(-scores[stage] / 2.0)
             return RuleAnswer(stage, 0.3 + 0.6 * share * strength, _terms(found, stage))
-    return RuleAnswer("none", _NO_STAGE)
+    return _NO_STAGE
 
 
 # A long text holds more terms by chance: the weight is judged as in a text of this many tokens.
@@ -217,6 +222,7 @@ _USUAL_TOKENS: Final = 60
 # how fast certainty grows from there.
 _EVEN: Final = 3.5
 _SLOPE: Final = 0.9
+_NOTHING_OF_SPAM: Final = RuleAnswer("ham", 1.0 - 1.0 / (1.0 + math.exp(_SLOPE * _EVEN)))
 
 
 def spam(reading: Reading) -> RuleAnswer:
@@ -228,6 +234,8 @@ def _spam(reading: Reading) -> RuleAnswer:
     if not reading.size:
         return NO_ANSWER
     found = reading.entries_of("spam")
+    if not found and not reading.shown:
+        return _NOTHING_OF_SPAM
     scores = _weights(found)
     weight = scores.get("spam", 0.0) + scores.get("ham", 0.0) + signs.weight_of(reading.shown, reading.text)
     weight /= math.sqrt(max(1.0, reading.size / _USUAL_TOKENS))

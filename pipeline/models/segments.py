@@ -76,30 +76,30 @@ class _Spans(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """Texts, or parts of them, by number: how many tokens each has, how often it exclaims, its feeling (`polarities`, -1 to 1), and
-    which entries were found in it (`entries_of`)."""
+    """Texts, or parts of them, by number: how many tokens each has, its feeling (`polarities`, -1 to 1) and the terms that carry it
+    (`felt`), and which entries were found in it (`entries_of`)."""
 
     scan: Scan
     spans: _Spans
     sizes: list[int]
-    exclamations: list[int]
     polarities: list[float]
-    _slots: Mapping[str, int]
+    _heads: Mapping[str, int]
     _bounds: list[int]
     _entries: list[Entry]
+    _felt_bounds: list[int]
+    _felt: list[str]
 
     def entries_of(self, segment: int, head: str) -> list[Entry]:
         """Return the distinct entries of a head in order of the text; none for a head without lists."""
-        slot = self._slots.get(head)
-        return [] if slot is None else self._in_slot(segment, slot)
-
-    def felt(self, segment: int) -> list[Entry]:
-        """Return the entries that carry the feeling, in order of the text, as often as they do."""
-        return self._in_slot(segment, len(self._slots))
-
-    def _in_slot(self, segment: int, slot: int) -> list[Entry]:
-        place = segment * (len(self._slots) + 1) + slot
+        number = self._heads.get(head)
+        if number is None:
+            return []
+        place = segment * len(self._heads) + number
         return self._entries[self._bounds[place] : self._bounds[place + 1]]
+
+    def felt(self, segment: int) -> tuple[str, ...]:
+        """Return the terms that carry the feeling, in order of the text, as often as they do."""
+        return tuple(self._felt[self._felt_bounds[segment] : self._felt_bounds[segment + 1]])
 
 
 def whole(scan: Scan) -> Segments:
@@ -127,7 +127,7 @@ def cut(segments: Segments, chosen: Sequence[int]) -> tuple[list[int], Segments,
 
 def _segments(scan: Scan, spans: _Spans) -> Segments:
     entries = vocabulary().entries
-    exclamations, polarities, bounds, found = _weigh(
+    polarities, bounds, found, felt_bounds, felt = _weigh(
         *spans,
         scan.codes,
         scan.begins,
@@ -136,22 +136,23 @@ def _segments(scan: Scan, spans: _Spans) -> Segments:
         scan.ends,
         scan.entries,
         *_meanings(),
-        len(_slots()),
+        len(_heads()),
     )
     return Segments(
         scan,
         spans,
         (spans.lasts - spans.firsts).tolist(),
-        exclamations.tolist(),
         polarities.tolist(),
-        _slots(),
+        _heads(),
         bounds.tolist(),
         list(map(entries.__getitem__, found.tolist())),
+        felt_bounds.tolist(),
+        [entries[number].term for number in felt.tolist()],
     )
 
 
 @cache
-def _slots() -> Mapping[str, int]:
+def _heads() -> Mapping[str, int]:
     """Return the number of each head."""
     return {head: number for number, head in enumerate(vocabulary().heads)}
 
@@ -162,7 +163,7 @@ def _meanings() -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int8], npt.NDArra
     entries = vocabulary().entries
     parts = (_PARTS.get(entry.group, _PLAIN) if entry.head == _FEELING else _NO_PART for entry in entries)
     return (
-        np.array([_slots()[entry.head] for entry in entries], dtype=np.int32),
+        np.array([_heads()[entry.head] for entry in entries], dtype=np.int32),
         np.array(list(parts), dtype=np.int8),
         np.array([entry.value for entry in entries], dtype=np.float64),
     )
@@ -204,26 +205,32 @@ def _weigh(
     parts: npt.NDArray[np.int8],
     values: npt.NDArray[np.float64],
     head_count: int,
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """Return of each segment its exclamation marks and its feeling, and where its entries by head, then its felt ones, end."""
-    slots = head_count + 1
-    exclamations = np.zeros(len(texts), dtype=np.int32)
+) -> tuple[
+    npt.NDArray[np.float64],
+    npt.NDArray[np.int32],
+    npt.NDArray[np.int32],
+    npt.NDArray[np.int32],
+    npt.NDArray[np.int32],
+]:
+    """Return each segment's feeling, where each head's entries in it begin (and the last end) and they, and the same of those felt."""
     polarities = np.empty(len(texts), dtype=np.float64)
-    bounds = np.zeros(len(texts) * slots + 1, dtype=np.int32)
+    bounds = np.zeros(len(texts) * head_count + 1, dtype=np.int32)
+    felt_bounds = np.zeros(len(texts) + 1, dtype=np.int32)
     room, longest = 0, 0
     for segment in range(len(texts)):
         count = matches[texts[segment] + 1] - matches[texts[segment]]
-        room += 2 * count
+        room += count
         longest = max(longest, count)
-    found = np.empty(room, dtype=np.int32)
+    found, felt = np.empty(room, dtype=np.int32), np.empty(room, dtype=np.int32)
     inside = np.empty(longest, dtype=np.int32)
     positions, weights = np.empty(longest, dtype=np.int32), np.empty(longest, dtype=np.float64)
     asked = np.empty(longest, dtype=np.int32)
-    size = 0
+    size, felt_size = 0, 0
     for segment in range(len(texts)):
         first, last = firsts[segment], lasts[segment]
+        exclamations = 0
         for token in range(first, last):
-            exclamations[segment] += codes[begins[token]] == _EXCLAIMED
+            exclamations += codes[begins[token]] == _EXCLAIMED
         count = 0
         for match in range(matches[texts[segment]], matches[texts[segment] + 1]):
             if starts[match] >= first and ends[match] <= last:
@@ -240,8 +247,8 @@ def _weigh(
                     if not known:
                         found[size] = entry
                         size += 1
-            bounds[segment * slots + head + 1] = size
-        polarities[segment], size = _feel(
+            bounds[segment * head_count + head + 1] = size
+        polarities[segment], felt_size = _feel(
             inside[:count],
             codes,
             begins,
@@ -250,15 +257,15 @@ def _weigh(
             entries,
             parts,
             values,
-            exclamations[segment],
+            exclamations,
             positions,
             weights,
             asked,
-            found,
-            size,
+            felt,
+            felt_size,
         )
-        bounds[(segment + 1) * slots] = size
-    return exclamations, polarities, bounds, found[:size]
+        felt_bounds[segment + 1] = felt_size
+    return polarities, bounds, found[:size], felt_bounds, felt[:felt_size]
 
 
 @compiled
@@ -275,10 +282,10 @@ def _feel(
     positions: npt.NDArray[np.int32],
     weights: npt.NDArray[np.float64],
     asked: npt.NDArray[np.int32],
-    found: npt.NDArray[np.int32],
+    felt: npt.NDArray[np.int32],
     size: int,
 ) -> tuple[float, int]:
-    """Return the feeling of the matches `inside`, and how many entries are `found` with those that carry it."""
+    """Return the feeling of the matches `inside`, and how many entries are `felt` with those that carry it."""
     boost, boost_end, negator_end, contrasted = 1.0, -1, -1, False
     count, questions = 0, 0
     for match in inside:
@@ -312,7 +319,7 @@ def _feel(
         positions[count] = start
         weights[count] = value * (_AFTER_CONTRAST if contrasted else 1.0)
         count += 1
-        found[size] = entries[match]
+        felt[size] = entries[match]
         size += 1
     total = 0.0
     for number in range(count):
