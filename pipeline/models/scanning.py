@@ -27,7 +27,8 @@ _APOSTROPHE: Final = np.uint32(ord("'"))
 # The head of what parts a text into clauses: marks, words that join, and pairs of characters that do where no comma stands.
 # They are no list's: what they say is where to cut, not what a text means, and they stand in texts as they are.
 SEPARATOR: Final = "separator"
-_SEPARATORS: Final = (*",.;!?:、…~。", *("and", "also", "but", "plus"), *"另外 还有 顺便 以及 同时 然后 并且".split())
+_JOINS: Final = ("and", "also", "but", "plus", "另外", "还有", "顺便", "以及", "同时", "然后", "并且")
+_SEPARATORS: Final = (*",.;!?:、…~。", *_JOINS)
 
 # A step in the tree of terms: from a node (by its place in the table) by a character, which begins a token or goes on with one.
 # A code point takes 21 bits, the beginning one, so a node may have 42: keys are the steps themselves, no hash of them.

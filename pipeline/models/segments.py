@@ -1,8 +1,8 @@
-"""What the lists say of texts or of parts of them: each head's terms, and the feeling; and texts cut into clauses."""
+"""What the lists say of texts or of parts of them: each head's terms, and the feeling."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Final, NamedTuple
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.models.compiled import compiled
-from pipeline.models.scanning import SEPARATOR, Scan, vocabulary
+from pipeline.models.scanning import Scan, vocabulary
 from pipeline.models.terms import Entry
 
 # Numba's cache of a compiled function sees changes of the file it stands in only, so all constants it uses stand here.
@@ -58,16 +58,9 @@ _PARTS: Final = {
     "graded": _GRADED,
 }
 
-# "ok", "3" or "thanks" asks nothing.
-_LEAST_TOKENS: Final = 2
-# A person who asks more than eight things in one message writes a letter: its first clauses tell what it is about, and each costs as
-# much as a short message.
-_MOST_CLAUSES: Final = 8
-_BLANK: Final = np.uint32(ord(" "))
 
-
-class _Spans(NamedTuple):
-    """Which text of a scan each segment is of, and the tokens it spans (all int32)."""
+class Spans(NamedTuple):
+    """Segments: which text of a scan each is of, and the tokens it spans (all int32)."""
 
     texts: npt.NDArray[np.int32]
     firsts: npt.NDArray[np.int32]
@@ -80,7 +73,7 @@ class Segments:
     (`felt`), and which entries were found in it (`entries_of`)."""
 
     scan: Scan
-    spans: _Spans
+    spans: Spans
     sizes: list[int]
     polarities: list[float]
     _heads: Mapping[str, int]
@@ -105,27 +98,11 @@ class Segments:
 def whole(scan: Scan) -> Segments:
     """Return each text of a scan as one segment."""
     count = len(scan.tokens) - 1
-    return _segments(scan, _Spans(np.arange(count, dtype=np.int32), scan.tokens[:-1], scan.tokens[1:]))
+    return segments_of(scan, Spans(np.arange(count, dtype=np.int32), scan.tokens[:-1], scan.tokens[1:]))
 
 
-def cut(segments: Segments, chosen: Sequence[int]) -> tuple[list[int], Segments, list[str]]:
-    """Return the clauses of the chosen segments: how many each has, the clauses, and their tokens with blanks between.
-
-    A segment has eight at most, none where it has only one.
-    """
-    scan, spans = segments.scan, segments.spans
-    owners, firsts, lasts = _cut_segments(
-        np.array(chosen, dtype=np.int32), *spans, scan.matches, scan.starts, scan.ends, scan.entries, _separating()
-    )
-    counts = np.bincount(owners, minlength=len(chosen)).tolist()
-    clauses = _segments(scan, _Spans(spans.texts[np.array(chosen, dtype=np.int32)[owners]], firsts, lasts))
-    codes, bounds = _join(scan.codes, scan.begins, scan.stops, firsts, lasts)
-    joined = codes.tobytes().decode("utf-32-le", "surrogatepass")
-    ends = bounds.tolist()
-    return counts, clauses, [joined[first:last] for first, last in zip(ends, ends[1:], strict=False)]
-
-
-def _segments(scan: Scan, spans: _Spans) -> Segments:
+def segments_of(scan: Scan, spans: Spans) -> Segments:
+    """Return what the lists say of parts of a scan's texts."""
     entries = vocabulary().entries
     polarities, bounds, found, felt_bounds, felt = _weigh(
         *spans,
@@ -167,27 +144,6 @@ def _meanings() -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int8], npt.NDArra
         np.array(list(parts), dtype=np.int8),
         np.array([entry.value for entry in entries], dtype=np.float64),
     )
-
-
-@cache
-def _separating() -> npt.NDArray[np.bool_]:
-    return np.array([entry.head == SEPARATOR for entry in vocabulary().entries], dtype=np.bool_)
-
-
-@compiled
-def _is_break(code: np.uint32) -> bool:
-    for mark in _BREAKS:
-        if code == mark:
-            return True
-    return False
-
-
-@compiled
-def _ends_sentence(code: np.uint32) -> bool:
-    for mark in _SENTENCE_ENDS:
-        if code == mark:
-            return True
-    return False
 
 
 @compiled
@@ -290,7 +246,7 @@ def _feel(
     count, questions = 0, 0
     for match in inside:
         part, value, start = parts[entries[match]], values[entries[match]], starts[match]
-        if part == _NO_PART or part == _INERT:
+        if part in (_NO_PART, _INERT):
             continue
         boosted = boost_end == start
         if part == _STRENGTH:
@@ -336,10 +292,10 @@ def _reached(negator_end: int, start: int, codes: npt.NDArray[np.uint32], begins
     """Return whether a negation that ends at one token reaches another."""
     if start - negator_end > _NEGATION_REACH:
         return False
-    for token in range(negator_end, start):
-        if _is_break(codes[begins[token]]):
-            return False
-    return True
+    token = negator_end
+    while token < start and codes[begins[token]] not in _BREAKS:
+        token += 1
+    return token == start
 
 
 @compiled
@@ -357,74 +313,7 @@ def _asked_for(
 
 @compiled
 def _same_sentence(first: int, last: int, codes: npt.NDArray[np.uint32], begins: npt.NDArray[np.int32]) -> bool:
-    for token in range(first, last):
-        if _ends_sentence(codes[begins[token]]):
-            return False
-    return True
-
-
-@compiled
-def _cut_segments(
-    chosen: npt.NDArray[np.int32],
-    texts: npt.NDArray[np.int32],
-    firsts: npt.NDArray[np.int32],
-    lasts: npt.NDArray[np.int32],
-    matches: npt.NDArray[np.int32],
-    starts: npt.NDArray[np.int32],
-    ends: npt.NDArray[np.int32],
-    entries: npt.NDArray[np.int32],
-    separating: npt.NDArray[np.bool_],
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """Return the clauses of segments: which of the chosen each is of, and the tokens it spans."""
-    room = len(chosen) * _MOST_CLAUSES
-    owners = np.empty(room, dtype=np.int32)
-    begin, end = np.empty(room, dtype=np.int32), np.empty(room, dtype=np.int32)
-    size = 0
-    for number in range(len(chosen)):
-        segment = chosen[number]
-        known, first = size, firsts[segment]
-        for match in range(matches[texts[segment]], matches[texts[segment] + 1] + 1):
-            behind = match == matches[texts[segment] + 1]
-            if not behind and (
-                not separating[entries[match]] or starts[match] < firsts[segment] or ends[match] > lasts[segment]
-            ):
-                continue
-            last = lasts[segment] if behind else starts[match]
-            if last - first >= _LEAST_TOKENS and size - known < _MOST_CLAUSES:
-                owners[size] = number
-                begin[size] = first
-                end[size] = last
-                size += 1
-            if not behind:
-                first = ends[match]
-        if size - known == 1:
-            size = known
-    return owners[:size], begin[:size], end[:size]
-
-
-@compiled
-def _join(
-    codes: npt.NDArray[np.uint32],
-    begins: npt.NDArray[np.int32],
-    stops: npt.NDArray[np.int32],
-    firsts: npt.NDArray[np.int32],
-    lasts: npt.NDArray[np.int32],
-) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int32]]:
-    """Return each segment's tokens with blanks between, one segment behind the other, and where each begins and the last ends."""
-    room = 0
-    for segment in range(len(firsts)):
-        for token in range(firsts[segment], lasts[segment]):
-            room += stops[token] - begins[token] + 1
-    joined = np.empty(room, dtype=np.uint32)
-    bounds = np.zeros(len(firsts) + 1, dtype=np.int32)
-    size = 0
-    for segment in range(len(firsts)):
-        for token in range(firsts[segment], lasts[segment]):
-            if token > firsts[segment]:
-                joined[size] = _BLANK
-                size += 1
-            for position in range(begins[token], stops[token]):
-                joined[size] = codes[position]
-                size += 1
-        bounds[segment + 1] = size
-    return joined[:size], bounds
+    token = first
+    while token < last and codes[begins[token]] not in _SENTENCE_ENDS:
+        token += 1
+    return token == last

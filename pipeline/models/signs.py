@@ -113,25 +113,17 @@ def _signs(codes: npt.NDArray[np.uint32], kinds: npt.NDArray[np.uint8]) -> int:
         else:
             run = 0
             exclamations += code == _MARK
-            if (code == _COLON and position > 0 and _is_in(codes[position - 1], _BEFORE_COLON)) or (
+            if (code == _COLON and position > 0 and codes[position - 1] in _BEFORE_COLON) or (
                 code == _DOT
                 and (
                     (position > 0 and codes[position - 1] == _BEFORE_DOT)
-                    or (position + 1 < len(codes) and _is_in(codes[position + 1], _BEHIND_DOT))
+                    or (position + 1 < len(codes) and codes[position + 1] in _BEHIND_DOT)
                 )
             ):
                 found |= _LINKED
         if run >= _DIGITS:
             found |= _NUMBERED
     return found | _EXCLAIMED if exclamations >= _EXCLAMATIONS else found
-
-
-@compiled
-def _is_in(code: np.uint32, marks: tuple[np.uint32, ...]) -> bool:
-    for mark in marks:
-        if code == mark:
-            return True
-    return False
 
 
 @compiled
@@ -146,7 +138,7 @@ def _near(
     beside = position + step
     if 0 <= beside < len(codes) and kinds[codes[beside]] & _BLANK:
         beside += step
-    return 0 <= beside < len(codes) and _is_in(codes[beside], marks)
+    return 0 <= beside < len(codes) and codes[beside] in marks
 
 
 @compiled

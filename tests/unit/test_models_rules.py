@@ -231,9 +231,7 @@ def test_every_row_of_the_table_is_whole(head: Head) -> None:
 
 
 def test_the_lists_are_rich_in_both_languages() -> None:
-    sizes = Counter(
-        "en" if entry.term.isascii() else "zh" for entry in lexicon().entries if entry.head == "sentiment"
-    )
+    sizes = Counter("en" if entry.term.isascii() else "zh" for entry in lexicon().entries if entry.head == "sentiment")
     assert sizes["zh"] > 800
     assert sizes["en"] > 800
 
