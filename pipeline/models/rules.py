@@ -129,10 +129,12 @@ def need(reading: Reading) -> RuleAnswer:
     if unsolicited.label == "spam" and unsolicited.confidence >= _SURE_SPAM:
         return RuleAnswer("spam", unsolicited.confidence, unsolicited.terms)
     found = reading.entries_of("need")
+    feeling = reading.polarity
+    if not found and abs(feeling) < _STRONG_FEELING:
+        return NO_ANSWER
     scores = _weights(found)
     scores.pop("inert", None)
     greeting = scores.pop("greeting", 0.0)
-    feeling = reading.polarity
     felt = ""
     if abs(feeling) >= _STRONG_FEELING:
         if not reading.entries_of("asking"):
