@@ -14,13 +14,11 @@ from pipeline.models.evaluation.rows import EvaluationError, Row, read_rows
 from pipeline.models.evaluation.search import stratified_order
 from pipeline.models.heads import HEADS, Head
 from pipeline.models.learner import GREATEST_IMPORTANCE
+from pipeline.ops.holding import holding, live_records
 from pipeline.runtime.log import Scan
-from schemas.topics import EXAMPLES
 
 # Where no test part is given, a fifth is held out: the share that is customary, and that the figures of the docs have.
 TEST_SHARE: Final = 0.2
-# Examples are short: this many are a few MiB.
-_SCAN_RECORDS: Final = 1_000
 
 
 def head_named(name: str, heads: Sequence[Head] = HEADS) -> Head:
@@ -76,17 +74,20 @@ def data_of_log(log: Scan, head: Head) -> Data:
 
 
 def examples_of(log: Scan, head: Head) -> Iterator[Row]:
-    """Yield what the examples log teaches of a head, in its order; of several labels of one record the latest, in its place,
-    and of one that was taken back none."""
-    found: dict[str, Row] = {}
-    for event in _events(log):
-        row, record = _row(event, head), str(event.get("record_id"))
-        taken_back = event.get("kind") == "retraction" and event.get("head") == head.name
-        if row is not None or taken_back:
-            found.pop(record, None)
-        if row is not None:
-            found[record] = row
-    yield from found.values()
+    """Yield the head's examples that hold, in the log's order: of one record the label that counts, none where it was
+    taken back, nothing that was rolled back."""
+    about = [record for record in live_records(log) if _teaches(orjson.loads(record.value), head)]
+    held = holding(about)
+    for record in about:
+        row = _row(orjson.loads(record.value), head)
+        if row is not None and record.offset in held:
+            yield row
+
+
+def _teaches(event: dict[str, Any], head: Head) -> bool:
+    """Return whether a replica of the head takes an event: a retraction, or an example that it can learn."""
+    taken_back = event.get("kind") == "retraction" and event.get("head") == head.name
+    return taken_back or _row(event, head) is not None
 
 
 def _row(event: dict[str, Any], head: Head) -> Row | None:
@@ -100,10 +101,3 @@ def _row(event: dict[str, Any], head: Head) -> Row | None:
         return None
     language, channel, direction = (str(event.get(name) or "") for name in ("language", "channel", "direction"))
     return Row(text, event["value"], language, channel, direction, float(weight))
-
-
-def _events(log: Scan) -> Iterator[dict[str, Any]]:
-    start = 0
-    while records := log.scan(EXAMPLES.name, 0, start, _SCAN_RECORDS):
-        yield from (orjson.loads(record.value) for record in records)
-        start = records[-1].offset + 1

@@ -12,10 +12,9 @@ import orjson
 
 from pipeline.envelope import contract_message
 from pipeline.errors import UserError
-from pipeline.models.held import Held, LabelKey, key_of, standing_of
-from pipeline.models.replica import EXAMPLE_KINDS
+from pipeline.ops.holding import holding, live_records
 from pipeline.reporting.timeline import find_customers, with_linked
-from pipeline.runtime.learning import outline, scanned
+from pipeline.runtime.learning import scanned
 from pipeline.runtime.log import Log, LogRecord, Message
 from pipeline.runtime.runner import utc_now
 from pipeline.sinks.warehouse import rows
@@ -56,11 +55,8 @@ def renew(log: Log, forgotten: Collection[UUID] = (), reason: str = "", by: str 
     )
     produce(log, [begun])
     marker = _found(log, begun)
-    fold = outline(log)
     # What was rolled back does not come again by the back door.
-    spans = fold.path(fold.live.offset).spans
-    holding = (record for span in spans for record in scanned(log, span.after + 1, min(span.last, marker - 1)))
-    keep = _holding(holding, gone)
+    keep = holding(live_records(log, marker - 1), gone)
     before = sum(_is_example(record) for record in scanned(log, 0, marker - 1))
     kept = 0
     for part in _parts(_copies(scanned(log, 0, marker - 1), keep)):
@@ -122,26 +118,6 @@ def _found(log: Log, event: Generation, start: int = 0) -> int:
 
 def _bytes(event: Generation) -> bytes:
     return contract_message(EXAMPLES.name, "", event).value
-
-
-def _holding(records: Iterable[LogRecord], gone: Collection[UUID]) -> set[int]:
-    """Return the offsets of the labels and retractions that hold, those of forgotten records not among them."""
-    held, places, unnamed = Held(), dict[LabelKey, int](), set[int]()
-    forgotten = {record.bytes for record in gone}
-    for record in records:
-        event = orjson.loads(record.value)
-        if event.get("kind") not in EXAMPLE_KINDS:
-            continue
-        if event.get("record_id") is None and event.get("label_id") is None:
-            unnamed.add(record.offset)
-            continue
-        key, standing = key_of(event), standing_of(event)
-        if isinstance(key, str) or isinstance(standing, str) or key.record in forgotten:
-            continue
-        ruling = held.take(key, standing, str(event.get("value") or ""), float(event.get("weight") or 0.0))
-        if ruling.effect not in ("outdated", "repeated"):
-            places[key] = record.offset
-    return {*places.values(), *unnamed}
 
 
 def _copies(records: Iterable[LogRecord], keep: Collection[int]) -> Iterator[Message]:

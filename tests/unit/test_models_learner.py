@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.models import kernels
-from pipeline.models.adapters import RiverTextClassifier, TextClassifier, extract_raw
+from pipeline.models.adapters import extract_raw
 from pipeline.models.learner import Hints, Learner, LearnerSettings, warm_up
 from pipeline.models.packing import StateError, pack, unpack
 from pipeline.models.replica import Replica
@@ -238,28 +238,3 @@ def test_a_whole_state_with_parts_that_do_not_fit_is_refused() -> None:
         Learner.restore(header, arrays | {"weights_hashed": np.zeros((1, 1), dtype=np.float32)})
     with pytest.raises(TypeError, match="float64"):
         pack({}, {"a": np.zeros(2)})
-
-
-def test_the_river_adapter_learns_and_predicts() -> None:
-    model = RiverTextClassifier()
-    assert model.predict_proba_one({"text": "x"}) == {}
-    for _ in range(5):
-        for text, label in EXAMPLES:
-            model.learn_one({"text": text}, label)
-    assert model.predict_one({"text": "send an invoice"}) == "invoice"
-    assert sum(model.predict_proba_one({"text": "hello"}).values()) == pytest.approx(1.0, abs=1e-5)
-    assert isinstance(model.clone(), RiverTextClassifier)
-
-
-def test_the_scikit_learn_adapter_learns_and_predicts() -> None:
-    texts, labels = [text for text, _ in EXAMPLES], [label for _, label in EXAMPLES]
-    model = TextClassifier()
-    for _ in range(5):
-        model.partial_fit(texts, labels, classes=["login", "delivery", "invoice", "other"])
-    assert model.classes_.tolist() == ["delivery", "invoice", "login", "other"]
-    assert model.predict(texts).tolist() == labels
-    assert model.predict_proba(["anything"]).sum() == pytest.approx(1.0, abs=1e-5)
-    assert model.score(texts, labels) == 1.0
-    assert model.fit(["one"], ["a"]).classes_.tolist() == ["a"]
-    with pytest.raises(ValueError, match="2 texts"):
-        model.partial_fit(["one", "two"], ["a"])

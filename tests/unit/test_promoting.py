@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
@@ -17,10 +18,11 @@ from pipeline.models.evaluation.rows import EvaluationError, Row
 from pipeline.models.replica import Replica
 from pipeline.models.snapshot import dump
 from pipeline.ops.evaluating import data_of_log, examples_of, head_named
+from pipeline.ops.generations import produce, renew
 from pipeline.ops.promoting import PromotionError, promote
 from pipeline.runtime.log import Message
 from pipeline.runtime.sqlite_log import SqliteLog
-from schemas.labels import Example, Promotion
+from schemas.labels import Example, Promotion, Rollback
 from schemas.topics import EXAMPLES
 from tests.support.labelled import labelled
 
@@ -151,6 +153,25 @@ def test_a_heads_examples_are_judged_in_time_the_latest_label_of_a_record_counti
     assert list(examples_of(log, head_named("spam"))) == []
 
 
+def label(number: int, **more: Any) -> dict[str, Any]:
+    """Return an example of a record of its own, as the resolver writes it."""
+    known = {
+        "kind": "example",
+        "head": "sentiment",
+        "value": "positive",
+        "text": "great",
+        "weight": 2,
+        "source": "person",
+    }
+    ids = {"record_id": str(UUID(int=number)), "label_id": str(UUID(int=1_000 + number))}
+    return {**known, **ids, "labelled_at": "2026-11-01T09:00:00Z", **more}
+
+
+def written(log: SqliteLog, *events: dict[str, Any]) -> None:
+    with log.transaction() as transaction:
+        transaction.produce([Message(EXAMPLES.name, None, orjson.dumps(event)) for event in events])
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -161,20 +182,46 @@ def test_a_heads_examples_are_judged_in_time_the_latest_label_of_a_record_counti
         {"text": None},
         {"weight": 0},
         {"weight": "1"},
+        {"labelled_at": "yesterday"},
+        {"record_id": "7"},
     ],
 )
 def test_what_a_replica_learns_nothing_from_is_not_judged_on(log: SqliteLog, change: dict[str, Any]) -> None:
-    good = {"kind": "example", "record_id": "1", "head": "sentiment", "value": "positive", "text": "great", "weight": 2}
-    with log.transaction() as transaction:
-        values = [orjson.dumps(event) for event in (good, good | {"record_id": "2"} | change)]
-        transaction.produce([Message(EXAMPLES.name, None, value) for value in values])
+    good = label(1)
+    written(
+        log,
+        good,
+        label(2) | change,
+        good | {"label_id": str(UUID(int=3)), "labelled_at": "2026-11-02T09:00:00Z"} | change,
+    )
     assert list(examples_of(log, HEAD)) == [Row("great", "positive", weight=2.0)]
 
 
 def test_a_label_taken_back_is_not_judged_on(log: SqliteLog) -> None:
-    good = {"kind": "example", "record_id": "1", "head": "sentiment", "value": "positive", "text": "great"}
-    events = [good, good | {"record_id": "2"}, {"kind": "retraction", "record_id": "1", "head": "sentiment"}]
-    events.append({"kind": "retraction", "record_id": "2", "head": "need"})
-    with log.transaction() as transaction:
-        transaction.produce([Message(EXAMPLES.name, None, orjson.dumps(event)) for event in events])
+    later = {"kind": "retraction", "labelled_at": "2026-11-02T09:00:00Z", "label_id": str(UUID(int=5))}
+    written(log, label(1), label(2), label(1) | later, label(2) | later | {"head": "need"})
     assert len(list(examples_of(log, HEAD))) == 1
+
+
+def test_what_a_person_said_is_judged_by_however_late_an_outcome_comes(log: SqliteLog) -> None:
+    outcome = {
+        "source": "outcome",
+        "value": "negative",
+        "label_id": str(UUID(int=9)),
+        "labelled_at": "2026-11-09T09:00:00Z",
+    }
+    written(log, label(1, text="said"), label(1, text="found", **outcome), label(2, **outcome))
+    assert [(row.text, row.label) for row in examples_of(log, HEAD)] == [("said", "positive"), ("great", "negative")]
+    older = {"value": "negative", "label_id": str(UUID(int=8)), "labelled_at": "2026-10-01T09:00:00Z"}
+    written(log, label(1, text="said before, told later", **older))
+    assert [row.text for row in examples_of(log, HEAD)] == ["said", "great"]
+    assert len(list(refolded(log).held.values())) == 2
+
+
+def test_what_was_rolled_back_is_not_judged_on(log: SqliteLog) -> None:
+    written(log, label(1), label(2))
+    produce(log, [Rollback(generation=0, offset=0, at=NOW)])
+    written(log, label(3))
+    assert list(examples_of(log, HEAD)) == [Row("great", "positive", weight=2.0)] * 2
+    renew(log)
+    assert list(examples_of(log, HEAD)) == [Row("great", "positive", weight=2.0)] * 2
