@@ -62,7 +62,7 @@ bench: setup ## What each part costs: embedded at 10,000 and 100,000 records; lo
 bench-quality: setup ## Quality of cleaning and models on the shared data sets
 	$(BIN)/python bench/reply_quality.py --data ../shared/data
 	$(BIN)/python bench/mime_quality.py --data ../shared/data
-	$(BIN)/python bench/models_quality.py --data ../shared/data --peers vw,sklearn,river
+	$(BIN)/python bench/models_quality.py --data ../shared/data --peers vw,sklearn,river --seeds 5
 
 clean: ## Remove what was made, data folders excepted
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import argparse
 import random
+import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from models_data import TASKS, Rows, load
+from models_bars import Verdicts
+from models_data import TASKS, Rows, load, shuffled
 
 from pipeline.models.characters import normalise
 from pipeline.models.features import Features, extract
@@ -58,8 +60,7 @@ def report_corrections(data: Path, tasks: Sequence[str]) -> None:
     for task in tasks:
         scores: list[list[float]] = [[] for _ in range(5)]
         for seed in range(ORDERS):
-            rows = list(load(data, task))
-            random.Random(seed).shuffle(rows)
+            rows = shuffled(load(data, task), None, seed)
             stream = [(extract([normalise(text)]), label) for text, label in rows[: min(STREAM, len(rows) - UNSEEN)]]
             unseen, labels = rows[-UNSEEN:], sorted({label for _, label in rows})
             texts = extract([normalise(text) for text, _ in unseen])
@@ -92,34 +93,39 @@ def examples(rows: Rows, count: int) -> Iterator[dict[str, Any]]:
         }
 
 
-def timed(action: Callable[[], Any]) -> tuple[Any, float]:
-    """Return what the action returns and its CPU seconds."""
-    start = time.process_time()
-    return action(), time.process_time() - start
-
-
 def nothing_goes_back(_path: FoldPath) -> Replica:
     """Refuse: no event of this bench asks for it."""
     raise AssertionError
 
 
-def report_fold(data: Path, count: int) -> None:
-    """Print what folding costs, how large a snapshot is, and how soon a fold goes on from it."""
+def resident_mb() -> float:
+    """Return the megabytes this process has in memory (Linux)."""
+    return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * resource.getpagesize() / 1e6
+
+
+def report_fold(data: Path, count: int, verdicts: Verdicts) -> None:
+    """Print what folding costs, what the models take in memory, how large a snapshot is, and how soon a fold goes on from it."""
     events = list(examples(load(data, "banking77"), count))
-    fold = ExamplesFold()
-
-    def fold_all() -> None:
-        for offset, event in enumerate(events):
-            fold.apply(event, offset, nothing_goes_back)
-
-    _, fold_s = timed(fold_all)
-    data_of, dump_s = timed(lambda: dump_fold(fold))
-    again, load_s = timed(lambda: load_fold(data_of))
-    assert dump_fold(again) == data_of
+    before = resident_mb()
+    fold, start = ExamplesFold(), time.process_time()
+    for offset, event in enumerate(events):
+        fold.apply(event, offset, nothing_goes_back)
+    classifier, folded = fold.classifier(), time.process_time()
+    grown = resident_mb() - before
+    stored, dumped = dump_fold(fold), time.process_time()
+    load_fold(stored).classifier()
+    started = time.process_time() - dumped
+    assert dump_fold(load_fold(stored)) == stored
+    heads = len(classifier.answering())
     print(
-        f"\n{count:,} labels over {len(HEADS)} heads: fold {1e6 * fold_s / count:.0f} µs an example, {fold_s:.1f} s in all"
+        f"\n{count:,} labels over {heads} heads: fold {1e6 * (folded - start) / count:.0f} µs an example, "
+        f"{folded - start:.1f} s in all; {grown:.0f} MB of memory, the labels that hold included"
     )
-    print(f"snapshot {len(data_of) / 1e6:.1f} MB, written in {dump_s:.2f} s, read in {load_s:.2f} s")
+    print(
+        f"snapshot {len(stored) / 1e6:.1f} MB, written in {dumped - folded:.2f} s, read until it answers in {started:.2f} s"
+    )
+    verdicts.note("memory MB of all default heads", grown)
+    verdicts.note("start s from a snapshot of 100,000 labels", started)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -133,7 +139,7 @@ def main(arguments: Sequence[str]) -> int:
     if unknown := [name for name in names if name not in TASKS]:
         parser.error(f"no such tasks: {', '.join(unknown)}; there are {', '.join(TASKS)}")
     warm_up()
-    report_fold(options.data, options.labels)
+    report_fold(options.data, options.labels, Verdicts())
     if names:
         report_corrections(options.data, names)
     return 0

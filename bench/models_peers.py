@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from models_data import Rows
-from models_measures import Result, percent, split, timed
+from models_data import Parts, Rows
+from models_measures import NAN, Result, percent
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bench.peers.environments import PeerMissing, python_of
@@ -21,7 +21,6 @@ from bench.peers.environments import PeerMissing, python_of
 SKLEARN_BATCH = 32
 # river needs up to 67 ms a text at 77 classes: it gets so long a set, and its figures are of the texts it came to.
 RIVER_SECONDS = 15.0
-_NAN = float("nan")
 # These separate fields in Vowpal Wabbit's text format.
 _RESERVED = re.compile(r"[:|\s]+")
 # Of Vowpal Wabbit the best of these on each set, by prequential accuracy, where ours has one setting for all: its
@@ -36,12 +35,11 @@ VW_SETTINGS = (
 )
 
 
-def run_sklearn(rows: Rows, chinese: bool) -> Result:
+def run_sklearn(parts: Parts, chinese: bool) -> Result:
     """Return what scikit-learn's HashingVectorizer and SGDClassifier reach in one pass, in batches."""
-    stream, unseen = split(rows)
-    whole, *costs = _sklearn_pass(rows, [], chinese)
-    held_out = _sklearn_pass(stream, unseen, chinese)[1]
-    return Result(whole, held_out, _NAN, _NAN, *costs[1:])
+    last = _sklearn_pass(parts.learnt, parts.unseen, chinese)
+    whole = last if parts.learnt is parts.stream else _sklearn_pass(parts.stream, [], chinese)
+    return Result(whole[0], last[1], NAN, NAN, *whole[2:])
 
 
 def _sklearn_pass(rows: Rows, unseen: Rows, chinese: bool) -> tuple[float, float, float, float, float]:
@@ -54,7 +52,9 @@ def _sklearn_pass(rows: Rows, unseen: Rows, chinese: bool) -> tuple[float, float
     model = SGDClassifier(loss="log_loss", alpha=1e-4, random_state=7)
     truths = np.array([truth for _, truth in rows])
     classes = np.unique(truths)
-    matrix, features_s = timed(lambda: vectorizer.transform([text for text, _ in rows]))
+    start = time.process_time()
+    matrix = vectorizer.transform([text for text, _ in rows])
+    features_s = time.process_time() - start
     right: list[bool] = []
     predict_s = learn_s = 0.0
     for first in range(0, len(rows), SKLEARN_BATCH):
@@ -65,15 +65,15 @@ def _sklearn_pass(rows: Rows, unseen: Rows, chinese: bool) -> tuple[float, float
         model.partial_fit(part, labels, classes)
         predict_s += middle - start
         learn_s += time.process_time() - middle
-    held_out = _NAN
+    held_out = NAN
     if unseen:
         answers = model.predict(vectorizer.transform([text for text, _ in unseen]))
-        held_out = percent(answers == np.array([truth for _, truth in unseen]))
+        held_out = percent((answers == np.array([truth for _, truth in unseen])).tolist())
     scale = 1e6 / len(rows)
-    return percent(np.array(right)), held_out, features_s * scale, predict_s * scale, learn_s * scale
+    return percent(right), held_out, features_s * scale, predict_s * scale, (predict_s + learn_s) * scale
 
 
-def run_river(rows: Rows, chinese: bool) -> Result:
+def run_river(parts: Parts, chinese: bool) -> Result:
     """Return what river's TF-IDF and one-vs-rest logistic regression reach on as many texts as they come to."""
     from river import feature_extraction, linear_model, multiclass, optim
 
@@ -84,7 +84,7 @@ def run_river(rows: Rows, chinese: bool) -> Result:
     model = multiclass.OneVsRestClassifier(linear_model.LogisticRegression(optim.AdaGrad(0.5)))
     right: list[bool] = []
     features_s = predict_s = learn_s = 0.0
-    for text, truth in rows:
+    for text, truth in parts.stream:
         start = time.process_time()
         vectorizer.learn_one({"text": text})
         features = vectorizer.transform_one({"text": text})
@@ -99,30 +99,33 @@ def run_river(rows: Rows, chinese: bool) -> Result:
             break
     scale = 1e6 / len(right)
     # No unseen accuracy: a model of a tenth of the stream says nothing of one of the whole.
-    unseen = _NAN
-    return Result(percent(np.array(right)), unseen, _NAN, _NAN, features_s * scale, predict_s * scale, learn_s * scale)
+    return Result(percent(right), NAN, NAN, NAN, features_s * scale, predict_s * scale, (predict_s + learn_s) * scale)
 
 
-def run_vw(rows: Rows, chinese: bool) -> Result:
+def run_vw(parts: Parts, chinese: bool) -> Result:
     """Return what Vowpal Wabbit reaches with the best of its settings. Raises PeerMissing where it cannot be installed."""
-    stream = split(rows)[0]
-    names = {label: place for place, label in enumerate(dict.fromkeys(label for _, label in rows), start=1)}
-    program = Path(__file__).with_name("peers") / "run_vw.py"
+    known = dict.fromkeys(label for _, label in (*parts.stream, *parts.unseen))
+    names = {label: place for place, label in enumerate(known, start=1)}
+
+    def lines(rows: Rows) -> list[tuple[int, str]]:
+        return [(names[label], _vw_text(text, chinese)) for text, label in rows]
+
     job = {
         "settings": VW_SETTINGS,
         "ngram": 3 if chinese else 2,
         "classes": len(names),
-        "lines": [[names[label], _vw_text(text, chinese)] for text, label in rows],
-        "cut": len(stream),
+        "stream": lines(parts.stream),
+        # The learnt rows are the first of the stream.
+        "learnt": len(parts.learnt),
+        "unseen": lines(parts.unseen),
     }
+    program = Path(__file__).with_name("peers") / "run_vw.py"
     command = [str(python_of("vw")), str(program)]
     done = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise PeerMissing(f"vw: {done.stderr.strip()[-600:]}")
     best = json.loads(done.stdout)
-    return Result(
-        best["prequential"], best["unseen"], _NAN, _NAN, best["parse_us"], best["predict_us"], best["learn_us"]
-    )
+    return Result(best["prequential"], best["unseen"], NAN, NAN, best["parse_us"], best["predict_us"], best["learn_us"])
 
 
 def _vw_text(text: str, chinese: bool) -> str:
@@ -130,4 +133,4 @@ def _vw_text(text: str, chinese: bool) -> str:
     return _RESERVED.sub(" ", words)
 
 
-PEERS: dict[str, Callable[[Rows, bool], Result]] = {"vw": run_vw, "sklearn": run_sklearn, "river": run_river}
+PEERS: dict[str, Callable[[Parts, bool], Result]] = {"vw": run_vw, "sklearn": run_sklearn, "river": run_river}

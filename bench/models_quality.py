@@ -1,12 +1,14 @@
 """Quality and speed of the online models on real data sets, beside Vowpal Wabbit, scikit-learn and river in the same run.
 
 Method: shuffle a set with a seed. Prequential accuracy: one pass of test-then-train over all of it. Unseen accuracy,
-calibration and accuracy at 80 % coverage: another pass over the first 80 %, then the last 20 %. One setting for all sets; of
-Vowpal Wabbit the best of six for each. Then cold start, drift, texts of no known label, the rules with no label at all and
-what fold, snapshot and answers cost. Times are CPU microseconds of one process, a mean over all texts.
+calibration and accuracy at 80 % coverage: the part that the set's authors hold out, after that pass, where the data have one;
+else another pass over the first 80 %, then the last 20 %. Ours is judged by what `switchboard evaluate --online` runs. One setting
+for all sets; of Vowpal Wabbit the best of six for each. Then cold start, drift, texts of no known label, the rules with no label at
+all, what fold, snapshot and answers cost, and at the end what of it must hold. Times are CPU microseconds of one process, a mean
+over all texts.
 
     python bench/models_quality.py --data ../shared/data [--tasks banking77,waimai] [--peers vw,sklearn,river]
-        [--seeds 5] [--parts sets,cold,drift,scope,rules,replica] [--limit 20000]
+        [--seeds 5] [--parts sets,cold,drift,scope,rules,costs] [--limit 2000]
 """
 
 from __future__ import annotations
@@ -14,24 +16,32 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from models_data import NEEDS, TASKS, Rows, chinese_not_spam, load, spam_mails
-from models_measures import Result, run_ours, shuffled, split, timed
+from models_bars import Verdicts
+from models_costs import report_answers
+from models_data import NEEDS, TASKS, Rows, chinese_not_spam, cut, load, parts_of, shuffled, spam_mails
+from models_examples import report_fold
+from models_measures import Result, percent, run_ours
 from models_peers import PEERS, PeerMissing
-from models_streams import report_costs, report_drift, report_first_labels, report_scope
+from models_streams import report_drift, report_first_labels, report_scope
 
 from pipeline.models.characters import normalise
+from pipeline.models.classifier import hints_of, rule_answer
 from pipeline.models.features import extract
 from pipeline.models.heads import HEADS
 from pipeline.models.learner import Hints, Learner, warm_up
-from pipeline.models.rules import Reading, RuleAnswer, read_all
+from pipeline.models.rules import read
 
 FIRST_SEED = 7
 CURVE = (10, 30, 100, 200, 300, 1_000)
-PARTS = ("sets", "cold", "drift", "scope", "rules", "replica")
+# The labels after which a model must be as good as the rules.
+FEW = 200
+PARTS = ("sets", "cold", "drift", "scope", "rules", "costs")
+OURS = "switchboard"
 COLUMNS = {
     "prequential": "prequential",
     "unseen": "unseen",
@@ -40,39 +50,83 @@ COLUMNS = {
     "features_us": "features µs",
     "predict_us": "predict µs",
     "learn_us": "test+learn µs",
+    "alarms": "fresh starts",
 }
+# Every set's results, a seed each, by set, by learner.
+Results = dict[str, dict[str, list[Result]]]
 
 
-def report_sets(data: Path, names: Sequence[str], limit: int, peers: Sequence[str], seeds: Sequence[int]) -> None:
-    """Print one line for each set and learner, the means, and where ours is below Vowpal Wabbit."""
+def report_sets(
+    data: Path, names: Sequence[str], limit: int | None, peers: Sequence[str], seeds: Sequence[int], verdicts: Verdicts
+) -> None:
+    """Print one line for each set and learner, the means, and how ours stands to the peers."""
     print(f"{'set':<18}{'learner':<12}" + "".join(f"{title:>14}" for title in COLUMNS.values()))
-    results: dict[str, dict[str, list[Result]]] = {}
+    results: Results = {}
     missing: set[str] = set()
     for name in names:
         for seed in seeds:
-            rows = shuffled(load(data, name), limit, seed)
-            results.setdefault("switchboard", {}).setdefault(name, []).append(run_ours(rows))
+            parts = parts_of(data, name, limit, seed)
+            results.setdefault(OURS, {}).setdefault(name, []).append(run_ours(parts))
             for peer in [peer for peer in peers if peer not in missing]:
                 try:
-                    results.setdefault(peer, {}).setdefault(name, []).append(PEERS[peer](rows, TASKS[name].chinese))
+                    results.setdefault(peer, {}).setdefault(name, []).append(PEERS[peer](parts, TASKS[name].chinese))
                 except PeerMissing as error:
                     missing.add(peer)
                     print(error)
         for learner in [learner for learner in results if results[learner].get(name)]:
             print_result(name, learner, mean(results[learner][name]))
-    for learner, of_sets in results.items():
-        print_result(f"mean of {len(of_sets)}", learner, mean([mean(runs) for runs in of_sets.values() if runs]))
+    means = {
+        learner: mean([mean(runs) for runs in of_sets.values()]) for learner, of_sets in results.items() if of_sets
+    }
+    for learner, result in means.items():
+        print_result(f"mean of {len(results[learner])}", learner, result)
+    note_ours(results[OURS], means[OURS], verdicts)
     if results.get("vw"):
-        report_differences(results["switchboard"], results["vw"])
+        report_differences(results[OURS], results["vw"], verdicts)
+    report_speed(means, verdicts)
 
 
-def report_differences(ours: dict[str, list[Result]], theirs: dict[str, list[Result]]) -> None:
+def note_ours(of_sets: Mapping[str, Sequence[Result]], found: Result, verdicts: Verdicts) -> None:
+    """Take the figures that ours must reach whatever the peers do."""
+    verdicts.note("prequential accuracy %, mean of the sets", found.prequential)
+    verdicts.note("unseen accuracy %, mean of the sets", found.unseen)
+    verdicts.note("calibration error, mean of the sets", found.calibration / 100)
+    verdicts.note("accuracy % at 80 % coverage, mean of the sets", found.covered)
+    verdicts.note("fresh starts on undisturbed sets", sum(run.alarms for runs in of_sets.values() for run in runs))
+    verdicts.note("features µs, mean of the sets", found.features_us)
+    verdicts.note("test and learn µs, mean of the sets", found.learn_us)
+    if "banking77" in of_sets:
+        verdicts.note("test and learn µs at 77 classes", mean(of_sets["banking77"]).learn_us)
+
+
+def report_differences(
+    ours: Mapping[str, list[Result]], theirs: Mapping[str, list[Result]], verdicts: Verdicts
+) -> None:
     """Print each set's prequential accuracy less Vowpal Wabbit's, with the standard error of the paired seeds."""
     print("prequential accuracy less that of Vowpal Wabbit, and its standard error over the seeds")
+    worst = float("inf")
     for name, runs in theirs.items():
         apart = np.array([one.prequential - other.prequential for one, other in zip(ours[name], runs, strict=True)])
         error = float(apart.std(ddof=1)) / len(apart) ** 0.5 if len(apart) > 1 else float("nan")
         print(f"  {name:<16}{apart.mean():>+7.2f}  ± {error:.2f}")
+        worst = min(worst, float(apart.mean() + np.nan_to_num(error)))
+    verdicts.note("worst set beside VW, points past one standard error", worst)
+
+
+def report_speed(means: Mapping[str, Result], verdicts: Verdicts) -> None:
+    """Print how many times the CPU time of ours the peers take, one core each, by the means of the sets."""
+    ours = means[OURS]
+    print(f"\n{'times as fast as':<18}{'predict':>12}{'test+learn':>12}{'with features':>18}{'with features':>18}")
+    for peer in [peer for peer in means if peer != OURS]:
+        its = means[peer]
+        answer = (its.features_us + its.predict_us) / (ours.features_us + ours.predict_us)
+        learn = (its.features_us + its.learn_us) / (ours.features_us + ours.learn_us)
+        bare = its.predict_us / ours.predict_us, its.learn_us / ours.learn_us
+        print(f"{peer:<18}{bare[0]:>12.1f}{bare[1]:>12.1f}{answer:>10.1f} predict{learn:>7.1f} test+learn")
+        name = {"vw": "VW"}.get(peer, peer)
+        if peer != "sklearn":
+            verdicts.note(f"times as fast as {name}, predict with features", answer)
+            verdicts.note(f"times as fast as {name}, test and learn with features", learn)
 
 
 def mean(results: Sequence[Result]) -> Result:
@@ -91,45 +145,33 @@ def polarity(label: str) -> str:
     return label.removeprefix("very_")
 
 
-def rule_accuracy(head: str, rows: Rows, right: Callable[[str, str], bool]) -> str:
-    """Return a line on the rules' answers to texts: accuracy, how often they abstain, and their cost."""
+def same(label: str, truth: str) -> bool:
+    """Return whether a rule's or model's label is the truth of a set, whose labels know no "very"."""
+    return polarity(label) == truth
+
+
+def rule_accuracy(head: str, rows: Rows, right: Callable[[str, str], bool]) -> tuple[float, str]:
+    """Return the accuracy in percent of the rules' answers to texts, and a line: that, how often they abstain, their cost.
+
+    Raises ValueError where the head has no rule.
+    """
     row = next(entry for entry in HEADS if entry.name == head)
     if row.rule is None:
         raise ValueError(f"the head {head} has no rule")
-    rule = row.rule
-
-    def answer_all() -> list[RuleAnswer]:
-        return [rule(reading) for reading in readings(rows)]
-
-    answers, seconds = timed(answer_all)
-    hits = sum(right(answer.label, truth) for answer, (_, truth) in zip(answers, rows, strict=True))
-    silent = sum(answer.confidence < row.threshold for answer in answers)
-    return (
-        f"{100 * hits / len(rows):6.1f} % right, {100 * silent / len(rows):4.1f} % under the head's threshold, "
+    start = time.process_time()
+    answers = [row.rule(read(text)) for text, _ in rows]
+    seconds = time.process_time() - start
+    accuracy = percent([right(answer.label, truth) for answer, (_, truth) in zip(answers, rows, strict=True)])
+    silent = percent([answer.confidence < row.threshold for answer in answers])
+    return accuracy, (
+        f"{accuracy:6.1f} % right, {silent:4.1f} % under the head's threshold, "
         f"{1e6 * seconds / len(rows):.0f} µs, {len(rows):,} texts"
     )
 
 
-def readings(rows: Rows) -> list[Reading]:
-    """Return texts as rules read them."""
-    texts = [text for text, _ in rows]
-    return read_all(texts, [normalise(text) for text in texts])
-
-
-def all_heads_cost(rows: Rows) -> float:
-    """Return the CPU microseconds to answer a text by rule for every head."""
-    rules = [head.rule for head in HEADS if head.rule is not None]
-    _, seconds = timed(lambda: [[rule(reading) for rule in rules] for reading in readings(rows)])
-    return 1e6 * float(seconds) / len(rows)
-
-
-def report_rules(data: Path, limit: int) -> None:
-    """Print what the rules reach with no label at all."""
+def report_rules(data: Path, limit: int | None) -> None:
+    """Print what the rules reach with no label at all, on whole sets where there is no limit."""
     print("\nrules, no label given")
-
-    def same(label: str, truth: str) -> bool:
-        return polarity(label) == truth
-
     sets: dict[str, tuple[str, Rows, Callable[[str, str], bool]]] = {
         "sentiment, waimai_10k (neutral counts as wrong)": ("sentiment", sentiment_rows(data, "waimai"), same),
         "sentiment, online_shopping (neutral counts as wrong)": ("sentiment", load(data, "shopping_polarity"), same),
@@ -146,9 +188,7 @@ def report_rules(data: Path, limit: int) -> None:
         ),
     }
     for title, (head, rows, right) in sets.items():
-        print(f"  {title:<56}{rule_accuracy(head, shuffled(rows, limit, FIRST_SEED), right)}", flush=True)
-    for name in ("banking77", "waimai"):
-        print(f"  all heads by rule, {name}: {all_heads_cost(load(data, name)[:3_000]):.0f} µs a text")
+        print(f"  {title:<56}{rule_accuracy(head, shuffled(rows, limit, FIRST_SEED), right)[1]}", flush=True)
 
 
 def sentiment_rows(data: Path, name: str) -> Rows:
@@ -157,33 +197,37 @@ def sentiment_rows(data: Path, name: str) -> Rows:
     return [(text, names.get(truth, truth)) for text, truth in load(data, name)]
 
 
-def report_few_labels(data: Path, limit: int) -> None:
-    """Print accuracy on unseen texts after a few labels: the model alone, and with the rule's answer as a hint."""
+def report_few_labels(data: Path, limit: int | None, verdicts: Verdicts) -> None:
+    """Print accuracy on unseen texts after a few labels: the model alone, and with the rule's answer as a hint, as it serves."""
     print(f"\nunseen accuracy after few labels{'':<20}" + "".join(f"{count:>8}" for count in CURVE))
     for head, title, rows in (
         ("sentiment", "waimai_10k", sentiment_rows(data, "waimai")),
         ("sentiment", "airline_tweets", sentiment_rows(data, "airline")),
         ("spam", "sms_spam", load(data, "sms")),
     ):
-        stream, unseen = split(shuffled(rows, min(limit, 5_000), FIRST_SEED))
-        print(f"  {head}, {title}, rules: {rule_accuracy(head, unseen, lambda label, truth: polarity(label) == truth)}")
+        stream, unseen = cut(shuffled(rows, min(limit or len(rows), 5_000), FIRST_SEED))
+        ruled, line = rule_accuracy(head, unseen, same)
+        print(f"  {head}, {title}, rules: {line}")
         for hinted in (False, True):
             curve = few_labels(head, stream, unseen, hinted)
             name = "model with the rule's hint" if hinted else "model alone"
             print(f"    {name:<48}" + "".join(f"{value:>8.1f}" for value in curve), flush=True)
+        # The last curve is that of the model as it serves.
+        apart = curve[CURVE.index(FEW)] - ruled
+        word = "at least as good as" if apart >= 0 else "WORSE than"
+        print(f"    after {FEW} labels the model is {word} the rules: {apart:+.1f} points")
+        verdicts.note(f"model less rules, points after {FEW} labels, {title}", apart)
 
 
 def few_labels(head: str, stream: Rows, unseen: Rows, hinted: bool) -> list[float]:
     """Return the accuracy on unseen texts after each count of `CURVE`."""
     row = next(entry for entry in HEADS if entry.name == head)
-    places = {label: place for place, label in enumerate(row.labels)}
     learner = Learner(tuple(row.labels))
 
     def hints(rows: Rows) -> Hints:
-        answers = [row.rule(reading) if row.rule is not None and hinted else None for reading in readings(rows)]
-        labels = [places.get(answer.label, -1) if answer is not None else -1 for answer in answers]
-        strengths = [answer.confidence if answer is not None else 0.0 for answer in answers]
-        return Hints(np.array(labels, dtype=np.int64), np.array(strengths, dtype=np.float32))
+        if not hinted:
+            return Hints.none(len(rows))
+        return hints_of(row, [rule_answer(row, read(text)) for text, _ in rows])
 
     part = stream[: CURVE[-1]]
     learnt, held_out = extract([normalise(text) for text, _ in part]), extract([normalise(text) for text, _ in unseen])
@@ -193,21 +237,20 @@ def few_labels(head: str, stream: Rows, unseen: Rows, hinted: bool) -> list[floa
         learner.learn(learnt, truth, hints=said, row=number - 1)
         if number in CURVE:
             labels, probabilities = learner.predict_proba(held_out, said_unseen)
-            answers = [polarity(labels[place]) for place in probabilities.argmax(axis=1)]
-            right = [answer == truth for answer, (_, truth) in zip(answers, unseen, strict=True)]
-            curve.append(100.0 * sum(right) / len(right))
+            answers = [labels[place] for place in probabilities.argmax(axis=1)]
+            curve.append(percent([same(answer, truth) for answer, (_, truth) in zip(answers, unseen, strict=True)]))
     return curve
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run what is asked for; return the exit code."""
+    """Run what is asked for; return the exit code, which no figure decides."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--tasks", default=",".join(TASKS), help="comma-separated")
     parser.add_argument("--peers", default="", help=f"comma-separated, of {', '.join(PEERS)}")
     parser.add_argument("--parts", default=",".join(PARTS), help="comma-separated")
     parser.add_argument("--seeds", type=int, default=1, help="how many orders of each set")
-    parser.add_argument("--limit", type=int, default=20_000, help="rows of a set, at most")
+    parser.add_argument("--limit", type=int, help="rows of a set, at most [default: whole files]")
     options = parser.parse_args(arguments)
     if not options.data.is_dir():
         parser.error(f"--data {options.data} is not a folder")
@@ -217,25 +260,35 @@ def main(arguments: Sequence[str]) -> int:
         unknown = [name for name in chosen[option] if name not in known]
         if unknown:
             parser.error(f"--{option}: no {', '.join(unknown)}; there are {', '.join(known)}")
+    if not chosen["tasks"]:
+        parser.error("--tasks names none")
     seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
+    verdicts = Verdicts()
     warm_up()
     reports: dict[str, Callable[[], None]] = {
-        "sets": lambda: report_sets(options.data, chosen["tasks"], options.limit, chosen["peers"], seeds),
-        "cold": lambda: report_first_labels(options.data, seeds),
-        "drift": lambda: report_drift(options.data, chosen["tasks"], options.limit, seeds),
-        "scope": lambda: report_scope(options.data),
-        "rules": lambda: report_without_labels(options.data, options.limit),
-        "replica": lambda: report_costs(options.data),
+        "sets": lambda: report_sets(options.data, chosen["tasks"], options.limit, chosen["peers"], seeds, verdicts),
+        "cold": lambda: report_first_labels(options.data, seeds, verdicts),
+        "drift": lambda: report_drift(options.data, options.limit, seeds, verdicts),
+        "scope": lambda: report_scope(options.data, verdicts),
+        "rules": lambda: report_without_labels(options.data, options.limit, verdicts),
+        "costs": lambda: report_costs(options.data, chosen["tasks"], verdicts),
     }
     for part in chosen["parts"]:
         reports[part]()
+    print("\n" + "\n".join(verdicts.lines()))
     return 0
 
 
-def report_without_labels(data: Path, limit: int) -> None:
+def report_without_labels(data: Path, limit: int | None, verdicts: Verdicts) -> None:
     """Print what the rules reach with no label, and how few labels the model needs on top of them."""
     report_rules(data, limit)
-    report_few_labels(data, limit)
+    report_few_labels(data, limit, verdicts)
+
+
+def report_costs(data: Path, names: Sequence[str], verdicts: Verdicts) -> None:
+    """Print what folding 100,000 labels costs and takes, and what an answer of every head costs."""
+    report_fold(data, 100_000, verdicts)
+    report_answers(data, names, verdicts)
 
 
 if __name__ == "__main__":

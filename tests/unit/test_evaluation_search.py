@@ -11,7 +11,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.compose import ColumnTransformer
 
 from pipeline.models.evaluation.candidates import CANDIDATES, Candidate
@@ -78,6 +78,27 @@ def made(counts: list[int]) -> tuple[sp.csr_matrix, Labels]:
     return sp.csr_matrix(np.stack([numbers, np.ones_like(numbers)], axis=1)), y
 
 
+# Of three settings all are scored on the first fold, two on the second; then one is left.
+SCORED = 3 + 2
+
+
+class Selector(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Writes down which rows it learns from and which it is asked about, and lets all through."""
+
+    def __init__(self, diary: Diary, columns: int = 1) -> None:
+        self.diary = diary
+        self.columns = columns
+
+    def fit(self, X: sp.csr_matrix, y: Labels | None = None) -> Self:  # noqa: N803
+        self.diary.entries.append(("fit", _rows(X)))
+        self.fitted_ = True
+        return self
+
+    def transform(self, X: sp.csr_matrix) -> sp.csr_matrix:  # noqa: N803
+        self.diary.entries.append(("transform", _rows(X)))
+        return X
+
+
 GRAMS = Untouched(np.array([0, 1]), 1)
 
 
@@ -89,12 +110,10 @@ def test_no_fit_that_led_to_an_estimate_saw_what_it_was_estimated_on(counts: lis
     nested_search(spying(diary), GRAMS, X, y, folds=folds, seed=seed, budget_s=1e9)
     held_out = [frozenset(rows.tolist()) for _, rows in outer_folds(y, folds, seed)]
     assert sorted(row for rows in held_out for row in rows) == list(range(len(y)))
-    entries = iter(
-        diary.entries[2 * 3 * folds :]
-    )  # after the search on all rows: a fit and an answer a setting and fold
+    entries = iter(diary.entries[2 * SCORED :])  # after the search on all rows
     for rows in held_out:
         seen = list(_until_answered(entries, rows))
-        assert len(seen) == 2 * 3 * folds + 1  # the inner search, and the fit that is estimated
+        assert len(seen) == 2 * SCORED + 1  # the inner search, and the fit that is estimated
         assert all(not rows & inner for _, inner in seen)
         assert seen[-1] == ("fit", frozenset(range(len(y))) - rows)
     assert list(entries) == []
@@ -141,7 +160,42 @@ def test_each_setting_is_told() -> None:
     X, y = made([9, 6])  # noqa: N806
     told: list[int] = []
     nested_search(spying(Diary()), GRAMS, X, y, folds=3, seed=1, budget_s=1e9, tell=lambda: told.append(1))
-    assert len(told) == 3 * 4
+    assert len(told) == SCORED * 4
+
+
+class Strong(Spy):
+    """Right about half of the labels where its strength is the greatest, else about fewer."""
+
+    def predict(self, X: sp.csr_matrix) -> Labels:  # noqa: N803
+        super().predict(X)
+        answer: Labels = np.full(X.shape[0], self.classes_[min(self.strength, len(self.classes_)) - 1], dtype=object)
+        return answer
+
+
+def test_the_better_half_of_the_settings_goes_on_to_the_next_fold_until_one_is_left() -> None:
+    diary, told = Diary(), []
+    X, y = made([40, 9])  # noqa: N806
+    candidate = Candidate(
+        "strong", "Strong", lambda _seed: [("model", Strong(diary))], "grid", {"model__strength": [4, 2, 3, 1, 5]}
+    )
+    found = nested_search(candidate, GRAMS, X, y, folds=5, seed=1, budget_s=1e9, tell=lambda: told.append(1))
+    assert found.settings == {"model__strength": 1}  # whoever answers the commonest label
+    assert (found.tried, found.planned) == (5, 5)
+    assert len(told) == (5 + 3 + 2) * 6
+
+
+def test_what_comes_before_the_model_is_learnt_once_a_fold_from_the_rows_seen() -> None:
+    diary = Diary()
+    X, y = made([9, 6])  # noqa: N806
+    steps = [("select", Selector(diary)), ("model", Spy(Diary()))]
+    candidate = Candidate(
+        "spy", "Spy", lambda _seed: steps, "grid", {"model__strength": [1, 2, 3], "select__columns": [1, 2]}
+    )
+    nested_search(candidate, GRAMS, X, y, folds=3, seed=1, budget_s=1e9)
+    first, second, *_ = [rows for kind, rows in diary.entries if kind == "fit"]
+    assert first == second  # the two kinds of selection of the first fold, for six settings
+    fits = [kind for kind, _ in diary.entries].count("fit")
+    assert fits <= 4 * 2 * 3 + 3
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=5), st.integers(0, 99))

@@ -57,6 +57,7 @@ def _online(online: Online, data: Data) -> dict[str, Any]:
         "prequential_calibration_error": online.prequential.doubt.calibration_error,
         "prequential_accuracy_at_80_coverage": online.prequential.doubt.accuracy_at_80_coverage,
         **asdict(online.cost),
+        "drifts": online.drifts,
         "prequential_groups": _groups(data.train, online.prequential),
         "curve": _curve(online.curve),
     }

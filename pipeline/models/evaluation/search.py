@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.metrics import make_scorer
-from sklearn.model_selection import GridSearchCV, ParameterGrid, ParameterSampler, StratifiedKFold
+from sklearn.model_selection import ParameterGrid, ParameterSampler, StratifiedKFold
 from sklearn.pipeline import Pipeline
 
 from pipeline.models.evaluation.candidates import Candidate
@@ -35,7 +35,7 @@ class Nested:
     """What a nested search found.
 
     `folds` are the scores of each outer fold: of settings that were chosen without it. `settings` are those chosen on
-    all training rows; `tried` is how many were compared for them, `planned` how many should have been.
+    all training rows; `tried` is how many were scored for them, `planned` how many should have been.
     """
 
     folds: tuple[Scores, ...]
@@ -52,34 +52,6 @@ class Nested:
     def spread(self) -> float:
         """The standard deviation over the outer folds."""
         return float(np.std([fold.macro_f1 for fold in self.folds]))
-
-
-class BoundedSearch(GridSearchCV):  # type: ignore[misc]
-    """scikit-learn's search over given settings, one after the other, until a deadline (of `time.process_time`) has passed.
-
-    One setting at least is tried. `tell` is called after each.
-    """
-
-    def __init__(
-        self,
-        estimator: Pipeline,
-        settings: Sequence[dict[str, Any]],
-        cv: StratifiedKFold,
-        deadline: float,
-        tell: Callable[[], object],
-    ) -> None:
-        grid = [{name: [value] for name, value in setting.items()} for setting in settings]
-        super().__init__(estimator, grid, scoring=SCORER, cv=cv, refit=False, error_score="raise")
-        self.settings = settings
-        self.deadline = deadline
-        self.tell = tell
-
-    def _run_search(self, evaluate_candidates: Callable[[Iterable[dict[str, Any]]], Any]) -> None:
-        for setting in self.settings:
-            evaluate_candidates([setting])
-            self.tell()
-            if time.process_time() > self.deadline:
-                break
 
 
 def settings_of(candidate: Candidate, seed: int) -> list[dict[str, Any]]:
@@ -128,11 +100,55 @@ def _choose(
     deadline: float,
     tell: Callable[[], object],
 ) -> tuple[dict[str, Any], int]:
+    """Return the best of the settings by successive halving, and how many were tried.
+
+    A fold after the other scores the settings that are left, of which the better half (rounded up) goes on, until one is left
+    or no fold (Jamieson, Talwalkar 2016, with folds for the resource). When the deadline (of `time.process_time`) has passed, what was
+    scored decides; `tell` is called after each score.
+    """
     rows = stratified_order(y, seed)[: candidate.search_rows]
     settings = settings_of(candidate, seed)
-    search = BoundedSearch(candidate.pipeline(grams, seed), settings, splitter(y[rows], folds, seed), deadline, tell)
-    search.fit(X[rows], y[rows])
-    return dict(search.best_params_), len(search.cv_results_["params"])
+    left, scores = list(range(len(settings))), [list[float]() for _ in settings]
+
+    def best() -> list[int]:
+        return sorted((one for one in left if scores[one]), key=lambda one: -float(np.mean(scores[one])))
+
+    for seen, held_out in splitter(y[rows], folds, seed).split(rows, y[rows]):
+        fold = _Fold(candidate.pipeline(grams, seed), X, y, rows[seen], rows[held_out])
+        for one in left:
+            scores[one].append(fold.score(settings[one]))
+            tell()
+            if time.process_time() > deadline:
+                return settings[best()[0]], sum(map(bool, scores))
+        left = best()[: (len(left) + 1) // 2]
+        if len(left) == 1:
+            break
+    return settings[best()[0]], len(settings)
+
+
+@dataclass(slots=True)
+class _Fold:
+    """A fold of a search: what comes before the model (weights, selection, components) is learnt once, from the seen rows
+    alone, for all settings that have it in common."""
+
+    pipeline: Pipeline
+    X: sp.csr_matrix
+    y: Labels
+    seen: npt.NDArray[np.int64]
+    held_out: npt.NDArray[np.int64]
+    _prepared: dict[tuple[tuple[str, Any], ...], tuple[Any, Any]] = field(default_factory=dict)
+
+    def score(self, setting: dict[str, Any]) -> float:
+        """Return the macro-F1 on the held-out rows of a setting fitted on the seen ones."""
+        model = clone(self.pipeline).set_params(**setting)
+        shared = tuple(sorted((name, value) for name, value in setting.items() if not name.startswith("model__")))
+        if shared not in self._prepared:
+            before = model[:-1]
+            learnt = before.fit_transform(self.X[self.seen], self.y[self.seen])
+            self._prepared[shared] = learnt, before.transform(self.X[self.held_out])
+        learnt, asked = self._prepared[shared]
+        answers = model[-1].fit(learnt, self.y[self.seen]).predict(asked)
+        return score(self.y[self.held_out].tolist(), answers.tolist()).macro_f1
 
 
 def fit(
