@@ -43,7 +43,8 @@ class _Taught:
         found = np.zeros((len(features), len(self.labels)))
         found[:, [int(name) for name in names]] = learnt
         sums = found.sum(axis=1, keepdims=True)
-        return np.divide(found, sums, out=found, where=sums > 0)
+        np.divide(found, sums, out=found, where=sums > 0)
+        return found
 
     def __getstate__(self) -> tuple[bytes, list[Any]]:
         """Return the learner as its own bytes: what it shares with frozen copies is none of its state."""
