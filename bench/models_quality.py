@@ -38,6 +38,9 @@ from pipeline.models.rules import read
 
 FIRST_SEED = 7
 CURVE = (10, 30, 100, 200, 300, 1_000)
+# Whole files but for the 56,623 reviews of online_shopping: with so many of them Vowpal Wabbit reaches what reference/baselines.md
+# says of it.
+MOST_ROWS = 20_000
 # The labels after which a model must be as good as the rules.
 FEW = 200
 PARTS = ("sets", "cold", "drift", "scope", "rules", "costs")
@@ -59,7 +62,7 @@ Results = dict[str, dict[str, list[Result]]]
 
 
 def report_sets(
-    data: Path, names: Sequence[str], limit: int | None, peers: Sequence[str], seeds: Sequence[int], verdicts: Verdicts
+    data: Path, names: Sequence[str], limit: int, peers: Sequence[str], seeds: Sequence[int], verdicts: Verdicts
 ) -> None:
     """Print one line for each set and learner, the means, and how ours stands to the peers."""
     print(f"{'set':<18}{'learner':<12}" + "".join(f"{title:>14}" for title in COLUMNS.values()))
@@ -171,8 +174,8 @@ def rule_accuracy(head: str, rows: Rows, right: Callable[[str, str], bool]) -> t
     )
 
 
-def report_rules(data: Path, limit: int | None) -> None:
-    """Print what the rules reach with no label at all, on whole sets where there is no limit."""
+def report_rules(data: Path, limit: int) -> None:
+    """Print what the rules reach with no label at all."""
     print("\nrules, no label given")
     sets: dict[str, tuple[str, Rows, Callable[[str, str], bool]]] = {
         "sentiment, waimai_10k (neutral counts as wrong)": ("sentiment", sentiment_rows(data, "waimai"), same),
@@ -199,7 +202,7 @@ def sentiment_rows(data: Path, name: str) -> Rows:
     return [(text, names.get(truth, truth)) for text, truth in load(data, name)]
 
 
-def report_few_labels(data: Path, limit: int | None, verdicts: Verdicts) -> None:
+def report_few_labels(data: Path, limit: int, verdicts: Verdicts) -> None:
     """Print accuracy on unseen texts after a few labels: the model alone, and with the rule's answer as a hint, as it serves."""
     print(f"\nunseen accuracy after few labels{'':<20}" + "".join(f"{count:>8}" for count in CURVE))
     for head, title, rows in (
@@ -207,7 +210,7 @@ def report_few_labels(data: Path, limit: int | None, verdicts: Verdicts) -> None
         ("sentiment", "airline_tweets", sentiment_rows(data, "airline")),
         ("spam", "sms_spam", load(data, "sms")),
     ):
-        stream, unseen = cut(shuffled(rows, min(limit or len(rows), 5_000), FIRST_SEED))
+        stream, unseen = cut(shuffled(rows, min(limit, 5_000), FIRST_SEED))
         ruled, line = rule_accuracy(head, unseen, same)
         print(f"  {head}, {title}, rules: {line}")
         for hinted in (False, True):
@@ -252,7 +255,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--peers", default="", help=f"comma-separated, of {', '.join(PEERS)}")
     parser.add_argument("--parts", default=",".join(PARTS), help="comma-separated")
     parser.add_argument("--seeds", type=int, default=1, help="how many orders of each set")
-    parser.add_argument("--limit", type=int, help="rows of a set, at most [default: whole files]")
+    parser.add_argument("--limit", type=int, default=MOST_ROWS, help=f"rows of a set, at most [default: {MOST_ROWS:,}]")
     options = parser.parse_args(arguments)
     if not options.data.is_dir():
         parser.error(f"--data {options.data} is not a folder")
@@ -281,7 +284,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def report_without_labels(data: Path, limit: int | None, verdicts: Verdicts) -> None:
+def report_without_labels(data: Path, limit: int, verdicts: Verdicts) -> None:
     """Print what the rules reach with no label, and how few labels the model needs on top of them."""
     report_rules(data, limit)
     report_few_labels(data, limit, verdicts)

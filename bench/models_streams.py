@@ -38,7 +38,7 @@ def report_first_labels(data: Path, seeds: Sequence[int], verdicts: Verdicts) ->
         verdicts.note(f"after 200 labels %, {name}", means[FIRST_LABELS.index(200)])
 
 
-def report_drift(data: Path, limit: int | None, seeds: Sequence[int], verdicts: Verdicts) -> None:
+def report_drift(data: Path, limit: int, seeds: Sequence[int], verdicts: Verdicts) -> None:
     """Print how long it takes to recover when every label changes its meaning."""
     print("\nlabels permuted half-way: texts until 90 % of the former accuracy over 300 texts is back, and for good")
     for name in DRIFT_SETS:
