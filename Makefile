@@ -54,10 +54,11 @@ generate: setup ## Write what is generated from the contracts
 fuzz: setup ## 10,000 broken inputs for each connector
 	$(BIN)/python bench/fuzz.py --n 10000
 
-bench: setup ## What each part costs: embedded at 10,000 and 100,000 records; load beside its driver; the Kafka host beside its peers
+bench: setup ## What each part costs: embedded at 10,000 and 100,000 records; load beside its driver; the Kafka host beside its peers; the classify stage
 	$(BIN)/python bench/embedded.py
 	$(BIN)/python bench/load.py
 	$(BIN)/python bench/kafka_host.py
+	$(BIN)/python bench/classify.py --data ../shared/data
 
 bench-quality: setup ## Quality of cleaning and models on the shared data sets
 	$(BIN)/python bench/reply_quality.py --data ../shared/data

@@ -6,31 +6,28 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from classify import chats, cost, parts, taught
+from classify import chats, cost, examples, parts, taught
 from models_bars import Verdicts
 from models_data import load
-
-from pipeline.models.characters import normalise
-from pipeline.models.features import extract
 
 # Texts of a set, labels of a head, rounds of which the least counts, and chats for the stage: seconds each.
 TEXTS, LABELS, ROUNDS, CHATS = 2_000, 400, 3, 20_000
 
 
 def report_answers(data: Path, names: Sequence[str], verdicts: Verdicts) -> None:
-    """Print CPU microseconds a text of all default heads, with and without what features cost, and the stage's records/s."""
-    models = taught(data, LABELS)
-    whole: list[float] = []
-    features: list[float] = []
+    """Print CPU microseconds a text: of all default heads' models, of all that an answer takes, and the stage's records/s."""
+    models = taught(examples(data, LABELS))
+    timed = parts(models, models)
+    print(f"\n{'all heads learnt, µs a text':<32}{'features':>10}{'their models':>14}{'rules and all':>15}")
+    of_models: list[float] = []
     for name in names:
         texts = [text for text, _ in load(data, name)[:TEXTS]]
-        whole.append(cost(lambda batch: models.classify(batch, ["inbound"] * len(batch)), texts, ROUNDS))
-        features.append(cost(lambda batch: extract([normalise(text) for text in batch]), texts, ROUNDS))
-        print(
-            f"  all heads learnt, {name:<12}{whole[-1]:>7.1f} µs a text, of it features {features[-1]:.1f}", flush=True
-        )
-    verdicts.note("all default heads µs, features apart, mean of the sets", float(np.mean(whole) - np.mean(features)))
-    us = cost(parts(models, models)["classify, the whole step"], chats(data, CHATS), ROUNDS)
+        features = cost(timed["normal form, features"], texts, ROUNDS)
+        of_models.append(cost(timed["... and the models"], texts, ROUNDS) - features)
+        whole = cost(timed["classify, the models"], texts, ROUNDS)
+        print(f"  {name:<30}{features:>10.1f}{of_models[-1]:>14.1f}{whole:>15.1f}", flush=True)
+    verdicts.note("models of all default heads µs, mean of the sets", float(np.mean(of_models)))
+    us = cost(timed["classify, the whole step"], chats(data, CHATS), ROUNDS)
     print(
         f"  the classify stage alone, chats of at most 200 characters: {us:.1f} µs, {1e6 / us:,.0f} records/s of one core"
     )
