@@ -24,7 +24,8 @@ RIVER_SECONDS = 15.0
 # These separate fields in Vowpal Wabbit's text format.
 _RESERVED = re.compile(r"[:|\s]+")
 # Of Vowpal Wabbit the best of these on each set, by prequential accuracy, where ours has one setting for all: its
-# default squared loss, and logistic and hinge loss, which its manual advises for classes, at three rates.
+# default squared loss, and logistic and hinge loss, which its manual advises for classes, at three rates, on words and on the
+# characters within them as ours; and two of them on words alone. Chinese is characters either way.
 VW_SETTINGS = (
     "--loss_function squared -l 0.5",
     "--loss_function logistic -l 0.5",
@@ -33,6 +34,8 @@ VW_SETTINGS = (
     "--loss_function hinge -l 0.5",
     "--loss_function hinge -l 1.5",
 )
+VW_WORDS_ALONE = ("--loss_function logistic -l 0.5 --ignore c", "--loss_function hinge -l 1.5 --ignore c")
+_CHARACTERS = (3, 4, 5)
 
 
 def run_sklearn(parts: Parts, chinese: bool) -> Result:
@@ -111,7 +114,7 @@ def run_vw(parts: Parts, chinese: bool) -> Result:
         return [(names[label], _vw_text(text, chinese)) for text, label in rows]
 
     job = {
-        "settings": VW_SETTINGS,
+        "settings": VW_SETTINGS if chinese else (*VW_SETTINGS, *VW_WORDS_ALONE),
         "ngram": 3 if chinese else 2,
         "classes": len(names),
         "stream": lines(parts.stream),
@@ -129,8 +132,13 @@ def run_vw(parts: Parts, chinese: bool) -> Result:
 
 
 def _vw_text(text: str, chinese: bool) -> str:
-    words = " ".join(text) if chinese else " ".join(re.findall(r"\w+(?:'\w+)*|[^\w\s]+", text.lower()))
-    return _RESERVED.sub(" ", words)
+    """Return a text as namespaces: `w` its words or Chinese characters, `c` the characters 3-5-grams within words."""
+    if chinese:
+        return f"|w {_RESERVED.sub(' ', ' '.join(text))}"
+    words = re.findall(r"\w+(?:'\w+)*|[^\w\s]+", text.lower())
+    edged = (f"_{word}_" for word in words if word[0].isalnum())
+    grams = (word[at : at + size] for word in edged for size in _CHARACTERS for at in range(len(word) - size + 1))
+    return f"|w {_RESERVED.sub(' ', ' '.join(words))} |c {_RESERVED.sub(' ', ' '.join(grams))}"
 
 
 PEERS: dict[str, Callable[[Parts, bool], Result]] = {"vw": run_vw, "sklearn": run_sklearn, "river": run_river}

@@ -3,7 +3,7 @@
 Method: shuffle a set with a seed. Prequential accuracy: one pass of test-then-train over all of it. Unseen accuracy,
 calibration and accuracy at 80 % coverage: the part that the set's authors hold out, after that pass, where the data have one;
 else another pass over the first 80 %, then the last 20 %. Ours is judged by what `switchboard evaluate --online` runs. One setting
-for all sets; of Vowpal Wabbit the best of six for each. Then cold start, drift, texts of no known label, the rules with no label at
+for all sets; of Vowpal Wabbit the best of eight for each. Then cold start, drift, texts of no known label, the rules with no label at
 all, what fold, snapshot and answers cost, and at the end what of it must hold. Times are CPU microseconds of one process, a mean
 over all texts.
 

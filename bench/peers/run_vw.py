@@ -1,6 +1,6 @@
 """Vowpal Wabbit in its own environment: one pass of test-then-train for each setting, the best one printed as JSON.
 
-Reads a job from standard input: settings, ngram, classes, stream and unseen (lines of [class from 1, words]) and learnt (how
+Reads a job from standard input: settings, ngram, classes, stream and unseen (lines of [class from 1, namespaces]) and learnt (how
 many lines of the stream are learnt before the unseen ones are asked). CPU microseconds a text; `learn_us` is test-then-train.
 """
 
@@ -18,13 +18,13 @@ def run(job: dict[str, Any], setting: str) -> dict[str, float]:
     """Return what one setting reaches and costs."""
 
     def made() -> Any:
-        return pyvw.Workspace(f"--oaa {job['classes']} -b 22 --ngram {job['ngram']} {setting} --quiet")
+        return pyvw.Workspace(f"--oaa {job['classes']} -b 22 --ngram w{job['ngram']} {setting} --quiet")
 
     model, lines = made(), job["stream"]
     right, parse_s, predict_s, learn_s = 0, 0.0, 0.0, 0.0
     for label, words in lines:
         start = time.process_time()
-        example = model.parse(f"{label} |w {words}")
+        example = model.parse(f"{label} {words}")
         parsed = time.process_time()
         right += model.predict(example) == label
         answered = time.process_time()
@@ -35,9 +35,9 @@ def run(job: dict[str, Any], setting: str) -> dict[str, float]:
     model.finish()
     unseen = made()
     for label, words in lines[: job["learnt"]]:
-        unseen.learn(f"{label} |w {words}")
+        unseen.learn(f"{label} {words}")
     held_out = job["unseen"]
-    hits = sum(unseen.predict(f"|w {words}") == label for label, words in held_out)
+    hits = sum(unseen.predict(words) == label for label, words in held_out)
     unseen.finish()
     scale = 1e6 / len(lines)
     return {
