@@ -34,7 +34,7 @@ from pipeline.models.classifier import hints_of, rule_answer
 from pipeline.models.features import extract
 from pipeline.models.heads import HEADS
 from pipeline.models.learner import Hints, Learner, warm_up
-from pipeline.models.rules import read
+from pipeline.models.rules import Reading, read_all
 
 FIRST_SEED = 7
 CURVE = (10, 30, 100, 200, 300, 1_000)
@@ -164,7 +164,7 @@ def rule_accuracy(head: str, rows: Rows, right: Callable[[str, str], bool]) -> t
     if row.rule is None:
         raise ValueError(f"the head {head} has no rule")
     start = time.process_time()
-    answers = [row.rule(read(text)) for text, _ in rows]
+    answers = [row.rule(reading) for reading in readings(rows)]
     seconds = time.process_time() - start
     accuracy = percent([right(answer.label, truth) for answer, (_, truth) in zip(answers, rows, strict=True)])
     silent = percent([answer.confidence < row.threshold for answer in answers])
@@ -172,6 +172,12 @@ def rule_accuracy(head: str, rows: Rows, right: Callable[[str, str], bool]) -> t
         f"{accuracy:6.1f} % right, {silent:4.1f} % under the head's threshold, "
         f"{1e6 * seconds / len(rows):.0f} µs, {len(rows):,} texts"
     )
+
+
+def readings(rows: Rows) -> list[Reading]:
+    """Return texts as rules read them."""
+    texts = [text for text, _ in rows]
+    return read_all(texts, [normalise(text) for text in texts])
 
 
 def report_rules(data: Path, limit: int) -> None:
@@ -232,7 +238,7 @@ def few_labels(head: str, stream: Rows, unseen: Rows, hinted: bool) -> list[floa
     def hints(rows: Rows) -> Hints:
         if not hinted:
             return Hints.none(len(rows))
-        return hints_of(row, [rule_answer(row, read(text)) for text, _ in rows])
+        return hints_of(row, [rule_answer(row, reading) for reading in readings(rows)])
 
     part = stream[: CURVE[-1]]
     learnt, held_out = extract([normalise(text) for text, _ in part]), extract([normalise(text) for text, _ in unseen])

@@ -45,13 +45,17 @@ def report_drift(data: Path, limit: int, seeds: Sequence[int], verdicts: Verdict
         needed: list[float] = []
         for seed in seeds:
             rows = permuted(shuffled(load(data, name), limit, seed), seed)
+            if len(rows) // 2 < WINDOW:
+                print(f"  {name:<16}{len(rows):,} texts are too few: {WINDOW:,} before the change are needed")
+                break
             judged = judge_online(as_rows(rows))
             guesses = judged.prequential.answers.labels
             right = np.array([guess == truth for guess, (_, truth) in zip(guesses, rows, strict=True)])
             first, last = recovery(right, len(rows) // 2)
             print(f"  {name:<16}{first or 'never':>8}{last or 'never':>8}   alarms {judged.drifts}", flush=True)
             needed.append(first or float("inf"))
-        verdicts.note(f"texts to recover, {name}", float(np.mean(needed)))
+        if needed:
+            verdicts.note(f"texts to recover, {name}", float(np.mean(needed)))
 
 
 def permuted(rows: Rows, seed: int) -> Rows:
