@@ -32,8 +32,9 @@ from models_streams import report_drift, report_first_labels, report_scope
 from pipeline.models.characters import normalise
 from pipeline.models.classifier import hints_of, rule_answer
 from pipeline.models.features import extract
+from pipeline.models.frozen import Hints
 from pipeline.models.heads import HEADS
-from pipeline.models.learner import Hints, Learner, warm_up
+from pipeline.models.learner import Learner, warm_up
 from pipeline.models.rules import Reading, read_all
 
 FIRST_SEED = 7

@@ -11,8 +11,8 @@ import numpy as np
 from pipeline.models.characters import normalise
 from pipeline.models.clauses import Sure, clauses, together
 from pipeline.models.features import Features, extract
+from pipeline.models.frozen import FrozenLearner, Hints
 from pipeline.models.heads import Head
-from pipeline.models.learner import FrozenLearner, Hints
 from pipeline.models.rules import NO_ANSWER, Reading, RuleAnswer, read_all
 
 Source = Literal["rules", "model"]

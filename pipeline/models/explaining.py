@@ -13,7 +13,7 @@ from pipeline.models.characters import READ_CHARACTERS, normalise
 from pipeline.models.classifier import Classifier, HeadView, Prediction, hints_of, rule_answer
 from pipeline.models.clauses import clauses
 from pipeline.models.features import Features, extract, sizes_of
-from pipeline.models.learner import FrozenLearner
+from pipeline.models.frozen import FrozenLearner
 from pipeline.models.rules import RuleAnswer, read_all
 from pipeline.models.terms import tokenise
 

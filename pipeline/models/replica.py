@@ -18,9 +18,10 @@ from pipeline.models.characters import normalise
 from pipeline.models.classifier import Classifier, HeadView, Source, hints_of, rule_answer
 from pipeline.models.doubt import Doubt
 from pipeline.models.features import Features, extract
+from pipeline.models.frozen import Hints
 from pipeline.models.heads import HEADS, Head
 from pipeline.models.held import TAKEN_BACK, Effect, Held, Ruling, key_of, standing_of
-from pipeline.models.learner import GREATEST_IMPORTANCE, Hints, Learner, LearnerSettings
+from pipeline.models.learner import GREATEST_IMPORTANCE, Learner, LearnerSettings
 from pipeline.models.rules import read_all
 from pipeline.models.terms import lexicon
 

@@ -16,8 +16,9 @@ from pipeline.models.clauses import Sure, clauses, together
 from pipeline.models.doubt import NEVER, Doubt
 from pipeline.models.explaining import OTHER, explain, strongest
 from pipeline.models.features import extract, sizes_of
+from pipeline.models.frozen import Hints
 from pipeline.models.heads import HEADS
-from pipeline.models.learner import Hints, Learner
+from pipeline.models.learner import Learner
 from pipeline.models.replica import Applied, Replica
 from pipeline.models.rules import read_all
 from pipeline.models.snapshot import dump, load

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from pipeline.models import kernels
 from pipeline.models.adapters import extract_raw
-from pipeline.models.learner import Hints, Learner, LearnerSettings, warm_up
+from pipeline.models.frozen import Hints
+from pipeline.models.learner import Learner, LearnerSettings, warm_up
 from pipeline.models.packing import StateError, pack, unpack
 from pipeline.models.replica import Replica
 

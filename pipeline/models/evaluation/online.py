@@ -14,7 +14,8 @@ from pipeline.models.characters import normalise
 from pipeline.models.evaluation.measures import Doubt, Scores, doubt, score
 from pipeline.models.evaluation.rows import Row
 from pipeline.models.features import Features, extract
-from pipeline.models.learner import FrozenLearner, Learner, warm_up
+from pipeline.models.frozen import FrozenLearner
+from pipeline.models.learner import Learner, warm_up
 
 # What enrich takes at a time when it is busy; features and answers are worked out for so many texts together.
 BATCH: Final = 256
