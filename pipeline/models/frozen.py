@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,8 @@ import numpy.typing as npt
 from pipeline.models import kernels
 from pipeline.models.features import Features
 from pipeline.models.kernels import Seen, Squares, Weights
+
+Parameters = TypeVar("Parameters", Weights, Squares)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class FrozenLearner:
             features.meanings,
             said.labels,
             said.strengths,
-            Weights(*in_rows(self._weights)),
+            self._weights,
             self._seen,
             self._documents,
             self._family_weights,
@@ -67,6 +69,7 @@ class FrozenLearner:
         """
         first, last = features.starts[row], features.starts[row + 1]
         buckets, count, weights = features.buckets[first:last], len(self.labels), self._weights
+        experts, shares = by_expert(weights), weights.shares
         values = np.empty(len(buckets), dtype=np.float32)
         kernels.weigh(
             buckets,
@@ -77,16 +80,16 @@ class FrozenLearner:
             self._family_weights,
             values,
         )
-        parts = values[:, None] * np.tensordot(weights.shares, weights.hashed[buckets][:, :, :count], (0, 1))
-        by_meaning = np.tensordot(weights.shares, weights.meaning[:, :, :count], (0, 1))
+        parts = values[:, None] * np.tensordot(shares, experts.hashed[buckets][:, :, :count], (0, 1))
+        by_meaning = np.tensordot(shares, experts.meaning[:, :, :count], (0, 1))
         if len(buckets):
             parts += features.meanings[row] @ by_meaning / np.float32(len(buckets))
-        hinted = weights.shares @ weights.hints[int(hints.labels[row]) + 1, :, :count]
+        hinted = shares @ experts.hints[int(hints.labels[row]) + 1, :, :count]
         return parts, hinted * hints.strengths[row]
 
 
-def in_rows(arrays: Weights | Squares) -> Iterator[npt.NDArray[np.float32]]:
-    """Yield views of weights of the shape (rows, experts, room) as the kernels have them, (rows, experts * room)."""
-    *by_row, shares = arrays
-    yield from (array.reshape(len(array), -1) for array in by_row)
-    yield shares
+def by_expert(arrays: Parameters) -> Parameters:
+    """Return views of weights or squares in which each expert has an axis of its own: (rows, experts, room for labels)."""
+    hashed, meaning, hints, shares = arrays
+    apart = (array.reshape(len(array), len(shares), -1) for array in (hashed, meaning, hints))
+    return type(arrays)(*apart, shares=shares)

@@ -15,7 +15,7 @@ from pipeline.models import kernels
 from pipeline.models.clauses import clauses
 from pipeline.models.drift import DriftDetector
 from pipeline.models.features import BUCKETS, Features, extract
-from pipeline.models.frozen import FrozenLearner, Hints, in_rows
+from pipeline.models.frozen import FrozenLearner, Hints, by_expert
 from pipeline.models.kernels import Example, Seen, Squares, Weights
 from pipeline.models.meaning import DIMENSIONS
 from pipeline.models.packing import Arrays, StateError, pack, unpack
@@ -235,8 +235,8 @@ class Learner:
             lesson.truth,
             lesson.importance,
             again,
-            Weights(*in_rows(self._weights)),
-            Squares(*in_rows(self._squares)),
+            self._weights,
+            self._squares,
             self._seen,
             self.documents,
             self._family_weights,
@@ -265,13 +265,13 @@ class Learner:
 
     def _untaught(self) -> tuple[Weights, Squares]:
         experts, room = len(self.settings.experts), self._room
-        hints = np.zeros((room + 1, experts, room), dtype=np.float32)
+        shares = np.full(experts, 1.0 / experts, dtype=np.float32)
+        columns = experts * room
+        weights = Weights(_zeros(BUCKETS, columns), _zeros(DIMENSIONS, columns), _zeros(room + 1, columns), shares)
+        hints = by_expert(weights).hints
         for label in range(room):
             hints[label + 1, :, label] = self.settings.hint_weight
-        shares = np.full(experts, 1.0 / experts, dtype=np.float32)
-        weights = Weights(_zeros(BUCKETS, experts, room), _zeros(DIMENSIONS, experts, room), hints, shares)
-        squares = Squares(*(_zeros(*array.shape) for array in weights))
-        return weights, squares
+        return weights, Squares(*(_zeros(*array.shape) for array in weights))
 
     def _stored(self, rows: npt.NDArray[np.int32], labels: int) -> list[tuple[str, npt.NDArray[Any], Any]]:
         """Return what a state holds besides the rows: the name, the array and the part of it that is stored."""
@@ -280,7 +280,7 @@ class Learner:
             ("documents_with", self._seen.documents_with, rows),
             ("seen", self._seen.labels, slice(0, labels)),
         ]
-        for kind, arrays in (("weights", self._weights), ("squares", self._squares)):
+        for kind, arrays in (("weights", by_expert(self._weights)), ("squares", by_expert(self._squares))):
             parts += [
                 (f"{kind}_hashed", arrays.hashed, (rows, everything, slice(0, labels))),
                 (f"{kind}_meaning", arrays.meaning, (everything, everything, slice(0, labels))),
@@ -315,7 +315,10 @@ class Learner:
         old, weights, squares = self._room, self._weights, self._squares
         self._room = room
         self._weights, self._squares = self._untaught()
-        for wider, narrow in ((self._weights, weights), (self._squares, squares)):
+        for wider, narrow in (
+            (by_expert(self._weights), by_expert(weights)),
+            (by_expert(self._squares), by_expert(squares)),
+        ):
             wider.hashed[:, :, :old] = narrow.hashed
             wider.meaning[:, :, :old] = narrow.meaning
             wider.hints[: old + 1, :, :old] = narrow.hints
