@@ -20,7 +20,7 @@ class Bar:
         return measured >= self.goal if self.sign == ">=" else measured <= self.goal
 
 
-# The figures of issue 6, "Must hold"; its reasons stand there, what others reach in reference/baselines.md.
+# What the models are held to: what the best of others reached on the same sets (reference/baselines.md), and more.
 BARS: Mapping[str, Bar] = {
     "prequential accuracy %, mean of the sets": Bar("{:.1f}", ">=", 80.3),
     "unseen accuracy %, mean of the sets": Bar("{:.1f}", ">=", 85.2),

@@ -91,5 +91,10 @@ class FrozenLearner:
 def by_expert(arrays: Parameters) -> Parameters:
     """Return views of weights or squares in which each expert has an axis of its own: (rows, experts, room for labels)."""
     hashed, meaning, hints, shares = arrays
-    apart = (array.reshape(len(array), len(shares), -1) for array in (hashed, meaning, hints))
-    return type(arrays)(*apart, shares=shares)
+    experts = len(shares)
+    return type(arrays)(
+        hashed.reshape(len(hashed), experts, -1),
+        meaning.reshape(len(meaning), experts, -1),
+        hints.reshape(len(hints), experts, -1),
+        shares,
+    )
