@@ -33,8 +33,9 @@ from pipeline.models.clauses import clauses
 from pipeline.models.features import extract
 from pipeline.models.heads import HEADS
 from pipeline.models.learner import warm_up
+from pipeline.models.reading import Reading, read_all
 from pipeline.models.replica import Replica
-from pipeline.models.rules import NO_ANSWER, Reading, read_all
+from pipeline.models.rules import NO_ANSWER
 from pipeline.outcomes import Context
 from pipeline.processors.classify import Classify
 from pipeline.runtime.learning import Learner

@@ -35,7 +35,7 @@ from pipeline.models.features import extract
 from pipeline.models.frozen import Hints
 from pipeline.models.heads import HEADS
 from pipeline.models.learner import Learner, warm_up
-from pipeline.models.rules import Reading, read_all
+from pipeline.models.reading import Reading, read_all
 
 FIRST_SEED = 7
 CURVE = (10, 30, 100, 200, 300, 1_000)

@@ -13,7 +13,8 @@ from pipeline.models.clauses import Sure, clauses, together
 from pipeline.models.features import Features, extract
 from pipeline.models.frozen import FrozenLearner, Hints
 from pipeline.models.heads import Head
-from pipeline.models.rules import NO_ANSWER, Reading, RuleAnswer, read_all
+from pipeline.models.reading import Reading, read_all
+from pipeline.models.rules import NO_ANSWER, RuleAnswer
 
 Source = Literal["rules", "model"]
 

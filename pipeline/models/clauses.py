@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.models.compiled import compiled
-from pipeline.models.rules import Reading, RuleAnswer
+from pipeline.models.reading import Reading
+from pipeline.models.rules import RuleAnswer
 from pipeline.models.scanning import SEPARATOR, vocabulary
 from pipeline.models.segments import Spans, segments_of
 
@@ -38,7 +39,7 @@ class Sure(NamedTuple):
 def clauses(readings: Sequence[Reading]) -> list[list[Reading]]:
     """Return the clauses of each text as readings of their own, at most eight; none where it has only one.
 
-    The texts must have been read together (`rules.read_all`), or be clauses of such; raises ValueError otherwise.
+    The texts must have been read together (`reading.read_all`), or be clauses of such; raises ValueError otherwise.
     """
     if not readings:
         return []

@@ -14,7 +14,8 @@ from pipeline.models.classifier import Classifier, HeadView, Prediction, hints_o
 from pipeline.models.clauses import clauses
 from pipeline.models.features import Features, extract, sizes_of
 from pipeline.models.frozen import FrozenLearner
-from pipeline.models.rules import RuleAnswer, read_all
+from pipeline.models.reading import read_all
+from pipeline.models.rules import RuleAnswer
 from pipeline.models.terms import tokenise
 
 # Token n-grams of one to three are all that features are made of; characters within a word count as that word's.

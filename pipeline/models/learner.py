@@ -19,8 +19,8 @@ from pipeline.models.frozen import FrozenLearner, Hints, by_expert
 from pipeline.models.kernels import Example, Seen, Squares, Weights
 from pipeline.models.meaning import DIMENSIONS
 from pipeline.models.packing import Arrays, StateError, pack, unpack
+from pipeline.models.reading import read_all
 from pipeline.models.rehearsal import Lesson, Rehearsal
-from pipeline.models.rules import read_all
 
 # Weight of one example, at most: a mistyped weight must not wash out what a head has learnt.
 GREATEST_IMPORTANCE: Final = 100.0

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pipeline.models.characters import normalise
-from pipeline.models.rules import NO_ANSWER, Reading, Rule, RuleAnswer
+from pipeline.models.rules import NO_ANSWER, Rule, RuleAnswer
 from pipeline.models.terms import tokenise
+
+if TYPE_CHECKING:
+    from pipeline.models.reading import Reading
 
 # Whoever lists a term means it: it weighs what the built-in lists give to what asks for just that, and certainty grows by the same
 # scale as there, so that the two can be weighed against each other (`pipeline.models.rules.need`).

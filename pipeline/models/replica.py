@@ -22,7 +22,7 @@ from pipeline.models.frozen import Hints
 from pipeline.models.heads import HEADS, Head
 from pipeline.models.held import TAKEN_BACK, Effect, Held, Ruling, key_of, standing_of
 from pipeline.models.learner import GREATEST_IMPORTANCE, Learner, LearnerSettings
-from pipeline.models.rules import read_all
+from pipeline.models.reading import read_all
 from pipeline.models.terms import lexicon
 
 EXAMPLE_KINDS: Final = ("example", "retraction")

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import repeat
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pipeline.models import signs
-from pipeline.models.characters import READ_CHARACTERS
-from pipeline.models.scanning import scan
-from pipeline.models.segments import Segments, whole
-from pipeline.models.terms import Entry, tokenise
+from pipeline.models.terms import Entry
+
+if TYPE_CHECKING:
+    # What reads is compiled; whoever only needs the table of heads does not wait for it.
+    from pipeline.models.reading import Reading
 
 
 class RuleAnswer(NamedTuple):
@@ -27,64 +25,7 @@ class RuleAnswer(NamedTuple):
 NO_ANSWER: Final = RuleAnswer("", 0.0)
 
 
-@dataclass(slots=True)
-class Reading:
-    """A text read once for all heads: as written, in normal form, and what is found in it: one of the segments of its batch.
-
-    `shown` is what its characters show of spam (`signs.look`).
-    """
-
-    raw: str
-    text: str
-    segments: Segments
-    place: int
-    shown: int
-    _spam: RuleAnswer | None = None
-    _tokens: list[str] | None = None
-
-    @property
-    def size(self) -> int:
-        """How many tokens it has."""
-        return self.segments.sizes[self.place]
-
-    @property
-    def tokens(self) -> list[str]:
-        """Its tokens, cut out at first use: the built-in heads need none."""
-        if self._tokens is None:
-            self._tokens = tokenise(self.text)
-        return self._tokens
-
-    @property
-    def polarity(self) -> float:
-        """The feeling of the text from -1 (bad) to 1 (good)."""
-        return self.segments.polarities[self.place]
-
-    @property
-    def felt(self) -> tuple[str, ...]:
-        """The terms that carry the feeling, in order of the text."""
-        return self.segments.felt(self.place)
-
-    def entries_of(self, head: str) -> list[Entry]:
-        """Return the distinct entries of a head's lists that were found, in order of the text."""
-        return self.segments.entries_of(self.place, head)
-
-    @property
-    def spam(self) -> RuleAnswer:
-        """Ham or spam, worked out at first use."""
-        if self._spam is None:
-            self._spam = _spam(self)
-        return self._spam
-
-
-Rule = Callable[[Reading], RuleAnswer]
-
-
-def read_all(raws: Sequence[str], texts: Sequence[str]) -> list[Reading]:
-    """Read texts as written (any `str`), together: `texts` are their normal forms (`characters.normalise`)."""
-    segments = whole(scan(texts))
-    read = [raw[:READ_CHARACTERS] for raw in raws]
-    shown = signs.look(read, segments.scan)
-    return list(map(Reading, read, texts, repeat(segments), range(len(texts)), shown))
+Rule = Callable[["Reading"], RuleAnswer]
 
 
 # Below this the words for and against cancel out, or one faint word (0.5) is all there is.
@@ -232,14 +173,15 @@ def spam(reading: Reading) -> RuleAnswer:
     return reading.spam
 
 
-def _spam(reading: Reading) -> RuleAnswer:
+def spam_of(reading: Reading) -> RuleAnswer:
+    """Return what `spam` does, which asks a reading for it: the need's rule asks too, and it is worked out once."""
     if not reading.size:
         return NO_ANSWER
     found = reading.entries_of("spam")
     if not found and not reading.shown:
         return _NOTHING_OF_SPAM
     scores = _weights(found)
-    weight = scores.get("spam", 0.0) + scores.get("ham", 0.0) + signs.weight_of(reading.shown, reading.text)
+    weight = scores.get("spam", 0.0) + scores.get("ham", 0.0) + reading.signs
     weight /= math.sqrt(max(1.0, reading.size / _USUAL_TOKENS))
     probability = 1.0 / (1.0 + math.exp(-_SLOPE * (weight - _EVEN)))
     if probability >= 0.5:

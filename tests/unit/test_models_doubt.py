@@ -19,8 +19,8 @@ from pipeline.models.features import extract, sizes_of
 from pipeline.models.frozen import Hints
 from pipeline.models.heads import HEADS
 from pipeline.models.learner import Learner
+from pipeline.models.reading import read_all
 from pipeline.models.replica import Applied, Replica
-from pipeline.models.rules import read_all
 from pipeline.models.snapshot import dump, load
 from tests.support.labelling import made_up
 

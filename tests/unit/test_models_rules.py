@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.models.characters import normalise
 from pipeline.models.heads import HEADS, Head
-from pipeline.models.rules import Reading, read_all
+from pipeline.models.reading import Reading, read_all
 from pipeline.models.terms import lexicon
 
 TABLE = {head.name: head for head in HEADS}

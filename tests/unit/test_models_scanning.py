@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pipeline.models import signs
 from pipeline.models.characters import READ_CHARACTERS, normalise
 from pipeline.models.clauses import clauses
-from pipeline.models.rules import Reading, read_all
+from pipeline.models.reading import Reading, read_all
 from pipeline.models.scanning import SEPARATOR, scan, vocabulary
 from pipeline.models.segments import whole
 from pipeline.models.terms import lexicon, tokenise
