@@ -28,7 +28,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return written(tmp_path / "train.jsonl", train), written(tmp_path / "test.jsonl", test)
 
 
-def test_online_tells_a_machine_what_the_issue_asks_for(switchboard: Command, files: tuple[Path, Path]) -> None:
+def test_online_tells_a_machine_every_measure(switchboard: Command, files: tuple[Path, Path]) -> None:
     train, test = files
     done = switchboard("evaluate", "--online", "--train", train, "--test", test, "--json")
     found = json.loads(done.stdout)
