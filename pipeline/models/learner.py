@@ -160,7 +160,7 @@ class Learner:
         self, features: Features, hints: Hints | None = None
     ) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:
         """Return the labels, and probabilities of shape (texts, labels), from the state as it stands."""
-        view = self._view(self._weights.hashed, self._seen.documents_with)
+        view = self._view(self._weights, self._seen)
         return view.labels, view.predict_proba(features, hints)
 
     def freeze(self) -> FrozenLearner:
@@ -175,7 +175,11 @@ class Learner:
             copy = _Copy(np.zeros_like(hashed), np.zeros_like(documents_with), [self._touched()])
             self._copies.append(copy)
         copy.catch_up(hashed, documents_with)
-        frozen = self._view(copy.hashed, copy.documents_with)
+        own = self._weights
+        frozen = self._view(
+            Weights(copy.hashed, own.meaning.copy(), own.hints.copy(), own.shares.copy()),
+            Seen(copy.documents_with, self._seen.labels.copy()),
+        )
         copy.holder = weakref.ref(frozen)
         return frozen
 
@@ -289,15 +293,8 @@ class Learner:
             ]
         return parts
 
-    def _view(self, hashed: npt.NDArray[np.float32], documents_with: npt.NDArray[np.int32]) -> FrozenLearner:
-        own = self._weights
-        return FrozenLearner(
-            tuple(self.labels),
-            Weights(hashed, own.meaning.copy(), own.hints.copy(), own.shares.copy()),
-            Seen(documents_with, self._seen.labels.copy()),
-            self.documents,
-            self._family_weights,
-        )
+    def _view(self, weights: Weights, seen: Seen) -> FrozenLearner:
+        return FrozenLearner(tuple(self.labels), weights, seen, self.documents, self._family_weights)
 
     def _touched(self) -> npt.NDArray[np.int32]:
         return np.flatnonzero(self._seen.documents_with).astype(np.int32)
