@@ -197,16 +197,19 @@ class Meter:
         self._batch_records.labels(stage).observe(records)
         for part, taken in seconds.items():
             self._batch_seconds.labels(stage, part).observe(taken)
-        self.idle(stage, left)
+        self._left(stage, left)
 
     def idle(self, stage: str, left: Mapping[TopicPartition, int]) -> None:
         """Say that nothing came, though something may be left: where the broker is away, nothing comes either."""
-        if not any(left.values()):
-            self._behind.labels(stage).set_function(lambda: 0.0)
         self._left(stage, left)
 
     def _left(self, stage: str, records: Mapping[TopicPartition, int]) -> None:
-        """Tell what is left of each partition that the worker holds; those that it held before are told no more."""
+        """Tell what is left of each partition that the worker holds; those that it held before are told no more.
+
+        Where nothing is left of any, the stage has caught up.
+        """
+        if not any(records.values()):
+            self._behind.labels(stage).set_function(lambda: 0.0)
         for topic, partition in self._lagging.get(stage, set()) - records.keys():
             self._lag.remove(stage, topic, str(partition))
         for (topic, partition), left in records.items():

@@ -14,10 +14,11 @@ import numpy.typing as npt
 from pipeline.models.compiled import compiled
 from pipeline.models.terms import TOKEN_CHARACTER, WORD_CHARACTER, Entry, lexicon
 
-# Numba's cache of a compiled function sees changes of the file it stands in only, so all constants it uses stand here.
 _CODE_POINTS: Final = 0x110000
 # Behind the planes of ideographs stand tags and private use only: no letters, digits or blanks.
 _CLASSIFIED: Final = 0x40000
+
+# Numba's cache of a compiled function sees changes of the file it stands in only, so all constants it uses stand here.
 
 _NONE: Final = 0
 _SINGLE: Final = 1
@@ -97,6 +98,15 @@ def codes_of(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint32], npt.NDArray[
     return codes, np.array([0, *accumulate(map(len, texts))], dtype=np.int32)
 
 
+def matching(pattern: str) -> npt.NDArray[np.bool_]:
+    """Return which code points a pattern of one character matches, shape (1,114,112,)."""
+    letters = "".join(map(chr, range(_CLASSIFIED)))
+    found = np.zeros(_CODE_POINTS, dtype=np.bool_)
+    for run in re.finditer(f"{pattern}+", letters):
+        found[run.start() : run.end()] = True
+    return found
+
+
 def scan(texts: Sequence[str]) -> Scan:
     """Return the tokens of texts in normal form (`terms.tokenise`), and the matches of every head's terms."""
     codes, bounds = codes_of(texts)
@@ -108,12 +118,10 @@ def scan(texts: Sequence[str]) -> Scan:
 @cache
 def _kinds() -> npt.NDArray[np.uint8]:
     """Return what each code point is to a token: none of it, one by itself, or a word's; shape (1,114,112,)."""
-    letters = "".join(map(chr, range(_CLASSIFIED)))
     kinds = np.full(_CODE_POINTS, _SINGLE, dtype=np.uint8)
     kinds[:_CLASSIFIED] = _NONE
     for pattern, kind in ((TOKEN_CHARACTER, _SINGLE), (WORD_CHARACTER, _WORD)):
-        for run in re.finditer(f"{pattern}+", letters):
-            kinds[run.start() : run.end()] = kind
+        kinds[matching(pattern)] = kind
     return kinds
 
 

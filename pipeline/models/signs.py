@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.models.compiled import compiled
-from pipeline.models.scanning import Scan, codes_of
+from pipeline.models.scanning import Scan, codes_of, matching
 
 # Numba's cache of a compiled function sees changes of the file it stands in only, so all constants it uses stand here.
 
@@ -41,10 +41,6 @@ _A, _Z = np.uint32(ord("A")), np.uint32(ord("Z"))
 _SHOUT: Final = 4
 _SHOUTS: Final = 3
 _EXCLAMATIONS: Final = 3
-
-_CODE_POINTS: Final = 0x110000
-# Behind the planes of ideographs stand tags and private use only: no letters, digits or blanks.
-_CLASSIFIED: Final = 0x40000
 
 _LETTER: Final = 1
 _DIGIT: Final = 2
@@ -76,12 +72,8 @@ def weight_of(shown: int, text: str) -> float:
 @cache
 def _kinds() -> npt.NDArray[np.uint8]:
     """Return whether each code point is a letter or a digit of a word, a digit, a blank to a pattern; shape (1,114,112,)."""
-    letters = "".join(map(chr, range(_CLASSIFIED)))
-    kinds = np.zeros(_CODE_POINTS, dtype=np.uint8)
-    for pattern, kind in ((r"\w", _LETTER), (r"\d", _DIGIT), (r"\s", _BLANK)):
-        for run in re.finditer(f"{pattern}+", letters):
-            kinds[run.start() : run.end()] |= np.uint8(kind)
-    return kinds
+    kinds = matching(r"\w") * _LETTER | matching(r"\d") * _DIGIT | matching(r"\s") * _BLANK
+    return kinds.astype(np.uint8)
 
 
 @compiled

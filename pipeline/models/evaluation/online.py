@@ -144,7 +144,7 @@ def _prequential_confidences(train: Sequence[Row], labels: Sequence[str]) -> npt
     confidences = np.zeros(len(train), dtype=np.float32)
     for place, row in enumerate(train):
         features = extract([normalise(row.text)])
-        found = learner.freeze().predict_proba(features)
+        _, found = learner.predict_proba(features)
         confidences[place] = found.max(initial=0.0)
         learner.learn(features, row.label, row.weight)
     return confidences
