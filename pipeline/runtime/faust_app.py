@@ -12,14 +12,13 @@ import os
 import ssl
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import faust
-import orjson
 
 # The alerts load it when they first need it; in an event loop that would be seconds without a heartbeat.
 import river.drift  # noqa: F401
@@ -32,14 +31,14 @@ from pipeline.errors import UserError
 from pipeline.metrics import Meter, Stopwatch
 from pipeline.processors.live.alerts import Watch
 from pipeline.processors.live.fold import fold
-from pipeline.processors.live.panes import PaneKey, read_key
 from pipeline.processors.live.view import View
-from pipeline.runtime.faust_driver import CountedConsumer, transport
+from pipeline.runtime.faust_driver import CountedConsumer, after, transport
+from pipeline.runtime.faust_state import FollowedTable, LiveState
 from pipeline.runtime.kafka.broker import Broker
 from pipeline.runtime.kafka.scan import KafkaScan, first_records, log_ends
-from pipeline.runtime.kafka.tail import KafkaTail
 from pipeline.runtime.live import alert_message, recent_alerts, sightings
 from pipeline.runtime.log import LogRecord, Message, TopicPartition, now_ms
+from pipeline.runtime.sequence import continued
 from pipeline.runtime.stages import LIVE_TOPICS
 from schemas.topics import LIVE_STATE, RECORDS
 
@@ -55,11 +54,8 @@ _TAKE, _WITHIN_S = 1_000, 0.5
 _LOOK_S = 5.0
 # How long a wrong count may stand, twice; comparing some thousand states takes milliseconds.
 _MEND_S = 5.0
-_TAIL_S = 0.5
 # Faust's own default, which it wants to know even where nothing is served.
 _FAUST_PORT = 6066
-# Panes that no window covers any more are taken out of the Table this often.
-_TIDY_MS = 60_000
 # Two missed heartbeats of three are no death; one that is dead is missed after this long.
 _SESSION_S, _HEARTBEAT_S = 10.0, 3.0
 # A worker that had records to count for so long and counted none is stuck (Faust's own issues tell of "consumers slowly die").
@@ -89,20 +85,17 @@ class LiveApp:
     _leading: bool = False
     _inbox: asyncio.Queue[EventT[Any]] = field(default_factory=lambda: asyncio.Queue(2 * _TAKE))
     _folding: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _shown: dict[bytes, bytes] = field(default_factory=dict)
-    _differing: dict[bytes, tuple[bytes, bytes]] = field(default_factory=dict)
-    _tidied: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._partitions = _partitions(self.broker)
-        self._tail = KafkaTail(self.broker, LIVE_STATE.name)
         self._scan = KafkaScan(self.broker)
         self.app = self._made()
         self._topic = self.app.topic(*LIVE_TOPICS, **_RAW)
         changelog = self.app.topic(LIVE_STATE.name, partitions=self._partitions, compacting=True, **_RAW)
-        self.table = self.app.Table(
+        table = self.app.Table(
             "live", partitions=self._partitions, changelog_topic=changelog, key_type=bytes, value_type=bytes
         )
+        self.state = LiveState(self.broker, table, self.view)
         self.app.agent(self._topic, concurrency=1, name="live")(self._receive)
         self.app.task(self._fold)
         self.app.task(self._follow)
@@ -127,6 +120,7 @@ class LiveApp:
             topic_allow_declare=False,
             topic_disable_leader=True,
             store="memory://",
+            Table=FollowedTable,
             # The state of a day is read from its topic in a second; a copy kept warm would follow every write for that second.
             table_standby_replicas=0,
             datadir=str(self.folder / "faust"),
@@ -165,15 +159,36 @@ class LiveApp:
     async def _batch(self, taken: Sequence[EventT[Any]]) -> None:
         async with self._folding:
             # What was fetched before partitions moved is given again by whoever has them now, from what the state counts: to fold it here
-            # too would put a state that is behind over one that is not, or leave out what Faust cleared from its queues in between.
+            # too would put a state that is behind over one that is not.
             generation = self.app.consumer_generation_id
-            events = [event for event in taken if event.message.generation_id == generation]
+            events, broken = self._next([event for event in taken if event.message.generation_id == generation])
             if events:
                 await self._folded(events)
+            if broken:
+                again = {TP(*lane): self.state.expected(lane) for lane in broken}
+                told = ", ".join(f"{tp.topic}/{tp.partition} from {offset}" for tp, offset in again.items())
+                logger.warning("Faust left records out, which are read again: %s", told)
+                await self.app.consumer.seek_wait(again)
+
+    def _next(self, events: Sequence[EventT[Any]]) -> tuple[list[EventT[Any]], list[TopicPartition]]:
+        """Return the events that go on from what is counted, and the partitions where one before an event was left out."""
+        lanes: dict[TopicPartition, list[EventT[Any]]] = defaultdict(list)
+        for event in events:
+            lanes[event.message.topic, event.message.partition].append(event)
+        next_, broken = list[EventT[Any]](), list[TopicPartition]()
+        for lane, given in lanes.items():
+            # Of a partition that is not taken over yet, everything is given again.
+            if self.state.holds(lane):
+                places = [(event.message.offset, after(event.message)) for event in given]
+                found = continued(self.state.expected(lane), places)
+                next_ += [given[index] for index in found.taken]
+                broken += [lane] if found.broken else []
+        return next_, broken
 
     async def _revoked(self, *_args: Any, **_kwargs: Any) -> None:
         """Let the batch in hand be written before anybody else takes its partitions over."""
         async with self._folding:
+            self.state.give_up()
             logger.info("nothing is in hand")
 
     async def _folded(self, events: Sequence[EventT[Any]]) -> None:
@@ -182,12 +197,10 @@ class LiveApp:
         self.meter.held(STAGE, min(record.timestamp_ms for record in records))
         found = sightings(records)
         sent = []
-        for (topic, partition), seen in found.lanes.items():
-            changed = fold(partition, topic, seen, self._stored, now)
-            last = max(record.offset for record in records if (record.topic, record.partition) == (topic, partition))
-            changed[_next_key(topic, partition)] = str(last + 1).encode()
-            changed |= dict.fromkeys(self._past(partition, now), b"")
-            sent += [self._write(partition, key, value) for key, value in changed.items()]
+        for lane, seen in found.lanes.items():
+            changed = fold(lane[1], lane[0], seen, self.state.stored, now)
+            last = max(record.offset for record in records if (record.topic, record.partition) == lane)
+            sent += self.state.change(lane, changed, last + 1, now)
         clock.lap("handle")
         for message in found.refused:
             sent.append(await self._send(message))
@@ -195,84 +208,34 @@ class LiveApp:
         await asyncio.gather(*sent)
         consumer = self.app.consumer
         assert isinstance(consumer, CountedConsumer)
-        await consumer.commit_counted({TP(*lane): self._counted(*lane) or 0 for lane in found.lanes})
+        await consumer.commit_counted({TP(*lane): self.state.expected(lane) for lane in found.lanes})
         clock.lap("commit")
         self.counts.update(found.counts)
         self.meter.turned(STAGE)
         self.meter.batch(STAGE, len(records), clock.taken(), {})
 
-    def _stored(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        data = self.table.data
-        return {key: data[key] for key in keys if key in data}
-
-    def _write(self, partition: int, key: bytes, value: bytes) -> Any:
-        """Change the Table and its changelog together; the future tells when the change is durable."""
-        if value:
-            self.table.data[key] = value
-        else:
-            self.table.data.pop(key, None)
-        return self.table.send_changelog(partition, key, value or None, value_serializer="raw")
-
-    def _past(self, partition: int, now: int) -> list[bytes]:
-        """Return the keys of a partition's panes that no window covers any more, now and then."""
-        if now - self._tidied.get(partition, 0) < _TIDY_MS:
-            return []
-        self._tidied[partition] = now
-        keys = ((raw, read_key(raw)) for raw in list(self.table.data.keys()))
-        return [
-            raw
-            for raw, key in keys
-            if isinstance(key, PaneKey) and key.partition == partition and key.resolution.is_past(key.start_s, now)
-        ]
-
     async def _starts(self, assigned: set[TP]) -> Mapping[TP, int]:
-        """Return where to read each partition on: after what the Table counts, or from a day ago where it counts nothing yet."""
-        places = {TP(*tp): (tp.topic, tp.partition) for tp in assigned if tp.topic in LIVE_TOPICS}
-        counted = {tp: self._counted(*place) for tp, place in places.items()}
-        fresh = [places[tp] for tp, offset in counted.items() if offset is None]
-        if fresh:
-            loop = asyncio.get_running_loop()
-            first = await loop.run_in_executor(None, self.broker.offsets_at, fresh, now_ms() - _HISTORY_MS)
-            counted |= {TP(*place): first[place] for place in fresh}
-        return {tp: offset for tp, offset in counted.items() if offset is not None}
-
-    def _counted(self, topic: str, partition: int) -> int | None:
-        raw = self.table.data.get(_next_key(topic, partition))
-        return None if raw is None else int(raw)
+        """Return where to read each partition on: after what the state counts, or from a day ago where it counts nothing yet."""
+        lanes = [(tp.topic, tp.partition) for tp in assigned if tp.topic in LIVE_TOPICS]
+        async with self._folding:
+            starts = await self.state.take_over(lanes, now_ms() - _HISTORY_MS)
+        return {TP(*lane): offset for lane, offset in starts.items()}
 
     # --- seeing
 
     async def _follow(self) -> None:
-        """Keep the view of all partitions, this worker's and the others'."""
-        loop = asyncio.get_running_loop()
         while not self.app.should_stop:
-            changes = await loop.run_in_executor(None, self._tail.poll, _TAIL_S)
-            self.view.apply(changes)
-            self._shown.update(changes)
+            await self.state.follow()
 
     async def _mend(self) -> None:
-        """Write again what the changelog shows otherwise than the Table holds, and did so the last time.
-
-        A worker that stood still for longer than its session, and wakes up, may write a state that is behind over its successor's.
-        """
-        held = {tp.partition for tp in self._assigned() if tp.topic == RECORDS.name}
         async with self._folding:
-            differing: dict[bytes, tuple[bytes, bytes]] = {}
-            for key, value in list(self.table.data.items()):
-                partition = _partition_of(key)
-                if partition in held and (shown := self._shown.get(key, b"")) != value:
-                    differing[key] = shown, value
-                    if self._differing.get(key) == (shown, value):
-                        logger.warning("a state that was behind stood over %s", key.decode())
-                        self._write(partition, key, value)
-            self._differing = differing
-        self._shown = {key: value for key, value in self._shown.items() if value}
+            await self.state.mend()
 
     async def _look(self) -> None:
         """Be the one that raises alerts, where this worker has the first partition of the records."""
         self.meter.turned(STAGE)
         self.view.forget(now_ms())
-        leads = TP(RECORDS.name, 0) in self.app.consumer.assignment() and self._tail.caught_up
+        leads = TP(RECORDS.name, 0) in self.app.consumer.assignment() and self.state.caught_up
         if not (leads and self._leading):
             # Those who do not lead show what the leader told; who begins to lead goes on from it.
             told = await asyncio.get_running_loop().run_in_executor(None, recent_alerts, self._scan, now_ms())
@@ -320,7 +283,7 @@ class LiveApp:
         """Return the partitions of this worker that have a record to count, and from which offset on; ends it where one stands still."""
         ends = log_ends(self.broker.admin, LIVE_TOPICS)
         held = [(tp.topic, tp.partition) for tp in self._assigned() if tp.topic in LIVE_TOPICS]
-        starts = {place: max(self._counted(*place) or 0, ends[place][0]) for place in held}
+        starts = {place: max(self.state.expected(place), ends[place][0]) for place in held if self.state.holds(place)}
         # Offsets alone do not tell: marks and records of aborted transactions have some too.
         behind = {(record.topic, record.partition) for record in first_records(self.broker, starts)}
         for place in behind:
@@ -356,15 +319,6 @@ def _partitions(broker: Broker) -> int:
             f"live needs as many partitions of each of its topics: {told}; see `switchboard topics apply --grow`"
         )
     return counts[LIVE_STATE.name]
-
-
-def _partition_of(key: bytes) -> int:
-    """Return the partition that a key of the state belongs to: what stands second in all of them."""
-    return int(orjson.loads(key)[1])
-
-
-def _next_key(topic: str, partition: int) -> bytes:
-    return f'["next",{partition},"{topic}"]'.encode()
 
 
 def _log_record(event: EventT[Any]) -> LogRecord:

@@ -99,7 +99,7 @@ def test_the_page_leads_to_rows(kafka: KafkaServer, clickhouse: ClickHouseServer
     assert rows > 100
     assert sources == 2
     ((orders,),) = clickhouse.client(database="operate").execute("SELECT count() FROM business_events")
-    assert orders > 10
+    assert orders > 50
 
 
 def assert_it_was_all_there(said: str) -> None:

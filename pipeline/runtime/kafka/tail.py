@@ -25,6 +25,7 @@ class KafkaTail:
         numbers = list(known.topics[topic].partitions)
         self._behind: set[Place] = {(topic, number) for number in numbers}
         starts = {number: self._first(number) for number in numbers}
+        self._read = dict(starts)
         self._consumer.assign([TopicPartition(topic, number, start) for number, start in starts.items()])
 
     def _first(self, partition: int) -> int:
@@ -40,16 +41,23 @@ class KafkaTail:
         """Whether the end of every partition has been seen, as it was then."""
         return not self._behind
 
+    def read(self) -> dict[int, int]:
+        """Return how far each partition has been read: the offset after the last record, or the end where that was seen."""
+        return dict(self._read)
+
     def poll(self, timeout: float) -> list[tuple[bytes, bytes]]:
         """Return keys and values that have come, waiting so many seconds for the first; raises BrokerAway."""
         pairs: list[tuple[bytes, bytes]] = []
         try:
             for message in self._consumer.consume(_TAKE, timeout):
-                error = message.error()
+                error, number, offset = message.error(), message.partition() or 0, message.offset() or 0
                 if error is None:
                     pairs.append((message.key() or b"", message.value() or b""))
+                    self._read[number] = offset + 1
                 elif error.code() == KafkaError._PARTITION_EOF:
-                    self._behind.discard((self._topic, message.partition() or 0))
+                    self._behind.discard((self._topic, number))
+                    # Marks of transactions at the end are no records.
+                    self._read[number] = max(offset, self._read[number])
                 elif not error.retriable():
                     raise KafkaException(error)
         except KafkaException as error:
