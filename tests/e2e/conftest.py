@@ -3,11 +3,12 @@
 import os
 import shutil
 import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.support.warm import WarmCommands
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -25,20 +26,25 @@ QUIET_BROWSER = [
 ]
 
 
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmCommands]:
+    """Return what commands are forked from."""
+    commands = WarmCommands(tmp_path_factory.mktemp("commands"))
+    yield commands
+    commands.close()
+
+
 @pytest.fixture
-def switchboard(tmp_path: Path) -> Command:
+def switchboard(tmp_path: Path, warm: WarmCommands) -> Command:
     """Return a function that runs `switchboard --data-dir <tmp>/data …` in a folder of its own and returns what came of it."""
 
     def call(
         *arguments: str | Path, code: int = 0, data: str = "data", **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "pipeline", "--data-dir", str(tmp_path / data), *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env=os.environ | {"COLUMNS": "200", "SWITCHBOARD_SECRET": "a secret for tests only"} | environment,
-            check=False,
+        done = warm.run(
+            ["--data-dir", str(tmp_path / data), *map(str, arguments)],
+            tmp_path,
+            os.environ | {"COLUMNS": "200", "SWITCHBOARD_SECRET": "a secret for tests only"} | environment,
         )
         assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr, done.stderr
