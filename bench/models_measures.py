@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from models_data import Parts, Rows
 
+from pipeline.models.evaluation.measures import calibration_floor
 from pipeline.models.evaluation.online import judge_online
 from pipeline.models.evaluation.rows import Row
 
@@ -19,7 +20,8 @@ class Result:
     """Accuracies in percent over the whole stream and over unseen texts, and CPU microseconds a text.
 
     `calibration` (expected calibration error, in percent) and `covered` (accuracy of the most confident 80 %) are those
-    of unseen texts; `alarms` is how often the learner started anew on the stream; nan where a peer has no such thing.
+    of unseen texts; `alarms` is how often the learner started anew on the stream; `floor` is the calibration error that
+    probabilities without fault would show on as many texts; nan where a peer has no such thing.
     `learn_us` is test-then-train: the answer before the label is learnt is part of it.
     """
 
@@ -31,6 +33,7 @@ class Result:
     predict_us: float
     learn_us: float
     alarms: float = NAN
+    floor: float = NAN
 
 
 def as_rows(rows: Rows) -> list[Row]:
@@ -54,6 +57,7 @@ def run_ours(parts: Parts) -> Result:
         last.cost.predict_us,
         whole.cost.learn_us,
         whole.drifts,
+        100 * calibration_floor(last.test.answers.probabilities),
     )
 
 

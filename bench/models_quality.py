@@ -52,6 +52,7 @@ COLUMNS = {
     "prequential": "prequential",
     "unseen": "unseen",
     "calibration": "ECE",
+    "floor": "ECE by chance",
     "covered": "at 80 %",
     "features_us": "features µs",
     "predict_us": "predict µs",

@@ -9,6 +9,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precisio
 from pipeline.models.evaluation.measures import (
     accuracy_at_coverage,
     calibration_error,
+    calibration_floor,
     confusion,
     doubt,
     label_reports,
@@ -61,6 +62,15 @@ def test_calibration_error_is_its_definition(told: list[tuple[float, bool]]) -> 
     assert calibration_error(values, hits) == pytest.approx(expected, abs=1e-9 + 2 * on_border / len(told))
 
 
+def test_what_chance_leaves_of_calibration_falls_with_the_number_of_texts() -> None:
+    values = np.linspace(0.1, 0.9, 400)
+    few, many = calibration_floor(values), calibration_floor(np.tile(values, 100))
+    # A bin's share of hits strays with one over the root of its texts.
+    assert few / many == pytest.approx(10, rel=0.15)
+    assert calibration_floor(np.ones(10)) == 0.0
+    assert calibration_floor(values) == few
+
+
 def test_calibration_error_of_known_cases() -> None:
     assert calibration_error(np.array([1.0, 1.0]), np.array([True, True])) == 0.0
     assert calibration_error(np.array([0.75] * 4), np.array([True, True, True, False])) == 0.0
@@ -80,6 +90,8 @@ def test_coverage_keeps_the_surest_and_all_of_them_is_accuracy(told: list[tuple[
 
 def test_nothing_cannot_be_scored() -> None:
     nothing = np.zeros(0)
+    with pytest.raises(ValueError, match="nothing to score"):
+        calibration_floor(np.zeros(0))
     for measure in (calibration_error, accuracy_at_coverage):
         with pytest.raises(ValueError, match="nothing to score"):
             measure(nothing, nothing.astype(bool))
