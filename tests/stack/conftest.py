@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Command, switchboard
+from tests.e2e.conftest import Command, switchboard, warm
 from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.kafka_server import KafkaServer
 from tests.support.servers import KEEPER_PASSWORD
 from tests.support.site import Entry, runbook
 
-__all__ = ["KEEPER_PASSWORD", "switchboard"]
+__all__ = ["KEEPER_PASSWORD", "switchboard", "warm"]
 
 
 @pytest.fixture(autouse=True)

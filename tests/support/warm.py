@@ -1,6 +1,7 @@
 """Commands as processes of their own, forked from one that has imported everything already: each starts in milliseconds, not seconds.
 
-What a command does when it starts from nothing is seen by tests/unit/test_starting.py, by the tests that kill it, and on the stack.
+What a command does when it starts from nothing is seen by tests/unit/test_starting.py, by the tests that kill it, and by those that follow
+the guides on the stack.
 """
 
 from __future__ import annotations
