@@ -283,7 +283,8 @@ class LiveApp:
         """Return the partitions of this worker that have a record to count, and from which offset on; ends it where one stands still."""
         ends = log_ends(self.broker.admin, LIVE_TOPICS)
         held = [(tp.topic, tp.partition) for tp in self._assigned() if tp.topic in LIVE_TOPICS]
-        starts = {place: max(self.state.expected(place), ends[place][0]) for place in held if self.state.holds(place)}
+        counted = self.state.held()
+        starts = {place: max(counted.get(place, 0), ends[place][0]) for place in held}
         # Offsets alone do not tell: marks and records of aborted transactions have some too.
         behind = {(record.topic, record.partition) for record in first_records(self.broker, starts)}
         for place in behind:

@@ -61,6 +61,10 @@ class LiveState:
         """Return whether a partition was taken over and not given up since."""
         return lane in self._begun
 
+    def held(self) -> dict[TopicPartition, int]:
+        """Return the partitions held, each with its first offset that is not counted yet; for any thread."""
+        return dict(self._begun)
+
     def expected(self, lane: TopicPartition) -> int:
         """Return the first offset of a partition held that is not counted yet."""
         return self._begun[lane]
