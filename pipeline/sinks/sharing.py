@@ -37,9 +37,10 @@ def open_for_reading(data_dir: Path) -> _Held | RemoteWarehouse:
         lock = _Lock.take(data_dir)
         if lock is not None:
             return _Held(data_dir, lock)
-        with suppress(OSError, EOFError, ValueError):
-            holder = _Lock.holder(data_dir)
-            return RemoteWarehouse(holder["socket"], holder["pid"])
+        # One that is still opening it has not said yet where it answers.
+        if "socket" in (holder := _Lock.holder(data_dir)):
+            with suppress(OSError, EOFError, ValueError):
+                return RemoteWarehouse(holder["socket"], holder["pid"])
         if time.monotonic() > deadline:
             raise StoreHeldError(
                 f"process {_Lock.holder_pid(data_dir)} holds {data_dir} and does not answer; end it, or wait"

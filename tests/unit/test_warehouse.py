@@ -2,16 +2,19 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
 
 from pipeline.ops import migrate as migrations
+from pipeline.sinks import sharing
 from pipeline.sinks.chdb import ChdbWarehouse
 from pipeline.sinks.sharing import RemoteWarehouse, open_for_reading, open_for_running
 from pipeline.sinks.warehouse import StoreHeldError, Warehouse, WarehouseBusyError, WarehouseError, error_of
@@ -245,6 +248,22 @@ def test_while_one_process_holds_the_store_others_are_answered_through_it(holder
         open_for_running(folder)
     warehouse.close()
     assert (folder / "store.sock").stat().st_mode & 0o077 == 0
+
+
+def test_one_that_is_still_opening_the_store_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = sharing._Lock.take(tmp_path)
+    assert lock is not None
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        lock.release()
+
+    monkeypatch.setattr(sharing, "time", SimpleNamespace(monotonic=time.monotonic, sleep=wait))
+    warehouse = open_for_reading(tmp_path)
+    assert warehouse.query("SELECT 1 AS one") == b'{"one":1}\n'
+    warehouse.close()
+    assert len(waits) == 1
 
 
 def test_after_kill_9_of_its_holder_the_store_opens_at_once(holder: tuple[Path, Any]) -> None:
