@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,8 +37,9 @@ def free_port() -> int:
 
 
 def die_with_parent() -> None:
-    """Make this process end when its parent does (Linux); given to Popen as preexec_fn, so that no server outlives its test."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    """Make this process end when its parent does, where that can be asked for (Linux); given to Popen as preexec_fn, so that no server outlives its test."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def wait_until(what: str, ready: Callable[[], bool], seconds: float = 60.0, every: float = 0.05) -> None:

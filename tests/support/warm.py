@@ -53,7 +53,9 @@ class WarmCommands:
         assert self._server.stdout is not None
         self._server.stdin.write(json.dumps(request) + "\n")
         self._server.stdin.flush()
-        code = int(self._server.stdout.readline())
+        answer = self._server.stdout.readline()
+        assert answer, "the process that commands are forked from has ended: see what it said above"
+        code = int(answer)
         return subprocess.CompletedProcess([*arguments], code, out.read_text("utf-8"), err.read_text("utf-8"))
 
     def close(self) -> None:
@@ -77,10 +79,16 @@ def _warm_up() -> None:
     texts = ["Where is my parcel?", "我的快递到哪里了？"]
     extract(texts)
     read_all(texts, texts)
-    threads = {Path("/proc/self/task", thread, "comm").read_text().strip() for thread in os.listdir("/proc/self/task")}
-    # pyarrow's allocator sees to its own thread at a fork.
-    lost = threads - {Path("/proc/self/comm").read_text().strip(), "jemalloc_bg_thd"}
-    assert not lost, f"threads that a fork would lose: {lost}"
+    _check_threads()
+
+
+def _check_threads() -> None:
+    tasks = Path("/proc/self/task")
+    if tasks.is_dir():
+        threads = {(thread / "comm").read_text().strip() for thread in tasks.iterdir()}
+        # pyarrow's allocator sees to its own thread at a fork.
+        lost = threads - {Path("/proc/self/comm").read_text().strip(), "jemalloc_bg_thd"}
+        assert not lost, f"threads that a fork would lose: {lost}"
 
 
 def _serve() -> bool:
