@@ -37,7 +37,7 @@ def free_port() -> int:
 
 
 def die_with_parent() -> None:
-    """Make this process end when its parent does, where that can be asked for (Linux); given to Popen as preexec_fn, so that no server outlives its test."""
+    """Make this process end when its parent does (on Linux); given to Popen as preexec_fn, so that no server outlives its test."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
