@@ -1,8 +1,8 @@
 """Faust's Kafka driver, made to read what is committed only, to start where the state says, and to tell what each record follows.
 
 Faust commits offsets past records that it gave to nobody where partitions move (DESIGN §4). Here a partition is read on from the
-record after the last one that its own state counts, whatever was committed: the state lies in the changelog, which Faust has read
-to its end by then. Records that are given again change nothing, for each count knows the last offset in it.
+record after the last one that its own state counts, whatever was committed: the state lies in the changelog, which live reads to
+its end first. Records that are given again change nothing, for each count knows the last offset in it.
 
 Faust also resumes partitions before it seeks, and clears its queues after: a record may come too early, or not at all. So each message
 bears the offset that it follows (runtime/sequence.py), noted in the thread that fetches, where positions change too.
@@ -79,7 +79,7 @@ class CountedConsumer(Consumer):
         await self._thread.commit(offsets)
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Read every partition on from what the state counts; Faust calls this when it has read the changelog to its end."""
+        """Read every partition on from what the state counts; Faust calls this before it gives out records."""
         counted = await type(self).starts(set(self.assignment()))
         if counted:
             await self.seek_wait(counted)

@@ -56,6 +56,7 @@ def test_everything_at_one_glance(on_servers: Command, servers: dict[str, str], 
     wait_until("workers of earlier tests to be missed", lambda: told(on_servers)["workers"] == [], 120, every=0.5)
     before = told(on_servers)
     assert before["problems"] == []
+    assert before["workers"] == []
     assert set(before["topics"]) == set(TOPICS)
     behind = [row for row in before["stages"] if row["group"] == "enrich"]
     assert sum(row["records"] for row in behind) >= len(events)

@@ -91,7 +91,7 @@ def test_coverage_keeps_the_surest_and_all_of_them_is_accuracy(told: list[tuple[
 def test_nothing_cannot_be_scored() -> None:
     nothing = np.zeros(0)
     with pytest.raises(ValueError, match="nothing to score"):
-        calibration_floor(np.zeros(0))
+        calibration_floor(nothing)
     for measure in (calibration_error, accuracy_at_coverage):
         with pytest.raises(ValueError, match="nothing to score"):
             measure(nothing, nothing.astype(bool))
