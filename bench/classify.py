@@ -1,10 +1,13 @@
-"""The classify stage alone: chats of at most 200 characters through every default head, in batches as enrich takes them.
+"""The classify stage alone: chats of at most 200 characters through every default head, in batches
+as enrich takes them.
 
-Texts are those under --data that a customer might write, English and Chinese. CPU microseconds a record of this process, the least of
-several rounds, for others may use the machine; records/s are what one core would do at that cost. Then labels arrive while chats come
-at the rate that is the goal: how long until an answer is that of a model that knows the label, by the wall's clock.
+Texts are those under --data that a customer might write, English and Chinese. CPU microseconds a
+record of this process, the least of several rounds, for others may use the machine; records/s are
+what one core would do at that cost. Then labels arrive while chats come at the rate that is the
+goal: how long until an answer is that of a model that knows the label, by the wall's clock.
 
-    python bench/classify.py --data ../shared/data [--rounds 3] [--records 20000] [--labels 400] [--seconds 20] [--profile]
+    python bench/classify.py --data ../shared/data [--rounds 3] [--records 20000] [--labels 400]
+    [--seconds 20] [--profile]
 """
 
 from __future__ import annotations
@@ -65,12 +68,19 @@ def chats(data: Path, count: int) -> list[str]:
 def examples(data: Path, labels: int) -> list[dict[str, Any]]:
     """Return so many labels of every head."""
     sets = {
-        "need": [(text, sorted(NEEDS[intent])[0]) for text, intent in load(data, "bitext") if intent in NEEDS],
+        "need": [
+            (text, sorted(NEEDS[intent])[0])
+            for text, intent in load(data, "bitext")
+            if intent in NEEDS
+        ],
         "sentiment": [(text, label) for text, label in load(data, "airline")],
         "spam": load(data, "sms"),
     }
     sets |= {
-        head.name: [(text, list(head.labels)[len(text) % len(head.labels)]) for text, _ in load(data, "waimai")]
+        head.name: [
+            (text, list(head.labels)[len(text) % len(head.labels)])
+            for text, _ in load(data, "waimai")
+        ]
         for head in HEADS
         if head.name not in sets
     }
@@ -122,7 +132,9 @@ def parts(models: Classifier, single: Classifier) -> dict[str, Callable[[Sequenc
     def stage(texts: Sequence[str]) -> None:
         # As much of an item as the step reads.
         asked = SimpleNamespace(cleaned=SimpleNamespace(data=None), direction="inbound")
-        Classify()([SimpleNamespace(text=text, identified=asked) for text in texts], Context(NOW, models))
+        Classify()(
+            [SimpleNamespace(text=text, identified=asked) for text in texts], Context(NOW, models)
+        )
 
     return {
         "classify, the whole step": stage,
@@ -138,19 +150,29 @@ def parts(models: Classifier, single: Classifier) -> dict[str, Callable[[Sequenc
 
 
 def report_labels(events: Sequence[dict[str, Any]], texts: Sequence[str], seconds: float) -> None:
-    """Print how the stage keeps up with the goal's rate while about two labels a second arrive, and when each shows."""
+    """Print how the stage keeps up with the goal's rate while about two labels a second arrive, and
+    when each shows.
+    """
     with TemporaryDirectory() as folder:
         path, sent, stop = Path(folder) / "log", dict[int, float](), threading.Event()
         log = SqliteLog(path)
         with log.transaction() as transaction:
-            transaction.produce([Message(EXAMPLES.name, b"label", orjson.dumps(event)) for event in events])
+            transaction.produce(
+                [Message(EXAMPLES.name, b"label", orjson.dumps(event)) for event in events]
+            )
         learner = Learner(log, Path(folder) / "snapshot")
 
         def label() -> None:
             mine, chance, offset = SqliteLog(path), random.Random(SEED), len(events)
             while not stop.wait(chance.random()):
                 with mine.transaction() as transaction:
-                    transaction.produce([Message(EXAMPLES.name, b"label", orjson.dumps(events[offset % len(events)]))])
+                    transaction.produce(
+                        [
+                            Message(
+                                EXAMPLES.name, b"label", orjson.dumps(events[offset % len(events)])
+                            )
+                        ]
+                    )
                 sent[offset] = time.perf_counter()
                 offset += 1
 
@@ -168,32 +190,43 @@ def report_labels(events: Sequence[dict[str, Any]], texts: Sequence[str], second
             answers = learner.models().classify(
                 [texts[n % len(texts)] for n in range(done, due)], ["inbound"] * (due - done)
             )
-            known = max(int(answer.version.split("/")[1]) for answer in answers[0].values() if answer.source == "model")
+            known = max(
+                int(answer.version.split("/")[1])
+                for answer in answers[0].values()
+                if answer.source == "model"
+            )
             done += len(answers)
             shown |= dict.fromkeys(
-                [offset for offset in list(sent) if offset <= known and offset not in shown], time.perf_counter()
+                [offset for offset in list(sent) if offset <= known and offset not in shown],
+                time.perf_counter(),
             )
             gc.collect(0)
         stop.set()
         writer.join()
         took = sorted(shown[offset] - sent[offset] for offset in shown)
     print(
-        f"\n{done / seconds:,.0f} chats/s answered (goal {GOAL:,}), none left out, the oldest {1e3 * most_late:.0f} ms late"
+        f"\n{done / seconds:,.0f} chats/s answered (goal {GOAL:,}), none left out, the oldest"
+        f" {1e3 * most_late:.0f} ms late"
     )
     median, most = took[len(took) // 2], took[-1]
     print(
-        f"{len(took)} labels meanwhile: each shows after {1e3 * median:.0f} ms at the median, {1e3 * most:.0f} ms at most (goal 2,000)"
+        f"{len(took)} labels meanwhile: each shows after {1e3 * median:.0f} ms at the median,"
+        f" {1e3 * most:.0f} ms at most (goal 2,000)"
     )
 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--records", type=int, default=20_000)
     parser.add_argument("--labels", type=int, default=400)
-    parser.add_argument("--seconds", type=float, default=20.0, help="how long chats and labels come")
+    parser.add_argument(
+        "--seconds", type=float, default=20.0, help="how long chats and labels come"
+    )
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
     warm_up()
@@ -202,14 +235,24 @@ def main() -> None:
     texts = chats(options.data, options.records)
     mean = sum(map(len, texts)) / len(texts)
     events = examples(options.data, options.labels)
-    for name, models in (("rules only", Replica().snapshot()), ("every head learnt", taught(events))):
+    for name, models in (
+        ("rules only", Replica().snapshot()),
+        ("every head learnt", taught(events)),
+    ):
         single = replace(
-            models, views=tuple(replace(v, head=replace(v.head, combinable=frozenset())) for v in models.views)
+            models,
+            views=tuple(
+                replace(v, head=replace(v.head, combinable=frozenset())) for v in models.views
+            ),
         )
         print(f"\n{name}: {len(texts)} texts of {mean:.0f} characters, batches of {BATCH}")
         for part, action in parts(models, single).items():
             us = cost(action, texts, options.rounds)
-            told = f"   {1e6 / us:8,.0f} records/s (goal {GOAL:,})" if part.startswith("classify") else ""
+            told = (
+                f"   {1e6 / us:8,.0f} records/s (goal {GOAL:,})"
+                if part.startswith("classify")
+                else ""
+            )
             print(f"  {part:28} {us:7.1f} us{told}")
         if options.profile:
             with cProfile.Profile() as profile:

@@ -1,9 +1,12 @@
-"""What each part of the embedded way costs: µs a record, records/s and peak memory, at 10,000 and at 100,000 records.
+"""What each part of the embedded way costs: µs a record, records/s and peak memory, at 10,000 and
+at 100,000 records.
 
-`python bench/embedded.py [--sizes 10000 100000]`. Every size runs in a process of its own, so that memory is its own. The mix is
-that of tests/support/events.py: half messages, some mails and calls, the rest orders, feedback and complaints. CPU counts all threads
-of the process, ClickHouse's merges too, and is what is judged, for the clock on the wall also counts other programs: the bench ends
-non-zero where a record at the largest size costs more than 1.2 times the CPU of one at the smallest.
+`python bench/embedded.py [--sizes 10000 100000]`. Every size runs in a process of its own, so that
+memory is its own. The mix is that of tests/support/events.py: half messages, some mails and calls,
+the rest orders, feedback and complaints. CPU counts all threads of the process, ClickHouse's merges
+too, and is what is judged, for the clock on the wall also counts other programs: the bench ends
+non-zero where a record at the largest size costs more than 1.2 times the CPU of one at the
+smallest.
 """
 
 from __future__ import annotations
@@ -40,7 +43,13 @@ from pipeline.runtime.claims import BlobFolder
 from pipeline.runtime.log import spans_of
 from pipeline.runtime.runner import utc_now
 from pipeline.runtime.sqlite_log import SqliteLog
-from pipeline.runtime.stages import ENRICH_TOPICS, LOAD_FACTOR, LOAD_TOPICS, enrich_handler, load_handler
+from pipeline.runtime.stages import (
+    ENRICH_TOPICS,
+    LOAD_FACTOR,
+    LOAD_TOPICS,
+    enrich_handler,
+    load_handler,
+)
 from pipeline.settings import Settings
 from pipeline.sinks.chdb import ChdbWarehouse
 from schemas.communications import Communication
@@ -71,13 +80,17 @@ class Stopwatch:
 
 
 def measure(count: int) -> dict[str, Any]:
-    """Take `count` events through every part in batches and return the seconds of each, and the peak memory in MiB."""
+    """Take `count` events through every part in batches and return the seconds of each, and the
+    peak memory in MiB.
+    """
     watch = Stopwatch()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         source = root / "events.jsonl"
         with source.open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(event, ensure_ascii=False) + "\n" for event in make_events(count))
+            file.writelines(
+                json.dumps(event, ensure_ascii=False) + "\n" for event in make_events(count)
+            )
         log, blobs = SqliteLog(root / "log.sqlite"), BlobFolder(root / "bodies")
         warehouse = ChdbWarehouse(root / "store")
         migrate(warehouse)
@@ -123,7 +136,11 @@ def _enrich(watch: Stopwatch, log: SqliteLog, identity: Identity, models: Any) -
         ctx = Context(utc_now(), models)
         with watch.part("parse"):
             incoming = [from_record(record) for record in records]
-        business = [r for r, item in zip(records, incoming, strict=True) if not isinstance(item.data, Communication)]
+        business = [
+            r
+            for r, item in zip(records, incoming, strict=True)
+            if not isinstance(item.data, Communication)
+        ]
         step: Any = [item for item in incoming if isinstance(item.data, Communication)]
         for part, stage in (
             ("clean", CLEAN),
@@ -133,7 +150,12 @@ def _enrich(watch: Stopwatch, log: SqliteLog, identity: Identity, models: Any) -
         ):
             with watch.part(part):
                 done = run_checked(stage, step, ctx)
-                step = [output.value for outcome in done if isinstance(outcome, Emit) for output in outcome.outputs]
+                step = [
+                    output.value
+                    for outcome in done
+                    if isinstance(outcome, Emit)
+                    for output in outcome.outputs
+                ]
         with watch.part("clean"):
             messages = [
                 contract_message(output.outlet, output.key, output.value)
@@ -143,7 +165,9 @@ def _enrich(watch: Stopwatch, log: SqliteLog, identity: Identity, models: Any) -
             messages += rest.handle(business)
         with watch.part("log"), log.transaction() as transaction:
             transaction.produce(messages)
-            transaction.commit("bench-enrich", {place: last + 1 for place, (_, last) in spans_of(records).items()})
+            transaction.commit(
+                "bench-enrich", {place: last + 1 for place, (_, last) in spans_of(records).items()}
+            )
 
 
 def _load(watch: Stopwatch, log: SqliteLog, warehouse: ChdbWarehouse) -> None:
@@ -157,11 +181,15 @@ def _load(watch: Stopwatch, log: SqliteLog, warehouse: ChdbWarehouse) -> None:
             letters = load.handle(records)
         with watch.part("log"), log.transaction() as transaction:
             transaction.produce(letters)
-            transaction.commit("bench-load", {place: last + 1 for place, (_, last) in spans_of(records).items()})
+            transaction.commit(
+                "bench-load", {place: last + 1 for place, (_, last) in spans_of(records).items()}
+            )
 
 
 def main() -> int:
-    """Measure each size in a process of its own, print the table, return 1 where a record costs more at the largest size."""
+    """Measure each size in a process of its own, print the table, return 1 where a record costs
+    more at the largest size.
+    """
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
@@ -170,21 +198,30 @@ def main() -> int:
         print(json.dumps(measure(arguments.one)))
         return 0
     costs = []
-    print(f"{'records':>9}  {'part':<9} {'CPU µs/record':>14} {'wall µs/record':>15} {'records/s':>10}")
+    print(
+        f"{'records':>9}  {'part':<9} {'CPU µs/record':>14} {'wall µs/record':>15}"
+        f" {'records/s':>10}"
+    )
     for size in arguments.sizes:
         command = [sys.executable, __file__, "--one", str(size)]
-        result = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+        result = json.loads(
+            subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[
+                -1
+            ]
+        )
         for kind in ("wall", "cpu"):
             result[kind]["all"] = sum(result[kind].values())
         for part, wall in result["wall"].items():
             print(
-                f"{size:>9,}  {part:<9} {result['cpu'][part] / size * 1e6:>14.1f} {wall / size * 1e6:>15.1f} {size / wall:>10,.0f}"
+                f"{size:>9,}  {part:<9} {result['cpu'][part] / size * 1e6:>14.1f}"
+                f" {wall / size * 1e6:>15.1f} {size / wall:>10,.0f}"
             )
         print(f"{size:>9,}  peak memory {result['peak_mib']:,.0f} MiB\n")
         costs.append(result["cpu"]["all"] / size)
     growth = costs[-1] / costs[0]
     print(
-        f"a record at {arguments.sizes[-1]:,} costs {growth:.2f} times one at {arguments.sizes[0]:,} (bar: {_MAX_GROWTH})"
+        f"a record at {arguments.sizes[-1]:,} costs {growth:.2f} times one at"
+        f" {arguments.sizes[0]:,} (bar: {_MAX_GROWTH})"
     )
     return 0 if growth <= _MAX_GROWTH else 1
 

@@ -1,11 +1,13 @@
-"""The whole flow on real servers: latency from produce to queryable, throughput by worker processes, a long replay's memory.
+"""The whole flow on real servers: latency from produce to queryable, throughput by worker
+processes, a long replay's memory.
 
 `python bench/flow.py latency [--rate 2000] [--seconds 60]`
 `python bench/flow.py scale   [--records 30000]`
 `python bench/flow.py replay  [--records 5000000]`
 
-All three run `switchboard worker` as it is installed, on chats of at most 200 characters. Latency is taken by looking, four times a
-second, which records have become visible in ClickHouse: it is at most a quarter of a second too high, never too low.
+All three run `switchboard worker` as it is installed, on chats of at most 200 characters. Latency
+is taken by looking, four times a second, which records have become visible in ClickHouse: it is at
+most a quarter of a second too high, never too low.
 """
 
 from __future__ import annotations
@@ -42,7 +44,11 @@ _BAR_P99_S = 2.0
 def chats(count: int) -> list[Message]:
     """Return messages of so many different chat events, ready to be produced."""
     messages: list[Message] = []
-    made = (event for event in make_events(count * 3) if event["data"].get("channel") in ("chat", "sms", "social"))
+    made = (
+        event
+        for event in make_events(count * 3)
+        if event["data"].get("channel") in ("chat", "sms", "social")
+    )
     for number, fields in enumerate(islice(made, count)):
         event = Event.model_validate(fields | {"id": str(number)})
         data = checked(event)
@@ -68,9 +74,19 @@ class Stack:
             "SWITCHBOARD_WAREHOUSE": self.clickhouse.url,
             "SWITCHBOARD_SECRET": SECRET,
         }
-        command = [sys.executable, "-m", "pipeline", "--data-dir", str(self._folder / "data"), "worker", stage]
+        command = [
+            sys.executable,
+            "-m",
+            "pipeline",
+            "--data-dir",
+            str(self._folder / "data"),
+            "worker",
+            stage,
+        ]
         log = open(self._folder / f"{stage}.log", "ab")  # noqa: SIM115  # for as long as the worker
-        self._workers.append(subprocess.Popen([*command, "--processes", str(processes)], env=environment, stderr=log))
+        self._workers.append(
+            subprocess.Popen([*command, "--processes", str(processes)], env=environment, stderr=log)
+        )
 
     def rest(self) -> None:
         """Stop all workers."""
@@ -92,7 +108,9 @@ class Stack:
     def children(self) -> list[int]:
         """Return the process ids of the workers that work, not of their keepers."""
         keepers = ",".join(str(worker.pid) for worker in self._workers)
-        listed = subprocess.run(["ps", "-o", "pid=", "--ppid", keepers], capture_output=True, text=True, check=False)
+        listed = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", keepers], capture_output=True, text=True, check=False
+        )
         return [int(word) for word in listed.stdout.split()]
 
 
@@ -101,7 +119,10 @@ def stack() -> Iterator[Stack]:
     """Start servers in a temporary folder, and end them."""
     with tempfile.TemporaryDirectory(prefix="switchboard-flow-") as name:
         folder = Path(name)
-        with KafkaServer(folder / "kafka") as kafka, ClickHouseServer(folder / "clickhouse") as clickhouse:
+        with (
+            KafkaServer(folder / "kafka") as kafka,
+            ClickHouseServer(folder / "clickhouse") as clickhouse,
+        ):
             one = Stack(folder, kafka, clickhouse)
             try:
                 yield one
@@ -112,7 +133,11 @@ def stack() -> Iterator[Stack]:
 def memory_mib(pid: int) -> float:
     """Return a process's resident memory in MiB, 0 where it has ended."""
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+        return (
+            int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+            * os.sysconf("SC_PAGE_SIZE")
+            / 2**20
+        )
     except OSError:
         return 0.0
 
@@ -127,7 +152,9 @@ def cpu_s(pid: int) -> float:
 
 
 def latency(rate: int, seconds: int) -> int:
-    """Print p50, p99 and the most of produce-to-queryable at a steady rate, and the lag of each stage; return the exit code."""
+    """Print p50, p99 and the most of produce-to-queryable at a steady rate, and the lag of each
+    stage; return the exit code.
+    """
     messages = chats(rate * seconds)
     with stack() as flow:
         for stage in ("enrich", "converse", "load"):
@@ -146,7 +173,8 @@ def latency(rate: int, seconds: int) -> int:
             if time.time() - looked >= _LOOK_S:
                 looked = time.time()
                 visible = client.execute(
-                    "SELECT toUInt32(event_id) FROM communication_rows WHERE ingested_at > now64(3) - INTERVAL 4 SECOND"
+                    "SELECT toUInt32(event_id) FROM communication_rows WHERE ingested_at > now64(3)"
+                    " - INTERVAL 4 SECOND"
                 )
                 now = time.time()
                 for (number,) in visible:
@@ -168,16 +196,23 @@ def _warm_up(flow: Stack, producer: Any, message: Message) -> None:
     produce(producer, [message])
     producer.flush()
     client = flow.clickhouse.client(database="switchboard")
-    while not client.execute("SELECT count() FROM communication_rows")[0][0] or any(flow.behind().values()):
+    while not client.execute("SELECT count() FROM communication_rows")[0][0] or any(
+        flow.behind().values()
+    ):
         time.sleep(0.5)
 
 
 def scale(records: int) -> int:
-    """Print the throughput of each stage with 1, 2 and 4 worker processes, and how much of the machine its workers used."""
+    """Print the throughput of each stage with 1, 2 and 4 worker processes, and how much of the
+    machine its workers used.
+    """
     messages = chats(records)
     cores = os.cpu_count() or 1
     print(f"{records} chats, {cores} cores, servers on the same machine")
-    print(f"{'stage':>9} {'processes':>9} {'records/s':>9} {'worker CPU µs':>14} {'cores of workers':>17}")
+    print(
+        f"{'stage':>9} {'processes':>9} {'records/s':>9} {'worker CPU µs':>14}"
+        f" {'cores of workers':>17}"
+    )
     for processes in (1, 2, 4):
         with stack() as flow:
             producer = Broker(flow.kafka.broker).producer()
@@ -200,11 +235,16 @@ def _drain(flow: Stack, stage: str, processes: int) -> None:
     cpu = sum(cpu_s(pid) - at for pid, at in used.items())
     flow.rest()
     rate = start / took
-    print(f"{stage:>9} {processes:>9} {rate:9.0f} {cpu / start * 1e6:14.0f} {cpu / took:17.2f}", flush=True)
+    print(
+        f"{stage:>9} {processes:>9} {rate:9.0f} {cpu / start * 1e6:14.0f} {cpu / took:17.2f}",
+        flush=True,
+    )
 
 
 def replay(records: int) -> int:
-    """Print rate and memory of two enrich workers over a long backlog, twenty times on the way; return 1 where either drifts."""
+    """Print rate and memory of two enrich workers over a long backlog, twenty times on the way;
+    return 1 where either drifts.
+    """
     messages = chats(50_000)
     with stack() as flow:
         producer = Broker(flow.kafka.broker).producer()
@@ -213,7 +253,10 @@ def replay(records: int) -> int:
         producer.flush()
         total = flow.behind()["enrich"]
         flow.work("enrich", 2)
-        print(f"{total} records, two workers\n{'records':>9} {'records/s':>9}  memory of each (MiB)", flush=True)
+        print(
+            f"{total} records, two workers\n{'records':>9} {'records/s':>9}  memory of each (MiB)",
+            flush=True,
+        )
         curve: list[tuple[float, float]] = []
         last, at = total, time.time()
         step = total // 20
@@ -222,12 +265,18 @@ def replay(records: int) -> int:
                 memory = [memory_mib(pid) for pid in flow.children()]
                 rate = (last - left) / (time.time() - at)
                 curve.append((rate, max(memory)))
-                print(f"{total - left:9} {rate:9.0f}  {', '.join(f'{one:.0f}' for one in memory)}", flush=True)
+                print(
+                    f"{total - left:9} {rate:9.0f}  {', '.join(f'{one:.0f}' for one in memory)}",
+                    flush=True,
+                )
                 last, at = left, time.time()
             time.sleep(1)
     # The first part holds the start of both workers.
     rates, memories = [rate for rate, _ in curve[1:]], [memory for _, memory in curve[1:]]
-    print(f"speed {min(rates):.0f} to {max(rates):.0f}/s, memory {min(memories):.0f} to {max(memories):.0f} MiB")
+    print(
+        f"speed {min(rates):.0f} to {max(rates):.0f}/s, memory {min(memories):.0f} to"
+        f" {max(memories):.0f} MiB"
+    )
     flat = max(memories) < min(memories) * 1.15 and min(rates) > max(rates) * 0.8
     print("flat and constant" if flat else "NOT flat or NOT constant")
     return 0 if flat else 1
@@ -235,7 +284,9 @@ def replay(records: int) -> int:
 
 def main() -> int:
     """Run the part that was asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("part", choices=("latency", "scale", "replay"))
     parser.add_argument("--rate", type=int, default=2_000)
     parser.add_argument("--seconds", type=int, default=60)

@@ -1,4 +1,5 @@
-"""`make fuzz`: reads thousands of broken inputs through every connector and what follows it, and fails on a crash, a leak or a hang.
+"""`make fuzz`: reads thousands of broken inputs through every connector and what follows it, and
+fails on a crash, a leak or a hang.
 
 python bench/fuzz.py [--n 10000] [--connector NAME] [--seed S] [--only NUMBER]
 """
@@ -30,7 +31,14 @@ from rich.text import Text
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from pipeline.ingest.port import MAX_ITEM_BYTES, Connector, Found, Item, OptionError, Unit  # noqa: E402
+from pipeline.ingest.port import (
+    MAX_ITEM_BYTES,
+    Connector,
+    Found,
+    Item,
+    OptionError,
+    Unit,
+)  # noqa: E402
 from pipeline.ingest.registry import CONNECTORS  # noqa: E402
 from pipeline.processors.clean.mime import NotAMail, parse_mail  # noqa: E402
 from schemas.communications import EmailData  # noqa: E402
@@ -39,15 +47,19 @@ from tests.support import fuzz  # noqa: E402
 from tests.support.seeds import OPTIONS  # noqa: E402
 
 MEGABYTE = 1024 * 1024
-# One item at its largest: its bytes, the event's base64 and the parsed text, in Python's two or three copies, and the input itself.
+# One item at its largest: its bytes, the event's base64 and the parsed text, in Python's two or
+# three copies, and the input itself.
 PEAK_BOUND = 14 * MAX_ITEM_BYTES
-# Caches fill and the allocator keeps pages; ten thousand inputs that each leaked a kilobyte would be seen.
+# Caches fill and the allocator keeps pages; ten thousand inputs that each leaked a kilobyte would
+# be seen.
 GROWTH_BOUND = 96 * MEGABYTE
 # A runaway allocation must end in MemoryError here and not in the machine's out-of-memory killer.
 ADDRESS_SPACE = 4 * 1024 * MEGABYTE
-# The slowest input of full size, a chat of 70,000 messages, takes 20 seconds on a quiet machine; more is a parser gone quadratic.
+# The slowest input of full size, a chat of 70,000 messages, takes 20 seconds on a quiet machine;
+# more is a parser gone quadratic.
 SECONDS_PER_INPUT = 60
-# After that long the stack is printed; after this many times as long the input is given up, if Python still runs.
+# After that long the stack is printed; after this many times as long the input is given up, if
+# Python still runs.
 PATIENCE = 3
 
 # Written to a file, a table is not to be squeezed into eighty columns.
@@ -58,7 +70,9 @@ Check = Callable[[Item], None]
 
 
 def check_contract(item: Item) -> None:
-    """Validate an event's data as the gate of the raw topics does: it fits, or the fault can be explained."""
+    """Validate an event's data as the gate of the raw topics does: it fits, or the fault can be
+    explained.
+    """
     if not isinstance(item, Found):
         return
     contract = contract_of(item.event.type, item.event.data)
@@ -97,12 +111,18 @@ class Tally:
         wrong = [f"{count} × {crash}" for crash, count in self.crashes.most_common()]
         if self.peak > PEAK_BOUND:
             wrong.append(
-                f"peak memory {self.peak // MEGABYTE} MB above the start, more than {PEAK_BOUND // MEGABYTE} MB"
+                f"peak memory {self.peak // MEGABYTE} MB above the start, more than"
+                f" {PEAK_BOUND // MEGABYTE} MB"
             )
         if self.growth > GROWTH_BOUND:
-            wrong.append(f"memory grew by {self.growth // MEGABYTE} MB, more than {GROWTH_BOUND // MEGABYTE} MB")
+            wrong.append(
+                f"memory grew by {self.growth // MEGABYTE} MB, more than"
+                f" {GROWTH_BOUND // MEGABYTE} MB"
+            )
         if self.slowest[0] > SECONDS_PER_INPUT:
-            wrong.append(f"{self.slowest[1]} took {self.slowest[0]:.1f} s, more than {SECONDS_PER_INPUT} s")
+            wrong.append(
+                f"{self.slowest[1]} took {self.slowest[0]:.1f} s, more than {SECONDS_PER_INPUT} s"
+            )
         return wrong
 
 
@@ -113,7 +133,8 @@ class TooSlow(Exception):
 class Watch:
     """Prints the stack when an input's time is over, and gives it up when its patience is.
 
-    The stack is printed by the signal's own handler and not by faulthandler's timer, whose thread reads frames that are in use.
+    The stack is printed by the signal's own handler and not by faulthandler's timer, whose thread
+    reads frames that are in use.
     """
 
     def __init__(self) -> None:
@@ -178,7 +199,9 @@ class Bench:
         except Exception as error:
             frame = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
-            tally.crashes[f"{type(error).__name__} in {where}: {str(error)[:160]} (first: {case.label})"] += 1
+            tally.crashes[
+                f"{type(error).__name__} in {where}: {str(error)[:160]} (first: {case.label})"
+            ] += 1
         finally:
             watch.end()
         tally.inputs += 1
@@ -194,7 +217,9 @@ class Bench:
 def memory(name: str) -> int:
     """Return a figure of /proc/self/status in bytes: VmRSS, or VmHWM, its peak."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
-    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(f"{name}:"))
+    return next(
+        int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(f"{name}:")
+    )
 
 
 def reset_peak() -> None:
@@ -217,13 +242,20 @@ def report(tallies: Sequence[Tally], console: Console) -> bool:
         "slowest s",
         "slowest input",
     ):
-        table.add_column(column, justify="left" if column in ("connector", "slowest input") else "right")
+        table.add_column(
+            column, justify="left" if column in ("connector", "slowest input") else "right"
+        )
     for tally in tallies:
         seconds, label = tally.slowest
         kind = label.removeprefix(f"{tally.connector} --seed ").partition(" ")[2]
         figures = (tally.inputs, tally.records, tally.refused, tally.crashes.total())
         sizes = (tally.peak // MEGABYTE, tally.growth // MEGABYTE)
-        table.add_row(tally.connector, *(f"{figure:,}" for figure in (*figures, *sizes)), f"{seconds:.2f}", Text(kind))
+        table.add_row(
+            tally.connector,
+            *(f"{figure:,}" for figure in (*figures, *sizes)),
+            f"{seconds:.2f}",
+            Text(kind),
+        )
     console.print(table)
     wrong = [f"{tally.connector}: {failure}" for tally in tallies for failure in tally.failures()]
     for line in wrong:
@@ -232,15 +264,21 @@ def report(tallies: Sequence[Tally], console: Console) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None, checks: Sequence[Check] = ()) -> int:
-    """Run the inputs; return 1 on a crash, a leak or a hang. `checks` are called with every item beside the built-in ones."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Run the inputs; return 1 on a crash, a leak or a hang. `checks` are called with every item
+    beside the built-in ones.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--n", type=int, default=10_000, help="inputs per connector")
     parser.add_argument("--connector", choices=sorted(CONNECTORS), help="this one alone")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", type=int, help="this input alone, by its number")
     given = parser.parse_args(arguments)
     faulthandler.enable()
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    resource.setrlimit(
+        resource.RLIMIT_AS, (ADDRESS_SPACE, resource.getrlimit(resource.RLIMIT_AS)[1])
+    )
     terminal = Console()
     console = Console(width=max(terminal.width, TABLE_WIDTH))
     numbers = range(given.n) if given.only is None else range(given.only, given.only + 1)

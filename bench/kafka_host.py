@@ -1,11 +1,15 @@
-"""Our kafka host beside a bare librdkafka loop, Arroyo, Bytewax, Quix Streams and Faust: one topic, one step, one process each.
+"""Our kafka host beside a bare librdkafka loop, Arroyo, Bytewax, Quix Streams and Faust: one topic,
+one step, one process each.
 
-`python bench/kafka_host.py [--records 200000] [--enrich-records 20000] [--peers ours,bare,…] [--steps noop,enrich] [--json]`
+`python bench/kafka_host.py [--records 200000] [--enrich-records 20000] [--peers ours,bare,…]
+[--steps noop,enrich] [--json]`
 
-Starts a real Kafka on loopback, loads a topic for each step, and runs the peers one after another, alone. The no-op decodes JSON,
-encodes it and copies key and headers; `enrich` is the stage we run. Every output is read back (read_committed) and compared with what
-had to come; a peer that loses a record is said to. All clients have the same settings (`bench/peers/common.py`), the peers' own where
-the name says `:default`. Ends non-zero where a bar of the no-op is missed or an output is not whole.
+Starts a real Kafka on loopback, loads a topic for each step, and runs the peers one after another,
+alone. The no-op decodes JSON, encodes it and copies key and headers; `enrich` is the stage we run.
+Every output is read back (read_committed) and compared with what had to come; a peer that loses a
+record is said to. All clients have the same settings (`bench/peers/common.py`), the peers' own
+where the name says `:default`. Ends non-zero where a bar of the no-op is missed or an output is not
+whole.
 """
 
 from __future__ import annotations
@@ -24,12 +28,14 @@ from tests.support.kafka_server import KafkaServer
 
 # The least that our rate has to be of each other's, with the no-op step (issue 4).
 BARS = {"bare": 0.85, "arroyo": 2.0, "bytewax": 3.0, "quix": 4.0, "faust": 15.0}
-# Beside them, without a bar: the same guarantee as ours, and peers as they are when they are told nothing.
+# Beside them, without a bar: the same guarantee as ours, and peers as they are when they are told
+# nothing.
 _BESIDE = ("quix_exact", "arroyo:default", "bytewax:default", "quix:default")
 PEERS = ("ours", *BARS, *_BESIDE)
 STEPS = ("noop", "enrich")
 GUARANTEE = {"ours": "exactly once", "bare": "exactly once", "quix_exact": "exactly once"}
-# Those that take seconds are run twice, in turn, and the better run counts: the clock also sees other programs.
+# Those that take seconds are run twice, in turn, and the better run counts: the clock also sees
+# other programs.
 _QUICK, _ROUNDS = frozenset({"ours", "bare", "arroyo"}), 2
 # Beyond this a run is given up and said so.
 _LIMIT_S = 180.0
@@ -39,23 +45,36 @@ def main() -> int:
     """Run what the command line asks for and print the table; see the module."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, default=200_000, help="records of the no-op step")
-    parser.add_argument("--enrich-records", type=int, default=20_000, help="records of the enrich step")
+    parser.add_argument(
+        "--enrich-records", type=int, default=20_000, help="records of the enrich step"
+    )
     parser.add_argument("--peers", default=",".join(PEERS))
     parser.add_argument("--steps", default=",".join(STEPS))
-    parser.add_argument("--compression", default="lz4", help="of every producer, ours has lz4 whatever is given here")
-    parser.add_argument("--json", action="store_true", help="print the results as JSON lines and no table")
+    parser.add_argument(
+        "--compression",
+        default="lz4",
+        help="of every producer, ours has lz4 whatever is given here",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print the results as JSON lines and no table"
+    )
     given = parser.parse_args()
     peers = _available([peer for peer in PEERS if peer in given.peers.split(",")])
     results: list[Result] = []
     failed = False
-    with tempfile.TemporaryDirectory(prefix="bench-kafka-") as folder, KafkaServer(Path(folder)) as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-kafka-") as folder,
+        KafkaServer(Path(folder)) as server,
+    ):
         topics = Topics(server.broker, given.compression)
         for step in [step for step in STEPS if step in given.steps.split(",")]:
             count = given.enrich_records if step == "enrich" else given.records
             loaded = topics.load(f"bench.{step}", step, count)
             for peer in _turns([peer for peer in peers if step == "noop" or peer not in _BESIDE]):
                 try:
-                    result = run_peer(peer, loaded, step, topics, server.broker, given.compression, _LIMIT_S)
+                    result = run_peer(
+                        peer, loaded, step, topics, server.broker, given.compression, _LIMIT_S
+                    )
                 except RunFailed as error:
                     failed = True
                     print(f"{peer} failed with {step}: {error}", file=sys.stderr, flush=True)
@@ -88,10 +107,13 @@ def _turns(peers: list[str]) -> list[str]:
 
 def _line(result: Result) -> str:
     written = result.written
-    faults = [f"{getattr(written, name)} {name}" for name in ("missing", "duplicates", "foreign", "damaged")]
+    faults = [
+        f"{getattr(written, name)} {name}"
+        for name in ("missing", "duplicates", "foreign", "damaged")
+    ]
     return (
-        f"  {result.step:<7}{result.peer:<16}{result.rate:>9,.0f} records/s {result.cpu_us:>8.1f} µs CPU"
-        f" {result.seconds:>7.2f} s  {written.records:,} outputs, {', '.join(faults)}"
+        f"  {result.step:<7}{result.peer:<16}{result.rate:>9,.0f} records/s {result.cpu_us:>8.1f}"
+        f" µs CPU {result.seconds:>7.2f} s  {written.records:,} outputs, {', '.join(faults)}"
     )
 
 
@@ -110,13 +132,15 @@ def _table(results: list[Result]) -> list[str]:
         "|" + "---|" * 8,
     ]
     rows = best(results)
-    for (step, peer), result in sorted(rows.items(), key=lambda row: (STEPS.index(row[0][0]), PEERS.index(row[0][1]))):
+    for (step, peer), result in sorted(
+        rows.items(), key=lambda row: (STEPS.index(row[0][0]), PEERS.index(row[0][1]))
+    ):
         ours = rows.get((step, "ours"))
         ratio = f"{ours.rate / result.rate:.2f} ×" if ours and peer != "ours" else ""
         bar = f"{BARS[peer]:g} ×" if step == "noop" and peer in BARS else ""
         lines.append(
-            f"| {step} | {peer} | {GUARANTEE.get(peer, 'at least once')} | {result.rate:,.0f} | {result.cpu_us:.1f} |"
-            f" {result.written.duplicates} | {ratio} | {bar} |"
+            f"| {step} | {peer} | {GUARANTEE.get(peer, 'at least once')} | {result.rate:,.0f} |"
+            f" {result.cpu_us:.1f} | {result.written.duplicates} | {ratio} | {bar} |"
         )
     return lines
 
@@ -124,8 +148,8 @@ def _table(results: list[Result]) -> list[str]:
 def _missed(results: list[Result]) -> list[str]:
     rows = best(results)
     missed = [
-        f"{result.peer}, {result.step}: {result.written.missing} outputs missing, {result.written.foreign} foreign,"
-        f" {result.written.damaged} damaged"
+        f"{result.peer}, {result.step}: {result.written.missing} outputs missing,"
+        f" {result.written.foreign} foreign, {result.written.damaged} damaged"
         for result in results
         if not result.whole
     ]
@@ -133,7 +157,9 @@ def _missed(results: list[Result]) -> list[str]:
     for peer, bar in BARS.items():
         other = rows.get(("noop", peer))
         if ours and other and ours.rate < bar * other.rate:
-            missed.append(f"bar missed: ours is {ours.rate / other.rate:.2f} times {peer}, the bar is {bar:g}")
+            missed.append(
+                f"bar missed: ours is {ours.rate / other.rate:.2f} times {peer}, the bar is {bar:g}"
+            )
     return missed
 
 

@@ -1,9 +1,12 @@
-"""`load` on a real ClickHouse server beside clickhouse-driver's own best: µs a record and rows/s, table by table and whole.
+"""`load` on a real ClickHouse server beside clickhouse-driver's own best: µs a record and rows/s,
+table by table and whole.
 
-`python bench/load.py [--records 20000] [--rounds 5]`. Ours begins with records as they lie in the log (JSON bytes of records.v1) and ends
-when every row of every table is durable. The driver's begins with columns that are ready, in the form it takes fastest, and inserts the
-same rows into the same tables: one connection after another table, or two at once, Python lists or NumPy arrays, whichever is best. Ways
-take turns, and each keeps its best round, for the machine has other work. Ends non-zero where ours is below 0.8 of the driver's rate.
+`python bench/load.py [--records 20000] [--rounds 5]`. Ours begins with records as they lie in the
+log (JSON bytes of records.v1) and ends when every row of every table is durable. The driver's
+begins with columns that are ready, in the form it takes fastest, and inserts the same rows into the
+same tables: one connection after another table, or two at once, Python lists or NumPy arrays,
+whichever is best. Ways take turns, and each keeps its best round, for the machine has other work.
+Ends non-zero where ours is below 0.8 of the driver's rate.
 """
 
 from __future__ import annotations
@@ -58,13 +61,18 @@ Tables = dict[str, Columns]
 
 
 def log_records(count: int, topics: Sequence[str] = ()) -> list[LogRecord]:
-    """Return what enrich makes of events until there are `count` records of the topics (none: of all)."""
+    """Return what enrich makes of events until there are `count` records of the topics (none: of
+    all).
+    """
     models = Replica().snapshot()
     enrich = enrich_handler(Identity(b"bench", OwnSide(("shop.example.com",))), lambda: models)
     events = make_events(count * 3)
     found: list[LogRecord] = []
     while len(found) < count:
-        raw = [_logged(to_message(event, data), 0) for event, data in map(_event, islice(events, _ENRICHED_AT_ONCE))]
+        raw = [
+            _logged(to_message(event, data), 0)
+            for event, data in map(_event, islice(events, _ENRICHED_AT_ONCE))
+        ]
         for message in enrich.handle(raw):
             if not topics or message.topic in topics:
                 found.append(_logged(message, len(found)))
@@ -80,7 +88,9 @@ def _event(told: dict[str, Any]) -> tuple[Event, Any]:
 
 
 def _logged(message: Message, offset: int) -> LogRecord:
-    return LogRecord(message.topic, 0, offset, 1_790_000_000_000, message.key, message.value, message.headers)
+    return LogRecord(
+        message.topic, 0, offset, 1_790_000_000_000, message.key, message.value, message.headers
+    )
 
 
 def batches(records: Sequence[LogRecord]) -> list[Sequence[LogRecord]]:
@@ -91,10 +101,15 @@ def batches(records: Sequence[LogRecord]) -> list[Sequence[LogRecord]]:
 class Driver:
     """clickhouse-driver on columns that are ready."""
 
-    def __init__(self, server: ClickHouseServer, kinds: dict[str, dict[str, str]], numpy: bool) -> None:
+    def __init__(
+        self, server: ClickHouseServer, kinds: dict[str, dict[str, str]], numpy: bool
+    ) -> None:
         self._clients = [
             Client(
-                "127.0.0.1", server.tcp_port, database="switchboard", settings={"async_insert": 0, "use_numpy": numpy}
+                "127.0.0.1",
+                server.tcp_port,
+                database="switchboard",
+                settings={"async_insert": 0, "use_numpy": numpy},
             )
             for _ in range(2)
         ]
@@ -113,7 +128,8 @@ class Driver:
         """Insert one table."""
         sql = f"INSERT INTO {table} ({', '.join(names)}) VALUES"
         if self._numpy:
-            # The driver writes into the arrays that it is given; the next round needs them as they were.
+            # The driver writes into the arrays that it is given; the next round needs them as they
+            # were.
             columns = [column.copy() for column in columns]
         self._clients[client].execute(sql, columns, columnar=True, types_check=False)
 
@@ -157,7 +173,10 @@ class Cost:
 
 
 def best(
-    rounds: int, ways: Mapping[str, Callable[[], None]], before: Callable[[], None], server_pid: int = 0
+    rounds: int,
+    ways: Mapping[str, Callable[[], None]],
+    before: Callable[[], None],
+    server_pid: int = 0,
 ) -> dict[str, Cost]:
     """Return the cost of each way; ways take turns."""
     costs = {name: Cost() for name in ways}
@@ -191,7 +210,9 @@ def _load(warehouse: Warehouse, parts: Sequence[Sequence[LogRecord]]) -> None:
 
 
 class Contest:
-    """The driver and ours on one server, with the same rows: from ready columns table by table, then whole."""
+    """The driver and ours on one server, with the same rows: from ready columns table by table,
+    then whole.
+    """
 
     def __init__(self, server: ClickHouseServer, records: Sequence[LogRecord], rounds: int) -> None:
         self._server, self._rounds, self._count = server, rounds, len(records)
@@ -205,7 +226,9 @@ class Contest:
         listing = "SELECT table, name, type FROM system.columns WHERE database = 'switchboard'"
         for table, name, kind in self._asking.execute(listing):
             kinds.setdefault(table, {})[name] = kind
-        self._drivers = {name: Driver(server, kinds, numpy=name == "NumPy") for name in ("lists", "NumPy")}
+        self._drivers = {
+            name: Driver(server, kinds, numpy=name == "NumPy") for name in ("lists", "NumPy")
+        }
         self._choices: dict[str, tuple[Driver, list[tuple[list[str], list[Any]]]]] = {}
 
     def _clear(self) -> None:
@@ -219,27 +242,37 @@ class Contest:
         driver_sum = our_sum = 0.0
         for table in self._tables:
             made = {
-                name: [(list(part[table]), driver.ready(table, part[table])) for part in self._ready]
+                name: [
+                    (list(part[table]), driver.ready(table, part[table])) for part in self._ready
+                ]
                 for name, driver in self._drivers.items()
             }
             ways = {name: partial(_each, self._drivers[name], table, made[name]) for name in made}
             if not _works(ways["NumPy"]):
                 del ways["NumPy"]
             whole = {**ways, "ours": partial(_insert, self._ours, table, self._ready)}
-            seconds = {name: cost.wall for name, cost in best(self._rounds, whole, self._clear).items()}
+            seconds = {
+                name: cost.wall for name, cost in best(self._rounds, whole, self._clear).items()
+            }
             rows = sum(len(next(iter(part[table].values()))) for part in self._ready)
             faster = min(ways, key=lambda name: seconds[name])
             self._choices[table] = self._drivers[faster], made[faster]
             shown = " ".join(
-                f"{rows / seconds[name]:>14,.0f}" if name in seconds else f"{'does not':>14}" for name in made
+                f"{rows / seconds[name]:>14,.0f}" if name in seconds else f"{'does not':>14}"
+                for name in made
             )
             print(f"{table:<20} {rows:>8,} {shown} {rows / seconds['ours']:>10,.0f}")
             driver_sum += seconds[faster]
             our_sum += seconds["ours"]
-        print(f"from ready columns ours is {driver_sum / our_sum:.2f} of the driver's best, table by table\n")
+        print(
+            f"from ready columns ours is {driver_sum / our_sum:.2f} of the driver's best, table by"
+            " table\n"
+        )
 
     def whole(self) -> float:
-        """Print what a record costs, and return our rate from the log as a share of the driver's best from ready columns."""
+        """Print what a record costs, and return our rate from the log as a share of the driver's
+        best from ready columns.
+        """
         ways: dict[str, Callable[[], None]] = {"driver, tables in turn": self._one_after_another}
         if all(driver is self._drivers["lists"] for driver, _ in self._choices.values()):
             ways["driver, two at once"] = self._two_at_once
@@ -248,8 +281,13 @@ class Contest:
         costs = best(self._rounds, ways, self._clear, self._server.pid)
         print(f"{'':<24} {'µs/record':>10} {'client CPU':>11} {'server CPU':>11} {'records/s':>10}")
         for name, cost in costs.items():
-            wall, client, busy = (part / self._count * 1e6 for part in (cost.wall, cost.client, cost.server))
-            print(f"{name:<24} {wall:>10.1f} {client:>11.1f} {busy:>11.1f} {self._count / cost.wall:>10,.0f}")
+            wall, client, busy = (
+                part / self._count * 1e6 for part in (cost.wall, cost.client, cost.server)
+            )
+            print(
+                f"{name:<24} {wall:>10.1f} {client:>11.1f} {busy:>11.1f}"
+                f" {self._count / cost.wall:>10,.0f}"
+            )
         ((kept,),) = self._asking.execute("SELECT count() FROM communication_rows")
         if kept != self._count:
             raise SystemExit(f"{self._count} records went in, {kept} are there")
@@ -294,11 +332,16 @@ def on_one_machine(named: dict[str, Sequence[LogRecord]], rounds: int) -> None:
         warehouse = ChdbWarehouse(Path(folder))
         migrate(warehouse)
         seconds = best(
-            rounds, {name: partial(_load, warehouse, batches(some)) for name, some in named.items()}, _nothing
+            rounds,
+            {name: partial(_load, warehouse, batches(some)) for name, some in named.items()},
+            _nothing,
         )
         for name, cost in seconds.items():
             some, taken = len(named[name]), cost.wall
-            print(f"embedded, {name:<14} {taken / some * 1e6:>8.1f} µs/record {some / taken:>10,.0f} records/s")
+            print(
+                f"embedded, {name:<14} {taken / some * 1e6:>8.1f} µs/record {some / taken:>10,.0f}"
+                " records/s"
+            )
         warehouse.close()
 
 
@@ -316,9 +359,14 @@ def main() -> int:
         contest = Contest(server, records, arguments.rounds)
         contest.by_table()
         ratio = contest.whole()
-    print(f"from the log, decoding included, ours is {ratio:.2f} of the driver's best from ready columns (bar: {_BAR})")
+    print(
+        f"from the log, decoding included, ours is {ratio:.2f} of the driver's best from ready"
+        f" columns (bar: {_BAR})"
+    )
     if arguments.embedded:
-        on_one_machine({"records": records, "mixed": log_records(arguments.records)}, arguments.rounds)
+        on_one_machine(
+            {"records": records, "mixed": log_records(arguments.records)}, arguments.rounds
+        )
     return 0 if ratio >= _BAR else 1
 
 

@@ -1,10 +1,13 @@
-"""How well raw mail becomes text: MIME, character sets, HTML, language, on real data, beside other libraries.
+"""How well raw mail becomes text: MIME, character sets, HTML, language, on real data, beside other
+libraries.
 
-`python bench/mime_quality.py --data ../shared/data [--peers] [--only mime charset html language]`. Peers are measured where they
-can be imported: mail-parser, fast-mail-parser, chardet, charset-normalizer, beautifulsoup4 + lxml, selectolax, resiliparse,
-inscriptis (into an environment of their own, together with what `pipeline` needs). Times are CPU times of this process.
-Truth: for character sets the declared one where it decodes strictly, hidden from the reader; for HTML the words that
-BeautifulSoup finds when what style and markup hide is taken away. "lost" is a body without text where another parser found some.
+`python bench/mime_quality.py --data ../shared/data [--peers] [--only mime charset html language]`.
+Peers are measured where they can be imported: mail-parser, fast-mail-parser, chardet,
+charset-normalizer, beautifulsoup4 + lxml, selectolax, resiliparse, inscriptis (into an environment
+of their own, together with what `pipeline` needs). Times are CPU times of this process. Truth: for
+character sets the declared one where it decodes strictly, hidden from the reader; for HTML the
+words that BeautifulSoup finds when what style and markup hide is taken away. "lost" is a body
+without text where another parser found some.
 """
 
 from __future__ import annotations
@@ -78,15 +81,29 @@ def optional(name: str) -> Any:
 
 def small_sets(folder: Path) -> list[bytes]:
     """Return the mails of the folders of test mails."""
-    patterns = ["mikel_mail/*/**/*", "espocrm_mail/*.eml", "cpython_email/messages/*", "mime4j_mimetools/*.msg"]
-    return [file.read_bytes() for pattern in patterns for file in sorted(folder.glob(pattern)) if file.is_file()]
+    patterns = [
+        "mikel_mail/*/**/*",
+        "espocrm_mail/*.eml",
+        "cpython_email/messages/*",
+        "mime4j_mimetools/*.msg",
+    ]
+    return [
+        file.read_bytes()
+        for pattern in patterns
+        for file in sorted(folder.glob(pattern))
+        if file.is_file()
+    ]
 
 
 def corpus(folder: Path) -> list[bytes]:
     """Return the 3,000 mails of the SpamAssassin corpus."""
     with tarfile.open(folder / "spamassassin_corpus_1" / "messages.tar.xz") as archive:
-        members = sorted((member for member in archive if member.isfile()), key=lambda member: member.name)
-        return [file.read() for member in members if (file := archive.extractfile(member)) is not None]
+        members = sorted(
+            (member for member in archive if member.isfile()), key=lambda member: member.name
+        )
+        return [
+            file.read() for member in members if (file := archive.extractfile(member)) is not None
+        ]
 
 
 def text_parts(mails: Sequence[bytes]) -> Iterator[TextPart]:
@@ -97,7 +114,9 @@ def text_parts(mails: Sequence[bytes]) -> Iterator[TextPart]:
             if part.get_content_maintype() == "text":
                 content = part.get_payload(decode=True)
                 if isinstance(content, bytes):
-                    yield TextPart(content, part.get_content_charset(), part.get_content_subtype() == "html")
+                    yield TextPart(
+                        content, part.get_content_charset(), part.get_content_subtype() == "html"
+                    )
 
 
 def rows(path: Path, column: str) -> list[str]:
@@ -127,7 +146,9 @@ def stdlib_by_hand(raw: bytes) -> Reading:
                 found.append(content.decode(part.get_content_charset() or "us-ascii", "replace"))
             except LookupError:
                 found.append(content.decode("latin-1"))
-    return Reading("\n".join(found), email.utils.parsedate_tz(str(message.get("date", ""))) is not None)
+    return Reading(
+        "\n".join(found), email.utils.parsedate_tz(str(message.get("date", ""))) is not None
+    )
 
 
 def stdlib_default(raw: bytes) -> Reading:
@@ -136,7 +157,10 @@ def stdlib_default(raw: bytes) -> Reading:
     body = message.get_body(("plain", "html"))
     _ = message["to"], message["from"], message["subject"]
     date = message["date"]
-    return Reading(body.get_content() if body is not None else "", date is not None and date.datetime is not None)
+    return Reading(
+        body.get_content() if body is not None else "",
+        date is not None and date.datetime is not None,
+    )
 
 
 def parsers(with_peers: bool) -> dict[str, Parser]:
@@ -183,14 +207,16 @@ def bench_mime(folder: Path, with_peers: bool) -> None:
         readings[name] = results
         speed[name] = 1 / best_time(partial(ignore_errors, parser), large, 2)
     found = [
-        max((len(r.text.strip()) for r in column if r), default=0) for column in zip(*readings.values(), strict=True)
+        max((len(r.text.strip()) for r in column if r), default=0)
+        for column in zip(*readings.values(), strict=True)
     ]
     print(f"\nMIME, {len(mails)} mails ({refused} without any header are refused by us)")
     print(f"{'parser':26}{'raising':>9}{'lost':>7}{'no date':>9}{'U+FFFD':>8}{'mails/s':>9}")
     for name, results in readings.items():
         raising = sum(result is None for result in results)
         lost = sum(
-            best > 0 and not (result and result.text.strip()) for result, best in zip(results, found, strict=True)
+            best > 0 and not (result and result.text.strip())
+            for result, best in zip(results, found, strict=True)
         )
         undated = sum(result is not None and not result.dated for result in results)
         damaged = sum(result is not None and "\ufffd" in result.text for result in results)
@@ -223,7 +249,9 @@ def best_time(run: Callable[[Item], Any], items: Sequence[Item], repeats: int = 
 
 def detectors(with_peers: bool) -> dict[str, Callable[[bytes], str | None]]:
     """Return the readers of bytes without a label."""
-    found: dict[str, Callable[[bytes], str | None]] = {"ours": lambda raw: decode_text(raw, None).text}
+    found: dict[str, Callable[[bytes], str | None]] = {
+        "ours": lambda raw: decode_text(raw, None).text
+    }
     if not with_peers:
         return found
     chardet, normalizer = optional("chardet"), optional("charset_normalizer")
@@ -251,9 +279,13 @@ def decoded(raw: bytes, label: str | None) -> str | None:
 
 
 def bench_charset(data: Path, with_peers: bool) -> None:
-    """Print how often each detector reads hidden character sets, short Chinese and reference texts right."""
+    """Print how often each detector reads hidden character sets, short Chinese and reference texts
+    right.
+    """
     folder = data / "email_raw"
-    parts = [part for part in text_parts(small_sets(folder) + corpus(folder)) if not part.raw.isascii()]
+    parts = [
+        part for part in text_parts(small_sets(folder) + corpus(folder)) if not part.raw.isascii()
+    ]
     known = [(part.raw, known_charset(part.label), decoded(part.raw, part.label)) for part in parts]
     hidden = [
         (raw, {text, decoded(raw, charset.codecs[0])})
@@ -261,8 +293,13 @@ def bench_charset(data: Path, with_peers: bool) -> None:
         if charset and charset.codecs and text
     ]
     reviews = rows(data / "text_zh" / "waimai_10k" / "waimai_10k.csv", "review")
-    short = random.Random(SEED).sample([text for text in reviews if not text.isascii()], SHORT_TEXTS)
-    print(f"\nCharacter sets, {len(hidden)} parts with the declared one hidden; {SHORT_TEXTS} short texts in GB18030")
+    short = random.Random(SEED).sample(
+        [text for text in reviews if not text.isascii()], SHORT_TEXTS
+    )
+    print(
+        f"\nCharacter sets, {len(hidden)} parts with the declared one hidden; {SHORT_TEXTS} short"
+        " texts in GB18030"
+    )
     print(f"{'reader':26}{'parts':>9}{'short':>9}{'µs a part':>11}")
     for name, detect in detectors(with_peers).items():
         right = sum(detect(raw) in wanted for raw, wanted in hidden)
@@ -272,27 +309,38 @@ def bench_charset(data: Path, with_peers: bool) -> None:
     pairs = sorted((folder / "cpython_email" / "cjkencodings").glob("*-utf8.txt"))
     names = [(pair, pair.name.removesuffix("-utf8.txt")) for pair in pairs]
     good = sum(
-        decode_text(pair.with_name(f"{name}.txt").read_bytes(), name).text == pair.read_text("utf-8")
+        decode_text(pair.with_name(f"{name}.txt").read_bytes(), name).text
+        == pair.read_text("utf-8")
         for pair, name in names
     )
     print(f"reference texts under their label: {good}/{len(pairs)} equal their UTF-8 twins")
     labels = ("us-ascii", "iso-8859-1", "utf-8")
-    wrong = [sum(decode_text(text.encode("gb18030"), label).text == text for text in short) for label in labels]
+    wrong = [
+        sum(decode_text(text.encode("gb18030"), label).text == text for text in short)
+        for label in labels
+    ]
     print(
         "GB18030 under a wrong label: "
         + ", ".join(f"{label} {n}/{SHORT_TEXTS}" for label, n in zip(labels, wrong, strict=True))
     )
     mojibake = [text.encode().decode("latin-1") for text in short]
     undone = sum(
-        decode_text(broken.encode(), "utf-8").text == text for broken, text in zip(mojibake, short, strict=True)
+        decode_text(broken.encode(), "utf-8").text == text
+        for broken, text in zip(mojibake, short, strict=True)
     )
     kept = sum(decode_text(text.encode(), "utf-8").text == text for text in short)
-    print(f"UTF-8 read as Latin-1 undone: {undone}/{SHORT_TEXTS}; good texts left alone: {kept}/{SHORT_TEXTS}")
+    print(
+        f"UTF-8 read as Latin-1 undone: {undone}/{SHORT_TEXTS}; good texts left alone:"
+        f" {kept}/{SHORT_TEXTS}"
+    )
 
 
 # --- HTML
 
-INLINE = "a abbr acronym b bdi bdo big cite code del dfn em font i ins kbd mark nobr q s samp small span strike strong sub sup tt u var"
+INLINE = (
+    "a abbr acronym b bdi bdo big cite code del dfn em font i ins kbd mark nobr q s samp small span"
+    " strike strong sub sup tt u var"
+)
 HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 WORD = re.compile(r"\w+")
 
@@ -303,7 +351,9 @@ def words(text: str) -> Counter[str]:
 
 
 def visible(soup_module: Any, html: str) -> str:
-    """Return what a reader sees, by BeautifulSoup: nothing hidden, words unbroken by inline tags."""
+    """Return what a reader sees, by BeautifulSoup: nothing hidden, words unbroken by inline
+    tags.
+    """
     soup = soup_module.BeautifulSoup(html, "lxml")
     for tag in soup(["script", "style", "title", "template"]):
         tag.decompose()
@@ -327,7 +377,9 @@ def renderers(with_peers: bool) -> dict[str, Callable[[str], str]]:
         optional("inscriptis"),
     )
     if with_peers and lexbor is not None:
-        found["selectolax text"] = lambda html: str(lexbor.LexborHTMLParser(html).text(separator=" "))
+        found["selectolax text"] = lambda html: str(
+            lexbor.LexborHTMLParser(html).text(separator=" ")
+        )
     if with_peers and resiliparse is not None:
         found["resiliparse"] = lambda html: str(resiliparse.extract_plain_text(html))
     if with_peers and inscriptis is not None:
@@ -336,15 +388,26 @@ def renderers(with_peers: bool) -> dict[str, Callable[[str], str]]:
 
 
 def bench_html(folder: Path, with_peers: bool) -> None:
-    """Print each renderer's word recall and precision against BeautifulSoup, and its time a page."""
-    pages = [decode_text(p.raw, p.label).text for p in text_parts(small_sets(folder) + corpus(folder)) if p.is_html]
+    """Print each renderer's word recall and precision against BeautifulSoup, and its time a
+    page.
+    """
+    pages = [
+        decode_text(p.raw, p.label).text
+        for p in text_parts(small_sets(folder) + corpus(folder))
+        if p.is_html
+    ]
     soup = optional("bs4")
     truth = [words(visible(soup, page)) for page in pages] if soup is not None else []
-    print(f"\nHTML to text, {len(pages)} pages" + ("" if truth else " (recall needs beautifulsoup4 and lxml)"))
+    print(
+        f"\nHTML to text, {len(pages)} pages"
+        + ("" if truth else " (recall needs beautifulsoup4 and lxml)")
+    )
     print(f"{'renderer':26}{'recall':>9}{'precision':>11}{'µs a page':>11}")
     for name, render in renderers(with_peers).items():
         spent = best_time(render, pages)
-        recall, precision = shares(truth, [words(render(page)) for page in pages]) if truth else (float("nan"),) * 2
+        recall, precision = (
+            shares(truth, [words(render(page)) for page in pages]) if truth else (float("nan"),) * 2
+        )
         print(f"{name:26}{recall:>9.4f}{precision:>11.4f}{spent * 1e6:>11.0f}")
 
 
@@ -377,17 +440,26 @@ def bench_language(data: Path) -> None:
         sample = random.Random(SEED).sample(texts, LANGUAGE_TEXTS)
         codes = [detect_language(text).code for text in sample]
         spent = best_time(detect_language, sample, 2)
-        print(f"{name:26}{codes.count(code) / len(codes):>9.3f}{codes.count(''):>8}{spent * 1e6:>11.0f}")
+        print(
+            f"{name:26}{codes.count(code) / len(codes):>9.3f}{codes.count(''):>8}{spent * 1e6:>11.0f}"
+        )
 
 
 def main() -> None:
     """Run the chosen benches."""
     arguments = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     arguments.add_argument(
-        "--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of the real data sets"
+        "--data",
+        type=Path,
+        default=ROOT.parent / "shared" / "data",
+        help="folder of the real data sets",
     )
-    arguments.add_argument("--peers", action="store_true", help="measure the other libraries that are installed, too")
-    arguments.add_argument("--only", nargs="+", choices=["mime", "charset", "html", "language"], default=[])
+    arguments.add_argument(
+        "--peers", action="store_true", help="measure the other libraries that are installed, too"
+    )
+    arguments.add_argument(
+        "--only", nargs="+", choices=["mime", "charset", "html", "language"], default=[]
+    )
     chosen = arguments.parse_args()
     if not (chosen.data / "email_raw").is_dir():
         sys.exit(f"{chosen.data} holds no email_raw: give the folder of the data sets with --data")

@@ -1,4 +1,6 @@
-"""What the models must reach, by name, and how a run's figures stand to it. A bench tells: it fails for none of them."""
+"""What the models must reach, by name, and how a run's figures stand to it. A bench tells: it fails
+for none of them.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ class Bar:
         return measured >= self.goal if self.sign == ">=" else measured <= self.goal
 
 
-# What the models are held to: what the best of others reached on the same sets (reference/baselines.md), and more.
+# What the models are held to: what the best of others reached on the same sets
+# (reference/baselines.md), and more.
 BARS: Mapping[str, Bar] = {
     "prequential accuracy %, mean of the sets": Bar("{:.1f}", ">=", 80.3),
     "unseen accuracy %, mean of the sets": Bar("{:.1f}", ">=", 85.2),
@@ -66,13 +69,19 @@ class Verdicts:
         self.measured[name] = figure
 
     def lines(self) -> list[str]:
-        """Return a line for each bar: its name and figure, what was measured, and whether it is held."""
+        """Return a line for each bar: its name and figure, what was measured, and whether it is
+        held.
+        """
         width = max(len(name) for name in BARS)
         found = [f"{'bar':<{width}}{'':>12}{'measured':>12}  held or missed"]
         for name, bar in BARS.items():
             goal = f"{bar.sign} {bar.form.format(bar.goal)}"
             figure = self.measured.get(name)
-            told = ("-", "not measured") if figure is None else (bar.form.format(figure), _word(bar.held(figure)))
+            told = (
+                ("-", "not measured")
+                if figure is None
+                else (bar.form.format(figure), _word(bar.held(figure)))
+            )
             found.append(f"{name:<{width}}{goal:>12}{told[0]:>12}  {told[1]}")
         return found
 

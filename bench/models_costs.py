@@ -1,4 +1,6 @@
-"""What answers of every head cost, once all have learnt: on each set, and in the classify stage alone (bench/classify.py)."""
+"""What answers of every head cost, once all have learnt: on each set, and in the classify stage
+alone (bench/classify.py).
+"""
 
 from __future__ import annotations
 
@@ -10,15 +12,20 @@ from classify import chats, cost, examples, parts, taught
 from models_bars import Verdicts
 from models_data import load
 
-# Texts of a set, labels of a head, rounds of which the least counts, and chats for the stage: seconds each.
+# Texts of a set, labels of a head, rounds of which the least counts, and chats for the stage:
+# seconds each.
 TEXTS, LABELS, ROUNDS, CHATS = 2_000, 400, 3, 20_000
 
 
 def report_answers(data: Path, names: Sequence[str], verdicts: Verdicts) -> None:
-    """Print CPU microseconds a text: of all default heads' models, of all that an answer takes, and the stage's records/s."""
+    """Print CPU microseconds a text: of all default heads' models, of all that an answer takes, and
+    the stage's records/s.
+    """
     models = taught(examples(data, LABELS))
     timed = parts(models, models)
-    print(f"\n{'all heads learnt, µs a text':<32}{'features':>10}{'their models':>14}{'rules and all':>15}")
+    print(
+        f"\n{'all heads learnt, µs a text':<32}{'features':>10}{'their models':>14}{'rules and all':>15}"
+    )
     of_heads: list[float] = []
     for name in names:
         texts = [text for text, _ in load(data, name)[:TEXTS]]
@@ -30,6 +37,7 @@ def report_answers(data: Path, names: Sequence[str], verdicts: Verdicts) -> None
     verdicts.note("all default heads µs, rules and all but features", float(np.mean(of_heads)))
     us = cost(timed["classify, the whole step"], chats(data, CHATS), ROUNDS)
     print(
-        f"  the classify stage alone, chats of at most 200 characters: {us:.1f} µs, {1e6 / us:,.0f} records/s of one core"
+        f"  the classify stage alone, chats of at most 200 characters: {us:.1f} µs, {1e6 / us:,.0f}"
+        " records/s of one core"
     )
     verdicts.note("chat records/s, the classify stage alone", 1e6 / us)

@@ -1,4 +1,6 @@
-"""Readers of the data sets that the models' benchmark runs on, and how each is split; the data are never part of the repository."""
+"""Readers of the data sets that the models' benchmark runs on, and how each is split; the data are
+never part of the repository.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,16 @@ from pathlib import Path
 from selectolax.lexbor import LexborHTMLParser
 
 Rows = list[tuple[str, str]]
-# Where the authors of a set name no part to be held out, so much of it is learnt before the rest is asked.
+# Where the authors of a set name no part to be held out, so much of it is learnt before the rest is
+# asked.
 STREAM_SHARE = 0.8
 
 
 @dataclass(frozen=True)
 class Task:
-    """A data set: how to read it, how to read the part that its authors hold out where there is one, whether it is Chinese."""
+    """A data set: how to read it, how to read the part that its authors hold out where there is
+    one, whether it is Chinese.
+    """
 
     read: Callable[[Path], Rows]
     held_out: Callable[[Path], Rows] | None = None
@@ -32,9 +37,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Parts:
-    """A data set in the order of a seed: `stream` for prequential figures, `learnt` before `unseen` is asked.
+    """A data set in the order of a seed: `stream` for prequential figures, `learnt` before `unseen`
+    is asked.
 
-    `learnt` is the stream itself where the set's authors hold a part out, else its first four fifths.
+    `learnt` is the stream itself where the set's authors hold a part out, else its first four
+    fifths.
     """
 
     stream: Rows
@@ -46,14 +53,18 @@ def _table(path: str, text: str, label: str) -> Callable[[Path], Rows]:
     def read(data: Path) -> Rows:
         raw = (data / path).read_bytes()
         content = (gzip.decompress(raw) if path.endswith(".gz") else raw).decode("utf-8-sig")
-        return [(row[text], row[label]) for row in csv.DictReader(io.StringIO(content)) if row[text]]
+        return [
+            (row[text], row[label]) for row in csv.DictReader(io.StringIO(content)) if row[text]
+        ]
 
     return read
 
 
 def _clinc(*parts: str) -> Callable[[Path], Rows]:
     def read(data: Path) -> Rows:
-        found = json.loads(gzip.decompress((data / "text_en/clinc_oos/data_full_train_val.json.gz").read_bytes()))
+        found = json.loads(
+            gzip.decompress((data / "text_en/clinc_oos/data_full_train_val.json.gz").read_bytes())
+        )
         return [(text, intent) for part in parts for text, intent in found[part]]
 
     return read
@@ -63,12 +74,17 @@ clinc_train = _clinc("train", "oos_train")
 clinc_inside, clinc_outside = _clinc("val"), _clinc("oos_val")
 
 
-# Both parts are the stream, as in reference/baselines.md: 1,185 rows alone teach 15 kinds of headlines next to nothing.
+# Both parts are the stream, as in reference/baselines.md: 1,185 rows alone teach 15 kinds of
+# headlines next to nothing.
 def _tnews(data: Path) -> Rows:
     rows: Rows = []
     for part in ("train", "dev"):
-        lines = (data / f"text_zh/fewclue_tnews/{part}_few_all.json").read_text("utf-8").splitlines()
-        rows += [(row["sentence"], row["label_desc"]) for row in map(json.loads, filter(None, lines))]
+        lines = (
+            (data / f"text_zh/fewclue_tnews/{part}_few_all.json").read_text("utf-8").splitlines()
+        )
+        rows += [
+            (row["sentence"], row["label_desc"]) for row in map(json.loads, filter(None, lines))
+        ]
     return rows
 
 
@@ -82,7 +98,9 @@ TASKS = {
     ),
     "sms": Task(_table("text_en/sms_spam/sms_spam.csv", "text", "label")),
     "airline": Task(_table("text_en/airline_tweets/tweets.csv", "text", "airline_sentiment")),
-    "purchase": Task(_table("text_en/purchase_intention_tweets/purchase_intention.csv", "text", "class")),
+    "purchase": Task(
+        _table("text_en/purchase_intention_tweets/purchase_intention.csv", "text", "class")
+    ),
     "waimai": Task(_table("text_zh/waimai_10k/waimai_10k.csv", "review", "label"), chinese=True),
     "shopping": Task(_table(_SHOPPING, "review", "cat"), chinese=True),
     "smp2017": Task(
@@ -95,7 +113,9 @@ TASKS = {
 }
 _POLARITY = {
     "shopping_polarity": _table(_SHOPPING, "review", "label"),
-    "hotel_polarity": _table("text_zh/chnsenticorp_hotel/chnsenticorp_hotel.csv.gz", "review", "label"),
+    "hotel_polarity": _table(
+        "text_zh/chnsenticorp_hotel/chnsenticorp_hotel.csv.gz", "review", "label"
+    ),
 }
 
 # bitext's intents as needs; where two needs are a fair reading, either counts.
@@ -147,7 +167,9 @@ def shuffled(rows: Rows, limit: int | None, seed: int) -> Rows:
 
 
 def parts_of(data: Path, name: str, limit: int | None, seed: int) -> Parts:
-    """Return the parts of a task; of both what is learnt and what is held out `limit` rows at most (None: all)."""
+    """Return the parts of a task; of both what is learnt and what is held out `limit` rows at most
+    (None: all).
+    """
     task = TASKS[name]
     stream = shuffled(task.read(data), limit, seed)
     if task.held_out is not None:
@@ -162,14 +184,19 @@ def cut(rows: Rows) -> tuple[Rows, Rows]:
 
 
 def chinese_not_spam(data: Path) -> Rows:
-    """Return Chinese texts that nobody sent in bulk: reviews and what people say to an assistant."""
+    """Return Chinese texts that nobody sent in bulk: reviews and what people say to an
+    assistant.
+    """
     return [(text, "ham") for name in ("waimai", "smp2017") for text, _ in load(data, name)]
 
 
 def spam_mails(data: Path) -> Rows:
     """Return subject and visible text of the SpamAssassin mails with ham or spam."""
     folder = data / "email_raw/spamassassin_corpus_1"
-    labels = {row["file"]: row["label"] for row in csv.DictReader((folder / "labels.csv").open(encoding="utf-8"))}
+    labels = {
+        row["file"]: row["label"]
+        for row in csv.DictReader((folder / "labels.csv").open(encoding="utf-8"))
+    }
     rows: Rows = []
     with tarfile.open(folder / "messages.tar.xz") as archive:
         for member in archive:
@@ -183,7 +210,10 @@ def spam_mails(data: Path) -> Rows:
 def _visible_text(raw: bytes) -> str:
     mail = message_from_bytes(raw.split(b"\n", 1)[1] if raw.startswith(b"From ") else raw)
     parts = [part for part in mail.walk() if part.get_content_maintype() == "text"]
-    chosen = next((part for part in parts if part.get_content_subtype() == "plain"), parts[0] if parts else None)
+    chosen = next(
+        (part for part in parts if part.get_content_subtype() == "plain"),
+        parts[0] if parts else None,
+    )
     return f"{mail.get('Subject', '')}\n{'' if chosen is None else _body(chosen)}"
 
 

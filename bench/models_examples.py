@@ -1,9 +1,10 @@
 """What the examples log costs: folding it, starting from a snapshot, and what corrections win back.
 
-Corrections: of a shuffled set ten labels of a hundred are wrong and corrected within 400 examples; accuracy is on 1,500 unseen texts. Times
-are CPU seconds of this process.
+Corrections: of a shuffled set ten labels of a hundred are wrong and corrected within 400 examples;
+accuracy is on 1,500 unseen texts. Times are CPU seconds of this process.
 
-    python bench/models_examples.py --data ../shared/data [--labels 100000] [--tasks banking77,waimai,sms]
+    python bench/models_examples.py --data ../shared/data [--labels 100000] [--tasks
+    banking77,waimai,sms]
 """
 
 from __future__ import annotations
@@ -35,12 +36,20 @@ UNSEEN, STREAM = 1_500, 4_000
 WRONG_SHARE, LONGEST_DELAY = 0.1, 400
 
 
-def corrected(stream: Sequence[tuple[Features, str]], labels: list[str], weight: float | None, seed: int) -> Learner:
-    """Return a learner of a stream with wrong labels, corrected later with a weight (None: never; 0: nothing was wrong)."""
+def corrected(
+    stream: Sequence[tuple[Features, str]], labels: list[str], weight: float | None, seed: int
+) -> Learner:
+    """Return a learner of a stream with wrong labels, corrected later with a weight (None: never;
+    0: nothing was wrong).
+    """
     learner, chance = Learner(labels), random.Random(seed)
     pending: list[tuple[int, Features, str]] = []
     for place, (features, label) in enumerate(stream):
-        wrong, other, delay = chance.random() < WRONG_SHARE, chance.choice(labels), chance.randrange(1, LONGEST_DELAY)
+        wrong, other, delay = (
+            chance.random() < WRONG_SHARE,
+            chance.choice(labels),
+            chance.randrange(1, LONGEST_DELAY),
+        )
         if wrong and weight != 0:
             learner.learn(features, other)
             pending.append((place + delay, features, label))
@@ -55,23 +64,37 @@ def corrected(stream: Sequence[tuple[Features, str]], labels: list[str], weight:
 
 
 def report_corrections(data: Path, tasks: Sequence[str]) -> None:
-    """Print the accuracy without wrong labels, with corrections of several weights, and with none."""
-    print(f"{'task':12} {'never wrong':>12} {'own weight':>11} {'twice':>7} {'three times':>12} {'uncorrected':>12}")
+    """Print the accuracy without wrong labels, with corrections of several weights, and with
+    none.
+    """
+    print(
+        f"{'task':12} {'never wrong':>12} {'own weight':>11} {'twice':>7} {'three times':>12}"
+        f" {'uncorrected':>12}"
+    )
     for task in tasks:
         scores: list[list[float]] = [[] for _ in range(5)]
         for seed in range(ORDERS):
             rows = shuffled(load(data, task), None, seed)
-            stream = [(extract([normalise(text)]), label) for text, label in rows[: min(STREAM, len(rows) - UNSEEN)]]
+            stream = [
+                (extract([normalise(text)]), label)
+                for text, label in rows[: min(STREAM, len(rows) - UNSEEN)]
+            ]
             unseen, labels = rows[-UNSEEN:], sorted({label for _, label in rows})
             texts = extract([normalise(text) for text, _ in unseen])
             for column, weight in enumerate((0.0, 1.0, 2.0, 3.0, None)):
-                names, probabilities = corrected(stream, labels, weight, seed + 1).predict_proba(texts)
+                names, probabilities = corrected(stream, labels, weight, seed + 1).predict_proba(
+                    texts
+                )
                 best = probabilities.argmax(axis=1)
-                right = sum(names[place] == label for place, (_, label) in zip(best, unseen, strict=True))
+                right = sum(
+                    names[place] == label for place, (_, label) in zip(best, unseen, strict=True)
+                )
                 scores[column].append(100 * right / len(unseen))
         means = [sum(column) / len(column) for column in scores]
         print(
-            f"{task:12} {means[0]:12.1f} {means[1]:11.1f} {means[2]:7.1f} {means[3]:12.1f} {means[4]:12.1f}", flush=True
+            f"{task:12} {means[0]:12.1f} {means[1]:11.1f} {means[2]:7.1f} {means[3]:12.1f}"
+            f" {means[4]:12.1f}",
+            flush=True,
         )
 
 
@@ -100,11 +123,15 @@ def nothing_goes_back(_path: FoldPath) -> Replica:
 
 def resident_mb() -> float:
     """Return the megabytes this process has in memory (Linux)."""
-    return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * resource.getpagesize() / 1e6
+    return (
+        int(Path("/proc/self/statm").read_text("ascii").split()[1]) * resource.getpagesize() / 1e6
+    )
 
 
 def report_fold(data: Path, count: int, verdicts: Verdicts) -> None:
-    """Print what folding costs, what the models take in memory, how large a snapshot is, and how soon a fold goes on from it."""
+    """Print what folding costs, what the models take in memory, how large a snapshot is, and how
+    soon a fold goes on from it.
+    """
     events = list(examples(load(data, "banking77"), count))
     before = resident_mb()
     fold, start = ExamplesFold(), time.process_time()
@@ -118,11 +145,13 @@ def report_fold(data: Path, count: int, verdicts: Verdicts) -> None:
     assert dump_fold(load_fold(stored)) == stored
     heads = len(classifier.answering())
     print(
-        f"\n{count:,} labels over {heads} heads: fold {1e6 * (folded - start) / count:.0f} µs an example, "
-        f"{folded - start:.1f} s in all; {grown:.0f} MB of memory, the labels that hold included"
+        f"\n{count:,} labels over {heads} heads: fold {1e6 * (folded - start) / count:.0f} µs an"
+        f" example, {folded - start:.1f} s in all; {grown:.0f} MB of memory, the labels that hold"
+        " included"
     )
     print(
-        f"snapshot {len(stored) / 1e6:.1f} MB, written in {dumped - folded:.2f} s, read until it answers in {started:.2f} s"
+        f"snapshot {len(stored) / 1e6:.1f} MB, written in {dumped - folded:.2f} s, read until it"
+        f" answers in {started:.2f} s"
     )
     verdicts.note("memory MB of all default heads", grown)
     verdicts.note("start s from a snapshot of 100,000 labels", started)
@@ -130,10 +159,14 @@ def report_fold(data: Path, count: int, verdicts: Verdicts) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Run what is asked for; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--labels", type=int, default=100_000, help="examples to fold")
-    parser.add_argument("--tasks", default="banking77,waimai,sms", help="comma-separated; none for the fold only")
+    parser.add_argument(
+        "--tasks", default="banking77,waimai,sms", help="comma-separated; none for the fold only"
+    )
     options = parser.parse_args(arguments)
     names = [name for name in options.tasks.split(",") if name and name != "none"]
     if unknown := [name for name in names if name not in TASKS]:

@@ -1,4 +1,6 @@
-"""How the models' benchmark judges ours: by what `switchboard evaluate --online` runs, on a set's parts."""
+"""How the models' benchmark judges ours: by what `switchboard evaluate --online` runs, on a set's
+parts.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,14 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class Result:
-    """Accuracies in percent over the whole stream and over unseen texts, and CPU microseconds a text.
+    """Accuracies in percent over the whole stream and over unseen texts, and CPU microseconds a
+    text.
 
-    `calibration` (expected calibration error, in percent) and `covered` (accuracy of the most confident 80 %) are those
-    of unseen texts; `alarms` is how often the learner started anew on the stream; `floor` is the calibration error that
-    probabilities without fault would show on as many texts; nan where a peer has no such thing.
-    `learn_us` is test-then-train: the answer before the label is learnt is part of it.
+    `calibration` (expected calibration error, in percent) and `covered` (accuracy of the most
+    confident 80 %) are those of unseen texts; `alarms` is how often the learner started anew on the
+    stream; `floor` is the calibration error that probabilities without fault would show on as many
+    texts; nan where a peer has no such thing. `learn_us` is test-then-train: the answer before the
+    label is learnt is part of it.
     """
 
     prequential: float
@@ -42,7 +46,9 @@ def as_rows(rows: Rows) -> list[Row]:
 
 
 def run_ours(parts: Parts) -> Result:
-    """Return what our learner reaches: prequential over the stream; unseen after one pass over what is to be learnt."""
+    """Return what our learner reaches: prequential over the stream; unseen after one pass over what
+    is to be learnt.
+    """
     unseen = as_rows(parts.unseen)
     last = judge_online(as_rows(parts.learnt), unseen)
     # Where the authors hold a part out, the pass that leads to it is the pass over the stream.

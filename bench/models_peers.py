@@ -17,15 +17,18 @@ from models_measures import NAN, Result, percent
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bench.peers.environments import PeerMissing, python_of
 
-# scikit-learn copies its dense weights in each call (2^18 features × classes): one text a call would take hours.
+# scikit-learn copies its dense weights in each call (2^18 features × classes): one text a call
+# would take hours.
 SKLEARN_BATCH = 32
-# river needs up to 67 ms a text at 77 classes: it gets so long a set, and its figures are of the texts it came to.
+# river needs up to 67 ms a text at 77 classes: it gets so long a set, and its figures are of the
+# texts it came to.
 RIVER_SECONDS = 15.0
 # These separate fields in Vowpal Wabbit's text format.
 _RESERVED = re.compile(r"[:|\s]+")
-# Of Vowpal Wabbit the best of these on each set, by prequential accuracy, where ours has one setting for all: its
-# default squared loss, and logistic and hinge loss, which its manual advises for classes, at three rates, on words and on the
-# characters within them as ours; and two of them on words alone. Chinese is characters either way.
+# Of Vowpal Wabbit the best of these on each set, by prequential accuracy, where ours has one
+# setting for all: its default squared loss, and logistic and hinge loss, which its manual advises
+# for classes, at three rates, on words and on the characters within them as ours; and two of them
+# on words alone. Chinese is characters either way.
 VW_SETTINGS = (
     "--loss_function squared -l 0.5",
     "--loss_function logistic -l 0.5",
@@ -34,22 +37,33 @@ VW_SETTINGS = (
     "--loss_function hinge -l 0.5",
     "--loss_function hinge -l 1.5",
 )
-VW_WORDS_ALONE = ("--loss_function logistic -l 0.5 --ignore c", "--loss_function hinge -l 1.5 --ignore c")
+VW_WORDS_ALONE = (
+    "--loss_function logistic -l 0.5 --ignore c",
+    "--loss_function hinge -l 1.5 --ignore c",
+)
 _CHARACTERS = (3, 4, 5)
 
 
 def run_sklearn(parts: Parts, chinese: bool) -> Result:
-    """Return what scikit-learn's HashingVectorizer and SGDClassifier reach in one pass, in batches."""
+    """Return what scikit-learn's HashingVectorizer and SGDClassifier reach in one pass, in
+    batches.
+    """
     last = _sklearn_pass(parts.learnt, parts.unseen, chinese)
     whole = last if parts.learnt is parts.stream else _sklearn_pass(parts.stream, [], chinese)
     return Result(whole[0], last[1], NAN, NAN, *whole[2:])
 
 
-def _sklearn_pass(rows: Rows, unseen: Rows, chinese: bool) -> tuple[float, float, float, float, float]:
+def _sklearn_pass(
+    rows: Rows, unseen: Rows, chinese: bool
+) -> tuple[float, float, float, float, float]:
     from sklearn.feature_extraction.text import HashingVectorizer
     from sklearn.linear_model import SGDClassifier
 
-    grams = {"analyzer": "char", "ngram_range": (1, 3)} if chinese else {"analyzer": "word", "ngram_range": (1, 2)}
+    grams = (
+        {"analyzer": "char", "ngram_range": (1, 3)}
+        if chinese
+        else {"analyzer": "word", "ngram_range": (1, 2)}
+    )
     vectorizer = HashingVectorizer(n_features=2**18, alternate_sign=False, **grams)
     # alpha 1e-4, the default, was the best of five settings tried on two sets.
     model = SGDClassifier(loss="log_loss", alpha=1e-4, random_state=7)
@@ -73,11 +87,19 @@ def _sklearn_pass(rows: Rows, unseen: Rows, chinese: bool) -> tuple[float, float
         answers = model.predict(vectorizer.transform([text for text, _ in unseen]))
         held_out = percent((answers == np.array([truth for _, truth in unseen])).tolist())
     scale = 1e6 / len(rows)
-    return percent(right), held_out, features_s * scale, predict_s * scale, (predict_s + learn_s) * scale
+    return (
+        percent(right),
+        held_out,
+        features_s * scale,
+        predict_s * scale,
+        (predict_s + learn_s) * scale,
+    )
 
 
 def run_river(parts: Parts, chinese: bool) -> Result:
-    """Return what river's TF-IDF and one-vs-rest logistic regression reach on as many texts as they come to."""
+    """Return what river's TF-IDF and one-vs-rest logistic regression reach on as many texts as they
+    come to.
+    """
     from river import feature_extraction, linear_model, multiclass, optim
 
     grams = {"on": "text", "ngram_range": (1, 2)}
@@ -102,11 +124,21 @@ def run_river(parts: Parts, chinese: bool) -> Result:
             break
     scale = 1e6 / len(right)
     # No unseen accuracy: a model of a tenth of the stream says nothing of one of the whole.
-    return Result(percent(right), NAN, NAN, NAN, features_s * scale, predict_s * scale, (predict_s + learn_s) * scale)
+    return Result(
+        percent(right),
+        NAN,
+        NAN,
+        NAN,
+        features_s * scale,
+        predict_s * scale,
+        (predict_s + learn_s) * scale,
+    )
 
 
 def run_vw(parts: Parts, chinese: bool) -> Result:
-    """Return what Vowpal Wabbit reaches with the best of its settings. Raises PeerMissing where it cannot be installed."""
+    """Return what Vowpal Wabbit reaches with the best of its settings. Raises PeerMissing where it
+    cannot be installed.
+    """
     known = dict.fromkeys(label for _, label in (*parts.stream, *parts.unseen))
     names = {label: place for place, label in enumerate(known, start=1)}
 
@@ -124,21 +156,42 @@ def run_vw(parts: Parts, chinese: bool) -> Result:
     }
     program = Path(__file__).with_name("peers") / "run_vw.py"
     command = [str(python_of("vw")), str(program)]
-    done = subprocess.run(command, input=json.dumps(job), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, input=json.dumps(job), capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         raise PeerMissing(f"vw: {done.stderr.strip()[-600:]}")
     best = json.loads(done.stdout)
-    return Result(best["prequential"], best["unseen"], NAN, NAN, best["parse_us"], best["predict_us"], best["learn_us"])
+    return Result(
+        best["prequential"],
+        best["unseen"],
+        NAN,
+        NAN,
+        best["parse_us"],
+        best["predict_us"],
+        best["learn_us"],
+    )
 
 
 def _vw_text(text: str, chinese: bool) -> str:
-    """Return a text as namespaces: `w` its words or Chinese characters, `c` the characters 3-5-grams within words."""
+    """Return a text as namespaces: `w` its words or Chinese characters, `c` the characters
+    3-5-grams within words.
+    """
     if chinese:
         return f"|w {_RESERVED.sub(' ', ' '.join(text))}"
     words = re.findall(r"\w+(?:'\w+)*|[^\w\s]+", text.lower())
     edged = (f"_{word}_" for word in words if word[0].isalnum())
-    grams = (word[at : at + size] for word in edged for size in _CHARACTERS for at in range(len(word) - size + 1))
+    grams = (
+        word[at : at + size]
+        for word in edged
+        for size in _CHARACTERS
+        for at in range(len(word) - size + 1)
+    )
     return f"|w {_RESERVED.sub(' ', ' '.join(words))} |c {_RESERVED.sub(' ', ' '.join(grams))}"
 
 
-PEERS: dict[str, Callable[[Parts, bool], Result]] = {"vw": run_vw, "sklearn": run_sklearn, "river": run_river}
+PEERS: dict[str, Callable[[Parts, bool], Result]] = {
+    "vw": run_vw,
+    "sklearn": run_sklearn,
+    "river": run_river,
+}

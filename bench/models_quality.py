@@ -1,13 +1,16 @@
-"""Quality and speed of the online models on real data sets, beside Vowpal Wabbit, scikit-learn and river in the same run.
+"""Quality and speed of the online models on real data sets, beside Vowpal Wabbit, scikit-learn and
+river in the same run.
 
-Method: shuffle a set with a seed. Prequential accuracy: one pass of test-then-train over all of it. Unseen accuracy,
-calibration and accuracy at 80 % coverage: the part that the set's authors hold out, after that pass, where the data have one;
-else another pass over the first 80 %, then the last 20 %. Ours is judged by what `switchboard evaluate --online` runs. One setting
-for all sets; of Vowpal Wabbit the best of eight for each. Then cold start, drift, texts of no known label, the rules with no label at
-all, what fold, snapshot and answers cost, and at the end what of it must hold. Times are CPU microseconds of one process, a mean
-over all texts.
+Method: shuffle a set with a seed. Prequential accuracy: one pass of test-then-train over all of it.
+Unseen accuracy, calibration and accuracy at 80 % coverage: the part that the set's authors hold
+out, after that pass, where the data have one; else another pass over the first 80 %, then the last
+20 %. Ours is judged by what `switchboard evaluate --online` runs. One setting for all sets; of
+Vowpal Wabbit the best of eight for each. Then cold start, drift, texts of no known label, the rules
+with no label at all, what fold, snapshot and answers cost, and at the end what of it must hold.
+Times are CPU microseconds of one process, a mean over all texts.
 
-    python bench/models_quality.py --data ../shared/data [--tasks banking77,waimai] [--peers vw,sklearn,river]
+    python bench/models_quality.py --data ../shared/data [--tasks banking77,waimai] [--peers
+    vw,sklearn,river]
         [--seeds 5] [--parts sets,cold,drift,scope,rules,costs] [--limit 2000]
 """
 
@@ -23,7 +26,17 @@ from pathlib import Path
 import numpy as np
 from models_bars import Verdicts
 from models_costs import report_answers
-from models_data import NEEDS, TASKS, Rows, chinese_not_spam, cut, load, parts_of, shuffled, spam_mails
+from models_data import (
+    NEEDS,
+    TASKS,
+    Rows,
+    chinese_not_spam,
+    cut,
+    load,
+    parts_of,
+    shuffled,
+    spam_mails,
+)
 from models_examples import report_fold
 from models_measures import Result, percent, run_ours
 from models_peers import PEERS, PeerMissing
@@ -39,14 +52,15 @@ from pipeline.models.reading import Reading, read_all
 
 FIRST_SEED = 7
 CURVE = (10, 30, 100, 200, 300, 1_000)
-# Whole files but for the 56,623 reviews of online_shopping: with so many of them Vowpal Wabbit reaches what reference/baselines.md
-# says of it.
+# Whole files but for the 56,623 reviews of online_shopping: with so many of them Vowpal Wabbit
+# reaches what reference/baselines.md says of it.
 MOST_ROWS = 20_000
 # The labels after which a model must be as good as the rules.
 FEW = 200
 PARTS = ("sets", "cold", "drift", "scope", "rules", "costs")
 OURS = "switchboard"
-# Paired with ours over all seeds; the others in the first order alone, for at 150 labels scikit-learn needs a quarter of an hour.
+# Paired with ours over all seeds; the others in the first order alone, for at 150 labels
+# scikit-learn needs a quarter of an hour.
 EVERY_SEED = ("vw",)
 COLUMNS = {
     "prequential": "prequential",
@@ -64,7 +78,12 @@ Results = dict[str, dict[str, list[Result]]]
 
 
 def report_sets(
-    data: Path, names: Sequence[str], limit: int, peers: Sequence[str], seeds: Sequence[int], verdicts: Verdicts
+    data: Path,
+    names: Sequence[str],
+    limit: int,
+    peers: Sequence[str],
+    seeds: Sequence[int],
+    verdicts: Verdicts,
 ) -> None:
     """Print one line for each set and learner, the means, and how ours stands to the peers."""
     print(f"{'set':<18}{'learner':<12}" + "".join(f"{title:>14}" for title in COLUMNS.values()))
@@ -74,16 +93,24 @@ def report_sets(
         for seed in seeds:
             parts = parts_of(data, name, limit, seed)
             results.setdefault(OURS, {}).setdefault(name, []).append(run_ours(parts))
-            for peer in [peer for peer in peers if peer not in missing and (seed == seeds[0] or peer in EVERY_SEED)]:
+            for peer in [
+                peer
+                for peer in peers
+                if peer not in missing and (seed == seeds[0] or peer in EVERY_SEED)
+            ]:
                 try:
-                    results.setdefault(peer, {}).setdefault(name, []).append(PEERS[peer](parts, TASKS[name].chinese))
+                    results.setdefault(peer, {}).setdefault(name, []).append(
+                        PEERS[peer](parts, TASKS[name].chinese)
+                    )
                 except PeerMissing as error:
                     missing.add(peer)
                     print(error)
         for learner in [learner for learner in results if results[learner].get(name)]:
             print_result(name, learner, mean(results[learner][name]))
     means = {
-        learner: mean([mean(runs) for runs in of_sets.values()]) for learner, of_sets in results.items() if of_sets
+        learner: mean([mean(runs) for runs in of_sets.values()])
+        for learner, of_sets in results.items()
+        if of_sets
     }
     for learner, result in means.items():
         print_result(f"mean of {len(results[learner])}", learner, result)
@@ -99,7 +126,10 @@ def note_ours(of_sets: Mapping[str, Sequence[Result]], found: Result, verdicts: 
     verdicts.note("unseen accuracy %, mean of the sets", found.unseen)
     verdicts.note("calibration error, mean of the sets", found.calibration / 100)
     verdicts.note("accuracy % at 80 % coverage, mean of the sets", found.covered)
-    verdicts.note("fresh starts on undisturbed sets", sum(run.alarms for runs in of_sets.values() for run in runs))
+    verdicts.note(
+        "fresh starts on undisturbed sets",
+        sum(run.alarms for runs in of_sets.values() for run in runs),
+    )
     verdicts.note("features µs, mean of the sets", found.features_us)
     verdicts.note("test and learn µs, mean of the sets", found.learn_us)
     if "banking77" in of_sets:
@@ -109,11 +139,18 @@ def note_ours(of_sets: Mapping[str, Sequence[Result]], found: Result, verdicts: 
 def report_differences(
     ours: Mapping[str, list[Result]], theirs: Mapping[str, list[Result]], verdicts: Verdicts
 ) -> None:
-    """Print each set's prequential accuracy less Vowpal Wabbit's, with the standard error of the paired seeds."""
+    """Print each set's prequential accuracy less Vowpal Wabbit's, with the standard error of the
+    paired seeds.
+    """
     print("prequential accuracy less that of Vowpal Wabbit, and its standard error over the seeds")
     worst = float("inf")
     for name, runs in theirs.items():
-        apart = np.array([one.prequential - other.prequential for one, other in zip(ours[name], runs, strict=True)])
+        apart = np.array(
+            [
+                one.prequential - other.prequential
+                for one, other in zip(ours[name], runs, strict=True)
+            ]
+        )
         error = float(apart.std(ddof=1)) / len(apart) ** 0.5 if len(apart) > 1 else float("nan")
         print(f"  {name:<16}{apart.mean():>+7.2f}  ± {error:.2f}")
         worst = min(worst, float(apart.mean() + np.nan_to_num(error)))
@@ -121,15 +158,22 @@ def report_differences(
 
 
 def report_speed(means: Mapping[str, Result], verdicts: Verdicts) -> None:
-    """Print how many times the CPU time of ours the peers take, one core each, by the means of the sets."""
+    """Print how many times the CPU time of ours the peers take, one core each, by the means of the
+    sets.
+    """
     ours = means[OURS]
-    print(f"\n{'times as fast as':<18}{'predict':>12}{'test+learn':>12}{'with features':>18}{'with features':>18}")
+    print(
+        f"\n{'times as fast as':<18}{'predict':>12}{'test+learn':>12}{'with features':>18}{'with features':>18}"
+    )
     for peer in [peer for peer in means if peer != OURS]:
         its = means[peer]
         answer = (its.features_us + its.predict_us) / (ours.features_us + ours.predict_us)
         learn = (its.features_us + its.learn_us) / (ours.features_us + ours.learn_us)
         bare = its.predict_us / ours.predict_us, its.learn_us / ours.learn_us
-        print(f"{peer:<18}{bare[0]:>12.1f}{bare[1]:>12.1f}{answer:>10.1f} predict{learn:>7.1f} test+learn")
+        print(
+            f"{peer:<18}{bare[0]:>12.1f}{bare[1]:>12.1f}{answer:>10.1f} predict{learn:>7.1f}"
+            " test+learn"
+        )
         name = {"vw": "VW"}.get(peer, peer)
         if peer != "sklearn":
             verdicts.note(f"times as fast as {name}, predict with features", answer)
@@ -138,7 +182,9 @@ def report_speed(means: Mapping[str, Result], verdicts: Verdicts) -> None:
 
 def mean(results: Sequence[Result]) -> Result:
     """Return the mean of each column."""
-    return Result(*np.array([dataclasses.astuple(result) for result in results]).mean(axis=0).tolist())
+    return Result(
+        *np.array([dataclasses.astuple(result) for result in results]).mean(axis=0).tolist()
+    )
 
 
 def print_result(task: str, learner: str, result: Result) -> None:
@@ -153,12 +199,15 @@ def polarity(label: str) -> str:
 
 
 def same(label: str, truth: str) -> bool:
-    """Return whether a rule's or model's label is the truth of a set, whose labels know no "very"."""
+    """Return whether a rule's or model's label is the truth of a set, whose labels know no
+    "very".
+    """
     return polarity(label) == truth
 
 
 def rule_accuracy(head: str, rows: Rows, right: Callable[[str, str], bool]) -> tuple[float, str]:
-    """Return the accuracy in percent of the rules' answers to texts, and a line: that, how often they abstain, their cost.
+    """Return the accuracy in percent of the rules' answers to texts, and a line: that, how often
+    they abstain, their cost.
 
     Raises ValueError where the head has no rule.
     """
@@ -168,11 +217,16 @@ def rule_accuracy(head: str, rows: Rows, right: Callable[[str, str], bool]) -> t
     start = time.process_time()
     answers = [row.rule(reading) for reading in readings(rows)]
     seconds = time.process_time() - start
-    accuracy = percent([right(answer.label, truth) for answer, (_, truth) in zip(answers, rows, strict=True)])
+    accuracy = percent(
+        [right(answer.label, truth) for answer, (_, truth) in zip(answers, rows, strict=True)]
+    )
     silent = percent([answer.confidence < row.threshold for answer in answers])
-    return accuracy, (
-        f"{accuracy:6.1f} % right, {silent:4.1f} % under the head's threshold, "
-        f"{1e6 * seconds / len(rows):.0f} µs, {len(rows):,} texts"
+    return (
+        accuracy,
+        (
+            f"{accuracy:6.1f} % right, {silent:4.1f} % under the head's threshold, "
+            f"{1e6 * seconds / len(rows):.0f} µs, {len(rows):,} texts"
+        ),
     )
 
 
@@ -186,14 +240,38 @@ def report_rules(data: Path, limit: int) -> None:
     """Print what the rules reach with no label at all."""
     print("\nrules, no label given")
     sets: dict[str, tuple[str, Rows, Callable[[str, str], bool]]] = {
-        "sentiment, waimai_10k (neutral counts as wrong)": ("sentiment", sentiment_rows(data, "waimai"), same),
-        "sentiment, online_shopping (neutral counts as wrong)": ("sentiment", load(data, "shopping_polarity"), same),
-        "sentiment, hotel reviews (neutral counts as wrong)": ("sentiment", load(data, "hotel_polarity"), same),
-        "sentiment, airline_tweets (3 classes)": ("sentiment", sentiment_rows(data, "airline"), same),
+        "sentiment, waimai_10k (neutral counts as wrong)": (
+            "sentiment",
+            sentiment_rows(data, "waimai"),
+            same,
+        ),
+        "sentiment, online_shopping (neutral counts as wrong)": (
+            "sentiment",
+            load(data, "shopping_polarity"),
+            same,
+        ),
+        "sentiment, hotel reviews (neutral counts as wrong)": (
+            "sentiment",
+            load(data, "hotel_polarity"),
+            same,
+        ),
+        "sentiment, airline_tweets (3 classes)": (
+            "sentiment",
+            sentiment_rows(data, "airline"),
+            same,
+        ),
         "spam, sms_spam (en)": ("spam", load(data, "sms"), same),
         "spam, SpamAssassin mails (en)": ("spam", spam_mails(data), same),
-        "spam, spam_sms (zh, all spam)": ("spam", [(text, "spam") for text, _ in load(data, "spam_sms")], same),
-        "spam, reviews and assistants' commands (zh, no spam)": ("spam", chinese_not_spam(data), same),
+        "spam, spam_sms (zh, all spam)": (
+            "spam",
+            [(text, "spam") for text, _ in load(data, "spam_sms")],
+            same,
+        ),
+        "spam, reviews and assistants' commands (zh, no spam)": (
+            "spam",
+            chinese_not_spam(data),
+            same,
+        ),
         "need, bitext (27 intents as needs)": (
             "need",
             load(data, "bitext"),
@@ -201,7 +279,10 @@ def report_rules(data: Path, limit: int) -> None:
         ),
     }
     for title, (head, rows, right) in sets.items():
-        print(f"  {title:<56}{rule_accuracy(head, shuffled(rows, limit, FIRST_SEED), right)[1]}", flush=True)
+        print(
+            f"  {title:<56}{rule_accuracy(head, shuffled(rows, limit, FIRST_SEED), right)[1]}",
+            flush=True,
+        )
 
 
 def sentiment_rows(data: Path, name: str) -> Rows:
@@ -211,7 +292,9 @@ def sentiment_rows(data: Path, name: str) -> Rows:
 
 
 def report_few_labels(data: Path, limit: int, verdicts: Verdicts) -> None:
-    """Print accuracy on unseen texts after a few labels: the model alone, and with the rule's answer as a hint, as it serves."""
+    """Print accuracy on unseen texts after a few labels: the model alone, and with the rule's
+    answer as a hint, as it serves.
+    """
     print(f"\nunseen accuracy after few labels{'':<20}" + "".join(f"{count:>8}" for count in CURVE))
     for head, title, rows in (
         ("sentiment", "waimai_10k", sentiment_rows(data, "waimai")),
@@ -243,7 +326,10 @@ def few_labels(head: str, stream: Rows, unseen: Rows, hinted: bool) -> list[floa
         return hints_of(row, [rule_answer(row, reading) for reading in readings(rows)])
 
     part = stream[: CURVE[-1]]
-    learnt, held_out = extract([normalise(text) for text, _ in part]), extract([normalise(text) for text, _ in unseen])
+    learnt, held_out = (
+        extract([normalise(text) for text, _ in part]),
+        extract([normalise(text) for text, _ in unseen]),
+    )
     said, said_unseen = hints(part), hints(unseen)
     curve: list[float] = []
     for number, (_, truth) in enumerate(part, start=1):
@@ -251,19 +337,33 @@ def few_labels(head: str, stream: Rows, unseen: Rows, hinted: bool) -> list[floa
         if number in CURVE:
             labels, probabilities = learner.predict_proba(held_out, said_unseen)
             answers = [labels[place] for place in probabilities.argmax(axis=1)]
-            curve.append(percent([same(answer, truth) for answer, (_, truth) in zip(answers, unseen, strict=True)]))
+            curve.append(
+                percent(
+                    [
+                        same(answer, truth)
+                        for answer, (_, truth) in zip(answers, unseen, strict=True)
+                    ]
+                )
+            )
     return curve
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run what is asked for; return the exit code, which no figure decides."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--tasks", default=",".join(TASKS), help="comma-separated")
     parser.add_argument("--peers", default="", help=f"comma-separated, of {', '.join(PEERS)}")
     parser.add_argument("--parts", default=",".join(PARTS), help="comma-separated")
     parser.add_argument("--seeds", type=int, default=1, help="how many orders of each set")
-    parser.add_argument("--limit", type=int, default=MOST_ROWS, help=f"rows of a set, at most [default: {MOST_ROWS:,}]")
+    parser.add_argument(
+        "--limit",
+        type=int,
+        default=MOST_ROWS,
+        help=f"rows of a set, at most [default: {MOST_ROWS:,}]",
+    )
     options = parser.parse_args(arguments)
     if not options.data.is_dir():
         parser.error(f"--data {options.data} is not a folder")
@@ -279,7 +379,9 @@ def main(arguments: Sequence[str]) -> int:
     verdicts = Verdicts()
     warm_up()
     reports: dict[str, Callable[[], None]] = {
-        "sets": lambda: report_sets(options.data, chosen["tasks"], options.limit, chosen["peers"], seeds, verdicts),
+        "sets": lambda: report_sets(
+            options.data, chosen["tasks"], options.limit, chosen["peers"], seeds, verdicts
+        ),
         "cold": lambda: report_first_labels(options.data, seeds, verdicts),
         "drift": lambda: report_drift(options.data, options.limit, seeds, verdicts),
         "scope": lambda: report_scope(options.data, verdicts),
@@ -293,7 +395,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def report_without_labels(data: Path, limit: int, verdicts: Verdicts) -> None:
-    """Print what the rules reach with no label, and how few labels the model needs on top of them."""
+    """Print what the rules reach with no label, and how few labels the model needs on top of
+    them.
+    """
     report_rules(data, limit)
     report_few_labels(data, limit, verdicts)
 

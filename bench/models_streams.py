@@ -1,4 +1,6 @@
-"""Streams of the models' benchmark: the first labels, labels that change their meaning, texts of no label."""
+"""Streams of the models' benchmark: the first labels, labels that change their meaning, texts of no
+label.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +28,17 @@ IN_SCOPE = 0.91
 
 def report_first_labels(data: Path, seeds: Sequence[int], verdicts: Verdicts) -> None:
     """Print the accuracy on unseen texts after the first labels, a mean over orders."""
-    print(f"\n{'accuracy after so many labels':<32}" + "".join(f"{count:>8,}" for count in FIRST_LABELS))
+    print(
+        f"\n{'accuracy after so many labels':<32}"
+        + "".join(f"{count:>8,}" for count in FIRST_LABELS)
+    )
     for name in FIRST_SETS:
         curves: list[list[float]] = []
         for seed in seeds:
             rows = as_rows(shuffled(load(data, name), FIRST_LABELS[-1] + COLD_UNSEEN, seed))
-            judged = judge_online(rows[: FIRST_LABELS[-1]], rows[FIRST_LABELS[-1] :], curve=FIRST_LABELS)
+            judged = judge_online(
+                rows[: FIRST_LABELS[-1]], rows[FIRST_LABELS[-1] :], curve=FIRST_LABELS
+            )
             curves.append([100 * scores.accuracy for _, scores in judged.curve])
         means = np.mean(curves, axis=0).tolist()
         print(f"  {name:<30}" + "".join(f"{value:>8.1f}" for value in means), flush=True)
@@ -40,19 +47,30 @@ def report_first_labels(data: Path, seeds: Sequence[int], verdicts: Verdicts) ->
 
 def report_drift(data: Path, limit: int, seeds: Sequence[int], verdicts: Verdicts) -> None:
     """Print how long it takes to recover when every label changes its meaning."""
-    print("\nlabels permuted half-way: texts until 90 % of the former accuracy over 300 texts is back, and for good")
+    print(
+        "\nlabels permuted half-way: texts until 90 % of the former accuracy over 300 texts is"
+        " back, and for good"
+    )
     for name in DRIFT_SETS:
         needed: list[float] = []
         for seed in seeds:
             rows = permuted(shuffled(load(data, name), limit, seed), seed)
             if len(rows) // 2 < WINDOW:
-                print(f"  {name:<16}{len(rows):,} texts are too few: {WINDOW:,} before the change are needed")
+                print(
+                    f"  {name:<16}{len(rows):,} texts are too few: {WINDOW:,} before the change are"
+                    " needed"
+                )
                 break
             judged = judge_online(as_rows(rows))
             guesses = judged.prequential.answers.labels
-            right = np.array([guess == truth for guess, (_, truth) in zip(guesses, rows, strict=True)])
+            right = np.array(
+                [guess == truth for guess, (_, truth) in zip(guesses, rows, strict=True)]
+            )
             first, last = recovery(right, len(rows) // 2)
-            print(f"  {name:<16}{first or 'never':>8}{last or 'never':>8}   alarms {judged.drifts}", flush=True)
+            print(
+                f"  {name:<16}{first or 'never':>8}{last or 'never':>8}   alarms {judged.drifts}",
+                flush=True,
+            )
             needed.append(first or float("inf"))
         if needed:
             verdicts.note(f"texts to recover, {name}", float(np.mean(needed)))
@@ -68,8 +86,8 @@ def permuted(rows: Rows, seed: int) -> Rows:
 
 
 def recovery(right: npt.NDArray[np.bool_], half: int) -> tuple[int | None, int | None]:
-    """Return after how many texts the rolling accuracy is back for the first time since its fall, and after how many it
-    was last below; None for never."""
+    """Return after how many texts the rolling accuracy is back for the first time since its fall,
+    and after how many it was last below; None for never."""
     counted = np.concatenate([[0], np.cumsum(right)])
     rolling = (counted[WINDOW:] - counted[:-WINDOW]) / WINDOW
     level = RECOVERED * rolling[half - WINDOW]
@@ -84,7 +102,9 @@ def recovery(right: npt.NDArray[np.bool_], half: int) -> tuple[int | None, int |
 
 
 def report_scope(data: Path, verdicts: Verdicts) -> None:
-    """Print how many texts outside every intent are told by low probability, where in-scope accuracy stays 91 %."""
+    """Print how many texts outside every intent are told by low probability, where in-scope
+    accuracy stays 91 %.
+    """
     train = clinc_train(data)
     inside, outside = clinc_inside(data), clinc_outside(data)
     judged = judge_online(as_rows(shuffled(train, None, 7)), as_rows([*inside, *outside]))
@@ -92,16 +112,17 @@ def report_scope(data: Path, verdicts: Verdicts) -> None:
     labels, probabilities = judged.test.answers.labels, judged.test.answers.probabilities
     of_inside, of_outside = probabilities[: len(inside)], probabilities[len(inside) :]
     right = np.array([label == truth for label, (_, truth) in zip(labels, inside, strict=False)])
-    # An answer counts while its probability is over the threshold; below it, and where the label itself says so, the
-    # text is taken for outside.
+    # An answer counts while its probability is over the threshold; below it, and where the label
+    # itself says so, the text is taken for outside.
     order = np.sort(np.where(right, of_inside, np.inf))
     threshold = float(order[max(0, int(right.sum()) - int(np.ceil(IN_SCOPE * len(right))))])
     kept = percent((right & (of_inside >= threshold)).tolist())
     named = np.array([label == "oos" for label in labels[len(inside) :]])
     told = percent((named | (of_outside < threshold)).tolist())
     print(
-        f"\nclinc, outside every intent: {told:.1f} % of {len(outside)} told at an in-scope accuracy of "
-        f"{kept:.1f} % (all answered: {percent(right.tolist()):.1f} %), threshold {threshold:.3f}"
+        f"\nclinc, outside every intent: {told:.1f} % of {len(outside)} told at an in-scope"
+        f" accuracy of {kept:.1f} % (all answered: {percent(right.tolist()):.1f} %), threshold"
+        f" {threshold:.3f}"
     )
     verdicts.note("clinc out of scope told %", told)
     verdicts.note("clinc in scope right %", kept)

@@ -1,9 +1,11 @@
-"""Judging history again: records/s judged and put on the log, and loaded, into an embedded store of so many records.
+"""Judging history again: records/s judged and put on the log, and loaded, into an embedded store of
+so many records.
 
     python bench/reclassify.py --data ../shared/data [--records 100000]
 
-The load is printed beside that of the records themselves in the same run, and a query over all records before and after, as it is
-what analysts do. CPU seconds of this process, chdb's threads included.
+The load is printed beside that of the records themselves in the same run, and a query over all
+records before and after, as it is what analysts do. CPU seconds of this process, chdb's threads
+included.
 """
 
 from __future__ import annotations
@@ -51,14 +53,19 @@ def records(texts: list[str], count: int) -> Iterator[Loadable]:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--records", type=int, default=100_000)
     options = parser.parse_args()
     count = options.records
     warm_up()
     with tempfile.TemporaryDirectory() as folder:
-        warehouse, log = ChdbWarehouse(Path(folder) / "store"), SqliteLog(Path(folder) / "log.sqlite")
+        warehouse, log = (
+            ChdbWarehouse(Path(folder) / "store"),
+            SqliteLog(Path(folder) / "log.sqlite"),
+        )
         migrate(warehouse)
         made = list(records(chats(options.data, 8_000), count))
         wanted = Wanted("1970-01-01 00:00:00", "2200-01-01 00:00:00", ("need",))
@@ -69,7 +76,15 @@ def main() -> None:
                 insert_all(warehouse, rows[first : first + BATCH])
 
         def judge() -> None:
-            for _ in reclassify(log, warehouse, models, wanted, Progress(models.version), datetime.now(UTC), dry=False):
+            for _ in reclassify(
+                log,
+                warehouse,
+                models,
+                wanted,
+                Progress(models.version),
+                datetime.now(UTC),
+                dry=False,
+            ):
                 pass
 
         def query() -> None:
@@ -86,7 +101,11 @@ def main() -> None:
                 messages += part
                 place = part[-1].offset + 1
         messages.sort(key=lambda message: (message.timestamp_ms, message.offset))
-        timed("load the answers, rows settled", len(messages), lambda: load([trusted(one) for one in messages]))
+        timed(
+            "load the answers, rows settled",
+            len(messages),
+            lambda: load([trusted(one) for one in messages]),
+        )
         timed("ask for needs", count, query)
         timed("judge again, nothing new", count, judge)
         warehouse.close()

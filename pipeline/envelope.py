@@ -29,7 +29,9 @@ _JSON = (("content-type", b"application/json"),)
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """An event that kept its contract, with what the log adds: when it took the event, and the hash of the event's body."""
+    """An event that kept its contract, with what the log adds: when it took the event, and the hash
+    of the event's body.
+    """
 
     event: Event
     data: Contract
@@ -51,18 +53,25 @@ def checked(event: Event) -> Contract | Reject:
 
 
 def to_message(event: Event, data: Contract) -> Message:
-    """Return the message that carries a checked event on its raw topic, keyed by the record it will be."""
+    """Return the message that carries a checked event on its raw topic, keyed by the record it will
+    be.
+    """
     headers: dict[str, Any] = event.model_dump(mode="json", exclude={"data"}, exclude_none=True)
     return Message(
         topic=raw_topic_of(type(data)).name,
         key=record_id_of(event.tenant, event.source, event.id).bytes,
         value=orjson.dumps(event.data),
-        headers=tuple((_PREFIX + name, str(value).encode()) for name, value in headers.items() if value != "") + _JSON,
+        headers=tuple(
+            (_PREFIX + name, str(value).encode()) for name, value in headers.items() if value != ""
+        )
+        + _JSON,
     )
 
 
 def from_record(record: LogRecord) -> Incoming | Reject:
-    """Return the event of a raw topic's record, or why it is none: broken JSON, a missing attribute, a broken contract."""
+    """Return the event of a raw topic's record, or why it is none: broken JSON, a missing
+    attribute, a broken contract.
+    """
     try:
         event = _event(record)
     except orjson.JSONDecodeError as error:
@@ -93,7 +102,8 @@ def _event(record: LogRecord) -> Event:
     return Event.model_validate({**attributes, "data": body})
 
 
-# What follows an event from its connector to its row, so that a dead letter of any stage can tell where it came from.
+# What follows an event from its connector to its row, so that a dead letter of any stage can tell
+# where it came from.
 _FOLLOWING = frozenset({"ce_id", "ce_source", "ce_tenant", "ce_connector", "ce_locator"})
 
 
@@ -103,7 +113,9 @@ def following(headers: Headers) -> Headers:
 
 
 def contract_message(topic: str, key: str, contract: Contract, headers: Headers = ()) -> Message:
-    """Return the message that carries one of our own contracts (a record, a link, a dead letter) on a derived topic."""
+    """Return the message that carries one of our own contracts (a record, a link, a dead letter) on
+    a derived topic.
+    """
     kind = type(contract).__name__
     return Message(
         topic=topic,

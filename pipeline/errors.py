@@ -2,4 +2,6 @@
 
 
 class UserError(Exception):
-    """Something is wrong outside the program; the message says what and what to do, and the command line prints it alone."""
+    """Something is wrong outside the program; the message says what and what to do, and the command
+    line prints it alone.
+    """

@@ -1,6 +1,8 @@
-"""Every metric of a worker, declared once: name, labels, meaning. Hosts tell a `Meter`, Prometheus reads it on the worker's port.
+"""Every metric of a worker, declared once: name, labels, meaning. Hosts tell a `Meter`, Prometheus
+reads it on the worker's port.
 
-Names and units follow https://prometheus.io/docs/practices/naming/: base units, `_total` on what only grows.
+Names and units follow https://prometheus.io/docs/practices/naming/: base units, `_total` on what
+only grows.
 """
 
 from __future__ import annotations
@@ -11,20 +13,29 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from prometheus_client import CollectorRegistry, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client import Counter as Total
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from pipeline.runtime.log import TopicPartition
 
-# When a series was first told is of use to nobody here, and would be one undeclared series for each declared one.
+# When a series was first told is of use to nobody here, and would be one undeclared series for each
+# declared one.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A metric: its name, what it tells, its labels; `buckets` are a histogram's upper bounds, in its unit."""
+    """A metric: its name, what it tells, its labels; `buckets` are a histogram's upper bounds, in
+    its unit.
+    """
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
@@ -38,25 +49,33 @@ _SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 _RECORDS = (1.0, 10.0, 100.0, 1_000.0, 10_000.0, 100_000.0)
 
 RECORDS = Declared(
-    "switchboard_records_total", "counter", "Records that a stage has handled and committed.", ("stage",)
+    "switchboard_records_total",
+    "counter",
+    "Records that a stage has handled and committed.",
+    ("stage",),
 )
 OUTCOMES = Declared(
     "switchboard_outcomes_total",
     "counter",
-    "What became of records: emitted, loaded, dropped or rejected, and why; a record handled twice counts twice.",
+    "What became of records: emitted, loaded, dropped or rejected, and why; a record handled twice"
+    " counts twice.",
     ("stage", "outcome", "reason"),
 )
 RETRIES = Declared(
     "switchboard_retries_total",
     "counter",
-    "Batches taken back to be handled again: `busy`: the warehouse was away or overloaded; `aborted`: their transaction was.",
+    "Batches taken back to be handled again: `busy`: the warehouse was away or overloaded;"
+    " `aborted`: their transaction was.",
     ("stage", "reason"),
 )
-BATCH_RECORDS = Declared("switchboard_batch_records", "histogram", "Records in a batch.", ("stage",), _RECORDS)
+BATCH_RECORDS = Declared(
+    "switchboard_batch_records", "histogram", "Records in a batch.", ("stage",), _RECORDS
+)
 BATCH_SECONDS = Declared(
     "switchboard_batch_seconds",
     "histogram",
-    "Seconds that a batch took: `take`: waiting for its records; `handle`: the stage; `commit`: outputs and offsets.",
+    "Seconds that a batch took: `take`: waiting for its records; `handle`: the stage; `commit`:"
+    " outputs and offsets.",
     ("stage", "part"),
     _SECONDS,
 )
@@ -70,7 +89,8 @@ INSERT_SECONDS = Declared(
 BEHIND_SECONDS = Declared(
     "switchboard_behind_seconds",
     "gauge",
-    "Age of the oldest record that a stage holds and has not committed, by the log's clock; 0 where it has caught up.",
+    "Age of the oldest record that a stage holds and has not committed, by the log's clock; 0 where"
+    " it has caught up.",
     ("stage",),
 )
 LAG_RECORDS = Declared(
@@ -80,7 +100,10 @@ LAG_RECORDS = Declared(
     ("stage", "topic", "partition"),
 )
 MODEL_OFFSET = Declared(
-    "switchboard_model_offset", "gauge", "Offset of the last example that the worker's models have learnt.", ("stage",)
+    "switchboard_model_offset",
+    "gauge",
+    "Offset of the last example that the worker's models have learnt.",
+    ("stage",),
 )
 LAST_TURN = Declared(
     "switchboard_last_turn_timestamp_seconds",
@@ -91,7 +114,8 @@ LAST_TURN = Declared(
 BROKER_UP = Declared(
     "switchboard_broker_up",
     "gauge",
-    "1 where Kafka answered the worker's last request, 0 where it did not; a worker that gets nothing asks every ten seconds.",
+    "1 where Kafka answered the worker's last request, 0 where it did not; a worker that gets"
+    " nothing asks every ten seconds.",
     ("stage",),
 )
 STARTED = Declared(
@@ -164,10 +188,14 @@ class Meter:
         return Gauge(one.name, one.meaning, one.labels, registry=self._registry)
 
     def _histogram(self, one: Declared) -> Histogram:
-        return Histogram(one.name, one.meaning, one.labels, buckets=one.buckets, registry=self._registry)
+        return Histogram(
+            one.name, one.meaning, one.labels, buckets=one.buckets, registry=self._registry
+        )
 
     def watch_outcomes(self, stage: str, counts: Counter[str]) -> None:
-        """Tell what a stage's handler counts: `emitted`, `loaded`, `dropped:REASON`, `rejected:CODE`."""
+        """Tell what a stage's handler counts: `emitted`, `loaded`, `dropped:REASON`,
+        `rejected:CODE`.
+        """
         self._outcomes.counts[stage] = counts
 
     def watch_models(self, stage: str, offset: Callable[[], float]) -> None:
@@ -188,11 +216,21 @@ class Meter:
         self._turn.labels(stage).set_to_current_time()
 
     def held(self, stage: str, oldest_ms: int) -> None:
-        """Say that a batch is in hand, and when the log took its oldest record (ms since 1970); its age is told as it grows."""
+        """Say that a batch is in hand, and when the log took its oldest record (ms since 1970); its
+        age is told as it grows.
+        """
         self._behind.labels(stage).set_function(lambda: max(time.time() - oldest_ms / 1000, 0.0))
 
-    def batch(self, stage: str, records: int, seconds: Mapping[str, float], left: Mapping[TopicPartition, int]) -> None:
-        """Tell of a batch that is committed: its records, the seconds of its parts, and what is left of each partition."""
+    def batch(
+        self,
+        stage: str,
+        records: int,
+        seconds: Mapping[str, float],
+        left: Mapping[TopicPartition, int],
+    ) -> None:
+        """Tell of a batch that is committed: its records, the seconds of its parts, and what is
+        left of each partition.
+        """
         self._records.labels(stage).inc(records)
         self._batch_records.labels(stage).observe(records)
         for part, taken in seconds.items():
@@ -200,11 +238,14 @@ class Meter:
         self._left(stage, left)
 
     def idle(self, stage: str, left: Mapping[TopicPartition, int]) -> None:
-        """Say that nothing came, though something may be left: where the broker is away, nothing comes either."""
+        """Say that nothing came, though something may be left: where the broker is away, nothing
+        comes either.
+        """
         self._left(stage, left)
 
     def _left(self, stage: str, records: Mapping[TopicPartition, int]) -> None:
-        """Tell what is left of each partition that the worker holds; those that it held before are told no more.
+        """Tell what is left of each partition that the worker holds; those that it held before are
+        told no more.
 
         Where nothing is left of any, the stage has caught up.
         """

@@ -19,7 +19,9 @@ State = TypeVar("State")
 
 @dataclass(frozen=True, slots=True)
 class Output(Generic[Out_co]):
-    """One thing a step gives out: to which outlet (a topic's name; "" between two steps of a chain), under which key."""
+    """One thing a step gives out: to which outlet (a topic's name; "" between two steps of a
+    chain), under which key.
+    """
 
     value: Out_co
     outlet: str = ""
@@ -35,7 +37,9 @@ class Emit(Generic[Out_co]):
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """The input is rightly nobody's: nothing comes of it and nothing is lost. `reason` is counted."""
+    """The input is rightly nobody's: nothing comes of it and nothing is lost. `reason` is
+    counted.
+    """
 
     reason: str
 
@@ -73,29 +77,38 @@ class Answer(Protocol):
 
 
 class Models(Protocol):
-    """The models as they stand: an immutable snapshot that judges texts, of directions inbound, outbound, internal."""
+    """The models as they stand: an immutable snapshot that judges texts, of directions inbound,
+    outbound, internal.
+    """
 
-    def classify(self, texts: Sequence[str], directions: Sequence[str]) -> Sequence[Mapping[str, Answer]]: ...
+    def classify(
+        self, texts: Sequence[str], directions: Sequence[str]
+    ) -> Sequence[Mapping[str, Answer]]: ...
 
 
 class NoModels:
     """Models for stages that ask none: no head answers."""
 
-    def classify(self, texts: Sequence[str], directions: Sequence[str]) -> Sequence[Mapping[str, Answer]]:
+    def classify(
+        self, texts: Sequence[str], directions: Sequence[str]
+    ) -> Sequence[Mapping[str, Answer]]:
         """Return no answer for each text."""
         return [{} for _ in texts]
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What would otherwise make a step impure: now (aware, UTC), and the models as they stand, both fixed within a batch."""
+    """What would otherwise make a step impure: now (aware, UTC), and the models as they stand, both
+    fixed within a batch.
+    """
 
     now: datetime
     models: Models
 
 
 class Step(Protocol[In_contra, Out_co]):
-    """A stateless step over a micro-batch: outcomes in the same number and order as the batch, no I/O, no clock, no commit.
+    """A stateless step over a micro-batch: outcomes in the same number and order as the batch, no
+    I/O, no clock, no commit.
 
     `name` is its metric label, its dead letters' header and its name in a stack trace.
     """
@@ -107,9 +120,11 @@ class Step(Protocol[In_contra, Out_co]):
 
 
 class Fold(Protocol[State, In_contra, Out_co]):
-    """A stateful step: folds the inputs of one key, in log order, into that key's state; pure, so it returns the new state.
+    """A stateful step: folds the inputs of one key, in log order, into that key's state; pure, so
+    it returns the new state.
 
-    The host keeps states as bytes: `load(dump(state))` equals the state, and an older program's bytes stay readable.
+    The host keeps states as bytes: `load(dump(state))` equals the state, and an older program's
+    bytes stay readable.
     """
 
     @property
@@ -127,7 +142,9 @@ class Fold(Protocol[State, In_contra, Out_co]):
 
 
 class StepContractError(AssertionError):
-    """A step gave back another number of outcomes than it was given inputs: a record would have vanished."""
+    """A step gave back another number of outcomes than it was given inputs: a record would have
+    vanished.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +160,9 @@ class MapStep(Generic[In, Out]):
 
 @dataclass(frozen=True, slots=True)
 class Chain(Generic[In, Via, Out]):
-    """Two steps as one: every output of the first is an input of the second; a refusal of either is the outcome."""
+    """Two steps as one: every output of the first is an input of the second; a refusal of either is
+    the outcome.
+    """
 
     name: str
     first: Step[In, Via]
@@ -151,7 +170,12 @@ class Chain(Generic[In, Via, Out]):
 
     def __call__(self, batch: Sequence[In], ctx: Context) -> Sequence[Outcome[Out]]:
         befores = run_checked(self.first, batch, ctx)
-        onward = [output.value for before in befores if isinstance(before, Emit) for output in before.outputs]
+        onward = [
+            output.value
+            for before in befores
+            if isinstance(before, Emit)
+            for output in before.outputs
+        ]
         afters = iter(run_checked(self.second, onward, ctx))
         return [_joined(before, afters) for before in befores]
 
@@ -165,15 +189,28 @@ def _joined(before: Outcome[Via], afters: Iterator[Outcome[Out]]) -> Outcome[Out
     refusal = next((outcome for outcome in outcomes if isinstance(outcome, Reject)), None)
     if refusal is not None:
         return refusal
-    return Emit(tuple(output for outcome in outcomes if isinstance(outcome, Emit) for output in outcome.outputs))
+    return Emit(
+        tuple(
+            output
+            for outcome in outcomes
+            if isinstance(outcome, Emit)
+            for output in outcome.outputs
+        )
+    )
 
 
 def run_checked(step: Step[In, Out], batch: Sequence[In], ctx: Context) -> Sequence[Outcome[Out]]:
-    """Run a step, name it in its rejections, and raise StepContractError unless every input has its outcome."""
+    """Run a step, name it in its rejections, and raise StepContractError unless every input has its
+    outcome.
+    """
     outcomes = step(batch, ctx) if batch else []
     if len(outcomes) != len(batch):
-        raise StepContractError(f"step {step.name} gave {len(outcomes)} outcomes for {len(batch)} inputs")
+        raise StepContractError(
+            f"step {step.name} gave {len(outcomes)} outcomes for {len(batch)} inputs"
+        )
     return [
-        replace(outcome, step=step.name) if isinstance(outcome, Reject) and not outcome.step else outcome
+        replace(outcome, step=step.name)
+        if isinstance(outcome, Reject) and not outcome.step
+        else outcome
         for outcome in outcomes
     ]

@@ -1,4 +1,6 @@
-"""One installation: where its log, bodies, store and models lie, on this machine or on servers, opened as they are needed."""
+"""One installation: where its log, bodies, store and models lie, on this machine or on servers,
+opened as they are needed.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
     from pipeline.sinks.clickhouse import ClickHouseWarehouse
 
 
-# Longer than any record can live in the log: a body older than that has no record left that refers to it.
+# Longer than any record can live in the log: a body older than that has no record left that refers
+# to it.
 _BODY_LIFE_S = max(topic.retention_ms or 0 for topic in TOPICS.values()) / 1000 + 86_400
 
 
@@ -45,7 +48,8 @@ class Workspace:
 
         if self.settings.broker is None:
             raise UserError(
-                "this needs Kafka: set SWITCHBOARD_BROKER and SWITCHBOARD_WAREHOUSE; on one machine `switchboard run` does it all"
+                "this needs Kafka: set SWITCHBOARD_BROKER and SWITCHBOARD_WAREHOUSE; on one machine"
+                " `switchboard run` does it all"
             )
         return Broker(self.settings.broker, self.settings.broker_properties)
 
@@ -90,7 +94,9 @@ class Workspace:
 
     @contextmanager
     def publisher(self) -> Iterator[Publisher]:
-        """Open a publisher; what it was given is durable when the block ends, in whatever way it ends."""
+        """Open a publisher; what it was given is durable when the block ends, in whatever way it
+        ends.
+        """
         with self.log() as log:
             publisher = Publisher(log, self.blobs)
             try:
@@ -98,9 +104,15 @@ class Workspace:
             finally:
                 publisher.flush()
 
-    def ingest_options(self, source: str | None, own: tuple[str, ...], extra: dict[str, str]) -> IngestOptions:
+    def ingest_options(
+        self, source: str | None, own: tuple[str, ...], extra: dict[str, str]
+    ) -> IngestOptions:
         """Return what connectors are told: the settings and what was said beside them."""
         settings = self.settings.model_copy(update={"own": (*self.settings.own, *own)})
         return IngestOptions(
-            tenant=settings.tenant, source=source, zone=settings.zone, own=settings.own_side, extra=extra
+            tenant=settings.tenant,
+            source=source,
+            zone=settings.zone,
+            own=settings.own_side,
+            extra=extra,
         )

@@ -1,4 +1,6 @@
-"""What a shop's systems emit beside messages: orders, feedback, complaints, customer profiles (the crm.* events)."""
+"""What a shop's systems emit beside messages: orders, feedback, complaints, customer profiles (the
+crm.* events).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from pydantic import Field, StringConstraints, model_validator
 from schemas.types import Contract, Party, Text, UtcTime
 
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
-# Decimal(18, 4) in ClickHouse: four decimals carry every ISO 4217 currency, fourteen digits before them every order.
+# Decimal(18, 4) in ClickHouse: four decimals carry every ISO 4217 currency, fourteen digits before
+# them every order.
 Money = Annotated[Decimal, Field(max_digits=18, decimal_places=4)]
 
 
@@ -51,11 +54,15 @@ class Item(Contract):
 
 
 class BusinessData(Contract):
-    """What every business event has: the customer it concerns, and the conversation it came from, where known."""
+    """What every business event has: the customer it concerns, and the conversation it came from,
+    where known.
+    """
 
     customer: Party = Field(description="The customer; any of id, name, email, phone, handle.")
     channel: Text = Field(None, description="Where it was made: web, shop, app, phone …")
-    conversation: Text = Field(None, description="The platform's id of the conversation it belongs to.")
+    conversation: Text = Field(
+        None, description="The platform's id of the conversation it belongs to."
+    )
     staff: Text = Field(None, description="Our person in it.")
 
 
@@ -64,7 +71,9 @@ class OrderData(BusinessData):
 
     order_id: str = Field(min_length=1, description="Order number.")
     amount: Money | None = Field(
-        None, description="Sum that this event moves: total, payment or refund; never negative.", ge=0
+        None,
+        description="Sum that this event moves: total, payment or refund; never negative.",
+        ge=0,
     )
     currency: Currency | None = Field(None, description="ISO 4217 code of the amount.")
     items: tuple[Item, ...] = Field((), description="What was ordered.")
@@ -95,9 +104,14 @@ class FeedbackData(BusinessData):
     @model_validator(mode="after")
     def _rating_is_on_its_scale(self) -> FeedbackData:
         if self.scale_min >= self.scale_max:
-            raise ValueError(f"scale_min {self.scale_min:g} must be below scale_max {self.scale_max:g}")
+            raise ValueError(
+                f"scale_min {self.scale_min:g} must be below scale_max {self.scale_max:g}"
+            )
         if self.rating is not None and not self.scale_min <= self.rating <= self.scale_max:
-            raise ValueError(f"rating {self.rating:g} is outside its scale {self.scale_min:g} to {self.scale_max:g}")
+            raise ValueError(
+                f"rating {self.rating:g} is outside its scale {self.scale_min:g} to"
+                f" {self.scale_max:g}"
+            )
         if self.rating is None and self.text is None:
             raise ValueError("needs a rating or a text")
         return self
@@ -106,7 +120,9 @@ class FeedbackData(BusinessData):
 class ComplaintData(BusinessData):
     """A complaint: its reason, what was done, and how it ended (投诉原因、处理、结果)."""
 
-    complaint_id: str = Field(min_length=1, description="Number of the complaint; opened, handled and closed share it.")
+    complaint_id: str = Field(
+        min_length=1, description="Number of the complaint; opened, handled and closed share it."
+    )
     reason: ComplaintReason = Field(ComplaintReason.OTHER, description="What it is about.")
     text: Text = Field(None, description="What the customer wrote.")
     handling: Text = Field(None, description="What was done (投诉处理).")
@@ -136,11 +152,15 @@ _ACTIONS: dict[str, tuple[type[BusinessData], frozenset[str]]] = {
     "crm.customer": (CustomerData, frozenset({"updated"})),
 }
 
-TYPES = tuple(f"{kind}.{action}" for kind, (_, actions) in _ACTIONS.items() for action in sorted(actions))
+TYPES = tuple(
+    f"{kind}.{action}" for kind, (_, actions) in _ACTIONS.items() for action in sorted(actions)
+)
 
 
 def data_model(event_type: str, _data: dict[str, Any]) -> type[BusinessData] | None:
-    """Return the contract of a crm.* event's data, or None for a type that is not a business event."""
+    """Return the contract of a crm.* event's data, or None for a type that is not a business
+    event.
+    """
     kind, _, action = event_type.rpartition(".")
     model, actions = _ACTIONS.get(kind, (None, frozenset()))
     return model if action in actions else None

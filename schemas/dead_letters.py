@@ -1,4 +1,6 @@
-"""What was refused, with everything needed to understand it, mend it and send it again, and the audit of doing so."""
+"""What was refused, with everything needed to understand it, mend it and send it again, and the
+audit of doing so.
+"""
 
 from __future__ import annotations
 
@@ -32,14 +34,20 @@ class RejectCode(StrEnum):
 
 
 class DeadLetter(Contract):
-    """One refused thing: the original bytes, key and headers, where it stood, who refused it and why."""
+    """One refused thing: the original bytes, key and headers, where it stood, who refused it and
+    why.
+    """
 
-    dead_letter_id: UUID = Field(description="Hash of stage and origin: refused again, it is the same dead letter.")
+    dead_letter_id: UUID = Field(
+        description="Hash of stage and origin: refused again, it is the same dead letter."
+    )
     tenant: str = DEFAULT_TENANT
     stage: str = Field(description="collect, enrich, resolve, load …")
     step: str = Field(description="The connector or step that refused it.")
     reason_code: RejectCode
-    message: str = Field(description="What is wrong and what to do, naming the field, record or file.")
+    message: str = Field(
+        description="What is wrong and what to do, naming the field, record or file."
+    )
     failed_at: UtcTime
     connector: str = ""
     locator: str = Field("", description="File and item, where a connector found it.")
@@ -64,7 +72,9 @@ class Replay(Contract):
 
 
 class StageReplay(Contract):
-    """One partition of a stage that somebody set to another offset, to have records handled again or passed over."""
+    """One partition of a stage that somebody set to another offset, to have records handled again
+    or passed over.
+    """
 
     replay_id: UUID
     replayed_at: UtcTime
@@ -73,5 +83,7 @@ class StageReplay(Contract):
     topic: str
     partition: int
     from_offset: int = Field(description="The next offset before.")
-    to_offset: int = Field(description="The next offset since; smaller: what lies between is handled again.")
+    to_offset: int = Field(
+        description="The next offset since; smaller: what lies between is handled again."
+    )
     asked: str = Field("", description="What was asked for: from when, or which offsets.")

@@ -1,4 +1,6 @@
-"""Generates what others read of the contracts: JSON Schemas and the AsyncAPI document. `python -m schemas.generate [--check]`."""
+"""Generates what others read of the contracts: JSON Schemas and the AsyncAPI document. `python -m
+schemas.generate [--check]`.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ _ROOT = Path(__file__).parent
 
 
 def contracts() -> Iterator[type[Contract]]:
-    """Yield every contract that crosses a border, each once: the envelope, then what the topics carry."""
+    """Yield every contract that crosses a border, each once: the envelope, then what the topics
+    carry.
+    """
     yield Event
     seen: set[type[Contract]] = set()
     for topic in TOPICS.values():
@@ -37,23 +41,34 @@ def json_schema(contract: type[Contract]) -> dict[str, Any]:
 
 
 def asyncapi() -> dict[str, Any]:
-    """Return the AsyncAPI 3.0 document: every topic with its bindings, every message with its schema and headers."""
+    """Return the AsyncAPI 3.0 document: every topic with its bindings, every message with its
+    schema and headers.
+    """
     return {
         "asyncapi": "3.0.0",
         "info": {
             "title": "Switchboard",
             "version": "1.0.0",
-            "description": "Events are CloudEvents 1.0 in Kafka's binary mode: ce_* headers, JSON value.",
+            "description": (
+                "Events are CloudEvents 1.0 in Kafka's binary mode: ce_* headers, JSON value."
+            ),
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",
         "channels": {_key(topic): _channel(topic) for topic in TOPICS.values()},
         "operations": {
-            f"receive_{_key(topic)}": {"action": "receive", "channel": {"$ref": f"#/channels/{_key(topic)}"}}
+            f"receive_{_key(topic)}": {
+                "action": "receive",
+                "channel": {"$ref": f"#/channels/{_key(topic)}"},
+            }
             for topic in TOPICS.values()
         },
         "components": {
-            "messages": {contract.__name__: _message(contract) for contract in contracts() if contract is not Event},
+            "messages": {
+                contract.__name__: _message(contract)
+                for contract in contracts()
+                if contract is not Event
+            },
             "messageTraits": {"cloudevent": {"headers": _cloudevent_headers()}},
         },
     }
@@ -69,14 +84,18 @@ def _channel(topic: Topic) -> dict[str, Any]:
         "address": topic.name,
         "description": f"{topic.meaning}; key: {topic.key}",
         "messages": {
-            contract.__name__: {"$ref": f"#/components/messages/{contract.__name__}"} for contract in topic.carries
+            contract.__name__: {"$ref": f"#/components/messages/{contract.__name__}"}
+            for contract in topic.carries
         },
         "bindings": {
             "kafka": {
                 "bindingVersion": "0.5.0",
                 "topic": topic.name,
                 "partitions": topic.partitions,
-                "topicConfiguration": {"cleanup.policy": topic.cleanup.split(","), "retention.ms": retention},
+                "topicConfiguration": {
+                    "cleanup.policy": topic.cleanup.split(","),
+                    "retention.ms": retention,
+                },
             }
         },
     }
@@ -117,19 +136,28 @@ def _cloudevent_headers() -> dict[str, Any]:
 def documents() -> dict[str, str]:
     """Return every generated document by its path below `schemas/`."""
     files = {
-        f"json/{contract.__name__}.schema.json": json.dumps(json_schema(contract), ensure_ascii=False, indent=2) + "\n"
+        f"json/{contract.__name__}.schema.json": (
+            json.dumps(json_schema(contract), ensure_ascii=False, indent=2) + "\n"
+        )
         for contract in contracts()
     }
-    files["asyncapi.yaml"] = yaml.safe_dump(asyncapi(), allow_unicode=True, sort_keys=False, width=120)
+    files["asyncapi.yaml"] = yaml.safe_dump(
+        asyncapi(), allow_unicode=True, sort_keys=False, width=120
+    )
     return files
 
 
 def write_or_check(root: Path, files: dict[str, str], check: bool) -> int:
-    """Write documents below a folder, or only compare them and say which have drifted; return the exit code."""
+    """Write documents below a folder, or only compare them and say which have drifted; return the
+    exit code.
+    """
     drifted = [name for name, text in files.items() if not _same(root / name, text)]
     if check:
         for name in drifted:
-            print(f"{root / name} has drifted from the contracts: run `make generate`", file=sys.stderr)
+            print(
+                f"{root / name} has drifted from the contracts: run `make generate`",
+                file=sys.stderr,
+            )
         return 1 if drifted else 0
     for name in drifted:
         (root / name).parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,9 @@
 """Contracts that we make ourselves: put together, and written as JSON, without being checked again.
 
-What comes from outside is validated (`Contract(...)`, `model_validate`). What our own steps make has its types by mypy, and the laws
-over every step validate each output; checking it in production as well, and having pydantic write it, was a fifth of what a chat
-cost in `enrich` and more of a fact in `converse` (docs/adr/0008).
+What comes from outside is validated (`Contract(...)`, `model_validate`). What our own steps make
+has its types by mypy, and the laws over every step validate each output; checking it in production
+as well, and having pydantic write it, was a fifth of what a chat cost in `enrich` and more of a
+fact in `converse` (docs/adr/0008).
 """
 
 from __future__ import annotations
@@ -22,13 +23,18 @@ T = TypeVar("T", bound=Contract)
 @cache
 def _defaults(contract: type[Contract]) -> dict[str, Any]:
     """Return a value for each field, in their order; None where the maker has to name one."""
-    return {name: None if field.is_required() else field.default for name, field in contract.model_fields.items()}
+    return {
+        name: None if field.is_required() else field.default
+        for name, field in contract.model_fields.items()
+    }
 
 
 def made(contract: type[T], *parts: dict[str, Any], **fields: Any) -> T:
-    """Return a contract of values that have its fields' types already, from dictionaries and names; later ones win.
+    """Return a contract of values that have its fields' types already, from dictionaries and names;
+    later ones win.
 
-    Neither a missing field nor one of another type is noticed: for what our own code makes, never for what came from outside.
+    Neither a missing field nor one of another type is noticed: for what our own code makes, never
+    for what came from outside.
     """
     one = contract.__new__(contract)
     values = _defaults(contract).copy()

@@ -1,4 +1,6 @@
-"""What comes out of enrich: the record of a communication, the record of a business event, the link between contact points."""
+"""What comes out of enrich: the record of a communication, the record of a business event, the link
+between contact points.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +17,28 @@ from schemas.types import Attachment, Channel, Contract, Direction, UtcTime
 
 ContactKind = Literal["id", "email", "phone", "handle"]
 
-# What one record shows by itself. The word is what analysts filter by; the sentence is the reference page and the column's meaning.
+# What one record shows by itself. The word is what analysts filter by; the sentence is the
+# reference page and the column's meaning.
 QUALITY_FLAGS: dict[str, str] = {
     "attachment_only": "there is an attachment and no text",
     "bottom_reply": "the author wrote below the quoted lines",
-    "boundary_missing": "a multipart mail without its boundary; the boundary was guessed, or the whole read as one text",
-    "call_times_disorder": "the call's start, answer and end are not in that order; its durations are null",
-    "charset_repaired": "a text was not in the character set it declared, or had been decoded wrongly before; put right",
+    "boundary_missing": (
+        "a multipart mail without its boundary; the boundary was guessed, or the whole read as one"
+        " text"
+    ),
+    "call_times_disorder": (
+        "the call's start, answer and end are not in that order; its durations are null"
+    ),
+    "charset_repaired": (
+        "a text was not in the character set it declared, or had been decoded wrongly before; put"
+        " right"
+    ),
     "charset_replaced": "bytes that no character set could read became U+FFFD",
     "charset_unknown": "a text declares a character set that nobody knows",
     "clock_skew": "the sender's clock and ours differ by more than a day; occurred_at is ours",
-    "contact_invalid": "an address or number of the customer could not be normalised; it is kept as written",
+    "contact_invalid": (
+        "an address or number of the customer could not be normalised; it is kept as written"
+    ),
     "date_invalid": "a Date that names no instant",
     "date_missing": "no Date",
     "date_zone_missing": "a Date without a zone, read as UTC",
@@ -36,7 +49,9 @@ QUALITY_FLAGS: dict[str, str] = {
     "from_missing": "no From with an address",
     "header_limited": "headers beyond the limits were left out or cut",
     "header_malformed": "lines among the headers are no headers, or addresses are no addresses",
-    "inline_reply": "the author wrote between or below quoted lines; the author's lines are the reply",
+    "inline_reply": (
+        "the author wrote between or below quoted lines; the author's lines are the reply"
+    ),
     "message_id_missing": "no Message-ID",
     "mime_truncated": "the last part has no end: the mail was cut",
     "missing_contact": "nothing tells who the customer is",
@@ -44,26 +59,43 @@ QUALITY_FLAGS: dict[str, str] = {
     "missing_time": "the event names no time; occurred_at is when we received it",
     "part_limited": "parts beyond the limit were kept as one part",
     "size_limited": "bytes or text beyond the limits were cut",
-    "text_rescued": "the text was found where none should be: in an attachment, an attached mail, around the parts",
+    "text_rescued": (
+        "the text was found where none should be: in an attachment, an attached mail, around the"
+        " parts"
+    ),
     "text_truncated": "the text is longer than is kept; the rest is in the raw event only",
 }
 
 
 class Delivery(Contract):
-    """One arrival of an event: the same event found in two places arrives twice and is one record with a flagged repeat."""
+    """One arrival of an event: the same event found in two places arrives twice and is one record
+    with a flagged repeat.
+    """
 
-    locator: str = Field("", description="Where it was found: file and item; empty where the channel has no places.")
+    locator: str = Field(
+        "", description="Where it was found: file and item; empty where the channel has no places."
+    )
     sha256: str = Field(description="SHA-256 of the event's body as it arrived, hexadecimal.")
 
 
 class Prediction(Contract):
     """One head's answer about one record."""
 
-    label: str = Field(description="The answer; empty where the head does not apply or nothing speaks for any label.")
+    label: str = Field(
+        description=(
+            "The answer; empty where the head does not apply or nothing speaks for any label."
+        )
+    )
     p: float = Field(ge=0, le=1, description="Probability of the label.")
-    abstained: bool = Field(description="The head was not sure enough; the label is its best guess.")
-    version: str = Field(description="Model that answered: rules/<hash>, or generation/offset/recipe.")
-    also: tuple[str, ...] = Field((), description="Further answers, where a text asks several things.")
+    abstained: bool = Field(
+        description="The head was not sure enough; the label is its best guess."
+    )
+    version: str = Field(
+        description="Model that answered: rules/<hash>, or generation/offset/recipe."
+    )
+    also: tuple[str, ...] = Field(
+        (), description="Further answers, where a text asks several things."
+    )
 
 
 class Participant(Contract):
@@ -71,7 +103,9 @@ class Participant(Contract):
 
     role: Literal["from", "to", "cc", "bcc", "staff"]
     name: str = ""
-    contact: str = Field("", description="Normalised contact point, kind:value, such as phone:+8613800000001.")
+    contact: str = Field(
+        "", description="Normalised contact point, kind:value, such as phone:+8613800000001."
+    )
 
 
 class CallFacts(Contract):
@@ -95,7 +129,9 @@ class CallFacts(Contract):
 class Enriched(Contract):
     """What the record of a communication and that of a business event share."""
 
-    record_id: UUID = Field(description="Hash of tenant, source and event id; the same event is the same record.")
+    record_id: UUID = Field(
+        description="Hash of tenant, source and event id; the same event is the same record."
+    )
     tenant: str = DEFAULT_TENANT
     source: str = Field(description="Source of the event.")
     event_id: str = Field(description="Id of the event within its source.")
@@ -106,12 +142,18 @@ class Enriched(Contract):
     customer_id: UUID | None = Field(
         None, description="Keyed hash of the customer's contact point; null where there is none."
     )
-    contact: str = Field("", description="The contact point that identifies the customer, kind:value.")
+    contact: str = Field(
+        "", description="The contact point that identifies the customer, kind:value."
+    )
     contact_name: str = Field("", description="The customer's name as shown.")
-    contacts: tuple[str, ...] = Field((), description="All contact points of the customer in this event, best first.")
+    contacts: tuple[str, ...] = Field(
+        (), description="All contact points of the customer in this event, best first."
+    )
     staff: str = ""
     quality_flags: tuple[str, ...] = ()
-    attributes: dict[str, str] = Field({}, description="Fields of the event that no contract names, as JSON text.")
+    attributes: dict[str, str] = Field(
+        {}, description="Fields of the event that no contract names, as JSON text."
+    )
     delivery: Delivery
     schema_version: Literal[1] = 1
 
@@ -123,7 +165,9 @@ class Record(Enriched):
     kind: Literal["message", "call", "system", "note"]
     provider: str = ""
     direction: Direction
-    sent_at: UtcTime | None = Field(None, description="Time by the sender's clock, where it has one of its own.")
+    sent_at: UtcTime | None = Field(
+        None, description="Time by the sender's clock, where it has one of its own."
+    )
     conversation_id: UUID
     message_id: str = ""
     in_reply_to: str = ""
@@ -138,9 +182,14 @@ class Record(Enriched):
         (), description="Rules that cut reply, quote and signature apart; empty: nothing was cut."
     )
     redacted_text: str = Field(
-        "", description="Subject and reply with personal numbers and addresses masked; what models read."
+        "",
+        description=(
+            "Subject and reply with personal numbers and addresses masked; what models read."
+        ),
     )
-    language: str = Field("", description="ISO 639-1 code; empty where the text is too short to tell.")
+    language: str = Field(
+        "", description="ISO 639-1 code; empty where the text is too short to tell."
+    )
     result: str = ""
     remarks: str = ""
     campaign: str = ""
@@ -151,10 +200,14 @@ class Record(Enriched):
 
 
 class BusinessRecord(Enriched):
-    """One business event beside the messages: an order, a feedback, a complaint or a customer's profile."""
+    """One business event beside the messages: an order, a feedback, a complaint or a customer's
+    profile.
+    """
 
     kind: Literal["order", "feedback", "complaint", "customer"]
-    action: str = Field(description="created, paid, refunded, cancelled; given; opened, handled, closed; updated.")
+    action: str = Field(
+        description="created, paid, refunded, cancelled; given; opened, handled, closed; updated."
+    )
     entity_id: str = Field("", description="Number of the order, feedback or complaint.")
     channel: str = ""
     conversation: str = ""
@@ -175,12 +228,18 @@ class BusinessRecord(Enriched):
     target: str = ""
     survey_sent_at: UtcTime | None = None
     profile: dict[str, str] = Field(
-        {}, description="Profile fields of a customer event: address, city, source, gender, birth_year, segment."
+        {},
+        description=(
+            "Profile fields of a customer event: address, city, source, gender, birth_year,"
+            " segment."
+        ),
     )
 
 
 class Link(Contract):
-    """Two contact points seen together as one customer's; applied when history is read, so it can be taken back."""
+    """Two contact points seen together as one customer's; applied when history is read, so it can
+    be taken back.
+    """
 
     link_id: UUID
     tenant: str = DEFAULT_TENANT

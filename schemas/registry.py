@@ -12,7 +12,11 @@ from schemas.labels import LabelData, MovedData, RetractionData
 from schemas.topics import RAW_BUSINESS, RAW_CALL, RAW_CHAT, RAW_EMAIL, RAW_LABELS, Topic
 from schemas.types import Contract
 
-LABEL_GIVEN, LABEL_RETRACTED, MESSAGE_MOVED = "comm.label.given", "comm.label.retracted", "comm.message.moved"
+LABEL_GIVEN, LABEL_RETRACTED, MESSAGE_MOVED = (
+    "comm.label.given",
+    "comm.label.retracted",
+    "comm.message.moved",
+)
 _JUDGEMENTS: dict[str, type[Contract]] = {
     LABEL_GIVEN: LabelData,
     LABEL_RETRACTED: RetractionData,
@@ -29,7 +33,9 @@ EVENT_TYPES: tuple[str, ...] = (
 
 
 def contract_of(event_type: str, data: dict[str, Any]) -> type[Contract] | None:
-    """Return the contract of an event's data by its type and channel, or None for a type nobody declared."""
+    """Return the contract of an event's data by its type and channel, or None for a type nobody
+    declared.
+    """
     if event_type in _JUDGEMENTS:
         return _JUDGEMENTS[event_type]
     return communications.data_model(event_type, data) or business.data_model(event_type, data)
@@ -54,7 +60,9 @@ _MAX_INPUT = 80
 
 
 def explain(error: ValidationError, prefix: str = "") -> tuple[RejectCode, str]:
-    """Return the reject code and one sentence for each wrong field, path first: `data.from.phone: …`."""
+    """Return the reject code and one sentence for each wrong field, path first: `data.from.phone:
+    …`.
+    """
     problems = error.errors(include_url=False)
     parts = []
     for problem in problems[:_MAX_PROBLEMS]:

@@ -33,9 +33,11 @@ _DAY_MS = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic: `retention_ms` None keeps for ever; `key` says what a record's key is, so what stays in order.
+    """A topic: `retention_ms` None keeps for ever; `key` says what a record's key is, so what stays
+    in order.
 
-    What is past its retention goes a segment at a time, and only whole segments are compacted: `segment_ms` is their span.
+    What is past its retention goes a segment at a time, and only whole segments are compacted:
+    `segment_ms` is their span.
     """
 
     name: str
@@ -54,17 +56,34 @@ class Topic:
         return self.cleanup != "delete"
 
 
-# Six partitions let six workers share a topic and still divide evenly over one, two and three; partitions can be added, not taken away.
+# Six partitions let six workers share a topic and still divide evenly over one, two and three;
+# partitions can be added, not taken away.
 _PARTITIONS = 6
-# Raw events and dead letters hold personal data as it came: ninety days are enough to mend a fault and replay, no archive.
+# Raw events and dead letters hold personal data as it came: ninety days are enough to mend a fault
+# and replay, no archive.
 _RAW_MS = 90 * _DAY_MS
-# Derived topics can be made again from raw ones; a month covers a sink that is down and a new sink that starts.
+# Derived topics can be made again from raw ones; a month covers a sink that is down and a new sink
+# that starts.
 _DERIVED_MS = 30 * _DAY_MS
 
-RAW_EMAIL = Topic("raw.email.v1", "mails as received", (EmailData,), "record id", _PARTITIONS, _RAW_MS)
-RAW_CALL = Topic("raw.call.v1", "calls as the exchange wrote them", (CallData,), "record id", _PARTITIONS, _RAW_MS)
+RAW_EMAIL = Topic(
+    "raw.email.v1", "mails as received", (EmailData,), "record id", _PARTITIONS, _RAW_MS
+)
+RAW_CALL = Topic(
+    "raw.call.v1",
+    "calls as the exchange wrote them",
+    (CallData,),
+    "record id",
+    _PARTITIONS,
+    _RAW_MS,
+)
 RAW_CHAT = Topic(
-    "raw.chat.v1", "messages of chats, SMS, social networks, forms", (MessageData,), "record id", _PARTITIONS, _RAW_MS
+    "raw.chat.v1",
+    "messages of chats, SMS, social networks, forms",
+    (MessageData,),
+    "record id",
+    _PARTITIONS,
+    _RAW_MS,
 )
 RAW_BUSINESS = Topic(
     "raw.business.v1",
@@ -98,7 +117,9 @@ BUSINESS = Topic(
     _PARTITIONS,
     _DERIVED_MS,
 )
-LINKS = Topic("links.v1", "contact points of one customer", (Link,), "customer id", _PARTITIONS, _DERIVED_MS)
+LINKS = Topic(
+    "links.v1", "contact points of one customer", (Link,), "customer id", _PARTITIONS, _DERIVED_MS
+)
 CONVERSATIONS = Topic(
     "conversations.v1",
     "conversations, facts, follow-ups and record flags",
@@ -107,7 +128,8 @@ CONVERSATIONS = Topic(
     _PARTITIONS,
     _DERIVED_MS,
 )
-# Compacted and never cleaned: a state is needed as long as its contact point may speak again. It holds no contract of ours.
+# Compacted and never cleaned: a state is needed as long as its contact point may speak again. It
+# holds no contract of ours.
 CONVERSE_STATE = Topic(
     "converse-state.v1",
     "state of converse by contact point, in converse's own format",
@@ -117,8 +139,16 @@ CONVERSE_STATE = Topic(
     None,
     "compact",
 )
-LABELS = Topic("labels.v1", "labels as kept", (Label,), "record id of the labelled record", _PARTITIONS, _DERIVED_MS)
-# One partition, never cleaned: the models are a fold over it, and a fold needs one order and the whole of it.
+LABELS = Topic(
+    "labels.v1",
+    "labels as kept",
+    (Label,),
+    "record id of the labelled record",
+    _PARTITIONS,
+    _DERIVED_MS,
+)
+# One partition, never cleaned: the models are a fold over it, and a fold needs one order and the
+# whole of it.
 EXAMPLES = Topic(
     "examples.v1",
     "labels with their text, generations, pins and rollbacks; the models are a fold over it",
@@ -153,8 +183,8 @@ DEAD_LETTERS = Topic(
 )
 
 ALERTS = Topic("alerts.v1", "alerts that live raises", (Alert,), "alert id", 1, _DERIVED_MS)
-# Panes live a day, waiting customers a week; in segments of ten minutes the log that a new worker or a screen reads stays near its
-# live size.
+# Panes live a day, waiting customers a week; in segments of ten minutes the log that a new worker
+# or a screen reads stays near its live size.
 LIVE_STATE = Topic(
     "live-state.v1",
     "panes and waiting customers of live, in live's own format",

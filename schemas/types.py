@@ -8,20 +8,25 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-# ClickHouse's DateTime64(3) holds 1900 to 2299; a customer's message before the first commercial mail or a century ahead
-# is a broken clock, not history, and one bad year makes every chart by time useless.
+# ClickHouse's DateTime64(3) holds 1900 to 2299; a customer's message before the first commercial
+# mail or a century ahead is a broken clock, not history, and one bad year makes every chart by time
+# useless.
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 def in_range(moment: datetime) -> bool:
-    """Return whether an aware instant lies between `EARLIEST` and `LATEST`, the span the history can hold."""
+    """Return whether an aware instant lies between `EARLIEST` and `LATEST`, the span the history
+    can hold.
+    """
     return EARLIEST <= moment < LATEST
 
 
 def _utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
-        raise ValueError("has no time zone: write UTC as 2026-11-01T10:00:00Z or an offset such as +08:00")
+        raise ValueError(
+            "has no time zone: write UTC as 2026-11-01T10:00:00Z or an offset such as +08:00"
+        )
     moment = moment.astimezone(UTC)
     if not in_range(moment):
         raise ValueError(f"is outside {EARLIEST:%Y} to {LATEST:%Y}: {moment.isoformat()}")
@@ -40,7 +45,9 @@ Text = Annotated[str | None, BeforeValidator(_no_blank)]
 
 
 class Contract(BaseModel):
-    """Base of everything that crosses a border: unknown fields are kept, so a producer may be newer than its reader."""
+    """Base of everything that crosses a border: unknown fields are kept, so a producer may be newer
+    than its reader.
+    """
 
     model_config = ConfigDict(extra="allow", populate_by_name=True, frozen=True)
 
@@ -66,16 +73,22 @@ class Direction(StrEnum):
 
 
 class Party(Contract):
-    """Somebody who takes part: any of id, name, email, phone, handle; the first of id, email, phone, handle identifies."""
+    """Somebody who takes part: any of id, name, email, phone, handle; the first of id, email,
+    phone, handle identifies.
+    """
 
     id: Text = Field(None, description="The sender system's own customer number.")
     name: Text = Field(None, description="Name as shown (客户姓名).")
     email: Text = Field(None, description="Mail address (邮箱), in any case.")
     phone: Text = Field(
-        None, description="Telephone number (电话), best in E.164; national numbers need the setting `region`."
+        None,
+        description=(
+            "Telephone number (电话), best in E.164; national numbers need the setting `region`."
+        ),
     )
     handle: Text = Field(
-        None, description="Name or number in a chat or social network, unique within the event's source."
+        None,
+        description="Name or number in a chat or social network, unique within the event's source.",
     )
 
 

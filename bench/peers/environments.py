@@ -1,7 +1,9 @@
-"""One virtualenv per peer under .cache/bench/, with the versions that the benchmark names; what cannot be installed is said, not hidden.
+"""One virtualenv per peer under .cache/bench/, with the versions that the benchmark names; what
+cannot be installed is said, not hidden.
 
-`python -m bench.peers.environments [peer …]` makes them all, or those named. Peers need environments of their own because they pin
-other versions of what we use: Quix Streams 3.28 wants confluent-kafka < 2.13, Arroyo 2.48 wants >= 2.13.2.
+`python -m bench.peers.environments [peer …]` makes them all, or those named. Peers need
+environments of their own because they pin other versions of what we use: Quix Streams 3.28 wants
+confluent-kafka < 2.13, Arroyo 2.48 wants >= 2.13.2.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ _ENRICH = (
     "pyyaml",
 )
 
-# The peers at the versions DESIGN §10 measured; everything else by constraints.txt as far as a peer's own pins allow it.
+# The peers at the versions DESIGN §10 measured; everything else by constraints.txt as far as a
+# peer's own pins allow it.
 _PINNED: dict[str, tuple[str, ...]] = {
     "quix": ("quixstreams==3.28.1",),
     "bytewax": ("bytewax[kafka]==0.21.1",),
@@ -42,7 +45,9 @@ _PINNED: dict[str, tuple[str, ...]] = {
     "vw": ("vowpalwabbit==9.11.9",),
 }
 # Our constraints that a peer's own metadata forbid; pip picks the newest that it allows.
-_FREED: dict[str, tuple[str, ...]] = {"quix": ("confluent-kafka", "pydantic", "pydantic_core", "pydantic-settings")}
+_FREED: dict[str, tuple[str, ...]] = {
+    "quix": ("confluent-kafka", "pydantic", "pydantic_core", "pydantic-settings")
+}
 
 # A second way to run a peer shares its environment.
 _SHARED = {"quix_exact": "quix"}
@@ -55,7 +60,9 @@ class PeerMissing(Exception):
 
 
 def python_of(peer: str) -> Path:
-    """Return the interpreter of a peer's environment, made at first use; ours for `ours` and `bare`. Raises PeerMissing."""
+    """Return the interpreter of a peer's environment, made at first use; ours for `ours` and
+    `bare`. Raises PeerMissing.
+    """
     peer = _SHARED.get(peer, peer)
     if peer not in _PINNED:
         return Path(sys.executable)
@@ -63,7 +70,11 @@ def python_of(peer: str) -> Path:
     wanted = _fingerprint(peer)
     stamp = folder / ".complete"
     if not stamp.exists() or stamp.read_text() != wanted:
-        print(f"making the environment of {peer}, once for each set of versions", file=sys.stderr, flush=True)
+        print(
+            f"making the environment of {peer}, once for each set of versions",
+            file=sys.stderr,
+            flush=True,
+        )
         _make(peer, folder)
         stamp.write_text(wanted)
     return folder / "bin" / "python"
@@ -75,7 +86,14 @@ def _make(peer: str, folder: Path) -> None:
     constraints = _FOLDER / f"{peer}-constraints.txt"
     constraints.write_text("\n".join(_constraints(peer)) + "\n")
     _run(peer, [sys.executable, "-m", "venv", str(folder)])
-    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip = [
+        str(folder / "bin" / "python"),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]
     _run(peer, [*pip, "-c", str(constraints), *_PINNED[peer], *_ENRICH])
 
 
@@ -102,7 +120,9 @@ def _run(peer: str, command: Sequence[str]) -> None:
 
 
 def main() -> int:
-    """Make the environments named on the command line, or all; end non-zero where one cannot be made."""
+    """Make the environments named on the command line, or all; end non-zero where one cannot be
+    made.
+    """
     missing = 0
     for peer in sys.argv[1:] or PEERS:
         try:

@@ -1,10 +1,13 @@
-"""A stateful job on two workers, killed with -9 four times: is everything there, once, and how long until all flows again?
+"""A stateful job on two workers, killed with -9 four times: is everything there, once, and how long
+until all flows again?
 
-`python -m bench.peers.fold_chaos [--systems quix,ours] [--records 30000] [--rate 600] [--kills 4] [--seed 1]`
+`python -m bench.peers.fold_chaos [--systems quix,ours] [--records 30000] [--rate 600] [--kills 4]
+[--seed 1]`
 
-First the rate: two workers that wait, all records at once, no kills. Then the chaos: records flow at a steady rate, one worker after
-another is killed (which and when by the seed) and started again after a second, with its folder. All outputs are read as they are
-committed; at the end outputs and the last states in the state topic are compared with the truth. Recovery is the time from a kill
+First the rate: two workers that wait, all records at once, no kills. Then the chaos: records flow
+at a steady rate, one worker after another is killed (which and when by the seed) and started again
+after a second, with its folder. All outputs are read as they are committed; at the end outputs and
+the last states in the state topic are compared with the truth. Recovery is the time from a kill
 until every partition has put out something newly committed.
 """
 
@@ -35,13 +38,16 @@ _PARTITIONS, _WORKERS = 6, 2
 _TEXT = "x" * 300
 # An operator's supervisor starts a dead process again about that soon.
 _RESTART_S = 1.0
-# What was committed just before a kill arrives within this long; only what comes later shows that work goes on.
+# What was committed just before a kill arrives within this long; only what comes later shows that
+# work goes on.
 _LATE_S = 0.5
-# Several times what either needs to recover: whoever puts out nothing for so long has lost what is missing.
+# Several times what either needs to recover: whoever puts out nothing for so long has lost what is
+# missing.
 _STUCK_S = 60.0
 # Inputs before the clock runs, so that groups are formed and files are open.
 _WARM_UP = 1_000
-# Of syslog: librdkafka is to say what is critical, and not that the broker went away when the bench ended it.
+# Of syslog: librdkafka is to say what is critical, and not that the broker went away when the bench
+# ended it.
 _QUIET_LOG = 2
 # Outputs that come twice come soon after.
 _QUIET_S = 3.0
@@ -84,7 +90,9 @@ class Run:
         admin = AdminClient(self._client())
         for future in admin.create_topics(topics).values():
             future.result(30)
-        self._producer = Producer({**PRODUCER, **self._client(), "transactional.id": f"{self.name}-feed"})
+        self._producer = Producer(
+            {**PRODUCER, **self._client(), "transactional.id": f"{self.name}-feed"}
+        )
         self._producer.init_transactions()
         self._reader = self._consumer(self.target)
 
@@ -92,7 +100,11 @@ class Run:
         return {"bootstrap.servers": self.broker, "log_level": _QUIET_LOG}
 
     def _consumer(self, topic: str) -> Consumer:
-        own = {"group.id": f"{self.name}-check", "enable.partition.eof": True, "enable.auto.commit": False}
+        own = {
+            "group.id": f"{self.name}-check",
+            "enable.partition.eof": True,
+            "enable.auto.commit": False,
+        }
         consumer = Consumer({**CONSUMER, **self._client(), **own})
         consumer.assign([TopicPartition(topic, partition, 0) for partition in range(_PARTITIONS)])
         return consumer
@@ -124,7 +136,11 @@ class Run:
         command += [word for key, value in words.items() for word in (f"--{key}", value)]
         with (folder / "log").open("ab") as log:
             self.workers[slot] = subprocess.Popen(
-                command, stdout=log, stderr=log, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}
+                command,
+                stdout=log,
+                stderr=log,
+                cwd=folder,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
             )
 
     def kill(self, slot: int) -> None:
@@ -143,7 +159,9 @@ class Run:
                 self.count += 1
 
     def last_states(self) -> dict[str, tuple[int, list[int]]]:
-        """Return what the state topic says last of each key: the key is that of the state's own numbers."""
+        """Return what the state topic says last of each key: the key is that of the state's own
+        numbers.
+        """
         last: dict[bytes, bytes | None] = {}
         consumer = self._consumer(self.states)
         ended = 0
@@ -155,7 +173,11 @@ class Run:
                 elif message.error().code() == KafkaError._PARTITION_EOF:
                     ended += 1
         consumer.close()
-        bodies = [body for body in (orjson.loads(value) for value in last.values() if value) if _is_state(body)]
+        bodies = [
+            body
+            for body in (orjson.loads(value) for value in last.values() if value)
+            if _is_state(body)
+        ]
         return {key_of(body["items"][0]): (body["count"], body["items"]) for body in bodies}
 
     def close(self) -> None:
@@ -170,7 +192,9 @@ def _is_state(body: Any) -> bool:
 
 
 def rate(run: Run, records: int) -> float:
-    """Return records a second of two workers that wait for work, from the moment they can see it to the last committed output."""
+    """Return records a second of two workers that wait for work, from the moment they can see it to
+    the last committed output.
+    """
     _warmed_up(run)
     run.feed(range(_WARM_UP, records))
     begun = time.time()
@@ -195,7 +219,9 @@ def _rest(run: Run) -> None:
         run.read(0.1)
 
 
-def chaos(run: Run, records: int, per_second: float, kills: int, seed: int) -> tuple[Verdict, list[float]]:
+def chaos(
+    run: Run, records: int, per_second: float, kills: int, seed: int
+) -> tuple[Verdict, list[float]]:
     """Return the verdict and the seconds that each kill took to recover from."""
     random_ = random.Random(seed)
     span = records / per_second
@@ -219,11 +245,15 @@ def chaos(run: Run, records: int, per_second: float, kills: int, seed: int) -> t
         run.read(0.02)
     _until(run, records)
     _rest(run)
-    return judge(truth(range(records)), run.outputs, run.last_states()), [_recovery(run, at) for at in killed]
+    return judge(truth(range(records)), run.outputs, run.last_states()), [
+        _recovery(run, at) for at in killed
+    ]
 
 
 def _recovery(run: Run, killed: float) -> float:
-    """Return how long after a kill the last partition had something newly committed; endless where one never had."""
+    """Return how long after a kill the last partition had something newly committed; endless where
+    one never had.
+    """
     firsts = [
         min((at for at in run.arrivals[partition] if at > killed + _LATE_S), default=float("inf"))
         for partition in range(_PARTITIONS)
@@ -239,9 +269,13 @@ def _until(run: Run, count: int) -> None:
         if run.count != seen:
             seen, changed = run.count, time.time()
         if time.time() - changed > _STUCK_S:
-            logs = "\n".join((run.folder / str(slot) / "log").read_text()[-1200:] for slot in run.workers)
+            logs = "\n".join(
+                (run.folder / str(slot) / "log").read_text()[-1200:] for slot in run.workers
+            )
             print(
-                f"{run.name}: {run.count} of {count} outputs and no more for {_STUCK_S:.0f} s\n{logs}", file=sys.stderr
+                f"{run.name}: {run.count} of {count} outputs and no more for {_STUCK_S:.0f}"
+                f" s\n{logs}",
+                file=sys.stderr,
             )
             return
 
@@ -251,14 +285,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--systems", default=",".join(SYSTEMS))
     parser.add_argument("--records", type=int, default=30_000)
-    parser.add_argument("--rate", type=float, default=600.0, help="inputs a second while workers are killed")
+    parser.add_argument(
+        "--rate", type=float, default=600.0, help="inputs a second while workers are killed"
+    )
     parser.add_argument("--kills", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     unclean = False
-    print("| system | records/s, 2 workers | missing | surplus | wrong keys | wrong states | seconds to recover |")
+    print(
+        "| system | records/s, 2 workers | missing | surplus | wrong keys | wrong states | seconds"
+        " to recover |"
+    )
     print("|" + "---|" * 7, flush=True)
-    with tempfile.TemporaryDirectory(prefix="bench-fold-") as folder, KafkaServer(Path(folder) / "kafka") as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-fold-") as folder,
+        KafkaServer(Path(folder) / "kafka") as server,
+    ):
         for name in given.systems.split(","):
             try:
                 python_of(SYSTEMS[name].peer)
@@ -268,13 +310,16 @@ def main() -> int:
             first = Run(SYSTEMS[name], server.broker, f"{name}-rate", Path(folder) / f"{name}-rate")
             speed = rate(first, given.records)
             first.close()
-            second = Run(SYSTEMS[name], server.broker, f"{name}-chaos", Path(folder) / f"{name}-chaos")
+            second = Run(
+                SYSTEMS[name], server.broker, f"{name}-chaos", Path(folder) / f"{name}-chaos"
+            )
             verdict, recoveries = chaos(second, given.records, given.rate, given.kills, given.seed)
             second.close()
             unclean |= not verdict.clean
             print(
-                f"| {name} | {speed:,.0f} | {verdict.missing} | {verdict.surplus} | {verdict.wrong_keys} |"
-                f" {verdict.wrong_states} | {', '.join(f'{seconds:.1f}' for seconds in recoveries)} |",
+                f"| {name} | {speed:,.0f} | {verdict.missing} | {verdict.surplus} |"
+                f" {verdict.wrong_keys} | {verdict.wrong_states} |"
+                f" {', '.join(f'{seconds:.1f}' for seconds in recoveries)} |",
                 flush=True,
             )
     return 1 if unclean else 0

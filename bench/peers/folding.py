@@ -1,4 +1,6 @@
-"""The stateful job of the comparison: per key a running count and the list of numbers seen; what a worker is told, what must come out."""
+"""The stateful job of the comparison: per key a running count and the list of numbers seen; what a
+worker is told, what must come out.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True)
 class FoldJob:
-    """What one worker of the stateful job does; `slot` tells the workers of a group apart and is the same after a restart."""
+    """What one worker of the stateful job does; `slot` tells the workers of a group apart and is
+    the same after a restart.
+    """
 
     broker: str
     source: str
@@ -41,7 +45,9 @@ def fold_job() -> FoldJob:
 
 
 def key_of(number: int) -> str:
-    """Return the key of an input: neighbours have different ones, every key comes again and again."""
+    """Return the key of an input: neighbours have different ones, every key comes again and
+    again.
+    """
     return f"k{number * 7_919 % KEYS}"
 
 
@@ -76,10 +82,16 @@ class Verdict:
 
 
 def judge(expected: Truth, outputs: Truth, states: Mapping[str, tuple[int, list[int]]]) -> Verdict:
-    """Compare outputs, in the order in which they lie in the log, and the last states with the truth."""
+    """Compare outputs, in the order in which they lie in the log, and the last states with the
+    truth.
+    """
     return Verdict(
-        missing=sum(max(len(all_) - len(outputs.get(key, [])), 0) for key, all_ in expected.items()),
-        surplus=sum(max(len(all_) - len(expected.get(key, [])), 0) for key, all_ in outputs.items()),
+        missing=sum(
+            max(len(all_) - len(outputs.get(key, [])), 0) for key, all_ in expected.items()
+        ),
+        surplus=sum(
+            max(len(all_) - len(expected.get(key, [])), 0) for key, all_ in outputs.items()
+        ),
         wrong_keys=sum(outputs.get(key) != all_ for key, all_ in expected.items()),
         wrong_states=sum(states.get(key) != all_[-1] for key, all_ in expected.items()),
     )

@@ -1,7 +1,9 @@
-"""Runs one peer as a process of its own over a loaded topic and says how fast it was, at what CPU, and whether all came out.
+"""Runs one peer as a process of its own over a loaded topic and says how fast it was, at what CPU,
+and whether all came out.
 
-Time runs from the first record in a worker's hand, which the worker notes itself, to the moment the broker appended the last output.
-CPU is that of the worker's process and its children over the same stretch. Start-up, joining the group and imports count for nobody.
+Time runs from the first record in a worker's hand, which the worker notes itself, to the moment the
+broker appended the last output. CPU is that of the worker's process and its children over the same
+stretch. Start-up, joining the group and imports count for nobody.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from bench.peers.topics import Loaded, Topics, Written
 
 # How often the output topic's end and the worker's CPU are looked at: one request of the broker.
 _LOOK_S = 0.1
-# Whoever has written all and writes nothing for this long is done; a second is a commit interval of the at-least-once peers.
+# Whoever has written all and writes nothing for this long is done; a second is a commit interval of
+# the at-least-once peers.
 _QUIET_S = 1.5
 # Importing, joining the group and its first fetch; after it nobody is waited for.
 _START_S = 60.0
@@ -32,7 +35,9 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Result:
-    """One run: input records per second, µs of CPU per input record, and what the check of the output found."""
+    """One run: input records per second, µs of CPU per input record, and what the check of the
+    output found.
+    """
 
     peer: str
     step: str
@@ -57,9 +62,16 @@ class RunFailed(Exception):
 
 
 def run_peer(
-    peer: str, loaded: Loaded, step: str, topics: Topics, broker: str, compression: str, limit: float
+    peer: str,
+    loaded: Loaded,
+    step: str,
+    topics: Topics,
+    broker: str,
+    compression: str,
+    limit: float,
 ) -> Result:
-    """Run a peer over a loaded topic to its end, or to `limit` seconds, and check its output; raises RunFailed, PeerMissing.
+    """Run a peer over a loaded topic to its end, or to `limit` seconds, and check its output;
+    raises RunFailed, PeerMissing.
 
     `name:default` is a peer with its own settings; those of every client are the same otherwise.
     """
@@ -98,7 +110,15 @@ def run_peer(
     written = topics.check(name, loaded, step)
     topics.drop(name)
     seconds = written.last_at - at
-    return Result(peer, step, loaded.records, seconds, loaded.records / seconds, spent / loaded.records * 1e6, written)
+    return Result(
+        peer,
+        step,
+        loaded.records,
+        seconds,
+        loaded.records / seconds,
+        spent / loaded.records * 1e6,
+        written,
+    )
 
 
 def _begun(process: subprocess.Popen[bytes], file: Path, log: Path) -> tuple[float, float]:
@@ -112,7 +132,12 @@ def _begun(process: subprocess.Popen[bytes], file: Path, log: Path) -> tuple[flo
 
 
 def _finished(
-    process: subprocess.Popen[bytes], log: Path, topics: Topics, target: str, expected: int, limit: float
+    process: subprocess.Popen[bytes],
+    log: Path,
+    topics: Topics,
+    target: str,
+    expected: int,
+    limit: float,
 ) -> float:
     """Return the CPU seconds that the worker had spent when the last output appeared."""
     deadline = time.monotonic() + limit
@@ -124,14 +149,18 @@ def _finished(
         elif end >= expected and time.monotonic() - changed > _QUIET_S:
             return spent
         if process.poll() is not None:
-            raise RunFailed(f"it ended with {process.returncode} at {end} of {expected} outputs:\n{_tail(log)}")
+            raise RunFailed(
+                f"it ended with {process.returncode} at {end} of {expected} outputs:\n{_tail(log)}"
+            )
         if time.monotonic() > deadline:
             raise RunFailed(f"{end} of {expected} outputs after {limit:.0f} s:\n{_tail(log)}")
         time.sleep(_LOOK_S)
 
 
 def _cpu(pid: int) -> float:
-    """Return the CPU seconds of a process and of its children that have ended; 0 where it has ended itself."""
+    """Return the CPU seconds of a process and of its children that have ended; 0 where it has ended
+    itself.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):

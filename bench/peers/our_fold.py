@@ -1,4 +1,6 @@
-"""The stateful job on our kafka host: a `Fold`, its states in a compacted topic within the transaction, cached in SQLite."""
+"""The stateful job on our kafka host: a `Fold`, its states in a compacted topic within the
+transaction, cached in SQLite.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ class Count:
         """See `Fold`."""
         return state.model_dump_json().encode()
 
-    def __call__(self, state: Tally, batch: Sequence[Item], ctx: Context) -> tuple[Tally, Sequence[Outcome[Contract]]]:
+    def __call__(
+        self, state: Tally, batch: Sequence[Item], ctx: Context
+    ) -> tuple[Tally, Sequence[Outcome[Contract]]]:
         """See `Fold`."""
         outcomes: list[Outcome[Contract]] = []
         for key, number in batch:
@@ -68,7 +72,9 @@ def run(job: FoldJob) -> None:
     """Run the host until the process is ended."""
     broker = Broker(job.broker)
     states = StateCache(broker, {job.source: job.states}, job.folder / "states")
-    handler = FoldHandler("count", (job.source,), _decode, Count(job.target), {job.source: job.states}, states)
+    handler = FoldHandler(
+        "count", (job.source,), _decode, Count(job.target), {job.source: job.states}, states
+    )
     KafkaHost(
         broker=broker,
         handler=handler,

@@ -28,7 +28,9 @@ def chats(count: int) -> Iterator[Message]:
             return
         if raw["type"] != "comm.message.received" or raw["data"]["channel"] == "email":
             continue
-        event = Event.model_validate(raw | {"locator": f"bench.jsonl:{found}", "connector": "events/1"})
+        event = Event.model_validate(
+            raw | {"locator": f"bench.jsonl:{found}", "connector": "events/1"}
+        )
         data = checked(event)
         if isinstance(data, Reject):
             raise ValueError(f"event {event.id} is refused: {data.detail}")

@@ -1,6 +1,8 @@
-"""Arroyo: batches of 5,000 or a fifth of a second, produced with its own producer and flushed before they are committed.
+"""Arroyo: batches of 5,000 or a fifth of a second, produced with its own producer and flushed
+before they are committed.
 
-At least once. Its `Produce` strategy keeps a future per record and is slower; a batch in one task is how its makers write to ClickHouse.
+At least once. Its `Produce` strategy keeps a future per record and is slower; a batch in one task
+is how its makers write to ClickHouse.
 """
 
 # Its library is in an environment of its own, where no type checker looks.
@@ -15,7 +17,12 @@ from arroyo.backends.kafka.configuration import build_kafka_consumer_configurati
 from arroyo.backends.kafka.consumer import ConfluentProducer
 from arroyo.commit import ONCE_PER_SECOND
 from arroyo.processing import StreamProcessor
-from arroyo.processing.strategies import CommitOffsets, ProcessingStrategy, ProcessingStrategyFactory, RunTask
+from arroyo.processing.strategies import (
+    CommitOffsets,
+    ProcessingStrategy,
+    ProcessingStrategyFactory,
+    RunTask,
+)
 from arroyo.processing.strategies.batching import BatchStep, ValuesBatch
 from arroyo.types import BrokerValue, Commit, Message, Partition, Topic
 
@@ -82,7 +89,9 @@ def run(job_: Job) -> None:
         queued_max_messages_kbytes=tuned.get("queued.max.messages.kbytes"),
         override_params=tuned,
     )
-    StreamProcessor(KafkaConsumer(settings), Topic(job_.source), Factory(job_), ONCE_PER_SECOND).run()
+    StreamProcessor(
+        KafkaConsumer(settings), Topic(job_.source), Factory(job_), ONCE_PER_SECOND
+    ).run()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""The bare loop to measure against: confluent-kafka alone, 20,000 records a transaction, key and headers copied. Exactly once.
+"""The bare loop to measure against: confluent-kafka alone, 20,000 records a transaction, key and
+headers copied. Exactly once.
 
-With the step `enrich` it also makes the records that the step takes, for there is no other way to call it.
+With the step `enrich` it also makes the records that the step takes, for there is no other way to
+call it.
 """
 
 from __future__ import annotations
@@ -13,7 +15,9 @@ from bench.peers.common import TRANSACTION, Beginning, Job, job, log_record, rec
 
 
 def run(job_: Job) -> None:
-    """Read, run the step, produce and commit in one transaction a batch, until the process is ended."""
+    """Read, run the step, produce and commit in one transaction a batch, until the process is
+    ended.
+    """
     handle = step_of(job_)
     beginning = Beginning(job_.begun)
     place = {"bootstrap.servers": job_.broker}

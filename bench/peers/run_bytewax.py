@@ -1,4 +1,5 @@
-"""Bytewax: its Kafka source and sink in batches of 5,000, a recovery store that is written once a second. At least once.
+"""Bytewax: its Kafka source and sink in batches of 5,000, a recovery store that is written once a
+second. At least once.
 
 With its own settings it goes record by record, as its guide to Kafka does.
 """
@@ -18,7 +19,16 @@ from bytewax.connectors.kafka import KafkaSink, KafkaSinkMessage, KafkaSource, K
 from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig
 
-from bench.peers.common import BATCH, COMMIT_SECONDS, Beginning, Job, headers_of, job, recode, step_of
+from bench.peers.common import (
+    BATCH,
+    COMMIT_SECONDS,
+    Beginning,
+    Job,
+    headers_of,
+    job,
+    recode,
+    step_of,
+)
 from pipeline.runtime.log import LogRecord
 
 Source: TypeAlias = "KafkaSourceMessage[bytes | None, bytes | None]"
@@ -33,7 +43,8 @@ def flow_of(job_: Job) -> Dataflow:
     def noop(batch: list[Source]) -> Iterable[Sink]:
         beginning.note()
         return [
-            KafkaSinkMessage(message.key, recode(message.value or b""), headers=message.headers) for message in batch
+            KafkaSinkMessage(message.key, recode(message.value or b""), headers=message.headers)
+            for message in batch
         ]
 
     def enrich(batch: list[Source]) -> Iterable[Sink]:
@@ -43,7 +54,9 @@ def flow_of(job_: Job) -> Dataflow:
 
     flow = Dataflow("bench")
     size = {"batch_size": BATCH} if job_.tuned else {}
-    read = op.input("read", flow, KafkaSource([job_.broker], [job_.source], add_config=job_.reading(), **size))
+    read = op.input(
+        "read", flow, KafkaSource([job_.broker], [job_.source], add_config=job_.reading(), **size)
+    )
     batches = noop if job_.step == "noop" else enrich
     done = (
         op.flat_map_batch("step", read, batches)
@@ -72,7 +85,11 @@ def run(job_: Job) -> None:
     store.mkdir()
     init_db_dir(store, 1)
     every = timedelta(seconds=COMMIT_SECONDS)
-    cli_main(flow_of(job_), epoch_interval=every, recovery_config=RecoveryConfig(str(store), timedelta(0)))
+    cli_main(
+        flow_of(job_),
+        epoch_interval=every,
+        recovery_config=RecoveryConfig(str(store), timedelta(0)),
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""Faust: one agent that takes batches, awaits every delivery and only then acknowledges, on uvloop. At least once, as far as Faust is.
+"""Faust: one agent that takes batches, awaits every delivery and only then acknowledges, on uvloop.
+At least once, as far as Faust is.
 
-It keeps Faust's own rules for speed (a large stream buffer, large fetches, a linger) and DESIGN §4's for correctness: an agent that
-takes with `take` acknowledges whatever happens, and one that does not await its sends loses them.
+It keeps Faust's own rules for speed (a large stream buffer, large fetches, a linger) and DESIGN
+§4's for correctness: an agent that takes with `take` acknowledges whatever happens, and one that
+does not await its sends loses them.
 """
 
 # Its library is in an environment of its own, where no type checker looks.
@@ -54,14 +56,19 @@ def application(job_: Job) -> faust.App:
     )
     source = app.topic(job_.source, key_type=bytes, value_type=bytes)
     target = app.topic(job_.target, key_type=bytes, value_type=bytes)
-    step, beginning = _noop if job_.step == "noop" else _through(step_of(job_)), Beginning(job_.begun)
+    step, beginning = (
+        _noop if job_.step == "noop" else _through(step_of(job_)),
+        Beginning(job_.begun),
+    )
 
     @app.agent(source, concurrency=1)
     async def work(stream: Any) -> None:
         async for events in stream.noack_take(_TAKE, within=_TAKE_SECONDS):
             beginning.note()
             sent = [
-                await target.send(key=out.key, value=out.value, headers=list(out.headers), force=True)
+                await target.send(
+                    key=out.key, value=out.value, headers=list(out.headers), force=True
+                )
                 for out in step(events)
             ]
             await asyncio.gather(*sent)
@@ -86,7 +93,9 @@ def _tuned(job_: Job) -> dict[str, Any]:
 
 def _noop(events: list[Any]) -> list[Message]:
     return [
-        Message("", event.message.key, recode(event.message.value), headers_of(event.message.headers))
+        Message(
+            "", event.message.key, recode(event.message.value), headers_of(event.message.headers)
+        )
         for event in events
     ]
 

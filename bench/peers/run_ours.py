@@ -1,4 +1,6 @@
-"""Our kafka host with a stage made for the bench, batches of 20,000, lz4, one transaction a batch. Exactly once."""
+"""Our kafka host with a stage made for the bench, batches of 20,000, lz4, one transaction a batch.
+Exactly once.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from pipeline.runtime.kafka.crashes import InFlight
 from pipeline.runtime.kafka.host import KafkaHost, Sizes
 from pipeline.runtime.log import LogRecord, Message
 
-# As the settings of the enrich worker: a batch's bytes are bounded, a first record waits a fifth of a second for more.
+# As the settings of the enrich worker: a batch's bytes are bounded, a first record waits a fifth of
+# a second for more.
 _MAX_BYTES, _LINGER_S = 32 * 1024 * 1024, 0.2
 
 

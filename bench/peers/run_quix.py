@@ -1,4 +1,5 @@
-"""Quix Streams: its data frame, its JSON serializers (orjson too), checkpoints once a second. At least once, its default and faster.
+"""Quix Streams: its data frame, its JSON serializers (orjson too), checkpoints once a second. At
+least once, its default and faster.
 
 It hands over one record at a time and has no other way; so does its enrich step get one.
 """
@@ -66,7 +67,13 @@ def _enrich(app: Application, job_: Job, beginning: Beginning) -> None:
     def enrich(value: bytes, key: bytes, timestamp: int, headers: Any) -> list[Message]:
         beginning.note()
         at = message_context()
-        return handle([LogRecord(at.topic, at.partition, at.offset, timestamp, key, value, headers_of(headers))])
+        return handle(
+            [
+                LogRecord(
+                    at.topic, at.partition, at.offset, timestamp, key, value, headers_of(headers)
+                )
+            ]
+        )
 
     def headers_of_output(value: Message, *_: Any) -> list[tuple[str, bytes]]:
         return list(value.headers)

@@ -1,4 +1,6 @@
-"""Quix Streams as in run_quix, with its exactly-once guarantee: what it costs where the guarantees are the same."""
+"""Quix Streams as in run_quix, with its exactly-once guarantee: what it costs where the guarantees
+are the same.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""Vowpal Wabbit in its own environment: one pass of test-then-train for each setting, the best one printed as JSON.
+"""Vowpal Wabbit in its own environment: one pass of test-then-train for each setting, the best one
+printed as JSON.
 
-Reads a job from standard input: settings, ngram, classes, stream and unseen (lines of [class from 1, namespaces]) and learnt (how
-many lines of the stream are learnt before the unseen ones are asked). CPU microseconds a text; `learn_us` is test-then-train.
+Reads a job from standard input: settings, ngram, classes, stream and unseen (lines of [class from
+1, namespaces]) and learnt (how many lines of the stream are learnt before the unseen ones are
+asked). CPU microseconds a text; `learn_us` is test-then-train.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ def run(job: dict[str, Any], setting: str) -> dict[str, float]:
     """Return what one setting reaches and costs."""
 
     def made() -> Any:
-        return pyvw.Workspace(f"--oaa {job['classes']} -b 22 --ngram w{job['ngram']} {setting} --quiet")
+        return pyvw.Workspace(
+            f"--oaa {job['classes']} -b 22 --ngram w{job['ngram']} {setting} --quiet"
+        )
 
     model, lines = made(), job["stream"]
     right, parse_s, predict_s, learn_s = 0, 0.0, 0.0, 0.0

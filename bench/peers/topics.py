@@ -1,4 +1,6 @@
-"""The topics of the benchmark: what lies in them, how it gets there, and whether all of it came out again."""
+"""The topics of the benchmark: what lies in them, how it gets there, and whether all of it came out
+again.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,11 @@ from bench.peers.common import CONSUMER, PRODUCER, enrich_stage
 from bench.peers.records import chats, plain, stored
 
 PARTITIONS = 6
-# Of syslog: librdkafka is to say what is critical, and not that the broker went away when the bench ended it.
+# Of syslog: librdkafka is to say what is critical, and not that the broker went away when the bench
+# ended it.
 _QUIET = 2
-# What makes an output the same one: its event, and which contract it is ("" where the step is the no-op).
+# What makes an output the same one: its event, and which contract it is ("" where the step is the
+# no-op).
 Identity = tuple[str, str]
 
 
@@ -32,7 +36,9 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Written:
-    """What lies in an output topic: how many records, what is missing, what is there too often, and when the log took the last."""
+    """What lies in an output topic: how many records, what is missing, what is there too often, and
+    when the log took the last.
+    """
 
     records: int
     missing: int
@@ -53,7 +59,9 @@ class Topics:
     def make(self, topic: str) -> None:
         """Make a topic of six partitions whose records bear the broker's own time."""
         config = {"message.timestamp.type": "LogAppendTime"}
-        for future in self._admin.create_topics([NewTopic(topic, PARTITIONS, 1, config=config)]).values():
+        for future in self._admin.create_topics(
+            [NewTopic(topic, PARTITIONS, 1, config=config)]
+        ).values():
             future.result(30)
 
     def drop(self, topic: str) -> None:
@@ -87,13 +95,21 @@ class Topics:
         return Loaded(topic, sent, expected)
 
     def ends(self, topic: str) -> int:
-        """Return how many offsets of a topic are taken, marks of transactions and aborted records counted too."""
+        """Return how many offsets of a topic are taken, marks of transactions and aborted records
+        counted too.
+        """
         latest: Any = OffsetSpec
-        wanted = {TopicPartition(topic, partition): latest.latest() for partition in range(PARTITIONS)}
-        return sum(int(future.result(10).offset) for future in self._admin.list_offsets(wanted).values())
+        wanted = {
+            TopicPartition(topic, partition): latest.latest() for partition in range(PARTITIONS)
+        }
+        return sum(
+            int(future.result(10).offset) for future in self._admin.list_offsets(wanted).values()
+        )
 
     def check(self, topic: str, loaded: Loaded, step: str) -> Written:
-        """Read an output topic, committed records only, and compare it with what had to come of the input."""
+        """Read an output topic, committed records only, and compare it with what had to come of the
+        input.
+        """
         found: Counter[Identity] = Counter()
         damaged, last_at = 0, 0
         for message in self._all(topic):
@@ -104,7 +120,9 @@ class Topics:
         return Written(
             records=found.total(),
             missing=(loaded.expected - found).total(),
-            duplicates=sum(n - loaded.expected[one] for one, n in found.items() if n > loaded.expected[one] > 0),
+            duplicates=sum(
+                n - loaded.expected[one] for one, n in found.items() if n > loaded.expected[one] > 0
+            ),
             foreign=sum(n for one, n in found.items() if not loaded.expected[one]),
             damaged=damaged,
             last_at=last_at / 1000,

@@ -1,4 +1,5 @@
-"""Write what in deploy/ follows from the code: Grafana's dashboards, KEDA's triggers, the Prometheus operator's rules; `--check` compares.
+"""Write what in deploy/ follows from the code: Grafana's dashboards, KEDA's triggers, the
+Prometheus operator's rules; `--check` compares.
 
 From the repository's root: python -m deploy.generate
 """
@@ -34,9 +35,14 @@ def main() -> None:
         for path, text in files.items():
             path.write_text(text, "utf-8")
         return
-    stale = [path for path, text in files.items() if not path.exists() or path.read_text("utf-8") != text]
+    stale = [
+        path for path, text in files.items() if not path.exists() or path.read_text("utf-8") != text
+    ]
     for path in stale:
-        print(f"{path.relative_to(_DEPLOY.parent)} is not as the code says: run `make generate`", file=sys.stderr)
+        print(
+            f"{path.relative_to(_DEPLOY.parent)} is not as the code says: run `make generate`",
+            file=sys.stderr,
+        )
     sys.exit(bool(stale))
 
 

@@ -1,9 +1,16 @@
-"""The analysts' dashboard: what customers say and want, how fast they are answered, what waits and is due. All of it is SQL."""
+"""The analysts' dashboard: what customers say and want, how fast they are answered, what waits and
+is due. All of it is SQL.
+"""
 
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard as boards
-from grafana_foundation_sdk.models.dashboard import Dashboard, DashboardCursorSync, VariableRefresh, VariableSort
+from grafana_foundation_sdk.models.dashboard import (
+    Dashboard,
+    DashboardCursorSync,
+    VariableRefresh,
+    VariableSort,
+)
 
 from deploy.generate.panels import (
     CLICKHOUSE,
@@ -22,7 +29,10 @@ from deploy.generate.panels import (
 _CHOSEN = "tenant IN (${tenant:singlequote}) AND channel IN (${channel:singlequote})"
 _SAID = f"$__timeFilter(occurred_at) AND {_CHOSEN}"
 # What customers wrote or said themselves: no junk, no machine's answer.
-_ASKED = f"{_SAID} AND direction = 'inbound' AND auto_kind = '' AND NOT (spam = 'spam' AND NOT spam_abstained)"
+_ASKED = (
+    f"{_SAID} AND direction = 'inbound' AND auto_kind = '' AND NOT (spam = 'spam' AND NOT"
+    " spam_abstained)"
+)
 # A page of what waits; whoever works a longer list down asks `switchboard followups` or the view.
 _MOST = 100
 
@@ -32,7 +42,8 @@ def _now(board: boards.Dashboard) -> boards.Dashboard:
         board.with_panel(
             number(
                 "From customers",
-                "Messages, mails and calls of customers in the chosen time; spam and automatic replies left out.",
+                "Messages, mails and calls of customers in the chosen time; spam and automatic"
+                " replies left out.",
                 Sql(f"SELECT count() AS records FROM communications WHERE {_ASKED}"),
             )
         )
@@ -41,17 +52,22 @@ def _now(board: boards.Dashboard) -> boards.Dashboard:
                 "Customers",
                 "Different customers among them, contact points of one person counted once.",
                 Sql(
-                    "SELECT uniqExact(coalesce(people.person_id, customer_id)) AS customers FROM communications"
-                    " LEFT JOIN (SELECT toNullable(customer_id) AS customer_id, toNullable(person_id) AS person_id FROM people) AS people"
-                    f" USING (customer_id) WHERE {_ASKED}"
+                    "SELECT uniqExact(coalesce(people.person_id, customer_id)) AS customers FROM"
+                    " communications LEFT JOIN (SELECT toNullable(customer_id) AS customer_id,"
+                    " toNullable(person_id) AS person_id FROM people) AS people USING"
+                    f" (customer_id) WHERE {_ASKED}"
                 ),
             )
         )
         .with_panel(
             number(
                 "Waiting now",
-                "Conversations in which a customer waits for a person of ours, whenever they began.",
-                Sql(f"SELECT count() AS waiting FROM conversations WHERE state = 'waiting' AND {_CHOSEN}"),
+                "Conversations in which a customer waits for a person of ours, whenever they"
+                " began.",
+                Sql(
+                    "SELECT count() AS waiting FROM conversations WHERE state = 'waiting' AND"
+                    f" {_CHOSEN}"
+                ),
             )
         )
         .with_panel(
@@ -59,7 +75,8 @@ def _now(board: boards.Dashboard) -> boards.Dashboard:
                 "Promises broken now",
                 "Of them, those promised an answer by a time that is past.",
                 Sql(
-                    f"SELECT count() AS promises_broken FROM conversations WHERE state = 'waiting' AND breached AND {_CHOSEN}"
+                    "SELECT count() AS promises_broken FROM conversations WHERE state = 'waiting'"
+                    f" AND breached AND {_CHOSEN}"
                 ),
                 limits=(1,),
             )
@@ -68,7 +85,10 @@ def _now(board: boards.Dashboard) -> boards.Dashboard:
             number(
                 "Follow-ups overdue",
                 "What we promised or were asked for, not done when it was due.",
-                Sql(f"SELECT count() AS overdue FROM followups WHERE state = 'overdue' AND {_CHOSEN}"),
+                Sql(
+                    "SELECT count() AS overdue FROM followups WHERE state = 'overdue' AND"
+                    f" {_CHOSEN}"
+                ),
                 limits=(1,),
             )
         )
@@ -77,7 +97,8 @@ def _now(board: boards.Dashboard) -> boards.Dashboard:
                 "Complaints open",
                 "Whatever their channel: a complaint has none.",
                 Sql(
-                    "SELECT count() AS complaints FROM complaints WHERE stage != 'closed' AND tenant IN (${tenant:singlequote})"
+                    "SELECT count() AS complaints FROM complaints WHERE stage != 'closed' AND"
+                    " tenant IN (${tenant:singlequote})"
                 ),
                 width=SIXTH,
             )
@@ -93,8 +114,8 @@ def _said(board: boards.Dashboard) -> boards.Dashboard:
                 "Volume by channel",
                 "All communications, ours too.",
                 Sql(
-                    "SELECT $__timeInterval(occurred_at) AS time, channel, count() AS records FROM communications"
-                    f" WHERE {_SAID} GROUP BY time, channel ORDER BY time, channel",
+                    "SELECT $__timeInterval(occurred_at) AS time, channel, count() AS records FROM"
+                    f" communications WHERE {_SAID} GROUP BY time, channel ORDER BY time, channel",
                     over_time=True,
                 ),
                 stacked=True,
@@ -105,8 +126,9 @@ def _said(board: boards.Dashboard) -> boards.Dashboard:
                 "In and out",
                 "From customers, from us, among us.",
                 Sql(
-                    "SELECT $__timeInterval(occurred_at) AS time, direction, count() AS records FROM communications"
-                    f" WHERE {_SAID} GROUP BY time, direction ORDER BY time, direction",
+                    "SELECT $__timeInterval(occurred_at) AS time, direction, count() AS records"
+                    f" FROM communications WHERE {_SAID} GROUP BY time, direction ORDER BY time,"
+                    " direction",
                     over_time=True,
                 ),
                 stacked=True,
@@ -129,8 +151,9 @@ def _said(board: boards.Dashboard) -> boards.Dashboard:
                 "Needs",
                 "What customers want; guesses below the model's threshold are left out.",
                 Sql(
-                    f"SELECT need, count() AS records FROM communications WHERE {_ASKED} AND need != '' AND NOT need_abstained"
-                    " GROUP BY need ORDER BY records DESC, need LIMIT 15"
+                    f"SELECT need, count() AS records FROM communications WHERE {_ASKED} AND need"
+                    " != '' AND NOT need_abstained GROUP BY need ORDER BY records DESC, need"
+                    " LIMIT 15"
                 ),
                 width=THIRD,
             )
@@ -140,8 +163,9 @@ def _said(board: boards.Dashboard) -> boards.Dashboard:
                 "Sentiment",
                 "Of what customers said, where the model is sure.",
                 Sql(
-                    "SELECT $__timeInterval(occurred_at) AS time, sentiment, count() AS records FROM communications"
-                    f" WHERE {_ASKED} AND sentiment != '' AND NOT sentiment_abstained GROUP BY time, sentiment ORDER BY time, sentiment",
+                    "SELECT $__timeInterval(occurred_at) AS time, sentiment, count() AS records"
+                    f" FROM communications WHERE {_ASKED} AND sentiment != '' AND NOT"
+                    " sentiment_abstained GROUP BY time, sentiment ORDER BY time, sentiment",
                     over_time=True,
                 ),
                 width=THIRD,
@@ -153,9 +177,10 @@ def _said(board: boards.Dashboard) -> boards.Dashboard:
                 "Share that is negative",
                 "Negative and very negative of all that the model is sure of.",
                 Sql(
-                    "SELECT $__timeInterval(occurred_at) AS time, channel, avg(sentiment IN ('negative', 'very_negative')) AS negative"
-                    f" FROM communications WHERE {_ASKED} AND sentiment != '' AND NOT sentiment_abstained"
-                    " GROUP BY time, channel ORDER BY time, channel",
+                    "SELECT $__timeInterval(occurred_at) AS time, channel, avg(sentiment IN"
+                    " ('negative', 'very_negative')) AS negative FROM communications WHERE"
+                    f" {_ASKED} AND sentiment != '' AND NOT sentiment_abstained GROUP BY time,"
+                    " channel ORDER BY time, channel",
                     over_time=True,
                 ),
                 unit="percentunit",
@@ -168,7 +193,8 @@ def _said(board: boards.Dashboard) -> boards.Dashboard:
 def _answered(board: boards.Dashboard) -> boards.Dashboard:
     # A macro's argument is a name: the plugin looks for the first closing bracket.
     replies = (
-        "(SELECT *, assumeNotNull(replied_at) AS at FROM exchanges WHERE replier = 'human' AND replied_at IS NOT NULL)"
+        "(SELECT *, assumeNotNull(replied_at) AS at FROM exchanges WHERE replier = 'human' AND"
+        " replied_at IS NOT NULL)"
     )
     promises = (
         "(SELECT *, assumeNotNull(due_at) AS due FROM exchanges"
@@ -181,9 +207,9 @@ def _answered(board: boards.Dashboard) -> boards.Dashboard:
                 "First response of a person",
                 "Median and ninth decile by the time of the reply; first replies of conversations.",
                 Sql(
-                    "SELECT $__timeInterval(at) AS time, quantileExactInclusive(0.5)(reply_s) AS median,"
-                    " quantileExactInclusive(0.9)(reply_s) AS ninth_decile"
-                    f" FROM {replies} WHERE $__timeFilter(at) AND {_CHOSEN} AND first GROUP BY time ORDER BY time",
+                    "SELECT $__timeInterval(at) AS time, quantileExactInclusive(0.5)(reply_s) AS"
+                    f" median, quantileExactInclusive(0.9)(reply_s) AS ninth_decile FROM {replies}"
+                    f" WHERE $__timeFilter(at) AND {_CHOSEN} AND first GROUP BY time ORDER BY time",
                     over_time=True,
                 ),
                 unit="s",
@@ -195,8 +221,10 @@ def _answered(board: boards.Dashboard) -> boards.Dashboard:
                 "Every response of a person, median",
                 "First and later replies, by channel.",
                 Sql(
-                    "SELECT $__timeInterval(at) AS time, channel, quantileExactInclusive(0.5)(reply_s) AS median"
-                    f" FROM {replies} WHERE $__timeFilter(at) AND {_CHOSEN} GROUP BY time, channel ORDER BY time, channel",
+                    "SELECT $__timeInterval(at) AS time, channel,"
+                    f" quantileExactInclusive(0.5)(reply_s) AS median FROM {replies} WHERE"
+                    f" $__timeFilter(at) AND {_CHOSEN} GROUP BY time, channel ORDER BY time,"
+                    " channel",
                     over_time=True,
                 ),
                 unit="s",
@@ -208,8 +236,9 @@ def _answered(board: boards.Dashboard) -> boards.Dashboard:
                 "Response promises",
                 "By when the answer was due. Kept: in time; broken: late, or still owed.",
                 Sql(
-                    "SELECT $__timeInterval(due) AS time, countIf(NOT breached) AS kept, countIf(breached) AS broken"
-                    f" FROM {promises} WHERE $__timeFilter(due) AND {_CHOSEN} GROUP BY time ORDER BY time",
+                    "SELECT $__timeInterval(due) AS time, countIf(NOT breached) AS kept,"
+                    f" countIf(breached) AS broken FROM {promises} WHERE $__timeFilter(due) AND"
+                    f" {_CHOSEN} GROUP BY time ORDER BY time",
                     over_time=True,
                 ),
                 width=THIRD,
@@ -221,8 +250,9 @@ def _answered(board: boards.Dashboard) -> boards.Dashboard:
                 "Open conversations",
                 "At the end of each day on which something moved, in UTC.",
                 Sql(
-                    "SELECT toDateTime(day, 'UTC') AS time, channel, sum(backlog) AS open FROM backlog_daily"
-                    f" WHERE $__timeFilter(time) AND {_CHOSEN} GROUP BY time, channel ORDER BY time, channel",
+                    "SELECT toDateTime(day, 'UTC') AS time, channel, sum(backlog) AS open FROM"
+                    f" backlog_daily WHERE $__timeFilter(time) AND {_CHOSEN} GROUP BY time, channel"
+                    " ORDER BY time, channel",
                     over_time=True,
                 ),
                 width=QUARTER,
@@ -244,9 +274,10 @@ def _answered(board: boards.Dashboard) -> boards.Dashboard:
                 "Satisfaction",
                 "Ratings on 0 to 100, and the share of 75 and more, by day of the rating.",
                 Sql(
-                    "SELECT toDateTime(day, 'UTC') AS time, sum(mean_index * ratings) / sum(ratings) AS mean,"
-                    " 100 * sum(satisfied) / sum(ratings) AS csat"
-                    f" FROM csat_daily WHERE $__timeFilter(time) AND {_CHOSEN} GROUP BY time ORDER BY time",
+                    "SELECT toDateTime(day, 'UTC') AS time, sum(mean_index * ratings) /"
+                    " sum(ratings) AS mean, 100 * sum(satisfied) / sum(ratings) AS csat FROM"
+                    f" csat_daily WHERE $__timeFilter(time) AND {_CHOSEN} GROUP BY time ORDER BY"
+                    " time",
                     over_time=True,
                 ),
                 width=HALF,
@@ -261,11 +292,13 @@ def _owed(board: boards.Dashboard) -> boards.Dashboard:
         .with_panel(
             listing(
                 "Waiting for an answer",
-                "Broken promises first, then by when the answer is due, then by how long the customer has waited.",
+                "Broken promises first, then by when the answer is due, then by how long the"
+                " customer has waited.",
                 Sql(
-                    "SELECT waiting_since, due_at, breached, channel, contact, subject, arrayStringConcat(last_staff, ', ') AS staff"
-                    f" FROM conversations WHERE state = 'waiting' AND {_CHOSEN}"
-                    f" ORDER BY due_at NULLS LAST, waiting_since, conversation_id LIMIT {_MOST}"
+                    "SELECT waiting_since, due_at, breached, channel, contact, subject,"
+                    " arrayStringConcat(last_staff, ', ') AS staff FROM conversations WHERE state"
+                    f" = 'waiting' AND {_CHOSEN} ORDER BY due_at NULLS LAST, waiting_since,"
+                    f" conversation_id LIMIT {_MOST}"
                 ),
                 width=WHOLE,
             )
@@ -275,8 +308,9 @@ def _owed(board: boards.Dashboard) -> boards.Dashboard:
                 "Follow-ups due",
                 "Promised by us or asked for by the customer, overdue first.",
                 Sql(
-                    "SELECT state, due_at, kind, way, channel, contact, staff, phrase FROM followups"
-                    f" WHERE state IN ('overdue', 'open') AND {_CHOSEN} ORDER BY due_at, followup_id LIMIT {_MOST}"
+                    "SELECT state, due_at, kind, way, channel, contact, staff, phrase FROM"
+                    f" followups WHERE state IN ('overdue', 'open') AND {_CHOSEN} ORDER BY due_at,"
+                    f" followup_id LIMIT {_MOST}"
                 ),
                 width=WHOLE,
             )
@@ -286,8 +320,9 @@ def _owed(board: boards.Dashboard) -> boards.Dashboard:
                 "Open complaints",
                 "Oldest first.",
                 Sql(
-                    "SELECT opened_at, stage, contact_name, contact, reason, text, handling FROM complaints"
-                    f" WHERE stage != 'closed' AND tenant IN (${{tenant:singlequote}}) ORDER BY opened_at, complaint_id LIMIT {_MOST}"
+                    "SELECT opened_at, stage, contact_name, contact, reason, text, handling FROM"
+                    " complaints WHERE stage != 'closed' AND tenant IN (${tenant:singlequote})"
+                    f" ORDER BY opened_at, complaint_id LIMIT {_MOST}"
                 ),
                 width=WHOLE,
             )

@@ -1,11 +1,28 @@
-"""The operators' dashboard: how far behind, how fast, what is refused or tried again, ClickHouse, models. Metrics are named by code."""
+"""The operators' dashboard: how far behind, how fast, what is refused or tried again, ClickHouse,
+models. Metrics are named by code.
+"""
 
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders import dashboard as boards
-from grafana_foundation_sdk.models.dashboard import Dashboard, DashboardCursorSync, VariableRefresh, VariableSort
+from grafana_foundation_sdk.models.dashboard import (
+    Dashboard,
+    DashboardCursorSync,
+    VariableRefresh,
+    VariableSort,
+)
 
-from deploy.generate.panels import HALF, PROMETHEUS, QUARTER, THIRD, Sql, lines, listing, number, promql
+from deploy.generate.panels import (
+    HALF,
+    PROMETHEUS,
+    QUARTER,
+    THIRD,
+    Sql,
+    lines,
+    listing,
+    number,
+    promql,
+)
 from pipeline.metrics import (
     BATCH_RECORDS,
     BATCH_SECONDS,
@@ -169,7 +186,10 @@ def _trouble(board: boards.Dashboard) -> boards.Dashboard:
             lines(
                 "Rejects by reason",
                 "Dead letters as they are made: `switchboard dlq list --open` names the field.",
-                promql(_rate(OUTCOMES.name, "stage, reason", ',outcome="rejected"'), "{{stage}} {{reason}}"),
+                promql(
+                    _rate(OUTCOMES.name, "stage, reason", ',outcome="rejected"'),
+                    "{{stage}} {{reason}}",
+                ),
                 unit="cps",
                 width=THIRD,
                 stacked=True,
@@ -199,8 +219,9 @@ def _trouble(board: boards.Dashboard) -> boards.Dashboard:
                 "Open dead letters",
                 "What was refused and has not been accepted since.",
                 Sql(
-                    "SELECT stage, reason_code, count() AS letters, max(failed_at) AS last FROM dead_letters"
-                    " WHERE replay_outcome != 'accepted' GROUP BY stage, reason_code ORDER BY letters DESC, stage, reason_code"
+                    "SELECT stage, reason_code, count() AS letters, max(failed_at) AS last FROM"
+                    " dead_letters WHERE replay_outcome != 'accepted' GROUP BY stage, reason_code"
+                    " ORDER BY letters DESC, stage, reason_code"
                 ),
             )
         )
@@ -214,8 +235,10 @@ def _models(board: boards.Dashboard) -> boards.Dashboard:
                 "Model versions that answered",
                 "Every answer is stamped with the version that gave it.",
                 Sql(
-                    "SELECT head, model_version, count() AS answers, round(avg(abstained), 3) AS abstained, max(predicted_at) AS last"
-                    " FROM predictions WHERE $__timeFilter(predicted_at) GROUP BY head, model_version ORDER BY head, last DESC"
+                    "SELECT head, model_version, count() AS answers, round(avg(abstained), 3) AS"
+                    " abstained, max(predicted_at) AS last FROM predictions WHERE"
+                    " $__timeFilter(predicted_at) GROUP BY head, model_version ORDER BY head, last"
+                    " DESC"
                 ),
                 units={"abstained": "percentunit"},
             )
@@ -231,8 +254,11 @@ def _models(board: boards.Dashboard) -> boards.Dashboard:
         .with_panel(
             lines(
                 "Examples between the first and the last worker",
-                "Every enrich worker learns all examples in one order; one that stays behind is stuck.",
-                promql(f"max({MODEL_OFFSET.name}{_OF}) - min({MODEL_OFFSET.name}{_OF})", "examples"),
+                "Every enrich worker learns all examples in one order; one that stays behind is"
+                " stuck.",
+                promql(
+                    f"max({MODEL_OFFSET.name}{_OF}) - min({MODEL_OFFSET.name}{_OF})", "examples"
+                ),
             )
         )
     )
@@ -245,12 +271,16 @@ def _others(board: boards.Dashboard) -> boards.Dashboard:
     for metric in others:
         legend = " ".join(f"{{{{{label}}}}}" for label in ("instance", *metric.labels))
         title = metric.name.removeprefix("switchboard_").replace("_", " ").capitalize()
-        board = board.with_panel(lines(title, metric.meaning, promql(_plain(metric), legend), width=THIRD))
+        board = board.with_panel(
+            lines(title, metric.meaning, promql(_plain(metric), legend), width=THIRD)
+        )
     return board
 
 
 def _plain(metric: Declared) -> str:
-    """Return the expression that shows a metric as such: a gauge as it is, what only grows by its rate."""
+    """Return the expression that shows a metric as such: a gauge as it is, what only grows by its
+    rate.
+    """
     by = ", ".join(("instance", *metric.labels))
     if metric.kind == "gauge":
         return f"max by ({by}) ({metric.name}{_OF})"

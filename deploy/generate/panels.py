@@ -39,7 +39,9 @@ _HEIGHT, _STAT_HEIGHT = 8, 4
 
 
 class ClickHouseQuery(Dataquery):
-    """A query of the plugin grafana-clickhouse-datasource, as its editor saves it (src/types/sql.ts, version 4)."""
+    """A query of the plugin grafana-clickhouse-datasource, as its editor saves it
+    (src/types/sql.ts, version 4).
+    """
 
     def __init__(self, sql: str, *, over_time: bool) -> None:
         self.ref_id = "A"
@@ -60,7 +62,9 @@ class ClickHouseQuery(Dataquery):
 
 
 class Sql(Builder[ClickHouseQuery]):
-    """A ClickHouse query; with `over_time` its first column is the time, its text columns name the series."""
+    """A ClickHouse query; with `over_time` its first column is the time, its text columns name the
+    series.
+    """
 
     def __init__(self, sql: str, *, over_time: bool = False) -> None:
         self._query = ClickHouseQuery(sql, over_time=over_time)
@@ -70,9 +74,17 @@ class Sql(Builder[ClickHouseQuery]):
         return self._query
 
 
-def promql(expression: str, legend: str = "__auto", *, ref: str = "A", instant: bool = False) -> prometheus.Dataquery:
+def promql(
+    expression: str, legend: str = "__auto", *, ref: str = "A", instant: bool = False
+) -> prometheus.Dataquery:
     """Return a Prometheus query; `legend` names its series by `{{label}}`."""
-    query = prometheus.Dataquery().expr(expression).legend_format(legend).ref_id(ref).datasource(PROMETHEUS)
+    query = (
+        prometheus.Dataquery()
+        .expr(expression)
+        .legend_format(legend)
+        .ref_id(ref)
+        .datasource(PROMETHEUS)
+    )
     return query.instant() if instant else query.range()
 
 
@@ -84,15 +96,25 @@ def _source(query: Query) -> DataSourceRef:
 
 
 def _limits(*limits: float) -> boards.ThresholdsConfig:
-    """Return thresholds: green, yellow from the first limit on, red from the second; one limit alone is red."""
+    """Return thresholds: green, yellow from the first limit on, red from the second; one limit
+    alone is red.
+    """
     colours = ("yellow", "red")[-len(limits) :] if limits else ()
     steps = [Threshold(value=None, color="green")]
-    steps += [Threshold(value=limit, color=colour) for limit, colour in zip(limits, colours, strict=True)]
+    steps += [
+        Threshold(value=limit, color=colour) for limit, colour in zip(limits, colours, strict=True)
+    ]
     return boards.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(steps)
 
 
 def number(
-    title: str, meaning: str, query: Query, *, unit: str = "short", width: int = SIXTH, limits: Sequence[float] = ()
+    title: str,
+    meaning: str,
+    query: Query,
+    *,
+    unit: str = "short",
+    width: int = SIXTH,
+    limits: Sequence[float] = (),
 ) -> stat.Panel:
     """Return one figure a series, large, coloured by limits."""
     return (
@@ -139,13 +161,17 @@ def lines(
         .span(width)
     )
     if stacked:
-        panel = panel.draw_style(GraphDrawStyle.BARS).stacking(common.StackingConfig().mode(StackingMode.NORMAL))
+        panel = panel.draw_style(GraphDrawStyle.BARS).stacking(
+            common.StackingConfig().mode(StackingMode.NORMAL)
+        )
     for query in queries:
         panel = panel.with_target(query)
     return panel
 
 
-def bars(title: str, meaning: str, query: Query, *, unit: str = "short", width: int = HALF) -> bargauge.Panel:
+def bars(
+    title: str, meaning: str, query: Query, *, unit: str = "short", width: int = HALF
+) -> bargauge.Panel:
     """Return one bar a row of a table: its text names it, its number is its length."""
     return (
         bargauge.Panel()
@@ -165,11 +191,21 @@ def bars(title: str, meaning: str, query: Query, *, unit: str = "short", width: 
 
 
 def listing(
-    title: str, meaning: str, query: Query, *, width: int = HALF, units: dict[str, str] | None = None
+    title: str,
+    meaning: str,
+    query: Query,
+    *,
+    width: int = HALF,
+    units: dict[str, str] | None = None,
 ) -> table.Panel:
     """Return a table; `units` are those of its columns."""
     panel = (
-        table.Panel().show_header(True).title(title).description(meaning).datasource(_source(query)).with_target(query)
+        table.Panel()
+        .show_header(True)
+        .title(title)
+        .description(meaning)
+        .datasource(_source(query))
+        .with_target(query)
     )
     for column, unit in (units or {}).items():
         panel = panel.override_by_name(column, [DynamicConfigValue(id_val="unit", value=unit)])

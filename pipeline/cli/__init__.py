@@ -36,7 +36,9 @@ __all__ = [
 
 
 def main() -> None:
-    """Run the command line; what a person can mend ends with one line that says how, not with a traceback."""
+    """Run the command line; what a person can mend ends with one line that says how, not with a
+    traceback.
+    """
     try:
         app()
     except StoreHeldError as error:

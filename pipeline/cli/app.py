@@ -1,4 +1,6 @@
-"""The command line's frame: what all commands share. Each command says what it needs; `--json` is for machines."""
+"""The command line's frame: what all commands share. Each command says what it needs; `--json` is
+for machines.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,10 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Every email, call and chat a company has with its customers, as one clean, classified, queryable history.",
+    help=(
+        "Every email, call and chat a company has with its customers, as one clean, classified,"
+        " queryable history."
+    ),
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
@@ -25,7 +30,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
 def configure(
     context: typer.Context,
     data_dir: Annotated[
-        Path | None, typer.Option(help="Folder of log, store and secret [default: ./switchboard-data].")
+        Path | None,
+        typer.Option(help="Folder of log, store and secret [default: ./switchboard-data]."),
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Say more on standard error.")] = False,
 ) -> None:

@@ -19,7 +19,12 @@ def history(
     context: typer.Context,
     customer: Annotated[
         str,
-        typer.Argument(help="An address, a telephone number, a customer number, a handle, a name or a customer id."),
+        typer.Argument(
+            help=(
+                "An address, a telephone number, a customer number, a handle, a name or a"
+                " customer id."
+            )
+        ),
     ],
     as_json: Json = False,
 ) -> None:
@@ -29,10 +34,13 @@ def history(
 
     workspace = workspace_of(context)
     with workspace.reading() as warehouse:
-        found = timeline(warehouse, workspace.settings.identity(), workspace.settings.tenant, customer)
+        found = timeline(
+            warehouse, workspace.settings.identity(), workspace.settings.tenant, customer
+        )
     if not found.events:
         fail(
-            f"the history knows no customer {customer!r}: try another contact point, or `switchboard query 'SELECT * FROM customers'`"
+            f"the history knows no customer {customer!r}: try another contact point, or"
+            " `switchboard query 'SELECT * FROM customers'`"
         )
     if as_json:
         console.json(asdict(found))
@@ -43,22 +51,31 @@ def history(
 @app.command()
 def trace(
     context: typer.Context,
-    event: Annotated[str, typer.Argument(help="An event's id as its source gave it, or a record id.")],
+    event: Annotated[
+        str, typer.Argument(help="An event's id as its source gave it, or a record id.")
+    ],
     source: Annotated[str, typer.Option(help="Its source, where several have the same id.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Show where an event is and what happened to it, from the connector that found it to its rows."""
+    """Show where an event is and what happened to it, from the connector that found it to its
+    rows.
+    """
     from pipeline.reporting.screen import show_trace
     from pipeline.reporting.trace import MOST_WAITING, trace
 
     workspace = workspace_of(context)
     with workspace.log() as log, workspace.reading() as warehouse:
-        found, given_up = trace(log, warehouse, event, tenant=workspace.settings.tenant, source=source)
+        found, given_up = trace(
+            log, warehouse, event, tenant=workspace.settings.tenant, source=source
+        )
     for stage in given_up:
-        note(f"more than {MOST_WAITING:,} records wait for {stage}; the rest was not looked through")
+        note(
+            f"more than {MOST_WAITING:,} records wait for {stage}; the rest was not looked through"
+        )
     if not found:
         fail(
-            f"nothing is known of {event!r}: neither in the history, nor among the dead letters, nor waiting for a stage"
+            f"nothing is known of {event!r}: neither in the history, nor among the dead letters,"
+            " nor waiting for a stage"
         )
     if as_json:
         console.json([asdict(one) for one in found])
@@ -71,7 +88,10 @@ def query(
     context: typer.Context,
     sql: Annotated[str, typer.Argument(help="SQL that reads; - reads it from standard input.")],
     fmt: Annotated[
-        str, typer.Option("--format", help="A ClickHouse output format: Pretty, JSONEachRow, CSV, Parquet …")
+        str,
+        typer.Option(
+            "--format", help="A ClickHouse output format: Pretty, JSONEachRow, CSV, Parquet …"
+        ),
     ] = "",
 ) -> None:
     """Answer SQL over the history, read-only; see `SHOW TABLES` and the columns' comments."""
@@ -95,17 +115,25 @@ def report(
 
     workspace = workspace_of(context)
     with workspace.reading() as warehouse:
-        path = write_report(warehouse, out, Period.of(since, until, workspace.settings.timezone or "UTC"))
+        path = write_report(
+            warehouse, out, Period.of(since, until, workspace.settings.timezone or "UTC")
+        )
     note(f"report: {path}")
 
 
 @app.command()
 def followups(
     context: typer.Context,
-    hours: Annotated[float | None, typer.Option(help="Only what is due within so many hours, or overdue.")] = None,
+    hours: Annotated[
+        float | None, typer.Option(help="Only what is due within so many hours, or overdue.")
+    ] = None,
     staff: Annotated[str, typer.Option(help="Only those of one person of ours.")] = "",
-    kind: Annotated[str, typer.Option(help="promised (by us) or requested (by the customer).")] = "",
-    done: Annotated[bool, typer.Option("--done", help="Those that were kept, in place of the open ones.")] = False,
+    kind: Annotated[
+        str, typer.Option(help="promised (by us) or requested (by the customer).")
+    ] = "",
+    done: Annotated[
+        bool, typer.Option("--done", help="Those that were kept, in place of the open ones.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
     as_json: Json = False,
 ) -> None:
@@ -118,7 +146,9 @@ def followups(
     zone = workspace.settings.timezone or "UTC"
     within = None if hours is None else round(hours * 3_600)
     with workspace.reading() as warehouse:
-        found = found_in(warehouse, zone=zone, within_s=within, staff=staff, kind=kind, done=done, limit=limit)
+        found = found_in(
+            warehouse, zone=zone, within_s=within, staff=staff, kind=kind, done=done, limit=limit
+        )
     if as_json:
         console.json(found)
         return

@@ -13,7 +13,9 @@ from pipeline.console import FAILED, WRONG_USE, fail, note
 from pipeline.settings import load_settings
 from pipeline.workspace import Workspace
 
-dlq_app = typer.Typer(no_args_is_help=True, help="What was refused: list it, look at it, send it again.")
+dlq_app = typer.Typer(
+    no_args_is_help=True, help="What was refused: list it, look at it, send it again."
+)
 app.add_typer(dlq_app, name="dlq")
 
 
@@ -23,7 +25,9 @@ def dlq_list(
     stage: str = "",
     code: str = "",
     connector: str = "",
-    open_only: Annotated[bool, typer.Option("--open", help="Only those not accepted since.")] = False,
+    open_only: Annotated[
+        bool, typer.Option("--open", help="Only those not accepted since.")
+    ] = False,
     limit: int = 50,
     as_json: Json = False,
 ) -> None:
@@ -55,7 +59,10 @@ def dlq_show(
     context: typer.Context,
     letter: Annotated[str, typer.Argument(help="A dead letter's id, or its beginning.")],
     raw: Annotated[
-        bool, typer.Option("--raw", help="Write the original bytes, and nothing else, to standard output.")
+        bool,
+        typer.Option(
+            "--raw", help="Write the original bytes, and nothing else, to standard output."
+        ),
     ] = False,
 ) -> None:
     """Show a dead letter whole, or its original bytes."""
@@ -64,7 +71,11 @@ def dlq_show(
     with workspace_of(context).reading() as warehouse:
         found = list(whole(warehouse, Filter((letter,))))
     if len(found) != 1:
-        fail(f"{len(found)} dead letters have an id that starts with {letter!r}; see `switchboard dlq list`", WRONG_USE)
+        fail(
+            f"{len(found)} dead letters have an id that starts with {letter!r}; see `switchboard"
+            " dlq list`",
+            WRONG_USE,
+        )
     if raw:
         sys.stdout.buffer.write(found[0].payload)
     else:
@@ -75,21 +86,30 @@ def dlq_show(
 def dlq_replay(
     context: typer.Context,
     letters: Annotated[
-        list[str] | None, typer.Argument(help="Ids or their beginnings; none: all that the options name.")
+        list[str] | None,
+        typer.Argument(help="Ids or their beginnings; none: all that the options name."),
     ] = None,
     stage: str = "",
     code: str = "",
     connector: str = "",
-    timezone: Annotated[str | None, typer.Option(help="IANA zone for files that were refused for want of one.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All that are open, where nothing else is named.")] = False,
+    timezone: Annotated[
+        str | None, typer.Option(help="IANA zone for files that were refused for want of one.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All that are open, where nothing else is named.")
+    ] = False,
 ) -> None:
-    """Send dead letters again. What would be refused again is told, not sent, and the command fails; every try is audited."""
+    """Send dead letters again. What would be refused again is told, not sent, and the command
+    fails; every try is audited.
+    """
     from pipeline.ops.dlq import Filter
     from pipeline.ops.replaying import replay
 
     if not (letters or stage or code or connector or everything):
         fail("name dead letters, or --stage, --code, --connector, or --all", WRONG_USE)
-    settings = load_settings(**context.obj.model_dump(exclude={"timezone"}), timezone=timezone or context.obj.timezone)
+    settings = load_settings(
+        **context.obj.model_dump(exclude={"timezone"}), timezone=timezone or context.obj.timezone
+    )
     accepted, refused = replay(
         Workspace(settings), Filter(tuple(letters or ()), stage, code, connector, open_only=True)
     )

@@ -27,45 +27,77 @@ _NAMED = 20
 def evaluate(
     context: typer.Context,
     online: Annotated[
-        bool, typer.Option("--online", help="The pipeline's own model: one pass, tested before it learns.")
+        bool,
+        typer.Option(
+            "--online", help="The pipeline's own model: one pass, tested before it learns."
+        ),
     ] = False,
     offline: Annotated[
-        bool, typer.Option("--offline", help="The offline models beside it, tuned by nested cross-validation.")
+        bool,
+        typer.Option(
+            "--offline", help="The offline models beside it, tuned by nested cross-validation."
+        ),
     ] = False,
     train: Annotated[
-        Path | None, typer.Option(help='JSONL of {"text", "label", "language"?, "channel"?} to learn from.')
+        Path | None,
+        typer.Option(help='JSONL of {"text", "label", "language"?, "channel"?} to learn from.'),
     ] = None,
     test: Annotated[
-        Path | None, typer.Option(help="The same, never learnt; absent, --offline holds a fifth of --train out.")
+        Path | None,
+        typer.Option(
+            help="The same, never learnt; absent, --offline holds a fifth of --train out."
+        ),
     ] = None,
     head: Annotated[
         str,
-        typer.Option(help="A head: its examples in the log where --train is absent, else whose labels a file holds."),
+        typer.Option(
+            help=(
+                "A head: its examples in the log where --train is absent, else whose labels a file"
+                " holds."
+            )
+        ),
     ] = "",
-    models: Annotated[str, typer.Option(help="Offline models, comma-separated [default: all].")] = "",
+    models: Annotated[
+        str, typer.Option(help="Offline models, comma-separated [default: all].")
+    ] = "",
     folds: Annotated[int, typer.Option(min=2, max=10, help="Outer and inner folds.")] = 3,
     budget: Annotated[
-        float, typer.Option(min=0, help="CPU seconds after which a model's search takes up no further setting or fold.")
+        float,
+        typer.Option(
+            min=0,
+            help="CPU seconds after which a model's search takes up no further setting or fold.",
+        ),
     ] = 120.0,
     seed: Annotated[int, typer.Option(min=0, max=2**31, help="Of all that is random.")] = 7,
-    out: Annotated[Path | None, typer.Option(help="Write one self-contained HTML page too.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write one self-contained HTML page too.")
+    ] = None,
     promote: Annotated[
         bool,
-        typer.Option("--promote", help="Make the training rows examples of --head, so that its model starts warm."),
+        typer.Option(
+            "--promote",
+            help="Make the training rows examples of --head, so that its model starts warm.",
+        ),
     ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse a file with a bad line, in place of going on.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Judge the online model, and offline models beside it, on a labelled file or on the examples that a head has learnt."""
+    """Judge the online model, and offline models beside it, on a labelled file or on the examples
+    that a head has learnt.
+    """
     online, offline = online or not offline, offline or not online
     if train is None and not head:
-        fail("name a file with --train, or a head whose examples to judge on with --head", WRONG_USE)
+        fail(
+            "name a file with --train, or a head whose examples to judge on with --head", WRONG_USE
+        )
     if train is None and test is not None:
         fail("--test needs --train: a head's own examples are held out by their time", WRONG_USE)
     if promote and (train is None or not head or not offline):
-        fail("--promote needs --offline, --train and the --head that is to learn the file", WRONG_USE)
+        fail(
+            "--promote needs --offline, --train and the --head that is to learn the file", WRONG_USE
+        )
 
     from pipeline.models.evaluation.as_json import as_json as json_of
     from pipeline.models.evaluation.comparison import Plan
@@ -78,7 +110,8 @@ def evaluate(
         note(str(line))
     if data.refused and strict:
         fail(
-            f"{len(data.refused)} lines are bad, nothing was judged: mend them, or leave --strict out to go on without them"
+            f"{len(data.refused)} lines are bad, nothing was judged: mend them, or leave --strict"
+            " out to go on without them"
         )
     plan = Plan(folds=folds, seed=seed, budget_s=budget)
     if models:
@@ -99,7 +132,12 @@ def evaluate(
 
 
 def _data(
-    workspace: Workspace, train: Path | None, test: Path | None, head: Head | None, seed: int, offline: bool
+    workspace: Workspace,
+    train: Path | None,
+    test: Path | None,
+    head: Head | None,
+    seed: int,
+    offline: bool,
 ) -> Data:
     """Return the rows of the files, or a head's of the examples log."""
     from pipeline.ops.evaluating import data_of_files, data_of_log
@@ -128,7 +166,9 @@ def _judged(data: Data, plan: Plan, *, online: bool, offline: bool) -> Evaluatio
 
 
 def _promoted(workspace: Workspace, evaluation: Evaluation) -> Evaluation:
-    """Make the training rows examples of the head; the checks of the command have seen that there is one, and a winner."""
+    """Make the training rows examples of the head; the checks of the command have seen that there
+    is one, and a winner.
+    """
     from pipeline.ops.promoting import promote
 
     data, comparison = evaluation.data, evaluation.comparison

@@ -36,7 +36,10 @@ def connectors(as_json: Json = False) -> None:
             ]
         )
         return
-    rows = [(connector.name, connector.summary, _options(connector)) for connector in CONNECTORS.values()]
+    rows = [
+        (connector.name, connector.summary, _options(connector))
+        for connector in CONNECTORS.values()
+    ]
     console.table("Connectors", ("name", "reads", "options"), rows)
 
 
@@ -54,28 +57,44 @@ def _options(connector: Connector) -> Text:
 @app.command()
 def ingest(
     context: typer.Context,
-    connector: Annotated[str, typer.Argument(help="A connector's name; see `switchboard connectors`.")],
+    connector: Annotated[
+        str, typer.Argument(help="A connector's name; see `switchboard connectors`.")
+    ],
     paths: Annotated[list[Path], typer.Argument(help="Files, folders or archives.")],
-    source: Annotated[str | None, typer.Option(help="Name of the mailbox, exchange or chat account.")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Name of the mailbox, exchange or chat account.")
+    ] = None,
     timezone: Annotated[
         str | None, typer.Option(help="IANA zone of stamps without one, such as Asia/Shanghai.")
     ] = None,
     own: Annotated[
-        list[str] | None, typer.Option(help="Our own addresses, domains, numbers, chat names; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Our own addresses, domains, numbers, chat names; may be repeated."),
     ] = None,
     tenant: Annotated[str | None, typer.Option(help="Whose data it is.")] = None,
     option: Annotated[
-        list[str] | None, typer.Option(help="A connector's own option, as name=value; may be repeated.")
+        list[str] | None,
+        typer.Option(help="A connector's own option, as name=value; may be repeated."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Read files into the log: once, resumably; a file that has grown is read further, one that is unchanged is left alone."""
+    """Read files into the log: once, resumably; a file that has grown is read further, one that is
+    unchanged is left alone.
+    """
     from pipeline.ops.ingesting import ingest_paths
 
     settings = context.obj.model_copy(update={"tenant": tenant} if tenant else {})
     if timezone:
         settings = load_settings(**settings.model_dump(exclude={"timezone"}), timezone=timezone)
-    ingest_paths(Workspace(settings), connector, paths, source, tuple(own or ()), _pairs(option or []), as_json=as_json)
+    ingest_paths(
+        Workspace(settings),
+        connector,
+        paths,
+        source,
+        tuple(own or ()),
+        _pairs(option or []),
+        as_json=as_json,
+    )
 
 
 def _pairs(options: list[str]) -> dict[str, str]:
@@ -91,7 +110,10 @@ def label(
     context: typer.Context,
     record: Annotated[UUID, typer.Argument(help="The record's id.")],
     head: Annotated[
-        str, typer.Argument(help="need, sentiment, urgency, spam, purchase_intent, or a head of your own.")
+        str,
+        typer.Argument(
+            help="need, sentiment, urgency, spam, purchase_intent, or a head of your own."
+        ),
     ],
     value: Annotated[str, typer.Argument(help="The right answer.")],
     by: Annotated[str, typer.Option(help="Who says so.")] = "",
@@ -118,16 +140,20 @@ def label(
     with workspace.reading() as warehouse:
         if record not in labelled_texts(warehouse, [record]):
             fail(
-                f"the history holds no record {record}; see `switchboard query 'SELECT record_id, subject FROM communications'`"
+                f"the history holds no record {record}; see `switchboard query 'SELECT record_id,"
+                " subject FROM communications'`"
             )
     with workspace.publisher() as publisher:
-        publisher.publish(Found(event, event.model_dump_json().encode()), "label/1", workspace.settings.tenant)
+        publisher.publish(
+            Found(event, event.model_dump_json().encode()), "label/1", workspace.settings.tenant
+        )
     note(f"{record}: {head} is {value}")
 
 
 @labels_app.command("import")
 def labels_import(
-    context: typer.Context, file: Annotated[Path, typer.Argument(help="CSV or JSONL, see the guide.")]
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="CSV or JSONL, see the guide.")],
 ) -> None:
     """Give many labels from a file: head, value, and record_id, or source and event_id."""
     from pipeline.ingest.port import Found
@@ -141,7 +167,9 @@ def labels_import(
                 counts["bad"] += 1
                 note(f"{file}:{item.line}: {item.detail}")
                 continue
-            publisher.publish(Found(item, item.model_dump_json().encode()), "labels/1", workspace.settings.tenant)
+            publisher.publish(
+                Found(item, item.model_dump_json().encode()), "labels/1", workspace.settings.tenant
+            )
             counts["given"] += 1
     note(f"{counts['given']} labels given, {counts['bad']} rows refused")
     if counts["bad"]:
@@ -149,7 +177,9 @@ def labels_import(
 
 
 @schemas_app.command("export")
-def schemas_export(out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("schemas-export")) -> None:
+def schemas_export(
+    out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("schemas-export"),
+) -> None:
     """Write the JSON Schemas and the AsyncAPI document to a folder."""
     from schemas.generate import documents, write_or_check
 
@@ -159,7 +189,8 @@ def schemas_export(out: Annotated[Path, typer.Option(help="The folder to write t
 
 @app.command()
 def demo(
-    context: typer.Context, samples: Annotated[Path | None, typer.Option(help="Folder of samples.")] = None
+    context: typer.Context,
+    samples: Annotated[Path | None, typer.Option(help="Folder of samples.")] = None,
 ) -> None:
     """Ingest the samples, run until idle, show a customer's history and write a report."""
     from pipeline.ops.demo import run_demo

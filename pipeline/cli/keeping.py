@@ -19,19 +19,26 @@ def replay(
     context: typer.Context,
     target: Annotated[str, typer.Argument(help="A stage, or a topic: all stages that read it.")],
     since: Annotated[
-        str, typer.Option("--from", help="When the log took the first record to handle again, or `beginning`.")
+        str,
+        typer.Option(
+            "--from", help="When the log took the first record to handle again, or `beginning`."
+        ),
     ] = "",
     offset: Annotated[
-        list[str] | None, typer.Option(help="Of a topic: PARTITION:OFFSET to handle again from; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Of a topic: PARTITION:OFFSET to handle again from; may be repeated."),
     ] = None,
     stage: Annotated[str, typer.Option(help="Only this stage, where several read the topic.")] = "",
     skip: Annotated[
-        bool, typer.Option("--skip", help="Go forward too, past records that are then never handled.")
+        bool,
+        typer.Option("--skip", help="Go forward too, past records that are then never handled."),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without, it is only shown.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Let a stage handle again what the log still holds: rows replace themselves. End the stage's workers first."""
+    """Let a stage handle again what the log still holds: rows replace themselves. End the stage's
+    workers first.
+    """
     from pipeline.ops.rewinding import instant_of, offsets_of, planned, rewind, stages_of
 
     if bool(since) == bool(offset):
@@ -49,7 +56,10 @@ def replay(
         console.json([{**asdict(one), "offsets": one.offsets} for one in rewinds])
     elif rewinds:
         columns = ("stage", "topic", "partition", "is at", "goes to", "offsets again")
-        rows = [(one.stage, one.topic, one.partition, one.found, one.wanted, one.offsets) for one in rewinds]
+        rows = [
+            (one.stage, one.topic, one.partition, one.found, one.wanted, one.offsets)
+            for one in rewinds
+        ]
         console.table("Replay", columns, rows, numbers=columns[2:])
     if not rewinds:
         note("nothing was handled since then: nothing to replay")
@@ -66,14 +76,19 @@ def backup(
     folder: Annotated[Path, typer.Argument(help="A folder that is empty or absent.")],
     as_json: Json = False,
 ) -> None:
-    """Back up while everything runs: the embedded log, store, bodies and models, or ClickHouse and the offsets that go with it."""
+    """Back up while everything runs: the embedded log, store, bodies and models, or ClickHouse and
+    the offsets that go with it.
+    """
     from pipeline.ops.backups import back_up
 
     manifest = back_up(workspace_of(context), folder)
     if as_json:
         console.json(manifest.model_dump())
     else:
-        note(f"{manifest.rows:,} rows in {len(manifest.tables)} tables, checked; ClickHouse's part is {manifest.place}")
+        note(
+            f"{manifest.rows:,} rows in {len(manifest.tables)} tables, checked; ClickHouse's part"
+            f" is {manifest.place}"
+        )
 
 
 @app.command()
@@ -82,13 +97,21 @@ def restore(
     folder: Annotated[Path, typer.Argument(help="A backup's folder.")],
     as_json: Json = False,
 ) -> None:
-    """Restore a backup into an empty installation and check it table by table; what came after it is loaded again by the next run."""
+    """Restore a backup into an empty installation and check it table by table; what came after it
+    is loaded again by the next run.
+    """
     from pipeline.ops.backups import bring_back
 
     manifest, rewinds = bring_back(workspace_of(context), folder)
     if as_json:
         console.json({**manifest.model_dump(), "again": sum(one.offsets for one in rewinds)})
         return
-    note(f"{manifest.rows:,} rows in {len(manifest.tables)} tables are what the backup of {manifest.made_at} held")
+    note(
+        f"{manifest.rows:,} rows in {len(manifest.tables)} tables are what the backup of"
+        f" {manifest.made_at} held"
+    )
     if rewinds:
-        note(f"load will load {sum(one.offsets for one in rewinds):,} offsets again: start its workers")
+        note(
+            f"load will load {sum(one.offsets for one in rewinds):,} offsets again: start its"
+            " workers"
+        )

@@ -1,4 +1,6 @@
-"""Commands about what the models learn from and which version answers: models …, labels retract, forget, renew, outcomes."""
+"""Commands about what the models learn from and which version answers: models …, labels retract,
+forget, renew, outcomes.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +16,23 @@ from pipeline.cli.app import Json, app, workspace_of
 from pipeline.cli.feeding import labels_app
 from pipeline.console import WRONG_USE, fail, note
 
-models_app = typer.Typer(no_args_is_help=True, help="Versions of the models: list, show, export, pin, roll back.")
+models_app = typer.Typer(
+    no_args_is_help=True, help="Versions of the models: list, show, export, pin, roll back."
+)
 app.add_typer(models_app, name="models")
 
-Version = Annotated[str, typer.Argument(help="generation/offset, as predictions carry it; none: the one that goes on.")]
+Version = Annotated[
+    str,
+    typer.Argument(help="generation/offset, as predictions carry it; none: the one that goes on."),
+]
 Reason = Annotated[str, typer.Option(help="Why, for those who read the list later.")]
 
 
 @models_app.command("list")
 def models_list(context: typer.Context, as_json: Json = False) -> None:
-    """List generations, pins, rollbacks, promotions, the versions that answered last, and the one that answers now."""
+    """List generations, pins, rollbacks, promotions, the versions that answered last, and the one
+    that answers now.
+    """
     from pipeline.ops.versions import listed
 
     workspace = workspace_of(context)
@@ -34,7 +43,14 @@ def models_list(context: typer.Context, as_json: Json = False) -> None:
         return
     columns = ("what", "version", "at", "records", "by", "why")
     rows = [
-        (row["what"], row["version"], str(row["at"])[:19], row.get("records", ""), row["by"], row["reason"])
+        (
+            row["what"],
+            row["version"],
+            str(row["at"])[:19],
+            row.get("records", ""),
+            row["by"],
+            row["reason"],
+        )
         for row in found
     ]
     console.table("Models", columns, rows, numbers=("records",))
@@ -44,10 +60,14 @@ def models_list(context: typer.Context, as_json: Json = False) -> None:
 def models_show(
     context: typer.Context,
     version: Version = "",
-    file: Annotated[Path | None, typer.Option(help="An exported file, in place of the examples.")] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="An exported file, in place of the examples.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a version again from the examples and show what it has learnt, how well it did, and the digest of its weights."""
+    """Make a version again from the examples and show what it has learnt, how well it did, and the
+    digest of its weights.
+    """
     from pipeline.ops.versions import read_exported, replica_at, shown
 
     if file is not None and version:
@@ -62,7 +82,16 @@ def models_show(
     if as_json:
         console.json(asdict(found))
         return
-    columns = ("head", "labels", "classes", "answers", "tests", "accuracy", "of the model", "of the rules")
+    columns = (
+        "head",
+        "labels",
+        "classes",
+        "answers",
+        "tests",
+        "accuracy",
+        "of the model",
+        "of the rules",
+    )
     shares = ("accuracy", "model_accuracy", "rule_accuracy")
     rows = [
         (
@@ -71,7 +100,12 @@ def models_show(
         )
         for head in found.heads
     ]
-    console.table(f"Version {found.version}", columns, rows, numbers=("labels", "classes", "tests", *columns[5:]))
+    console.table(
+        f"Version {found.version}",
+        columns,
+        rows,
+        numbers=("labels", "classes", "tests", *columns[5:]),
+    )
     console.out.print(f"{found.held} labels hold; digest {found.digest}", soft_wrap=True)
 
 
@@ -81,7 +115,9 @@ def models_export(
     out: Annotated[Path, typer.Option(help="The file to write.")],
     version: Version = "",
 ) -> None:
-    """Write a version to a file with a checksum, which `models show --file` of any installation of this release reads."""
+    """Write a version to a file with a checksum, which `models show --file` of any installation of
+    this release reads.
+    """
     from pipeline.ops.versions import export, replica_at
 
     workspace = workspace_of(context)
@@ -92,13 +128,18 @@ def models_export(
 
 @models_app.command("pin")
 def models_pin(context: typer.Context, version: Version = "", reason: Reason = "") -> None:
-    """Let every worker answer with a version from its next batch on; the models go on learning beside it."""
+    """Let every worker answer with a version from its next batch on; the models go on learning
+    beside it.
+    """
     from pipeline.ops.versions import pin
 
     workspace = workspace_of(context)
     with workspace.log() as log:
         pinned = pin(log, version, reason, workspace.settings.head_table())
-    note(f"version {pinned.generation}/{pinned.offset} answers; `switchboard models unpin` takes the pin out")
+    note(
+        f"version {pinned.generation}/{pinned.offset} answers; `switchboard models unpin` takes the"
+        " pin out"
+    )
 
 
 @models_app.command("unpin")
@@ -134,14 +175,18 @@ def labels_retract(
     by: Annotated[str, typer.Option(help="Who says so.")] = "",
     note_text: Annotated[str, typer.Option("--note", help="Why.")] = "",
 ) -> None:
-    """Take the label of a record back; what it taught leaves the models with the next generation (`labels renew`)."""
+    """Take the label of a record back; what it taught leaves the models with the next generation
+    (`labels renew`).
+    """
     from pipeline.ingest.port import Found
     from pipeline.ops.labelling import retraction_event
     from pipeline.runtime.runner import utc_now
 
     workspace = workspace_of(context)
     tenant, heads = workspace.settings.tenant, workspace.settings.head_table()
-    event = retraction_event(record, head, by=by, note=note_text, tenant=tenant, at=utc_now(), heads=heads)
+    event = retraction_event(
+        record, head, by=by, note=note_text, tenant=tenant, at=utc_now(), heads=heads
+    )
     with workspace.publisher() as publisher:
         publisher.publish(Found(event, event.model_dump_json().encode()), "label/1", tenant)
     note(f"{record}: nothing is said of {head} any more")
@@ -151,41 +196,60 @@ def labels_retract(
 def labels_forget(
     context: typer.Context,
     records: Annotated[list[UUID] | None, typer.Argument(help="Ids of records.")] = None,
-    customer: Annotated[str, typer.Option(help="A customer, named as for `history`: all records over all links.")] = "",
+    customer: Annotated[
+        str, typer.Option(help="A customer, named as for `history`: all records over all links.")
+    ] = "",
     reason: Reason = "",
 ) -> None:
-    """Let the models forget records: a new generation of the examples without them; the old ones are deleted."""
+    """Let the models forget records: a new generation of the examples without them; the old ones
+    are deleted.
+    """
     from pipeline.ops.generations import records_of, renew
 
     workspace = workspace_of(context)
     forgotten = [*(records or ()), *(records_of(workspace, customer) if customer else ())]
     if not forgotten:
         fail(
-            f"the history knows no customer {customer!r}" if customer else "name records, or a --customer",
+            (
+                f"the history knows no customer {customer!r}"
+                if customer
+                else "name records, or a --customer"
+            ),
             WRONG_USE,
         )
     with workspace.log() as log:
         done = renew(log, forgotten, reason)
-    note(f"generation {done.number}: {done.kept} labels go on, {done.left_out} examples of the last one do not")
+    note(
+        f"generation {done.number}: {done.kept} labels go on, {done.left_out} examples of the last"
+        " one do not"
+    )
 
 
 @labels_app.command("renew")
 def labels_renew(context: typer.Context, reason: Reason = "") -> None:
-    """Write a new generation of the examples: what was corrected or taken back leaves the models, and nothing else."""
+    """Write a new generation of the examples: what was corrected or taken back leaves the models,
+    and nothing else.
+    """
     from pipeline.ops.generations import renew
 
     with workspace_of(context).log() as log:
         done = renew(log, reason=reason)
-    note(f"generation {done.number}: {done.kept} labels go on, {done.left_out} examples of the last one do not")
+    note(
+        f"generation {done.number}: {done.kept} labels go on, {done.left_out} examples of the last"
+        " one do not"
+    )
 
 
 @app.command()
 def outcomes(
     context: typer.Context,
-    since: Annotated[str, typer.Option(help="Look at messages from this day on, as 2026-08-01; none: at all.")] = "",
+    since: Annotated[
+        str, typer.Option(help="Look at messages from this day on, as 2026-08-01; none: at all.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
-    """Find what customers did after they wrote (paid, did not pay, gave a mark) and label their messages by it; note drifts.
+    """Find what customers did after they wrote (paid, did not pay, gave a mark) and label their
+    messages by it; note drifts.
 
     Safe to run at any time, from cron too: nothing is given twice.
     """
@@ -204,4 +268,6 @@ def outcomes(
     if as_json:
         console.json(given)
     else:
-        note(", ".join(f"{what} {count:,}" for what, count in sorted(given.items())) or "nothing new")
+        note(
+            ", ".join(f"{what} {count:,}" for what, count in sorted(given.items())) or "nothing new"
+        )

@@ -22,10 +22,14 @@ app.add_typer(topics_app, name="topics")
 @app.command()
 def run(
     context: typer.Context,
-    until_idle: Annotated[bool, typer.Option("--until-idle", help="Stop when everything is caught up.")] = False,
+    until_idle: Annotated[
+        bool, typer.Option("--until-idle", help="Stop when everything is caught up.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Clean, classify, converse and load what was ingested; go on with what comes, until stopped."""
+    """Clean, classify, converse and load what was ingested; go on with what comes, until
+    stopped.
+    """
     from pipeline.ops.running import run_host
     from pipeline.ops.workers import run_all
 
@@ -40,10 +44,16 @@ def run(
 def worker(
     context: typer.Context,
     stage: Annotated[str, typer.Argument(help="enrich, converse, load, resolve or live.")],
-    processes: Annotated[int, typer.Option(min=1, max=64, help="How many workers of it to keep running.")] = 1,
-    child: Annotated[bool, typer.Option("--child", hidden=True, help="Be one worker, not the keeper of some.")] = False,
+    processes: Annotated[
+        int, typer.Option(min=1, max=64, help="How many workers of it to keep running.")
+    ] = 1,
+    child: Annotated[
+        bool, typer.Option("--child", hidden=True, help="Be one worker, not the keeper of some.")
+    ] = False,
 ) -> None:
-    """Keep workers of one stage running on Kafka: one that dies is started again. SIGTERM ends them after the batch in hand."""
+    """Keep workers of one stage running on Kafka: one that dies is started again. SIGTERM ends them
+    after the batch in hand.
+    """
     from pipeline.ops.workers import run_worker, supervise
 
     workspace = workspace_of(context)
@@ -56,13 +66,20 @@ def worker(
 @topics_app.command("apply")
 def topics_apply(
     context: typer.Context,
-    check: Annotated[bool, typer.Option("--check", help="Change nothing; fail where something differs.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; fail where something differs.")
+    ] = False,
     grow: Annotated[
-        bool, typer.Option("--grow", help="Add missing partitions too; end the workers of converse first.")
+        bool,
+        typer.Option(
+            "--grow", help="Add missing partitions too; end the workers of converse first."
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Make Kafka's topics what the contracts declare: shows what differs, adds and sets it, never deletes."""
+    """Make Kafka's topics what the contracts declare: shows what differs, adds and sets it, never
+    deletes.
+    """
     from pipeline.runtime.kafka.growing import grow as add_partitions
     from pipeline.runtime.kafka.topics import TopicPlan
     from pipeline.runtime.stages import STATE_TOPICS
@@ -101,9 +118,13 @@ def _left(change: Change) -> str:
 @app.command()
 def migrate(
     context: typer.Context,
-    check: Annotated[bool, typer.Option("--check", help="Change nothing; fail where a migration is missing.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; fail where a migration is missing.")
+    ] = False,
 ) -> None:
-    """Bring the tables to what this program needs; safe to run again, and by several processes at once."""
+    """Bring the tables to what this program needs; safe to run again, and by several processes at
+    once.
+    """
     from pipeline.ops.migrate import migrate as apply
     from pipeline.ops.migrate import missing
 
@@ -128,7 +149,9 @@ def migrate(
 
 @app.command()
 def lag(context: typer.Context, as_json: Json = False) -> None:
-    """Show how far each stage is behind on each topic: in records, and in seconds since the oldest unread one was written."""
+    """Show how far each stage is behind on each topic: in records, and in seconds since the oldest
+    unread one was written.
+    """
     from pipeline.ops.accounts import lags
 
     with workspace_of(context).log() as log:
@@ -147,7 +170,9 @@ def _show_lags(found: list[Lag]) -> None:
 
 @app.command()
 def spool(context: typer.Context) -> None:
-    """Send what waits in the data folder since Kafka was not to be reached; fails where something still waits."""
+    """Send what waits in the data folder since Kafka was not to be reached; fails where something
+    still waits.
+    """
     from pipeline.runtime.kafka.log import KafkaLog
 
     workspace = workspace_of(context)

@@ -21,7 +21,9 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 @app.command()
 def status(context: typer.Context, as_json: Json = False) -> None:
-    """Show everything at one glance: engine, workers, lag, dead letters, tables, models; fails where something is away or missing."""
+    """Show everything at one glance: engine, workers, lag, dead letters, tables, models; fails
+    where something is away or missing.
+    """
     from pipeline.ops.status import status as ask
 
     found = ask(workspace_of(context), now_ms())
@@ -40,7 +42,9 @@ def _as_json(found: Status) -> dict[str, object]:
     told["stages"] = found.stages and [
         {**asdict(lag), "rejected": found.rejected(lag.group, lag.topic)} for lag in found.stages
     ]
-    told["accounts"] = found.accounts and [{**asdict(one), "missing": one.missing} for one in found.accounts]
+    told["accounts"] = found.accounts and [
+        {**asdict(one), "missing": one.missing} for one in found.accounts
+    ]
     return told
 
 
@@ -57,11 +61,19 @@ def _show_parts(found: Status) -> None:
         ("log", engine.log),
         ("warehouse", engine.warehouse),
         ("data folder", engine.data_dir),
-        ("bodies", engine.bodies + (f": {bodies['bodies']:,}, {_size(bodies['bytes'])}" if bodies else "")),
-        ("waiting for Kafka", f"{waiting['messages']:,}, {_size(waiting['bytes'])}" if waiting else "unknown"),
+        (
+            "bodies",
+            engine.bodies + (f": {bodies['bodies']:,}, {_size(bodies['bytes'])}" if bodies else ""),
+        ),
+        (
+            "waiting for Kafka",
+            f"{waiting['messages']:,}, {_size(waiting['bytes'])}" if waiting else "unknown",
+        ),
         (
             "migrations",
-            f"{migrations['known'] - len(migrations['missing'])} of {migrations['known']}" if migrations else "unknown",
+            f"{migrations['known'] - len(migrations['missing'])} of {migrations['known']}"
+            if migrations
+            else "unknown",
         ),
     ]
     console.table("Installation", ("part", "what"), lines)
@@ -72,7 +84,15 @@ def _show_stages(found: Status) -> None:
         rows = [(one.stage, one.name, one.host, one.partitions or "") for one in found.workers]
         _table("Workers", ("stage", "name", "host", "partitions"), rows, ("partitions",))
     if found.stages is not None and found.topics is not None:
-        columns = ("stage", "topic", "partitions", "records", "behind", "seconds behind", "rejected")
+        columns = (
+            "stage",
+            "topic",
+            "partitions",
+            "records",
+            "behind",
+            "seconds behind",
+            "rejected",
+        )
         _table(
             "Stages",
             columns,
@@ -98,12 +118,18 @@ def _show_history(found: Status) -> None:
         _table("Open dead letters", names, _picked(found.dead_letters, names), ("letters",))
     if found.accounts is not None:
         columns = ("connector", "read", "records", "repeats", "dead letters", "missing")
-        kept = [(a.connector, a.read, a.records, a.repeats, a.dead_letters, a.missing) for a in found.accounts]
+        kept = [
+            (a.connector, a.read, a.records, a.repeats, a.dead_letters, a.missing)
+            for a in found.accounts
+        ]
         _table("Read and kept", columns, kept, columns[1:])
     if found.channels is not None:
         names = ("channel", "rows", "last_event", "last_row")
         _table(
-            "History", ("channel", "rows", "last event", "last row written"), _picked(found.channels, names), ("rows",)
+            "History",
+            ("channel", "rows", "last event", "last row written"),
+            _picked(found.channels, names),
+            ("rows",),
         )
     if found.models is not None:
         names = ("head", "version", "last")
@@ -117,7 +143,12 @@ def _picked(rows: Sequence[Mapping[str, object]], names: Sequence[str]) -> list[
     return [[row[name] for name in names] for row in rows]
 
 
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], numbers: Sequence[str] = ()) -> None:
+def _table(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    numbers: Sequence[str] = (),
+) -> None:
     console.out.print()
     if rows:
         console.table(title, columns, rows, numbers=numbers)

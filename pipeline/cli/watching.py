@@ -22,15 +22,24 @@ _LATEST = "latest"
 @app.command()
 def live(
     context: typer.Context,
-    once: Annotated[bool, typer.Option("--once", help="Show it once, in place of a screen that updates.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Show it once, in place of a screen that updates.")
+    ] = False,
     at: Annotated[
         str,
-        typer.Option(help="As of an instant of the last day, RFC 3339, or `latest`: the newest record. [default: now]"),
+        typer.Option(
+            help=(
+                "As of an instant of the last day, RFC 3339, or `latest`: the newest record."
+                " [default: now]"
+            )
+        ),
     ] = "",
     tenant: Annotated[str, typer.Option(help="Only one tenant.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Show what is happening now: messages, needs, sentiment by channel over 1 minute, 1 hour, 24 hours; who waits; alerts."""
+    """Show what is happening now: messages, needs, sentiment by channel over 1 minute, 1 hour, 24
+    hours; who waits; alerts.
+    """
     from rich.live import Live
 
     from pipeline.ops.following import following
@@ -50,7 +59,9 @@ def live(
         elif once or at or not sys.stdout.isatty():
             console.out.print(screen(told()))
         else:
-            with Live(screen(told()), console=console.out, screen=True, auto_refresh=False) as shown:
+            with Live(
+                screen(told()), console=console.out, screen=True, auto_refresh=False
+            ) as shown:
                 try:
                     while True:
                         time.sleep(_EVERY_S)
@@ -67,5 +78,9 @@ def _instant(text: str) -> int | None:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        fail(f"--at {text}: an instant with its zone, such as 2026-11-22T09:30:00+08:00, or {_LATEST}", WRONG_USE)
+        fail(
+            f"--at {text}: an instant with its zone, such as 2026-11-22T09:30:00+08:00, or"
+            f" {_LATEST}",
+            WRONG_USE,
+        )
     return round(moment.timestamp() * 1000)

@@ -1,4 +1,6 @@
-"""The members of tar and zip archives as units: streamed, never written to disk, their names never used as paths."""
+"""The members of tar and zip archives as units: streamed, never written to disk, their names never
+used as paths.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +26,15 @@ from pipeline.ingest.streams import (
     is_zip,
 )
 
-# What stands before a tar member's bytes: names of 4 KiB and a few attributes. A header that asks for more is an attack or a ruin.
+# What stands before a tar member's bytes: names of 4 KiB and a few attributes. A header that asks
+# for more is an attack or a ruin.
 _MAX_TAR_HEADER = 1024 * 1024
-# Connectors may open a unit twice, to tell its dialect and to read it; a tar can't go back, so a member up to this size is held while
-# the archive stands at it. A larger one, opened again, costs reading the archive anew up to it.
+# Connectors may open a unit twice, to tell its dialect and to read it; a tar can't go back, so a
+# member up to this size is held while the archive stands at it. A larger one, opened again, costs
+# reading the archive anew up to it.
 _HELD_MEMBER = 8 * 1024 * 1024
-# zipfile keeps the whole directory in memory, about ten times its size: this is some 800,000 members.
+# zipfile keeps the whole directory in memory, about ten times its size: this is some 800,000
+# members.
 _MAX_ZIP_DIRECTORY = 64 * 1024 * 1024
 
 Skip = Callable[[str, str], None]
@@ -37,8 +42,14 @@ Skip = Callable[[str, str], None]
 
 
 def legible(name: str) -> str:
-    """Return a file name as text that every encoder takes: bytes that are not UTF-8 become \\xNN."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") if _is_odd(name) else name
+    """Return a file name as text that every encoder takes: bytes that are not UTF-8 become
+    \\xNN.
+    """
+    return (
+        name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        if _is_odd(name)
+        else name
+    )
 
 
 def _is_odd(name: str) -> bool:
@@ -50,7 +61,9 @@ def _is_odd(name: str) -> bool:
 
 
 def broken_unit(name: str, message: str, signature: str) -> Unit:
-    """Return a unit of which nothing can be read; opening it raises UnreadableUnitError with the message."""
+    """Return a unit of which nothing can be read; opening it raises UnreadableUnitError with the
+    message.
+    """
 
     def refuse() -> BinaryIO:
         raise UnreadableUnitError(message)
@@ -59,22 +72,29 @@ def broken_unit(name: str, message: str, signature: str) -> Unit:
 
 
 def member_stream(stream: io.BufferedReader[Any], name: str, packed_bytes: int) -> BinaryIO:
-    """Return a member's bytes, decompressed where it is gzip, bzip2 or xz; an archive within an archive is refused."""
+    """Return a member's bytes, decompressed where it is gzip, bzip2 or xz; an archive within an
+    archive is refused.
+    """
     stream = decompressed(stream, name, packed_bytes)
     head = stream.peek(TAR_BLOCK)
     if is_zip(head) or is_tar(head):
         stream.close()
-        raise UnreadableUnitError(f"{name}: an archive within an archive is not read; unpack the outer one first")
+        raise UnreadableUnitError(
+            f"{name}: an archive within an archive is not read; unpack the outer one first"
+        )
     return stream
 
 
-# ---- tar --------------------------------------------------------------------------------------------------------------------
+# ---- tar
+# --------------------------------------------------------------------------------------------------------------------
 
 
 class _Forward:
-    """What tarfile needs of a file, going forward only, so that a pipe or a compressed stream will do.
+    """What tarfile needs of a file, going forward only, so that a pipe or a compressed stream will
+    do.
 
-    Going back would be an endless loop on a header with a negative size. `budget` bounds what may be read as headers.
+    Going back would be an endless loop on a header with a negative size. `budget` bounds what may
+    be read as headers.
     """
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
@@ -88,8 +108,12 @@ class _Forward:
 
     def seek(self, position: int, whence: int = os.SEEK_SET) -> int:
         if position < self._at or whence != os.SEEK_SET:
-            raise UnreadableUnitError(f"{self._name}: the archive refers back to itself, or was read out of order")
-        while self._at < position and (skipped := self._stream.read(min(CHUNK, position - self._at))):
+            raise UnreadableUnitError(
+                f"{self._name}: the archive refers back to itself, or was read out of order"
+            )
+        while self._at < position and (
+            skipped := self._stream.read(min(CHUNK, position - self._at))
+        ):
             self._at += len(skipped)
         return self._at
 
@@ -97,7 +121,9 @@ class _Forward:
         if self.budget is not None:
             self.budget -= size
             if self.budget < 0 or size < 0:
-                raise UnreadableUnitError(f"{self._name}: a member's header is larger than {_MAX_TAR_HEADER} bytes")
+                raise UnreadableUnitError(
+                    f"{self._name}: a member's header is larger than {_MAX_TAR_HEADER} bytes"
+                )
         self.last = self._stream.read(size)
         self._at += len(self.last)
         return self.last
@@ -119,19 +145,27 @@ class _TarCursor:
         self._held: _Held | None = None
 
     def advance(self) -> tarfile.TarInfo | None:
-        """Go to the next member; None after the last. Raises UnreadableUnitError where the archive is corrupt or cut short."""
+        """Go to the next member; None after the last. Raises UnreadableUnitError where the archive
+        is corrupt or cut short.
+        """
         self._file.budget = _MAX_TAR_HEADER
         try:
             member = self._next()
         except UnreadableUnitError:
             raise
-        except Exception as error:  # tarfile raises whatever its parsing runs into: ValueError, RecursionError, …
+        except (
+            Exception
+        ) as error:  # tarfile raises whatever its parsing runs into: ValueError, RecursionError, …
             if not is_format_fault(error):
                 raise
-            raise UnreadableUnitError(f"{self._name}: the tar archive is corrupt: {error}") from error
+            raise UnreadableUnitError(
+                f"{self._name}: the tar archive is corrupt: {error}"
+            ) from error
         if member is None and (len(self._file.last) != TAR_BLOCK or self._file.last.strip(b"\0")):
             # tarfile takes a broken header, and the end of the file, for the end of the archive.
-            what = "has a broken header" if self._file.last else "has no end mark and may be cut short"
+            what = (
+                "has a broken header" if self._file.last else "has no end mark and may be cut short"
+            )
             raise UnreadableUnitError(
                 f"{self._name}: the tar archive {what} after {self.index + 1} members; "
                 "what follows, if anything, was not read"
@@ -149,11 +183,15 @@ class _TarCursor:
         return member
 
     def stands_at(self, index: int) -> bool:
-        """Return whether the member of this index can be streamed from here: the present one, once, or as often as it is held."""
+        """Return whether the member of this index can be streamed from here: the present one, once,
+        or as often as it is held.
+        """
         return self.index == index and (self._held is not None or not self._handed_out)
 
     def stream(self, name: str, owned: bool) -> io.BufferedReader[Any]:
-        """Return the bytes of the present member; where `owned`, closing them closes the archive."""
+        """Return the bytes of the present member; where `owned`, closing them closes the
+        archive.
+        """
         assert self.member is not None
         if not self._handed_out and not owned and self.member.size <= _HELD_MEMBER:
             self._held = _hold(_TarMember(self._file, self.member, name, owned=False))
@@ -179,7 +217,9 @@ class _TarMember(CheckedStream):
         self._file.seek(self._at)
         data = self._file.read(min(size, self._left))
         if not data:
-            raise UnreadableUnitError(f"{self._what}: the archive is cut short; {self._left} bytes are missing here")
+            raise UnreadableUnitError(
+                f"{self._what}: the archive is cut short; {self._left} bytes are missing here"
+            )
         self._at, self._left = self._at + len(data), self._left - len(data)
         return data
 
@@ -206,7 +246,9 @@ def _hold(member: _TarMember) -> _Held:
 
 
 class _HeldMember(CheckedStream):
-    """A member that is held; where it could be read only in part, its fault comes after that part."""
+    """A member that is held; where it could be read only in part, its fault comes after that
+    part.
+    """
 
     def __init__(self, held: _Held, name: str) -> None:
         super().__init__(io.BytesIO(held.data), name, len(held.data))
@@ -219,13 +261,17 @@ class _HeldMember(CheckedStream):
         return data
 
 
-def tar_units(open_tar: Callable[[], BinaryIO], name: str, signature: str, skip: Skip) -> Iterator[Unit]:
-    """Yield the regular files of a tar archive in its order; `open_tar` gives its bytes, decompressed.
+def tar_units(
+    open_tar: Callable[[], BinaryIO], name: str, signature: str, skip: Skip
+) -> Iterator[Unit]:
+    """Yield the regular files of a tar archive in its order; `open_tar` gives its bytes,
+    decompressed.
 
-    A unit opened before the next one is asked for is streamed from where the archive stands; up to 8 MiB it may be opened again
-    there. Opened later, or again, it is right too, but the archive is then read anew up to it. A stream must be finished before
-    the next unit is asked for: afterwards reading on in a large one raises UnreadableUnitError. A corrupt place ends the archive
-    with one unit that cannot be opened.
+    A unit opened before the next one is asked for is streamed from where the archive stands; up to
+    8 MiB it may be opened again there. Opened later, or again, it is right too, but the archive is
+    then read anew up to it. A stream must be finished before the next unit is asked for: afterwards
+    reading on in a large one raises UnreadableUnitError. A corrupt place ends the archive with one
+    unit that cannot be opened.
     """
     cursor = _TarCursor(open_tar, name)
     try:
@@ -256,7 +302,9 @@ def _tar_unit(
         return None
     stamp = f"{signature}|{member.size}:{member.mtime}:{member.chksum}"
     if member.issparse():
-        return broken_unit(name, f"{name}: a sparse file inside a tar archive is not read; unpack it first", stamp)
+        return broken_unit(
+            name, f"{name}: a sparse file inside a tar archive is not read; unpack it first", stamp
+        )
 
     def open_member() -> BinaryIO:
         if cursor.stands_at(index):
@@ -271,7 +319,9 @@ def _open_anew(open_tar: Callable[[], BinaryIO], archive: str, index: int, name:
     try:
         while cursor.index < index:
             if cursor.advance() is None:
-                raise UnreadableUnitError(f"{name}: the archive has changed since it was listed; read it again")
+                raise UnreadableUnitError(
+                    f"{name}: the archive has changed since it was listed; read it again"
+                )
         assert cursor.member is not None
         return member_stream(cursor.stream(name, owned=True), name, cursor.member.size)
     except BaseException:
@@ -279,13 +329,16 @@ def _open_anew(open_tar: Callable[[], BinaryIO], archive: str, index: int, name:
         raise
 
 
-# ---- zip --------------------------------------------------------------------------------------------------------------------
+# ---- zip
+# --------------------------------------------------------------------------------------------------------------------
 
 
 def zip_units(path: str, name: str, signature: str, skip: Skip) -> Iterator[Unit]:
-    """Yield the files of a zip archive in the order of its directory; they may be opened in any order, and again.
+    """Yield the files of a zip archive in the order of its directory; they may be opened in any
+    order, and again.
 
-    An encrypted or corrupt member, or a corrupt archive, gives a unit whose opening or reading raises UnreadableUnitError.
+    An encrypted or corrupt member, or a corrupt archive, gives a unit whose opening or reading
+    raises UnreadableUnitError.
     """
     try:
         if (size := _directory_bytes(path)) > _MAX_ZIP_DIRECTORY:
@@ -293,7 +346,8 @@ def zip_units(path: str, name: str, signature: str, skip: Skip) -> Iterator[Unit
                 f"its directory has {size} bytes, more than {_MAX_ZIP_DIRECTORY}; unpack it first"
             )
         archive = zipfile.ZipFile(path)
-    except Exception as error:  # zipfile raises whatever its parsing runs into: BadZipFile, struct.error, ValueError, …
+    # zipfile raises whatever its parsing runs into: BadZipFile, struct.error, ValueError, …
+    except Exception as error:
         if not is_format_fault(error):
             raise
         yield broken_unit(name, f"{name}: the zip archive cannot be read: {error}", signature)
@@ -303,7 +357,8 @@ def zip_units(path: str, name: str, signature: str, skip: Skip) -> Iterator[Unit
         member = f"{name}!{legible(info.filename)}"
         if info.is_dir():
             continue
-        # The upper half of the external attributes holds the Unix mode, 0 where the archive was made elsewhere.
+        # The upper half of the external attributes holds the Unix mode, 0 where the archive was
+        # made elsewhere.
         mode = info.external_attr >> 16
         if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
             skip(member, "a link or device inside an archive")
@@ -317,10 +372,14 @@ def _zip_unit(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, signat
     def open_member() -> BinaryIO:
         # Bit 0 of the flags (APPNOTE 4.4.4): encrypted.
         if info.flag_bits & 1:
-            raise UnreadableUnitError(f"{name}: it is encrypted; unpack the archive with its password first")
+            raise UnreadableUnitError(
+                f"{name}: it is encrypted; unpack the archive with its password first"
+            )
         try:
             stream = archive.open(info)
-        except Exception as error:  # BadZipFile, NotImplementedError for odd compressions, struct.error, …
+        except (
+            Exception
+        ) as error:  # BadZipFile, NotImplementedError for odd compressions, struct.error, …
             if not is_format_fault(error):
                 raise
             raise UnreadableUnitError(f"{name}: it cannot be unpacked: {error}") from error
@@ -338,10 +397,13 @@ class _ZipMember(CheckedStream):
 
 
 def _directory_bytes(path: str) -> int:
-    """Return the size of a zip's directory as its end record states it (APPNOTE 4.3.14 to 4.3.16), 0 where there is none."""
+    """Return the size of a zip's directory as its end record states it (APPNOTE 4.3.14 to 4.3.16),
+    0 where there is none.
+    """
     with open(path, "rb") as file:
         end = file.seek(0, os.SEEK_END)
-        # The record has 22 bytes and a comment of up to 65,535; before it stands the locator of the 64-bit record, 20 bytes.
+        # The record has 22 bytes and a comment of up to 65,535; before it stands the locator of the
+        # 64-bit record, 20 bytes.
         start = max(0, end - 22 - 65_535 - 20)
         file.seek(start)
         tail = file.read()
@@ -353,4 +415,8 @@ def _directory_bytes(path: str) -> int:
             return size
         file.seek(struct.unpack_from("<Q", tail, at - 12)[0])
         record = file.read(48)
-        return struct.unpack_from("<Q", record, 40)[0] if record[:4] == b"PK\x06\x06" and len(record) == 48 else 0
+        return (
+            struct.unpack_from("<Q", record, 40)[0]
+            if record[:4] == b"PK\x06\x06" and len(record) == 48
+            else 0
+        )

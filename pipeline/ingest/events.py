@@ -1,4 +1,6 @@
-"""Reads files of CloudEvents: one JSON object per line, a JSON array of them (the batch format), or objects one after another."""
+"""Reads files of CloudEvents: one JSON object per line, a JSON array of them (the batch format), or
+objects one after another.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +14,34 @@ from pydantic import ValidationError
 
 from pipeline.ingest.json_values import split_values
 from pipeline.ingest.port import MAX_ITEM_BYTES, Found, IngestOptions, Item, Unit
-from pipeline.ingest.streams import CHUNK, UnreadableUnitError, chunks, collect, read_lines, refuse_unreadable
-from pipeline.ingest.text_files import at_line, check_known, file_pattern, is_blank, matching, oversize, refusal
+from pipeline.ingest.streams import (
+    CHUNK,
+    UnreadableUnitError,
+    chunks,
+    collect,
+    read_lines,
+    refuse_unreadable,
+)
+from pipeline.ingest.text_files import (
+    at_line,
+    check_known,
+    file_pattern,
+    is_blank,
+    matching,
+    oversize,
+    refusal,
+)
 from schemas.dead_letters import RejectCode
 from schemas.envelope import Event
 from schemas.registry import EVENT_TYPES, explain
 
 _BOM = b"\xef\xbb\xbf"
 _BLANK = b" \t\r\n"
-# orjson reads 1,024 levels and writes 254: what cannot be written again must not come in. No event nests a tenth of this.
+# orjson reads 1,024 levels and writes 254: what cannot be written again must not come in. No event
+# nests a tenth of this.
 _MAX_DEPTH = 100
-# JSON has no largest number, but orjson turns those beyond 64 bits into floats, which changes an order number without a word.
+# JSON has no largest number, but orjson turns those beyond 64 bits into floats, which changes an
+# order number without a word.
 _LONG_NUMBER = re.compile(rb"(?<![0-9.eE+\-])-?[0-9]{19,}(?![0-9.eE])")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _INT_RANGE = range(-(2**63), 2**64)
@@ -35,7 +54,9 @@ class EventsFile:
         self.name = "events"
         self.version = "1"
         self.keeps_items = True
-        self.summary = "CloudEvents as JSON lines (.jsonl, .ndjson) or a JSON array: any comm.* and crm.* type"
+        self.summary = (
+            "CloudEvents as JSON lines (.jsonl, .ndjson) or a JSON array: any comm.* and crm.* type"
+        )
         self.options = {"source": "source of events that name none"}
 
     def units(self, paths: Sequence[Path]) -> Iterator[Unit]:
@@ -43,7 +64,9 @@ class EventsFile:
         return matching(paths, file_pattern("jsonl", "ndjson", "json"))
 
     def read(self, unit: Unit, options: IngestOptions) -> Iterator[Item]:
-        """Yield one event per object; its envelope and type are checked here, `data` by whoever publishes it."""
+        """Yield one event per object; its envelope and type are checked here, `data` by whoever
+        publishes it.
+        """
         check_known(options.extra, {}, self.name)
         return refuse_unreadable(unit, self._items(unit, options))
 
@@ -74,7 +97,10 @@ class EventsFile:
         fields.setdefault("tenant", options.tenant)
         if options.source:
             fields.setdefault("source", options.source)
-        fields = {"locator": at_line(unit, number), "connector": f"{self.name}/{self.version}"} | fields
+        fields = {
+            "locator": at_line(unit, number),
+            "connector": f"{self.name}/{self.version}",
+        } | fields
         try:
             event = Event.model_validate(fields)
         except ValidationError as error:
@@ -87,7 +113,9 @@ class EventsFile:
 
 
 def _is_one_line_each(unit: Unit) -> bool:
-    """Return whether the file holds an event in each line, and neither an array nor objects over several lines."""
+    """Return whether the file holds an event in each line, and neither an array nor objects over
+    several lines.
+    """
     try:
         with unit.open() as stream:
             head = collect(chunks(stream), limit=CHUNK, until=CHUNK).held()
@@ -99,7 +127,8 @@ def _is_one_line_each(unit: Unit) -> bool:
     return not (first.startswith(b"[") or first == b"{")
 
 
-# ---- JSON -------------------------------------------------------------------------------------------------------------------
+# ---- JSON
+# -------------------------------------------------------------------------------------------------------------------
 
 
 class _JsonError(ValueError):
@@ -115,21 +144,35 @@ def _parse(text: bytes) -> dict[str, Any]:
         raise _explained(text, error) from error
     if not isinstance(value, dict):
         raise _JsonError(
-            RejectCode.UNPARSABLE, f"it is {_KINDS.get(type(value), 'no object')}, not an object with an event's fields"
+            RejectCode.UNPARSABLE,
+            f"it is {_KINDS.get(type(value), 'no object')}, not an object with an event's fields",
         )
     if _depth(value) > _MAX_DEPTH:
         raise _JsonError(RejectCode.SCHEMA_VALUE, f"it nests deeper than {_MAX_DEPTH} levels")
     if number := _number_too_long(text):
-        what = f"the number {number} does not fit 64 bits and would be rounded: write it as a string"
+        what = (
+            f"the number {number} does not fit 64 bits and would be rounded: write it as a string"
+        )
         raise _JsonError(RejectCode.SCHEMA_VALUE, what)
     return value
 
 
-_KINDS = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false", type(None): "null"}
+_KINDS = {
+    list: "a list",
+    str: "a text",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+    type(None): "null",
+}
 
 
 def _explained(text: bytes, error: orjson.JSONDecodeError) -> _JsonError:
-    where = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno} of it, column {error.colno}"
+    where = (
+        f"column {error.colno}"
+        if error.lineno == 1
+        else f"line {error.lineno} of it, column {error.colno}"
+    )
     try:
         text.decode("utf-8")
     except UnicodeDecodeError as fault:
@@ -137,13 +180,16 @@ def _explained(text: bytes, error: orjson.JSONDecodeError) -> _JsonError:
         return _JsonError(RejectCode.CHARSET, what)
     if "surrogate" in error.msg:
         return _JsonError(
-            RejectCode.CHARSET, f"half a character (a lone surrogate \\ud800 to \\udfff) in the text at {where}"
+            RejectCode.CHARSET,
+            f"half a character (a lone surrogate \\ud800 to \\udfff) in the text at {where}",
         )
     return _JsonError(RejectCode.UNPARSABLE, f"it is not JSON: {error.msg} at {where}")
 
 
 def _depth(value: Any) -> int:
-    """Return how many levels of lists and objects there are, as far as is needed to tell that they are too many."""
+    """Return how many levels of lists and objects there are, as far as is needed to tell that they
+    are too many.
+    """
     level, layer = 0, [value]
     while layer and level <= _MAX_DEPTH:
         level += 1

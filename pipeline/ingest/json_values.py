@@ -1,4 +1,6 @@
-"""Splits a stream of JSON into its values, one at a time, without reading the whole: arrays of any size, or values in a row."""
+"""Splits a stream of JSON into its values, one at a time, without reading the whole: arrays of any
+size, or values in a row.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ from dataclasses import dataclass
 
 from pipeline.ingest.streams import BoundedBytes, UnreadableUnitError
 
-# What matters outside of every value; what does not within one (texts and whatever is no bracket); what ends a text.
+# What matters outside of every value; what does not within one (texts and whatever is no bracket);
+# what ends a text.
 _BETWEEN = re.compile(rb'["{}\[\],\n]')
 _WITHIN = re.compile(rb'(?:[^"{}\[\]]|"(?:[^"\\]|\\.)*+")*+', re.DOTALL)
 _IN_TEXT = re.compile(rb'(?:[^"\\]|\\.)*+', re.DOTALL)
@@ -18,7 +21,9 @@ _BOM = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class JsonValue:
-    """The bytes of one value, or the first `limit` of them; `line` is where it begins, counted from 1; it may be no JSON at all."""
+    """The bytes of one value, or the first `limit` of them; `line` is where it begins, counted from
+    1; it may be no JSON at all.
+    """
 
     raw: bytes
     line: int
@@ -26,11 +31,13 @@ class JsonValue:
 
 
 def split_values(pieces: Iterable[bytes], limit: int) -> Iterator[JsonValue]:
-    """Yield the members of the arrays, and the objects outside of arrays, in order; at most `limit` bytes of one are held.
+    """Yield the members of the arrays, and the objects outside of arrays, in order; at most `limit`
+    bytes of one are held.
 
-    Brackets are counted, nothing is parsed: a value that is no JSON comes out as it stands, and where brackets do not match it
-    runs on to the end; of an array without an end its bracket comes last. Blanks and commas between values are left out.
-    UnreadableUnitError is passed on with the broken value.
+    Brackets are counted, nothing is parsed: a value that is no JSON comes out as it stands, and
+    where brackets do not match it runs on to the end; of an array without an end its bracket comes
+    last. Blanks and commas between values are left out. UnreadableUnitError is passed on with the
+    broken value.
     """
     splitter = _Splitter(limit)
     try:
@@ -93,7 +100,9 @@ class _Splitter:
         self._value_line, self._depth, self._begun = self._line, 0, False
 
     def end(self) -> Iterator[JsonValue]:
-        """Yield what is left at the end of the stream: a value without an end, or the bracket of an array that was cut between two."""
+        """Yield what is left at the end of the stream: a value without an end, or the bracket of an
+        array that was cut between two.
+        """
         whole = not self._begun
         yield from self.take()
         if self._in_array and whole:
@@ -112,7 +121,9 @@ class _Splitter:
         return at + 1
 
     def _to_bracket(self, piece: bytes, at: int) -> int:
-        """Go behind the next bracket of the value, or to a text that is cut by the end of the piece; return where."""
+        """Go behind the next bracket of the value, or to a text that is cut by the end of the
+        piece; return where.
+        """
         match = _WITHIN.match(piece, at)
         at = match.end() if match else at
         if at == len(piece):
@@ -129,7 +140,9 @@ class _Splitter:
             self._depth -= 1
 
     def _is_separator(self, token: bytes) -> bool:
-        """Return whether a byte outside of every value parts two of them; inside what is no JSON it is part of it."""
+        """Return whether a byte outside of every value parts two of them; inside what is no JSON it
+        is part of it.
+        """
         if token == b",":
             return self._in_array or not self._begun
         if token == b"[":

@@ -1,4 +1,6 @@
-"""Local times as exports write them: digits of any script, halves of the day in many languages, zones, the repeated hour."""
+"""Local times as exports write them: digits of any script, halves of the day in many languages,
+zones, the repeated hour.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +12,20 @@ from typing import Literal
 
 from schemas.types import in_range
 
-# Marks that steer the direction of text and are not part of it: LRM, RLM, ALM, embeddings, isolates, the byte order mark.
+# Marks that steer the direction of text and are not part of it: LRM, RLM, ALM, embeddings,
+# isolates, the byte order mark.
 MARKS = "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
 
 # Every decimal digit of Unicode lies in the first two planes.
-_DIGITS = {code: str(unicodedata.decimal(chr(code))) for code in range(0x20000) if chr(code).isdecimal()}
+_DIGITS = {
+    code: str(unicodedata.decimal(chr(code))) for code in range(0x20000) if chr(code).isdecimal()
+}
 _SPACES = dict.fromkeys(
-    map(ord, "\t\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"), " "
+    map(
+        ord,
+        "\t\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000",
+    ),
+    " ",
 )
 _MARKS = {ord(mark): None for mark in MARKS}
 _ANY_MARK = re.compile(f"[{MARKS}]")
@@ -32,7 +41,9 @@ class DateOrder(StrEnum):
 
 
 def plain(text: str) -> str:
-    """Return the text with ASCII digits for those of any script, ordinary blanks for wide and narrow ones, and no direction marks."""
+    """Return the text with ASCII digits for those of any script, ordinary blanks for wide and
+    narrow ones, and no direction marks.
+    """
     return text.translate(_PLAIN)
 
 
@@ -41,17 +52,23 @@ def without_marks(text: str) -> str:
     return _ANY_MARK.sub("", text)
 
 
-# ---- halves of the day ------------------------------------------------------------------------------------------------------
+# ---- halves of the day
+# ------------------------------------------------------------------------------------------------------
 
 Half = Literal["am", "pm", "noon"]
 
-# After CLDR's day periods (https://cldr.unicode.org/translation/date-time/date-time-symbols) of the languages whose phones show
-# twelve hours, without dots and blanks. Chinese also names parts of a half: 凌晨, 清晨, 早上 before noon, 中午 around it, 傍晚, 晚上 after.
+# After CLDR's day periods (https://cldr.unicode.org/translation/date-time/date-time-symbols) of the
+# languages whose phones show twelve hours, without dots and blanks. Chinese also names parts of a
+# half: 凌晨, 清晨, 早上 before noon, 中午 around it, 傍晚, 晚上 after.
 _HALVES: dict[Half, str] = {
-    "am": "am a.m. 上午 凌晨 清晨 早上 午前 오전 새벽 SA ص صباحًا ق.ظ पूर्वाह्न πμ ÖÖ de. PD vorm. vm. fm. ap. PG לפנה״צ ก่อนเที่ยง "
-    "পূর্বাহ্ণ முற்பகல் ጥዋት дп dop. قبل‌ازظهر",
-    "pm": "pm p.m. 下午 傍晚 晚上 午後 午后 오후 CH م مساءً ب.ظ अपराह्न μμ ÖS du. MD nachm. nm. em. ip. PTG אחה״צ หลังเที่ยง "
-    "অপরাহ্ণ பிற்பகல் ከሰዓት пп odp. بعدازظهر",
+    "am": (
+        "am a.m. 上午 凌晨 清晨 早上 午前 오전 새벽 SA ص صباحًا ق.ظ पूर्वाह्न πμ ÖÖ de. PD vorm."
+        " vm. fm. ap. PG לפנה״צ ก่อนเที่ยง পূর্বাহ্ণ முற்பகல் ጥዋት дп dop. قبل‌ازظهر"
+    ),
+    "pm": (
+        "pm p.m. 下午 傍晚 晚上 午後 午后 오후 CH م مساءً ب.ظ अपराह्न μμ ÖS du. MD nachm. nm. em."
+        " ip. PTG אחה״צ หลังเที่ยง অপরাহ্ণ பிற்பகல் ከሰዓት пп odp. بعدازظهر"
+    ),
     "noon": "中午",
 }
 
@@ -68,14 +85,17 @@ for _half, _words in _HALVES.items():
 
 
 def half_of_day(word: str) -> Half | None:
-    """Return which half of the day a word such as `p. m.`, 下午 or م names, or None for no such word."""
+    """Return which half of the day a word such as `p. m.`, 下午 or م names, or None for no such
+    word.
+    """
     return _HALF_OF.get(_half_key(word))
 
 
 def hour_of_day(hour: int, half: Half | None) -> int | None:
     """Return the hour on 24 for an hour as written; None where there is no such hour.
 
-    Real exports write both 12:08 a.m. and 00:08 a.m., and some keep the word beside hours above twelve: both are read.
+    Real exports write both 12:08 a.m. and 00:08 a.m., and some keep the word beside hours above
+    twelve: both are read.
     """
     if half is not None and hour <= 12:
         if half == "noon":
@@ -85,11 +105,14 @@ def hour_of_day(hour: int, half: Half | None) -> int | None:
     return hour if 0 <= hour <= 23 else None
 
 
-# ---- dates ------------------------------------------------------------------------------------------------------------------
+# ---- dates
+# ------------------------------------------------------------------------------------------------------------------
 
-# The Buddhist era of Thai phones runs 543 years ahead; no other calendar in use has years above this.
+# The Buddhist era of Thai phones runs 543 years ahead; no other calendar in use has years above
+# this.
 _BUDDHIST_FROM, _BUDDHIST_AHEAD = 2400, 543
-# Two digits: 70 to 99 are of the last century, whose mail and calls a company may still hold; the rest of this one.
+# Two digits: 70 to 99 are of the last century, whose mail and calls a company may still hold; the
+# rest of this one.
 _CENTURY_PIVOT = 70
 
 
@@ -119,16 +142,19 @@ def date_of(parts: tuple[str, str, str], order: DateOrder) -> date | None:
         return None
 
 
-# ---- zones ------------------------------------------------------------------------------------------------------------------
+# ---- zones
+# ------------------------------------------------------------------------------------------------------------------
 
 
 def instant(
     local: datetime, zone: tzinfo, not_before: datetime | None = None, near: datetime | None = None
 ) -> datetime | None:
-    """Return the UTC instant of a local time, or None where it lies outside the span that the history holds.
+    """Return the UTC instant of a local time, or None where it lies outside the span that the
+    history holds.
 
-    The hour that a clock change repeats is read as its first pass, unless that lies before `not_before` and the second does not, or
-    the second is closer to `near`. A time that a clock change skips is read by the offset before the change.
+    The hour that a clock change repeats is read as its first pass, unless that lies before
+    `not_before` and the second does not, or the second is closer to `near`. A time that a clock
+    change skips is read by the offset before the change.
     """
     # Beyond these years the conversion itself may overflow.
     if not 1969 <= local.year <= 2200:

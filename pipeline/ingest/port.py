@@ -1,4 +1,6 @@
-"""The port every connector fills: it reads one unit of input and yields events or refusals, in order, without keeping any."""
+"""The port every connector fills: it reads one unit of input and yields events or refusals, in
+order, without keeping any.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,9 @@ from pipeline.processors.contacts import OwnSide
 from schemas.dead_letters import RejectCode
 from schemas.envelope import DEFAULT_TENANT, Event
 
-# One item larger than this is refused as oversize, its bytes kept: the largest mail that big providers accept is 150 MB on paper
-# and 50 MB in practice, and an item must fit a worker's memory several times over.
+# One item larger than this is refused as oversize, its bytes kept: the largest mail that big
+# providers accept is 150 MB on paper and 50 MB in practice, and an item must fit a worker's memory
+# several times over.
 MAX_ITEM_BYTES = 64 * 1024 * 1024
 
 
@@ -21,8 +24,9 @@ MAX_ITEM_BYTES = 64 * 1024 * 1024
 class Unit:
     """One thing to read from start to end: a file, a member of an archive, a message of a Maildir.
 
-    `name` is stable over runs (an absolute path, `archive!member` inside one) and is the checkpoint's key and the locators' root.
-    `signature` tells an unchanged unit without reading it (size and modification time in ns); "" where that can't be told.
+    `name` is stable over runs (an absolute path, `archive!member` inside one) and is the
+    checkpoint's key and the locators' root. `signature` tells an unchanged unit without reading it
+    (size and modification time in ns); "" where that can't be told.
     """
 
     name: str
@@ -32,7 +36,9 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An event, not yet checked against its contract; `raw` are the bytes it was read from, kept if the contract refuses it."""
+    """An event, not yet checked against its contract; `raw` are the bytes it was read from, kept if
+    the contract refuses it.
+    """
 
     event: Event
     raw: bytes
@@ -55,9 +61,10 @@ Item = Found | Refused
 class IngestOptions:
     """What a person says beside the path; each connector's summary names those it reads.
 
-    `source` None: the connector's own default. `zone` None: stamps without a zone are refused where the format has none, with a
-    message that says to give one. `region` is the ISO 3166 code of national telephone numbers. `extra` holds options of one
-    connector alone (chat name, date order), already as text.
+    `source` None: the connector's own default. `zone` None: stamps without a zone are refused where
+    the format has none, with a message that says to give one. `region` is the ISO 3166 code of
+    national telephone numbers. `extra` holds options of one connector alone (chat name, date
+    order), already as text.
     """
 
     tenant: str = DEFAULT_TENANT
@@ -72,10 +79,12 @@ class OptionError(ValueError):
 
 
 class Connector(Protocol):
-    """One kind of source. Reading is a pure function of the unit's bytes and the options: the same file gives the same items.
+    """One kind of source. Reading is a pure function of the unit's bytes and the options: the same
+    file gives the same items.
 
-    `keeps_items` says that a file which grows keeps all its items but the last, in their order, so that it can be read further. A call
-    may gain legs and a chat's order of dates may become clear only later: such a file is read again from its start.
+    `keeps_items` says that a file which grows keeps all its items but the last, in their order, so
+    that it can be read further. A call may gain legs and a chat's order of dates may become clear
+    only later: such a file is read again from its start.
     """
 
     name: str
@@ -85,9 +94,13 @@ class Connector(Protocol):
     options: dict[str, str]
 
     def units(self, paths: Sequence[Path]) -> Iterator[Unit]:
-        """Yield what there is to read, in a stable order; raises FileNotFoundError naming a path that is not there."""
+        """Yield what there is to read, in a stable order; raises FileNotFoundError naming a path
+        that is not there.
+        """
         ...
 
     def read(self, unit: Unit, options: IngestOptions) -> Iterator[Item]:
-        """Yield every item of the unit in order, in memory bounded by the largest item; raises OptionError before the first."""
+        """Yield every item of the unit in order, in memory bounded by the largest item; raises
+        OptionError before the first.
+        """
         ...

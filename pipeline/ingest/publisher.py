@@ -1,4 +1,6 @@
-"""The publisher: an event is checked against its contract and put on its raw topic, or refused with its original bytes."""
+"""The publisher: an event is checked against its contract and put on its raw topic, or refused with
+its original bytes.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,16 @@ from pipeline.runtime.runner import Clock, collect_letter, utc_now
 from schemas.dead_letters import RejectCode
 from schemas.envelope import DEFAULT_TENANT
 
-# One transaction is one fsync (a few ms): a few hundred events make it cheap, a few MiB keep a batch of large mails in memory.
+# One transaction is one fsync (a few ms): a few hundred events make it cheap, a few MiB keep a
+# batch of large mails in memory.
 MAX_BATCH, MAX_BATCH_BYTES = 1_000, 8 * 1024 * 1024
 
 
 @dataclass
 class Publisher:
-    """Publishes items in batches, each with the checkpoint that says how far the reading has come, durably together."""
+    """Publishes items in batches, each with the checkpoint that says how far the reading has come,
+    durably together.
+    """
 
     log: Log
     blobs: Blobs
@@ -33,9 +38,11 @@ class Publisher:
     _bytes: int = 0
 
     def publish(self, item: Item, connector: str, tenant: str = DEFAULT_TENANT) -> Reject | None:
-        """Take one item; return why its contract or its connector refused it, None where it was accepted.
+        """Take one item; return why its contract or its connector refused it, None where it was
+        accepted.
 
-        It is durable after the next `flush`. A refused item becomes a dead letter: nothing is left out.
+        It is durable after the next `flush`. A refused item becomes a dead letter: nothing is left
+        out.
         """
         refusal, message = self._message(item, connector, tenant)
         self.counts["refused" if refusal else "published"] += 1
@@ -46,22 +53,33 @@ class Publisher:
     def _message(self, item: Item, connector: str, tenant: str) -> tuple[Reject | None, Message]:
         if isinstance(item, Refused):
             refusal = Reject(item.code, item.detail)
-            return refusal, collect_letter(connector, item.raw, refusal, item.locator, tenant, self.clock())
+            return refusal, collect_letter(
+                connector, item.raw, refusal, item.locator, tenant, self.clock()
+            )
         data = checked(item.event)
         if not isinstance(data, Reject):
             try:
                 return None, to_message(item.event, data)
             except orjson.JSONEncodeError as error:
-                data = Reject(RejectCode.CHARSET, f"data: cannot be written as JSON in UTF-8: {error}")
-        return data, collect_letter(connector, item.raw, data, item.event.locator, tenant, self.clock())
+                data = Reject(
+                    RejectCode.CHARSET, f"data: cannot be written as JSON in UTF-8: {error}"
+                )
+        return data, collect_letter(
+            connector, item.raw, data, item.event.locator, tenant, self.clock()
+        )
 
     @property
     def full(self) -> bool:
         """Whether the batch is as large as one should be."""
-        return max(len(self._messages), len(self._checkpoints)) >= MAX_BATCH or self._bytes >= MAX_BATCH_BYTES
+        return (
+            max(len(self._messages), len(self._checkpoints)) >= MAX_BATCH
+            or self._bytes >= MAX_BATCH_BYTES
+        )
 
     def mark(self, name: str, checkpoint: bytes) -> None:
-        """Remember how far the reading has come; it becomes durable together with everything taken before it."""
+        """Remember how far the reading has come; it becomes durable together with everything taken
+        before it.
+        """
         self._checkpoints[name] = checkpoint
 
     def flush(self) -> None:

@@ -1,4 +1,6 @@
-"""Ingesting: units are read once, resumed where a stop left them, and read further where they have grown."""
+"""Ingesting: units are read once, resumed where a stop left them, and read further where they have
+grown.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ _BLOCK = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far a unit was read: `items` are durable; `done` means to its end, whose first `size` bytes hash to `prefix`."""
+    """How far a unit was read: `items` are durable; `done` means to its end, whose first `size`
+    bytes hash to `prefix`.
+    """
 
     signature: str
     items: int
@@ -32,7 +36,9 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class UnitResult:
-    """What one run made of one unit; one with a `problem` was not read to its end, and is read again next time."""
+    """What one run made of one unit; one with a `problem` was not read to its end, and is read
+    again next time.
+    """
 
     name: str
     published: int = 0
@@ -43,7 +49,9 @@ class UnitResult:
 
 
 class Ingest:
-    """Reads units through a connector into a publisher; see `Checkpoint` for what makes it resumable and idempotent."""
+    """Reads units through a connector into a publisher; see `Checkpoint` for what makes it
+    resumable and idempotent.
+    """
 
     def __init__(self, connector: Connector, options: IngestOptions, publisher: Publisher) -> None:
         self._connector = connector
@@ -51,10 +59,11 @@ class Ingest:
         self._publisher = publisher
 
     def run(self, paths: Sequence[Path]) -> Iterator[UnitResult]:
-        """Read all units of the paths and yield what came of each; raises FileNotFoundError where a path is not there.
+        """Read all units of the paths and yield what came of each; raises FileNotFoundError where a
+        path is not there.
 
-        A unit that needs an option or cannot be read is told in its result, and the others are read all the same. Everything is
-        durable when the last result has been taken.
+        A unit that needs an option or cannot be read is told in its result, and the others are read
+        all the same. Everything is durable when the last result has been taken.
         """
         for unit in self._connector.units(paths):
             try:
@@ -82,7 +91,9 @@ class Ingest:
                 publisher.mark(key, _dump(Checkpoint(unit.signature, done, done=False)))
                 publisher.flush()
         size, prefix = _fingerprint(unit)
-        publisher.mark(key, _dump(Checkpoint(unit.signature, done, done=True, size=size, prefix=prefix)))
+        publisher.mark(
+            key, _dump(Checkpoint(unit.signature, done, done=True, size=size, prefix=prefix))
+        )
         if publisher.full:
             publisher.flush()
         made = publisher.counts - before
@@ -110,10 +121,15 @@ class Ingest:
             return 0
         if not last.done:
             return last.items if last.signature == unit.signature else 0
-        # A file that has grown may have ended inside its last item: that one is read again, and is the same record if it was whole.
+        # A file that has grown may have ended inside its last item: that one is read again, and is
+        # the same record if it was whole.
         if not self._connector.keeps_items:
             return 0
-        grown = last.size > 0 and Path(unit.name).is_file() and _hash_of_first(unit, last.size) == last.prefix
+        grown = (
+            last.size > 0
+            and Path(unit.name).is_file()
+            and _hash_of_first(unit, last.size) == last.prefix
+        )
         return max(last.items - 1, 0) if grown else 0
 
 
@@ -122,7 +138,9 @@ def _dump(checkpoint: Checkpoint) -> bytes:
 
 
 def _fingerprint(unit: Unit) -> tuple[int, str]:
-    """Return size and hash of a plain file; a member of an archive can be read once only, and cannot grow."""
+    """Return size and hash of a plain file; a member of an archive can be read once only, and
+    cannot grow.
+    """
     return _hash_of(unit, None) if Path(unit.name).is_file() else (0, "")
 
 
@@ -136,7 +154,8 @@ def _hash_of(unit: Unit, limit: int | None) -> tuple[int, str]:
         with unit.open() as stream:
             return _hash(stream, limit)
     except UnreadableUnitError:
-        # The reading has told the damage already; a damaged file that changes is read from its start.
+        # The reading has told the damage already; a damaged file that changes is read from its
+        # start.
         return 0, ""
 
 

@@ -1,4 +1,6 @@
-"""Byte streams of units: decompression, lines of bounded length, and the error that says why the bytes cannot be had."""
+"""Byte streams of units: decompression, lines of bounded length, and the error that says why the
+bytes cannot be had.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,15 @@ from typing import Any, BinaryIO, Protocol
 from pipeline.ingest.port import Item, Refused, Unit
 from schemas.dead_letters import RejectCode
 
-# One read: large enough that calls cost nothing beside the disk, small enough that the first item comes at once.
+# One read: large enough that calls cost nothing beside the disk, small enough that the first item
+# comes at once.
 CHUNK = 64 * 1024
-# What a decompressor is fed at a time: where thousands of tiny streams stand in a row, the rest is copied at the end of each.
+# What a decompressor is fed at a time: where thousands of tiny streams stand in a row, the rest is
+# copied at the end of each.
 _FEED = 8 * 1024
-# A bomb is told by its ratio once it has grown beyond what text reaches: mail and exports shrink 3 to 50 times, deflate can do
-# 1,032 and bzip2 over a million. Below the floor even a bomb costs less than a second.
+# A bomb is told by its ratio once it has grown beyond what text reaches: mail and exports shrink 3
+# to 50 times, deflate can do 1,032 and bzip2 over a million. Below the floor even a bomb costs less
+# than a second.
 MAX_RATIO = 1_000
 RATIO_FLOOR = 256 * 1024 * 1024
 # xz -9 needs 65 MiB to decompress; a header may ask for 4 GiB.
@@ -30,10 +35,11 @@ _XZ_MEMORY = 256 * 1024 * 1024
 
 
 class UnreadableUnitError(Exception):
-    """The bytes of a unit are corrupt, cut short, encrypted or of a format that is not read; the message names the unit.
+    """The bytes of a unit are corrupt, cut short, encrypted or of a format that is not read; the
+    message names the unit.
 
-    `rest` is what had been read of the item in which it happened. Faults of the machine (permission, a broken disk) are no such
-    thing: they stay OSError, for reading again may succeed.
+    `rest` is what had been read of the item in which it happened. Faults of the machine
+    (permission, a broken disk) are no such thing: they stay OSError, for reading again may succeed.
     """
 
     def __init__(self, message: str, rest: bytes = b"") -> None:
@@ -42,7 +48,9 @@ class UnreadableUnitError(Exception):
 
 
 def refuse_unreadable(unit: Unit, items: Iterator[Item]) -> Iterator[Item]:
-    """Yield the items, and where the unit's bytes turn out unreadable a last refusal that holds what was read of its item."""
+    """Yield the items, and where the unit's bytes turn out unreadable a last refusal that holds
+    what was read of its item.
+    """
     try:
         yield from items
     except UnreadableUnitError as error:
@@ -50,22 +58,28 @@ def refuse_unreadable(unit: Unit, items: Iterator[Item]) -> Iterator[Item]:
 
 
 def is_format_fault(error: Exception) -> bool:
-    """Return whether an error raised by a decompressor or archive reader lies in the bytes, and not in the machine."""
+    """Return whether an error raised by a decompressor or archive reader lies in the bytes, and not
+    in the machine.
+    """
     if isinstance(error, OSError):
-        # bz2 raises a bare OSError for bad data; an offset below zero, in a damaged directory, is an invalid argument to seek.
+        # bz2 raises a bare OSError for bad data; an offset below zero, in a damaged directory, is
+        # an invalid argument to seek.
         return error.errno in (None, errno.EINVAL)
     return True
 
 
 def chunks(stream: BinaryIO) -> Iterator[bytes]:
-    """Yield the stream in pieces of at most 64 KiB, each as soon as it is there: what precedes a corrupt place is delivered."""
+    """Yield the stream in pieces of at most 64 KiB, each as soon as it is there: what precedes a
+    corrupt place is delivered.
+    """
     read: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
     while piece := read(CHUNK):
         yield piece
 
 
 def collect(pieces: Iterator[bytes], limit: int, until: int | None = None) -> BoundedBytes:
-    """Return the pieces joined, at most `limit` bytes of them held; all of them, or as many as it takes to have `until` bytes.
+    """Return the pieces joined, at most `limit` bytes of them held; all of them, or as many as it
+    takes to have `until` bytes.
 
     UnreadableUnitError is passed on with what was collected as its `rest`.
     """
@@ -81,7 +95,8 @@ def collect(pieces: Iterator[bytes], limit: int, until: int | None = None) -> Bo
     return joined
 
 
-# ---- compression ------------------------------------------------------------------------------------------------------------
+# ---- compression
+# ------------------------------------------------------------------------------------------------------------
 
 
 class _Decoder(Protocol):
@@ -120,7 +135,11 @@ class _Gzip:
 _COMPRESSIONS: tuple[tuple[re.Pattern[bytes], str, Callable[[], _Decoder]], ...] = (
     (re.compile(rb"\x1f\x8b\x08"), "gzip", _Gzip),
     (re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)"), "bzip2", bz2.BZ2Decompressor),
-    (re.compile(rb"\xfd7zXZ\x00"), "xz", lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)),
+    (
+        re.compile(rb"\xfd7zXZ\x00"),
+        "xz",
+        lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY),
+    ),
 )
 # Formats that Python 3.11 cannot read, told by their magic so that the message can say so.
 _FOREIGN: tuple[tuple[bytes, str], ...] = (
@@ -135,12 +154,16 @@ TAR_BLOCK = 512
 
 
 def is_zip(head: bytes) -> bool:
-    """Return whether these first bytes open a ZIP archive (APPNOTE 6.3.10), perhaps an empty one."""
+    """Return whether these first bytes open a ZIP archive (APPNOTE 6.3.10), perhaps an empty
+    one.
+    """
     return head.startswith((b"PK\x03\x04", b"PK\x05\x06"))
 
 
 def is_tar(head: bytes) -> bool:
-    """Return whether the first 512 bytes are the header of a tar archive of any age: its checksum is right."""
+    """Return whether the first 512 bytes are the header of a tar archive of any age: its checksum
+    is right.
+    """
     if len(head) < TAR_BLOCK:
         return False
     try:
@@ -155,15 +178,21 @@ def is_compressed(head: bytes) -> bool:
     return any(magic.match(head) for magic, _, _ in _COMPRESSIONS)
 
 
-def decompressed(stream: io.BufferedReader[Any], name: str, packed_bytes: int) -> io.BufferedReader[Any]:
-    """Return the stream, decompressed where its magic says gzip, bzip2 or xz (several streams in a row are one).
+def decompressed(
+    stream: io.BufferedReader[Any], name: str, packed_bytes: int
+) -> io.BufferedReader[Any]:
+    """Return the stream, decompressed where its magic says gzip, bzip2 or xz (several streams in a
+    row are one).
 
-    `packed_bytes` is its size as stored, from which a bomb is told. Raises UnreadableUnitError, at once or while it is read.
+    `packed_bytes` is its size as stored, from which a bomb is told. Raises UnreadableUnitError, at
+    once or while it is read.
     """
     head = stream.peek(TAR_BLOCK)
     for magic, what, new in _COMPRESSIONS:
         if magic.match(head):
-            return io.BufferedReader(_Decompressing(stream, new, f"{name}: {what}", packed_bytes), CHUNK)
+            return io.BufferedReader(
+                _Decompressing(stream, new, f"{name}: {what}", packed_bytes), CHUNK
+            )
     for prefix, what in _FOREIGN:
         if head.startswith(prefix):
             stream.close()
@@ -172,7 +201,8 @@ def decompressed(stream: io.BufferedReader[Any], name: str, packed_bytes: int) -
 
 
 class CheckedStream(io.RawIOBase):
-    """Base of streams over unfriendly bytes: subclasses fill `_next`; format faults become UnreadableUnitError, bombs are stopped.
+    """Base of streams over unfriendly bytes: subclasses fill `_next`; format faults become
+    UnreadableUnitError, bombs are stopped.
 
     Memory is one chunk. `what` opens every message; closing it closes what lies beneath.
     """
@@ -196,11 +226,14 @@ class CheckedStream(io.RawIOBase):
         except Exception as error:
             if not is_format_fault(error):
                 raise
-            raise UnreadableUnitError(f"{self._what}: the data are corrupt: {error or type(error).__name__}") from error
+            raise UnreadableUnitError(
+                f"{self._what}: the data are corrupt: {error or type(error).__name__}"
+            ) from error
         self._given += len(data)
         if self._given > self._limit:
             raise UnreadableUnitError(
-                f"{self._what}: it expands more than {MAX_RATIO} times, as bombs do; unpack it by hand if it is genuine"
+                f"{self._what}: it expands more than {MAX_RATIO} times, as bombs do; unpack it by"
+                " hand if it is genuine"
             )
         buffer[: len(data)] = data
         return len(data)
@@ -216,7 +249,9 @@ class CheckedStream(io.RawIOBase):
 
 
 class _Decompressing(CheckedStream):
-    def __init__(self, beneath: BinaryIO, new: Callable[[], _Decoder], what: str, packed_bytes: int) -> None:
+    def __init__(
+        self, beneath: BinaryIO, new: Callable[[], _Decoder], what: str, packed_bytes: int
+    ) -> None:
         super().__init__(beneath, what, packed_bytes)
         self._new = new
         self._decoder = new()
@@ -232,10 +267,14 @@ class _Decompressing(CheckedStream):
             if data := self._decoder.decompress(fed, size):
                 return data
             if starved and not self._decoder.eof:
-                raise UnreadableUnitError(f"{self._what}: the data end in the middle; the file is cut short")
+                raise UnreadableUnitError(
+                    f"{self._what}: the data end in the middle; the file is cut short"
+                )
 
     def _next_stream(self) -> bool:
-        """Start the decoder of the next stream in a row; False at the end. NUL bytes between and after them are padding."""
+        """Start the decoder of the next stream in a row; False at the end. NUL bytes between and
+        after them are padding.
+        """
         rest = self._decoder.unused_data
         while not (rest := rest.lstrip(b"\0")):
             if not (rest := self._beneath.read(_FEED)):
@@ -248,14 +287,16 @@ class _Decompressing(CheckedStream):
         return fed
 
 
-# ---- lines ------------------------------------------------------------------------------------------------------------------
+# ---- lines
+# ------------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
     r"""One line with its ending (\n, \r\n or \r) as it stands; `number` counts from 1.
 
-    Where `oversize`, `data` are its first bytes only; `size` is that of the whole line, `sha256` (hexadecimal) its digest.
+    Where `oversize`, `data` are its first bytes only; `size` is that of the whole line, `sha256`
+    (hexadecimal) its digest.
     """
 
     data: bytes
@@ -266,9 +307,11 @@ class Line:
 
 
 def read_lines(stream: BinaryIO, limit: int) -> Iterator[Line]:
-    r"""Yield the lines of a stream, holding no more than `limit` bytes of one (and one chunk): \n, \r\n and a lone \r end a line.
+    r"""Yield the lines of a stream, holding no more than `limit` bytes of one (and one chunk): \n,
+    \r\n and a lone \r end a line.
 
-    Where the bytes turn out unreadable, UnreadableUnitError is passed on with the broken line as its `rest`.
+    Where the bytes turn out unreadable, UnreadableUnitError is passed on with the broken line as
+    its `rest`.
     """
     number = 1
     open_line = BoundedBytes(limit)
@@ -294,7 +337,9 @@ def read_lines(stream: BinaryIO, limit: int) -> Iterator[Line]:
 
 
 class BoundedBytes:
-    """Bytes that grow piece by piece, of which at most `limit` are held; size and SHA-256 are those of all of them."""
+    """Bytes that grow piece by piece, of which at most `limit` are held; size and SHA-256 are those
+    of all of them.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -336,4 +381,6 @@ class BoundedBytes:
 
     def as_line(self, number: int) -> Line:
         """Return them as a line."""
-        return Line(self.held(), number, self.size, self.oversize, self.sha256 if self.oversize else "")
+        return Line(
+            self.held(), number, self.size, self.oversize, self.sha256 if self.oversize else ""
+        )

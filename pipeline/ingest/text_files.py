@@ -1,4 +1,6 @@
-"""What connectors of text files share: which files of a folder are theirs, where an item stands, and refusals that read alike."""
+"""What connectors of text files share: which files of a folder are theirs, where an item stands,
+and refusals that read alike.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from pipeline.ingest.streams import BoundedBytes, Line
 from pipeline.ingest.units import log_skip, walk
 from schemas.dead_letters import RejectCode
 
-# An archive has no unit of its own name unless it could not be opened: that must be seen, whatever the connector looks for.
+# An archive has no unit of its own name unless it could not be opened: that must be seen, whatever
+# the connector looks for.
 _ARCHIVE = re.compile(r"(?i)\.(zip|tar|tgz|tbz2?|txz|tar\.\w+)$")
 # Files come compressed and rotated: Master.csv.1, Master.csv-20240131.gz
 _ROTATED = r"(?:[.-]\d{1,14})?(?:\.(?:gz|bz2|xz))?"
@@ -28,12 +31,15 @@ def is_blank(data: bytes) -> bool:
 
 
 def file_pattern(*suffixes: str) -> re.Pattern[str]:
-    """Return a pattern for file names that end in one of these suffixes (no dots), perhaps rotated or compressed."""
+    """Return a pattern for file names that end in one of these suffixes (no dots), perhaps rotated
+    or compressed.
+    """
     return re.compile(rf"(?i)\.(?:{'|'.join(suffixes)}){_ROTATED}$")
 
 
 def matching(paths: Sequence[Path], pattern: re.Pattern[str]) -> Iterator[Unit]:
-    """Yield the units under the paths: files named themselves whatever their name, in folders and archives those that match.
+    """Yield the units under the paths: files named themselves whatever their name, in folders and
+    archives those that match.
 
     Raises FileNotFoundError for a path that is not there.
     """
@@ -42,7 +48,10 @@ def matching(paths: Sequence[Path], pattern: re.Pattern[str]) -> Iterator[Unit]:
         if unit.name in named or pattern.search(unit.name) or _ARCHIVE.search(unit.name):
             yield unit
         else:
-            log_skip(unit.name, "its name is not one that this connector reads; name the file itself to read it")
+            log_skip(
+                unit.name,
+                "its name is not one that this connector reads; name the file itself to read it",
+            )
 
 
 def at_line(unit: Unit, number: int) -> str:
@@ -76,14 +85,23 @@ class Block:
         return self._held.held()
 
     def refusal(self, unit: Unit, number: int) -> Refused | None:
-        """Return the refusal of a block that begins in this line and is larger than it may be; None for one that is not."""
-        return oversize(unit, number, self.raw, self.size, self._limit) if self.size > self._limit else None
+        """Return the refusal of a block that begins in this line and is larger than it may be; None
+        for one that is not.
+        """
+        return (
+            oversize(unit, number, self.raw, self.size, self._limit)
+            if self.size > self._limit
+            else None
+        )
 
 
 def oversize(unit: Unit, number: int, head: bytes, size: int, limit: int) -> Refused:
     """Refuse an item larger than may be, with its first bytes."""
     head = head[:_KEPT_OF_OVERSIZE]
-    message = f"it has {size} bytes, more than an item may have ({limit}); the first {len(head)} bytes are kept"
+    message = (
+        f"it has {size} bytes, more than an item may have ({limit}); the first {len(head)} bytes"
+        " are kept"
+    )
     return refusal(unit, number, head, RejectCode.OVERSIZE, message)
 
 
@@ -91,13 +109,16 @@ def check_known(extra: dict[str, str], known: dict[str, str], connector: str) ->
     """Raise OptionError for an option that the connector does not have, naming those it has."""
     for name in extra:
         if name not in known:
-            raise OptionError(f"{connector} has no option {name!r}; it reads {', '.join(sorted(known)) or 'none'}")
+            raise OptionError(
+                f"{connector} has no option {name!r}; it reads {', '.join(sorted(known)) or 'none'}"
+            )
 
 
 def zone_missing(what: str) -> OptionError:
     """Return the error for local times without a zone."""
     return OptionError(
-        f"{what} are local times without a zone: say which with --timezone, such as Asia/Shanghai or UTC"
+        f"{what} are local times without a zone: say which with --timezone, such as Asia/Shanghai"
+        " or UTC"
     )
 
 

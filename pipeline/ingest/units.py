@@ -1,4 +1,6 @@
-"""Finds what there is to read: files, folders, Maildirs, archives and compressed files, as units in a stable order."""
+"""Finds what there is to read: files, folders, Maildirs, archives and compressed files, as units in
+a stable order.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +31,20 @@ from pipeline.ingest.streams import (
     refuse_unreadable,
 )
 
-__all__ = ["Line", "Skip", "UnreadableUnitError", "chunks", "read_lines", "refuse_unreadable", "walk"]
+__all__ = [
+    "Line",
+    "Skip",
+    "UnreadableUnitError",
+    "chunks",
+    "read_lines",
+    "refuse_unreadable",
+    "walk",
+]
 
 _log = logging.getLogger(__name__)
 
-# Names are sorted this many at a time, about 10 MB; a larger folder is listed once for each such batch.
+# Names are sorted this many at a time, about 10 MB; a larger folder is listed once for each such
+# batch.
 _SORT_BATCH = 100_000
 
 _DROPPINGS: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -41,11 +52,14 @@ _DROPPINGS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?i)thumbs\.db|desktop\.ini|__MACOSX"), "the operating system's own file"),
     (re.compile(r"(?i).*\.(part|crdownload|lock)"), "a download or lock in progress"),
     (
-        re.compile(r"(?i)dovecot([.-].*)?|courier.*|maildirfolder|maildirsize|subscriptions|.*\.msf"),
+        re.compile(
+            r"(?i)dovecot([.-].*)?|courier.*|maildirfolder|maildirsize|subscriptions|.*\.msf"
+        ),
         "a mail program's index",
     ),
 )
-# https://cr.yp.to/proto/maildir.html: "unique:2,FLAGS"; file systems without colons get ; or ! instead.
+# https://cr.yp.to/proto/maildir.html: "unique:2,FLAGS"; file systems without colons get ; or !
+# instead.
 _MAILDIR_FLAGS = re.compile(r"[:;!][12],[^/]*$")
 # A message being delivered, as it may lie in an archive: tmp/1699999999.unique.host
 _MAILDIR_TMP = re.compile(r"(^|/)tmp/\d+\.[^/]+\.[^/]+$")
@@ -58,19 +72,23 @@ def log_skip(name: str, reason: str) -> None:
 
 
 def walk(paths: Sequence[Path], skip: Skip = log_skip) -> Iterator[Unit]:
-    """Yield all units under the paths: in the order given, folders recursively and sorted by name; memory does not grow with them.
+    """Yield all units under the paths: in the order given, folders recursively and sorted by name;
+    memory does not grow with them.
 
-    - A file is a unit named by its absolute path; gzip, bzip2 and xz are told by their first bytes and decompressed.
-    - A tar (plain or compressed) or zip archive gives a unit `path!member` for each file in it, streamed. The units of a tar are
-      meant to be opened and read one after the other, as they come; see `tar_units`.
-    - A folder with cur and new or tmp is a Maildir: tmp is left out, and a message's unit is `folder/unique`, the same before and
-      after it is read and flagged.
-    - In folders and archives, hidden files and editors', mail programs' and systems' own files go to `skip` with the reason, as do
-      sockets, pipes, devices and dangling links. What is named in `paths` is read whatever its name. Links are followed, a
-      folder is read once.
+    - A file is a unit named by its absolute path; gzip, bzip2 and xz are told by their first bytes
+      and decompressed.
+    - A tar (plain or compressed) or zip archive gives a unit `path!member` for each file in it,
+      streamed. The units of a tar are meant to be opened and read one after the other, as they
+      come; see `tar_units`.
+    - A folder with cur and new or tmp is a Maildir: tmp is left out, and a message's unit is
+      `folder/unique`, the same before and after it is read and flagged.
+    - In folders and archives, hidden files and editors', mail programs' and systems' own files go
+      to `skip` with the reason, as do sockets, pipes, devices and dangling links. What is named in
+      `paths` is read whatever its name. Links are followed, a folder is read once.
 
-    A unit that cannot be read raises UnreadableUnitError (its bytes) or OSError (the machine) when it is opened or read.
-    Raises FileNotFoundError, before the first unit, for a path that is not there.
+    A unit that cannot be read raises UnreadableUnitError (its bytes) or OSError (the machine) when
+    it is opened or read. Raises FileNotFoundError, before the first unit, for a path that is not
+    there.
     """
     named = [os.path.abspath(path) for path in paths]
     for path, given in zip(named, paths, strict=True):
@@ -106,14 +124,23 @@ class _Walk:
         try:
             status = os.stat(path)
         except OSError as error:
-            self._skip(name, "a dangling link" if os.path.islink(path) else f"it cannot be looked at: {error.strerror}")
+            self._skip(
+                name,
+                (
+                    "a dangling link"
+                    if os.path.islink(path)
+                    else f"it cannot be looked at: {error.strerror}"
+                ),
+            )
             return
         if stat.S_ISDIR(status.st_mode):
             return
         if not stat.S_ISREG(status.st_mode):
             if named:
                 yield broken_unit(
-                    name, f"{name}: it is a pipe, socket or device, not a file; save it as a file first", ""
+                    name,
+                    f"{name}: it is a pipe, socket or device, not a file; save it as a file first",
+                    "",
                 )
             else:
                 self._skip(name, "a pipe, socket or device")
@@ -160,7 +187,8 @@ class _Walk:
             self._folders_seen.add(identity)
             yield from self._entries(folder)
         except OSError as error:
-            # The other folders are read; this one is reported as a file would be that cannot be opened.
+            # The other folders are read; this one is reported as a file would be that cannot be
+            # opened.
             yield Unit(legible(str(error.filename or folder)), partial(_raise, error))
 
     def _entries(self, folder: str) -> Iterator[Unit | str]:
@@ -177,9 +205,15 @@ class _Walk:
                 yield path
 
     def _messages(self, maildir: str) -> Iterator[Unit]:
-        """Yield the messages of new and cur in the order of their unique names, which begin with the time of delivery."""
+        """Yield the messages of new and cur in the order of their unique names, which begin with
+        the time of delivery.
+        """
         folders = [os.path.join(maildir, folder) for folder in _MAILDIR_READ]
-        listings = (((base, folder) for base in _sorted_names(folder)) for folder in folders if os.path.isdir(folder))
+        listings = (
+            ((base, folder) for base in _sorted_names(folder))
+            for folder in folders
+            if os.path.isdir(folder)
+        )
         for base, folder in heapq.merge(*listings):
             path = os.path.join(folder, base)
             if reason := _unwanted(base):
@@ -188,7 +222,8 @@ class _Walk:
             try:
                 status = os.stat(path)
             except FileNotFoundError:
-                # It was moved while we looked: into cur, which is listed later or has been listed under this very name.
+                # It was moved while we looked: into cur, which is listed later or has been listed
+                # under this very name.
                 path = _find_message(maildir, base) or path
                 if not os.path.exists(path):
                     self._skip(legible(path), "it was removed meanwhile")
@@ -201,11 +236,15 @@ class _Walk:
 
 
 def _sorted_names(folder: str) -> Iterator[str]:
-    """Yield the names in a folder in order of their code points, in bounded memory however many there are."""
+    """Yield the names in a folder in order of their code points, in bounded memory however many
+    there are.
+    """
     last = ""
     while True:
         with os.scandir(folder) as entries:
-            batch = heapq.nsmallest(_SORT_BATCH, (entry.name for entry in entries if entry.name > last))
+            batch = heapq.nsmallest(
+                _SORT_BATCH, (entry.name for entry in entries if entry.name > last)
+            )
         yield from batch
         if len(batch) < _SORT_BATCH:
             return
@@ -223,7 +262,11 @@ def _unwanted_member(member: str) -> str | None:
         return "a message in delivery"
     *folders, base = member.split("/")
     # The folders of a Maildir are hidden ones: Maildir/.Sent/cur/unique:2,S
-    ours = () if folders and folders[-1] in _MAILDIR_READ else [name for name in folders if name not in ("", ".", "..")]
+    ours = (
+        ()
+        if folders and folders[-1] in _MAILDIR_READ
+        else [name for name in folders if name not in ("", ".", "..")]
+    )
     return next((reason for name in (base, *ours) if (reason := _unwanted(name))), None)
 
 
@@ -232,7 +275,9 @@ def _signature(status: os.stat_result) -> str:
 
 
 def _kind(path: str, name: str) -> str:
-    """Return tar, zip or file, by the first bytes; of a compressed file by the first bytes inside."""
+    """Return tar, zip or file, by the first bytes; of a compressed file by the first bytes
+    inside.
+    """
     with open(path, "rb") as file:
         head = file.peek(TAR_BLOCK)
         if is_zip(head):
@@ -241,7 +286,8 @@ def _kind(path: str, name: str) -> str:
             try:
                 head = decompressed(file, name, os.fstat(file.fileno()).st_size).read(TAR_BLOCK)
             except UnreadableUnitError:
-                return "file"  # what can be read of it is read, and then the fault reported, when it is opened
+                # what can be read of it is read, and then the fault reported, when it is opened
+                return "file"
         return "tar" if is_tar(head) else "file"
 
 
@@ -250,7 +296,8 @@ def _open(path: str, name: str) -> BinaryIO:
     return decompressed(file, name, os.fstat(file.fileno()).st_size)
 
 
-# ---- Maildir ----------------------------------------------------------------------------------------------------------------
+# ---- Maildir
+# ----------------------------------------------------------------------------------------------------------------
 
 
 def _is_maildir(folder: str) -> bool:

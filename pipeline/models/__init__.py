@@ -1,1 +1,3 @@
-"""The online models: features, learner, heads, rules, and the replica that folds the examples topic."""
+"""The online models: features, learner, heads, rules, and the replica that folds the examples
+topic.
+"""

@@ -1,4 +1,6 @@
-"""The learner in the shapes of river's classifiers and of scikit-learn's `partial_fit` estimators."""
+"""The learner in the shapes of river's classifiers and of scikit-learn's `partial_fit`
+estimators.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ def extract_raw(texts: Sequence[str]) -> Features:
 
 
 class _Taught:
-    """A learner of labels of any kind: it knows each by its place among those met, and answers with them as they were given."""
+    """A learner of labels of any kind: it knows each by its place among those met, and answers with
+    them as they were given.
+    """
 
     def __init__(self, settings: LearnerSettings | None) -> None:
         self.learner = Learner(settings=settings)
@@ -38,7 +42,9 @@ class _Taught:
         return str(place)
 
     def probabilities(self, features: Features) -> npt.NDArray[np.float64]:
-        """Return what each label met is given, shape (texts, labels), each row of sum 1; all zero before anything is learnt."""
+        """Return what each label met is given, shape (texts, labels), each row of sum 1; all zero
+        before anything is learnt.
+        """
         names, learnt = self.learner.predict_proba(features)
         found = np.zeros((len(features), len(self.labels)))
         found[:, [int(name) for name in names]] = learnt
@@ -47,7 +53,9 @@ class _Taught:
         return found
 
     def __getstate__(self) -> tuple[bytes, list[Any]]:
-        """Return the learner as its own bytes: what it shares with frozen copies is none of its state."""
+        """Return the learner as its own bytes: what it shares with frozen copies is none of its
+        state.
+        """
         return self.learner.to_bytes(), self.labels
 
     def __setstate__(self, state: tuple[bytes, list[Any]]) -> None:
@@ -57,10 +65,11 @@ class _Taught:
 
 
 class RiverTextClassifier(RiverClassifier):
-    """A river classifier of texts with whatever else is known of them; labels may be met at any time.
+    """A river classifier of texts with whatever else is known of them; labels may be met at any
+    time.
 
-    `x` is a dict: the field `on` is the text, every other field is read as its name and value, in the order of the names.
-    Any field may be missing. Answers are the labels as they were given.
+    `x` is a dict: the field `on` is the text, every other field is read as its name and value, in
+    the order of the names. Any field may be missing. Answers are the labels as they were given.
     """
 
     def __init__(self, on: str = "text", settings: LearnerSettings | None = None) -> None:
@@ -74,13 +83,17 @@ class RiverTextClassifier(RiverClassifier):
 
     def _features(self, x: Mapping[Hashable, Any]) -> Features:
         others = sorted((str(name), value) for name, value in x.items() if name != self.on)
-        return extract_raw(["\n".join([str(x.get(self.on, "")), *(f"{name} {value}" for name, value in others)])])
+        return extract_raw(
+            ["\n".join([str(x.get(self.on, "")), *(f"{name} {value}" for name, value in others)])]
+        )
 
     def learn_one(self, x: dict[Hashable, Any], y: bool | str | int) -> None:
         """Learn one text's label."""
         self._taught.learner.learn(self._features(x), self._taught.meet(y))
 
-    def predict_proba_one(self, x: dict[Hashable, Any], **kwargs: Any) -> dict[bool | str | int, float]:
+    def predict_proba_one(
+        self, x: dict[Hashable, Any], **kwargs: Any
+    ) -> dict[bool | str | int, float]:
         """Return each known label's probability; empty before anything is learnt."""
         found = self._taught.probabilities(self._features(x))[0].tolist()
         return dict(zip(self._taught.labels, found, strict=True))
@@ -101,8 +114,12 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.string, tags.input_tags.two_d_array = True, False
         return tags
 
-    def fit(self, X: Sequence[str], y: Sequence[Any], sample_weight: Sequence[float] | None = None) -> Self:  # noqa: N803
-        """Forget what was learnt and learn the samples once, in their order. Raises ValueError where no weight is over 0."""
+    def fit(
+        self, X: Sequence[str], y: Sequence[Any], sample_weight: Sequence[float] | None = None
+    ) -> Self:  # noqa: N803
+        """Forget what was learnt and learn the samples once, in their order. Raises ValueError
+        where no weight is over 0.
+        """
         if sample_weight is not None and len(y) and not np.any(np.asarray(sample_weight) != 0):
             raise ValueError("every sample weight is zero: there is nothing to learn")
         return self._learn(_Taught(self.settings), X, y, None, sample_weight)
@@ -116,9 +133,12 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ) -> Self:
         """Learn the samples in their order; `classes` may name labels that come later.
 
-        A sample of weight 0 is passed over. Raises ValueError when the lengths differ or a weight is below 0.
+        A sample of weight 0 is passed over. Raises ValueError when the lengths differ or a weight
+        is below 0.
         """
-        return self._learn(getattr(self, "taught_", None) or _Taught(self.settings), X, y, classes, sample_weight)
+        return self._learn(
+            getattr(self, "taught_", None) or _Taught(self.settings), X, y, classes, sample_weight
+        )
 
     def _learn(
         self,
@@ -129,7 +149,11 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         sample_weight: Sequence[float] | None,
     ) -> Self:
         labels = np.asarray(y).tolist()
-        weights = [1.0] * len(labels) if sample_weight is None else [float(weight) for weight in sample_weight]
+        weights = (
+            [1.0] * len(labels)
+            if sample_weight is None
+            else [float(weight) for weight in sample_weight]
+        )
         if not len(X) == len(labels) == len(weights):
             raise ValueError(f"{len(X)} texts, {len(labels)} labels and {len(weights)} weights")
         for label in [] if classes is None else np.asarray(classes).tolist():
@@ -146,7 +170,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Return probabilities, shape (samples, classes), in the order of `classes_`."""
         check_is_fitted(self, "taught_")
         places = {label: place for place, label in enumerate(self.taught_.labels)}
-        return self.taught_.probabilities(extract_raw(X))[:, [places[label] for label in self.classes_.tolist()]]
+        return self.taught_.probabilities(extract_raw(X))[
+            :, [places[label] for label in self.classes_.tolist()]
+        ]
 
     def predict(self, X: Sequence[str]) -> npt.NDArray[Any]:  # noqa: N803
         """Return the most probable class of each sample."""

@@ -1,4 +1,6 @@
-"""What answers: every head's model, or its rule, as they stood at one offset of the examples topic."""
+"""What answers: every head's model, or its rule, as they stood at one offset of the examples
+topic.
+"""
 
 from __future__ import annotations
 
@@ -18,21 +20,24 @@ from pipeline.models.rules import NO_ANSWER, RuleAnswer
 
 Source = Literal["rules", "model"]
 
-# A clause's answer stands beside others only where its label is likelier than all others together; of the rules', only where a
-# term asks for just that (0.78 by `rules.need`), for what is merely named (0.63) may be spoken of. On pairs of messages (banking77,
-# clinc, smp2017) 86 to 97 % of the labels given beside the first were right; of single messages 0.7 to 8.5 % got one.
+# A clause's answer stands beside others only where its label is likelier than all others together;
+# of the rules', only where a term asks for just that (0.78 by `rules.need`), for what is merely
+# named (0.63) may be spoken of. On pairs of messages (banking77, clinc, smp2017) 86 to 97 % of the
+# labels given beside the first were right; of single messages 0.7 to 8.5 % got one.
 _SURE_MODEL: Final = 0.5
 _SURE_RULE: Final = 0.7
-# A model this sure of the whole has read one thing in it; of such pairs no more than two in a hundred were missed for it.
+# A model this sure of the whole has read one thing in it; of such pairs no more than two in a
+# hundred were missed for it.
 _OF_ONE_THING: Final = 0.98
 
 
 class Prediction(NamedTuple):
     """One head's answer about one text.
 
-    `label` is the best guess also where the head abstains; it is "" where the head does not apply to the text's
-    direction or nothing speaks for any label. `probability` is 0 to 1. `version` names what answered: "rules/<lists>"
-    or "<generation>/<offset>/<recipe>". `also` are the further labels of a text that asks several things.
+    `label` is the best guess also where the head abstains; it is "" where the head does not apply
+    to the text's direction or nothing speaks for any label. `probability` is 0 to 1. `version`
+    names what answered: "rules/<lists>" or "<generation>/<offset>/<recipe>". `also` are the further
+    labels of a text that asks several things.
     """
 
     label: str
@@ -45,7 +50,9 @@ class Prediction(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class HeadView:
-    """One head within a classifier: its model once that may answer, else None, and below which probability it abstains."""
+    """One head within a classifier: its model once that may answer, else None, and below which
+    probability it abstains.
+    """
 
     head: Head
     model: FrozenLearner | None
@@ -54,18 +61,21 @@ class HeadView:
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Classifier:
-    """The models as they stood at one offset. It never changes, whatever the replica folds afterwards, and may be used
-    by several threads."""
+    """The models as they stood at one offset. It never changes, whatever the replica folds
+    afterwards, and may be used by several threads."""
 
     version: str
     rules_version: str
     views: tuple[HeadView, ...]
 
-    def classify(self, texts: Sequence[str], directions: Sequence[str]) -> list[dict[str, Prediction]]:
+    def classify(
+        self, texts: Sequence[str], directions: Sequence[str]
+    ) -> list[dict[str, Prediction]]:
         """Return every head's answer about each text, by head name, in the order of the texts.
 
-        `directions` are "inbound", "outbound", "internal" or "" (unknown), one for each text. An answer depends on its
-        text, its direction and the version alone. Raises ValueError when the lengths differ.
+        `directions` are "inbound", "outbound", "internal" or "" (unknown), one for each text. An
+        answer depends on its text, its direction and the version alone. Raises ValueError when the
+        lengths differ.
         """
         if len(texts) != len(directions):
             raise ValueError(f"{len(texts)} texts but {len(directions)} directions")
@@ -83,7 +93,11 @@ class Classifier:
         return {view.head.name for view in self.views if view.model is not None}
 
     def _answer(
-        self, view: HeadView, readings: Sequence[Reading], directions: Sequence[str], extracted: Features | None
+        self,
+        view: HeadView,
+        readings: Sequence[Reading],
+        directions: Sequence[str],
+        extracted: Features | None,
     ) -> list[Prediction]:
         head = view.head
         asked = [
@@ -102,30 +116,44 @@ class Classifier:
                 label, top, also = together(guess, confidence, sure[number])
                 answers[place] = Prediction(label, top, top < view.threshold, version, source, also)
             elif guess:
-                answers[place] = Prediction(guess, confidence, confidence < view.threshold, version, source)
+                answers[place] = Prediction(
+                    guess, confidence, confidence < view.threshold, version, source
+                )
         return answers
 
     def _guesses(
-        self, view: HeadView, readings: Sequence[Reading], extracted: Features | None, places: Sequence[int]
+        self,
+        view: HeadView,
+        readings: Sequence[Reading],
+        extracted: Features | None,
+        places: Sequence[int],
     ) -> list[tuple[str, float]]:
-        """Return each reading's best label and its probability; `places` are those of the readings among the features."""
+        """Return each reading's best label and its probability; `places` are those of the readings
+        among the features.
+        """
         answers = [rule_answer(view.head, reading) for reading in readings]
         if view.model is None or extracted is None:
             return [(answer.label, answer.confidence) for answer in answers]
         if not answers:
             return []
-        probabilities = view.model.predict_proba(_rows(extracted, places), hints_of(view.head, answers))
+        probabilities = view.model.predict_proba(
+            _rows(extracted, places), hints_of(view.head, answers)
+        )
         labels = view.model.labels
         best, tops = probabilities.argmax(axis=1).tolist(), probabilities.max(axis=1).tolist()
         return [(labels[place], top) for place, top in zip(best, tops, strict=True)]
 
-    def _sure(self, view: HeadView, parts: Mapping[int, Sequence[Reading]]) -> dict[int, list[Sure]]:
+    def _sure(
+        self, view: HeadView, parts: Mapping[int, Sequence[Reading]]
+    ) -> dict[int, list[Sure]]:
         """Return, of texts in parts, what their clauses are sure of."""
         if not parts:
             return {}
         flat = [(number, clause) for number, own in parts.items() for clause in own]
         readings = [clause for _, clause in flat]
-        extracted = extract([clause.text for clause in readings]) if view.model is not None else None
+        extracted = (
+            extract([clause.text for clause in readings]) if view.model is not None else None
+        )
         least = max(view.threshold, _SURE_RULE if view.model is None else _SURE_MODEL)
         sure: dict[int, list[Sure]] = {number: [] for number in parts}
         for (number, _), (label, probability) in zip(
@@ -142,21 +170,27 @@ def rule_answer(head: Head, reading: Reading) -> RuleAnswer:
 
 
 def hints_of(head: Head, answers: Sequence[RuleAnswer]) -> Hints:
-    """Return a rule's answers as the hints that a head's model is given; none where the head has no rule."""
+    """Return a rule's answers as the hints that a head's model is given; none where the head has no
+    rule.
+    """
     if head.rule is None:
         return Hints.none(len(answers))
     places = {label: place for place, label in enumerate(head.labels)}
     return Hints(
         np.array([places.get(answer.label, -1) for answer in answers], dtype=np.int64),
         # Silence of the rule is a hint of its own, at full strength.
-        np.array([answer.confidence if answer.label else 1.0 for answer in answers], dtype=np.float32),
+        np.array(
+            [answer.confidence if answer.label else 1.0 for answer in answers], dtype=np.float32
+        ),
     )
 
 
 def _parts(
     view: HeadView, readings: Sequence[Reading], guesses: Sequence[tuple[str, float]]
 ) -> dict[int, list[Reading]]:
-    """Return the clauses of those texts that may ask several things, by place; none where the head gives one label only."""
+    """Return the clauses of those texts that may ask several things, by place; none where the head
+    gives one label only.
+    """
     if not view.head.combinable:
         return {}
     asked = [
@@ -172,7 +206,10 @@ def _may_ask_several(view: HeadView, reading: Reading, probability: float) -> bo
     if view.model is not None:
         return probability < _OF_ONE_THING
     # By the lists alone a text asks as many things as it has terms of different groups.
-    return bool(view.head.terms) or len({entry.group for entry in reading.entries_of(view.head.name)}) > 1
+    return (
+        bool(view.head.terms)
+        or len({entry.group for entry in reading.entries_of(view.head.name)}) > 1
+    )
 
 
 def _rows(features: Features, places: Sequence[int]) -> Features:
@@ -183,5 +220,9 @@ def _rows(features: Features, places: Sequence[int]) -> Features:
     chosen = np.concatenate([np.arange(first, last) for first, last in spans])
     starts = np.cumsum([0, *(last - first for first, last in spans)]).astype(np.int64)
     return Features(
-        starts, features.buckets[chosen], features.tf[chosen], features.families[chosen], features.meanings[places]
+        starts,
+        features.buckets[chosen],
+        features.tf[chosen],
+        features.families[chosen],
+        features.meanings[places],
     )

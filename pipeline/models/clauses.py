@@ -16,16 +16,18 @@ from pipeline.models.rules import RuleAnswer
 from pipeline.models.scanning import SEPARATOR, vocabulary
 from pipeline.models.segments import Spans, segments_of
 
-# Numba's cache of a compiled function sees changes of the file it stands in only, so all constants it uses stand here.
+# Numba's cache of a compiled function sees changes of the file it stands in only, so all constants
+# it uses stand here.
 
 # "ok", "3" or "thanks" asks nothing.
 _LEAST_TOKENS: Final = 2
-# A person who asks more than eight things in one message writes a letter: its first clauses tell what it is about, and each costs as
-# much as a short message.
+# A person who asks more than eight things in one message writes a letter: its first clauses tell
+# what it is about, and each costs as much as a short message.
 _MOST: Final = 8
 _BLANK: Final = np.uint32(ord(" "))
 
-# Whether a message is spam is asked of the whole: a clause by itself need not be looked at for its signs.
+# Whether a message is spam is asked of the whole: a clause by itself need not be looked at for its
+# signs.
 _NO_SPAM: Final = RuleAnswer("ham", 0.5)
 
 
@@ -37,9 +39,11 @@ class Sure(NamedTuple):
 
 
 def clauses(readings: Sequence[Reading]) -> list[list[Reading]]:
-    """Return the clauses of each text as readings of their own, at most eight; none where it has only one.
+    """Return the clauses of each text as readings of their own, at most eight; none where it has
+    only one.
 
-    The texts must have been read together (`reading.read_all`), or be clauses of such; raises ValueError otherwise.
+    The texts must have been read together (`reading.read_all`), or be clauses of such; raises
+    ValueError otherwise.
     """
     if not readings:
         return []
@@ -48,20 +52,28 @@ def clauses(readings: Sequence[Reading]) -> list[list[Reading]]:
         raise ValueError("clauses are asked of texts that were not read together")
     scan, spans = whole.scan, whole.spans
     chosen = np.array([reading.place for reading in readings], dtype=np.int32)
-    owners, firsts, lasts = _cut(chosen, *spans, scan.matches, scan.starts, scan.ends, scan.entries, _separating())
+    owners, firsts, lasts = _cut(
+        chosen, *spans, scan.matches, scan.starts, scan.ends, scan.entries, _separating()
+    )
     parts = segments_of(scan, Spans(spans.texts[chosen[owners]], firsts, lasts))
     codes, bounds = _join(scan.codes, scan.begins, scan.stops, firsts, lasts)
     joined = codes.tobytes().decode("utf-32-le", "surrogatepass")
     texts = [joined[first:last] for first, last in pairwise(bounds.tolist())]
     found = (Reading(text, text, parts, place, 0, _NO_SPAM) for place, text in enumerate(texts))
-    return [list(islice(found, count)) for count in np.bincount(owners, minlength=len(chosen)).tolist()]
+    return [
+        list(islice(found, count)) for count in np.bincount(owners, minlength=len(chosen)).tolist()
+    ]
 
 
-def together(label: str, probability: float, sure: Sequence[Sure]) -> tuple[str, float, tuple[str, ...]]:
-    """Return a text's label and probability, and the further labels, from its own best and what its clauses are sure of.
+def together(
+    label: str, probability: float, sure: Sequence[Sure]
+) -> tuple[str, float, tuple[str, ...]]:
+    """Return a text's label and probability, and the further labels, from its own best and what its
+    clauses are sure of.
 
-    A text whose clauses are sure of two things or more asks several: its own best stays first where a clause is sure of that too,
-    else the surest is. A single sure clause says no more than the text does.
+    A text whose clauses are sure of two things or more asks several: its own best stays first where
+    a clause is sure of that too, else the surest is. A single sure clause says no more than the
+    text does.
     """
     best: dict[str, float] = {}
     for clause in sure:
@@ -102,7 +114,9 @@ def _cut(
         for match in range(matches[texts[segment]], matches[texts[segment] + 1] + 1):
             behind = match == matches[texts[segment] + 1]
             if not behind and (
-                not separating[entries[match]] or starts[match] < firsts[segment] or ends[match] > lasts[segment]
+                not separating[entries[match]]
+                or starts[match] < firsts[segment]
+                or ends[match] > lasts[segment]
             ):
                 continue
             last = lasts[segment] if behind else starts[match]
@@ -126,7 +140,8 @@ def _join(
     firsts: npt.NDArray[np.int32],
     lasts: npt.NDArray[np.int32],
 ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int32]]:
-    """Return each segment's tokens with blanks between, one segment behind the other, and where each begins and the last ends.
+    """Return each segment's tokens with blanks between, one segment behind the other, and where
+    each begins and the last ends.
 
     Blanks between Han characters make no other features: they part tokens that are parted already.
     """

@@ -14,9 +14,9 @@ R = TypeVar("R")
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """Return `function` compiled by Numba at its first call.
 
-    IEEE arithmetic is kept as written (no reassociation, no fused operations), so results are the same in every
-    process of one build. The machine code is cached on disk beside the source, or in the user's cache folder; where
-    neither can be written, every process compiles anew.
+    IEEE arithmetic is kept as written (no reassociation, no fused operations), so results are the
+    same in every process of one build. The machine code is cached on disk beside the source, or in
+    the user's cache folder; where neither can be written, every process compiles anew.
     """
     try:
         return cast("Callable[P, R]", njit(cache=True)(function))

@@ -8,9 +8,11 @@ from typing import Any, Final, Self
 
 # The mean number of tests between false alarms is at least e^14, a million (Lorden 1971).
 _ALARM: Final = 14.0
-# The usual rate of errors is that of some last 500 tests: a rise within tens of them has not moved it much yet.
+# The usual rate of errors is that of some last 500 tests: a rise within tens of them has not moved
+# it much yet.
 _HORIZON: Final = 500.0
-# A model that has learnt less has no usual rate of errors yet; a new model's first errors are no drift.
+# A model that has learnt less has no usual rate of errors yet; a new model's first errors are no
+# drift.
 _SETTLED: Final = 100
 # The rise looked for: half of what was right becomes wrong.
 _LOST: Final = 0.5
@@ -21,10 +23,12 @@ _GREATEST_RATE: Final = 0.98
 
 @dataclass(slots=True)
 class DriftDetector:
-    """Tells when a model's errors rise at once: its labels have changed their meaning, or its texts their kind.
+    """Tells when a model's errors rise at once: its labels have changed their meaning, or its texts
+    their kind.
 
-    Against river's ADWIN, which is kept for the reported quality, it needs tens of tests and not hundreds, and knows
-    after which test the change began. Gradual change raises no alarm: the learner's steps follow that.
+    Against river's ADWIN, which is kept for the reported quality, it needs tens of tests and not
+    hundreds, and knows after which test the change began. Gradual change raises no alarm: the
+    learner's steps follow that.
     """
 
     rate: float = 0.5
@@ -34,10 +38,14 @@ class DriftDetector:
     tests: int = 0
 
     def alarm(self, wrong: bool) -> bool:
-        """Take in one test; return whether the errors have risen. `suspected` then counts the tests since they did."""
+        """Take in one test; return whether the errors have risen. `suspected` then counts the tests
+        since they did.
+        """
         usual = min(_GREATEST_RATE, max(_LEAST_RATE, self.rate))
         risen = usual + _LOST * (1.0 - usual)
-        self.evidence += math.log(risen / usual) if wrong else math.log((1.0 - risen) / (1.0 - usual))
+        self.evidence += (
+            math.log(risen / usual) if wrong else math.log((1.0 - risen) / (1.0 - usual))
+        )
         self.suspected += 1
         # Where nearly all is wrong anyway there is no rise to find.
         if self.evidence <= 0.0 or self.rate > _GREATEST_RATE:

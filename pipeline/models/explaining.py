@@ -1,4 +1,6 @@
-"""Why a head answered as it did: the pieces of the text that moved the model, the terms that moved the rule, clause by clause."""
+"""Why a head answered as it did: the pieces of the text that moved the model, the terms that moved
+the rule, clause by clause.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ from pipeline.models.reading import read_all
 from pipeline.models.rules import RuleAnswer
 from pipeline.models.terms import tokenise
 
-# Token n-grams of one to three are all that features are made of; characters within a word count as that word's.
+# Token n-grams of one to three are all that features are made of; characters within a word count as
+# that word's.
 _LONGEST: Final = 3
 # What no piece of the text accounts for: its sizes, and two n-grams in one bucket.
 OTHER: Final = ""
@@ -26,7 +29,9 @@ OTHER: Final = ""
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """An n-gram of the text and what it adds to the score (a logit) of each label; "" is what no n-gram accounts for."""
+    """An n-gram of the text and what it adds to the score (a logit) of each label; "" is what no
+    n-gram accounts for.
+    """
 
     text: str
     weights: Mapping[str, float]
@@ -36,11 +41,12 @@ class Piece:
 class Explanation:
     """An answer and what led to it.
 
-    `threshold` is the probability below which the head abstains. `rule` is what the rule says; where the model answered, it is a
-    hint to it, and `hint` is what that adds to each label's score. `probabilities` are those of the whole text, the likeliest
-    first; they and `pieces`, those that move the answer's label most first, are empty where no model answered. `clauses` are the
-    parts of a text that may ask several things, with what each by itself would be. What the words' meaning adds is
-    spread over the features, and so over the pieces that have them.
+    `threshold` is the probability below which the head abstains. `rule` is what the rule says;
+    where the model answered, it is a hint to it, and `hint` is what that adds to each label's
+    score. `probabilities` are those of the whole text, the likeliest first; they and `pieces`,
+    those that move the answer's label most first, are empty where no model answered. `clauses` are
+    the parts of a text that may ask several things, with what each by itself would be. What the
+    words' meaning adds is spread over the features, and so over the pieces that have them.
     """
 
     head: str
@@ -53,8 +59,12 @@ class Explanation:
     clauses: tuple[tuple[str, str, float], ...]
 
 
-def explain(classifier: Classifier, text: str, direction: str = "inbound") -> dict[str, Explanation]:
-    """Return why each head answers as it does about a text, by head name; see `Classifier.classify` for `direction`."""
+def explain(
+    classifier: Classifier, text: str, direction: str = "inbound"
+) -> dict[str, Explanation]:
+    """Return why each head answers as it does about a text, by head name; see `Classifier.classify`
+    for `direction`.
+    """
     answers = classifier.classify([text], [direction])[0]
     return {
         view.head.name: _explanation(classifier, view, answers[view.head.name], text, direction)
@@ -62,7 +72,9 @@ def explain(classifier: Classifier, text: str, direction: str = "inbound") -> di
     }
 
 
-def _explanation(classifier: Classifier, view: HeadView, answer: Prediction, text: str, direction: str) -> Explanation:
+def _explanation(
+    classifier: Classifier, view: HeadView, answer: Prediction, text: str, direction: str
+) -> Explanation:
     normal = normalise(text)
     reading = read_all([text], [normal])[0]
     rule = rule_answer(view.head, reading)
@@ -73,7 +85,9 @@ def _explanation(classifier: Classifier, view: HeadView, answer: Prediction, tex
         features, hints = extract([normal]), hints_of(view.head, [rule])
         likely = view.model.predict_proba(features, hints)[0]
         order = np.argsort(-likely, kind="stable")
-        probabilities = {view.model.labels[place]: float(likely[place]) for place in order if likely[place] > 0.0}
+        probabilities = {
+            view.model.labels[place]: float(likely[place]) for place in order if likely[place] > 0.0
+        }
         parts, hinted = view.model.contributions(features, hints)
         hint = dict(zip(view.model.labels, hinted.tolist(), strict=True))
         pieces = _pieces(normal, features, parts, view.model, answer.label)
@@ -83,13 +97,21 @@ def _explanation(classifier: Classifier, view: HeadView, answer: Prediction, tex
         (clause.text, one[view.head.name].label, one[view.head.name].probability)
         for clause, one in zip(own, said, strict=True)
     )
-    return Explanation(view.head.name, answer, view.threshold, rule, hint, probabilities, pieces, asked)
+    return Explanation(
+        view.head.name, answer, view.threshold, rule, hint, probabilities, pieces, asked
+    )
 
 
 def _pieces(
-    normal: str, features: Features, parts: npt.NDArray[np.float32], model: FrozenLearner, label: str
+    normal: str,
+    features: Features,
+    parts: npt.NDArray[np.float32],
+    model: FrozenLearner,
+    label: str,
 ) -> tuple[Piece, ...]:
-    """Return the n-grams of a text with what their features add up to, what moves `label` most first."""
+    """Return the n-grams of a text with what their features add up to, what moves `label` most
+    first.
+    """
     owners = dict(zip(features.buckets.tolist(), range(len(features.buckets)), strict=True))
     sums: dict[str, npt.NDArray[np.float32]] = {}
     for piece, buckets in _owned(normal[:READ_CHARACTERS], owners):
@@ -97,13 +119,17 @@ def _pieces(
         sums[piece] = parts[rows].sum(axis=0)
     place = model.labels.index(label)
     order = sorted(sums, key=lambda piece: (-abs(float(sums[piece][place])), piece))
-    return tuple(Piece(piece, dict(zip(model.labels, sums[piece].tolist(), strict=True))) for piece in order)
+    return tuple(
+        Piece(piece, dict(zip(model.labels, sums[piece].tolist(), strict=True))) for piece in order
+    )
 
 
 def _owned(text: str, known: Mapping[int, int]) -> Iterator[tuple[str, list[int]]]:
-    """Yield each n-gram of a text with the features that are its own: those that it has and none of its parts has.
+    """Yield each n-gram of a text with the features that are its own: those that it has and none of
+    its parts has.
 
-    An n-gram's features are found by taking it for a text of its own, so this holds whatever features are made of.
+    An n-gram's features are found by taking it for a text of its own, so this holds whatever
+    features are made of.
     """
     free = known.keys() - sizes_of(text)
     for size in range(1, _LONGEST + 1):
@@ -126,10 +152,14 @@ def _grams(text: str, size: int) -> list[str]:
         start = text.index(token, end)
         end = start + len(token)
         spans.append((start, end))
-    return [text[spans[first][0] : spans[first + size - 1][1]] for first in range(len(spans) - size + 1)]
+    return [
+        text[spans[first][0] : spans[first + size - 1][1]] for first in range(len(spans) - size + 1)
+    ]
 
 
 def strongest(pieces: Sequence[Piece], label: str, most: int) -> list[tuple[str, float]]:
     """Return the n-grams that move a label's score most, in either direction, with by how much."""
-    moved = sorted(((piece.text, piece.weights[label]) for piece in pieces), key=lambda one: -abs(one[1]))
+    moved = sorted(
+        ((piece.text, piece.weights[label]) for piece in pieces), key=lambda one: -abs(one[1])
+    )
     return [(text, weight) for text, weight in moved if weight][:most]

@@ -1,4 +1,6 @@
-"""Text features for any language: hashed token n-grams and word-bounded character n-grams, sizes, and the meaning of the words."""
+"""Text features for any language: hashed token n-grams and word-bounded character n-grams, sizes,
+and the meaning of the words.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,15 @@ from pipeline.models.characters import READ_CHARACTERS
 from pipeline.models.compiled import compiled
 from pipeline.models.meaning import DIMENSIONS, vocabulary, vocabulary_version, write_meanings
 
-# Numba's cache of a compiled function sees changes of the file it stands in only, so all constants it uses stand here.
+# Numba's cache of a compiled function sees changes of the file it stands in only, so all constants
+# it uses stand here.
 SPACE: Final = 0
 WORD: Final = 1
 SINGLE: Final = 2
 MARK: Final = 3
 
-# Scripts written without spaces: every character is a token of its own (Thai, Lao, Myanmar, Khmer, kana, Bopomofo, Han).
+# Scripts written without spaces: every character is a token of its own (Thai, Lao, Myanmar, Khmer,
+# kana, Bopomofo, Han).
 _UNSPACED_RANGES: Final = (
     (0x0E00, 0x0EFF),
     (0x1000, 0x109F),
@@ -38,7 +42,8 @@ _UNSPACED_RANGES: Final = (
     (0x20000, 0x3FFFF),
 )
 _CODE_POINTS: Final = 0x110000
-# Planes above the first two hold Han only (covered by a range above), tags and private use: nothing to classify there.
+# Planes above the first two hold Han only (covered by a range above), tags and private use: nothing
+# to classify there.
 _CATEGORISED: Final = 0x20000
 
 TOKENS: Final = 0
@@ -47,22 +52,28 @@ CHARACTERS: Final = 1
 # To be raised whenever the code changes a text's features; tests pin a sample of them.
 RECIPE_VERSION: Final = 2
 
-# 2^17 buckets: 2^18 gave no better accuracy (75.94 against 75.95 over five sets) and twice the weights to hold and move.
+# 2^17 buckets: 2^18 gave no better accuracy (75.94 against 75.95 over five sets) and twice the
+# weights to hold and move.
 BUCKET_BITS: Final = 17
 BUCKETS: Final = 1 << BUCKET_BITS
 
-# Odd 64-bit constants: the golden ratio for the polynomial, and the finaliser of SplitMix64 (Steele, Lea, Flood 2014).
+# Odd 64-bit constants: the golden ratio for the polynomial, and the finaliser of SplitMix64
+# (Steele, Lea, Flood 2014).
 _BASE: Final = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1: Final = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2: Final = np.uint64(0x94D049BB133111EB)
 _SHIFT_30, _SHIFT_27, _SHIFT_31 = np.uint64(30), np.uint64(27), np.uint64(31)
 _TO_BUCKET: Final = np.uint64(64 - BUCKET_BITS)
-# One salt for each kind of n-gram keeps "ab" as a token apart from "ab" inside a word: multiples of an odd constant.
+# One salt for each kind of n-gram keeps "ab" as a token apart from "ab" inside a word: multiples of
+# an odd constant.
 _SALT: Final = 0x632BE59BD9B4E019
 _TOKEN_SALTS: Final = tuple(np.uint64(size * _SALT & 0xFFFF_FFFF_FFFF_FFFF) for size in (1, 2, 3))
-_CHARACTER_SALTS: Final = tuple(np.uint64(size * _SALT & 0xFFFF_FFFF_FFFF_FFFF) for size in (13, 14, 15))
+_CHARACTER_SALTS: Final = tuple(
+    np.uint64(size * _SALT & 0xFFFF_FFFF_FFFF_FFFF) for size in (13, 14, 15)
+)
 
-# A number's form (its digits all one) and the text's size are kinds of their own, apart from every n-gram.
+# A number's form (its digits all one) and the text's size are kinds of their own, apart from every
+# n-gram.
 _FORM_SALT: Final = np.uint64(21 * _SALT & 0xFFFF_FFFF_FFFF_FFFF)
 _SIZE_SALT: Final = np.uint64(22 * _SALT & 0xFFFF_FFFF_FFFF_FFFF)
 _DIGITS_SALT: Final = np.uint64(23 * _SALT & 0xFFFF_FFFF_FFFF_FFFF)
@@ -73,8 +84,9 @@ _ONE: Final = np.uint64(1)
 _EDGE: Final = np.uint64(2)
 _APOSTROPHE: Final = np.uint32(ord("'"))
 _FIRST_DIGIT, _LAST_DIGIT = np.uint32(ord("0")), np.uint32(ord("9"))
-# What a character can yield at most: a Han character a token 1-, 2- and 3-gram; a word of m letters two token n-grams,
-# m + (m - 1) + (m - 2) character n-grams and the form of its digits, or four in all when m is 1.
+# What a character can yield at most: a Han character a token 1-, 2- and 3-gram; a word of m letters
+# two token n-grams, m + (m - 1) + (m - 2) character n-grams and the form of its digits, or four in
+# all when m is 1.
 _FEATURES_PER_CHARACTER: Final = 4
 # Every text that has a token has its size in characters and in digits.
 _FEATURES_PER_TEXT: Final = 2
@@ -84,9 +96,10 @@ _FEATURES_PER_TEXT: Final = 2
 class Features:
     """The features of a batch of texts as compressed sparse rows.
 
-    Text i owns the positions `starts[i]` to `starts[i + 1]` (int64): `buckets` (int32, 0 to 2^17 - 1, distinct within
-    a text), `tf` (float32, 1 + ln(count)) and `families` (uint8: `TOKENS`, `CHARACTERS`). `meanings` (float32, shape
-    (texts, 384)) hold the mean of the words' vectors, of length 1, or zeros where no word is known.
+    Text i owns the positions `starts[i]` to `starts[i + 1]` (int64): `buckets` (int32, 0 to 2^17 -
+    1, distinct within a text), `tf` (float32, 1 + ln(count)) and `families` (uint8: `TOKENS`,
+    `CHARACTERS`). `meanings` (float32, shape (texts, 384)) hold the mean of the words' vectors, of
+    length 1, or zeros where no word is known.
     """
 
     starts: npt.NDArray[np.int64]
@@ -103,8 +116,8 @@ class Features:
 def extract(texts: Sequence[str]) -> Features:
     """Return the features of texts that `characters.normalise` has put into normal form.
 
-    A text's features depend on that text alone, never on the others of the batch. Only the first `READ_CHARACTERS`
-    characters are read.
+    A text's features depend on that text alone, never on the others of the batch. Only the first
+    `READ_CHARACTERS` characters are read.
     """
     read = [text[:READ_CHARACTERS] for text in texts]
     codes = np.frombuffer("".join(read).encode("utf-32-le", "surrogatepass"), dtype="<u4")
@@ -114,8 +127,12 @@ def extract(texts: Sequence[str]) -> Features:
     buckets = np.empty(capacity, dtype=np.int32)
     counts = np.empty(capacity, dtype=np.int32)
     families = np.empty(capacity, dtype=np.uint8)
-    scratch = np.empty(_FEATURES_PER_CHARACTER * READ_CHARACTERS + _FEATURES_PER_TEXT, dtype=np.int32)
-    size = _extract_texts(codes, ends, character_classes(), _seen(), scratch, starts, buckets, counts, families)
+    scratch = np.empty(
+        _FEATURES_PER_CHARACTER * READ_CHARACTERS + _FEATURES_PER_TEXT, dtype=np.int32
+    )
+    size = _extract_texts(
+        codes, ends, character_classes(), _seen(), scratch, starts, buckets, counts, families
+    )
     tf = (1.0 + np.log(counts[:size])).astype(np.float32)
     meanings = np.empty((len(read), DIMENSIONS), dtype=np.float32)
     write_meanings(codes, ends, *vocabulary(), meanings)
@@ -123,7 +140,9 @@ def extract(texts: Sequence[str]) -> Features:
 
 
 def sizes_of(text: str) -> frozenset[int]:
-    """Return the buckets of a text's sizes, in characters and in digits: the features that belong to no part of it."""
+    """Return the buckets of a text's sizes, in characters and in digits: the features that belong
+    to no part of it.
+    """
     if not text:
         return frozenset()
     codes = np.frombuffer(text[:READ_CHARACTERS].encode("utf-32-le", "surrogatepass"), dtype="<u4")
@@ -132,7 +151,9 @@ def sizes_of(text: str) -> frozenset[int]:
 
 
 def recipe() -> dict[str, str | int]:
-    """Return what features depend on besides the text; where it changes, what was learnt before has another meaning."""
+    """Return what features depend on besides the text; where it changes, what was learnt before has
+    another meaning.
+    """
     return {
         "version": RECIPE_VERSION,
         "bucket_bits": BUCKET_BITS,
@@ -143,7 +164,9 @@ def recipe() -> dict[str, str | int]:
 
 @cache
 def character_classes() -> npt.NDArray[np.uint8]:
-    """Return the class (`SPACE`, `WORD`, `SINGLE`, `MARK`) of every Unicode code point, shape (1,114,112,)."""
+    """Return the class (`SPACE`, `WORD`, `SINGLE`, `MARK`) of every Unicode code point, shape
+    (1,114,112,).
+    """
     classes = np.zeros(_CODE_POINTS, dtype=np.uint8)
     classes[:_CATEGORISED] = [_class_of(chr(code)) for code in range(_CATEGORISED)]
     for first, last in _UNSPACED_RANGES:
@@ -165,7 +188,9 @@ def _class_of(character: str) -> int:
 
 @cache
 def _seen() -> npt.NDArray[np.int32]:
-    """Return the scratch table of `_extract_texts`: all zero between calls, which hold the interpreter's lock."""
+    """Return the scratch table of `_extract_texts`: all zero between calls, which hold the
+    interpreter's lock.
+    """
     return np.zeros(BUCKETS, dtype=np.int32)
 
 
@@ -195,7 +220,8 @@ def _extract_texts(
 ) -> int:
     """Fill the output arrays with every text's features and return how many there are.
 
-    A bucket that several families hit counts in the first of them, so the buckets of a text are distinct.
+    A bucket that several families hit counts in the first of them, so the buckets of a text are
+    distinct.
     """
     size = 0
     for text in range(len(ends) - 1):
@@ -222,21 +248,31 @@ def _extract_texts(
 
 
 @compiled
-def _kinds_of(codes: npt.NDArray[np.uint32], classes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Return the class of each character; an apostrophe between two word characters belongs to the word."""
+def _kinds_of(
+    codes: npt.NDArray[np.uint32], classes: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.uint8]:
+    """Return the class of each character; an apostrophe between two word characters belongs to the
+    word.
+    """
     kinds = np.empty(len(codes), dtype=np.uint8)
     for position in range(len(codes)):
         kinds[position] = classes[codes[position]]
     for position in range(1, len(codes) - 1):
-        if codes[position] == _APOSTROPHE and kinds[position - 1] == WORD and kinds[position + 1] == WORD:
+        if (
+            codes[position] == _APOSTROPHE
+            and kinds[position - 1] == WORD
+            and kinds[position + 1] == WORD
+        ):
             kinds[position] = WORD
     return kinds
 
 
 @compiled
-def _write_tokens(codes: npt.NDArray[np.uint32], kinds: npt.NDArray[np.uint8], grams: npt.NDArray[np.int32]) -> int:
-    """Write the buckets of token 1-2-grams, of 3-grams where all three are characters of unspaced scripts, and of the
-    forms of tokens with digits: all numbers of six digits have one form."""
+def _write_tokens(
+    codes: npt.NDArray[np.uint32], kinds: npt.NDArray[np.uint8], grams: npt.NDArray[np.int32]
+) -> int:
+    """Write the buckets of token 1-2-grams, of 3-grams where all three are characters of unspaced
+    scripts, and of the forms of tokens with digits: all numbers of six digits have one form."""
     size, singles, position, end = 0, 0, 0, len(codes)
     before, pair_before = _ZERO, _ZERO
     while position < end:
@@ -272,7 +308,9 @@ def _write_tokens(codes: npt.NDArray[np.uint32], kinds: npt.NDArray[np.uint8], g
 
 @compiled
 def _write_sizes(codes: npt.NDArray[np.uint32], grams: npt.NDArray[np.int32], size: int) -> int:
-    """Append the buckets of the text's length and of its number of digits, each in steps of the square root of two."""
+    """Append the buckets of the text's length and of its number of digits, each in steps of the
+    square root of two.
+    """
     if size == 0:
         return size
     digits = 0
@@ -286,15 +324,21 @@ def _write_sizes(codes: npt.NDArray[np.uint32], grams: npt.NDArray[np.int32], si
 
 @compiled
 def _write_characters(
-    codes: npt.NDArray[np.uint32], kinds: npt.NDArray[np.uint8], grams: npt.NDArray[np.int32], size: int
+    codes: npt.NDArray[np.uint32],
+    kinds: npt.NDArray[np.uint8],
+    grams: npt.NDArray[np.int32],
+    size: int,
 ) -> int:
-    """Append the buckets of character 3-5-grams inside words of spaced scripts, an edge mark at both ends of a word."""
+    """Append the buckets of character 3-5-grams inside words of spaced scripts, an edge mark at
+    both ends of a word.
+    """
     position, end = 0, len(codes)
     while position < end:
         if kinds[position] != WORD:
             position += 1
             continue
-        # The polynomial values of the last one, two, three and four characters of this word, its opening edge included.
+        # The polynomial values of the last one, two, three and four characters of this word, its
+        # opening edge included.
         one, two, three, four = _EDGE, _EDGE, _EDGE, _EDGE
         length = 1
         inside = True

@@ -1,4 +1,6 @@
-"""The fold over the whole examples topic: examples teach; generations, pins and rollbacks say which state goes on and which answers."""
+"""The fold over the whole examples topic: examples teach; generations, pins and rollbacks say which
+state goes on and which answers.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ NOTHING: Final = -1
 
 
 class Mark(NamedTuple):
-    """An event that is no example. `target`: the offset that a pin or a rollback names, where a generation was begun, else -1."""
+    """An event that is no example. `target`: the offset that a pin or a rollback names, where a
+    generation was begun, else -1.
+    """
 
     kind: MarkKind
     offset: int
@@ -52,11 +56,13 @@ Outcome = Applied | Noted | Refused | Obeyed
 
 @dataclass(slots=True)
 class ExamplesFold:
-    """The fold: feed it every event of the examples topic in offset order; `classifier` is what answers.
+    """The fold: feed it every event of the examples topic in offset order; `classifier` is what
+    answers.
 
-    `live` is the state that goes on. Between the begin and the end of a generation `building` learns beside it, and the copies which
-    the generation is made of are nothing new to `live`; once complete it takes `live`'s place, and takes pins out, for what was
-    forgotten must not answer any longer.
+    `live` is the state that goes on. Between the begin and the end of a generation `building`
+    learns beside it, and the copies which the generation is made of are nothing new to `live`; once
+    complete it takes `live`'s place, and takes pins out, for what was forgotten must not answer any
+    longer.
     """
 
     heads: tuple[Head, ...] = HEADS
@@ -104,10 +110,16 @@ class ExamplesFold:
     @property
     def pin(self) -> str:
         """The version that is pinned, "" where none is."""
-        return "" if self._pin is None else f"{self._pin.generation}/{self._pin.target}/{self.live.recipe}"
+        return (
+            ""
+            if self._pin is None
+            else f"{self._pin.generation}/{self._pin.target}/{self.live.recipe}"
+        )
 
     def path(self, offset: int) -> Path:
-        """Return what makes the state of the live generation as it stood at an offset: back over rollbacks to its begin."""
+        """Return what makes the state of the live generation as it stood at an offset: back over
+        rollbacks to its begin.
+        """
         spans: list[Span] = []
         last = offset
         for mark in reversed(self.marks):
@@ -123,7 +135,9 @@ class ExamplesFold:
         return Path(0, tuple(reversed(spans)))
 
     def generation_start(self) -> int:
-        """Return the first offset at which the live generation answered: versions before it are gone."""
+        """Return the first offset at which the live generation answered: versions before it are
+        gone.
+        """
         complete = [mark.offset for mark in self.marks if mark.kind == "complete"]
         return complete[-1] if complete else NOTHING
 
@@ -133,32 +147,53 @@ class ExamplesFold:
 
     def _generation(self, event: Mapping[str, Any], offset: int) -> Outcome:
         number, state = event.get("number"), event.get("state")
-        if not isinstance(number, int) or isinstance(number, bool) or number <= self.live.generation:
-            return Refused("version_unknown", f"number: {number!r} is not after generation {self.live.generation}")
+        if (
+            not isinstance(number, int)
+            or isinstance(number, bool)
+            or number <= self.live.generation
+        ):
+            return Refused(
+                "version_unknown",
+                f"number: {number!r} is not after generation {self.live.generation}",
+            )
         if state == "begun":
             self.building = Replica(number, self.heads, offset)
             return self._obey(Mark("begun", offset, number))
         if state != "complete" or self.building is None or self.building.generation != number:
-            return Refused("version_unknown", f"generation {number} was not begun last, so it cannot be {state!r}")
+            return Refused(
+                "version_unknown",
+                f"generation {number} was not begun last, so it cannot be {state!r}",
+            )
         begun = next(mark.offset for mark in reversed(self.marks) if mark.kind == "begun")
         self.building.offset = offset
         self.live, self.building, self._pin, self.pinned = self.building, None, None, None
         return self._obey(Mark("complete", offset, number, begun))
 
     def _version(self, event: Mapping[str, Any], offset: int, past: Past) -> Outcome:
-        pins, generation, target = event["kind"] == "pin", event.get("generation"), event.get("offset")
+        pins, generation, target = (
+            event["kind"] == "pin",
+            event.get("generation"),
+            event.get("offset"),
+        )
         if pins and generation is None:
             self._pin, self.pinned = None, None
             return self._obey(Mark("unpin", offset, self.live.generation))
         if self.building is not None:
-            return Refused("version_unknown", "a generation is being written: pin or go back when it is complete")
+            return Refused(
+                "version_unknown",
+                "a generation is being written: pin or go back when it is complete",
+            )
         if generation != self.live.generation:
-            return Refused("version_unknown", f"generation: {generation!r} is not {self.live.generation}, which holds")
+            return Refused(
+                "version_unknown",
+                f"generation: {generation!r} is not {self.live.generation}, which holds",
+            )
         if not isinstance(target, int) or isinstance(target, bool):
             return Refused("version_unknown", f"offset: {target!r} is no offset")
         if not self.generation_start() <= target < offset:
             return Refused(
-                "version_unknown", f"offset: {target} is not from {self.generation_start()} on and before {offset}"
+                "version_unknown",
+                f"offset: {target} is not from {self.generation_start()} on and before {offset}",
             )
         if pins:
             self.pinned, self._pin = None, Mark("pin", offset, self.live.generation, target)

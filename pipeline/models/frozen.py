@@ -17,7 +17,9 @@ Parameters = TypeVar("Parameters", Weights, Squares)
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """What a rule says of each text: `labels` (int64, the label's index or -1) and `strengths` (float32, 0 to 1)."""
+    """What a rule says of each text: `labels` (int64, the label's index or -1) and `strengths`
+    (float32, 0 to 1).
+    """
 
     labels: npt.NDArray[np.int64]
     strengths: npt.NDArray[np.float32]
@@ -38,8 +40,12 @@ class FrozenLearner:
     _documents: int
     _family_weights: npt.NDArray[np.float32]
 
-    def predict_proba(self, features: Features, hints: Hints | None = None) -> npt.NDArray[np.float32]:
-        """Return probabilities, shape (texts, labels): each row sums to 1, or is all zero where no label is known."""
+    def predict_proba(
+        self, features: Features, hints: Hints | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Return probabilities, shape (texts, labels): each row sums to 1, or is all zero where no
+        label is known.
+        """
         said = Hints.none(len(features)) if hints is None else hints
         probabilities = np.zeros((len(features), len(self.labels)), dtype=np.float32)
         kernels.predict(
@@ -61,11 +67,11 @@ class FrozenLearner:
     def contributions(
         self, features: Features, hints: Hints, row: int = 0
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Return what moves the scores (logits) of text `row`: each feature's part, shape (features, labels), and the
-        hint's, (labels,).
+        """Return what moves the scores (logits) of text `row`: each feature's part, shape
+        (features, labels), and the hint's, (labels,).
 
-        What the text's meaning adds is spread evenly over its features. The sum over both is what `predict_proba` takes
-        the softmax of.
+        What the text's meaning adds is spread evenly over its features. The sum over both is what
+        `predict_proba` takes the softmax of.
         """
         first, last = features.starts[row], features.starts[row + 1]
         buckets, count, weights = features.buckets[first:last], len(self.labels), self._weights
@@ -80,7 +86,9 @@ class FrozenLearner:
             self._family_weights,
             values,
         )
-        parts = values[:, None] * np.tensordot(shares, experts.hashed[buckets][:, :, :count], (0, 1))
+        parts = values[:, None] * np.tensordot(
+            shares, experts.hashed[buckets][:, :, :count], (0, 1)
+        )
         by_meaning = np.tensordot(shares, experts.meaning[:, :, :count], (0, 1))
         if len(buckets):
             parts += features.meanings[row] @ by_meaning / np.float32(len(buckets))
@@ -89,7 +97,9 @@ class FrozenLearner:
 
 
 def by_expert(arrays: Parameters) -> Parameters:
-    """Return views of weights or squares in which each expert has an axis of its own: (rows, experts, room for labels)."""
+    """Return views of weights or squares in which each expert has an axis of its own: (rows,
+    experts, room for labels).
+    """
     hashed, meaning, hints, shares = arrays
     experts = len(shares)
     return type(arrays)(

@@ -21,7 +21,8 @@ from schemas.registry import explain
 _THRESHOLD: Final = 0.5
 # A question with one answer is none.
 _LEAST_LABELS: Final = 2
-# Of a built-in head labels and thresholds may be changed; its question and whom it is put to are the table's.
+# Of a built-in head labels and thresholds may be changed; its question and whom it is put to are
+# the table's.
 _OF_BUILT_IN: Final = frozenset(("labels", "threshold", "precision", "minimum_labels"))
 
 _Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
@@ -60,12 +61,15 @@ class _File(_Entry):
 def read_heads(path: Path, built_in: Sequence[Head] = HEADS) -> tuple[Head, ...]:
     """Return the built-in heads as the file changes them, in their order, then the file's own.
 
-    Raises HeadsError for a file that cannot be read or is wrong, naming the head and the field, and what may stand there.
+    Raises HeadsError for a file that cannot be read or is wrong, naming the head and the field, and
+    what may stand there.
     """
     try:
         given = _File.model_validate(tomllib.loads(path.read_text("utf-8")))
     except OSError as error:
-        raise HeadsError(f"{path}: {error.strerror or error}: the setting heads names it") from error
+        raise HeadsError(
+            f"{path}: {error.strerror or error}: the setting heads names it"
+        ) from error
     except UnicodeDecodeError as error:
         raise HeadsError(f"{path}: not UTF-8: {error}") from error
     except tomllib.TOMLDecodeError as error:
@@ -73,8 +77,14 @@ def read_heads(path: Path, built_in: Sequence[Head] = HEADS) -> tuple[Head, ...]
     except ValidationError as error:
         raise HeadsError(f"{path}: {explain(error)[1]}") from error
     names = {head.name for head in built_in}
-    changed = [_changed(path, head, given.heads[head.name]) if head.name in given.heads else head for head in built_in]
-    return (*changed, *(_own(path, name, entry) for name, entry in given.heads.items() if name not in names))
+    changed = [
+        _changed(path, head, given.heads[head.name]) if head.name in given.heads else head
+        for head in built_in
+    ]
+    return (
+        *changed,
+        *(_own(path, name, entry) for name, entry in given.heads.items() if name not in names),
+    )
 
 
 def _own(path: Path, name: str, entry: _Head) -> Head:
@@ -82,7 +92,9 @@ def _own(path: Path, name: str, entry: _Head) -> Head:
     if not entry.en:
         raise HeadsError(f"{where}.en: say in English what is asked (zh: in Chinese)")
     if len(entry.labels) < _LEAST_LABELS:
-        raise HeadsError(f"{where}.labels: a head needs two labels or more, here are {len(entry.labels)}")
+        raise HeadsError(
+            f"{where}.labels: a head needs two labels or more, here are {len(entry.labels)}"
+        )
     directions = frozenset(entry.directions)
     terms = _terms(entry.labels)
     return Head(
@@ -104,7 +116,8 @@ def _changed(path: Path, head: Head, entry: _Head) -> Head:
     where = f"{path}: heads.{head.name}"
     if wrong := sorted(entry.model_fields_set - _OF_BUILT_IN):
         raise HeadsError(
-            f"{where}.{wrong[0]}: of a built-in head only {', '.join(sorted(_OF_BUILT_IN))} may be given; name a head of your own"
+            f"{where}.{wrong[0]}: of a built-in head only {', '.join(sorted(_OF_BUILT_IN))} may be"
+            " given; name a head of your own"
         )
     if known := sorted(set(entry.labels) & set(head.labels)):
         raise HeadsError(f"{where}.labels.{known[0]}: {head.name} has that label already")
@@ -130,7 +143,9 @@ def _terms(labels: Mapping[str, _Label]) -> dict[str, tuple[str, ...]]:
     return {name: label.terms for name, label in labels.items() if label.terms}
 
 
-def _rule(where: str, terms: Mapping[str, Sequence[str]], built_in: Head | None = None) -> Rule | None:
+def _rule(
+    where: str, terms: Mapping[str, Sequence[str]], built_in: Head | None = None
+) -> Rule | None:
     try:
         return rule_of(terms, built_in.rule if built_in else None)
     except TermsError as error:

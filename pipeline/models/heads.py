@@ -1,4 +1,6 @@
-"""The table of built-in heads: every question the models answer about a text. A new head is one entry, or one of a team's own file."""
+"""The table of built-in heads: every question the models answer about a text. A new head is one
+entry, or one of a team's own file.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +11,16 @@ from typing import Final
 from pipeline.models import rules
 from pipeline.models.rules import Rule
 
-# A head's own labels are few and its rules good, so a model takes over early: with the rule's answer as a hint it was
-# better than the rule alone from 10 to 30 labels on, on reviews, tweets and messages (bench/models_quality.py).
-# Thirty keeps a first handful of odd labels from speaking for everyone.
+# A head's own labels are few and its rules good, so a model takes over early: with the rule's
+# answer as a hint it was better than the rule alone from 10 to 30 labels on, on reviews, tweets and
+# messages (bench/models_quality.py). Thirty keeps a first handful of odd labels from speaking for
+# everyone.
 _MINIMUM_LABELS: Final = 30
 # With one class seen a model can say only that one.
 _MINIMUM_CLASSES: Final = 2
 
-# Nine answers of ten right; what a head is less sure of is left to people, and `switchboard review` asks them.
+# Nine answers of ten right; what a head is less sure of is left to people, and `switchboard review`
+# asks them.
 _PRECISION: Final = 0.9
 
 _FROM_CUSTOMERS: Final = frozenset(("inbound", ""))
@@ -35,12 +39,14 @@ class Meaning:
 class Head:
     """A question about a text.
 
-    `labels` are the possible answers in order. `rule` answers while too little is learnt (None: nothing is said before), and
-    abstains below `threshold` (a probability). The model answers from `minimum_labels` examples of at least `minimum_classes`
-    labels on; it abstains below the confidence from which on the share `precision` of its answers has been right, as far as the
-    examples tell, and never answers below `threshold` (`pipeline.models.doubt`). Texts of other `directions` are not asked about
-    ("" is an unknown direction). Labels that are `combinable` may be given together, where a text asks several things. `terms`
-    are a team's own words, by label; the built-in lists are no part of them.
+    `labels` are the possible answers in order. `rule` answers while too little is learnt (None:
+    nothing is said before), and abstains below `threshold` (a probability). The model answers from
+    `minimum_labels` examples of at least `minimum_classes` labels on; it abstains below the
+    confidence from which on the share `precision` of its answers has been right, as far as the
+    examples tell, and never answers below `threshold` (`pipeline.models.doubt`). Texts of other
+    `directions` are not asked about ("" is an unknown direction). Labels that are `combinable` may
+    be given together, where a text asks several things. `terms` are a team's own words, by label;
+    the built-in lists are no part of them.
     """
 
     name: str
@@ -127,7 +133,10 @@ HEADS: Final = (
     Head(
         name="spam",
         meaning=Meaning("unsolicited mass mail or fraud", "垃圾信息"),
-        labels={"ham": Meaning("meant for us", "正常"), "spam": Meaning("mass mail or fraud", "垃圾")},
+        labels={
+            "ham": Meaning("meant for us", "正常"),
+            "spam": Meaning("mass mail or fraud", "垃圾"),
+        },
         rule=rules.spam,
         threshold=0.6,  # a coin's toss between two labels is no answer
         precision=0.97,  # a customer's mail that goes by as spam is the dearest mistake of all

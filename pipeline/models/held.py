@@ -1,4 +1,6 @@
-"""Which labels hold: of several about one record and head the one that counts, whatever the order in which they came."""
+"""Which labels hold: of several about one record and head the one that counts, whatever the order
+in which they came.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ class Standing(NamedTuple):
 
 
 class Holder(NamedTuple):
-    """The label that holds; `value` is "" where it was taken back. `weight` is the most that it was given with."""
+    """The label that holds; `value` is "" where it was taken back. `weight` is the most that it was
+    given with.
+    """
 
     standing: Standing
     value: str
@@ -46,14 +50,18 @@ Effect = Literal["first", "corrects", "confirms", "retracts", "outdated", "repea
 
 
 class Ruling(NamedTuple):
-    """What becomes of a label: its effect, and the weight with which its value is to be learnt (0: not at all)."""
+    """What becomes of a label: its effect, and the weight with which its value is to be learnt (0:
+    not at all).
+    """
 
     effect: Effect
     weight: float
 
 
 def standing_of(event: Mapping[str, Any]) -> Standing | str:
-    """Return the standing of an example or a retraction, or what is wrong with it, naming the field."""
+    """Return the standing of an example or a retraction, or what is wrong with it, naming the
+    field.
+    """
     rank = RANKS.get(event.get("source", "person"))
     if rank is None:
         return f"source: {event.get('source')!r} is none of {', '.join(RANKS)}"
@@ -71,7 +79,9 @@ def standing_of(event: Mapping[str, Any]) -> Standing | str:
 
 
 def key_of(event: Mapping[str, Any]) -> LabelKey | str:
-    """Return what an example or a retraction is about, or what is wrong with it, naming the field."""
+    """Return what an example or a retraction is about, or what is wrong with it, naming the
+    field.
+    """
     try:
         return LabelKey(str(event.get("head")), UUID(str(event.get("record_id"))).bytes)
     except ValueError:
@@ -80,7 +90,9 @@ def key_of(event: Mapping[str, Any]) -> LabelKey | str:
 
 @dataclass(slots=True)
 class Held:
-    """The labels that hold. The greatest standing of each record and head does: the same set, in whatever order they came."""
+    """The labels that hold. The greatest standing of each record and head does: the same set, in
+    whatever order they came.
+    """
 
     _holders: dict[LabelKey, Holder] = field(default_factory=dict)
 
@@ -90,8 +102,9 @@ class Held:
     def take(self, key: LabelKey, standing: Standing, value: str, weight: float) -> Ruling:
         """Take a label (value "": one taken back) and return what is to be learnt of it.
 
-        A correction is one more example (docs/adr/0014: with the weight of what it corrects on top, models became no better); what
-        it corrects leaves the weights with the next generation. What confirms is learnt only as far as it weighs more.
+        A correction is one more example (docs/adr/0014: with the weight of what it corrects on top,
+        models became no better); what it corrects leaves the weights with the next generation. What
+        confirms is learnt only as far as it weighs more.
         """
         holder = self._holders.get(key)
         if holder is not None and standing <= holder.standing:
@@ -106,7 +119,9 @@ class Held:
         return ((key, holder) for key, holder in self._holders.items() if holder.value)
 
     def state(self, labels: Mapping[str, list[str]]) -> dict[str, dict[str, npt.NDArray[Any]]]:
-        """Return the holders as arrays by head; `labels` names each head's values, by whose place they are stored."""
+        """Return the holders as arrays by head; `labels` names each head's values, by whose place
+        they are stored.
+        """
         heads: dict[str, list[tuple[bytes, Holder]]] = {}
         for key, holder in self._holders.items():
             heads.setdefault(key.head, []).append((key.record, holder))

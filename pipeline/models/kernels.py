@@ -1,7 +1,9 @@
-"""The compiled arithmetic of the online learner: weighting of features, scores, softmax, mixture and the AdaGrad steps.
+"""The compiled arithmetic of the online learner: weighting of features, scores, softmax, mixture
+and the AdaGrad steps.
 
-A row of weights holds every expert's, one expert after the other: arrays of weights have the shape (rows, experts * room for labels).
-In inner loops arrays are read by index, never row by row: a view of a row counts its references, which costs more than the row's sums.
+A row of weights holds every expert's, one expert after the other: arrays of weights have the shape
+(rows, experts * room for labels). In inner loops arrays are read by index, never row by row: a view
+of a row counts its references, which costs more than the row's sums.
 """
 
 from __future__ import annotations
@@ -32,12 +34,15 @@ MEANING_RATE: Final = 3
 MEANING_ACCUMULATOR: Final = 4
 STEP_COLUMNS: Final = 5
 
-# Most features stand in few documents, so the logarithms of small counts are looked up; of 4,096 they fit a core's own memory.
+# Most features stand in few documents, so the logarithms of small counts are looked up; of 4,096
+# they fit a core's own memory.
 _LOGS: Final = np.log(1.0 + np.arange(4_096))
 
 
 class Weights(NamedTuple):
-    """What scores a text: weights of hashed features, of the dimensions of meaning and of hints; the experts' shares."""
+    """What scores a text: weights of hashed features, of the dimensions of meaning and of hints;
+    the experts' shares.
+    """
 
     hashed: Floats
     meaning: Floats
@@ -84,7 +89,8 @@ def weigh(
 ) -> None:
     """Fill `values` with tf·idf, each family scaled to its weight in L2 norm.
 
-    idf = ln((1 + documents) / (1 + documents with the feature)) + 1, the smoothed form of scikit-learn's TfidfTransformer.
+    idf = ln((1 + documents) / (1 + documents with the feature)) + 1, the smoothed form of
+    scikit-learn's TfidfTransformer.
     """
     norms = np.zeros(len(family_weights), dtype=np.float64)
     log_documents = np.log(1.0 + documents)
@@ -103,8 +109,15 @@ def weigh(
 
 @compiled
 def _score(example: Example, values: Floats, weights: Weights, scores: Floats) -> None:
-    """Fill `scores`, every expert's one after the other: the hint's weights by its strength, the features', the meaning's."""
-    buckets, meaning, hashed, by_meaning = example.buckets, example.meaning, weights.hashed, weights.meaning
+    """Fill `scores`, every expert's one after the other: the hint's weights by its strength, the
+    features', the meaning's.
+    """
+    buckets, meaning, hashed, by_meaning = (
+        example.buckets,
+        example.meaning,
+        weights.hashed,
+        weights.meaning,
+    )
     columns = len(scores)
     strength = np.float32(example.strength)
     for column in range(columns):
@@ -122,7 +135,8 @@ def _score(example: Example, values: Floats, weights: Weights, scores: Floats) -
 
 @compiled
 def _softmax(scores: Floats, seen: Int64s, hint: int, probabilities: Floats) -> int:
-    """Fill `probabilities` over the labels that were seen or are hinted at, zero elsewhere; return the most probable.
+    """Fill `probabilities` over the labels that were seen or are hinted at, zero elsewhere; return
+    the most probable.
 
     Returns -1, and zeros, where no label may be answered.
     """
@@ -149,8 +163,9 @@ def _softmax(scores: Floats, seen: Int64s, hint: int, probabilities: Floats) -> 
 def _mix(scores: Floats, shares: Floats, mixed: Floats) -> None:
     """Fill `mixed` with the scores summed by the experts' shares.
 
-    This is the product of the experts' probabilities, each to the power of its share (a logarithmic opinion pool): what
-    normalises an expert adds the same to all labels, so scores need not be normalised first.
+    This is the product of the experts' probabilities, each to the power of its share (a logarithmic
+    opinion pool): what normalises an expert adds the same to all labels, so scores need not be
+    normalised first.
     """
     room = len(scores) // len(shares)
     for label in range(len(mixed)):
@@ -185,9 +200,22 @@ def predict(
     for text in range(len(starts) - 1):
         first, last = starts[text], starts[text + 1]
         example = Example(
-            buckets[first:last], tf[first:last], families[first:last], meanings[text], hints[text], strengths[text]
+            buckets[first:last],
+            tf[first:last],
+            families[first:last],
+            meanings[text],
+            hints[text],
+            strengths[text],
         )
-        weigh(example.buckets, example.tf, example.families, seen.documents_with, documents, family_weights, values)
+        weigh(
+            example.buckets,
+            example.tf,
+            example.families,
+            seen.documents_with,
+            documents,
+            family_weights,
+            values,
+        )
         _score(example, values, weights, scores)
         _mix(scores, weights.shares, mixed)
         _softmax(mixed, seen.labels, hints[text], probabilities[text])
@@ -209,9 +237,11 @@ def learn(
     least_gradient: float,
     labels: int,
 ) -> int:
-    """Test on one example, then learn it; return the label predicted before, or -1 where none could be.
+    """Test on one example, then learn it; return the label predicted before, or -1 where none could
+    be.
 
-    An example learnt `again` counts neither as a document nor for the experts' shares, which are learnt from tests only.
+    An example learnt `again` counts neither as a document nor for the experts' shares, which are
+    learnt from tests only.
     """
     experts = len(weights.shares)
     room = weights.hashed.shape[1] // experts
@@ -219,7 +249,15 @@ def learn(
     scores = np.empty(experts * room, dtype=np.float32)
     mixed = np.empty(labels, dtype=np.float32)
     probabilities = np.empty(labels, dtype=np.float32)
-    weigh(example.buckets, example.tf, example.families, seen.documents_with, documents, family_weights, values)
+    weigh(
+        example.buckets,
+        example.tf,
+        example.families,
+        seen.documents_with,
+        documents,
+        family_weights,
+        values,
+    )
     _score(example, values, weights, scores)
     _mix(scores, weights.shares, mixed)
     guess = _softmax(mixed, seen.labels, example.hint, probabilities)
@@ -249,7 +287,9 @@ def learn(
 
 
 @compiled
-def _share(scores: Floats, probabilities: Floats, truth: int, shares: Floats, squares: Floats, rate: float) -> None:
+def _share(
+    scores: Floats, probabilities: Floats, truth: int, shares: Floats, squares: Floats, rate: float
+) -> None:
     """Move each expert's share along its gradient: the expected score less the true label's."""
     room = len(scores) // len(shares)
     for expert in range(len(shares)):
@@ -271,18 +311,47 @@ def _descend(
     squares: Squares,
     steps: Floats,
 ) -> None:
-    """Move one expert's weights of a text along their gradient: the columns `moved`, each by its own gradient."""
+    """Move one expert's weights of a text along their gradient: the columns `moved`, each by its
+    own gradient.
+    """
     buckets, meaning = example.buckets, example.meaning
     rate, accumulator = steps[RATE], steps[ACCUMULATOR]
     for j in range(len(buckets)):
-        _step(values[j], moved, gradients, weights.hashed, squares.hashed, np.uint64(buckets[j]), rate, accumulator)
+        _step(
+            values[j],
+            moved,
+            gradients,
+            weights.hashed,
+            squares.hashed,
+            np.uint64(buckets[j]),
+            rate,
+            accumulator,
+        )
     rate, accumulator = steps[MEANING_RATE], steps[MEANING_ACCUMULATOR]
     for dimension in range(len(meaning)):
         value = meaning[dimension]
         if value != 0.0:
-            _step(value, moved, gradients, weights.meaning, squares.meaning, np.uint64(dimension), rate, accumulator)
+            _step(
+                value,
+                moved,
+                gradients,
+                weights.meaning,
+                squares.meaning,
+                np.uint64(dimension),
+                rate,
+                accumulator,
+            )
     row, strength = np.uint64(example.hint + 1), np.float32(example.strength)
-    _step(strength, moved, gradients, weights.hints, squares.hints, row, steps[RATE], steps[ACCUMULATOR])
+    _step(
+        strength,
+        moved,
+        gradients,
+        weights.hints,
+        squares.hints,
+        row,
+        steps[RATE],
+        steps[ACCUMULATOR],
+    )
 
 
 @compiled
@@ -296,7 +365,9 @@ def _step(
     rate: np.float32,
     accumulator: np.float32,
 ) -> None:
-    """Move a row of weights, each coordinate at its own AdaGrad rate (Duchi, Hazan, Singer 2011)."""
+    """Move a row of weights, each coordinate at its own AdaGrad rate (Duchi, Hazan, Singer
+    2011).
+    """
     for k in range(len(moved)):
         column = np.uint64(moved[k])
         gradient = gradients[k] * value

@@ -1,4 +1,6 @@
-"""The online learner of one head: two sparse multinomial softmaxes of different step, mixed by shares learnt from the stream."""
+"""The online learner of one head: two sparse multinomial softmaxes of different step, mixed by
+shares learnt from the stream.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +26,13 @@ from pipeline.models.rehearsal import Lesson, Rehearsal
 
 # Weight of one example, at most: a mistyped weight must not wash out what a head has learnt.
 GREATEST_IMPORTANCE: Final = 100.0
-# An open label set starts with room for so many labels, as many float32 as a vector register holds, and grows by that or an eighth when
-# it is full: what is left empty costs memory and time in every sum.
+# An open label set starts with room for so many labels, as many float32 as a vector register holds,
+# and grows by that or an eighth when it is full: what is left empty costs memory and time in every
+# sum.
 _FIRST_ROOM: Final = 8
 _GROWTH: Final = 8
-# Rows in which a copy is behind are merged after so many examples, so that a long fold does not pile them up.
+# Rows in which a copy is behind are merged after so many examples, so that a long fold does not
+# pile them up.
 _MERGE_AFTER: Final = 1_024
 
 
@@ -36,9 +40,10 @@ _MERGE_AFTER: Final = 1_024
 class Expert:
     """How one of the mixed learners steps.
 
-    `rate` and `accumulator` (the starting value of every sum of squared gradients: it bounds the first steps of a rare
-    feature) are AdaGrad's; the dimensions of meaning, which are in every text, have their own. `margin` is added to the
-    scores of wrong labels while learning, so that right but narrow answers still teach.
+    `rate` and `accumulator` (the starting value of every sum of squared gradients: it bounds the
+    first steps of a rare feature) are AdaGrad's; the dimensions of meaning, which are in every
+    text, have their own. `margin` is added to the scores of wrong labels while learning, so that
+    right but narrow answers still teach.
     """
 
     rate: float
@@ -48,27 +53,32 @@ class Expert:
     meaning_accumulator: float
 
 
-# Small even steps, which noisy labels want, and large first ones, which many labels with few examples want.
+# Small even steps, which noisy labels want, and large first ones, which many labels with few
+# examples want.
 _EXPERTS: Final = (Expert(0.4, 3e-2, 1.0, 0.2, 1e-3), Expert(1.0, 1e-2, 0.0, 0.3, 1e-3))
 
 
 @dataclass(frozen=True, slots=True)
 class LearnerSettings:
-    """The recipe of the learner, found on eleven data sets by changing one thing at a time (docs/adr/0013)."""
+    """The recipe of the learner, found on eleven data sets by changing one thing at a time
+    (docs/adr/0013).
+    """
 
     # To be raised whenever the code changes what is learnt from the same examples.
     version: int = 2
     experts: tuple[Expert, ...] = _EXPERTS
     # AdaGrad's rate of the experts' shares.
     share_rate: float = 0.1
-    # Smaller gradients move nothing that shows and are skipped: most labels of a large set, most of the time.
+    # Smaller gradients move nothing that shows and are skipped: most labels of a large set, most of
+    # the time.
     least_gradient: float = 5e-3
     # Character n-grams repeat what tokens say, so they count half.
     token_weight: float = 1.0
     character_weight: float = 0.5
     # What a rule's hint weighs before anything is learnt (logits at full confidence).
     hint_weight: float = 2.0
-    # While fewer examples than `young` were learnt since the start or a drift, each is followed by so many earlier ones.
+    # While fewer examples than `young` were learnt since the start or a drift, each is followed by
+    # so many earlier ones.
     young: int = 1_500
     rehearsed: int = 4
 
@@ -80,7 +90,9 @@ class LearnerSettings:
 
 @dataclass(slots=True)
 class _Copy:
-    """One copy of the arrays that grow with the features, and the rows in which it is behind the learner."""
+    """One copy of the arrays that grow with the features, and the rows in which it is behind the
+    learner.
+    """
 
     hashed: npt.NDArray[np.float32]
     documents_with: npt.NDArray[np.int32]
@@ -95,7 +107,9 @@ class _Copy:
         if len(self.behind) >= _MERGE_AFTER:
             self.behind = [np.unique(np.concatenate(self.behind))]
 
-    def catch_up(self, hashed: npt.NDArray[np.float32], documents_with: npt.NDArray[np.int32]) -> None:
+    def catch_up(
+        self, hashed: npt.NDArray[np.float32], documents_with: npt.NDArray[np.int32]
+    ) -> None:
         if self.behind:
             rows = np.unique(np.concatenate(self.behind))
             self.hashed[rows] = hashed[rows]
@@ -104,11 +118,13 @@ class _Copy:
 
 
 class Learner:
-    """A learner of labels from a text's features, one example at a time, in the order of the examples.
+    """A learner of labels from a text's features, one example at a time, in the order of the
+    examples.
 
-    The same examples in the same order give the same state, bit by bit, on one build. `labels` may be given before
-    (a head's), or grow as they are met. Where its errors rise at once it starts anew from the examples since: see
-    `DriftDetector`. Not safe for use by several threads; what `freeze` returns is.
+    The same examples in the same order give the same state, bit by bit, on one build. `labels` may
+    be given before (a head's), or grow as they are met. Where its errors rise at once it starts
+    anew from the examples since: see `DriftDetector`. Not safe for use by several threads; what
+    `freeze` returns is.
     """
 
     def __init__(self, labels: Sequence[str] = (), settings: LearnerSettings | None = None) -> None:
@@ -120,7 +136,9 @@ class Learner:
         self._room = len(self.labels) or _FIRST_ROOM
         self._weights, self._squares = self._untaught()
         self._seen = Seen(np.zeros(BUCKETS, dtype=np.int32), np.zeros(self._room, dtype=np.int64))
-        self._family_weights = np.array([self.settings.token_weight, self.settings.character_weight], dtype=np.float32)
+        self._family_weights = np.array(
+            [self.settings.token_weight, self.settings.character_weight], dtype=np.float32
+        )
         self._steps = _steps(self.settings.experts)
         self._detector = DriftDetector()
         self._rehearsal = Rehearsal()
@@ -134,12 +152,16 @@ class Learner:
         hints: Hints | None = None,
         row: int = 0,
     ) -> str | None:
-        """Test on text `row` of the features, then learn its label; return the label predicted before (None: none known).
+        """Test on text `row` of the features, then learn its label; return the label predicted
+        before (None: none known).
 
-        `importance` multiplies the gradient. Raises ValueError unless 0 < importance ≤ `GREATEST_IMPORTANCE`.
+        `importance` multiplies the gradient. Raises ValueError unless 0 < importance ≤
+        `GREATEST_IMPORTANCE`.
         """
         if not (math.isfinite(importance) and 0.0 < importance <= GREATEST_IMPORTANCE):
-            raise ValueError(f"importance must be over 0 and at most {GREATEST_IMPORTANCE:g}, not {importance!r}")
+            raise ValueError(
+                f"importance must be over 0 and at most {GREATEST_IMPORTANCE:g}, not {importance!r}"
+            )
         truth = self._index_of(label)
         lesson = Lesson(_example(features, hints, row), truth, float(importance))
         guess = self._teach(lesson, again=False)
@@ -161,15 +183,17 @@ class Learner:
     def predict_proba(
         self, features: Features, hints: Hints | None = None
     ) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:
-        """Return the labels, and probabilities of shape (texts, labels), from the state as it stands."""
+        """Return the labels, and probabilities of shape (texts, labels), from the state as it
+        stands.
+        """
         view = self._view(self._weights, self._seen)
         return view.labels, view.predict_proba(features, hints)
 
     def freeze(self) -> FrozenLearner:
         """Return the state as it stands; later learning does not show in it.
 
-        A copy that nobody holds any more is brought up to date and given out again, so the cost is that of the rows
-        learnt since, not of the whole state.
+        A copy that nobody holds any more is brought up to date and given out again, so the cost is
+        that of the rows learnt since, not of the whole state.
         """
         hashed, documents_with = self._weights.hashed, self._seen.documents_with
         copy = next((copy for copy in self._copies if copy.is_free()), None)
@@ -191,7 +215,9 @@ class Learner:
         return len(self._copies)
 
     def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
-        """Return what `restore` needs: a header for JSON, and arrays with only the rows that were ever learnt."""
+        """Return what `restore` needs: a header for JSON, and arrays with only the rows that were
+        ever learnt.
+        """
         rows, labels = self._touched(), len(self.labels)
         rehearsal, lessons = self._rehearsal.state()
         header: dict[str, Any] = {
@@ -208,7 +234,9 @@ class Learner:
 
     @classmethod
     def restore(cls, header: Mapping[str, Any], arrays: Arrays) -> Self:
-        """Return the learner of a `state`. Raises StateError where the parts do not fit each other."""
+        """Return the learner of a `state`. Raises StateError where the parts do not fit each
+        other.
+        """
         try:
             learner = cls(header["labels"], LearnerSettings.restore(header["settings"]))
             learner.documents, learner.drifts = int(header["documents"]), int(header["drifts"])
@@ -220,7 +248,10 @@ class Learner:
             labels = len(learner.labels)
             for name, target, where in learner._stored(rows, labels):
                 if arrays[name].shape != target[where].shape:
-                    raise StateError(f"the learner's {name} have the shape {arrays[name].shape}, which does not fit")
+                    raise StateError(
+                        f"the learner's {name} have the shape {arrays[name].shape}, which does"
+                        " not fit"
+                    )
                 target[where] = arrays[name]
         except (KeyError, TypeError) as error:
             raise StateError(f"the parts of the learner's state do not fit: {error!r}") from error
@@ -232,7 +263,9 @@ class Learner:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """Return the learner of `to_bytes`. Raises StateError for bytes that are not a whole and unharmed state."""
+        """Return the learner of `to_bytes`. Raises StateError for bytes that are not a whole and
+        unharmed state.
+        """
         return cls.restore(*unpack(data))
 
     def _teach(self, lesson: Lesson, again: bool) -> int:
@@ -273,30 +306,45 @@ class Learner:
         experts, room = len(self.settings.experts), self._room
         shares = np.full(experts, 1.0 / experts, dtype=np.float32)
         columns = experts * room
-        weights = Weights(_zeros(BUCKETS, columns), _zeros(DIMENSIONS, columns), _zeros(room + 1, columns), shares)
+        weights = Weights(
+            _zeros(BUCKETS, columns), _zeros(DIMENSIONS, columns), _zeros(room + 1, columns), shares
+        )
         hints = by_expert(weights).hints
         for label in range(room):
             hints[label + 1, :, label] = self.settings.hint_weight
         return weights, Squares(*(_zeros(*array.shape) for array in weights))
 
-    def _stored(self, rows: npt.NDArray[np.int32], labels: int) -> list[tuple[str, npt.NDArray[Any], Any]]:
-        """Return what a state holds besides the rows: the name, the array and the part of it that is stored."""
+    def _stored(
+        self, rows: npt.NDArray[np.int32], labels: int
+    ) -> list[tuple[str, npt.NDArray[Any], Any]]:
+        """Return what a state holds besides the rows: the name, the array and the part of it that
+        is stored.
+        """
         everything = slice(None)
         parts: list[tuple[str, npt.NDArray[Any], Any]] = [
             ("documents_with", self._seen.documents_with, rows),
             ("seen", self._seen.labels, slice(0, labels)),
         ]
-        for kind, arrays in (("weights", by_expert(self._weights)), ("squares", by_expert(self._squares))):
+        for kind, arrays in (
+            ("weights", by_expert(self._weights)),
+            ("squares", by_expert(self._squares)),
+        ):
             parts += [
                 (f"{kind}_hashed", arrays.hashed, (rows, everything, slice(0, labels))),
                 (f"{kind}_meaning", arrays.meaning, (everything, everything, slice(0, labels))),
-                (f"{kind}_hints", arrays.hints, (slice(0, labels + 1), everything, slice(0, labels))),
+                (
+                    f"{kind}_hints",
+                    arrays.hints,
+                    (slice(0, labels + 1), everything, slice(0, labels)),
+                ),
                 (f"{kind}_shares", arrays.shares, everything),
             ]
         return parts
 
     def _view(self, weights: Weights, seen: Seen) -> FrozenLearner:
-        return FrozenLearner(tuple(self.labels), weights, seen, self.documents, self._family_weights)
+        return FrozenLearner(
+            tuple(self.labels), weights, seen, self.documents, self._family_weights
+        )
 
     def _touched(self) -> npt.NDArray[np.int32]:
         return np.flatnonzero(self._seen.documents_with).astype(np.int32)
@@ -350,14 +398,19 @@ def _steps(experts: Sequence[Expert]) -> npt.NDArray[np.float32]:
     for row, expert in zip(steps, experts, strict=True):
         row[kernels.RATE], row[kernels.ACCUMULATOR] = expert.rate, expert.accumulator
         row[kernels.MARGIN] = expert.margin
-        row[kernels.MEANING_RATE], row[kernels.MEANING_ACCUMULATOR] = expert.meaning_rate, expert.meaning_accumulator
+        row[kernels.MEANING_RATE], row[kernels.MEANING_ACCUMULATOR] = (
+            expert.meaning_rate,
+            expert.meaning_accumulator,
+        )
     return steps
 
 
 def warm_up() -> None:
-    """Compile the models' machine code, or load it from its cache, so that the first batch does not wait for it.
+    """Compile the models' machine code, or load it from its cache, so that the first batch does not
+    wait for it.
 
-    The first time on a machine takes some 15 s, later times about one; a worker does it before it joins its group.
+    The first time on a machine takes some 15 s, later times about one; a worker does it before it
+    joins its group.
     """
     learner, features = Learner(("a", "b")), extract(["warm up"])
     learner.learn(features, "a", hints=Hints.none(1))

@@ -1,4 +1,6 @@
-"""Meaning of a text as the mean of its words' static vectors, so that words never met in a label still say something."""
+"""Meaning of a text as the mean of its words' static vectors, so that words never met in a label
+still say something.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,15 @@ import numpy.typing as npt
 
 from pipeline.models.compiled import compiled
 
-# Latin words have 256 dimensions, Chinese ones 128 of their own: the two tables were never trained in one space.
+# Latin words have 256 dimensions, Chinese ones 128 of their own: the two tables were never trained
+# in one space.
 LATIN_DIMENSIONS: Final = 256
 HAN_DIMENSIONS: Final = 128
 DIMENSIONS: Final = LATIN_DIMENSIONS + HAN_DIMENSIONS
 
 _FILE: Final = "lexicon/vectors.npz"
-# The longest piece of the Latin table is shorter; the longest word of the Chinese one has four characters.
+# The longest piece of the Latin table is shorter; the longest word of the Chinese one has four
+# characters.
 _LONGEST_LATIN: Final = 20
 _LONGEST_HAN: Final = 4
 # Marks a piece that begins a word, as SentencePiece has it.
@@ -27,7 +31,8 @@ _START: Final = np.uint64(0x2581)
 _APOSTROPHE: Final = np.uint32(ord("'"))
 _A, _Z = np.uint32(ord("a")), np.uint32(ord("z"))
 _HAN_FIRST, _HAN_LAST = np.uint32(0x4E00), np.uint32(0x9FFF)
-# The golden ratio as a 64-bit fraction: an odd multiplier whose high bits mix well (Fibonacci hashing).
+# The golden ratio as a 64-bit fraction: an odd multiplier whose high bits mix well (Fibonacci
+# hashing).
 _BASE: Final = np.uint64(0x9E3779B97F4A7C15)
 # One table for both languages: under 50,000 words fill less than half of 2^17 places.
 _PLACE_BITS: Final = 17
@@ -37,9 +42,11 @@ _EMPTY: Final = -1
 
 
 class Vocabulary(NamedTuple):
-    """Words by the hash of their code points, in open addressing: `keys` (uint64) and `rows` (int32, -1 where empty).
+    """Words by the hash of their code points, in open addressing: `keys` (uint64) and `rows`
+    (int32, -1 where empty).
 
-    Rows count through the Latin vectors (int8, 256 columns), then through the Chinese ones (int8, 128 columns).
+    Rows count through the Latin vectors (int8, 256 columns), then through the Chinese ones (int8,
+    128 columns).
     """
 
     keys: npt.NDArray[np.uint64]
@@ -53,7 +60,9 @@ def vocabulary() -> Vocabulary:
     """Return the vectors shipped with the package."""
     with np.load(BytesIO(_file())) as tables:
         parts = {name: tables[name] for name in tables.files}
-    words = [parts[f"{name}_words"].tobytes().decode("utf-8").split("\n") for name in ("latin", "han")]
+    words = [
+        parts[f"{name}_words"].tobytes().decode("utf-8").split("\n") for name in ("latin", "han")
+    ]
     keys, rows = np.zeros(_PLACES, dtype=np.uint64), np.full(_PLACES, _EMPTY, dtype=np.int32)
     listed = [*words[0], *words[1]]
     codes = np.frombuffer("".join(listed).encode("utf-32-le"), dtype="<u4")
@@ -107,10 +116,11 @@ def write_meanings(
     han: npt.NDArray[np.int8],
     meanings: npt.NDArray[np.float32],
 ) -> None:
-    """Fill one row of `meanings` for each text: the sum of its words' vectors, scaled to length 1; zero without a word.
+    """Fill one row of `meanings` for each text: the sum of its words' vectors, scaled to length 1;
+    zero without a word.
 
-    Each language's block has its share of the text's words. A Latin word is cut into the longest pieces from its
-    beginning on, a run of Chinese into the longest words.
+    Each language's block has its share of the text's words. A Latin word is cut into the longest
+    pieces from its beginning on, a run of Chinese into the longest words.
     """
     sums = np.zeros(DIMENSIONS, dtype=np.int32)
     for text in range(len(ends) - 1):
@@ -123,7 +133,11 @@ def write_meanings(
                 last = position + 1
                 while last < end and (
                     _A <= codes[last] <= _Z
-                    or (codes[last] == _APOSTROPHE and last + 1 < end and _A <= codes[last + 1] <= _Z)
+                    or (
+                        codes[last] == _APOSTROPHE
+                        and last + 1 < end
+                        and _A <= codes[last + 1] <= _Z
+                    )
                 ):
                     last += 1
                 latin_words += _add_latin(codes[position:last], keys, rows, latin, sums)
@@ -195,7 +209,9 @@ def _add_han(
 
 
 @compiled
-def _scale(sums: npt.NDArray[np.int32], words: int, others: int, meaning: npt.NDArray[np.float32]) -> None:
+def _scale(
+    sums: npt.NDArray[np.int32], words: int, others: int, meaning: npt.NDArray[np.float32]
+) -> None:
     square = np.int64(0)
     for dimension in range(len(sums)):
         square += np.int64(sums[dimension]) * np.int64(sums[dimension])

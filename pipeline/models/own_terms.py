@@ -14,8 +14,9 @@ from pipeline.models.terms import tokenise
 if TYPE_CHECKING:
     from pipeline.models.reading import Reading
 
-# Whoever lists a term means it: it weighs what the built-in lists give to what asks for just that, and certainty grows by the same
-# scale as there, so that the two can be weighed against each other (`pipeline.models.rules.need`).
+# Whoever lists a term means it: it weighs what the built-in lists give to what asks for just that,
+# and certainty grows by the same scale as there, so that the two can be weighed against each other
+# (`pipeline.models.rules.need`).
 _WEIGHT: Final = 3.0
 _SCALE: Final = 2.0
 _OTHERS: Final = 0.5
@@ -31,10 +32,11 @@ def tokens_of(term: str) -> tuple[str, ...]:
 
 
 def rule_of(terms: Mapping[str, Sequence[str]], beside: Rule | None = None) -> Rule | None:
-    """Return the rule that answers with the label whose terms weigh most, the first mentioned among equals; None without terms.
+    """Return the rule that answers with the label whose terms weigh most, the first mentioned among
+    equals; None without terms.
 
-    Where another rule stands `beside`, the surer of the two answers, that one where they are as sure. Raises TermsError for a term
-    without anything to look for, or of two labels.
+    Where another rule stands `beside`, the surer of the two answers, that one where they are as
+    sure. Raises TermsError for a term without anything to look for, or of two labels.
     """
     starts = _by_first_token(terms)
     if not starts:
@@ -59,7 +61,9 @@ def _by_first_token(terms: Mapping[str, Sequence[str]]) -> _Starts:
             if not tokens:
                 raise TermsError(f"{label}: the term {term!r} holds nothing that is read")
             if meant.setdefault(tokens, (label, term))[0] != label:
-                raise TermsError(f"{label}: the term {term!r} stands under {meant[tokens][0]} already")
+                raise TermsError(
+                    f"{label}: the term {term!r} stands under {meant[tokens][0]} already"
+                )
     starts: dict[str, list[tuple[tuple[str, ...], str, str]]] = defaultdict(list)
     for tokens, (label, term) in sorted(meant.items(), key=lambda item: -len(item[0])):
         starts[tokens[0]].append((tokens, label, term))
@@ -67,7 +71,9 @@ def _by_first_token(terms: Mapping[str, Sequence[str]]) -> _Starts:
 
 
 def _found(tokens: Sequence[str], starts: _Starts) -> dict[str, list[str]]:
-    """Return the distinct terms of each label, in order of the text; of those that begin at one token the longest."""
+    """Return the distinct terms of each label, in order of the text; of those that begin at one
+    token the longest.
+    """
     found: dict[str, list[str]] = {}
     position, count = 0, len(tokens)
     while position < count:

@@ -24,16 +24,20 @@ class StateError(ValueError):
 
 
 def pack(header: Mapping[str, Any], arrays: Arrays) -> bytes:
-    """Return header and arrays as bytes: magic, format version, header (JSON), arrays (little-endian, C order), sha256.
+    """Return header and arrays as bytes: magic, format version, header (JSON), arrays
+    (little-endian, C order), sha256.
 
-    The same header and arrays give the same bytes. Raises TypeError for an array that is not float32, int32, int64 or uint8.
+    The same header and arrays give the same bytes. Raises TypeError for an array that is not
+    float32, int32, int64 or uint8.
     """
     parts: list[bytes] = []
     described: list[list[Any]] = []
     for name, array in arrays.items():
         little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
         if little.dtype.str not in _TYPES:
-            raise TypeError(f"array {name} is of type {array.dtype}, not float32, int32, int64 or uint8")
+            raise TypeError(
+                f"array {name} is of type {array.dtype}, not float32, int32, int64 or uint8"
+            )
         described.append([name, little.dtype.str, list(little.shape)])
         parts.append(little.tobytes())
     head = json.dumps({"header": header, "arrays": described}, sort_keys=True).encode()
@@ -42,7 +46,9 @@ def pack(header: Mapping[str, Any], arrays: Arrays) -> bytes:
 
 
 def unpack(data: bytes) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
-    """Return what `pack` was given. Raises StateError for other bytes, another format version or a wrong checksum."""
+    """Return what `pack` was given. Raises StateError for other bytes, another format version or a
+    wrong checksum.
+    """
     if not data.startswith(_MAGIC):
         raise StateError("not a state of Switchboard's models: it does not start as one")
     size = sha256().digest_size
@@ -51,7 +57,9 @@ def unpack(data: bytes) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         raise StateError(f"a state of {len(data)} bytes is cut short")
     version, head_size = _PREFIX.unpack_from(data, len(_MAGIC))
     if version != FORMAT_VERSION:
-        raise StateError(f"the state is of format version {version}, this release reads {FORMAT_VERSION}")
+        raise StateError(
+            f"the state is of format version {version}, this release reads {FORMAT_VERSION}"
+        )
     if sha256(data[:-size]).digest() != data[-size:]:
         raise StateError("the state's checksum does not match: it was cut short or altered")
     described = json.loads(data[begin : begin + head_size])
@@ -59,7 +67,9 @@ def unpack(data: bytes) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
     position = begin + head_size
     for name, kind, shape in described["arrays"]:
         count = int(np.prod(shape, dtype=np.int64))
-        array = np.frombuffer(data, dtype=np.dtype(kind), count=count, offset=position).reshape(shape)
+        array = np.frombuffer(data, dtype=np.dtype(kind), count=count, offset=position).reshape(
+            shape
+        )
         arrays[name] = array.astype(array.dtype.newbyteorder("="))
         position += array.nbytes
     return described["header"], arrays

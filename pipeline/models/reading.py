@@ -16,7 +16,8 @@ from pipeline.models.terms import Entry, tokenise
 
 @dataclass(slots=True)
 class Reading:
-    """A text read once for all heads: as written, in normal form, and what is found in it: one of the segments of its batch.
+    """A text read once for all heads: as written, in normal form, and what is found in it: one of
+    the segments of its batch.
 
     `shown` is what its characters show of spam (`signs.look`).
     """
@@ -69,7 +70,9 @@ class Reading:
 
 
 def read_all(raws: Sequence[str], texts: Sequence[str]) -> list[Reading]:
-    """Read texts as written (any `str`), together: `texts` are their normal forms (`characters.normalise`)."""
+    """Read texts as written (any `str`), together: `texts` are their normal forms
+    (`characters.normalise`).
+    """
     segments = whole(scan(texts))
     read = [raw[:READ_CHARACTERS] for raw in raws]
     shown = look(read, segments.scan)

@@ -1,4 +1,6 @@
-"""The last examples, kept to be learnt again while a learner is young: after its start, and after a drift."""
+"""The last examples, kept to be learnt again while a learner is young: after its start, and after a
+drift.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ class Lesson(NamedTuple):
 
 
 class Rehearsal:
-    """The last lessons, drawn from at random; the same lessons in the same order give the same draws."""
+    """The last lessons, drawn from at random; the same lessons in the same order give the same
+    draws.
+    """
 
     def __init__(self) -> None:
         self._lessons: deque[Lesson] = deque(maxlen=_KEPT)
@@ -42,7 +46,9 @@ class Rehearsal:
         return len(self._lessons)
 
     def add(self, lesson: Lesson) -> None:
-        """Keep a lesson; its arrays are copied, and the oldest lesson is dropped where there are too many."""
+        """Keep a lesson; its arrays are copied, and the oldest lesson is dropped where there are
+        too many.
+        """
         example = lesson.example
         own = example._replace(
             buckets=example.buckets.copy(),
@@ -69,17 +75,28 @@ class Rehearsal:
         header = {
             "random": self._random,
             "lessons": [
-                [lesson.truth, lesson.importance, int(lesson.example.hint), float(lesson.example.strength)]
+                [
+                    lesson.truth,
+                    lesson.importance,
+                    int(lesson.example.hint),
+                    float(lesson.example.strength),
+                ]
                 for lesson in self._lessons
             ],
         }
         sizes = [len(example.buckets) for example in examples]
         arrays: dict[str, npt.NDArray[Any]] = {
             "lesson_starts": np.cumsum([0, *sizes], dtype=np.int64),
-            "lesson_buckets": np.concatenate([np.zeros(0, np.int32), *(one.buckets for one in examples)]),
+            "lesson_buckets": np.concatenate(
+                [np.zeros(0, np.int32), *(one.buckets for one in examples)]
+            ),
             "lesson_tf": np.concatenate([np.zeros(0, np.float32), *(one.tf for one in examples)]),
-            "lesson_families": np.concatenate([np.zeros(0, np.uint8), *(one.families for one in examples)]),
-            "lesson_meanings": np.array([one.meaning for one in examples], dtype=np.float32).reshape(-1, DIMENSIONS),
+            "lesson_families": np.concatenate(
+                [np.zeros(0, np.uint8), *(one.families for one in examples)]
+            ),
+            "lesson_meanings": np.array(
+                [one.meaning for one in examples], dtype=np.float32
+            ).reshape(-1, DIMENSIONS),
         }
         return header, arrays
 

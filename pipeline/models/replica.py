@@ -33,10 +33,11 @@ _RULES_VERSION: Final = 2
 
 
 class Applied(NamedTuple):
-    """An example that was learnt, with what was answered before (test, then train): the label a reader would have been
-    served, the model's own guess and the rule's ("" where there was none).
+    """An example that was learnt, with what was answered before (test, then train): the label a
+    reader would have been served, the model's own guess and the rule's ("" where there was none).
 
-    It is a fair test only where `effect` is "first": else the head had seen a label of that record before.
+    It is a fair test only where `effect` is "first": else the head had seen a label of that record
+    before.
     """
 
     head: str
@@ -49,7 +50,9 @@ class Applied(NamedTuple):
 
 
 class Noted(NamedTuple):
-    """An event that changed which labels hold, or not even that, and of which there was nothing to learn; `value` "": taken back."""
+    """An event that changed which labels hold, or not even that, and of which there was nothing to
+    learn; `value` "": taken back.
+    """
 
     head: str
     value: str
@@ -77,7 +80,9 @@ class Refused(NamedTuple):
 
 @dataclass(slots=True)
 class Tally:
-    """Prequential counts: examples tested, and how many of them the served answer, the model and the rule had right."""
+    """Prequential counts: examples tested, and how many of them the served answer, the model and
+    the rule had right.
+    """
 
     count: int = 0
     served_correct: int = 0
@@ -111,7 +116,9 @@ class _HeadState:
         return self.doubt.threshold(self.head.precision, self.head.threshold)
 
     def test(self, features: Features, hints: Hints, value: str) -> None:
-        """Count how sure the model is of its answer, and whether that is right, before the value is learnt."""
+        """Count how sure the model is of its answer, and whether that is right, before the value is
+        learnt.
+        """
         labels, probabilities = self.learner.predict_proba(features, hints)
         top = float(probabilities.max(initial=0.0))
         if top > 0.0:
@@ -120,10 +127,11 @@ class _HeadState:
 
 @dataclass(slots=True)
 class Replica:
-    """The fold: feed it every event of the examples topic in offset order, take a `Classifier` for each batch.
+    """The fold: feed it every event of the examples topic in offset order, take a `Classifier` for
+    each batch.
 
-    Two replicas of one generation that were given the same events hold the same state, bit by bit, on one build. Not
-    safe for use by several threads; its classifiers are.
+    Two replicas of one generation that were given the same events hold the same state, bit by bit,
+    on one build. Not safe for use by several threads; its classifiers are.
     """
 
     generation: int = 0
@@ -144,7 +152,9 @@ class Replica:
 
     @property
     def version(self) -> str:
-        """Generation, offset of the last event folded (-1: none yet) and recipe, as they stand on predictions."""
+        """Generation, offset of the last event folded (-1: none yet) and recipe, as they stand on
+        predictions.
+        """
         return f"{self.generation}/{self.offset}/{self._recipe}"
 
     @property
@@ -153,11 +163,13 @@ class Replica:
         return self._recipe
 
     def apply(self, event: Mapping[str, Any], offset: int) -> Applied | Noted | Refused:
-        """Fold one example or retraction, or say why it is not learnt; never raises for an event's content.
+        """Fold one example or retraction, or say why it is not learnt; never raises for an event's
+        content.
 
-        An offset at or below the last one is refused as `already_folded`, so a topic may be read again from before. A
-        refused event counts as folded. Of several labels of one record and head `Held` tells which one holds; an example that
-        names neither record nor label is held by nobody, and always one more.
+        An offset at or below the last one is refused as `already_folded`, so a topic may be read
+        again from before. A refused event counts as folded. Of several labels of one record and
+        head `Held` tells which one holds; an example that names neither record nor label is held by
+        nobody, and always one more.
         """
         if offset <= self.offset:
             return Refused("already_folded", f"offset {offset} is not after {self.offset}")
@@ -194,13 +206,16 @@ class Replica:
         rule = rule_answer(head, read_all([text], [normal])[0])
         served_by_model = state.may_answer
         features, hints = extract([normal]), hints_of(head, [rule])
-        # What corrects or confirms was learnt before by this record's text: how sure the model is of it tells nothing of others.
+        # What corrects or confirms was learnt before by this record's text: how sure the model is
+        # of it tells nothing of others.
         if ruling.effect == "first":
             state.test(features, hints, value)
         guess = state.learner.learn(features, value, ruling.weight, hints) or ""
         served = guess if served_by_model else rule.label
         if ruling.effect == "first":
-            key = TallyKey(head.name, str(event.get("language") or ""), str(event.get("channel") or ""))
+            key = TallyKey(
+                head.name, str(event.get("language") or ""), str(event.get("channel") or "")
+            )
             tally = self.tallies.setdefault(key, Tally())
             tally.count += 1
             tally.served_correct += served == value
@@ -222,8 +237,9 @@ class Replica:
     def snapshot(self) -> Classifier:
         """Return the models as they stand, for one batch.
 
-        What is folded later does not show in it: a head's weights are frozen in a copy, and that copy is brought up to
-        date and given out again only when nobody holds it any more. The cost is that of the rows learnt since.
+        What is folded later does not show in it: a head's weights are frozen in a copy, and that
+        copy is brought up to date and given out again only when nobody holds it any more. The cost
+        is that of the rows learnt since.
         """
         latest = self._latest() if self._latest is not None else None
         if latest is not None and latest.version == self.version:
@@ -234,15 +250,27 @@ class Replica:
         return classifier
 
     def learners(self) -> dict[str, Learner]:
-        """Return the learners of the heads that have learnt something, by head name in the table's order."""
-        return {head.name: self._states[head.name].learner for head in self.heads if head.name in self._states}
+        """Return the learners of the heads that have learnt something, by head name in the table's
+        order.
+        """
+        return {
+            head.name: self._states[head.name].learner
+            for head in self.heads
+            if head.name in self._states
+        }
 
     def doubts(self) -> dict[str, Doubt]:
         """Return what is known of each learner's confidences, by head name in the table's order."""
-        return {head.name: self._states[head.name].doubt for head in self.heads if head.name in self._states}
+        return {
+            head.name: self._states[head.name].doubt
+            for head in self.heads
+            if head.name in self._states
+        }
 
     def adopt(self, learners: Mapping[str, Learner], doubts: Mapping[str, Doubt]) -> None:
-        """Take over restored learners and their doubts, by head name. Raises ValueError for a head that is not in the table."""
+        """Take over restored learners and their doubts, by head name. Raises ValueError for a head
+        that is not in the table.
+        """
         table = {head.name: head for head in self.heads}
         for name, learner in learners.items():
             if name not in table:
@@ -269,15 +297,24 @@ class Replica:
             return Refused("unknown_value", f"{value!r} is no label of {head.name}")
         if not isinstance(text, str) or not text.strip():
             return Refused("text_missing", "an example needs a text")
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
+        if (
+            isinstance(weight, bool)
+            or not isinstance(weight, int | float)
+            or not math.isfinite(weight)
+        ):
             return Refused("weight_invalid", f"weight {weight!r} is no number")
         if not _LEAST_WEIGHT <= weight <= GREATEST_IMPORTANCE:
-            return Refused("weight_invalid", f"weight {weight!r} is not over 0 and at most {GREATEST_IMPORTANCE:g}")
+            return Refused(
+                "weight_invalid",
+                f"weight {weight!r} is not over 0 and at most {GREATEST_IMPORTANCE:g}",
+            )
         return head
 
 
 def recipe_hash(heads: Sequence[Head]) -> str:
-    """Return 12 hex digits over all that predictions depend on besides the examples: features, learner, lists, heads."""
+    """Return 12 hex digits over all that predictions depend on besides the examples: features,
+    learner, lists, heads.
+    """
     table = [
         [
             head.name,
@@ -304,8 +341,14 @@ def recipe_hash(heads: Sequence[Head]) -> str:
 
 
 def rules_version(heads: Sequence[Head]) -> str:
-    """Return the version of what rules say: that of the lists, and of a team's own terms where there are any."""
-    own = {head.name: {label: list(terms) for label, terms in head.terms.items()} for head in heads if head.terms}
+    """Return the version of what rules say: that of the lists, and of a team's own terms where
+    there are any.
+    """
+    own = {
+        head.name: {label: list(terms) for label, terms in head.terms.items()}
+        for head in heads
+        if head.terms
+    }
     if not own:
         return f"rules/{lexicon().version}"
     return f"rules/{lexicon().version}.{sha256(json.dumps(own).encode()).hexdigest()[:8]}"

@@ -1,4 +1,6 @@
-"""Answers before anything is learnt: what the word lists and a few patterns say of a text, for every built-in head."""
+"""Answers before anything is learnt: what the word lists and a few patterns say of a text, for
+every built-in head.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,8 @@ if TYPE_CHECKING:
 
 
 class RuleAnswer(NamedTuple):
-    """A head's answer by rule: the label ("" where nothing speaks for any), a confidence from 0 to 1, and the terms
-    that led to it, in order of the text."""
+    """A head's answer by rule: the label ("" where nothing speaks for any), a confidence from 0 to
+    1, and the terms that led to it, in order of the text."""
 
     label: str
     confidence: float
@@ -35,7 +37,9 @@ _VERY: Final = 0.85
 
 
 def sentiment(reading: Reading) -> RuleAnswer:
-    """Return very_negative, negative, neutral, positive or very_positive; neutral where no word of feeling stands."""
+    """Return very_negative, negative, neutral, positive or very_positive; neutral where no word of
+    feeling stands.
+    """
     if not reading.size:
         return NO_ANSWER
     score, terms = reading.polarity, reading.felt
@@ -47,9 +51,11 @@ def sentiment(reading: Reading) -> RuleAnswer:
     return RuleAnswer(f"very_{side}" if size >= _VERY else side, 0.5 + 0.45 * size, terms)
 
 
-# A need is clear when its terms weigh this much: one explicit request (3) gives 0.78 of full strength.
+# A need is clear when its terms weigh this much: one explicit request (3) gives 0.78 of full
+# strength.
 _NEED_SCALE: Final = 2.0
-# A text may well have two needs: another one takes away half of its weight from the certainty of the first.
+# A text may well have two needs: another one takes away half of its weight from the certainty of
+# the first.
 _OTHER_NEEDS: Final = 0.5
 # Feeling alone hints at praise or complaint; an explicit request outweighs it.
 _FEELING: Final = 1.0
@@ -57,7 +63,15 @@ _STRONG_FEELING: Final = 0.6
 # What is only spoken of, with feeling and without asking ("价格便宜，很满意"), is half a need.
 _SPOKEN_OF: Final = 0.5
 _TOPICS: Final = frozenset(
-    ("price_inquiry", "product_info", "availability", "logistics", "payment", "purchase_process", "order_status")
+    (
+        "price_inquiry",
+        "product_info",
+        "availability",
+        "logistics",
+        "payment",
+        "purchase_process",
+        "order_status",
+    )
 )
 # A greeting is what a message is about only when it says little else.
 _GREETING_TOKENS: Final = 12
@@ -65,7 +79,9 @@ _SURE_SPAM: Final = 0.9
 
 
 def need(reading: Reading) -> RuleAnswer:
-    """Return what the customer needs: the label whose distinct terms weigh most, the first mentioned among equals."""
+    """Return what the customer needs: the label whose distinct terms weigh most, the first
+    mentioned among equals.
+    """
     unsolicited = reading.spam
     if unsolicited.label == "spam" and unsolicited.confidence >= _SURE_SPAM:
         return RuleAnswer("spam", unsolicited.confidence, unsolicited.terms)
@@ -79,7 +95,10 @@ def need(reading: Reading) -> RuleAnswer:
     felt = ""
     if abs(feeling) >= _STRONG_FEELING:
         if not reading.entries_of("asking"):
-            scores = {name: score * (_SPOKEN_OF if name in _TOPICS else 1.0) for name, score in scores.items()}
+            scores = {
+                name: score * (_SPOKEN_OF if name in _TOPICS else 1.0)
+                for name, score in scores.items()
+            }
         felt = "praise" if feeling > 0 else "complaint"
         scores[felt] = scores.get(felt, 0.0) + _FEELING
     if not scores:
@@ -91,7 +110,9 @@ def need(reading: Reading) -> RuleAnswer:
     share = top / (top + _OTHER_NEEDS * (sum(scores.values()) - top))
     confidence = share * (1.0 - math.exp(-top / _NEED_SCALE))
     terms = _terms(found, label)
-    return RuleAnswer(label, confidence, tuple(dict.fromkeys(terms + reading.felt)) if label == felt else terms)
+    return RuleAnswer(
+        label, confidence, tuple(dict.fromkeys(terms + reading.felt)) if label == felt else terms
+    )
 
 
 def _weights(found: Sequence[Entry]) -> dict[str, float]:
@@ -127,7 +148,9 @@ def urgency(reading: Reading) -> RuleAnswer:
     if reading.polarity <= -_VERY:
         high += 0.8  # fury makes a weak hint of urgency a plain one
     if urgent >= _URGENT:
-        return RuleAnswer("urgent", 0.6 + 0.35 * (1.0 - math.exp(-(urgent + high) / 4.0)), _terms(found, "urgent"))
+        return RuleAnswer(
+            "urgent", 0.6 + 0.35 * (1.0 - math.exp(-(urgent + high) / 4.0)), _terms(found, "urgent")
+        )
     if high >= _HIGH:
         return RuleAnswer("high", 0.5 + 0.3 * (1.0 - math.exp(-high / 3.0)), _terms(found, "high"))
     return _NORMAL
@@ -141,7 +164,9 @@ _NO_STAGE: Final = RuleAnswer("none", 0.55)
 
 
 def purchase_intent(reading: Reading) -> RuleAnswer:
-    """Return how near the customer is to buying: the furthest stage that the text speaks of, none where it speaks of none."""
+    """Return how near the customer is to buying: the furthest stage that the text speaks of, none
+    where it speaks of none.
+    """
     if not reading.size:
         return NO_ANSWER
     found = reading.entries_of("purchase_intent")
@@ -161,8 +186,8 @@ def purchase_intent(reading: Reading) -> RuleAnswer:
 
 # A long text holds more terms by chance: the weight is judged as in a text of this many tokens.
 _USUAL_TOKENS: Final = 60
-# The weight at which spam and ham are even: one telling term (3) alone is not enough, with any second sign it is; and
-# how fast certainty grows from there.
+# The weight at which spam and ham are even: one telling term (3) alone is not enough, with any
+# second sign it is; and how fast certainty grows from there.
 _EVEN: Final = 3.5
 _SLOPE: Final = 0.9
 _NOTHING_OF_SPAM: Final = RuleAnswer("ham", 1.0 - 1.0 / (1.0 + math.exp(_SLOPE * _EVEN)))
@@ -174,7 +199,9 @@ def spam(reading: Reading) -> RuleAnswer:
 
 
 def spam_of(reading: Reading) -> RuleAnswer:
-    """Return what `spam` does, which asks a reading for it: the need's rule asks too, and it is worked out once."""
+    """Return what `spam` does, which asks a reading for it: the need's rule asks too, and it is
+    worked out once.
+    """
     if not reading.size:
         return NO_ANSWER
     found = reading.entries_of("spam")

@@ -14,7 +14,8 @@ from pipeline.models.compiled import compiled
 from pipeline.models.scanning import Scan, vocabulary
 from pipeline.models.terms import Entry
 
-# Numba's cache of a compiled function sees changes of the file it stands in only, so all constants it uses stand here.
+# Numba's cache of a compiled function sees changes of the file it stands in only, so all constants
+# it uses stand here.
 
 # A negator reaches this many tokens ahead: "not a very good" in English, 不 觉 得 好 in Chinese.
 _NEGATION_REACH: Final = 3
@@ -30,10 +31,12 @@ _IN_QUESTION: Final = 0.25
 # Each "!" up to three makes the feeling stronger.
 _EXCLAMATION: Final = 0.08
 _MOST_EXCLAMATIONS: Final = 3
-# Squashes the sum into -1..1 so that one clear word (2) gives 0.58 and two strong ones (6) give 0.9.
+# Squashes the sum into -1..1 so that one clear word (2) gives 0.58 and two strong ones (6) give
+# 0.9.
 _SQUASH: Final = 8.0
 
-# What a negation does not reach across, and where a sentence ends; both are tokens of one character.
+# What a negation does not reach across, and where a sentence ends; both are tokens of one
+# character.
 _BREAKS: Final = tuple(np.uint32(ord(mark)) for mark in ",.;!?:、…~\n")
 _SENTENCE_ENDS: Final = tuple(np.uint32(ord(mark)) for mark in ".!?。")
 _EXCLAIMED: Final = np.uint32(ord("!"))
@@ -69,8 +72,9 @@ class Spans(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """Texts, or parts of them, by number: how many tokens each has, its feeling (`polarities`, -1 to 1) and the terms that carry it
-    (`felt`), and which entries were found in it (`entries_of`)."""
+    """Texts, or parts of them, by number: how many tokens each has, its feeling (`polarities`, -1
+    to 1) and the terms that carry it (`felt`), and which entries were found in it
+    (`entries_of`)."""
 
     scan: Scan
     spans: Spans
@@ -83,7 +87,9 @@ class Segments:
     _felt: list[str]
 
     def entries_of(self, segment: int, head: str) -> list[Entry]:
-        """Return the distinct entries of a head in order of the text; none for a head without lists."""
+        """Return the distinct entries of a head in order of the text; none for a head without
+        lists.
+        """
         number = self._heads.get(head)
         if number is None:
             return []
@@ -98,7 +104,9 @@ class Segments:
 def whole(scan: Scan) -> Segments:
     """Return each text of a scan as one segment."""
     count = len(scan.tokens) - 1
-    return segments_of(scan, Spans(np.arange(count, dtype=np.int32), scan.tokens[:-1], scan.tokens[1:]))
+    return segments_of(
+        scan, Spans(np.arange(count, dtype=np.int32), scan.tokens[:-1], scan.tokens[1:])
+    )
 
 
 def segments_of(scan: Scan, spans: Spans) -> Segments:
@@ -138,7 +146,9 @@ def _heads() -> Mapping[str, int]:
 def _meanings() -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int8], npt.NDArray[np.float64]]:
     """Return each entry's head, part and value."""
     entries = vocabulary().entries
-    parts = (_PARTS.get(entry.group, _PLAIN) if entry.head == _FEELING else _NO_PART for entry in entries)
+    parts = (
+        _PARTS.get(entry.group, _PLAIN) if entry.head == _FEELING else _NO_PART for entry in entries
+    )
     return (
         np.array([_heads()[entry.head] for entry in entries], dtype=np.int32),
         np.array(list(parts), dtype=np.int8),
@@ -168,7 +178,9 @@ def _weigh(
     npt.NDArray[np.int32],
     npt.NDArray[np.int32],
 ]:
-    """Return each segment's feeling, where each head's entries in it begin (and the last end) and they, and the same of those felt."""
+    """Return each segment's feeling, where each head's entries in it begin (and the last end) and
+    they, and the same of those felt.
+    """
     polarities = np.empty(len(texts), dtype=np.float64)
     bounds = np.zeros(len(texts) * head_count + 1, dtype=np.int32)
     felt_bounds = np.zeros(len(texts) + 1, dtype=np.int32)
@@ -241,7 +253,9 @@ def _feel(
     felt: npt.NDArray[np.int32],
     size: int,
 ) -> tuple[float, int]:
-    """Return the feeling of the matches `inside`, and how many entries are `felt` with those that carry it."""
+    """Return the feeling of the matches `inside`, and how many entries are `felt` with those that
+    carry it.
+    """
     boost, boost_end, negator_end, contrasted = 1.0, -1, -1, False
     count, questions = 0, 0
     for match in inside:
@@ -288,7 +302,9 @@ def _feel(
 
 
 @compiled
-def _reached(negator_end: int, start: int, codes: npt.NDArray[np.uint32], begins: npt.NDArray[np.int32]) -> bool:
+def _reached(
+    negator_end: int, start: int, codes: npt.NDArray[np.uint32], begins: npt.NDArray[np.int32]
+) -> bool:
     """Return whether a negation that ends at one token reaches another."""
     if start - negator_end > _NEGATION_REACH:
         return False
@@ -300,9 +316,14 @@ def _reached(negator_end: int, start: int, codes: npt.NDArray[np.uint32], begins
 
 @compiled
 def _asked_for(
-    position: int, asked: npt.NDArray[np.int32], codes: npt.NDArray[np.uint32], begins: npt.NDArray[np.int32]
+    position: int,
+    asked: npt.NDArray[np.int32],
+    codes: npt.NDArray[np.uint32],
+    begins: npt.NDArray[np.int32],
 ) -> bool:
-    """Return whether one of the tokens that ask stands in the same sentence; they stand in order, so the nearest two tell."""
+    """Return whether one of the tokens that ask stands in the same sentence; they stand in order,
+    so the nearest two tell.
+    """
     after = 0
     while after < len(asked) and asked[after] < position:
         after += 1
@@ -312,7 +333,9 @@ def _asked_for(
 
 
 @compiled
-def _same_sentence(first: int, last: int, codes: npt.NDArray[np.uint32], begins: npt.NDArray[np.int32]) -> bool:
+def _same_sentence(
+    first: int, last: int, codes: npt.NDArray[np.uint32], begins: npt.NDArray[np.int32]
+) -> bool:
     token = first
     while token < last and codes[begins[token]] not in _SENTENCE_ENDS:
         token += 1

@@ -13,9 +13,11 @@ import numpy.typing as npt
 from pipeline.models.compiled import compiled
 from pipeline.models.scanning import Scan, codes_of, matching
 
-# Numba's cache of a compiled function sees changes of the file it stands in only, so all constants it uses stand here.
+# Numba's cache of a compiled function sees changes of the file it stands in only, so all constants
+# it uses stand here.
 
-# What a look at the characters shows: where a pattern is worth its search, and what is counted outright.
+# What a look at the characters shows: where a pattern is worth its search, and what is counted
+# outright.
 _LINKED: Final = 1
 _NUMBERED: Final = 2
 _PRICED: Final = 4
@@ -25,8 +27,8 @@ _EXCLAIMED: Final = 16
 _LINK: Final = re.compile(r"https?:|www\.|\.(?:com|net|org|cn|info|biz|ru)\b")
 _LONG_NUMBER: Final = re.compile(r"[\dx]{5,}|\d{3,4}-\d{3,}")
 _MONEY: Final = re.compile(r"[$£€¥]\s?\d|\d+\s?(?:元|万|usd|gbp|p/)|\d+%")
-# What each of them cannot do without: a character on either side of a dot or a colon, so many digits together, a
-# character before or behind a digit.
+# What each of them cannot do without: a character on either side of a dot or a colon, so many
+# digits together, a character before or behind a digit.
 _BEFORE_COLON: Final = tuple(np.uint32(ord(mark)) for mark in "ps")
 _BEFORE_DOT: Final = np.uint32(ord("w"))
 _BEHIND_DOT: Final = tuple(np.uint32(ord(mark)) for mark in "cnoibr")
@@ -37,7 +39,8 @@ _BEHIND_DIGIT: Final = tuple(np.uint32(ord(mark)) for mark in "元万ugp%")
 _DOT, _COLON = np.uint32(ord(".")), np.uint32(ord(":"))
 _MARK, _HIDDEN_DIGIT = np.uint32(ord("!")), np.uint32(ord("x"))
 _A, _Z = np.uint32(ord("A")), np.uint32(ord("Z"))
-# A word all in capitals of so many letters shouts; an abbreviation is shorter, and a name or two are no shouting.
+# A word all in capitals of so many letters shouts; an abbreviation is shorter, and a name or two
+# are no shouting.
 _SHOUT: Final = 4
 _SHOUTS: Final = 3
 _EXCLAMATIONS: Final = 3
@@ -48,14 +51,18 @@ _BLANK: Final = 4
 
 
 def look(raws: Sequence[str], scan: Scan) -> list[int]:
-    """Return what the characters of each text show, for `weight_of`: `raws` are the texts as written, as far as they are read."""
+    """Return what the characters of each text show, for `weight_of`: `raws` are the texts as
+    written, as far as they are read.
+    """
     shown = np.zeros(len(raws), dtype=np.uint8)
     _look(*codes_of(raws), scan.codes, scan.bounds, _kinds(), shown)
     return shown.tolist()
 
 
 def weight_of(shown: int, text: str) -> float:
-    """Return the weight of a text's signs: `shown` is what `look` says of it, `text` its normal form."""
+    """Return the weight of a text's signs: `shown` is what `look` says of it, `text` its normal
+    form.
+    """
     if not shown:
         return 0.0
     weight = 0.0
@@ -71,7 +78,9 @@ def weight_of(shown: int, text: str) -> float:
 
 @cache
 def _kinds() -> npt.NDArray[np.uint8]:
-    """Return whether each code point is a letter or a digit of a word, a digit, a blank to a pattern; shape (1,114,112,)."""
+    """Return whether each code point is a letter or a digit of a word, a digit, a blank to a
+    pattern; shape (1,114,112,).
+    """
     kinds = matching(r"\w") * _LETTER | matching(r"\d") * _DIGIT | matching(r"\s") * _BLANK
     return kinds.astype(np.uint8)
 
@@ -98,7 +107,9 @@ def _signs(codes: npt.NDArray[np.uint32], kinds: npt.NDArray[np.uint8]) -> int:
         code = codes[position]
         if kinds[code] & _DIGIT:
             run += 1
-            if _near(codes, position, -1, kinds, _BEFORE_DIGIT) or _near(codes, position, 1, kinds, _BEHIND_DIGIT):
+            if _near(codes, position, -1, kinds, _BEFORE_DIGIT) or _near(
+                codes, position, 1, kinds, _BEHIND_DIGIT
+            ):
                 found |= _PRICED
         elif code == _HIDDEN_DIGIT:
             run += 1

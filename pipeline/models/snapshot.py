@@ -1,4 +1,6 @@
-"""Snapshots of the fold: they shorten the start and hold nothing that the examples topic does not."""
+"""Snapshots of the fold: they shorten the start and hold nothing that the examples topic does
+not.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ _HELD = "held/"
 
 
 def dump(replica: Replica) -> bytes:
-    """Return the replica as bytes: every head, the labels that hold, tallies, generation, offset and recipe, a checksum.
+    """Return the replica as bytes: every head, the labels that hold, tallies, generation, offset
+    and recipe, a checksum.
 
     Equal replicas give equal bytes.
     """
@@ -47,32 +50,39 @@ def dump(replica: Replica) -> bytes:
 def load(data: bytes, heads: tuple[Head, ...] = HEADS) -> Replica:
     """Return the replica of `dump`, ready to fold the topic from the offset after its own.
 
-    Raises StateError for bytes that are not a whole and unharmed snapshot, or that another recipe made: the topic must
-    then be folded from its beginning.
+    Raises StateError for bytes that are not a whole and unharmed snapshot, or that another recipe
+    made: the topic must then be folded from its beginning.
     """
     header, arrays = unpack(data)
     try:
         replica = Replica(int(header["generation"]), heads, int(header["offset"]))
         if header["recipe"] != replica.recipe:
             raise StateError(
-                f"the snapshot was made by recipe {header['recipe']}, this release's is {replica.recipe}: "
-                "fold the examples topic from its beginning"
+                f"the snapshot was made by recipe {header['recipe']}, this release's is"
+                f" {replica.recipe}: fold the examples topic from its beginning"
             )
         replica.tallies = {TallyKey(*row[:3]): Tally(*row[3:]) for row in header["tallies"]}
         replica.adopt(
-            {name: Learner.restore(state, _within(name, arrays)) for name, state in header["learners"].items()},
+            {
+                name: Learner.restore(state, _within(name, arrays))
+                for name, state in header["learners"].items()
+            },
             {name: Doubt.restore(header["doubts"][name]) for name in header["learners"]},
         )
         held = _within(_HELD.rstrip("/"), arrays)
         named = {name.partition("/")[0] for name in held}
-        replica.held = Held.restore({name: _within(name, held) for name in sorted(named)}, _labels(heads))
+        replica.held = Held.restore(
+            {name: _within(name, held) for name in sorted(named)}, _labels(heads)
+        )
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise StateError(f"the parts of the snapshot do not fit: {error!r}") from error
     return replica
 
 
 def digest(replica: Replica) -> str:
-    """Return the SHA-256 of a replica's bytes: two replicas at one offset that differ in one bit of a weight differ in it."""
+    """Return the SHA-256 of a replica's bytes: two replicas at one offset that differ in one bit of
+    a weight differ in it.
+    """
     return sha256(dump(replica)).hexdigest()
 
 
@@ -80,14 +90,18 @@ _PARTS = ("live", "building", "pinned")
 
 
 def dump_fold(fold: ExamplesFold) -> bytes:
-    """Return the fold as bytes: its replicas as `dump` gives them, its position and marks, a checksum."""
+    """Return the fold as bytes: its replicas as `dump` gives them, its position and marks, a
+    checksum.
+    """
     replicas = {name: getattr(fold, name) for name in _PARTS}
     header = {
         "position": fold.position,
         "marks": [list(mark) for mark in fold.marks],
         "pin": None if fold._pin is None else list(fold._pin),
     }
-    arrays = {name: _as_array(dump(replica)) for name, replica in replicas.items() if replica is not None}
+    arrays = {
+        name: _as_array(dump(replica)) for name, replica in replicas.items() if replica is not None
+    }
     return pack(header, arrays)
 
 
@@ -97,7 +111,11 @@ def load_fold(data: bytes, heads: tuple[Head, ...] = HEADS) -> ExamplesFold:
     try:
         replicas = {name: load(_as_bytes(array), heads) for name, array in arrays.items()}
         fold = ExamplesFold(
-            heads, int(header["position"]), replicas["live"], replicas.get("building"), replicas.get("pinned")
+            heads,
+            int(header["position"]),
+            replicas["live"],
+            replicas.get("building"),
+            replicas.get("pinned"),
         )
         fold.marks = [Mark(*mark) for mark in header["marks"]]
         fold._pin = None if header["pin"] is None else Mark(*header["pin"])
@@ -113,10 +131,15 @@ def _labels(heads: tuple[Head, ...]) -> Mapping[str, list[str]]:
 
 
 def _within(name: str, arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
-    return {key.removeprefix(f"{name}/"): array for key, array in arrays.items() if key.startswith(f"{name}/")}
+    return {
+        key.removeprefix(f"{name}/"): array
+        for key, array in arrays.items()
+        if key.startswith(f"{name}/")
+    }
 
 
-# Packed states hold numbers of four and eight bytes: bytes are filled up to whole ones, and their number stands before them.
+# Packed states hold numbers of four and eight bytes: bytes are filled up to whole ones, and their
+# number stands before them.
 _WORD = 4
 
 

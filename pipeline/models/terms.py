@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 
 from pipeline.models.characters import normalise
 
-# A token is a word of a spaced script (inner apostrophes included), or any one character else: a Han or kana character,
-# a punctuation mark, an emoji. Control characters are none.
+# A token is a word of a spaced script (inner apostrophes included), or any one character else: a
+# Han or kana character, a punctuation mark, an emoji. Control characters are none.
 _UNSPACED: Final = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3031-\u3035\u3041-\u312f\u31a0-\u31bf\u31f0-\u31ff"
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -30,7 +30,9 @@ _VOWELS: Final = frozenset("aeiou")
 
 
 class Entry(NamedTuple):
-    """What a term means to one head: the group it belongs to (a label or a role), a value, and the term in normal form."""
+    """What a term means to one head: the group it belongs to (a label or a role), a value, and the
+    term in normal form.
+    """
 
     head: str
     group: str
@@ -40,14 +42,18 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Lexicon:
-    """All lists: no two entries of one head have the same term. `version` is a hash of the lists' contents."""
+    """All lists: no two entries of one head have the same term. `version` is a hash of the lists'
+    contents.
+    """
 
     entries: tuple[Entry, ...]
     version: str
 
 
 def tokenise(text: str) -> list[str]:
-    """Return the tokens of a text in normal form (`characters.normalise`); `scanning` finds the same in many texts at once."""
+    """Return the tokens of a text in normal form (`characters.normalise`); `scanning` finds the
+    same in many texts at once.
+    """
     return _TOKEN.findall(text)
 
 
@@ -55,7 +61,8 @@ def tokenise(text: str) -> list[str]:
 def lexicon() -> Lexicon:
     """Return the lists shipped with the package.
 
-    Raises ValueError when a term stands in two entries of one head, which would make its meaning depend on their order.
+    Raises ValueError when a term stands in two entries of one head, which would make its meaning
+    depend on their order.
     """
     digest = sha256()
     explicit: dict[tuple[str, str], Entry] = {}
@@ -64,7 +71,11 @@ def lexicon() -> Lexicon:
         digest.update(name.encode() + b"\0" + text.encode() + b"\0")
         content = tomllib.loads(text)
         for row in content["terms"]:
-            head, group, value = row.get("head", content["head"]), row.get("group", ""), float(row.get("value", 1.0))
+            head, group, value = (
+                row.get("head", content["head"]),
+                row.get("group", ""),
+                float(row.get("value", 1.0)),
+            )
             for term in _terms_of(row):
                 forms = list(_inflections(term)) if "~" in term else [term]
                 known = inflected if "~" in term else explicit
@@ -72,14 +83,18 @@ def lexicon() -> Lexicon:
                     entry = Entry(head, group, value, normalise(form))
                     key = (head, entry.term)
                     if known is explicit and known.get(key, entry) != entry:
-                        raise ValueError(f"{name}: {form!r} stands in two entries of the head {head}")
+                        raise ValueError(
+                            f"{name}: {form!r} stands in two entries of the head {head}"
+                        )
                     known[key] = entry
     return Lexicon(tuple((inflected | explicit).values()), digest.hexdigest()[:12])
 
 
 def _list_files() -> list[tuple[str, str]]:
     folder = resources.files("pipeline.models").joinpath(_FILES)
-    files = [file for file in folder.iterdir() if file.name.endswith(".toml") and file.name != _NOT_LISTS]
+    files = [
+        file for file in folder.iterdir() if file.name.endswith(".toml") and file.name != _NOT_LISTS
+    ]
     return sorted((file.name, file.read_text("utf-8")) for file in files)
 
 
@@ -89,7 +104,9 @@ def _terms_of(row: Mapping[str, str]) -> list[str]:
 
 
 def _inflections(term: str) -> Iterator[str]:
-    """Yield a term with every word that carries a "~" in its regular English forms (a form too many does no harm)."""
+    """Yield a term with every word that carries a "~" in its regular English forms (a form too many
+    does no harm).
+    """
     word, _, rest = term.partition("~")
     before, _, stem = word.rpartition(" ")
     for form in _forms_of(stem):
@@ -107,5 +124,11 @@ def _forms_of(word: str) -> list[str]:
     elif word.endswith("y") and len(word) > 2 and word[-2] not in _VOWELS:
         forms += [word[:-1] + "ies", word[:-1] + "ied", word + "ing"]
     else:
-        forms += [word + "es", word + "ed", word + "ing", word + word[-1] + "ed", word + word[-1] + "ing"]
+        forms += [
+            word + "es",
+            word + "ed",
+            word + "ing",
+            word + word[-1] + "ed",
+            word + word[-1] + "ing",
+        ]
     return forms

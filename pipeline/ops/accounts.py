@@ -1,4 +1,6 @@
-"""Accounts: whether everything that was read is somewhere. read = records + repeats + dead letters, for each connector."""
+"""Accounts: whether everything that was read is somewhere. read = records + repeats + dead letters,
+for each connector.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from pipeline.sinks.warehouse import Warehouse, rows
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What became of the items of one connector; `read` is None for what was published without one."""
+    """What became of the items of one connector; `read` is None for what was published without
+    one.
+    """
 
     connector: str
     read: int | None
@@ -26,11 +30,15 @@ class Account:
     @property
     def missing(self) -> int:
         """Items read and not yet anywhere: on their way, or lost."""
-        return 0 if self.read is None else self.read - self.records - self.repeats - self.dead_letters
+        return (
+            0 if self.read is None else self.read - self.records - self.repeats - self.dead_letters
+        )
 
 
 def accounts(log: Log, warehouse: Warehouse) -> list[Account]:
-    """Return one account a connector, by name. A label that finds no record is one all the same: it waits in the dead letters."""
+    """Return one account a connector, by name. A label that finds no record is one all the same: it
+    waits in the dead letters.
+    """
     return accounts_of(items_read(log), warehouse)
 
 
@@ -40,16 +48,16 @@ def accounts_of(read: Mapping[str, int], warehouse: Warehouse) -> list[Account]:
         row["name"]: row
         for row in rows(
             warehouse,
-            "SELECT splitByChar('/', connector)[1] AS name, toUInt32(uniqExact(record_id)) AS records, toUInt32(count()) AS deliveries"
-            " FROM delivery_rows FINAL GROUP BY name",
+            "SELECT splitByChar('/', connector)[1] AS name, toUInt32(uniqExact(record_id)) AS"
+            " records, toUInt32(count()) AS deliveries FROM delivery_rows FINAL GROUP BY name",
         )
     }
     refused = {
         row["name"]: row["letters"]
         for row in rows(
             warehouse,
-            "SELECT splitByChar('/', connector)[1] AS name, toUInt32(count()) AS letters"
-            " FROM dead_letters WHERE replay_outcome != 'accepted' AND stage != 'resolve' GROUP BY name",
+            "SELECT splitByChar('/', connector)[1] AS name, toUInt32(count()) AS letters FROM"
+            " dead_letters WHERE replay_outcome != 'accepted' AND stage != 'resolve' GROUP BY name",
         )
     }
     return [

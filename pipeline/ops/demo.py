@@ -1,4 +1,6 @@
-"""The command `demo`: the whole way on the samples of this repository, ending with a history on screen and a report."""
+"""The command `demo`: the whole way on the samples of this repository, ending with a history on
+screen and a report.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ from pipeline.settings import CONFIG_VARIABLE, Settings, load_settings
 from pipeline.workspace import Workspace
 
 _SAMPLES = Path(__file__).resolve().parents[2] / "samples"
-# Which connector reads which part of the samples, in the order in which a person would tell the story.
+# Which connector reads which part of the samples, in the order in which a person would tell the
+# story.
 _PARTS: tuple[tuple[str, str], ...] = (
     ("customers", "business/customers.csv"),
     ("email", "mail"),
@@ -33,7 +36,9 @@ _HERO = "lin.xiaojie@example.com"
 
 @contextmanager
 def _configured_by(path: Path) -> Iterator[None]:
-    """Have settings read a file while inside, unless the environment names another; whoever calls keeps its environment."""
+    """Have settings read a file while inside, unless the environment names another; whoever calls
+    keeps its environment.
+    """
     named = CONFIG_VARIABLE in os.environ
     os.environ.setdefault(CONFIG_VARIABLE, str(path))
     try:
@@ -44,10 +49,16 @@ def _configured_by(path: Path) -> Iterator[None]:
 
 
 def run_demo(settings: Settings, samples: Path | None) -> None:
-    """Ingest, run until idle, show one customer, write `report.html` into the data folder; a second run adds nothing."""
+    """Ingest, run until idle, show one customer, write `report.html` into the data folder; a second
+    run adds nothing.
+    """
     folder = samples or _SAMPLES
     if not (folder / "switchboard.toml").exists():
-        fail(f"{folder} holds no samples: run the demo from a checkout, or name the folder with --samples", WRONG_USE)
+        fail(
+            f"{folder} holds no samples: run the demo from a checkout, or name the folder with"
+            " --samples",
+            WRONG_USE,
+        )
     with _configured_by(folder / "switchboard.toml"):
         workspace = Workspace(load_settings(data_dir=settings.data_dir))
     for connector, part in _PARTS:
@@ -59,4 +70,7 @@ def run_demo(settings: Settings, samples: Path | None) -> None:
         period = Period.of(None, None, workspace.settings.timezone or "UTC")
         path = write_report(warehouse, workspace.settings.data_dir / "report.html", period)
     note(f"report: {path}")
-    note(f"try: switchboard --data-dir {workspace.settings.data_dir} query 'SELECT * FROM daily_volume'")
+    note(
+        f"try: switchboard --data-dir {workspace.settings.data_dir} query 'SELECT * FROM"
+        " daily_volume'"
+    )

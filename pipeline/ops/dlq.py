@@ -1,4 +1,6 @@
-"""Dead letters: listed, shown whole, and sent again; every try is audited, and one that fails says so."""
+"""Dead letters: listed, shown whole, and sent again; every try is audited, and one that fails says
+so.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,13 @@ from pipeline.outcomes import Reject
 from pipeline.processors.identify import Identity
 from pipeline.runtime.log import LogRecord, Message
 from pipeline.runtime.runner import utc_now
-from pipeline.runtime.stages import ENRICH_TOPICS, RESOLVE_TOPICS, decode_contract, enrich_handler, labelled_texts
+from pipeline.runtime.stages import (
+    ENRICH_TOPICS,
+    RESOLVE_TOPICS,
+    decode_contract,
+    enrich_handler,
+    labelled_texts,
+)
 from pipeline.sinks.warehouse import Warehouse, rows
 from schemas.dead_letters import DeadLetter, Replay
 from schemas.labels import Label
@@ -25,14 +33,16 @@ from schemas.topics import DEAD_LETTERS
 
 # Everything but the payload, which may be 64 MiB.
 _LISTED = (
-    "dead_letter_id, stage, step, reason_code, message, failed_at, connector, locator, topic, partition, offset,"
-    " payload_bytes, replays, replay_outcome"
+    "dead_letter_id, stage, step, reason_code, message, failed_at, connector, locator, topic,"
+    " partition, offset, payload_bytes, replays, replay_outcome"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which dead letters are meant; empty fields mean all. `ids` may be the first characters of ids."""
+    """Which dead letters are meant; empty fields mean all. `ids` may be the first characters of
+    ids.
+    """
 
     ids: tuple[str, ...] = ()
     stage: str = ""
@@ -46,7 +56,8 @@ class Filter:
         parameters: dict[str, Any] = {}
         if self.ids:
             conditions.append(
-                "arrayExists(prefix -> startsWith(toString(dead_letter_id), prefix), {ids:Array(String)})"
+                "arrayExists(prefix -> startsWith(toString(dead_letter_id), prefix),"
+                " {ids:Array(String)})"
             )
             parameters["ids"] = list(self.ids)
         for column, value in (("stage", self.stage), ("reason_code", self.code)):
@@ -64,7 +75,10 @@ class Filter:
 def listed(warehouse: Warehouse, wanted: Filter, limit: int) -> list[dict[str, Any]]:
     """Return dead letters without their payload, newest first."""
     where, parameters = wanted.where()
-    sql = f"SELECT {_LISTED} FROM dead_letters WHERE {where} ORDER BY failed_at DESC, dead_letter_id LIMIT {limit:d}"
+    sql = (
+        f"SELECT {_LISTED} FROM dead_letters WHERE {where} ORDER BY failed_at DESC, dead_letter_id"
+        f" LIMIT {limit:d}"
+    )
     return rows(warehouse, sql, **parameters)
 
 
@@ -79,8 +93,10 @@ def whole(warehouse: Warehouse, wanted: Filter) -> Iterator[DeadLetter]:
     for row in ids:
         found = rows(
             warehouse,
-            "SELECT * EXCEPT (payload, key, replays, replay_outcome), replaceAll(toString(failed_at), ' ', 'T') || 'Z' AS failed_at,"
-            " base64Encode(payload) AS payload, base64Encode(key) AS key FROM dead_letters WHERE dead_letter_id = {id:UUID}",
+            "SELECT * EXCEPT (payload, key, replays, replay_outcome),"
+            " replaceAll(toString(failed_at), ' ', 'T') || 'Z' AS failed_at, base64Encode(payload)"
+            " AS payload, base64Encode(key) AS key FROM dead_letters WHERE dead_letter_id ="
+            " {id:UUID}",
             id=row["dead_letter_id"],
         )
         yield from (DeadLetter.model_validate(item) for item in found)
@@ -90,7 +106,11 @@ class Replayer:
     """Sends dead letters again: what would be refused again is told at once and not sent."""
 
     def __init__(
-        self, warehouse: Warehouse, identity: Identity, options: IngestOptions, heads: tuple[Head, ...] = HEADS
+        self,
+        warehouse: Warehouse,
+        identity: Identity,
+        options: IngestOptions,
+        heads: tuple[Head, ...] = HEADS,
     ) -> None:
         self._warehouse = warehouse
         self._options = options
@@ -122,9 +142,17 @@ class Replayer:
         return [message], self._problem(message)
 
     def _problem(self, message: Message) -> str:
-        """Return why a message would be refused again, "" where it would not, as far as can be told without writing."""
+        """Return why a message would be refused again, "" where it would not, as far as can be told
+        without writing.
+        """
         record = LogRecord(
-            message.topic, 0, 0, int(utc_now().timestamp() * 1000), message.key, message.value, message.headers
+            message.topic,
+            0,
+            0,
+            int(utc_now().timestamp() * 1000),
+            message.key,
+            message.value,
+            message.headers,
         )
         if message.topic in ENRICH_TOPICS:
             return _refusals(self._enrich.handle([record]))
@@ -133,7 +161,11 @@ class Replayer:
             return contract.detail
         if message.topic in RESOLVE_TOPICS and isinstance(contract, Label):
             known = labelled_texts(self._warehouse, [contract.record_id])
-            return "" if contract.record_id in known else f"the history still holds no record {contract.record_id}"
+            return (
+                ""
+                if contract.record_id in known
+                else f"the history still holds no record {contract.record_id}"
+            )
         return ""
 
     def _collected_again(self, letter: DeadLetter) -> tuple[list[Message], str]:
@@ -147,7 +179,9 @@ class Replayer:
             for item in connector.read(unit, self._options):
                 if not isinstance(item, Found):
                     return [], item.detail
-                event = item.event.model_copy(update={"locator": letter.locator, "connector": letter.connector})
+                event = item.event.model_copy(
+                    update={"locator": letter.locator, "connector": letter.connector}
+                )
                 data = checked(event)
                 if isinstance(data, Reject):
                     return [], data.detail
@@ -159,6 +193,8 @@ class Replayer:
 
 def _refusals(messages: Sequence[Message]) -> str:
     letters = [
-        DeadLetter.model_validate_json(message.value) for message in messages if message.topic == DEAD_LETTERS.name
+        DeadLetter.model_validate_json(message.value)
+        for message in messages
+        if message.topic == DEAD_LETTERS.name
     ]
     return "; ".join(letter.message for letter in letters)

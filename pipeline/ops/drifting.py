@@ -1,6 +1,8 @@
-"""Drift: whether a head's accuracy has changed, found by ADWIN over its tests in the order of the examples.
+"""Drift: whether a head's accuracy has changed, found by ADWIN over its tests in the order of the
+examples.
 
-A. Bifet, R. Gavaldà: Learning from time-changing data with adaptive windowing, SDM 2007; the implementation is river's.
+A. Bifet, R. Gavaldà: Learning from time-changing data with adaptive windowing, SDM 2007; the
+implementation is river's.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from schemas.envelope import stable_id
 from schemas.labels import Drift
 from schemas.topics import QUALITY
 
-# The chance with which two halves of a steady row of tests are taken for unlike: river's default, and the paper's.
+# The chance with which two halves of a steady row of tests are taken for unlike: river's default,
+# and the paper's.
 _DELTA = 0.002
 _DETECTOR = f"adwin {_DELTA}"
 
@@ -35,7 +38,9 @@ _KNOWN = "SELECT tenant, head, max(tests) AS tests FROM drifts GROUP BY tenant, 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One test of a head: the label by which it was judged, when that was given (RFC 3339), and whether the answer was wrong."""
+    """One test of a head: the label by which it was judged, when that was given (RFC 3339), and
+    whether the answer was wrong.
+    """
 
     label_id: str
     at: str
@@ -43,7 +48,9 @@ class Trial:
 
 
 def changes(tests: Iterable[Trial]) -> Iterator[tuple[int, Trial, float, float]]:
-    """Yield where the share of wrong answers changed: tests until then, the test, the share before and the share since."""
+    """Yield where the share of wrong answers changed: tests until then, the test, the share before
+    and the share since.
+    """
     window = drift.ADWIN(delta=_DELTA)  # type: ignore[no-untyped-call]
     errors: list[bool] = []
     for count, test in enumerate(tests, 1):
@@ -60,9 +67,12 @@ def new_drifts(warehouse: Warehouse) -> list[Drift]:
     """Return the drifts that the history does not know yet, by tenant and head."""
     known = {(row["tenant"], row["head"]): int(row["tests"]) for row in rows(warehouse, _KNOWN)}
     found = []
-    for key, tests in groupby(rows(warehouse, _TESTS), key=lambda row: (row["tenant"], row["head"])):
+    for key, tests in groupby(
+        rows(warehouse, _TESTS), key=lambda row: (row["tenant"], row["head"])
+    ):
         for count, test, before, after in changes(map(_test, tests)):
-            # A correction moves a row a little: what was noticed before is not noticed again a few tests further on.
+            # A correction moves a row a little: what was noticed before is not noticed again a few
+            # tests further on.
             if count > known.get(key, 0):
                 found.append(_drift(*key, count, test, before, after))
     return found
@@ -93,5 +103,7 @@ def note_drifts(warehouse: Warehouse, log: Log) -> list[Drift]:
     found = new_drifts(warehouse)
     if found:
         with log.transaction() as transaction:
-            transaction.produce([contract_message(QUALITY.name, drifted.head, drifted) for drifted in found])
+            transaction.produce(
+                [contract_message(QUALITY.name, drifted.head, drifted) for drifted in found]
+            )
     return found

@@ -1,4 +1,6 @@
-"""The command `explain`: a record's text and the models that answered about it, brought together once more."""
+"""The command `explain`: a record's text and the models that answered about it, brought together
+once more.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ from pipeline.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """Why a head answered as it did, and a note where it was not possible to ask the models that did."""
+    """Why a head answered as it did, and a note where it was not possible to ask the models that
+    did.
+    """
 
     why: Explanation
     note: str
@@ -28,7 +32,9 @@ class Explained:
     @property
     def rival(self) -> str:
         """The likeliest label beside the answer, or ""."""
-        return next((label for label in self.why.probabilities if label != self.why.answer.label), "")
+        return next(
+            (label for label in self.why.probabilities if label != self.why.answer.label), ""
+        )
 
     def weight(self, text: str, label: str) -> float:
         """Return what a piece of the text adds to a label's score."""
@@ -39,38 +45,59 @@ class Explained:
         why = self.why
         return {
             "head": why.head,
-            **{name: getattr(why.answer, name) for name in ("label", "also", "probability", "abstained", "version")},
+            **{
+                name: getattr(why.answer, name)
+                for name in ("label", "also", "probability", "abstained", "version")
+            },
             "threshold": why.threshold,
             "note": self.note,
             "rule": why.rule._asdict(),
             "hint": why.hint,
             "probabilities": why.probabilities,
             "pieces": [
-                {"text": text, "weight": weight, "rival": self.weight(text, self.rival) if self.rival else 0.0}
+                {
+                    "text": text,
+                    "weight": weight,
+                    "rival": self.weight(text, self.rival) if self.rival else 0.0,
+                }
                 for text, weight in strongest(why.pieces, why.answer.label, most)
             ],
             "rival": self.rival,
-            "clauses": [{"text": text, "label": label, "probability": p} for text, label, p in why.clauses],
+            "clauses": [
+                {"text": text, "label": label, "probability": p} for text, label, p in why.clauses
+            ],
         }
 
 
 def current_models(workspace: Workspace, log: Log) -> Classifier:
-    """Return the models that answer now, pinned or not: this installation's snapshot, where one lies here, and all examples since."""
-    return Learner(log, workspace.root / "models" / "snapshot", workspace.settings.head_table()).fold.classifier()
+    """Return the models that answer now, pinned or not: this installation's snapshot, where one
+    lies here, and all examples since.
+    """
+    return Learner(
+        log, workspace.root / "models" / "snapshot", workspace.settings.head_table()
+    ).fold.classifier()
 
 
 def explain_record(
-    workspace: Workspace, log: Log, warehouse: Warehouse, record: UUID, heads: Sequence[str], *, current: bool
+    workspace: Workspace,
+    log: Log,
+    warehouse: Warehouse,
+    record: UUID,
+    heads: Sequence[str],
+    *,
+    current: bool,
 ) -> list[Explained]:
-    """Return why each head answered as the record shows, by the models that did, or by the `current` ones where that is asked.
+    """Return why each head answered as the record shows, by the models that did, or by the
+    `current` ones where that is asked.
 
-    Where those that did cannot be had again, the current ones are asked and the note says so. Raises UserError for a record that the
-    history does not hold.
+    Where those that did cannot be had again, the current ones are asked and the note says so.
+    Raises UserError for a record that the history does not hold.
     """
     found = labelled_texts(warehouse, [record])
     if record not in found:
         raise UserError(
-            f"the history holds no record {record}; see `switchboard query 'SELECT record_id, subject FROM communications'`"
+            f"the history holds no record {record}; see `switchboard query 'SELECT record_id,"
+            " subject FROM communications'`"
         )
     shown = {} if current else _shown(warehouse, record)
     asked: dict[str, Classifier | None] = {}
@@ -83,9 +110,14 @@ def explain_record(
         models = asked.get(version)
         if models is None:
             if version:
-                note = f"the record shows an answer of {version}, whose models cannot be had again: these are the current ones"
+                note = (
+                    f"the record shows an answer of {version}, whose models cannot be had again:"
+                    " these are the current ones"
+                )
             models = now = now or current_models(workspace, log)
-        explained.append(Explained(explain(models, found[record].text, found[record].direction)[head], note))
+        explained.append(
+            Explained(explain(models, found[record].text, found[record].direction)[head], note)
+        )
     return explained
 
 

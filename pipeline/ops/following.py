@@ -21,7 +21,9 @@ _POLL_S = 0.2
 
 @contextmanager
 def following(workspace: Workspace) -> Iterator[Refresh]:
-    """Open what live writes, for as long as the block lasts; raises UserError where it cannot be read."""
+    """Open what live writes, for as long as the block lasts; raises UserError where it cannot be
+    read.
+    """
     with ExitStack() as stack:
         if not workspace.settings.distributed:
             log = workspace.sqlite_log()
@@ -37,7 +39,11 @@ def following(workspace: Workspace) -> Iterator[Refresh]:
         from pipeline.runtime.kafka.scan import KafkaScan
         from pipeline.runtime.kafka.tail import KafkaTail
 
-        tail, scan, view = KafkaTail(workspace.broker(), LIVE_STATE.name), KafkaScan(workspace.broker()), View()
+        tail, scan, view = (
+            KafkaTail(workspace.broker(), LIVE_STATE.name),
+            KafkaScan(workspace.broker()),
+            View(),
+        )
         stack.callback(tail.close)
         stack.callback(scan.close)
 

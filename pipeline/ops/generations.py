@@ -1,4 +1,6 @@
-"""New generations of the examples: those that hold, without what is to be forgotten; then the log before them is deleted."""
+"""New generations of the examples: those that hold, without what is to be forgotten; then the log
+before them is deleted.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ from schemas.types import Contract
 
 # Copies go in parts of this many: a few MiB.
 _PART = 1_000
-# A transaction of `resolve` that is open holds back what stands behind it; it can live for ten seconds.
+# A transaction of `resolve` that is open holds back what stands behind it; it can live for ten
+# seconds.
 _PATIENCE_S, _POLL_S = 60.0, 0.05
 
 
@@ -35,7 +38,9 @@ class GenerationError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Renewed:
-    """A generation that was written: its number, how many labels went over, how many examples of the log did not."""
+    """A generation that was written: its number, how many labels went over, how many examples of
+    the log did not.
+    """
 
     number: int
     kept: int
@@ -43,15 +48,22 @@ class Renewed:
 
 
 def renew(log: Log, forgotten: Collection[UUID] = (), reason: str = "", by: str = "") -> Renewed:
-    """Write a new generation of the labels that hold, without those of forgotten records, and delete the log before it.
+    """Write a new generation of the labels that hold, without those of forgotten records, and
+    delete the log before it.
 
-    Every replica takes it over when it is complete. One that breaks off changes nothing and is made up for by the next, which leaves
-    out what it was to forget too. Raises GenerationError where the log does not take it in time.
+    Every replica takes it over when it is complete. One that breaks off changes nothing and is made
+    up for by the next, which leaves out what it was to forget too. Raises GenerationError where the
+    log does not take it in time.
     """
     number, told = _next_number(log)
     gone = {*forgotten, *told}
     begun = Generation(
-        number=number, state="begun", forgotten=tuple(sorted(gone)), by=by or getuser(), reason=reason, at=utc_now()
+        number=number,
+        state="begun",
+        forgotten=tuple(sorted(gone)),
+        by=by or getuser(),
+        reason=reason,
+        at=utc_now(),
     )
     produce(log, [begun])
     marker = _found(log, begun)
@@ -71,12 +83,16 @@ def renew(log: Log, forgotten: Collection[UUID] = (), reason: str = "", by: str 
 
 
 def records_of(workspace: Workspace, customer: str) -> list[UUID]:
-    """Return the records of a customer over all linked contact points; none where the history knows nobody of that name."""
+    """Return the records of a customer over all linked contact points; none where the history knows
+    nobody of that name.
+    """
     with workspace.reading() as warehouse:
         identity, tenant = workspace.settings.identity(), workspace.settings.tenant
         ids = with_linked(warehouse, find_customers(warehouse, identity, tenant, customer))
         found = rows(
-            warehouse, "SELECT DISTINCT record_id FROM customer_index WHERE customer_id IN {ids:Array(UUID)}", ids=ids
+            warehouse,
+            "SELECT DISTINCT record_id FROM customer_index WHERE customer_id IN {ids:Array(UUID)}",
+            ids=ids,
         )
     return [UUID(row["record_id"]) for row in found]
 
@@ -88,7 +104,9 @@ def produce(log: Log, events: Iterable[Contract]) -> None:
 
 
 def _next_number(log: Log) -> tuple[int, set[UUID]]:
-    """Return the number of the next generation, and what generations that broke off were to forget."""
+    """Return the number of the next generation, and what generations that broke off were to
+    forget.
+    """
     number, told, complete = 0, dict[int, set[UUID]](), set[int]()
     for record in scanned(log):
         if record.header("sb_contract") != Generation.__name__:
@@ -98,7 +116,9 @@ def _next_number(log: Log) -> tuple[int, set[UUID]]:
         told[generation.number] = set(generation.forgotten)
         if generation.state == "complete":
             complete.add(generation.number)
-    return number + 1, {record for one, records in told.items() if one not in complete for record in records}
+    return number + 1, {
+        record for one, records in told.items() if one not in complete for record in records
+    }
 
 
 def _found(log: Log, event: Generation, start: int = 0) -> int:
@@ -107,12 +127,14 @@ def _found(log: Log, event: Generation, start: int = 0) -> int:
     while time.monotonic() < deadline:
         for record in scanned(log, start):
             start = record.offset + 1
-            if record.header("sb_contract") == Generation.__name__ and record.value == _bytes(event):
+            if record.header("sb_contract") == Generation.__name__ and record.value == _bytes(
+                event
+            ):
                 return record.offset
         time.sleep(_POLL_S)
     raise GenerationError(
-        f"generation {event.number} could not be read back within {_PATIENCE_S:.0f} s: when the log is to be reached again, "
-        "run `switchboard labels renew`, which finishes it"
+        f"generation {event.number} could not be read back within {_PATIENCE_S:.0f} s: when the log"
+        " is to be reached again, run `switchboard labels renew`, which finishes it"
     )
 
 

@@ -1,4 +1,6 @@
-"""Putting hosts together: the stages of an installation, with everything that each needs, on the engine that the settings name."""
+"""Putting hosts together: the stages of an installation, with everything that each needs, on the
+engine that the settings name.
+"""
 
 from __future__ import annotations
 
@@ -42,8 +44,9 @@ if TYPE_CHECKING:
     from pipeline.runtime.faust_app import LiveApp
     from pipeline.runtime.learning import Learner
 
-# What a stage waits after a batch's first record for more of them. Where people wait for the row, a twentieth of a second costs
-# nobody anything and makes a batch of a hundred at 2,000 records/s; load waits longer, for ClickHouse wants few large inserts.
+# What a stage waits after a batch's first record for more of them. Where people wait for the row, a
+# twentieth of a second costs nobody anything and makes a batch of a hundred at 2,000 records/s;
+# load waits longer, for ClickHouse wants few large inserts.
 _LINGER_S = {"enrich": 0.05, "converse": 0.1, "load": 0.5, "resolve": 0.5}
 # More workers of one stage than this on one machine is a slip of the finger.
 _MAX_SLOTS = 256
@@ -70,7 +73,9 @@ def _timed(handler: LoadHandler, meter: Meter) -> LoadHandler:
 
 
 def _served(meter: Meter, settings: Settings, place: int) -> AbstractContextManager[object]:
-    """Serve a process's metrics on the port of its place on this machine, where the settings name one."""
+    """Serve a process's metrics on the port of its place on this machine, where the settings name
+    one.
+    """
     if settings.metrics_port is None:
         return nullcontext()
     return watched(meter, settings.metrics_host, settings.metrics_port + place)
@@ -78,8 +83,11 @@ def _served(meter: Meter, settings: Settings, place: int) -> AbstractContextMana
 
 @contextmanager
 def embedded_host(workspace: Workspace, wrap: Wrap = bare) -> Iterator[EmbeddedHost]:
-    """Open everything that an embedded run needs; raises StoreHeldError where one is running already."""
-    # The embedded store takes most of a second to import, which a worker on Kafka need not spend when it comes back.
+    """Open everything that an embedded run needs; raises StoreHeldError where one is running
+    already.
+    """
+    # The embedded store takes most of a second to import, which a worker on Kafka need not spend
+    # when it comes back.
     from pipeline.processors.converse.fold import Converse
     from pipeline.processors.live.alerts import Watch
     from pipeline.processors.live.view import View
@@ -99,7 +107,9 @@ def embedded_host(workspace: Workspace, wrap: Wrap = bare) -> Iterator[EmbeddedH
         heads = settings.head_table()
         # What `resolve` has not committed it learns itself, and tells of it.
         waiting = next(log.unread("resolve", (EXAMPLES.name,)), None)
-        learner = Learner(log, root / "models" / "snapshot", heads, None if waiting is None else waiting.offset)
+        learner = Learner(
+            log, root / "models" / "snapshot", heads, None if waiting is None else waiting.offset
+        )
         view, watch = View(), Watch()
         view.apply(log.kept(LIVE_STATE.name))
         watch.recall(recent_alerts(log, now_ms()))
@@ -129,9 +139,11 @@ class SlotsTaken(UserError):
 
 @dataclass
 class Slot:
-    """A worker's place among those of its stage on this machine: the lowest that is free, held until its process ends.
+    """A worker's place among those of its stage on this machine: the lowest that is free, held
+    until its process ends.
 
-    Transactional ids, state caches and snapshots are named by it, so that a worker that comes back finds its own.
+    Transactional ids, state caches and snapshots are named by it, so that a worker that comes back
+    finds its own.
     """
 
     number: int
@@ -154,7 +166,9 @@ class Slot:
         raise SlotsTaken(f"{_MAX_SLOTS} workers of {stage} run on {root} already")
 
     def transactional_id(self, stage: str) -> str:
-        """Return group-host-slot: the same after every restart, another for every data folder of a machine."""
+        """Return group-host-slot: the same after every restart, another for every data folder of a
+        machine.
+        """
         folder = zlib.crc32(str(self.folder.parent.absolute()).encode())
         return f"{stage}-{socket.gethostname()}-{folder:08x}-{self.number}"
 
@@ -172,11 +186,14 @@ class _Stage:
 
 @contextmanager
 def kafka_host(workspace: Workspace, stage: str, wrap: Wrap = bare) -> Iterator[KafkaHost]:
-    """Open everything that one worker of a stage needs; raises UserError for an unknown stage or settings that lack something."""
+    """Open everything that one worker of a stage needs; raises UserError for an unknown stage or
+    settings that lack something.
+    """
     if stage not in KAFKA_STAGES:
         raise UserError(f"there is no stage {stage!r}; there are {', '.join(KAFKA_STAGES)}")
     broker, settings = workspace.broker(), workspace.settings
-    # Those that are written and scanned too: a worker that finds one missing on the way would be started again for ever.
+    # Those that are written and scanned too: a worker that finds one missing on the way would be
+    # started again for ever.
     broker.check_topics(sorted(TOPICS))
     with ExitStack() as stack:
         slot = Slot.take(workspace.root, stage)
@@ -204,7 +221,9 @@ def kafka_host(workspace: Workspace, stage: str, wrap: Wrap = bare) -> Iterator[
 
 @contextmanager
 def live_worker(workspace: Workspace) -> Iterator[LiveApp]:
-    """Open what one worker of live needs, on Faust; raises UserError for settings or topics that lack something."""
+    """Open what one worker of live needs, on Faust; raises UserError for settings or topics that
+    lack something.
+    """
     from pipeline.reporting.live import page
     from pipeline.runtime.faust_app import LiveApp
 
@@ -220,7 +239,9 @@ def live_worker(workspace: Workspace) -> Iterator[LiveApp]:
         yield live
 
 
-def _stage(workspace: Workspace, stage: str, slot: Slot, broker: Broker, stack: ExitStack, meter: Meter) -> _Stage:
+def _stage(
+    workspace: Workspace, stage: str, slot: Slot, broker: Broker, stack: ExitStack, meter: Meter
+) -> _Stage:
     # Each stage imports what it needs and no more: a worker that was killed is back the sooner.
     settings = workspace.settings
     if stage == "enrich":
@@ -235,7 +256,9 @@ def _stage(workspace: Workspace, stage: str, slot: Slot, broker: Broker, stack: 
         learner = Learner(scan, slot.folder / "snapshot", heads)
         stack.callback(learner.save)
         meter.watch_models(stage, lambda: learner.fold.live.offset)
-        return _Stage(enrich_handler(settings.identity(), learner.models, heads=heads), learner.catch_up)
+        return _Stage(
+            enrich_handler(settings.identity(), learner.models, heads=heads), learner.catch_up
+        )
     if stage == "converse":
         from pipeline.processors.converse.fold import Converse
 

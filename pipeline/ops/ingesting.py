@@ -15,7 +15,8 @@ from pipeline.ingest.registry import CONNECTORS
 from pipeline.ingest.session import Ingest, UnitResult
 from pipeline.workspace import Workspace
 
-# Options that have a flag of their own on the command line; all others are given as --option name=value.
+# Options that have a flag of their own on the command line; all others are given as --option
+# name=value.
 OPTIONS_OF_ALL = frozenset({"tenant", "source", "timezone", "own"})
 # A folder of mails has a unit a message; a table of thousands of rows helps nobody.
 _MAX_LISTED = 20
@@ -25,7 +26,9 @@ _MAX_NAMED = 3
 
 @dataclass
 class Tally:
-    """The sums of a session, and as many of its files as a person reads: those that were refused something come first."""
+    """The sums of a session, and as many of its files as a person reads: those that were refused
+    something come first.
+    """
 
     files: int = 0
     published: int = 0
@@ -43,7 +46,11 @@ class Tally:
         self.skipped += result.skipped
         if result.problem:
             self.unread += 1
-            names = self.problems.setdefault(result.problem, []) if len(self.problems) < _MAX_LISTED else []
+            names = (
+                self.problems.setdefault(result.problem, [])
+                if len(self.problems) < _MAX_LISTED
+                else []
+            )
             if len(names) < _MAX_NAMED:
                 names.append(result.name)
         self.listed.append(asdict(result))
@@ -62,12 +69,18 @@ def ingest_paths(
     *,
     as_json: bool = False,
 ) -> None:
-    """Ingest and print what came of it; ends the process with a clear error for a wrong connector, path or option."""
+    """Ingest and print what came of it; ends the process with a clear error for a wrong connector,
+    path or option.
+    """
     connector = CONNECTORS.get(name)
     if connector is None:
         fail(f"there is no connector {name!r}; there are {', '.join(CONNECTORS)}", WRONG_USE)
     if unknown := sorted(set(extra) - set(connector.options)):
-        fail(f"{name} has no option {', '.join(unknown)}; it has {', '.join(connector.options) or 'none'}", WRONG_USE)
+        fail(
+            f"{name} has no option {', '.join(unknown)}; it has"
+            f" {', '.join(connector.options) or 'none'}",
+            WRONG_USE,
+        )
     if misplaced := sorted(set(extra) & OPTIONS_OF_ALL):
         fail(f"write --{misplaced[0]} …, not --option {misplaced[0]}=…", WRONG_USE)
     tally = Tally()
@@ -85,12 +98,15 @@ def ingest_paths(
 
 
 def _tell_problems(tally: Tally) -> None:
-    """Say once what kept which files from being read, and end the process where there was anything."""
+    """Say once what kept which files from being read, and end the process where there was
+    anything.
+    """
     for problem, names in tally.problems.items():
         console.note(problem if names[0] in problem else f"{', '.join(names)}: {problem}")
     if tally.unread:
         fail(
-            f"{tally.unread} of {tally.files} files were not read; mend that and ingest again, the others are done",
+            f"{tally.unread} of {tally.files} files were not read; mend that and ingest again, the"
+            " others are done",
             WRONG_USE,
         )
 
@@ -107,7 +123,9 @@ def _bar() -> Progress:
 
 def _show(name: str, tally: Tally) -> None:
     columns = ("file", "published", "refused", "read before")
-    rows: list[tuple[object, ...]] = [(r["name"], r["published"], r["refused"], r["skipped"]) for r in tally.listed]
+    rows: list[tuple[object, ...]] = [
+        (r["name"], r["published"], r["refused"], r["skipped"]) for r in tally.listed
+    ]
     if tally.files != 1:
         rows.append((f"{tally.files} in all", tally.published, tally.refused, tally.skipped))
     console.table(f"ingested by {name}", columns, rows, numbers=columns[1:])

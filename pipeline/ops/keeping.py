@@ -1,4 +1,6 @@
-"""What a keeper does now and then beside its stages: labels from outcomes, drift. By a thread, and never in the way of a record."""
+"""What a keeper does now and then beside its stages: labels from outcomes, drift. By a thread, and
+never in the way of a record.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ logger = logging.getLogger(__name__)
 
 
 def look_back(workspace: Workspace, horizon: Horizon) -> Counter[str]:
-    """Give the labels of outcomes and note drifts; return how many of what. Running it again repeats nothing."""
+    """Give the labels of outcomes and note drifts; return how many of what. Running it again
+    repeats nothing.
+    """
     from pipeline.ops.drifting import note_drifts
 
     with workspace.reading() as warehouse:
@@ -37,7 +41,9 @@ def look_back(workspace: Workspace, horizon: Horizon) -> Counter[str]:
 
 @contextmanager
 def looking_back(workspace: Workspace) -> Iterator[None]:
-    """Look back every `outcomes_minutes` for as long as the block lasts; what goes wrong is logged, and tried again the next time."""
+    """Look back every `outcomes_minutes` for as long as the block lasts; what goes wrong is logged,
+    and tried again the next time.
+    """
     minutes, ended = workspace.settings.outcomes_minutes, threading.Event()
     if not minutes:
         yield
@@ -46,7 +52,9 @@ def looking_back(workspace: Workspace) -> Iterator[None]:
     def run() -> None:
         while not ended.wait(minutes * 60):
             try:
-                given = look_back(workspace, Horizon.recent(workspace.settings.intent_horizon_days, utc_now()))
+                given = look_back(
+                    workspace, Horizon.recent(workspace.settings.intent_horizon_days, utc_now())
+                )
                 logger.info("outcomes: %s", dict(given))
             except (UserError, OSError):
                 logger.exception("outcomes could not be looked for; again in %g minutes", minutes)

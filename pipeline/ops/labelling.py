@@ -1,4 +1,6 @@
-"""Labels from people: one by command, many from a file; a wrong row is named and the rest goes on."""
+"""Labels from people: one by command, many from a file; a wrong row is named and the rest goes
+on.
+"""
 
 from __future__ import annotations
 
@@ -54,17 +56,25 @@ def label_event(
 ) -> Event:
     """Return the event of a label; raises LabelError for a head or value that is not declared.
 
-    The same judgement by the same person at the same time is the same event, so that a file imported twice labels once. `at`: when it
-    was given; of two labels of one record and head the later holds. None: when the log takes it.
+    The same judgement by the same person at the same time is the same event, so that a file
+    imported twice labels once. `at`: when it was given; of two labels of one record and head the
+    later holds. None: when the log takes it.
     """
     if problem := label_problem(head, value, heads):
         raise LabelError(problem)
-    data: dict[str, Any] = {"record_id": str(record_id), "head": head, "value": value, "origin": origin}
+    data: dict[str, Any] = {
+        "record_id": str(record_id),
+        "head": head,
+        "value": value,
+        "origin": origin,
+    }
     data |= {name: text for name, text in (("by", by), ("note", note)) if text}
     data |= {"weight": weight} if weight != 1.0 else {}
     when = "" if at is None else at.isoformat()
     identity = stable_id("label", str(record_id), head, value, by, when)
-    return Event(id=str(identity), source=source, type=LABEL_GIVEN, time=at, tenant=tenant, data=data)
+    return Event(
+        id=str(identity), source=source, type=LABEL_GIVEN, time=at, tenant=tenant, data=data
+    )
 
 
 def retraction_event(
@@ -77,7 +87,9 @@ def retraction_event(
     at: datetime | None = None,
     heads: Sequence[Head] = HEADS,
 ) -> Event:
-    """Return the event that takes a label back; raises LabelError for a head that is not declared."""
+    """Return the event that takes a label back; raises LabelError for a head that is not
+    declared.
+    """
     if problem := label_problem(head, "", heads):
         raise LabelError(problem)
     data = {"record_id": str(record_id), "head": head, "by": by, "note": note}
@@ -110,11 +122,12 @@ def give(
 
 
 def read_labels(path: Path, tenant: str, heads: Sequence[Head] = HEADS) -> Iterator[Event | BadRow]:
-    """Yield the labels of a CSV (with a header) or JSONL file in UTF-8: head, value, and record_id or source and event_id.
+    """Yield the labels of a CSV (with a header) or JSONL file in UTF-8: head, value, and record_id
+    or source and event_id.
 
-    Further columns: by, note, weight, and labelled_at (RFC 3339, with its zone), which is else when the file was last written: a label
-    given since is not overruled when a file is imported again. Raises OSError where the file can't be read, LabelError where a CSV
-    lacks a column.
+    Further columns: by, note, weight, and labelled_at (RFC 3339, with its zone), which is else when
+    the file was last written: a label given since is not overruled when a file is imported again.
+    Raises OSError where the file can't be read, LabelError where a CSV lacks a column.
     """
     written = datetime.fromtimestamp(path.stat().st_mtime, UTC).replace(microsecond=0)
     for line, row in _rows(path):
@@ -169,10 +182,13 @@ def _labelled_at(row: dict[str, Any]) -> datetime | None:
     try:
         moment = datetime.fromisoformat(str(given))
     except ValueError as error:
-        raise LabelError(f"labelled_at: {given!r} is no time such as 2026-11-01T10:00:00+08:00") from error
+        raise LabelError(
+            f"labelled_at: {given!r} is no time such as 2026-11-01T10:00:00+08:00"
+        ) from error
     if moment.tzinfo is None or not in_range(moment):
         raise LabelError(
-            f"labelled_at: {given!r} needs a zone, such as 2026-11-01T10:00:00+08:00, and a year from 1970 on"
+            f"labelled_at: {given!r} needs a zone, such as 2026-11-01T10:00:00+08:00, and a year"
+            " from 1970 on"
         )
     return moment
 
@@ -200,6 +216,9 @@ def _csv_rows(path: Path, file: Any) -> Iterator[tuple[int, dict[str, Any] | str
     reader = csv.DictReader(file)
     missing = {"head", "value"} - set(reader.fieldnames or ())
     if missing:
-        raise LabelError(f"{path}: the header lacks {', '.join(sorted(missing))}; it needs head, value and record_id")
+        raise LabelError(
+            f"{path}: the header lacks {', '.join(sorted(missing))}; it needs head, value and"
+            " record_id"
+        )
     for row in reader:
         yield reader.line_num, row

@@ -1,4 +1,6 @@
-"""Migrations: the numbered SQL files of schemas/clickhouse, each applied once, in order, recorded with its checksum."""
+"""Migrations: the numbered SQL files of schemas/clickhouse, each applied once, in order, recorded
+with its checksum.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,8 @@ ALTER TABLE schema_migrations
 """
 # ClickHouse's numbers for a table and a database that are not there: nothing has been applied yet.
 _NOT_THERE = (60, 81)
-# Longer than a statement that makes a table may take on a busy server; a migrator that was killed is waited for no longer than this.
+# Longer than a statement that makes a table may take on a busy server; a migrator that was killed
+# is waited for no longer than this.
 _LEASE_S = 30.0
 # Long enough for another to apply everything, or to die and its lease to run out, twice over.
 _PATIENCE_S, _POLL_S = 120.0, 0.2
@@ -44,7 +47,9 @@ _STARTED, _COMPLETED = "started", "completed"
 
 
 class MigrationError(UserError):
-    """A migration was changed after it had been applied, or the database has one that this program does not know."""
+    """A migration was changed after it had been applied, or the database has one that this program
+    does not know.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,23 +66,36 @@ def migrations() -> tuple[Migration, ...]:
     """Return all migrations in order; raises MigrationError where numbers have a gap or repeat."""
     folder = resources.files("schemas") / "clickhouse"
     found = sorted(
-        (_parse(entry.name, entry.read_text("utf-8")) for entry in folder.iterdir() if entry.name.endswith(".sql")),
+        (
+            _parse(entry.name, entry.read_text("utf-8"))
+            for entry in folder.iterdir()
+            if entry.name.endswith(".sql")
+        ),
         key=lambda migration: migration.number,
     )
     if [migration.number for migration in found] != list(range(1, len(found) + 1)):
-        raise MigrationError(f"migrations must be numbered 1, 2, 3 …: {', '.join(m.name for m in found)}")
+        raise MigrationError(
+            f"migrations must be numbered 1, 2, 3 …: {', '.join(m.name for m in found)}"
+        )
     return tuple(found)
 
 
 def _parse(name: str, text: str) -> Migration:
     return Migration(
-        int(name.partition("_")[0]), name, hashlib.sha256(text.encode()).hexdigest(), tuple(_statements(text))
+        int(name.partition("_")[0]),
+        name,
+        hashlib.sha256(text.encode()).hexdigest(),
+        tuple(_statements(text)),
     )
 
 
 def _statements(text: str) -> Iterator[str]:
     bare = re.sub(r"^--.*$", "", text, flags=re.MULTILINE)
-    yield from (statement.strip() for statement in re.split(r";\s*$", bare, flags=re.MULTILINE) if statement.strip())
+    yield from (
+        statement.strip()
+        for statement in re.split(r";\s*$", bare, flags=re.MULTILINE)
+        if statement.strip()
+    )
 
 
 def applied(warehouse: Warehouse) -> dict[int, tuple[str, str]]:
@@ -92,27 +110,36 @@ def applied(warehouse: Warehouse) -> dict[int, tuple[str, str]]:
 
 
 def missing(warehouse: Warehouse) -> list[Migration]:
-    """Return the migrations that the database has not had, or not to their end, in order; nothing is changed.
+    """Return the migrations that the database has not had, or not to their end, in order; nothing
+    is changed.
 
-    Raises MigrationError where an applied file was changed since, or where the database is newer than this program.
+    Raises MigrationError where an applied file was changed since, or where the database is newer
+    than this program.
     """
     known, had = migrations(), applied(warehouse)
     if newer := sorted(set(had) - {migration.number for migration in known}):
         raise MigrationError(
-            f"the database has migrations {newer} that this program does not know: upgrade Switchboard"
+            f"the database has migrations {newer} that this program does not know: upgrade"
+            " Switchboard"
         )
     for migration in known:
         sha256, status = had.get(migration.number, ("", ""))
         if status == _COMPLETED and sha256 != migration.sha256:
-            raise MigrationError(f"{migration.name} was changed after it was applied: write a new migration instead")
-    return [migration for migration in known if had.get(migration.number, ("", ""))[1] != _COMPLETED]
+            raise MigrationError(
+                f"{migration.name} was changed after it was applied: write a new migration instead"
+            )
+    return [
+        migration for migration in known if had.get(migration.number, ("", ""))[1] != _COMPLETED
+    ]
 
 
 def migrate(warehouse: Warehouse, lease_s: float = _LEASE_S) -> list[Migration]:
-    """Apply what is missing, in order, and return it; a migration that broke off is run again from its start.
+    """Apply what is missing, in order, and return it; a migration that broke off is run again from
+    its start.
 
-    Any number of processes may call it at once: one applies, the others wait for it. Raises MigrationError as `missing` does, and
-    WarehouseBusyError where somebody else is at it for longer than two minutes.
+    Any number of processes may call it at once: one applies, the others wait for it. Raises
+    MigrationError as `missing` does, and WarehouseBusyError where somebody else is at it for longer
+    than two minutes.
     """
     warehouse.create_database()
     lock = MigrationLock(warehouse, lease_s)
@@ -122,7 +149,8 @@ def migrate(warehouse: Warehouse, lease_s: float = _LEASE_S) -> list[Migration]:
             try:
                 return _applied_now(warehouse, lock)
             finally:
-                # Where the server is gone, what went wrong is told, and the lease runs out by itself.
+                # Where the server is gone, what went wrong is told, and the lease runs out by
+                # itself.
                 with suppress(WarehouseError):
                     lock.release()
         if time.monotonic() > deadline:
@@ -148,7 +176,9 @@ def _applied_now(warehouse: Warehouse, lock: MigrationLock) -> list[Migration]:
     return done
 
 
-def _record(warehouse: Warehouse, migration: Migration, begun: int, finished: int | None, by: str) -> None:
+def _record(
+    warehouse: Warehouse, migration: Migration, begun: int, finished: int | None, by: str
+) -> None:
     row = {
         "number": migration.number,
         "name": migration.name,

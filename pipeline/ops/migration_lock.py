@@ -1,8 +1,11 @@
-"""One migrator at a time: a lock in ClickHouse, which has no other than that a table is created once.
+"""One migrator at a time: a lock in ClickHouse, which has no other than that a table is created
+once.
 
-The lock is a table whose name ends in a number, and whose comment says who holds it and until when, by the server's clock. Whoever wants
-it creates the table of the next number, where the last is given back or has run out: of all who try, ClickHouse lets one. The table of the
-highest number is never dropped, so a number is never used twice, and one who has slept finds that there is a higher one.
+The lock is a table whose name ends in a number, and whose comment says who holds it and until when,
+by the server's clock. Whoever wants it creates the table of the next number, where the last is
+given back or has run out: of all who try, ClickHouse lets one. The table of the highest number is
+never dropped, so a number is never used twice, and one who has slept finds that there is a higher
+one.
 """
 
 from __future__ import annotations
@@ -18,12 +21,15 @@ from pipeline.sinks.warehouse import Warehouse, WarehouseBusyError, WarehouseErr
 
 _PREFIX = "schema_migrations_lock_"
 _TABLE_ALREADY_EXISTS = 57
-# Nobody can take a lock over before its lease has run out; to ask before every statement doubled the time of a first start.
+# Nobody can take a lock over before its lease has run out; to ask before every statement doubled
+# the time of a first start.
 _RENEWED_AFTER = 1 / 3
 
 
 class MigrationLock:
-    """The lock of a warehouse's migrations; `owner` is this process, `holder` who had it at the last try."""
+    """The lock of a warehouse's migrations; `owner` is this process, `holder` who had it at the
+    last try.
+    """
 
     def __init__(self, warehouse: Warehouse, lease_s: float) -> None:
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
@@ -43,7 +49,8 @@ class MigrationLock:
         self._told_at = time.time()
         try:
             self._warehouse.execute(
-                f"CREATE TABLE {_PREFIX}{number} (nothing UInt8 COMMENT 'Holds nothing') ENGINE = Null COMMENT {self._told()}"
+                f"CREATE TABLE {_PREFIX}{number} (nothing UInt8 COMMENT 'Holds nothing') ENGINE ="
+                f" Null COMMENT {self._told()}"
             )
         except WarehouseError as error:
             if error.code == _TABLE_ALREADY_EXISTS:
@@ -59,7 +66,9 @@ class MigrationLock:
         return True
 
     def renew(self) -> None:
-        """Hold it for another lease, once a part of ours is over; raises WarehouseBusyError where ours ran out and another took it."""
+        """Hold it for another lease, once a part of ours is over; raises WarehouseBusyError where
+        ours ran out and another took it.
+        """
         now = time.time()
         if now < self._told_at + self._lease_ms / 1000 * _RENEWED_AFTER:
             return
@@ -95,10 +104,13 @@ class MigrationLock:
     def _all(self) -> list[tuple[int, dict[str, Any]]]:
         found = rows(
             self._warehouse,
-            "SELECT name, comment FROM system.tables WHERE database = currentDatabase() AND startsWith(name, {prefix:String})",
+            "SELECT name, comment FROM system.tables WHERE database = currentDatabase() AND"
+            " startsWith(name, {prefix:String})",
             prefix=_PREFIX,
         )
-        return [(int(row["name"].removeprefix(_PREFIX)), orjson.loads(row["comment"])) for row in found]
+        return [
+            (int(row["name"].removeprefix(_PREFIX)), orjson.loads(row["comment"])) for row in found
+        ]
 
 
 def _quoted(comment: dict[str, Any]) -> str:

@@ -1,6 +1,8 @@
-"""Labels from outcomes: what customers did afterwards tells what their messages meant. Queries over the history, each idempotent.
+"""Labels from outcomes: what customers did afterwards tells what their messages meant. Queries over
+the history, each idempotent.
 
-Every label has an id and a time that follow from the record and the outcome alone, so a run repeats nothing, whenever and wherever it runs.
+Every label has an id and a time that follow from the record and the outcome alone, so a run repeats
+nothing, whenever and wherever it runs.
 """
 
 from __future__ import annotations
@@ -21,18 +23,21 @@ from schemas.types import EARLIEST
 
 SOURCE = "switchboard/outcomes"
 
-# Messages before an order that speak of it: the last three. Earlier ones in a long talk are about anything.
+# Messages before an order that speak of it: the last three. Earlier ones in a long talk are about
+# anything.
 _MESSAGES_AN_ORDER = 3
 # Who pays within two days was about to order; who pays later was still weighing it.
 _READY_S = 2 * 86_400
 # An order says what its customer did, not what a text says: half of what a person's label weighs.
 _POSITIVE_WEIGHT = 0.5
-# Most messages lead to no order and say nothing of it: a quarter, times how many of its day a sampled one stands for, up to a person's.
+# Most messages lead to no order and say nothing of it: a quarter, times how many of its day a
+# sampled one stands for, up to a person's.
 _NEGATIVE_WEIGHT, _MOST_NEGATIVE_WEIGHT = 0.25, 1.0
-# Of a day's positives and negatives at most so many: learning does not grow with traffic. Record ids are hashes, so the smallest of a
-# day are a sample of it, the same at every run.
+# Of a day's positives and negatives at most so many: learning does not grow with traffic. Record
+# ids are hashes, so the smallest of a day are a sample of it, the same at every run.
 _POSITIVES_A_DAY, _NEGATIVES_A_DAY = 100, 100
-# A customer's own words with their own mark; a mark alone says something of the last message before it.
+# A customer's own words with their own mark; a mark alone says something of the last message before
+# it.
 _RATED_TEXT_WEIGHT, _RATED_MESSAGE_WEIGHT = 1.0, 0.5
 # A survey is answered within days; a week later the customer thinks of something else.
 _RATING_S = 7 * 86_400
@@ -93,7 +98,8 @@ WHERE of_day <= {_POSITIVES_A_DAY}
 ORDER BY at_ms, record_id
 """
 
-# A day counts once orders are known from before it until its horizon is over: an installation without orders has no negatives.
+# A day counts once orders are known from before it until its horizon is over: an installation
+# without orders has no negatives.
 _NEGATIVES = f"""{_INTENT},
     known AS (SELECT tenant, min(paid_at) AS first_paid, max(paid_at) AS last_paid FROM paid GROUP BY tenant)
 SELECT toString(record) AS record_id, tenant, 'none' AS value, toUnixTimestamp64Milli(occurred_at) AS at_ms,
@@ -115,8 +121,8 @@ ORDER BY at_ms, record_id
 """
 
 _FEELING = (
-    "multiIf(rating_index < 12.5, 'very_negative', rating_index < 37.5, 'negative', rating_index <= 62.5, 'neutral',"
-    " rating_index <= 87.5, 'positive', 'very_positive')"
+    "multiIf(rating_index < 12.5, 'very_negative', rating_index < 37.5, 'negative', rating_index <="
+    " 62.5, 'neutral', rating_index <= 87.5, 'positive', 'very_positive')"
 )
 
 _RATINGS = f"""
@@ -151,19 +157,24 @@ ORDER BY at_ms, record_id
 
 @dataclass(frozen=True, slots=True)
 class Horizon:
-    """Within how many days a payment counts as what a message led to, and from which instant on messages are looked at."""
+    """Within how many days a payment counts as what a message led to, and from which instant on
+    messages are looked at.
+    """
 
     days: int
     since: datetime = EARLIEST
 
     @classmethod
     def recent(cls, days: int, now: datetime) -> Horizon:
-        """Return the horizon of a run every few minutes: messages whose own has ended within a month, and all younger ones."""
+        """Return the horizon of a run every few minutes: messages whose own has ended within a
+        month, and all younger ones.
+        """
         return cls(days, now - timedelta(days=2 * days + 31))
 
 
 def outcome_labels(warehouse: Warehouse, horizon: Horizon) -> Iterator[Event]:
-    """Yield the labels that outcomes give and the history does not have yet: positives, negatives, ratings, each by time.
+    """Yield the labels that outcomes give and the history does not have yet: positives, negatives,
+    ratings, each by time.
 
     What a person said of a record, or took back, is never overruled.
     """
@@ -194,7 +205,9 @@ def give_outcomes(warehouse: Warehouse, publisher: Publisher, horizon: Horizon) 
     """Publish the labels of outcomes; return how many by head and value."""
     given: Counter[str] = Counter()
     for event in outcome_labels(warehouse, horizon):
-        refusal = publisher.publish(Found(event, event.model_dump_json().encode()), "outcomes/1", event.tenant)
+        refusal = publisher.publish(
+            Found(event, event.model_dump_json().encode()), "outcomes/1", event.tenant
+        )
         given["refused" if refusal else f"{event.data['head']}: {event.data['value']}"] += 1
         if publisher.full:
             publisher.flush()

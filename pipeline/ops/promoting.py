@@ -1,4 +1,6 @@
-"""`evaluate --promote`: a labelled file's training rows become examples of a head, so that its online model starts warm."""
+"""`evaluate --promote`: a labelled file's training rows become examples of a head, so that its
+online model starts warm.
+"""
 
 from __future__ import annotations
 
@@ -30,16 +32,22 @@ class PromotionError(UserError):
     """A promotion cannot be made; the message says why."""
 
 
-def promote(log: Log, head: Head, rows: Sequence[Row], winner: Contender, now: datetime) -> Promoted:
-    """Append the rows to the examples log as labels of a head, in their order, after one event that says why they came.
+def promote(
+    log: Log, head: Head, rows: Sequence[Row], winner: Contender, now: datetime
+) -> Promoted:
+    """Append the rows to the examples log as labels of a head, in their order, after one event that
+    says why they came.
 
-    Texts are redacted as the pipeline's records are, and cut to what models read. A text and value that the log has
-    from an earlier promotion is not added again, so the same command twice, or after a crash, adds nothing twice. All
-    is written in one transaction. Raises PromotionError for a label that is not the head's.
+    Texts are redacted as the pipeline's records are, and cut to what models read. A text and value
+    that the log has from an earlier promotion is not added again, so the same command twice, or
+    after a crash, adds nothing twice. All is written in one transaction. Raises PromotionError for
+    a label that is not the head's.
     """
     strangers = sorted({row.label for row in rows} - set(head.labels))
     if strangers:
-        raise PromotionError(f"{', '.join(strangers)}: no labels of {head.name}; labels are {', '.join(head.labels)}")
+        raise PromotionError(
+            f"{', '.join(strangers)}: no labels of {head.name}; labels are {', '.join(head.labels)}"
+        )
     wanted = {example.label_id: example for example in (_example(head, row, now) for row in rows)}
     known = _label_ids(log)
     fresh = [example for label_id, example in wanted.items() if label_id not in known]
@@ -47,7 +55,9 @@ def promote(log: Log, head: Head, rows: Sequence[Row], winner: Contender, now: d
     if not fresh:
         return Promoted("", head.name, winner.name, 0, already)
     promotion = Promotion(
-        promotion_id=stable_id("promotion", head.name, *(str(example.label_id) for example in fresh)),
+        promotion_id=stable_id(
+            "promotion", head.name, *(str(example.label_id) for example in fresh)
+        ),
         head=head.name,
         model=winner.name,
         examples=len(fresh),
@@ -59,7 +69,9 @@ def promote(log: Log, head: Head, rows: Sequence[Row], winner: Contender, now: d
         # Sent, but not on the log yet: it waits in the spool for a broker that was away.
         return Promoted("", head.name, winner.name, 0, len(wanted))
     with log.transaction() as transaction:
-        transaction.produce([contract_message(EXAMPLES.name, "", contract) for contract in (promotion, *fresh)])
+        transaction.produce(
+            [contract_message(EXAMPLES.name, "", contract) for contract in (promotion, *fresh)]
+        )
         transaction.checkpoint(name, now.isoformat().encode())
     return Promoted(str(promotion.promotion_id), head.name, winner.name, len(fresh), already)
 
@@ -68,7 +80,8 @@ def _example(head: Head, row: Row, now: datetime) -> Example:
     text = redact_text(row.text)[:READ_CHARACTERS]
     return Example(
         label_id=stable_id("promoted", head.name, row.label, text),
-        # No record of the history stands behind it; the same text with another label is a correction of it.
+        # No record of the history stands behind it; the same text with another label is a
+        # correction of it.
         record_id=stable_id("promoted", text),
         head=head.name,
         value=row.label,

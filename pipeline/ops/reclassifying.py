@@ -1,4 +1,6 @@
-"""The command `reclassify`: what the history holds is judged again by other models, and only that (docs/adr/0015)."""
+"""The command `reclassify`: what the history holds is judged again by other models, and only that
+(docs/adr/0015).
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ _BUILT_IN = frozenset(head.name for head in HEADS)
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be judged again: records of a span (instants as text in UTC, the end exclusive), by these heads."""
+    """What is to be judged again: records of a span (instants as text in UTC, the end exclusive),
+    by these heads.
+    """
 
     start: str
     end: str
@@ -45,7 +49,8 @@ class Wanted:
 
 @dataclass(slots=True)
 class Progress:
-    """How far a run has come: the models' version, the last record, and what became of them; `done` at its end.
+    """How far a run has come: the models' version, the last record, and what became of them; `done`
+    at its end.
 
     `changed` counts by head, earlier and later label.
     """
@@ -66,12 +71,16 @@ class Progress:
     def of(cls, raw: bytes) -> Progress:
         """Return the progress of `to_json`."""
         given = orjson.loads(raw)
-        changed = Counter({(head, old, new): count for head, old, new, count in given.pop("changed")})
+        changed = Counter(
+            {(head, old, new): count for head, old, new, count in given.pop("changed")}
+        )
         return cls(**given, changed=changed)
 
 
 def wanted_heads(names: Sequence[str], heads: Sequence[Head]) -> tuple[str, ...]:
-    """Return the names of heads to judge by, all of the table where none is named; raises UserError for one that does not exist."""
+    """Return the names of heads to judge by, all of the table where none is named; raises UserError
+    for one that does not exist.
+    """
     known = [head.name for head in heads]
     if unknown := [name for name in names if name not in known]:
         raise UserError(f"there is no head {', '.join(unknown)}; there are {', '.join(known)}")
@@ -79,7 +88,9 @@ def wanted_heads(names: Sequence[str], heads: Sequence[Head]) -> tuple[str, ...]
 
 
 def unfinished(log: Log, wanted: Wanted) -> Progress | None:
-    """Return how far an earlier run of the same has come that did not end; None where there is none."""
+    """Return how far an earlier run of the same has come that did not end; None where there is
+    none.
+    """
     raw = log.checkpoint(wanted.checkpoint)
     progress = Progress.of(raw) if raw else None
     return None if progress is None or progress.done else progress
@@ -87,21 +98,37 @@ def unfinished(log: Log, wanted: Wanted) -> Progress | None:
 
 def records_of(warehouse: Warehouse, wanted: Wanted) -> int:
     """Return how many records lie in the span."""
-    return int(rows(warehouse, f"SELECT count() AS n FROM communications WHERE {_WITHIN}", **_span(wanted))[0]["n"])
+    return int(
+        rows(
+            warehouse, f"SELECT count() AS n FROM communications WHERE {_WITHIN}", **_span(wanted)
+        )[0]["n"]
+    )
 
 
 def reclassify(
-    log: Log, warehouse: Warehouse, models: Classifier, wanted: Wanted, progress: Progress, now: datetime, *, dry: bool
+    log: Log,
+    warehouse: Warehouse,
+    models: Classifier,
+    wanted: Wanted,
+    progress: Progress,
+    now: datetime,
+    *,
+    dry: bool,
 ) -> Iterator[Progress]:
-    """Judge batch by batch and yield the progress after each; what is new is on the log, with the progress, when it is yielded.
+    """Judge batch by batch and yield the progress after each; what is new is on the log, with the
+    progress, when it is yielded.
 
-    A head's answer that the record shows already from the same models is left alone, so a second run writes nothing. `dry` writes
-    nothing at all.
+    A head's answer that the record shows already from the same models is left alone, so a second
+    run writes nothing. `dry` writes nothing at all.
     """
-    models = replace(models, views=tuple(view for view in models.views if view.head.name in wanted.heads))
+    models = replace(
+        models, views=tuple(view for view in models.views if view.head.name in wanted.heads)
+    )
     for batch in _batches(warehouse, wanted, progress.after):
         messages = []
-        judged = models.classify([row["text"] for row in batch], [row["direction"] for row in batch])
+        judged = models.classify(
+            [row["text"] for row in batch], [row["direction"] for row in batch]
+        )
         for row, answers in zip(batch, judged, strict=True):
             for head, answer in answers.items():
                 label, version = _shown(row, head)
@@ -128,9 +155,13 @@ def _kept(log: Log, wanted: Wanted, messages: Sequence[Any], progress: Progress,
         transaction.checkpoint(wanted.checkpoint, progress.to_json())
 
 
-_WITHIN = "occurred_at >= toDateTime64({start:String}, 3, 'UTC') AND occurred_at < toDateTime64({end:String}, 3, 'UTC')"
-# Ids in the order of the table's key: texts of one batch lie side by side, and so do the rows that load writes again. Ids of
-# earlier versions of a row are the same, so the current version need not be known.
+_WITHIN = (
+    "occurred_at >= toDateTime64({start:String}, 3, 'UTC') AND occurred_at <"
+    " toDateTime64({end:String}, 3, 'UTC')"
+)
+# Ids in the order of the table's key: texts of one batch lie side by side, and so do the rows that
+# load writes again. Ids of earlier versions of a row are the same, so the current version need not
+# be known.
 _IDS = (
     f"SELECT record_id FROM communication_rows WHERE {_WITHIN}"
     " AND ({after:String} = '' OR record_id > toUUIDOrZero({after:String}))"
@@ -150,16 +181,18 @@ def _batches(warehouse: Warehouse, wanted: Wanted, after: str) -> Iterator[list[
 
 def _texts(heads: Sequence[str]) -> str:
     shown = (
-        f"(record.{head}, record.{head}_version) AS shown_{head}"
-        if head in _BUILT_IN
-        else f"(record.answers['{head}'], record.answers_version['{head}']) AS shown_{head}"
+        (
+            f"(record.{head}, record.{head}_version) AS shown_{head}"
+            if head in _BUILT_IN
+            else f"(record.answers['{head}'], record.answers_version['{head}']) AS shown_{head}"
+        )
         for head in heads
     )
     return (
-        f"SELECT record_id, tenant, redacted_text AS text, {text_hash('record')} AS text_hash, {', '.join(shown)},"
-        " if(kind IN ('system', 'note'), 'internal', direction) AS direction"
-        " FROM communications AS record"
-        f" WHERE record_id >= {{first:UUID}} AND record_id <= {{last:UUID}} AND {_WITHIN} ORDER BY record_id"
+        f"SELECT record_id, tenant, redacted_text AS text, {text_hash('record')} AS text_hash,"
+        f" {', '.join(shown)}, if(kind IN ('system', 'note'), 'internal', direction) AS direction"
+        " FROM communications AS record WHERE record_id >= {first:UUID} AND record_id <="
+        f" {{last:UUID}} AND {_WITHIN} ORDER BY record_id"
     )
 
 
@@ -168,13 +201,17 @@ def _span(wanted: Wanted) -> dict[str, str]:
 
 
 def _shown(row: Mapping[str, Any], head: str) -> tuple[str, str]:
-    """Return the label and the version that a record shows for a head, each "" where it shows none."""
+    """Return the label and the version that a record shows for a head, each "" where it shows
+    none.
+    """
     shown = row[f"shown_{head}"]
     label, version = shown.values() if isinstance(shown, dict) else shown
     return str(label), str(version)
 
 
-def _reclassification(row: Mapping[str, Any], head: str, answer: Prediction, now: datetime) -> Reclassification:
+def _reclassification(
+    row: Mapping[str, Any], head: str, answer: Prediction, now: datetime
+) -> Reclassification:
     return Reclassification(
         reclassification_id=stable_id("reclassification", row["record_id"], head, answer.version),
         tenant=row["tenant"],

@@ -1,4 +1,6 @@
-"""The command `dlq replay`: reads letters one at a time, sends what is accepted, audits every try."""
+"""The command `dlq replay`: reads letters one at a time, sends what is accepted, audits every
+try.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ def replay(workspace: Workspace, wanted: Filter) -> tuple[list[Replay], list[Rep
     refused: list[Replay] = []
     with workspace.reading() as warehouse, workspace.log() as log:
         options = workspace.ingest_options(None, (), {})
-        replayer = Replayer(warehouse, workspace.settings.identity(), options, workspace.settings.head_table())
+        replayer = Replayer(
+            warehouse, workspace.settings.identity(), options, workspace.settings.head_table()
+        )
         for letter in whole(warehouse, wanted):
             audit, messages = replayer.replay(letter)
             with log.transaction() as transaction:

@@ -1,4 +1,6 @@
-"""The command `review`: which records are most worth a label, and the answers that a person gives."""
+"""The command `review`: which records are most worth a label, and the answers that a person
+gives.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +18,20 @@ from pipeline.models.heads import HEADS, Head
 from pipeline.sinks.warehouse import Warehouse, rows
 
 _BUILT_IN: Final = frozenset(head.name for head in HEADS)
-# What customers write changes with the month: half as much of what was written three weeks before the newest record.
+# What customers write changes with the month: half as much of what was written three weeks before
+# the newest record.
 _DAYS: Final = 30.0
-# From so many of the least sure for each that is wanted the different ones are chosen; more costs time, fewer leave no choice.
+# From so many of the least sure for each that is wanted the different ones are chosen; more costs
+# time, fewer leave no choice.
 _CHOICE: Final = 20
 _MOST: Final = 4_000
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A record that is worth a label: what a head says of it, and how much it is worth (0 to 1, of records of that head)."""
+    """A record that is worth a label: what a head says of it, and how much it is worth (0 to 1, of
+    records of that head).
+    """
 
     record_id: UUID
     head: str
@@ -39,7 +45,9 @@ class Candidate:
     worth: float
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything for a machine, with an empty `value` to be filled in for `labels import`."""
+        """Return everything for a machine, with an empty `value` to be filled in for `labels
+        import`.
+        """
         return {
             "record_id": str(self.record_id),
             "head": self.head,
@@ -56,9 +64,11 @@ class Candidate:
 
 
 def candidates(warehouse: Warehouse, heads: Sequence[Head], limit: int) -> list[Candidate]:
-    """Return the records most worth a label, best first: unsure, recent, and unlike those before them in the list.
+    """Return the records most worth a label, best first: unsure, recent, and unlike those before
+    them in the list.
 
-    Records that a head has a label for are left out, and so is a text that stands in the list already. Heads share the list.
+    Records that a head has a label for are left out, and so is a text that stands in the list
+    already. Heads share the list.
     """
     chosen: list[Candidate] = []
     for head in heads:
@@ -70,7 +80,8 @@ def _unsure(warehouse: Warehouse, head: Head, most: int) -> list[Candidate]:
     name = head.name
     built_in = name in _BUILT_IN
     label, p = (name, f"{name}_p") if built_in else (f"answers['{name}']", f"answers_p['{name}']")
-    # Of what no rule speaks p is 0: the head knows nothing of it, and that is the least sure of all.
+    # Of what no rule speaks p is 0: the head knows nothing of it, and that is the least sure of
+    # all.
     found = rows(
         warehouse,
         f"""
@@ -106,7 +117,9 @@ def _unsure(warehouse: Warehouse, head: Head, most: int) -> list[Candidate]:
 
 
 def _different(found: Sequence[Candidate], limit: int) -> list[Candidate]:
-    """Return those that are worth most when each loses as much as it is like one chosen before (cosine of its features)."""
+    """Return those that are worth most when each loses as much as it is like one chosen before
+    (cosine of its features).
+    """
     unique = list({normalise(one.text): one for one in reversed(found)}.values())[::-1]
     if not unique:
         return []
@@ -151,16 +164,22 @@ class Given:
     value: str
 
 
-HELP: Final = "a number or the beginning of a label, Enter: the guess is right, s: skip, u: back, q: stop"
+HELP: Final = (
+    "a number or the beginning of a label, Enter: the guess is right, s: skip, u: back, q: stop"
+)
 
 
 def ask(
-    todo: Sequence[Candidate], heads: Sequence[Head], read: Callable[[Candidate, int, str], str | None]
+    todo: Sequence[Candidate],
+    heads: Sequence[Head],
+    read: Callable[[Candidate, int, str], str | None],
 ) -> Iterator[Given]:
-    """Yield the answers to candidates, one behind what is asked, so that the last may be taken back.
+    """Yield the answers to candidates, one behind what is asked, so that the last may be taken
+    back.
 
-    `read` shows a candidate (with its place, and what was wrong with the answer before) and returns a line, None at the end of them.
-    Going back to an answer that was yielded asks again; another answer then corrects it, skipping leaves it.
+    `read` shows a candidate (with its place, and what was wrong with the answer before) and returns
+    a line, None at the end of them. Going back to an answer that was yielded asks again; another
+    answer then corrects it, skipping leaves it.
     """
     labels = {head.name: list(head.labels) for head in heads}
     last: Given | None = None
@@ -190,7 +209,9 @@ def ask(
 
 
 def chosen(word: str, labels: Sequence[str], guess: str) -> str | None:
-    """Return the label that a word means: its number from 1, its name or the only one that begins so, or the guess; else None."""
+    """Return the label that a word means: its number from 1, its name or the only one that begins
+    so, or the guess; else None.
+    """
     if not word:
         return guess if guess in labels else None
     if word.isascii() and word.isdigit():

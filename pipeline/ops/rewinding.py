@@ -1,4 +1,6 @@
-"""Replay: a stage's offsets set back, so that it handles again what the log still holds; same ids, so rows replace themselves."""
+"""Replay: a stage's offsets set back, so that it handles again what the log still holds; same ids,
+so rows replace themselves.
+"""
 
 from __future__ import annotations
 
@@ -43,8 +45,12 @@ class Rewind:
 
 
 def stages_of(target: str, stage: str = "") -> dict[str, tuple[str, ...]]:
-    """Return the stages that a stage's or topic's name means, each with its topics; raises UserError for another name."""
-    readers: dict[str, tuple[str, ...]] = {name: (target,) for name, topics in _REPLAYED.items() if target in topics}
+    """Return the stages that a stage's or topic's name means, each with its topics; raises
+    UserError for another name.
+    """
+    readers: dict[str, tuple[str, ...]] = {
+        name: (target,) for name, topics in _REPLAYED.items() if target in topics
+    }
     found = {target: _REPLAYED[target]} if target in _REPLAYED else readers
     if not found:
         read = sorted({topic for topics in _REPLAYED.values() for topic in topics})
@@ -58,20 +64,28 @@ def stages_of(target: str, stage: str = "") -> dict[str, tuple[str, ...]]:
 
 
 def instant_of(text: str, zone: ZoneInfo) -> int:
-    """Return ms since 1970 of `beginning` or an ISO 8601 time, one without a zone in the given one; raises UserError."""
+    """Return ms since 1970 of `beginning` or an ISO 8601 time, one without a zone in the given one;
+    raises UserError.
+    """
     if text == BEGINNING:
         return _EPOCH_MS
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise UserError(f"--from {text}: write {BEGINNING}, or a time as 2026-11-01T10:00:00+08:00") from error
+        raise UserError(
+            f"--from {text}: write {BEGINNING}, or a time as 2026-11-01T10:00:00+08:00"
+        ) from error
     return int((moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp() * 1000)
 
 
 def offsets_of(topic: str, words: Sequence[str]) -> dict[TopicPartition, int]:
-    """Return what `--offset PARTITION:OFFSET` names; raises UserError where it is written otherwise."""
+    """Return what `--offset PARTITION:OFFSET` names; raises UserError where it is written
+    otherwise.
+    """
     if topic not in TOPICS:
-        raise UserError(f"--offset needs a topic, not the stage {topic}: its topics have offsets of their own")
+        raise UserError(
+            f"--offset needs a topic, not the stage {topic}: its topics have offsets of their own"
+        )
     found: dict[TopicPartition, int] = {}
     for word in words:
         partition, colon, offset = word.partition(":")
@@ -89,7 +103,8 @@ def planned(
     offsets: Mapping[TopicPartition, int],
     skip: bool,
 ) -> list[Rewind]:
-    """Return what a replay would change: from an instant, or from offsets. Forward, past unread records, only where `skip` says so.
+    """Return what a replay would change: from an instant, or from offsets. Forward, past unread
+    records, only where `skip` says so.
 
     Raises UserError for a partition that does not exist.
     """
@@ -109,11 +124,17 @@ def _rewind(stage: str, at: Position, wanted: int, skip: bool) -> list[Rewind]:
     found = at.first if at.committed is None else at.committed
     # What is past its retention is not there to be handled again.
     to = min(max(wanted, at.first), at.end)
-    return [Rewind(stage, at.topic, at.partition, found, to)] if to < found or (skip and to > found) else []
+    return (
+        [Rewind(stage, at.topic, at.partition, found, to)]
+        if to < found or (skip and to > found)
+        else []
+    )
 
 
 def rewind(workspace: Workspace, log: Log, rewinds: Sequence[Rewind], asked: str) -> None:
-    """Set the offsets and write the audit; raises GroupRunning or StoreHeldError where workers of a stage run."""
+    """Set the offsets and write the audit; raises GroupRunning or StoreHeldError where workers of a
+    stage run.
+    """
     by_stage: dict[str, dict[TopicPartition, int]] = {}
     for one in rewinds:
         by_stage.setdefault(one.stage, {})[one.topic, one.partition] = one.wanted
@@ -127,7 +148,9 @@ def rewind(workspace: Workspace, log: Log, rewinds: Sequence[Rewind], asked: str
 
 
 def nobody_running(workspace: Workspace) -> AbstractContextManager[None]:
-    """Keep an embedded run from beginning while inside; on Kafka the group's coordinator sees to it."""
+    """Keep an embedded run from beginning while inside; on Kafka the group's coordinator sees to
+    it.
+    """
     if workspace.settings.distributed:
         return nullcontext()
     from pipeline.sinks.sharing import nobody_running as store_free

@@ -16,18 +16,23 @@ from pipeline.ops.keeping import looking_back
 from pipeline.runtime.collecting import collected_between_batches
 from pipeline.workspace import Workspace
 
-# How often a caught-up run looks for new records: often enough for a person who watches, and next to no load.
+# How often a caught-up run looks for new records: often enough for a person who watches, and next
+# to no load.
 _IDLE_WAIT_S = 0.2
 
 
 def run_host(workspace: Workspace, *, until_idle: bool, as_json: bool = False) -> Counter[str]:
-    """Turn the host and print what each stage handled; SIGTERM and SIGINT end it after the batch in hand."""
+    """Turn the host and print what each stage handled; SIGTERM and SIGINT end it after the batch in
+    hand.
+    """
     stop = threading.Event()
 
     def ask_to_stop(_signal: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    previous = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    previous = {
+        number: signal.signal(number, ask_to_stop) for number in (signal.SIGTERM, signal.SIGINT)
+    }
     total: Counter[str] = Counter()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     try:

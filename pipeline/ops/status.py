@@ -1,4 +1,6 @@
-"""Everything about an installation at one glance, on either engine: what is away or missing is told, and all else still shown."""
+"""Everything about an installation at one glance, on either engine: what is away or missing is
+told, and all else still shown.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ _CHANNELS = """
 SELECT channel, toUInt64(count()) AS rows, toString(max(occurred_at)) AS last_event, toString(max(ingested_at)) AS last_row
 FROM communication_rows GROUP BY channel ORDER BY channel
 """
-# The one that answered last: in an upgrade or a promotion several answer beside each other for a while.
+# The one that answered last: in an upgrade or a promotion several answer beside each other for a
+# while.
 _MODELS = """
 SELECT head, argMax(model_version, predicted_at) AS version, toString(max(predicted_at)) AS last
 FROM prediction_rows GROUP BY head ORDER BY head
@@ -37,7 +40,9 @@ FROM dead_letters WHERE replay_outcome != 'accepted' GROUP BY stage, topic, reas
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Where an installation lives: `way` is embedded or distributed; addresses without passwords."""
+    """Where an installation lives: `way` is embedded or distributed; addresses without
+    passwords.
+    """
 
     way: str
     log: str
@@ -56,7 +61,9 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A process that works: its stage (run: all of them), its name, where it runs, how many partitions it holds."""
+    """A process that works: its stage (run: all of them), its name, where it runs, how many
+    partitions it holds.
+    """
 
     stage: str
     name: str
@@ -66,9 +73,11 @@ class Worker:
 
 @dataclass
 class Status:
-    """What is known of an installation; a part that could not be asked is None, and `problems` says why.
+    """What is known of an installation; a part that could not be asked is None, and `problems` says
+    why.
 
-    Sizes are in bytes, instants ISO 8601 in UTC. `tables` counts rows as stored, replaced ones included until ClickHouse merges them.
+    Sizes are in bytes, instants ISO 8601 in UTC. `tables` counts rows as stored, replaced ones
+    included until ClickHouse merges them.
     """
 
     engine: Engine
@@ -96,7 +105,11 @@ class Status:
     def rejected(self, stage: str, topic: str) -> int:
         """Return how many dead letters of a topic a stage has open."""
         found = self.dead_letters or ()
-        return sum(letter["letters"] for letter in found if (letter["stage"], letter["topic"]) == (stage, topic))
+        return sum(
+            letter["letters"]
+            for letter in found
+            if (letter["stage"], letter["topic"]) == (stage, topic)
+        )
 
 
 def status(workspace: Workspace, now_ms: int) -> Status:
@@ -139,7 +152,9 @@ def _ask_spool(found: Status, log: Log) -> None:
     found.spool = {"messages": count, "bytes": size}
     if count:
         found.problems.append(
-            Problem("spool", f"{count} messages wait for Kafka: run `switchboard spool` when it is back")
+            Problem(
+                "spool", f"{count} messages wait for Kafka: run `switchboard spool` when it is back"
+            )
         )
 
 
@@ -152,15 +167,22 @@ def _ask_kafka(found: Status, workspace: Workspace) -> None:
     changes = TopicPlan(broker, settings.partitions, settings.replication).changes()
     # Partitions are a person's choice, which a later setting does not make wrong.
     if differing := sorted({change.topic for change in changes if not change.manual}):
-        found.problems.append(Problem("topics", f"{', '.join(differing)} differ: run `switchboard topics apply`"))
-    found.workers = [Worker(one.group, one.name, one.host, one.partitions) for one in members(broker, list(STAGES))]
+        found.problems.append(
+            Problem("topics", f"{', '.join(differing)} differ: run `switchboard topics apply`")
+        )
+    found.workers = [
+        Worker(one.group, one.name, one.host, one.partitions)
+        for one in members(broker, list(STAGES))
+    ]
 
 
 def _ask_warehouse(found: Status, warehouse: Warehouse) -> None:
     lacking = [migration.name for migration in missing(warehouse)]
     found.migrations = {"known": len(migrations()), "missing": lacking}
     if lacking:
-        found.problems.append(Problem("migrations", f"{', '.join(lacking)} missing: run `switchboard migrate`"))
+        found.problems.append(
+            Problem("migrations", f"{', '.join(lacking)} missing: run `switchboard migrate`")
+        )
     if len(lacking) == len(migrations()):
         # There is nothing yet that could be asked.
         return
@@ -180,4 +202,6 @@ def _embedded_run(warehouse: Warehouse) -> list[Worker]:
 
 def _in_utc(found: list[dict[str, Any]], *columns: str) -> list[dict[str, Any]]:
     """Return rows whose instants, as ClickHouse prints them, are ISO 8601 in UTC."""
-    return [row | {column: row[column].replace(" ", "T") + "Z" for column in columns} for row in found]
+    return [
+        row | {column: row[column].replace(" ", "T") + "Z" for column in columns} for row in found
+    ]

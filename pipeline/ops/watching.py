@@ -1,4 +1,6 @@
-"""The port of a worker: /metrics for Prometheus, /healthz and /readyz for whoever restarts it and sends it work."""
+"""The port of a worker: /metrics for Prometheus, /healthz and /readyz for whoever restarts it and
+sends it work.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ from pipeline.metrics import Meter
 
 logger = logging.getLogger(__name__)
 
-# A batch may take four minutes before its watchdog ends the process; whoever asks here must not be quicker.
+# A batch may take four minutes before its watchdog ends the process; whoever asks here must not be
+# quicker.
 _ALIVE_S = 300.0
 # How often the server looks whether it shall end; nothing waits for it but the end of a worker.
 _POLL_S = 0.1
@@ -25,19 +28,23 @@ _POLL_S = 0.1
 
 @contextmanager
 def watched(meter: Meter, host: str, port: int) -> Iterator[int]:
-    """Serve a meter while inside, and give the port, which the system chooses where it is 0; raises UserError where it is taken.
+    """Serve a meter while inside, and give the port, which the system chooses where it is 0; raises
+    UserError where it is taken.
 
-    /healthz answers 200 while the worker asks for records or has a batch in hand, 503 where it has stood still for five minutes; /readyz
-    answers 503 until it has asked for the first time.
+    /healthz answers 200 while the worker asks for records or has a batch in hand, 503 where it has
+    stood still for five minutes; /readyz answers 503 until it has asked for the first time.
     """
     try:
         server = ThreadingHTTPServer((host, port), _handler(meter))
     except OSError as error:
         raise UserError(
-            f"metrics cannot be served on {host}:{port}: {error.strerror}; set SWITCHBOARD_METRICS_PORT otherwise for this stage"
+            f"metrics cannot be served on {host}:{port}: {error.strerror}; set"
+            " SWITCHBOARD_METRICS_PORT otherwise for this stage"
         ) from error
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(_POLL_S,), name="metrics", daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, args=(_POLL_S,), name="metrics", daemon=True
+    )
     thread.start()
     try:
         yield server.server_address[1]
@@ -61,7 +68,11 @@ def _handler(meter: Meter) -> type[BaseHTTPRequestHandler]:
             elif path == "/readyz":
                 self._say(meter.turned_at is not None)
             else:
-                self._answer(HTTPStatus.NOT_FOUND, b"/metrics, /healthz, /readyz\n", "text/plain; charset=utf-8")
+                self._answer(
+                    HTTPStatus.NOT_FOUND,
+                    b"/metrics, /healthz, /readyz\n",
+                    "text/plain; charset=utf-8",
+                )
 
         def _say(self, good: bool) -> None:
             status = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE

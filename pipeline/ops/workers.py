@@ -1,4 +1,6 @@
-"""The commands `worker` and `run` on Kafka: worker processes, kept running by one that watches them."""
+"""The commands `worker` and `run` on Kafka: worker processes, kept running by one that watches
+them.
+"""
 
 from __future__ import annotations
 
@@ -27,16 +29,20 @@ from pipeline.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
-# sysexits.h, EX_CONFIG: only a person can mend it, so starting again is of no use. Everything else may pass.
+# sysexits.h, EX_CONFIG: only a person can mend it, so starting again is of no use. Everything else
+# may pass.
 _FOR_GOOD = 78
 # sysexits.h, EX_TEMPFAIL: the worker lost its clients; a new process may go on.
 _AGAIN = 75
-# A worker that dies at once is started again after a tenth of a second, and ever later; one that had lived a minute, at once.
+# A worker that dies at once is started again after a tenth of a second, and ever later; one that
+# had lived a minute, at once.
 _FIRST_WAIT_S, _MAX_WAIT_S, _HEALTHY_S = 0.1, 10.0, 60.0
-# A worker ends after the batch in hand, which takes seconds; a minute is what Kubernetes and systemd may grant.
+# A worker ends after the batch in hand, which takes seconds; a minute is what Kubernetes and
+# systemd may grant.
 _GRACE_S = 60.0
 _WATCH_S = 0.05
-# How often a run until idle asks for the lags; twice without any, and nothing is on its way between two stages.
+# How often a run until idle asks for the lags; twice without any, and nothing is on its way between
+# two stages.
 _IDLE_S = 0.5
 
 
@@ -59,7 +65,9 @@ class Stopping:
 
 @contextmanager
 def leaving(stage: str) -> Iterator[None]:
-    """End the process with a code that says whether a new one may do better, where what is inside cannot go on."""
+    """End the process with a code that says whether a new one may do better, where what is inside
+    cannot go on.
+    """
     try:
         yield
     except (HostBroken, BrokerAway, WarehouseBusyError) as error:
@@ -76,12 +84,16 @@ def run_live(workspace: Workspace) -> None:
 
     with leaving("live"), live_worker(workspace) as live:
         live.parent = os.getppid()
-        worker = Worker(live.app, override_logging=False, redirect_stdouts=False, quiet=True, daemon=True)
+        worker = Worker(
+            live.app, override_logging=False, redirect_stdouts=False, quiet=True, daemon=True
+        )
         worker.execute_from_commandline()
 
 
 def run_worker(workspace: Workspace, stage: str) -> None:
-    """Be one worker of a stage until stopped; see `leaving` for how it ends where it cannot go on."""
+    """Be one worker of a stage until stopped; see `leaving` for how it ends where it cannot go
+    on.
+    """
     if stage == "live":
         run_live(workspace)
         return
@@ -119,17 +131,26 @@ class _Kept:
         note(f"{self.stage} ended {how} after {lived:.0f} s; again in {self.wait:.1f} s")
 
 
-def supervise(workspace: Workspace, wanted: Mapping[str, int], until: Callable[[], bool] | None = None) -> bool:
-    """Keep so many workers of each stage running until stopped or `until` holds; return False where one failed for good.
+def supervise(
+    workspace: Workspace, wanted: Mapping[str, int], until: Callable[[], bool] | None = None
+) -> bool:
+    """Keep so many workers of each stage running until stopped or `until` holds; return False where
+    one failed for good.
 
-    Who keeps `resolve` without an end looks for outcomes now and then. Raises UserError for a stage that does not exist.
+    Who keeps `resolve` without an end looks for outcomes now and then. Raises UserError for a stage
+    that does not exist.
     """
     if unknown := sorted(set(wanted) - set(STAGES)):
         raise UserError(f"there is no stage {', '.join(unknown)}; there are {', '.join(STAGES)}")
     stop = Stopping()
-    # By the keeper, and beside all else: a worker that was killed does not look through a bucket before it is back.
+    # By the keeper, and beside all else: a worker that was killed does not look through a bucket
+    # before it is back.
     threading.Thread(target=workspace.expire_bodies, name="expire", daemon=True).start()
-    kept = [_Kept(stage, _command(workspace, stage)) for stage, count in wanted.items() for _ in range(count)]
+    kept = [
+        _Kept(stage, _command(workspace, stage))
+        for stage, count in wanted.items()
+        for _ in range(count)
+    ]
     good = True
     with looking_back(workspace) if "resolve" in wanted and until is None else nullcontext():
         try:
@@ -166,7 +187,9 @@ def _command(workspace: Workspace, stage: str) -> list[str]:
 
 
 def _end(kept: list[_Kept]) -> None:
-    running = [one.process for one in kept if one.process is not None and one.process.poll() is None]
+    running = [
+        one.process for one in kept if one.process is not None and one.process.poll() is None
+    ]
     for process in running:
         process.terminate()
     deadline = time.monotonic() + _GRACE_S
@@ -174,13 +197,18 @@ def _end(kept: list[_Kept]) -> None:
         try:
             process.wait(max(deadline - time.monotonic(), 0))
         except subprocess.TimeoutExpired:
-            note(f"process {process.pid} does not end within {_GRACE_S:.0f} s and is killed; its batch is done again")
+            note(
+                f"process {process.pid} does not end within {_GRACE_S:.0f} s and is killed; its"
+                " batch is done again"
+            )
             process.kill()
             process.wait()
 
 
 def run_all(workspace: Workspace, *, until_idle: bool) -> bool:
-    """Keep one worker of every stage running, until stopped or, where asked for, until nothing is left to do."""
+    """Keep one worker of every stage running, until stopped or, where asked for, until nothing is
+    left to do.
+    """
     if not until_idle:
         return supervise(workspace, dict.fromkeys(STAGES, 1))
     idle = _Idle(workspace)

@@ -1,4 +1,6 @@
-"""What was answered about an example before it was learnt, beside what is right: the rows that quality is counted from."""
+"""What was answered about an example before it was learnt, beside what is right: the rows that
+quality is counted from.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +30,15 @@ _NOTHING_NEW = frozenset({"outdated", "repeated"})
 
 
 def assessed(
-    event: Mapping[str, Any], outcome: Folded, answer: Prediction | None, generation: int, offset: int
+    event: Mapping[str, Any],
+    outcome: Folded,
+    answer: Prediction | None,
+    generation: int,
+    offset: int,
 ) -> Outcome[Contract]:
-    """Return what becomes of an event that was folded: an assessment, nothing for what is no new label, or a refusal."""
+    """Return what becomes of an event that was folded: an assessment, nothing for what is no new
+    label, or a refusal.
+    """
     if isinstance(outcome, Refused):
         return Reject(_CODES.get(outcome.code, RejectCode.SCHEMA_VALUE), outcome.detail, "learn")
     if isinstance(outcome, Obeyed):

@@ -1,4 +1,6 @@
-"""The step `business`: orders, feedback, complaints and profiles get their customer and a place in the history."""
+"""The step `business`: orders, feedback, complaints and profiles get their customer and a place in
+the history.
+"""
 
 from __future__ import annotations
 
@@ -49,13 +51,17 @@ class BusinessEvents:
             conversation=data.conversation or "",
         )
         links = self.identity.links(customer, event.tenant, incoming.record_id, times.occurred_at)
-        outputs: list[Output[Contract]] = [Output(record, BUSINESS.name, str(record.customer_id or record.record_id))]
+        outputs: list[Output[Contract]] = [
+            Output(record, BUSINESS.name, str(record.customer_id or record.record_id))
+        ]
         outputs.extend(Output(link, LINKS.name, str(link.customer_id)) for link in links)
         return Emit(tuple(outputs))
 
 
 def rating_index(rating: float | None, scale_min: float, scale_max: float) -> float | None:
-    """Return a rating on 0 (worst mark) to 100 (best mark): (rating - min) / (max - min) * 100; None stays None."""
+    """Return a rating on 0 (worst mark) to 100 (best mark): (rating - min) / (max - min) * 100;
+    None stays None.
+    """
     return None if rating is None else (rating - scale_min) / (scale_max - scale_min) * 100
 
 

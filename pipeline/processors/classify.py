@@ -1,4 +1,6 @@
-"""The step `classify`: every head's answer about a batch of records, from the models as they stand."""
+"""The step `classify`: every head's answer about a batch of records, from the models as they
+stand.
+"""
 
 from __future__ import annotations
 
@@ -20,17 +22,26 @@ class Classify:
     name: str = "classify"
 
     def __call__(self, batch: Sequence[Redacted], ctx: Context) -> Sequence[Outcome[Judged]]:
-        answers = ctx.models.classify([item.text for item in batch], [_direction(item) for item in batch])
-        # The lists say the same of many texts, and silence is silence: such answers are made once a batch.
+        answers = ctx.models.classify(
+            [item.text for item in batch], [_direction(item) for item in batch]
+        )
+        # The lists say the same of many texts, and silence is silence: such answers are made once a
+        # batch.
         made_before: dict[Answer, Prediction] = {}
         return [
-            emit(Judged(item, {head: _prediction(answer, made_before) for head, answer in heads.items()}))
+            emit(
+                Judged(
+                    item, {head: _prediction(answer, made_before) for head, answer in heads.items()}
+                )
+            )
             for item, heads in zip(batch, answers, strict=True)
         ]
 
 
 def _direction(item: Redacted) -> str:
-    """Return the direction by which heads tell whether they apply; what a platform says by itself is nobody's need."""
+    """Return the direction by which heads tell whether they apply; what a platform says by itself
+    is nobody's need.
+    """
     data = item.identified.cleaned.data
     if isinstance(data, MessageData) and data.kind != "message":
         return Direction.INTERNAL

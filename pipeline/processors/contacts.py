@@ -14,14 +14,17 @@ import phonenumbers
 from schemas.records import ContactKind
 from schemas.types import Party
 
-# The first kind that a party has is the one that identifies it: a number given by the shop's own system is never shared, a mail
-# address rarely, a telephone by families, a handle means something only inside one source.
+# The first kind that a party has is the one that identifies it: a number given by the shop's own
+# system is never shared, a mail address rarely, a telephone by families, a handle means something
+# only inside one source.
 PRECEDENCE: tuple[ContactKind, ...] = ("id", "email", "phone", "handle")
 
 
 @dataclass(frozen=True, slots=True)
 class ContactPoint:
-    """One way to reach somebody, normalised; `valid` is False where the value is kept as written because it fits no form."""
+    """One way to reach somebody, normalised; `valid` is False where the value is kept as written
+    because it fits no form.
+    """
 
     kind: ContactKind
     value: str
@@ -31,11 +34,13 @@ class ContactPoint:
         return f"{self.kind}:{self.value}"
 
 
-# Local part and domain without blanks; a quoted local part is folded by the MIME parser before. IDN domains come as they are.
+# Local part and domain without blanks; a quoted local part is folded by the MIME parser before. IDN
+# domains come as they are.
 _EMAIL = re.compile(r"[^\s@<>()\[\],;:\\\"]+@[^\s@<>()\[\],;:\\\"]+\.?[^\s@<>()\[\],;:\\\".]+")
 # Addresses that nobody reads: they identify a machine of ours or of a provider, not a customer.
 _NO_REPLY = re.compile(
-    r"^(no|do[-_.]?not|donot)[-_.]?reply|^mailer-daemon$|^postmaster$|^bounces?([-+].*)?$", re.IGNORECASE
+    r"^(no|do[-_.]?not|donot)[-_.]?reply|^mailer-daemon$|^postmaster$|^bounces?([-+].*)?$",
+    re.IGNORECASE,
 )
 # What exchanges and telephone networks write for a caller who hides the number.
 _WITHHELD = frozenset(
@@ -55,20 +60,32 @@ _WITHHELD = frozenset(
     }
     | {"匿名", "未知", "未知号码", "私人号码", "隐藏号码", "未顯示號碼", "未显示号码"}
 )
-# An international number starts with +, whatever brackets and invisible direction marks stand before it.
+# An international number starts with +, whatever brackets and invisible direction marks stand
+# before it.
 _PLUS = re.compile(r"[^\d+]*\+")
-# E.164 allows fifteen digits; fewer than seven is an extension or a short code, which means nothing outside its exchange.
+# E.164 allows fifteen digits; fewer than seven is an extension or a short code, which means nothing
+# outside its exchange.
 _MIN_PUBLIC_DIGITS, _MAX_DIGITS = 7, 15
 
 
-# Contact points repeat within a conversation and between them; parsing a number costs 40 µs, a look-up .1 µs.
+# Contact points repeat within a conversation and between them; parsing a number costs 40 µs, a
+# look-up .1 µs.
 _CACHE = 65_536
 
 
 @lru_cache(maxsize=_CACHE)
 def normalise_email(value: str) -> ContactPoint | None:
-    """Return the address in lower case (NFKC), or None for no-reply and empty ones; an address of no valid form is kept, marked."""
-    text = unicodedata.normalize("NFKC", value).strip().strip("<>").removeprefix("mailto:").strip().casefold()
+    """Return the address in lower case (NFKC), or None for no-reply and empty ones; an address of
+    no valid form is kept, marked.
+    """
+    text = (
+        unicodedata.normalize("NFKC", value)
+        .strip()
+        .strip("<>")
+        .removeprefix("mailto:")
+        .strip()
+        .casefold()
+    )
     if not text or text in _WITHHELD:
         return None
     if not _EMAIL.fullmatch(text):
@@ -80,13 +97,16 @@ def normalise_email(value: str) -> ContactPoint | None:
 def normalise_phone(value: str, region: str | None = None) -> ContactPoint | None:
     """Return a number in E.164, or None for a withheld or empty one.
 
-    `region` is the ISO 3166 code whose national numbers are meant where no country code is given. Numbers are kept where they are
-    possible by length (ITU-T E.164), not only where a range is assigned: numbering plans move faster than their lists. What is no
-    possible number is kept as its digits, marked; extensions and short codes are such.
+    `region` is the ISO 3166 code whose national numbers are meant where no country code is given.
+    Numbers are kept where they are possible by length (ITU-T E.164), not only where a range is
+    assigned: numbering plans move faster than their lists. What is no possible number is kept as
+    its digits, marked; extensions and short codes are such.
     """
     text = unicodedata.normalize("NFKC", value).strip()
     text = (
-        re.sub(r"^(tel|sip|sips|whatsapp|callto):", "", text, flags=re.IGNORECASE).partition("@")[0].partition(";")[0]
+        re.sub(r"^(tel|sip|sips|whatsapp|callto):", "", text, flags=re.IGNORECASE)
+        .partition("@")[0]
+        .partition(";")[0]
     )
     if not text or text.casefold() in _WITHHELD:
         return None
@@ -100,7 +120,9 @@ def normalise_phone(value: str, region: str | None = None) -> ContactPoint | Non
         except phonenumbers.NumberParseException:
             continue
         if phonenumbers.is_possible_number(number) and len(digits) >= _MIN_PUBLIC_DIGITS:
-            return ContactPoint("phone", phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+            return ContactPoint(
+                "phone", phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+            )
     return ContactPoint("phone", ("+" if plus else "") + digits[:_MAX_DIGITS], valid=False)
 
 
@@ -121,7 +143,9 @@ def normalise_handle(value: str, source: str) -> ContactPoint | None:
 
 
 def contact_points(party: Party, source: str, region: str | None) -> tuple[ContactPoint, ...]:
-    """Return all contact points of a party, strongest first; withheld numbers and no-reply addresses give none."""
+    """Return all contact points of a party, strongest first; withheld numbers and no-reply
+    addresses give none.
+    """
     found = {
         "id": ContactPoint("id", party.id) if party.id else None,
         "email": normalise_email(party.email) if party.email else None,
@@ -133,10 +157,11 @@ def contact_points(party: Party, source: str, region: str | None) -> tuple[Conta
 
 @dataclass(frozen=True)
 class OwnSide:
-    """Who is our own side: mail addresses, mail domains, telephone numbers, handles and names, as the settings list them.
+    """Who is our own side: mail addresses, mail domains, telephone numbers, handles and names, as
+    the settings list them.
 
-    An entry with @ inside is an address, one that starts with @ or has a dot and letters is a domain (its sub-domains too), one of
-    digits a number, anything else a handle or a chat name.
+    An entry with @ inside is an address, one that starts with @ or has a dot and letters is a
+    domain (its sub-domains too), one of digits a number, anything else a handle or a chat name.
     """
 
     entries: tuple[str, ...] = ()
@@ -147,7 +172,12 @@ class OwnSide:
     _names: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        sorted_out: dict[str, set[str]] = {"address": set(), "domain": set(), "number": set(), "name": set()}
+        sorted_out: dict[str, set[str]] = {
+            "address": set(),
+            "domain": set(),
+            "number": set(),
+            "name": set(),
+        }
         for entry in self.entries:
             kind, value = _sort_entry(entry, self.region)
             sorted_out[kind].add(value)
@@ -160,10 +190,14 @@ class OwnSide:
         """Return whether a mail address, in any case, is ours by itself or by its domain."""
         text = unicodedata.normalize("NFKC", address).strip().casefold()
         domain = text.rpartition("@")[2]
-        return text in self._addresses or any(domain == own or domain.endswith(f".{own}") for own in self._domains)
+        return text in self._addresses or any(
+            domain == own or domain.endswith(f".{own}") for own in self._domains
+        )
 
     def owns_phone(self, number: str) -> bool:
-        """Return whether a number, as an exchange or a person writes it, is ours; extensions are compared as digits."""
+        """Return whether a number, as an exchange or a person writes it, is ours; extensions are
+        compared as digits.
+        """
         point = normalise_phone(number, self.region)
         return point is not None and point.value in self._numbers
 
@@ -180,13 +214,18 @@ class OwnSide:
         )
 
 
-def _sort_entry(entry: str, region: str | None) -> tuple[Literal["address", "domain", "number", "name"], str]:
+def _sort_entry(
+    entry: str, region: str | None
+) -> tuple[Literal["address", "domain", "number", "name"], str]:
     text = unicodedata.normalize("NFKC", entry).strip().casefold()
     if text.startswith("@") and "." in text:
         return "domain", text[1:]
     if "@" in text:
         return "address", text
-    if re.fullmatch(r"\+?[\d\s().-]+", text) and (point := normalise_phone(text, region)) is not None:
+    if (
+        re.fullmatch(r"\+?[\d\s().-]+", text)
+        and (point := normalise_phone(text, region)) is not None
+    ):
         return "number", point.value
     if re.fullmatch(r"[\w-]+(\.[\w-]+)+", text):
         return "domain", text
@@ -194,5 +233,7 @@ def _sort_entry(entry: str, region: str | None) -> tuple[Literal["address", "dom
 
 
 def strongest(points: Sequence[ContactPoint]) -> ContactPoint | None:
-    """Return the contact point that identifies: the strongest valid one, else the strongest of all, else None."""
+    """Return the contact point that identifies: the strongest valid one, else the strongest of all,
+    else None.
+    """
     return next((point for point in points if point.valid), points[0] if points else None)

@@ -53,7 +53,9 @@ class Identified:
 
 @dataclass(frozen=True, slots=True)
 class CustomerRef:
-    """The customer of an event: the contact points, strongest first, and the name shown; none where nobody can be told."""
+    """The customer of an event: the contact points, strongest first, and the name shown; none where
+    nobody can be told.
+    """
 
     name: str = ""
     contacts: tuple[str, ...] = ()

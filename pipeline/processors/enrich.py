@@ -1,4 +1,6 @@
-"""The stage `enrich`: which steps an event of each kind goes through, and the record that comes out."""
+"""The stage `enrich`: which steps an event of each kind goes through, and the record that comes
+out.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,8 @@ class Dispatch:
 
 
 def enrich_step(identity: Identity, heads: Sequence[Head] = HEADS) -> Step[Incoming, Contract]:
-    """Return the whole of enrich: communications are cleaned, identified, redacted, classified; the rest takes shorter ways.
+    """Return the whole of enrich: communications are cleaned, identified, redacted, classified; the
+    rest takes shorter ways.
 
     Labels are kept of the `heads` given, which are those of the models that the context brings.
     """
@@ -60,7 +63,11 @@ def enrich_step(identity: Identity, heads: Sequence[Head] = HEADS) -> Step[Incom
     judged = Chain("classify", redacted, Classify())
     communications: Step[Incoming, Contract] = Chain("record", judged, MapStep("record", finish))
     return Dispatch(
-        ((Communication, communications), (BusinessData, BusinessEvents(identity)), (Judgement, accept_labels(heads)))
+        (
+            (Communication, communications),
+            (BusinessData, BusinessEvents(identity)),
+            (Judgement, accept_labels(heads)),
+        )
     )
 
 
@@ -68,7 +75,9 @@ def finish(judged: Judged, _ctx: Context) -> Outcome[Contract]:
     """Return the record of a judged event, keyed by its customer, and the links it shows."""
     identified = judged.redacted.identified
     record = _record(judged)
-    outputs: list[Output[Contract]] = [Output(record, RECORDS.name, str(record.customer_id or record.record_id))]
+    outputs: list[Output[Contract]] = [
+        Output(record, RECORDS.name, str(record.customer_id or record.record_id))
+    ]
     outputs.extend(Output(link, LINKS.name, str(link.customer_id)) for link in identified.links)
     return Emit(tuple(outputs))
 
@@ -80,13 +89,21 @@ def _record(judged: Judged) -> Record:
     mail = data if isinstance(data, EmailData) else None
     return made(
         Record,
-        shared_fields(incoming, cleaned.times, identified.customer, (*cleaned.flags, *identified.flags), data.staff),
+        shared_fields(
+            incoming,
+            cleaned.times,
+            identified.customer,
+            (*cleaned.flags, *identified.flags),
+            data.staff,
+        ),
         channel=data.channel,
         kind=_kind(data),
         provider=data.provider or "",
         direction=identified.direction,
         sent_at=cleaned.times.sent_at,
-        conversation_id=stable_id("conversation", incoming.event.tenant, *_thread(data, incoming.event)),
+        conversation_id=stable_id(
+            "conversation", incoming.event.tenant, *_thread(data, incoming.event)
+        ),
         message_id=(mail.message_id or "") if mail else incoming.event.id,
         in_reply_to=data.in_reply_to or "",
         references=mail.references if mail else (),
@@ -116,7 +133,9 @@ def _kind(data: Communication) -> str:
 
 
 def _thread(data: Communication, event: Event) -> tuple[str, ...]:
-    """Return what names the conversation: a mail's oldest known ancestor, wherever it was read; a platform's thread in its source."""
+    """Return what names the conversation: a mail's oldest known ancestor, wherever it was read; a
+    platform's thread in its source.
+    """
     if isinstance(data, EmailData) and data.conversation is None:
         ancestors = (*data.references, data.in_reply_to, data.message_id)
         if root := next((name for name in ancestors if name), ""):

@@ -1,4 +1,6 @@
-"""The step `identify`: who the customer is, which way the message went, and which contact points belong together."""
+"""The step `identify`: who the customer is, which way the message went, and which contact points
+belong together.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,13 @@ from datetime import datetime
 from uuid import UUID
 
 from pipeline.outcomes import Context, Outcome, emit
-from pipeline.processors.contacts import ContactPoint, OwnSide, contact_points, normalise_email, normalise_phone
+from pipeline.processors.contacts import (
+    ContactPoint,
+    OwnSide,
+    contact_points,
+    normalise_email,
+    normalise_phone,
+)
 from pipeline.processors.draft import Cleaned, CustomerRef, Identified
 from schemas.communications import Communication, EmailData, MessageData, default_direction
 from schemas.envelope import stable_id, uuid8
@@ -20,18 +28,26 @@ from schemas.types import Direction, Party
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What identification knows beside the event: the installation's secret, our own side, the region of national numbers."""
+    """What identification knows beside the event: the installation's secret, our own side, the
+    region of national numbers.
+    """
 
     secret: bytes
     own: OwnSide
     region: str | None = None
 
     def customer_id(self, tenant: str, contact: str) -> UUID:
-        """Return the customer id of a contact point: HMAC-SHA256 under the secret, so that ids alone tell no address."""
+        """Return the customer id of a contact point: HMAC-SHA256 under the secret, so that ids
+        alone tell no address.
+        """
         return uuid8(hmac.digest(self.secret, f"{tenant}\0{contact}".encode(), "sha256"))
 
-    def customer(self, parties: Iterable[Party], tenant: str, source: str) -> tuple[CustomerRef, bool]:
-        """Return the first party that can be told and is not ours, and whether all its contact points are of valid form."""
+    def customer(
+        self, parties: Iterable[Party], tenant: str, source: str
+    ) -> tuple[CustomerRef, bool]:
+        """Return the first party that can be told and is not ours, and whether all its contact
+        points are of valid form.
+        """
         name = ""
         for party in parties:
             if self.own.owns(party):
@@ -40,7 +56,9 @@ class Identity:
             points = _valid_first(contact_points(party, source, self.region))
             if points:
                 contacts = tuple(map(str, points))
-                reference = CustomerRef(party.name or "", contacts, self.customer_id(tenant, contacts[0]))
+                reference = CustomerRef(
+                    party.name or "", contacts, self.customer_id(tenant, contacts[0])
+                )
                 return reference, all(point.valid for point in points)
         return CustomerRef(name), True
 
@@ -48,11 +66,20 @@ class Identity:
         self, customer: CustomerRef, tenant: str, emails: Sequence[str], phones: Sequence[str]
     ) -> CustomerRef:
         """Return a customer with further addresses and numbers, weaker than those it has."""
-        more = (*map(normalise_email, emails), *(normalise_phone(phone, self.region) for phone in phones))
-        contacts = tuple(dict.fromkeys((*customer.contacts, *(str(point) for point in more if point))))
-        return CustomerRef(customer.name, contacts, self.customer_id(tenant, contacts[0]) if contacts else None)
+        more = (
+            *map(normalise_email, emails),
+            *(normalise_phone(phone, self.region) for phone in phones),
+        )
+        contacts = tuple(
+            dict.fromkeys((*customer.contacts, *(str(point) for point in more if point)))
+        )
+        return CustomerRef(
+            customer.name, contacts, self.customer_id(tenant, contacts[0]) if contacts else None
+        )
 
-    def links(self, customer: CustomerRef, tenant: str, record_id: UUID, at: datetime) -> tuple[Link, ...]:
+    def links(
+        self, customer: CustomerRef, tenant: str, record_id: UUID, at: datetime
+    ) -> tuple[Link, ...]:
         """Return a link from the identifying contact point to each other one."""
         return tuple(
             made(
@@ -97,12 +124,19 @@ class Identify:
             direction=direction,
             customer=customer,
             participants=tuple(self._participants(data, event.source)),
-            links=self.identity.links(customer, event.tenant, cleaned.incoming.record_id, cleaned.times.occurred_at),
-            flags=(*(("missing_contact",) if missing else ()), *(() if valid else ("contact_invalid",))),
+            links=self.identity.links(
+                customer, event.tenant, cleaned.incoming.record_id, cleaned.times.occurred_at
+            ),
+            flags=(
+                *(("missing_contact",) if missing else ()),
+                *(() if valid else ("contact_invalid",)),
+            ),
         )
 
     def _direction(self, data: Communication, event_type: str) -> Direction:
-        """Return what the event says, else what our own side in it tells, else what its type implies."""
+        """Return what the event says, else what our own side in it tells, else what its type
+        implies.
+        """
         if data.direction is not None:
             return data.direction
         if isinstance(data, MessageData) and data.kind != "message":
@@ -116,7 +150,11 @@ class Identify:
         return Direction.OUTBOUND if others else Direction.INTERNAL
 
     def _participants(self, data: Communication, source: str) -> Iterable[Participant]:
-        people: list[tuple[str, Sequence[Party]]] = [("from", (data.from_,)), ("to", data.to), ("cc", data.cc)]
+        people: list[tuple[str, Sequence[Party]]] = [
+            ("from", (data.from_,)),
+            ("to", data.to),
+            ("cc", data.cc),
+        ]
         if isinstance(data, EmailData):
             people.append(("bcc", data.bcc))
         for role, parties in people:
@@ -130,7 +168,9 @@ class Identify:
 
 
 def _senders(data: Communication) -> tuple[Party, ...]:
-    """Return who may be the customer of an inbound message: a form that our own site mails names the writer in Reply-To."""
+    """Return who may be the customer of an inbound message: a form that our own site mails names
+    the writer in Reply-To.
+    """
     return (data.from_, *_answers_to(data))
 
 

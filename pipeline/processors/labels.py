@@ -1,4 +1,6 @@
-"""Labels: the step that accepts one, and the step that joins it with its record's text into an example."""
+"""Labels: the step that accepts one, and the step that joins it with its record's text into an
+example.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ _MOVED_WEIGHT: Final = 1.0
 
 
 def accept_label(incoming: Incoming, heads: Sequence[Head]) -> Outcome[Contract]:
-    """Keep a judgement of a declared head and value as a label, a move to spam too; any other is refused with what is declared."""
+    """Keep a judgement of a declared head and value as a label, a move to spam too; any other is
+    refused with what is declared.
+    """
     data, event = incoming.data, incoming.event
     said = _said(data, event)
     problem = label_problem(said["head"], said["value"], heads)
@@ -59,7 +63,9 @@ def _said(data: Contract, event: Event) -> dict[str, Any]:
         }
     if isinstance(data, MovedData):
         return {
-            "record_id": data.record_id or record_id_of(event.tenant, event.source, data.event_id or ""),
+            "record_id": (
+                data.record_id or record_id_of(event.tenant, event.source, data.event_id or "")
+            ),
             "head": _SPAM_HEAD,
             "value": _SPAM_BY_FOLDER[data.folder],
             "by": data.by or "",
@@ -75,7 +81,9 @@ def accept_labels(heads: Sequence[Head]) -> MapStep[Incoming, Contract]:
 
 
 def label_problem(head: str, value: str, heads: Sequence[Head] = HEADS) -> str:
-    """Return what is wrong with a head and a value (empty: taken back), naming what is declared; "" where nothing is."""
+    """Return what is wrong with a head and a value (empty: taken back), naming what is declared; ""
+    where nothing is.
+    """
     labels = {known.name: known.labels for known in heads}
     if head not in labels:
         return f"data.head: {head!r} is none of {', '.join(labels)}"
@@ -96,7 +104,8 @@ class LabelledText:
 
 @dataclass(frozen=True, slots=True)
 class Resolve:
-    """The step `resolve`: a label whose record the history holds becomes an example, one taken back a retraction.
+    """The step `resolve`: a label whose record the history holds becomes an example, one taken back
+    a retraction.
 
     A label about nothing is refused.
     """
@@ -120,7 +129,10 @@ class Resolve:
             return emit(retraction, EXAMPLES.name)
         found = self.texts.get(label.record_id)
         if found is None:
-            detail = f"record_id: the history holds no record {label.record_id}; load it, then replay this dead letter"
+            detail = (
+                f"record_id: the history holds no record {label.record_id}; load it, then replay"
+                " this dead letter"
+            )
             return Reject(RejectCode.UNKNOWN_RECORD, detail)
         example = Example(
             label_id=label.label_id,

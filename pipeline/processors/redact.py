@@ -1,4 +1,6 @@
-"""The step `redact`: the text that models read and learn from, without the numbers and addresses that identify people."""
+"""The step `redact`: the text that models read and learn from, without the numbers and addresses
+that identify people.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,18 @@ from pipeline.processors.draft import Identified, Redacted
 from schemas.communications import CallData
 
 # Latin letters only: Chinese runs straight on into an address, and would be swallowed with it.
-_EMAIL = re.compile(r"[A-Za-z0-9\u00c0-\u024f._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
+_EMAIL = re.compile(
+    r"[A-Za-z0-9\u00c0-\u024f._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}"
+)
 # Four groups of capitals and digits as banks print them, or unbroken; the checksum decides.
-_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?![A-Za-z0-9])")
+_IBAN = re.compile(
+    r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?![A-Za-z0-9])"
+)
 # Resident identity number of China, GB 11643: seventeen digits and a check character.
 _RESIDENT = re.compile(r"(?<!\d)\d{17}[\dXx](?![\dXx])")
 _CARD = re.compile(r"(?<!\d)\d(?:[ -]?\d){12,18}(?!\d)")
-# International (+ or 00), national (0), a Chinese mobile number, or grouped as North America writes it.
+# International (+ or 00), national (0), a Chinese mobile number, or grouped as North America writes
+# it.
 _PHONE = re.compile(
     r"(?<![A-Za-z0-9_.-])(?:"
     r"\+\d[\d().\s/-]{5,18}\d|00\d[\d\s-]{5,16}\d|\(?0\d[\d().\s/-]{5,14}\d"
@@ -47,7 +54,8 @@ def _is_ip(text: str) -> bool:
     return all(int(part) < 256 for part in text.split("."))
 
 
-# In this order: what carries a checksum before what is told by its look alone, so that a card is not taken for a number.
+# In this order: what carries a checksum before what is told by its look alone, so that a card is
+# not taken for a number.
 _KINDS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
     ("<iban>", _IBAN, iban.is_valid),
     ("<id>", _RESIDENT, ric.is_valid),
@@ -58,25 +66,33 @@ _KINDS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
 
 
 def redact_text(text: str) -> str:
-    """Return a text with mail addresses, telephone, card, bank account and identity numbers, and IPv4 addresses masked by kind."""
+    """Return a text with mail addresses, telephone, card, bank account and identity numbers, and
+    IPv4 addresses masked by kind.
+    """
     if "@" in text:
         text = _EMAIL.sub("<email>", text)
     if not _DIGIT.search(text):
         return text
     for mask, pattern, valid in _KINDS:
-        text = pattern.sub(lambda match, mask=mask, valid=valid: mask if valid(match[0]) else match[0], text)  # type: ignore[misc]
+        text = pattern.sub(
+            lambda match, mask=mask, valid=valid: mask if valid(match[0]) else match[0], text
+        )  # type: ignore[misc]
     return text
 
 
 def _words(identified: Identified) -> str:
     cleaned = identified.cleaned
     said = cleaned.parts.reply or cleaned.parts.body
-    notes = (cleaned.data.remarks, cleaned.data.result) if isinstance(cleaned.data, CallData) else ()
+    notes = (
+        (cleaned.data.remarks, cleaned.data.result) if isinstance(cleaned.data, CallData) else ()
+    )
     return "\n".join(part for part in (cleaned.data.subject, said, *notes) if part)
 
 
 def redact(identified: Identified, _ctx: Context) -> Outcome[Redacted]:
-    """Mask subject and reply, which models read; of a call without a transcript also what staff noted."""
+    """Mask subject and reply, which models read; of a call without a transcript also what staff
+    noted.
+    """
     return emit(Redacted(identified, redact_text(_words(identified))))
 
 

@@ -14,7 +14,11 @@ from schemas.records import Delivery
 
 
 def shared_fields(
-    incoming: Incoming, times: Times, customer: CustomerRef, flags: tuple[str, ...], staff: str | None
+    incoming: Incoming,
+    times: Times,
+    customer: CustomerRef,
+    flags: tuple[str, ...],
+    staff: str | None,
 ) -> dict[str, Any]:
     """Return the fields of `schemas.records.Enriched` for an event, its times and its customer."""
     event = incoming.event
@@ -41,4 +45,7 @@ def shared_fields(
 def _unnamed(incoming: Incoming) -> dict[str, str]:
     """Return the fields that no contract names, of the body and of the envelope, as JSON text."""
     unnamed = {**(incoming.event.model_extra or {}), **(incoming.data.model_extra or {})}
-    return {name: value if isinstance(value, str) else orjson.dumps(value).decode() for name, value in unnamed.items()}
+    return {
+        name: value if isinstance(value, str) else orjson.dumps(value).decode()
+        for name, value in unnamed.items()
+    }

@@ -1,4 +1,6 @@
-"""Charts as inline SVG: stacked columns over days and bars by name, drawn without a script so that a page stands by itself."""
+"""Charts as inline SVG: stacked columns over days and bars by name, drawn without a script so that
+a page stands by itself.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ _MARK = 48
 
 
 def columns_by_day(frame: pd.DataFrame, colours: Mapping[str, str]) -> Markup:
-    """Return stacked columns of a frame indexed by day, one column a series; a day without a row is an empty place."""
+    """Return stacked columns of a frame indexed by day, one column a series; a day without a row is
+    an empty place.
+    """
     if frame.empty:
         return Markup('<p class="none">nothing in this period</p>')
     days = pd.date_range(frame.index.min(), frame.index.max(), freq="D")
@@ -33,10 +37,13 @@ def columns_by_day(frame: pd.DataFrame, colours: Mapping[str, str]) -> Markup:
             base -= height
             title = escape(f"{pd.Timestamp(str(day)):%Y-%m-%d} {name}: {int(count)}")
             shapes.append(
-                f'<rect x="{_AXIS + place * step:.2f}" y="{base:.2f}" width="{max(step - 1, 0.5):.2f}" height="{height:.2f}"'
+                f'<rect x="{_AXIS + place * step:.2f}" y="{base:.2f}"'
+                f' width="{max(step - 1, 0.5):.2f}" height="{height:.2f}"'
                 f' fill="{colours[str(name)]}"><title>{title}</title></rect>'
             )
-    labels = [_day_label(day, place, step) for place, day in enumerate(days) if day.day == 1 or place == 0]
+    labels = [
+        _day_label(day, place, step) for place, day in enumerate(days) if day.day == 1 or place == 0
+    ]
     return _svg(_HEIGHT + 24, [*shapes, *labels])
 
 
@@ -51,15 +58,20 @@ def bars(rows: Sequence[tuple[str, float, str]], colour: str = PALETTE[0]) -> Ma
         y = place * height
         width = value / top * (_WIDTH - name_width - 150)
         shapes.append(
-            f'<text x="{name_width - 8}" y="{y + 16}" text-anchor="end">{escape(name)}</text>'
-            f'<rect x="{name_width}" y="{y + 4}" width="{width:.1f}" height="{height - 8}" fill="{colour}"/>'
-            f'<text x="{name_width + width + 6:.1f}" y="{y + 16}" class="count">{escape(words)}</text>'
+            f'<text x="{name_width - 8}" y="{y + 16}" text-anchor="end">{escape(name)}</text><rect'
+            f' x="{name_width}" y="{y + 4}" width="{width:.1f}" height="{height - 8}"'
+            f' fill="{colour}"/><text x="{name_width + width + 6:.1f}" y="{y + 16}"'
+            f' class="count">{escape(words)}</text>'
         )
     return _svg(height * len(rows), shapes)
 
 
-def lines(series: Mapping[str, Sequence[tuple[float, float]]], colours: Mapping[str, str], bold: str = "") -> Markup:
-    """Return lines over a common axis: by name, points (x ≥ 0, share from 0 to 1), drawn from the lowest tenth up to 1."""
+def lines(
+    series: Mapping[str, Sequence[tuple[float, float]]], colours: Mapping[str, str], bold: str = ""
+) -> Markup:
+    """Return lines over a common axis: by name, points (x ≥ 0, share from 0 to 1), drawn from the
+    lowest tenth up to 1.
+    """
     points = [point for line in series.values() for point in line]
     if not points:
         return Markup('<p class="none">nothing to draw</p>')
@@ -75,7 +87,10 @@ def lines(series: Mapping[str, Sequence[tuple[float, float]]], colours: Mapping[
         placed = [place(*point) for point in line]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
         width = 3 if name == bold else 1.5
-        shapes.append(f'<polyline points="{path}" fill="none" stroke="{colours[name]}" stroke-width="{width}"/>')
+        shapes.append(
+            f'<polyline points="{path}" fill="none" stroke="{colours[name]}"'
+            f' stroke-width="{width}"/>'
+        )
         shapes += [
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colours[name]}">'
             f"<title>{escape(f'{name}: {rows:g} rows, {share:.1%}')}</title></circle>"
@@ -88,7 +103,8 @@ def lines(series: Mapping[str, Sequence[tuple[float, float]]], colours: Mapping[
             free = across
             anchor = "end" if across > _WIDTH - _MARK else "middle"
             shapes.append(
-                f'<text x="{across:.1f}" y="{_HEIGHT + 18}" text-anchor="{anchor}" class="count">{x:g}</text>'
+                f'<text x="{across:.1f}" y="{_HEIGHT + 18}" text-anchor="{anchor}"'
+                f' class="count">{x:g}</text>'
             )
     return _svg(_HEIGHT + 24, shapes)
 
@@ -98,7 +114,10 @@ def _share_grid(low: float) -> str:
     for tenth in range(round(low * 10), 11):
         y = _HEIGHT - (tenth / 10 - low) / (1 - low) * (_HEIGHT - 10)
         marks.append(f'<line x1="{_AXIS}" x2="{_WIDTH}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>')
-        marks.append(f'<text x="{_AXIS - 6}" y="{y + 4:.1f}" text-anchor="end" class="count">{tenth * 10} %</text>')
+        marks.append(
+            f'<text x="{_AXIS - 6}" y="{y + 4:.1f}" text-anchor="end" class="count">{tenth * 10}'
+            " %</text>"
+        )
     return "".join(marks)
 
 
@@ -111,9 +130,15 @@ def _grid(top: int) -> str:
     for share in (0.0, 0.5, 1.0):
         y = _HEIGHT - share * (_HEIGHT - 10)
         lines.append(f'<line x1="{_AXIS}" x2="{_WIDTH}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>')
-        lines.append(f'<text x="{_AXIS - 6}" y="{y + 4:.1f}" text-anchor="end" class="count">{top * share:g}</text>')
+        lines.append(
+            f'<text x="{_AXIS - 6}" y="{y + 4:.1f}" text-anchor="end"'
+            f' class="count">{top * share:g}</text>'
+        )
     return "".join(lines)
 
 
 def _day_label(day: pd.Timestamp, place: int, step: float) -> str:
-    return f'<text x="{_AXIS + place * step:.1f}" y="{_HEIGHT + 18}" class="count">{day:%Y-%m-%d}</text>'
+    return (
+        f'<text x="{_AXIS + place * step:.1f}" y="{_HEIGHT + 18}"'
+        f' class="count">{day:%Y-%m-%d}</text>'
+    )

@@ -32,7 +32,9 @@ class Mistake(NamedTuple):
 
 
 def write_page(evaluation: Evaluation, out: Path, now: datetime) -> Path:
-    """Write the evaluation as one self-contained page and return its absolute path; raises OSError where it can't."""
+    """Write the evaluation as one self-contained page and return its absolute path; raises OSError
+    where it can't.
+    """
     contenders = evaluation.comparison.contenders if evaluation.comparison else ()
     colours = {row.title: _COLOURS[place % len(_COLOURS)] for place, row in enumerate(contenders)}
     online = evaluation.online
@@ -49,7 +51,10 @@ def write_page(evaluation: Evaluation, out: Path, now: datetime) -> Path:
         settings={row.name: settings_of(row) for row in contenders},
         legend=list(colours.items()),
         curves=lines(
-            {row.title: [(rows, scores.macro_f1) for rows, scores in row.curve] for row in contenders},
+            {
+                row.title: [(rows, scores.macro_f1) for rows, scores in row.curve]
+                for row in contenders
+            },
             colours,
             bold=next((row.title for row in contenders if row.kind == "online"), ""),
         ),
@@ -63,18 +68,24 @@ def write_page(evaluation: Evaluation, out: Path, now: datetime) -> Path:
 
 
 def notes_of(evaluation: Evaluation) -> list[str]:
-    """Return what a reader must know before the figures: refused lines, repeated texts, labels that were never learnt."""
+    """Return what a reader must know before the figures: refused lines, repeated texts, labels that
+    were never learnt.
+    """
     data = evaluation.data
     notes = []
     if data.refused:
         notes.append(f"{len(data.refused)} lines were refused, the first {data.refused[0]}")
     if again := seen_before(data.train, data.test):
-        notes.append(f"{again:,} of {len(data.test):,} test texts stand among the training texts too")
+        notes.append(
+            f"{again:,} of {len(data.test):,} test texts stand among the training texts too"
+        )
     known = {row.label for row in data.train}
     if strange := sorted({row.label for row in data.test} - known):
         notes.append(f"labels of the test that no training row has: {_listed(strange)}")
     if len(known) == 1:
-        notes.append(f"all training rows have the label {next(iter(known))}: there is nothing to tell apart")
+        notes.append(
+            f"all training rows have the label {next(iter(known))}: there is nothing to tell apart"
+        )
     return notes + list(evaluation.comparison.notes if evaluation.comparison else ())
 
 
@@ -94,11 +105,15 @@ def mistakes_of(confusion: Confusion) -> list[Mistake]:
         for answer, count in zip(confusion.labels, row, strict=True)
         if count and truth != answer
     ]
-    return sorted(found, key=lambda mistake: (-mistake.times, mistake.truth, mistake.answer))[:_MISTAKES]
+    return sorted(found, key=lambda mistake: (-mistake.times, mistake.truth, mistake.answer))[
+        :_MISTAKES
+    ]
 
 
 def _matrix(confusion: Confusion) -> list[tuple[str, list[tuple[int, float]]]]:
-    """Return the rows of a matrix that can be read, each count with its share of the row; nothing of a larger one."""
+    """Return the rows of a matrix that can be read, each count with its share of the row; nothing
+    of a larger one.
+    """
     if len(confusion.labels) > _MATRIX_LABELS:
         return []
     return [

@@ -1,4 +1,6 @@
-"""An evaluation on a terminal: figures of the online model, the table of all models, the winner in detail."""
+"""An evaluation on a terminal: figures of the online model, the table of all models, the winner in
+detail.
+"""
 
 from __future__ import annotations
 
@@ -28,19 +30,30 @@ def show_evaluation(evaluation: Evaluation) -> None:
         if served.test:
             rows.append(("test, as served", _percent(served.test.accuracy)))
         out.print()
-        table("As readers are served, the head's rule included", ("part", "accuracy %"), rows, numbers=("accuracy %",))
+        table(
+            "As readers are served, the head's rule included",
+            ("part", "accuracy %"),
+            rows,
+            numbers=("accuracy %",),
+        )
     if evaluation.comparison:
         _show_comparison(evaluation.comparison)
     if promoted := evaluation.promoted:
         note(
-            f"{promoted.added:,} examples of {promoted.head} added to the examples log, {promoted.already:,} were there;"
-            " every worker learns them with its next batch"
+            f"{promoted.added:,} examples of {promoted.head} added to the examples log,"
+            f" {promoted.already:,} were there; every worker learns them with its next batch"
         )
 
 
 def _show_online(online: Online) -> None:
     parts = {"prequential": online.prequential} | ({"test": online.test} if online.test else {})
-    columns = ("part", "accuracy %", "macro-F1 %", "calibration error", "accuracy % at 80 % coverage")
+    columns = (
+        "part",
+        "accuracy %",
+        "macro-F1 %",
+        "calibration error",
+        "accuracy % at 80 % coverage",
+    )
     rows = [
         (
             name,
@@ -53,7 +66,10 @@ def _show_online(online: Online) -> None:
     ]
     table("Online model, one pass in the order of the rows", columns, rows, numbers=columns[1:])
     cost = online.cost
-    words = f"features {cost.features_us:.0f} µs, predict {cost.predict_us:.0f} µs, learn {cost.learn_us:.0f} µs"
+    words = (
+        f"features {cost.features_us:.0f} µs, predict {cost.predict_us:.0f} µs, learn"
+        f" {cost.learn_us:.0f} µs"
+    )
     out.print(plain(f"{words} of CPU a text"))
 
 
@@ -72,7 +88,15 @@ def _show_comparison(comparison: Comparison) -> None:
 
 
 def _show_models(comparison: Comparison) -> None:
-    numbers = ("CV macro-F1 %", "test accuracy %", "test macro-F1 %", "rows", "training s", "features µs", "answer µs")
+    numbers = (
+        "CV macro-F1 %",
+        "test accuracy %",
+        "test macro-F1 %",
+        "rows",
+        "training s",
+        "features µs",
+        "answer µs",
+    )
     rows = [
         (
             row.title,
@@ -114,14 +138,22 @@ def _show_selection(comparison: Comparison) -> None:
         )
         for method in comparison.selection
     ]
-    table("Feature selection, by a linear SVM", ("method", *numbers, "valued most"), rows, numbers=numbers)
+    table(
+        "Feature selection, by a linear SVM",
+        ("method", *numbers, "valued most"),
+        rows,
+        numbers=numbers,
+    )
 
 
 def _show_detail(winner: Contender) -> None:
     out.print(plain(f"{winner.title}, the best:"))
     reports = sorted(winner.reports, key=lambda report: -report.rows)[:_REPORT_LABELS]
     columns = ("label", "precision %", "recall %", "F1 %", "rows")
-    rows = [(r.label, _percent(r.precision), _percent(r.recall), _percent(r.f1), f"{r.rows:,}") for r in reports]
+    rows = [
+        (r.label, _percent(r.precision), _percent(r.recall), _percent(r.f1), f"{r.rows:,}")
+        for r in reports
+    ]
     table("Classification report", columns, rows, numbers=columns[1:])
     if mistakes := mistakes_of(winner.confusion):
         out.print()

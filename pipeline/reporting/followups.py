@@ -1,4 +1,6 @@
-"""What is to be followed up: open promises and requests of customers, what is overdue first. `switchboard followups`."""
+"""What is to be followed up: open promises and requests of customers, what is overdue first.
+`switchboard followups`.
+"""
 
 from __future__ import annotations
 
@@ -59,9 +61,10 @@ def followups(
 ) -> list[dict[str, Any]]:
     """Return follow-ups, overdue ones first, then by when they are due.
 
-    `zone` is the IANA zone of the times; `within_s` leaves out what is due later than so many seconds from now; `staff` and `kind`
-    (promised, requested) narrow it, empty ones do not; `done` shows those that were kept, in time or late, in place of open ones.
-    Raises WarehouseError where the warehouse refuses.
+    `zone` is the IANA zone of the times; `within_s` leaves out what is due later than so many
+    seconds from now; `staff` and `kind` (promised, requested) narrow it, empty ones do not; `done`
+    shows those that were kept, in time or late, in place of open ones. Raises WarehouseError where
+    the warehouse refuses.
     """
     parameters: Mapping[str, Any] = {
         "zone": zone,

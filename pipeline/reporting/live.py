@@ -1,4 +1,6 @@
-"""What is happening now, as JSON and on the screen: the windows, who waits, what is about to be late, open alerts."""
+"""What is happening now, as JSON and on the screen: the windows, who waits, what is about to be
+late, open alerts.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,9 @@ _TOP = 4
 def page(view: View, watch: Watch, now_ms: int, tenant: str = "") -> Mapping[str, Any]:
     """Return everything as of an instant, of one tenant or ("") of all; instants RFC 3339, UTC.
 
-    A window's `counts` are messages by direction and business events; `heads` are the answers about customers' messages, by head and
-    label; `business` are events by kind and action. Channel "" is all channels together.
+    A window's `counts` are messages by direction and business events; `heads` are the answers about
+    customers' messages, by head and label; `business` are events by kind and action. Channel "" is
+    all channels together.
     """
 
     def wanted(one: Any) -> bool:
@@ -89,7 +92,9 @@ def _at(ms: int) -> str:
 
 
 def screen(told: Mapping[str, Any]) -> RenderableType:
-    """Return a page as a screen: windows by channel, answers of the last hour, queues, what is due, alerts."""
+    """Return a page as a screen: windows by channel, answers of the last hour, queues, what is due,
+    alerts.
+    """
     parts: list[RenderableType] = [Text(f"as of {told['at']}", style="dim")]
     parts.append(_alerts(told["alerts"]))
     parts.append(_volumes(told["windows"]))
@@ -113,7 +118,11 @@ def _alerts(alerts: list[Mapping[str, Any]]) -> RenderableType:
         return Text("no alert is open", style="green")
     table = _table(f"{len(alerts)} open alerts", ("raised", "kind", "what"))
     for alert in alerts:
-        table.add_row(plain(alert["raised_at"][:19]), plain(alert["kind"]), Text(alert["message"], style="bold red"))
+        table.add_row(
+            plain(alert["raised_at"][:19]),
+            plain(alert["kind"]),
+            Text(alert["message"], style="bold red"),
+        )
     return table
 
 
@@ -127,7 +136,9 @@ def _volumes(windows: list[Mapping[str, Any]]) -> RenderableType:
         day = spans.get("24h", {})
         counted = [spans.get(span, {}).get(INBOUND, 0) for span in ("1m", "1h", "24h")]
         name = f"{tenant}: all" if channel == EVERY_CHANNEL else channel
-        table.add_row(plain(name), *map(str, counted), str(day.get("outbound", 0)), str(day.get(BUSINESS, 0)))
+        table.add_row(
+            plain(name), *map(str, counted), str(day.get("outbound", 0)), str(day.get(BUSINESS, 0))
+        )
     return table
 
 
@@ -152,7 +163,12 @@ def _waiting(queues: list[Mapping[str, Any]]) -> RenderableType:
     columns = ("channel", "waiting", "longest (min)", "due in 15 min", "overdue")
     table = _table("Customers who wait", columns, columns[1:])
     for queue in queues:
-        numbers = (queue["waiting"], round(queue["longest_s"] / 60), queue["due_soon"], queue["overdue"])
+        numbers = (
+            queue["waiting"],
+            round(queue["longest_s"] / 60),
+            queue["due_soon"],
+            queue["overdue"],
+        )
         table.add_row(plain(f"{queue['tenant']}: {queue['channel']}"), *map(str, numbers))
     return table
 

@@ -1,4 +1,6 @@
-"""Pages of HTML that stand by themselves: what customers wrote is escaped, nothing is fetched, nothing is run."""
+"""Pages of HTML that stand by themselves: what customers wrote is escaped, nothing is fetched,
+nothing is run.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ import jinja2
 
 
 def render(template: str, **values: Any) -> str:
-    """Return a page of `pipeline/reporting/templates`; raises jinja2.UndefinedError for a value that it lacks."""
+    """Return a page of `pipeline/reporting/templates`; raises jinja2.UndefinedError for a value
+    that it lacks.
+    """
     return _environment().get_template(template).render(**values)
 
 

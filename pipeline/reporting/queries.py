@@ -1,11 +1,16 @@
-"""The report's questions: SQL by section. `{start}`, `{end}` are instants as text in UTC, `{zone}` an IANA zone."""
+"""The report's questions: SQL by section. `{start}`, `{end}` are instants as text in UTC, `{zone}`
+an IANA zone.
+"""
 
 from __future__ import annotations
 
 # Enough for a page that a person reads; whoever wants more asks the tables.
 _TOP_CUSTOMERS, _TOP_NEEDS = 15, 15
 
-_WITHIN = "occurred_at >= toDateTime64({start:String}, 3, 'UTC') AND occurred_at < toDateTime64({end:String}, 3, 'UTC')"
+_WITHIN = (
+    "occurred_at >= toDateTime64({start:String}, 3, 'UTC') AND occurred_at <"
+    " toDateTime64({end:String}, 3, 'UTC')"
+)
 
 TOTALS = f"""
 SELECT

@@ -48,7 +48,9 @@ class Period:
         """What the queries need: the zone and the instants, from inclusive to exclusive, UTC."""
         zone = ZoneInfo(self.zone)
         start = (
-            datetime.combine(self.first, datetime.min.time(), zone) if self.first else datetime(1970, 1, 1, tzinfo=UTC)
+            datetime.combine(self.first, datetime.min.time(), zone)
+            if self.first
+            else datetime(1970, 1, 1, tzinfo=UTC)
         )
         end = (
             datetime.combine(self.last + timedelta(days=1), datetime.min.time(), zone)
@@ -56,11 +58,17 @@ class Period:
             else datetime(2200, 1, 1, tzinfo=UTC)
         )
         form = "%Y-%m-%d %H:%M:%S"
-        return {"zone": self.zone, "start": f"{start.astimezone(UTC):{form}}", "end": f"{end.astimezone(UTC):{form}}"}
+        return {
+            "zone": self.zone,
+            "start": f"{start.astimezone(UTC):{form}}",
+            "end": f"{end.astimezone(UTC):{form}}",
+        }
 
 
 def write_report(warehouse: Warehouse, out: Path, period: Period) -> Path:
-    """Write the page and return its absolute path; raises OSError where the file can't be written."""
+    """Write the page and return its absolute path; raises OSError where the file can't be
+    written.
+    """
     frames = {name: _frame(warehouse, sql, period) for name, sql in SECTIONS.items()}
     page = render("report.html", **_sections(frames), period=period, made=datetime.now(UTC))
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -75,14 +83,22 @@ def _frame(warehouse: Warehouse, sql: str, period: Period) -> pd.DataFrame:
 
 def _sections(frames: dict[str, pd.DataFrame]) -> dict[str, Any]:
     volume = frames["volume"]
-    channels = [str(name) for name in volume.groupby("channel")["records"].sum().sort_values(ascending=False).index]
+    channels = [
+        str(name)
+        for name in volume.groupby("channel")["records"].sum().sort_values(ascending=False).index
+    ]
     colours = {name: PALETTE[place % len(PALETTE)] for place, name in enumerate(channels)}
     by_day = volume.pivot_table(index="day", columns="channel", values="records", fill_value=0)
     by_day.index = pd.to_datetime(by_day.index)
-    sentiment = frames["sentiment"].set_index("sentiment").reindex(_SENTIMENTS).dropna().reset_index()
+    sentiment = (
+        frames["sentiment"].set_index("sentiment").reindex(_SENTIMENTS).dropna().reset_index()
+    )
     return {
         "totals": _records(frames["totals"])[0],
-        "legend": [(name, colours[name], int(volume[volume["channel"] == name]["records"].sum())) for name in channels],
+        "legend": [
+            (name, colours[name], int(volume[volume["channel"] == name]["records"].sum()))
+            for name in channels
+        ],
         "volume": columns_by_day(by_day[channels], colours),
         "needs": bars(_bar_rows(frames["needs"], "need")),
         "sentiment": bars(_bar_rows(sentiment, "sentiment"), PALETTE[2]),

@@ -18,7 +18,8 @@ _COLOURS = {
     "negative": "red",
     "very_negative": "red",
 }
-# Wide enough for the sense of a message, short enough that an event stays one to three lines of a terminal.
+# Wide enough for the sense of a message, short enough that an event stays one to three lines of a
+# terminal.
 _TEXT_WIDTH = 160
 
 
@@ -56,7 +57,9 @@ def _heading(who: str) -> Text:
 
 
 def _row(event: dict[str, Any]) -> list[Text]:
-    words = ": ".join(part for part in (event["title"], _facts(event), " ".join(event["text"].split())) if part)
+    words = ": ".join(
+        part for part in (event["title"], _facts(event), " ".join(event["text"].split())) if part
+    )
     sentiment = plain(_guess(event, "sentiment"))
     sentiment.stylize(_COLOURS.get(event["sentiment"], ""))
     outcome = "; ".join(part for part in (event["result"], event["remarks"]) if part)
@@ -78,7 +81,9 @@ def _guess(event: dict[str, Any], head: str) -> str:
 
 def _asked(event: dict[str, Any]) -> str:
     """Return the needs, and what heads of a team's own say."""
-    needs = " and ".join((_guess(event, "need"), *(need.replace("_", " ") for need in event["need_also"])))
+    needs = " and ".join(
+        (_guess(event, "need"), *(need.replace("_", " ") for need in event["need_also"]))
+    )
     own = (f"{head}: {label}" for head, label in event["answers"].items() if label)
     return ", ".join(part for part in (needs, *own) if part)
 

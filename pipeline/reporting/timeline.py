@@ -1,4 +1,6 @@
-"""A customer's timeline: who is meant by an address, number or id, who else that is through links, and what happened."""
+"""A customer's timeline: who is meant by an address, number or id, who else that is through links,
+and what happened.
+"""
 
 from __future__ import annotations
 
@@ -12,32 +14,41 @@ from pipeline.processors.contacts import normalise_email, normalise_phone
 from pipeline.processors.identify import Identity
 from pipeline.sinks.warehouse import Warehouse, rows
 
-# Links are followed this far: id, mail, telephone, handle and back. A longer chain is a shared number, not a person.
+# Links are followed this far: id, mail, telephone, handle and back. A longer chain is a shared
+# number, not a person.
 _MAX_HOPS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """One person as far as links tell: the customer ids, their contact points and profile, and the events, oldest first."""
+    """One person as far as links tell: the customer ids, their contact points and profile, and the
+    events, oldest first.
+    """
 
     customers: tuple[dict[str, Any], ...]
     events: tuple[dict[str, Any], ...]
 
 
 def find_customers(warehouse: Warehouse, identity: Identity, tenant: str, wanted: str) -> list[str]:
-    """Return the customer ids that an address, a number, an own customer number, a handle, a name or a customer id means.
+    """Return the customer ids that an address, a number, an own customer number, a handle, a name
+    or a customer id means.
 
     The first reading that the history knows wins, in that order; all those of a name are returned.
     """
-    guesses = [str(point) for point in (normalise_email(wanted), normalise_phone(wanted, identity.region)) if point]
+    guesses = [
+        str(point)
+        for point in (normalise_email(wanted), normalise_phone(wanted, identity.region))
+        if point
+    ]
     guesses.append(f"id:{wanted.strip()}")
     ids = [str(identity.customer_id(tenant, guess)) for guess in guesses]
     with suppress(ValueError):
         ids.append(str(UUID(wanted.strip())))
     found = rows(
         warehouse,
-        "SELECT customer_id FROM customers WHERE tenant = {tenant:String} AND (customer_id IN {ids:Array(UUID)}"
-        " OR handle = {wanted:String} OR endsWith(handle, concat('/', lowerUTF8({wanted:String}))) OR name = {wanted:String})",
+        "SELECT customer_id FROM customers WHERE tenant = {tenant:String} AND (customer_id IN"
+        " {ids:Array(UUID)} OR handle = {wanted:String} OR endsWith(handle, concat('/',"
+        " lowerUTF8({wanted:String}))) OR name = {wanted:String})",
         tenant=tenant,
         ids=ids,
         wanted=wanted.strip(),
@@ -52,8 +63,9 @@ def with_linked(warehouse: Warehouse, customers: Sequence[str]) -> list[str]:
     for _ in range(_MAX_HOPS):
         joined = rows(
             warehouse,
-            "SELECT DISTINCT arrayJoin([customer_id, other_customer_id]) AS id FROM links"
-            " WHERE customer_id IN {ids:Array(UUID)} OR other_customer_id IN {ids:Array(UUID)} ORDER BY id",
+            "SELECT DISTINCT arrayJoin([customer_id, other_customer_id]) AS id FROM links WHERE"
+            " customer_id IN {ids:Array(UUID)} OR other_customer_id IN {ids:Array(UUID)} ORDER"
+            " BY id",
             ids=known,
         )
         new = [row["id"] for row in joined if row["id"] not in known]
@@ -64,16 +76,21 @@ def with_linked(warehouse: Warehouse, customers: Sequence[str]) -> list[str]:
 
 
 def timeline(warehouse: Warehouse, identity: Identity, tenant: str, wanted: str) -> Timeline:
-    """Return the whole timeline of a customer over all linked contact points; empty where nobody of that name is known."""
+    """Return the whole timeline of a customer over all linked contact points; empty where nobody of
+    that name is known.
+    """
     ids = with_linked(warehouse, find_customers(warehouse, identity, tenant, wanted))
     if not ids:
         return Timeline((), ())
     customers = rows(
-        warehouse, "SELECT * FROM customers WHERE customer_id IN {ids:Array(UUID)} ORDER BY last_seen DESC", ids=ids
+        warehouse,
+        "SELECT * FROM customers WHERE customer_id IN {ids:Array(UUID)} ORDER BY last_seen DESC",
+        ids=ids,
     )
     events = rows(
         warehouse,
-        "SELECT * FROM customer_history(customer_ids = {ids:Array(UUID)}) ORDER BY occurred_at, record_id",
+        "SELECT * FROM customer_history(customer_ids = {ids:Array(UUID)}) ORDER BY occurred_at,"
+        " record_id",
         ids=ids,
     )
     return Timeline(tuple(customers), tuple(events))

@@ -1,4 +1,6 @@
-"""Where an event is and what happened to it, from the connector that found it to the rows it became. `switchboard trace`."""
+"""Where an event is and what happened to it, from the connector that found it to the rows it
+became. `switchboard trace`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from pipeline.runtime.stages import STAGES
 from pipeline.sinks.warehouse import Warehouse, rows
 from schemas.envelope import record_id_of
 
-# What waits for a stage is looked through record by record; more than these take minutes, and the trace says that it stopped there.
+# What waits for a stage is looked through record by record; more than these take minutes, and the
+# trace says that it stopped there.
 MOST_WAITING = 200_000
 
 _RECORDS = """
@@ -86,10 +89,11 @@ class Traced:
 def trace(
     log: Log, warehouse: Warehouse, wanted: str, *, tenant: str, source: str = ""
 ) -> tuple[list[Traced], list[str]]:
-    """Return what is known of the events, or the record, with an id, and the stages for which too many records wait to look at all.
+    """Return what is known of the events, or the record, with an id, and the stages for which too
+    many records wait to look at all.
 
-    `source` tells apart events of several sources that have the same id; empty: all of them. What a connector refused is found where it
-    was an event in JSON.
+    `source` tells apart events of several sources that have the same id; empty: all of them. What a
+    connector refused is found where it was an event in JSON.
     """
     record_ids = {str(record_id_of(tenant, source, wanted))} if source else set()
     with suppress(ValueError):
@@ -111,7 +115,9 @@ def trace(
         for record in _meant(waiting[:MOST_WAITING], ids, source):
             key = record.header("ce_source"), record.header("ce_id")
             one = found.setdefault(key, Traced(key[1], key[0], ""))
-            one.steps.append(Step("", f"waits for {stage}", f"{record.topic}/{record.partition}@{record.offset}"))
+            one.steps.append(
+                Step("", f"waits for {stage}", f"{record.topic}/{record.partition}@{record.offset}")
+            )
     return list(found.values()), given_up
 
 
@@ -122,15 +128,29 @@ def _meant(records: Sequence[LogRecord], ids: set[str], source: str) -> Iterator
 
 
 def _known(warehouse: Warehouse, row: dict[str, Any]) -> list[Step]:
-    steps = [Step(one["at"], one["place"], one["what"]) for one in rows(warehouse, _STEPS, id=row["record_id"])]
+    steps = [
+        Step(one["at"], one["place"], one["what"])
+        for one in rows(warehouse, _STEPS, id=row["record_id"])
+    ]
     flags = ", ".join(row["quality_flags"])
     contact = f"customer {row['contact']}" if row["contact"] else "no customer"
-    cleaned = Step(row["received"], "cleaned", "; ".join(part for part in (row["event_type"], contact, flags) if part))
+    cleaned = Step(
+        row["received"],
+        "cleaned",
+        "; ".join(part for part in (row["event_type"], contact, flags) if part),
+    )
     loaded = Step(row["ingested"], "in the history", f"{row['place']}, record {row['record_id']}")
     arrived = [step for step in steps if step.place == "arrived"]
     return [*arrived, cleaned, *steps[len(arrived) :], loaded]
 
 
 def _refusal(letter: dict[str, Any]) -> str:
-    again = f"; sent again {letter['replays']} times, {letter['replay_outcome']}" if int(letter["replays"]) else ""
-    return f"{letter['id'][:8]} {letter['reason_code']} at {letter['step']}: {letter['message']}{again}"
+    again = (
+        f"; sent again {letter['replays']} times, {letter['replay_outcome']}"
+        if int(letter["replays"])
+        else ""
+    )
+    return (
+        f"{letter['id'][:8]} {letter['reason_code']} at {letter['step']}:"
+        f" {letter['message']}{again}"
+    )

@@ -1,4 +1,6 @@
-"""The part of `resolve` that reads the examples: learns each, and tells what was answered before. One partition, so one teller."""
+"""The part of `resolve` that reads the examples: learns each, and tells what was answered before.
+One partition, so one teller.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class ResolveHandler:
-    """Makes examples of labels, and assessments of examples, which come to it again as it has written them.
+    """Makes examples of labels, and assessments of examples, which come to it again as it has
+    written them.
 
-    The examples have one partition: of many workers the one that holds it makes a learner, and no other.
+    The examples have one partition: of many workers the one that holds it makes a learner, and no
+    other.
     """
 
     labels: StepHandler[Label]
@@ -55,6 +59,8 @@ class ResolveHandler:
         messages: list[Message] = []
         now = self.clock()
         for tested in self.learner.test(records):
-            outcome = assessed(tested.event, tested.outcome, tested.answer, tested.generation, tested.record.offset)
+            outcome = assessed(
+                tested.event, tested.outcome, tested.answer, tested.generation, tested.record.offset
+            )
             messages += outcome_messages(self.name, tested.record, outcome, now, self.counts)
         return messages

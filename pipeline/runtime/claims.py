@@ -1,4 +1,6 @@
-"""The claim check: bodies too large for a log go to a content-addressed folder and travel as a reference."""
+"""The claim check: bodies too large for a log go to a content-addressed folder and travel as a
+reference.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,18 @@ from typing import Protocol
 from pipeline.errors import UserError
 from pipeline.runtime.log import LogRecord, Message
 
-# DESIGN §4: brokers and page caches are built for small records; a quarter MiB still holds almost every mail.
+# DESIGN §4: brokers and page caches are built for small records; a quarter MiB still holds almost
+# every mail.
 THRESHOLD_BYTES = 256 * 1024
-# CloudEvents' extension for a body kept elsewhere: https://github.com/cloudevents/spec/blob/main/cloudevents/extensions/dataref.md
+# CloudEvents' extension for a body kept elsewhere:
+# https://github.com/cloudevents/spec/blob/main/cloudevents/extensions/dataref.md
 _HEADER = "ce_dataref"
 
 
 class ClaimLost(UserError):
-    """A reference whose bytes are gone or altered; the message names the file. Reading on would lose the record, so it stops."""
+    """A reference whose bytes are gone or altered; the message names the file. Reading on would
+    lose the record, so it stops.
+    """
 
 
 class Blobs(Protocol):
@@ -38,7 +44,8 @@ class Blobs(Protocol):
 
 
 def blobs_at(place: str) -> Blobs:
-    """Return where bodies are kept: a folder's path, or a URL that fsspec knows, such as s3://bucket/prefix.
+    """Return where bodies are kept: a folder's path, or a URL that fsspec knows, such as
+    s3://bucket/prefix.
 
     Raises UserError for a URL of an unknown kind, or of one whose library is not installed.
     """
@@ -72,12 +79,16 @@ class BlobFolder:
         return reference
 
     def get(self, reference: str) -> bytes:
-        """Return the bytes of a reference; raises ClaimLost where they are missing or not what they were."""
+        """Return the bytes of a reference; raises ClaimLost where they are missing or not what they
+        were.
+        """
         path = self._path(reference)
         return _checked(path, reference, path.read_bytes)
 
     def expire(self, older_than: float) -> int:
-        """Delete blobs last referenced before an instant (seconds since the epoch); return how many."""
+        """Delete blobs last referenced before an instant (seconds since the epoch); return how
+        many.
+        """
         expired = 0
         for path in self._root.glob("??/*"):
             # Another worker that starts does the same.
@@ -99,14 +110,17 @@ class BlobFolder:
         return self._root / _place_of(reference)
 
 
-# A body that is referred to again is written again once it is this old, so that its age stays that of its youngest reference.
+# A body that is referred to again is written again once it is this old, so that its age stays that
+# of its youngest reference.
 _REFRESH = timedelta(days=1)
 
 
 class BlobBucket:
-    """Bytes kept by their SHA-256 in an object store, through https://filesystem-spec.readthedocs.io: for workers on several machines.
+    """Bytes kept by their SHA-256 in an object store, through
+    https://filesystem-spec.readthedocs.io: for workers on several machines.
 
-    An object is there whole or not at all, and durable when `put` returns, as far as the store promises that (S3 does).
+    An object is there whole or not at all, and durable when `put` returns, as far as the store
+    promises that (S3 does).
     """
 
     def __init__(self, url: str) -> None:
@@ -130,12 +144,16 @@ class BlobBucket:
         return reference
 
     def get(self, reference: str) -> bytes:
-        """Return the bytes of a reference; raises ClaimLost where they are missing or not what they were."""
+        """Return the bytes of a reference; raises ClaimLost where they are missing or not what they
+        were.
+        """
         path = self._path(reference)
         return _checked(path, reference, lambda: self._files.cat_file(path))
 
     def expire(self, older_than: float) -> int:
-        """Delete blobs last written before an instant (seconds since the epoch); return how many. See `BlobFolder.expire`."""
+        """Delete blobs last written before an instant (seconds since the epoch); return how many.
+        See `BlobFolder.expire`.
+        """
         before = datetime.fromtimestamp(older_than, UTC)
         expired = 0
         for path in self._files.find(self._root):
@@ -146,7 +164,9 @@ class BlobBucket:
         return expired
 
     def usage(self) -> tuple[int, int]:
-        """Return how many bodies there are, and their bytes; raises UserError where the store is not to be reached."""
+        """Return how many bodies there are, and their bytes; raises UserError where the store is
+        not to be reached.
+        """
         try:
             sizes = [found["size"] for found in self._files.find(self._root, detail=True).values()]
         # Each of fsspec's stores has errors of its own.
@@ -168,16 +188,24 @@ def _checked(place: object, reference: str, read: Callable[[], bytes]) -> bytes:
     try:
         content = read()
     except FileNotFoundError as error:
-        raise ClaimLost(f"{place} is missing: restore it from a backup, or set the offset past its record") from error
+        raise ClaimLost(
+            f"{place} is missing: restore it from a backup, or set the offset past its record"
+        ) from error
     if hashlib.sha256(content).hexdigest() != reference:
         raise ClaimLost(f"{place} does not hold what its name says: restore it from a backup")
     return content
 
 
 def check_in(messages: Sequence[Message], blobs: Blobs) -> list[Message]:
-    """Return the messages with every body over `THRESHOLD_BYTES` replaced by a reference; a fold bounds its states itself."""
+    """Return the messages with every body over `THRESHOLD_BYTES` replaced by a reference; a fold
+    bounds its states itself.
+    """
     return [
-        replace(message, value=b"", headers=(*message.headers, (_HEADER, blobs.put(message.value).encode())))
+        replace(
+            message,
+            value=b"",
+            headers=(*message.headers, (_HEADER, blobs.put(message.value).encode())),
+        )
         if len(message.value) > THRESHOLD_BYTES and message.partition is None
         else message
         for message in messages

@@ -1,4 +1,6 @@
-"""When Python looks for cycles: between batches, when little is alive, not again and again while thousands of records are in hand."""
+"""When Python looks for cycles: between batches, when little is alive, not again and again while
+thousands of records are in hand.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,12 @@ _YOUNG, _ALL = 1, 2
 
 @contextmanager
 def collected_between_batches() -> Iterator[Callable[[], None]]:
-    """Give the call that a host makes after each batch; the collector is off meanwhile, and everything made before is left out.
+    """Give the call that a host makes after each batch; the collector is off meanwhile, and
+    everything made before is left out.
 
-    Left on, it walks over a batch's records once more for every few hundred made: a third of what it costs to copy a record
-    (docs/adr/0011). It is the process's one collector, so this is for processes that run one host.
+    Left on, it walks over a batch's records once more for every few hundred made: a third of what
+    it costs to copy a record (docs/adr/0011). It is the process's one collector, so this is for
+    processes that run one host.
     """
     done = 0
 

@@ -1,4 +1,6 @@
-"""The embedded host: every stage in one process over the SQLite log, outputs and offsets in one transaction."""
+"""The embedded host: every stage in one process over the SQLite log, outputs and offsets in one
+transaction.
+"""
 
 from __future__ import annotations
 
@@ -19,19 +21,26 @@ from pipeline.sinks.warehouse import WarehouseBusyError
 
 logger = logging.getLogger(__name__)
 
-# Doubling from a tenth of a second: a warehouse that is short of memory for a moment is asked again at once, one that is down rarely.
+# Doubling from a tenth of a second: a warehouse that is short of memory for a moment is asked again
+# at once, one that is down rarely.
 _FIRST_WAIT_S, _MAX_WAIT_S, _MAX_TRIES = 0.1, 10.0, 8
 
 
 class EmbeddedHost:
-    """Runs stages in turn, each with the most records it takes at once; what `resolve` learns, `enrich` answers with in the next round.
+    """Runs stages in turn, each with the most records it takes at once; what `resolve` learns,
+    `enrich` answers with in the next round.
 
-    A batch's outputs and offsets commit in one transaction of the log, after `load` has made its rows durable: a crash anywhere
-    repeats at most one batch, whose rows replace themselves.
+    A batch's outputs and offsets commit in one transaction of the log, after `load` has made its
+    rows durable: a crash anywhere repeats at most one batch, whose rows replace themselves.
     """
 
     def __init__(
-        self, log: SqliteLog, blobs: Blobs, learner: Learner, handlers: Sequence[tuple[Handler, int]], meter: Meter
+        self,
+        log: SqliteLog,
+        blobs: Blobs,
+        learner: Learner,
+        handlers: Sequence[tuple[Handler, int]],
+        meter: Meter,
     ) -> None:
         self._log = log
         self._blobs = blobs
@@ -40,7 +49,9 @@ class EmbeddedHost:
         self._meter = meter
 
     def turn(self) -> Counter[str]:
-        """Give every stage one batch; return how many records each handled (none: everything is caught up)."""
+        """Give every stage one batch; return how many records each handled (none: everything is
+        caught up).
+        """
         done: Counter[str] = Counter()
         for handler, limit in self._handlers:
             handled = self._batch(handler, limit)
@@ -62,7 +73,9 @@ class EmbeddedHost:
         clock.lap("handle")
         with self._log.transaction() as transaction:
             transaction.produce(messages)
-            transaction.commit(handler.name, {place: last + 1 for place, (_, last) in spans_of(records).items()})
+            transaction.commit(
+                handler.name, {place: last + 1 for place, (_, last) in spans_of(records).items()}
+            )
         clock.lap("commit")
         self._meter.batch(handler.name, len(records), clock.taken(), {})
         return len(records)

@@ -1,7 +1,9 @@
-"""The faust host of live: an agent that folds panes into a Table, alerts by one leader, and the windows as JSON on a web view.
+"""The faust host of live: an agent that folds panes into a Table, alerts by one leader, and the
+windows as JSON on a web view.
 
-What DESIGN §4 found Faust to lose is not lost here: no exception leaves the agent, every write is acknowledged before an iteration
-ends, and where partitions move, reading goes on from what the Table counts (faust_driver.py, docs/adr/0012).
+What DESIGN §4 found Faust to lose is not lost here: no exception leaves the agent, every write is
+acknowledged before an iteration ends, and where partitions move, reading goes on from what the
+Table counts (faust_driver.py, docs/adr/0012).
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from typing import Any
 
 import faust
 
-# The alerts load it when they first need it; in an event loop that would be seconds without a heartbeat.
+# The alerts load it when they first need it; in an event loop that would be seconds without a
+# heartbeat.
 import river.drift  # noqa: F401
 from faust.types import TP, EventT
 from faust.web import Request, Response
@@ -43,12 +46,13 @@ from pipeline.runtime.stages import LIVE_TOPICS
 from schemas.topics import LIVE_STATE, RECORDS
 
 logger = logging.getLogger(__name__)
-# It warns whenever a hundred messages are on their way; waiting for them is what a batch's end is for.
+# It warns whenever a hundred messages are on their way; waiting for them is what a batch's end is
+# for.
 logging.getLogger("faust.transport.producer").setLevel(logging.ERROR)
 
 STAGE = "live"
-# A batch is what came within half a second: a record is in its windows within a second, and a pane is written twice a second, not
-# once for every record.
+# A batch is what came within half a second: a record is in its windows within a second, and a pane
+# is written twice a second, not once for every record.
 _TAKE, _WITHIN_S = 1_000, 0.5
 # A spike must be told within a minute; looking costs some tens of milliseconds.
 _LOOK_S = 5.0
@@ -58,9 +62,11 @@ _MEND_S = 5.0
 _FAUST_PORT = 6066
 # Two missed heartbeats of three are no death; one that is dead is missed after this long.
 _SESSION_S, _HEARTBEAT_S = 10.0, 3.0
-# A worker that had records to count for so long and counted none is stuck (Faust's own issues tell of "consumers slowly die").
+# A worker that had records to count for so long and counted none is stuck (Faust's own issues tell
+# of "consumers slowly die").
 _STUCK_S = 30.0
-# A member that dies while its group finds together is waited for so long, each time; Faust's default is a minute.
+# A member that dies while its group finds together is waited for so long, each time; Faust's
+# default is a minute.
 _REBALANCE_S = 15.0
 # sysexits.h, EX_SOFTWARE: start again.
 _BROKEN = 70
@@ -91,9 +97,15 @@ class LiveApp:
         self._scan = KafkaScan(self.broker)
         self.app = self._made()
         self._topic = self.app.topic(*LIVE_TOPICS, **_RAW)
-        changelog = self.app.topic(LIVE_STATE.name, partitions=self._partitions, compacting=True, **_RAW)
+        changelog = self.app.topic(
+            LIVE_STATE.name, partitions=self._partitions, compacting=True, **_RAW
+        )
         table = self.app.Table(
-            "live", partitions=self._partitions, changelog_topic=changelog, key_type=bytes, value_type=bytes
+            "live",
+            partitions=self._partitions,
+            changelog_topic=changelog,
+            key_type=bytes,
+            value_type=bytes,
         )
         self.state = LiveState(self.broker, table, self.view)
         self.app.agent(self._topic, concurrency=1, name="live")(self._receive)
@@ -121,7 +133,8 @@ class LiveApp:
             topic_disable_leader=True,
             store="memory://",
             Table=FollowedTable,
-            # The state of a day is read from its topic in a second; a copy kept warm would follow every write for that second.
+            # The state of a day is read from its topic in a second; a copy kept warm would follow
+            # every write for that second.
             table_standby_replicas=0,
             datadir=str(self.folder / "faust"),
             # No view but ours: Faust's own show internals.
@@ -138,7 +151,8 @@ class LiveApp:
     # --- folding
 
     async def _receive(self, stream: Any) -> None:
-        # Not by `take_events`: an event that comes while a batch ends can be cleared with it, seen once in some thousand under load.
+        # Not by `take_events`: an event that comes while a batch ends can be cleared with it, seen
+        # once in some thousand under load.
         async for event in stream.noack().events():
             await self._inbox.put(event)
 
@@ -158,20 +172,29 @@ class LiveApp:
 
     async def _batch(self, taken: Sequence[EventT[Any]]) -> None:
         async with self._folding:
-            # What was fetched before partitions moved is given again by whoever has them now, from what the state counts: to fold it here
-            # too would put a state that is behind over one that is not.
+            # What was fetched before partitions moved is given again by whoever has them now, from
+            # what the state counts: to fold it here too would put a state that is behind over one
+            # that is not.
             generation = self.app.consumer_generation_id
-            events, broken = self._next([event for event in taken if event.message.generation_id == generation])
+            events, broken = self._next(
+                [event for event in taken if event.message.generation_id == generation]
+            )
             if events:
                 await self._folded(events)
             if broken:
                 again = {TP(*lane): self.state.expected(lane) for lane in broken}
-                told = ", ".join(f"{tp.topic}/{tp.partition} from {offset}" for tp, offset in again.items())
+                told = ", ".join(
+                    f"{tp.topic}/{tp.partition} from {offset}" for tp, offset in again.items()
+                )
                 logger.warning("Faust left records out, which are read again: %s", told)
                 await self.app.consumer.seek_wait(again)
 
-    def _next(self, events: Sequence[EventT[Any]]) -> tuple[list[EventT[Any]], list[TopicPartition]]:
-        """Return the events that go on from what is counted, and the partitions where one before an event was left out."""
+    def _next(
+        self, events: Sequence[EventT[Any]]
+    ) -> tuple[list[EventT[Any]], list[TopicPartition]]:
+        """Return the events that go on from what is counted, and the partitions where one before an
+        event was left out.
+        """
         lanes: dict[TopicPartition, list[EventT[Any]]] = defaultdict(list)
         for event in events:
             lanes[event.message.topic, event.message.partition].append(event)
@@ -199,7 +222,9 @@ class LiveApp:
         sent = []
         for lane, seen in found.lanes.items():
             changed = fold(lane[1], lane[0], seen, self.state.stored, now)
-            last = max(record.offset for record in records if (record.topic, record.partition) == lane)
+            last = max(
+                record.offset for record in records if (record.topic, record.partition) == lane
+            )
             sent += self.state.change(lane, changed, last + 1, now)
         clock.lap("handle")
         for message in found.refused:
@@ -208,14 +233,18 @@ class LiveApp:
         await asyncio.gather(*sent)
         consumer = self.app.consumer
         assert isinstance(consumer, CountedConsumer)
-        await consumer.commit_counted({TP(*lane): self.state.expected(lane) for lane in found.lanes})
+        await consumer.commit_counted(
+            {TP(*lane): self.state.expected(lane) for lane in found.lanes}
+        )
         clock.lap("commit")
         self.counts.update(found.counts)
         self.meter.turned(STAGE)
         self.meter.batch(STAGE, len(records), clock.taken(), {})
 
     async def _starts(self, assigned: set[TP]) -> Mapping[TP, int]:
-        """Return where to read each partition on: after what the state counts, or from a day ago where it counts nothing yet."""
+        """Return where to read each partition on: after what the state counts, or from a day ago
+        where it counts nothing yet.
+        """
         lanes = [(tp.topic, tp.partition) for tp in assigned if tp.topic in LIVE_TOPICS]
         async with self._folding:
             starts = await self.state.take_over(lanes, now_ms() - _HISTORY_MS)
@@ -232,13 +261,17 @@ class LiveApp:
             await self.state.mend()
 
     async def _look(self) -> None:
-        """Be the one that raises alerts, where this worker has the first partition of the records."""
+        """Be the one that raises alerts, where this worker has the first partition of the
+        records.
+        """
         self.meter.turned(STAGE)
         self.view.forget(now_ms())
         leads = TP(RECORDS.name, 0) in self.app.consumer.assignment() and self.state.caught_up
         if not (leads and self._leading):
             # Those who do not lead show what the leader told; who begins to lead goes on from it.
-            told = await asyncio.get_running_loop().run_in_executor(None, recent_alerts, self._scan, now_ms())
+            told = await asyncio.get_running_loop().run_in_executor(
+                None, recent_alerts, self._scan, now_ms()
+            )
             self.watch = Watch()
             self.watch.recall(told)
         self._leading = leads
@@ -258,7 +291,9 @@ class LiveApp:
         class Windows(WebView):
             async def get(self, request: Request) -> Response:
                 """Return the windows as they are now; `?tenant=` for one tenant's."""
-                return self.json(outer.page(outer.view, outer.watch, now_ms(), request.query.get("tenant", "")))
+                return self.json(
+                    outer.page(outer.view, outer.watch, now_ms(), request.query.get("tenant", ""))
+                )
 
         return Windows
 
@@ -280,7 +315,9 @@ class LiveApp:
                 logger.warning("the log is not to be had: %r", error)
 
     def _still_behind(self, before: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
-        """Return the partitions of this worker that have a record to count, and from which offset on; ends it where one stands still."""
+        """Return the partitions of this worker that have a record to count, and from which offset
+        on; ends it where one stands still.
+        """
         ends = log_ends(self.broker.admin, LIVE_TOPICS)
         held = [(tp.topic, tp.partition) for tp in self._assigned() if tp.topic in LIVE_TOPICS]
         counted = self.state.held()
@@ -289,7 +326,9 @@ class LiveApp:
         behind = {(record.topic, record.partition) for record in first_records(self.broker, starts)}
         for place in behind:
             if before.get(place) == starts[place]:
-                logger.error("%s/%d has stood still at %d for %.0f s", *place, starts[place], _STUCK_S)
+                logger.error(
+                    "%s/%d has stood still at %d for %.0f s", *place, starts[place], _STUCK_S
+                )
                 os._exit(_BROKEN)
         return {place: starts[place] for place in behind}
 
@@ -310,14 +349,17 @@ _RAW: dict[str, Any] = {
 
 
 def _partitions(broker: Broker) -> int:
-    """Return how many partitions the topics of live have: Faust reads them, and keeps the state, partition by partition."""
+    """Return how many partitions the topics of live have: Faust reads them, and keeps the state,
+    partition by partition.
+    """
     topics = (*LIVE_TOPICS, LIVE_STATE.name)
     broker.check_topics(topics)
     counts = {topic: broker.partitions(topic) for topic in topics}
     if len(set(counts.values())) > 1:
         told = ", ".join(f"{topic} has {count}" for topic, count in counts.items())
         raise UserError(
-            f"live needs as many partitions of each of its topics: {told}; see `switchboard topics apply --grow`"
+            f"live needs as many partitions of each of its topics: {told}; see `switchboard topics"
+            " apply --grow`"
         )
     return counts[LIVE_STATE.name]
 
@@ -327,11 +369,15 @@ def _log_record(event: EventT[Any]) -> LogRecord:
     headers = message.headers or ()
     pairs = list(headers.items()) if isinstance(headers, Mapping) else list(headers)
     at_ms, value = round(message.timestamp * 1000), message.value or b""
-    return LogRecord(message.topic, message.partition, message.offset, at_ms, message.key, value, pairs)
+    return LogRecord(
+        message.topic, message.partition, message.offset, at_ms, message.key, value, pairs
+    )
 
 
 def _credentials(security: Mapping[str, str]) -> Any:
-    """Return librdkafka's security properties in Faust's words; None for a broker that asks for none."""
+    """Return librdkafka's security properties in Faust's words; None for a broker that asks for
+    none.
+    """
     protocol = security.get("security.protocol", "plaintext")
     context = None
     if protocol.endswith("ssl"):

@@ -1,11 +1,14 @@
-"""Faust's Kafka driver, made to read what is committed only, to start where the state says, and to tell what each record follows.
+"""Faust's Kafka driver, made to read what is committed only, to start where the state says, and to
+tell what each record follows.
 
-Faust commits offsets past records that it gave to nobody where partitions move (DESIGN §4). Here a partition is read on from the
-record after the last one that its own state counts, whatever was committed: the state lies in the changelog, which live reads to
-its end first. Records that are given again change nothing, for each count knows the last offset in it.
+Faust commits offsets past records that it gave to nobody where partitions move (DESIGN §4). Here a
+partition is read on from the record after the last one that its own state counts, whatever was
+committed: the state lies in the changelog, which live reads to its end first. Records that are
+given again change nothing, for each count knows the last offset in it.
 
-Faust also resumes partitions before it seeks, and clears its queues after: a record may come too early, or not at all. So each message
-bears the offset that it follows (runtime/sequence.py), noted in the thread that fetches, where positions change too.
+Faust also resumes partitions before it seeks, and clears its queues after: a record may come too
+early, or not at all. So each message bears the offset that it follows (runtime/sequence.py), noted
+in the thread that fetches, where positions change too.
 """
 
 from __future__ import annotations
@@ -32,8 +35,8 @@ class _Thread(AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: Transport) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
-        # Faust has no setting for it; aiokafka reads it when the consumer starts. Without it the records of aborted transactions
-        # would be counted.
+        # Faust has no setting for it; aiokafka reads it when the consumer starts. Without it the
+        # records of aborted transactions would be counted.
         assert consumer._isolation_level == "read_uncommitted"
         consumer._isolation_level = "read_committed"
         return consumer
@@ -43,21 +46,27 @@ class _Thread(AIOKafkaConsumerThread):
         self.chain.clear()
         await super().on_partitions_assigned(assigned, generation_id)
 
-    async def _seek_wait(self, consumer: aiokafka.AIOKafkaConsumer, partitions: Mapping[TP, int]) -> None:
+    async def _seek_wait(
+        self, consumer: aiokafka.AIOKafkaConsumer, partitions: Mapping[TP, int]
+    ) -> None:
         for tp, offset in partitions.items():
             self.chain.sought((tp.topic, tp.partition), offset)
         try:
             # It seeks before it waits for anything.
             await super()._seek_wait(consumer, partitions)
         except BaseException:
-            # Of a partition that is not assigned any more, and of all after it, the position is what it was.
+            # Of a partition that is not assigned any more, and of all after it, the position is
+            # what it was.
             self.chain.clear()
             raise
 
     async def _fetch_records(self, *args: Any, **kwargs: Any) -> dict[TP, list[Fetched]]:
-        # aiokafka gives records and moves its position with nothing in between that another task could do.
+        # aiokafka gives records and moves its position with nothing in between that another task
+        # could do.
         records = await super()._fetch_records(*args, **kwargs)
-        return {tp: self.chain.fetched((tp.topic, tp.partition), batch) for tp, batch in records.items()}
+        return {
+            tp: self.chain.fetched((tp.topic, tp.partition), batch) for tp, batch in records.items()
+        }
 
 
 class CountedConsumer(Consumer):
@@ -75,11 +84,15 @@ class CountedConsumer(Consumer):
         return message
 
     async def commit_counted(self, offsets: Mapping[TP, int]) -> None:
-        """Commit what the state counts, for whoever asks for the lag: Faust's own commits stand still where events were cleared."""
+        """Commit what the state counts, for whoever asks for the lag: Faust's own commits stand
+        still where events were cleared.
+        """
         await self._thread.commit(offsets)
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Read every partition on from what the state counts; Faust calls this before it gives out records."""
+        """Read every partition on from what the state counts; Faust calls this before it gives out
+        records.
+        """
         counted = await type(self).starts(set(self.assignment()))
         if counted:
             await self.seek_wait(counted)
@@ -87,7 +100,9 @@ class CountedConsumer(Consumer):
 
 
 def after(message: Message) -> int | None:
-    """Return the offset that a message of a CountedConsumer follows; None where that is not known."""
+    """Return the offset that a message of a CountedConsumer follows; None where that is not
+    known.
+    """
     offset: int | None = vars(message)["after"]
     return offset
 

@@ -1,7 +1,9 @@
-"""The state of live in a Faust Table: changed with its changelog, checked against it, and taken over with partitions.
+"""The state of live in a Faust Table: changed with its changelog, checked against it, and taken
+over with partitions.
 
-What Faust's recovery reads is not put into the Table: its queues are cleared, and its partitions change, while it reads, and what is
-left in them would be put over newer counts. This reads the changelog of all partitions beside it, for the view anyway.
+What Faust's recovery reads is not put into the Table: its queues are cleared, and its partitions
+change, while it reads, and what is left in them would be put over newer counts. This reads the
+changelog of all partitions beside it, for the view anyway.
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ class FollowedTable(faust.Table):  # type: ignore[type-arg]
 
 
 class LiveState:
-    """What live counts, of the partitions that this worker holds; and the view of all, as the changelog shows them."""
+    """What live counts, of the partitions that this worker holds; and the view of all, as the
+    changelog shows them.
+    """
 
     def __init__(self, broker: Broker, table: Any, view: View) -> None:
         self._broker = broker
@@ -62,7 +66,9 @@ class LiveState:
         return lane in self._begun
 
     def held(self) -> dict[TopicPartition, int]:
-        """Return the partitions held, each with its first offset that is not counted yet; for any thread."""
+        """Return the partitions held, each with its first offset that is not counted yet; for any
+        thread.
+        """
         return dict(self._begun)
 
     def expected(self, lane: TopicPartition) -> int:
@@ -75,7 +81,9 @@ class LiveState:
         return {key: data[key] for key in keys if key in data}
 
     def change(self, lane: TopicPartition, changed: State, expected: int, now_ms: int) -> list[Any]:
-        """Write what a batch changes, with the offset to go on from; each future tells when its change is durable."""
+        """Write what a batch changes, with the offset to go on from; each future tells when its
+        change is durable.
+        """
         _, partition = lane
         changes = {**changed, _next_key(lane): str(expected).encode()}
         changes |= dict.fromkeys(self._past(partition, now_ms), b"")
@@ -101,7 +109,9 @@ class LiveState:
         return [
             raw
             for raw, key in keys
-            if isinstance(key, PaneKey) and key.partition == partition and key.resolution.is_past(key.start_s, now_ms)
+            if isinstance(key, PaneKey)
+            and key.partition == partition
+            and key.resolution.is_past(key.start_s, now_ms)
         ]
 
     # --- taking over
@@ -110,8 +120,11 @@ class LiveState:
         """Hold no partition any more, until they are taken over again."""
         self._begun = {}
 
-    async def take_over(self, lanes: Sequence[TopicPartition], since_ms: int) -> Mapping[TopicPartition, int]:
-        """Hold partitions, with the state that their changelog shows; return where to read on, from `since_ms` on where nothing counts.
+    async def take_over(
+        self, lanes: Sequence[TopicPartition], since_ms: int
+    ) -> Mapping[TopicPartition, int]:
+        """Hold partitions, with the state that their changelog shows; return where to read on, from
+        `since_ms` on where nothing counts.
 
         Raises BrokerError.
         """
@@ -119,10 +132,17 @@ class LiveState:
         partitions = {partition for _, partition in lanes}
         ends = await loop.run_in_executor(None, log_ends, self._broker.admin, [LIVE_STATE.name])
         # Faust starts tasks only when it has taken over: nobody else may be following yet.
-        while any(self._tail.read()[partition] < ends[LIVE_STATE.name, partition][1] for partition in partitions):
+        while any(
+            self._tail.read()[partition] < ends[LIVE_STATE.name, partition][1]
+            for partition in partitions
+        ):
             await self.follow()
         self._restore(partitions)
-        counted = {lane: int(self._table.data[key]) for lane in lanes if (key := _next_key(lane)) in self._table.data}
+        counted = {
+            lane: int(self._table.data[key])
+            for lane in lanes
+            if (key := _next_key(lane)) in self._table.data
+        }
         if fresh := [lane for lane in lanes if lane not in counted]:
             counted |= await loop.run_in_executor(None, self._broker.offsets_at, fresh, since_ms)
         self._begun = counted
@@ -138,19 +158,24 @@ class LiveState:
 
     async def follow(self) -> None:
         """Take in what came to the changelog of all partitions since; raises BrokerAway."""
-        # Faust gives up taking over when partitions move again: what was polled must be taken in all the same.
+        # Faust gives up taking over when partitions move again: what was polled must be taken in
+        # all the same.
         await asyncio.shield(asyncio.ensure_future(self._take_in()))
 
     async def _take_in(self) -> None:
         async with self._following:
-            changes = await asyncio.get_running_loop().run_in_executor(None, self._tail.poll, _TAIL_S)
+            changes = await asyncio.get_running_loop().run_in_executor(
+                None, self._tail.poll, _TAIL_S
+            )
             self._view.apply(changes)
             self._shown.update(changes)
 
     async def mend(self) -> None:
-        """Write again what the changelog shows otherwise than the Table holds, and did so the last time.
+        """Write again what the changelog shows otherwise than the Table holds, and did so the last
+        time.
 
-        A worker that stood still for longer than its session, and wakes up, may write a state that is behind over its successor's.
+        A worker that stood still for longer than its session, and wakes up, may write a state that
+        is behind over its successor's.
         """
         held = {partition for _, partition in self._begun}
         differing: dict[bytes, tuple[bytes, bytes]] = {}
@@ -168,7 +193,9 @@ class LiveState:
 
 
 def _partition_of(key: bytes) -> int:
-    """Return the partition that a key of the state belongs to: what stands second in all of them."""
+    """Return the partition that a key of the state belongs to: what stands second in all of
+    them.
+    """
     return int(orjson.loads(key)[1])
 
 

@@ -1,4 +1,6 @@
-"""The models of a worker: the fold over the examples topic, caught up before each batch, and its snapshot on disk."""
+"""The models of a worker: the fold over the examples topic, caught up before each batch, and its
+snapshot on disk.
+"""
 
 from __future__ import annotations
 
@@ -25,16 +27,19 @@ logger = logging.getLogger(__name__)
 
 # Examples are short and folded one by one; this many are a few MiB.
 _SCAN_RECORDS = 1_000
-# Examples between two snapshots: refolding ten thousand takes a few seconds, which is what a restart may cost.
+# Examples between two snapshots: refolding ten thousand takes a few seconds, which is what a
+# restart may cost.
 _SNAPSHOT_EVERY = 10_000
-# What a batch of records waits for at most: a thousand examples take a fifth of a second. An import of a hundred thousand is taken
-# in over many batches, while the records between them go on.
+# What a batch of records waits for at most: a thousand examples take a fifth of a second. An import
+# of a hundred thousand is taken in over many batches, while the records between them go on.
 _AT_ONCE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Tested:
-    """An event of the topic as it was folded, and what would have been answered just before, where it is an example."""
+    """An event of the topic as it was folded, and what would have been answered just before, where
+    it is an example.
+    """
 
     record: LogRecord
     event: dict[str, Any]
@@ -44,10 +49,16 @@ class Tested:
 
 
 class Learner:
-    """Holds the fold: a snapshot, then the examples topic to its end (or before `until`), and what is new before each batch."""
+    """Holds the fold: a snapshot, then the examples topic to its end (or before `until`), and what
+    is new before each batch.
+    """
 
     def __init__(
-        self, log: Scan, snapshot_path: FilePath, heads: tuple[Head, ...] = HEADS, until: int | None = None
+        self,
+        log: Scan,
+        snapshot_path: FilePath,
+        heads: tuple[Head, ...] = HEADS,
+        until: int | None = None,
     ) -> None:
         self._log = log
         self._path = snapshot_path
@@ -66,7 +77,9 @@ class Learner:
         try:
             return load_fold(self._path.read_bytes(), self._heads)
         except StateError as error:
-            logger.warning("%s is not used, the examples are folded from the first: %s", self._path, error)
+            logger.warning(
+                "%s is not used, the examples are folded from the first: %s", self._path, error
+            )
             return ExamplesFold.of(self._heads)
 
     def catch_up(self) -> int:
@@ -76,10 +89,11 @@ class Learner:
         return folded
 
     def test(self, records: Sequence[LogRecord]) -> list[Tested]:
-        """Fold records of the topic that follow each other, and return what was answered before each (test, then train).
+        """Fold records of the topic that follow each other, and return what was answered before
+        each (test, then train).
 
-        What lies before the first of them is folded too; where that is further back than the fold, which happens after a transaction
-        was taken back, the fold is made anew.
+        What lies before the first of them is folded too; where that is further back than the fold,
+        which happens after a transaction was taken back, the fold is made anew.
         """
         self._keep_snapshots()
         first = records[0].offset
@@ -119,7 +133,9 @@ class Learner:
                 break
             outcome = self.fold.apply(_event(record), record.offset, self.past)
             if isinstance(outcome, Refused):
-                logger.warning("the example at offset %d is passed over: %s", record.offset, outcome.detail)
+                logger.warning(
+                    "the example at offset %d is passed over: %s", record.offset, outcome.detail
+                )
             folded += 1
         self.fold.settle(self.past)
         self._folded += folded
@@ -140,7 +156,10 @@ class Learner:
 
     def _keep_snapshots(self) -> None:
         # What a generation has forgotten must not lie in a file.
-        if self.fold.live.generation != self._saved_generation or self.fold.position - self._saved >= _SNAPSHOT_EVERY:
+        if (
+            self.fold.live.generation != self._saved_generation
+            or self.fold.position - self._saved >= _SNAPSHOT_EVERY
+        ):
             self.save()
 
     def save(self) -> None:
@@ -155,7 +174,9 @@ class Learner:
 
 
 def fold_path(log: Scan, path: Path, heads: tuple[Head, ...] = HEADS) -> Replica:
-    """Return the replica of a path, folded from the topic; what is reproduced is the same bit by bit, on one build."""
+    """Return the replica of a path, folded from the topic; what is reproduced is the same bit by
+    bit, on one build.
+    """
     replica = Replica(path.generation, heads, path.spans[0].after)
     for span in path.spans:
         for record in scanned(log, span.after + 1, span.last):
@@ -165,7 +186,9 @@ def fold_path(log: Scan, path: Path, heads: tuple[Head, ...] = HEADS) -> Replica
 
 
 def scanned(log: Scan, start: int = 0, last: int | None = None) -> Iterator[LogRecord]:
-    """Yield the events of the examples topic from an offset on, up to and including another (None: to the end)."""
+    """Yield the events of the examples topic from an offset on, up to and including another (None:
+    to the end).
+    """
     while last is None or start <= last:
         records = log.scan(EXAMPLES.name, 0, start, _SCAN_RECORDS)
         if not records:
@@ -178,7 +201,9 @@ def scanned(log: Scan, start: int = 0, last: int | None = None) -> Iterator[LogR
 
 
 def _event(record: LogRecord) -> dict[str, Any]:
-    """Return an event's fields; none where it is no JSON object, which the fold then refuses by its kind."""
+    """Return an event's fields; none where it is no JSON object, which the fold then refuses by its
+    kind.
+    """
     try:
         event = orjson.loads(record.value)
     except orjson.JSONDecodeError:
@@ -187,7 +212,9 @@ def _event(record: LogRecord) -> dict[str, Any]:
 
 
 def outline(log: Scan, heads: tuple[Head, ...] = HEADS) -> ExamplesFold:
-    """Return the fold of the topic with nothing learnt: its marks, its pin and the version that goes on."""
+    """Return the fold of the topic with nothing learnt: its marks, its pin and the version that
+    goes on.
+    """
     fold = ExamplesFold.of(heads)
 
     def unlearnt(path: Path) -> Replica:

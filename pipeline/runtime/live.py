@@ -1,4 +1,6 @@
-"""How live is hosted: decoding what it reads, its state as messages of a compacted topic, its alerts; embedded, this is a stage."""
+"""How live is hosted: decoding what it reads, its state as messages of a compacted topic, its
+alerts; embedded, this is a stage.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ Seen = tuple[int, Sighting | Part]
 
 @dataclass
 class Sightings:
-    """What a batch of the log shows, by topic and partition, in order, and the dead letters of what could not be read."""
+    """What a batch of the log shows, by topic and partition, in order, and the dead letters of what
+    could not be read.
+    """
 
     lanes: dict[Lane, list[Seen]]
     refused: list[Message]
@@ -40,7 +44,9 @@ class Sightings:
 
 
 def sightings(records: Iterable[LogRecord], clock: Clock = utc_now) -> Sightings:
-    """Read a batch; every topic and partition that it has is a lane, even where it shows nothing."""
+    """Read a batch; every topic and partition that it has is a lane, even where it shows
+    nothing.
+    """
     found = Sightings(defaultdict(list), [], Counter())
     for record in records:
         lane = found.lanes[record.topic, record.partition]
@@ -62,8 +68,13 @@ def _seen(record: LogRecord) -> Sighting | Part | None:
         return record_seen(orjson.loads(record.value))
     if record.topic == BUSINESS.name:
         return business_seen(orjson.loads(record.value))
-    # Of what converse tells, conversations say who waits; facts, follow-ups and flags say nothing more of it.
-    return part_seen(orjson.loads(record.value)) if record.header("sb_contract") == Conversation.__name__ else None
+    # Of what converse tells, conversations say who waits; facts, follow-ups and flags say nothing
+    # more of it.
+    return (
+        part_seen(orjson.loads(record.value))
+        if record.header("sb_contract") == Conversation.__name__
+        else None
+    )
 
 
 def _refusal(record: LogRecord, error: Exception) -> Reject:
@@ -92,9 +103,11 @@ def recent_alerts(scan: Scan, now_ms: int) -> list[Alert]:
 
 @dataclass
 class LiveHandler:
-    """The stage `live` of the embedded host: its state and its alerts are messages of the batch's own transaction.
+    """The stage `live` of the embedded host: its state and its alerts are messages of the batch's
+    own transaction.
 
-    A batch without anything of the last day, as in an import of old records, costs little more than reading it.
+    A batch without anything of the last day, as in an import of old records, costs little more than
+    reading it.
     """
 
     states: States
@@ -114,11 +127,16 @@ class LiveHandler:
         for (topic, partition), seen in found.lanes.items():
             changed = fold(partition, topic, seen, self._reader(partition), now_ms)
             self.view.apply(changed.items())
-            messages += [Message(LIVE_STATE.name, key, value, partition=partition) for key, value in changed.items()]
+            messages += [
+                Message(LIVE_STATE.name, key, value, partition=partition)
+                for key, value in changed.items()
+            ]
             counted = counted or any(changed.values())
         if counted:
             past = self.view.forget(now_ms)
-            messages += [Message(LIVE_STATE.name, key.dump(), b"", partition=key.partition) for key in past]
+            messages += [
+                Message(LIVE_STATE.name, key.dump(), b"", partition=key.partition) for key in past
+            ]
             messages += map(alert_message, self.watch.look(self.view, now_ms))
         return messages
 

@@ -1,4 +1,6 @@
-"""How a batch of the log's records reaches the warehouse: trusted where our own stages wrote them."""
+"""How a batch of the log's records reaches the warehouse: trusted where our own stages wrote
+them.
+"""
 
 from __future__ import annotations
 
@@ -25,21 +27,30 @@ _KEPT: dict[tuple[str, str], type[Contract]] = {
 
 
 def trusted(record: LogRecord) -> Loadable:
-    """Return what a record carries, unchecked, where its header says that one of our stages wrote it, which had checked it.
+    """Return what a record carries, unchecked, where its header says that one of our stages wrote
+    it, which had checked it.
 
     Raises KeyError where it says nothing, ValueError where it is no JSON.
     """
-    return Loadable(_KEPT[record.topic, record.header("sb_contract")], orjson.loads(record.value), version_of(record))
+    return Loadable(
+        _KEPT[record.topic, record.header("sb_contract")],
+        orjson.loads(record.value),
+        version_of(record),
+    )
 
 
 def insert_all(warehouse: Warehouse, batch: Iterable[Loadable]) -> None:
-    """Insert what a batch becomes into all its tables, and return when every row is durable; raises as `Warehouse.insert_all` does."""
+    """Insert what a batch becomes into all its tables, and return when every row is durable; raises
+    as `Warehouse.insert_all` does.
+    """
     versions: dict[type[Contract], list[int]] = {Record: [], Reclassification: []}
     warehouse.insert_all(blocks_of(_noted(batch, versions)))
     settle(warehouse, versions[Record], versions[Reclassification])
 
 
-def _noted(batch: Iterable[Loadable], versions: dict[type[Contract], list[int]]) -> Iterator[Loadable]:
+def _noted(
+    batch: Iterable[Loadable], versions: dict[type[Contract], list[int]]
+) -> Iterator[Loadable]:
     """Pass a batch on, and note the versions of those contracts that are asked for."""
     for loadable in batch:
         if loadable.contract in versions:

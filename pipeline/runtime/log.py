@@ -1,4 +1,6 @@
-"""The log port: topics of ordered, keyed records, read by groups with offsets. SQLite embeds it, Kafka distributes it."""
+"""The log port: topics of ordered, keyed records, read by groups with offsets. SQLite embeds it,
+Kafka distributes it.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +12,18 @@ from typing import Protocol
 
 from pipeline.errors import UserError
 
-# A list where librdkafka made it: copying it for every record costs more than reading it. Other clients may write a null.
+# A list where librdkafka made it: copying it for every record costs more than reading it. Other
+# clients may write a null.
 Headers = Sequence[tuple[str, bytes | None]]
 TopicPartition = tuple[str, int]
 
 
-# Not frozen, as all else here is: a frozen dataclass takes three times as long to make, and there are two for every record.
+# Not frozen, as all else here is: a frozen dataclass takes three times as long to make, and there
+# are two for every record.
 @dataclass(slots=True)
 class Message:
-    """What is produced: key decides the partition unless one is named, headers are CloudEvents' `ce_*` and our own.
+    """What is produced: key decides the partition unless one is named, headers are CloudEvents'
+    `ce_*` and our own.
 
     On a compacted topic the value replaces what stood under the key, and an empty value removes it.
     """
@@ -32,7 +37,9 @@ class Message:
 
 @dataclass(slots=True)
 class LogRecord:
-    """What is read back: a message, where it stands, and when the log took it (ms since the epoch, UTC)."""
+    """What is read back: a message, where it stands, and when the log took it (ms since the epoch,
+    UTC).
+    """
 
     topic: str
     partition: int
@@ -51,11 +58,14 @@ class LogRecord:
 
 
 def spans_of(records: Sequence[LogRecord]) -> dict[TopicPartition, tuple[int, int]]:
-    """Return the first and the last offset of each partition among records that are in order within each."""
+    """Return the first and the last offset of each partition among records that are in order within
+    each.
+    """
     firsts: dict[TopicPartition, int] = {}
     lasts: dict[TopicPartition, int] = {}
     topic, partition, place = "", -1, ("", -1)
-    # Records of a partition come in runs: only where a new run begins does anything need to be looked up.
+    # Records of a partition come in runs: only where a new run begins does anything need to be
+    # looked up.
     for record in records:
         if record.partition != partition or record.topic != topic:
             topic, partition = record.topic, record.partition
@@ -70,16 +80,20 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-# Offsets in a version take 20 bits: a partition would have to take 1,048,576 records within one millisecond to repeat one.
+# Offsets in a version take 20 bits: a partition would have to take 1,048,576 records within one
+# millisecond to repeat one.
 _OFFSET_BITS = 20
 
 
-# A record that is put on its log once more, as it is, carries its first version: nothing newer may be replaced by it.
+# A record that is put on its log once more, as it is, carries its first version: nothing newer may
+# be replaced by it.
 _VERSION = "sb_version"
 
 
 def version_of(record: LogRecord) -> int:
-    """Return the version of the row a record becomes: the later in its log, the larger (DESIGN §5)."""
+    """Return the version of the row a record becomes: the later in its log, the larger (DESIGN
+    §5).
+    """
     # Whoever puts a record on its log again adds this last, so that nobody else has to look for it.
     if record.headers and record.headers[-1][0] == _VERSION:
         return int(record.headers[-1][1] or 0)
@@ -87,7 +101,9 @@ def version_of(record: LogRecord) -> int:
 
 
 def again(record: LogRecord) -> Message:
-    """Return the message that puts a record on its topic once more, where its key lies now, as old as it is."""
+    """Return the message that puts a record on its topic once more, where its key lies now, as old
+    as it is.
+    """
     version = (_VERSION, str(version_of(record)).encode())
     headers = [header for header in record.headers if header[0] != _VERSION]
     return Message(record.topic, record.key, record.value, (*headers, version))
@@ -95,7 +111,9 @@ def again(record: LogRecord) -> Message:
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """How far a group is behind on one topic: in records, and in seconds since the oldest unread one was written."""
+    """How far a group is behind on one topic: in records, and in seconds since the oldest unread
+    one was written.
+    """
 
     topic: str
     group: str
@@ -105,7 +123,9 @@ class Lag:
 
 @dataclass(frozen=True, slots=True)
 class TopicSize:
-    """A topic as it is: its partitions, and how many records it ever took, expired ones included."""
+    """A topic as it is: its partitions, and how many records it ever took, expired ones
+    included.
+    """
 
     partitions: int
     records: int
@@ -113,7 +133,9 @@ class TopicSize:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a group stands on a partition that holds the offsets from `first` to before `end`; `committed` None: it never began."""
+    """Where a group stands on a partition that holds the offsets from `first` to before `end`;
+    `committed` None: it never began.
+    """
 
     topic: str
     partition: int
@@ -123,7 +145,9 @@ class Position:
 
 
 class Transaction(Protocol):
-    """What a publisher makes durable together: messages, and checkpoints that say how far its reading has come."""
+    """What a publisher makes durable together: messages, and checkpoints that say how far its
+    reading has come.
+    """
 
     def produce(self, messages: Sequence[Message]) -> None: ...
 
@@ -139,7 +163,9 @@ class Scan(Protocol):
 
 
 class Log(Scan, Protocol):
-    """A durable log as publishers and tools see it. Safe from several processes; an instance belongs to one thread."""
+    """A durable log as publishers and tools see it. Safe from several processes; an instance
+    belongs to one thread.
+    """
 
     def transaction(self) -> AbstractContextManager[Transaction]: ...
 
@@ -150,7 +176,9 @@ class Log(Scan, Protocol):
     def lag(self, group: str, topics: Sequence[str], now_ms: int) -> list[Lag]: ...
 
     def unread(self, group: str, topics: Sequence[str]) -> Iterator[LogRecord]:
-        """Yield the records that a group has not committed, partition by partition, up to the end as it is when each is begun."""
+        """Yield the records that a group has not committed, partition by partition, up to the end
+        as it is when each is begun.
+        """
         ...
 
     def sizes(self) -> dict[str, TopicSize]:
@@ -158,11 +186,15 @@ class Log(Scan, Protocol):
         ...
 
     def waiting(self) -> tuple[int, int]:
-        """Return how many messages wait in the data folder because the log was not to be reached, and their bytes."""
+        """Return how many messages wait in the data folder because the log was not to be reached,
+        and their bytes.
+        """
         ...
 
     def truncate(self, topic: str, partition: int, before: int) -> None:
-        """Delete the records before an offset, for good: what nobody may keep. No group is asked; readers go on at the offset."""
+        """Delete the records before an offset, for good: what nobody may keep. No group is asked;
+        readers go on at the offset.
+        """
         ...
 
     def positions(self, group: str, topics: Sequence[str]) -> list[Position]:
@@ -170,11 +202,14 @@ class Log(Scan, Protocol):
         ...
 
     def offsets_since(self, topics: Sequence[str], since_ms: int) -> dict[TopicPartition, int]:
-        """Return of every partition the first offset that the log took at or after an instant; its end where there is none."""
+        """Return of every partition the first offset that the log took at or after an instant; its
+        end where there is none.
+        """
         ...
 
     def rewind(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
-        """Set a group's offsets back (or anywhere): for replays by hand, never by a stage; nobody of the group may run.
+        """Set a group's offsets back (or anywhere): for replays by hand, never by a stage; nobody
+        of the group may run.
 
         Raises GroupRunning where the log knows that somebody does.
         """
@@ -200,8 +235,12 @@ class LogError(UserError):
 
 
 class GroupRunning(LogError):
-    """A group's offsets cannot be set by hand while its workers run: they would go on from where they are and commit over it."""
+    """A group's offsets cannot be set by hand while its workers run: they would go on from where
+    they are and commit over it.
+    """
 
 
 class OffsetRegression(LogError):
-    """Somebody committed an offset behind the committed one: two workers hold one partition of a group."""
+    """Somebody committed an offset behind the committed one: two workers hold one partition of a
+    group.
+    """

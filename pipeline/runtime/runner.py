@@ -1,4 +1,6 @@
-"""The one runner: what becomes of a batch, whatever hosts it. It owns retry, bisecting and dead letters."""
+"""The one runner: what becomes of a batch, whatever hosts it. It owns retry, bisecting and dead
+letters.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,12 @@ from pipeline.outcomes import (
 from pipeline.runtime.loading import insert_all, trusted
 from pipeline.runtime.log import LogRecord, Message, version_of
 from pipeline.sinks.tables import Loadable
-from pipeline.sinks.warehouse import Warehouse, WarehouseBusyError, WarehouseError, WarehouseSetupError
+from pipeline.sinks.warehouse import (
+    Warehouse,
+    WarehouseBusyError,
+    WarehouseError,
+    WarehouseSetupError,
+)
 from schemas.dead_letters import DeadLetter, RejectCode
 from schemas.envelope import DEFAULT_TENANT, stable_id
 from schemas.topics import DEAD_LETTERS
@@ -41,17 +48,22 @@ In = TypeVar("In")
 T = TypeVar("T")
 Clock = Callable[[], datetime]
 
-# A step that raises on more than half of what it is given has a fault of its own, not of its input; going on would fill the dead
-# letters with good records. Counted over a batch of at least twenty, so that one poison record among few does not stop the worker.
+# A step that raises on more than half of what it is given has a fault of its own, not of its input;
+# going on would fill the dead letters with good records. Counted over a batch of at least twenty,
+# so that one poison record among few does not stop the worker.
 _MAX_ERROR_SHARE, _MIN_BATCH_FOR_SHARE = 0.5, 20
 
 
 class TooManyErrorsError(UserError):
-    """A step or the warehouse failed on so many records of a batch that the fault must be its own: the worker stops."""
+    """A step or the warehouse failed on so many records of a batch that the fault must be its own:
+    the worker stops.
+    """
 
 
 class Handler(Protocol):
-    """A stage as a host sees it: where it reads, under which group, and what it makes of a batch."""
+    """A stage as a host sees it: where it reads, under which group, and what it makes of a
+    batch.
+    """
 
     @property
     def name(self) -> str: ...
@@ -60,7 +72,9 @@ class Handler(Protocol):
     def topics(self) -> tuple[str, ...]: ...
 
     def handle(self, records: Sequence[LogRecord]) -> list[Message]:
-        """Return what the batch becomes, dead letters included; when it returns, every effect of its own is durable."""
+        """Return what the batch becomes, dead letters included; when it returns, every effect of
+        its own is durable.
+        """
         ...
 
 
@@ -73,8 +87,9 @@ def utc_now() -> datetime:
 class StepHandler(Generic[In]):
     """Runs a step over records of the log; its outputs and dead letters are messages.
 
-    `decode` turns a record into the step's input or says why it can't. `prepare` makes the step for a batch where it needs to look
-    something up first (I/O belongs to hosts); for most stages it is a constant.
+    `decode` turns a record into the step's input or says why it can't. `prepare` makes the step for
+    a batch where it needs to look something up first (I/O belongs to hosts); for most stages it is
+    a constant.
     """
 
     name: str
@@ -102,42 +117,62 @@ class StepHandler(Generic[In]):
 def outcome_messages(
     stage: str, record: LogRecord, outcome: Outcome[Contract], now: datetime, counts: Counter[str]
 ) -> list[Message]:
-    """Return what a record's outcome puts on the log: its outputs, its dead letter, or nothing; counts it."""
+    """Return what a record's outcome puts on the log: its outputs, its dead letter, or nothing;
+    counts it.
+    """
     if isinstance(outcome, Reject):
         counts[f"rejected:{outcome.code}"] += 1
-        logger.info("%s refuses a record: %s", stage, outcome.code, extra={"stage": stage, **places(record)})
+        logger.info(
+            "%s refuses a record: %s", stage, outcome.code, extra={"stage": stage, **places(record)}
+        )
         return [dead_letter_message(stage, record, outcome, now)]
     if isinstance(outcome, Drop):
         counts[f"dropped:{outcome.reason}"] += 1
         return []
     counts["emitted"] += 1
     headers = following(record.headers)
-    return [contract_message(output.outlet, output.key, output.value, headers) for output in outcome.outputs]
+    return [
+        contract_message(output.outlet, output.key, output.value, headers)
+        for output in outcome.outputs
+    ]
 
 
 @dataclass
 class ErrorShare:
-    """Counts the records of a batch that raised, and stops the worker when the fault must be its own."""
+    """Counts the records of a batch that raised, and stops the worker when the fault must be its
+    own.
+    """
 
     batch: int
     failed: int = 0
 
     def count(self, error: Exception) -> None:
-        """Count one record that raised; raises TooManyErrorsError past `_MAX_ERROR_SHARE` of a batch that is large enough."""
+        """Count one record that raised; raises TooManyErrorsError past `_MAX_ERROR_SHARE` of a
+        batch that is large enough.
+        """
         self.failed += 1
         if self.batch >= _MIN_BATCH_FOR_SHARE and self.failed > self.batch * _MAX_ERROR_SHARE:
             raise TooManyErrorsError(
-                f"{self.failed} of {self.batch} records failed, the last with {error!r}: nothing is committed; mend and restart"
+                f"{self.failed} of {self.batch} records failed, the last with {error!r}: nothing is"
+                " committed; mend and restart"
             ) from error
-        logger.error("a record goes to the dead letters: %r", error, exc_info=error if self.failed == 1 else None)
+        logger.error(
+            "a record goes to the dead letters: %r",
+            error,
+            exc_info=error if self.failed == 1 else None,
+        )
 
 
 def guarded(
-    batch: Sequence[T], run: Callable[[Sequence[T]], Sequence[Outcome[Contract]]], refuse: Callable[[Exception], Reject]
+    batch: Sequence[T],
+    run: Callable[[Sequence[T]], Sequence[Outcome[Contract]]],
+    refuse: Callable[[Exception], Reject],
 ) -> list[Outcome[Contract]]:
-    """Run a batch; where it raises, halve it until the records that raise by themselves are alone, and refuse those.
+    """Run a batch; where it raises, halve it until the records that raise by themselves are alone,
+    and refuse those.
 
-    Raises TooManyErrorsError where more than half of a large batch raise: then the fault is not in the records.
+    Raises TooManyErrorsError where more than half of a large batch raise: then the fault is not in
+    the records.
     """
     outcomes: list[Outcome[Contract]] = []
     errors = ErrorShare(len(batch))
@@ -157,9 +192,13 @@ def guarded(
 
 
 def _attempt(
-    part: Sequence[T], run: Callable[[Sequence[T]], Sequence[Outcome[Contract]]], outcomes: list[Outcome[Contract]]
+    part: Sequence[T],
+    run: Callable[[Sequence[T]], Sequence[Outcome[Contract]]],
+    outcomes: list[Outcome[Contract]],
 ) -> Exception | None:
-    """Add a part's outcomes, or return what it raised; what may pass by itself, or is a bug of ours, goes up."""
+    """Add a part's outcomes, or return what it raised; what may pass by itself, or is a bug of
+    ours, goes up.
+    """
     try:
         outcomes.extend(run(part))
     except (MemoryError, WarehouseBusyError, WarehouseSetupError, StepContractError):
@@ -180,10 +219,12 @@ def _untold(_seconds: float) -> None:
 
 @dataclass
 class LoadHandler:
-    """Writes contracts to the warehouse: rows of a batch table by table; only rows it refuses for good become dead letters.
+    """Writes contracts to the warehouse: rows of a batch table by table; only rows it refuses for
+    good become dead letters.
 
-    What our own stages wrote goes in unchecked; where that fails, every record of the batch is held to its contract by `decode`, and
-    what still fails is found by halving. `took` is told the seconds of each insert.
+    What our own stages wrote goes in unchecked; where that fails, every record of the batch is held
+    to its contract by `decode`, and what still fails is found by halving. `took` is told the
+    seconds of each insert.
     """
 
     name: str
@@ -195,13 +236,18 @@ class LoadHandler:
     counts: Counter[str] = field(default_factory=Counter)
 
     def handle(self, records: Sequence[LogRecord]) -> list[Message]:
-        """Insert a batch durably and return the dead letters; raises WarehouseBusyError where trying again may help."""
+        """Insert a batch durably and return the dead letters; raises WarehouseBusyError where
+        trying again may help.
+        """
         messages = []
         for record, outcome in zip(records, self._outcomes(records), strict=True):
             if isinstance(outcome, Reject):
                 self.counts[f"rejected:{outcome.code}"] += 1
                 logger.info(
-                    "%s refuses a record: %s", self.name, outcome.code, extra={"stage": self.name, **places(record)}
+                    "%s refuses a record: %s",
+                    self.name,
+                    outcome.code,
+                    extra={"stage": self.name, **places(record)},
                 )
                 messages.append(dead_letter_message(self.name, record, outcome, self.clock()))
             else:
@@ -210,7 +256,9 @@ class LoadHandler:
 
     def _outcomes(self, records: Sequence[LogRecord]) -> Sequence[Outcome[Contract]]:
         outcomes: list[Outcome[Contract]] = []
-        error = _attempt(records, lambda part: self._insert(map(trusted, part), len(part)), outcomes)
+        error = _attempt(
+            records, lambda part: self._insert(map(trusted, part), len(part)), outcomes
+        )
         if error is None:
             return outcomes
         logger.info("a batch of %d records is checked one by one: %r", len(records), error)
@@ -221,7 +269,9 @@ class LoadHandler:
 
     def _checked(self, record: LogRecord) -> Loadable | Reject:
         contract = self.decode(record)
-        return contract if isinstance(contract, Reject) else Loadable.of(contract, version_of(record))
+        return (
+            contract if isinstance(contract, Reject) else Loadable.of(contract, version_of(record))
+        )
 
     def _insert(self, part: Iterable[Loadable], size: int) -> Sequence[Outcome[Contract]]:
         began = time.perf_counter()
@@ -232,8 +282,12 @@ class LoadHandler:
 
 def _sink_error(error: Exception) -> Reject:
     if not isinstance(error, WarehouseError):
-        return Reject(RejectCode.SINK_ERROR, f"the row could not be made: {type(error).__name__}: {error}")
-    return Reject(RejectCode.SINK_ERROR, f"the warehouse refuses the row (code {error.code}): {error}")
+        return Reject(
+            RejectCode.SINK_ERROR, f"the row could not be made: {type(error).__name__}: {error}"
+        )
+    return Reject(
+        RejectCode.SINK_ERROR, f"the warehouse refuses the row (code {error.code}): {error}"
+    )
 
 
 # Enough to understand any error; the whole of the original is in the payload.
@@ -241,9 +295,13 @@ _MAX_DETAIL = 2_000
 
 
 def dead_letter_message(stage: str, record: LogRecord, refusal: Reject, now: datetime) -> Message:
-    """Return the dead letter of a record that a stage refused, with its original bytes, key and headers."""
+    """Return the dead letter of a record that a stage refused, with its original bytes, key and
+    headers.
+    """
     letter = DeadLetter(
-        dead_letter_id=stable_id("dead letter", stage, record.topic, str(record.partition), str(record.offset)),
+        dead_letter_id=stable_id(
+            "dead letter", stage, record.topic, str(record.partition), str(record.offset)
+        ),
         tenant=record.header("ce_tenant") or DEFAULT_TENANT,
         stage=stage,
         step=refusal.step or "decode",
@@ -261,11 +319,17 @@ def dead_letter_message(stage: str, record: LogRecord, refusal: Reject, now: dat
         payload_sha256=hashlib.sha256(record.value).hexdigest(),
         payload_bytes=len(record.value),
     )
-    return contract_message(DEAD_LETTERS.name, str(letter.dead_letter_id), letter, following(record.headers))
+    return contract_message(
+        DEAD_LETTERS.name, str(letter.dead_letter_id), letter, following(record.headers)
+    )
 
 
-def collect_letter(connector: str, raw: bytes, refusal: Reject, locator: str, tenant: str, now: datetime) -> Message:
-    """Return the dead letter of bytes that a connector, or the contract of what it read, refused."""
+def collect_letter(
+    connector: str, raw: bytes, refusal: Reject, locator: str, tenant: str, now: datetime
+) -> Message:
+    """Return the dead letter of bytes that a connector, or the contract of what it read,
+    refused.
+    """
     digest = hashlib.sha256(raw).hexdigest()
     letter = DeadLetter(
         dead_letter_id=stable_id("dead letter", "collect", connector, locator, digest),

@@ -1,7 +1,8 @@
-"""Records of a partition in their order and with nothing left out, whatever a client clears, gives twice or gives too early.
+"""Records of a partition in their order and with nothing left out, whatever a client clears, gives
+twice or gives too early.
 
-Offsets alone do not tell whether one was left out: marks of transactions and records of aborted ones have offsets too. So each record
-is told with the one that was fetched before it.
+Offsets alone do not tell whether one was left out: marks of transactions and records of aborted
+ones have offsets too. So each record is told with the one that was fetched before it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from pipeline.runtime.log import TopicPartition
 
 
 class Fetched(NamedTuple):
-    """A record of a client, and the offset that none is left out after; None: nobody knows where the client began to read."""
+    """A record of a client, and the offset that none is left out after; None: nobody knows where
+    the client began to read.
+    """
 
     record: Any
     after: int | None
@@ -46,14 +49,18 @@ class Chain:
 
 
 class Continued(NamedTuple):
-    """Which of the records given are next, by index; `broken`: the last of them is not, for one before it was left out."""
+    """Which of the records given are next, by index; `broken`: the last of them is not, for one
+    before it was left out.
+    """
 
     taken: list[int]
     broken: bool
 
 
 def continued(expected: int, given: Sequence[tuple[int, int | None]]) -> Continued:
-    """Return which of a partition's records, offsets and what they follow, go on from the first offset that is not counted."""
+    """Return which of a partition's records, offsets and what they follow, go on from the first
+    offset that is not counted.
+    """
     taken: list[int] = []
     broken = False
     for index, (offset, after) in enumerate(given):

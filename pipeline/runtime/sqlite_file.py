@@ -1,4 +1,6 @@
-"""What the files share that must survive kill -9 and power loss: one SQLite file with checkpoints in it."""
+"""What the files share that must survive kill -9 and power loss: one SQLite file with checkpoints
+in it.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +13,15 @@ from pathlib import Path
 _BUSY_S = 60
 # SQLite before 3.32 takes 999 variables a statement.
 _MAX_VARIABLES = 900
-CHECKPOINTS = "CREATE TABLE IF NOT EXISTS checkpoints (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
+CHECKPOINTS = (
+    "CREATE TABLE IF NOT EXISTS checkpoints (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT"
+    " ROWID"
+)
 
 
 class SqliteFile:
-    """A file readable by its owner alone, whose every commit is durable (WAL, synchronous=FULL: one fsync a transaction).
+    """A file readable by its owner alone, whose every commit is durable (WAL, synchronous=FULL: one
+    fsync a transaction).
 
     Whoever builds on it makes its tables, `CHECKPOINTS` among them.
     """
@@ -46,7 +52,8 @@ class SqliteFile:
     def checkpoints(self, prefix: str) -> Iterator[tuple[str, bytes]]:
         """Yield name and value of every checkpoint whose name starts with a prefix, by name."""
         rows = self._db.execute(
-            "SELECT name, value FROM checkpoints WHERE name >= ? AND substr(name, 1, ?) = ? ORDER BY name",
+            "SELECT name, value FROM checkpoints WHERE name >= ? AND substr(name, 1, ?) = ? ORDER"
+            " BY name",
             (prefix, len(prefix), prefix),
         )
         yield from ((name, bytes(value)) for name, value in rows)
@@ -57,12 +64,21 @@ class SqliteFile:
 
 
 def values_of(
-    db: sqlite3.Connection, keys: Sequence[bytes], where: str = "true", given: tuple[object, ...] = ()
+    db: sqlite3.Connection,
+    keys: Sequence[bytes],
+    where: str = "true",
+    given: tuple[object, ...] = (),
 ) -> dict[bytes, bytes]:
-    """Return the values that a table `states` holds under those keys that it has, of the rows that a condition names."""
+    """Return the values that a table `states` holds under those keys that it has, of the rows that
+    a condition names.
+    """
     found: dict[bytes, bytes] = {}
     for start in range(0, len(keys), _MAX_VARIABLES):
         part = keys[start : start + _MAX_VARIABLES]
         marks = ",".join("?" * len(part))
-        found.update(db.execute(f"SELECT key, value FROM states WHERE {where} AND key IN ({marks})", (*given, *part)))
+        found.update(
+            db.execute(
+                f"SELECT key, value FROM states WHERE {where} AND key IN ({marks})", (*given, *part)
+            )
+        )
     return found

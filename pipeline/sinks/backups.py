@@ -1,6 +1,8 @@
-"""Backups of a warehouse by ClickHouse's own BACKUP and RESTORE, and the sums that prove them: rows and a checksum a table.
+"""Backups of a warehouse by ClickHouse's own BACKUP and RESTORE, and the sums that prove them: rows
+and a checksum a table.
 
-https://clickhouse.com/docs/operations/backup. A backup holds each table as it was at one instant; tables are taken one after the other.
+https://clickhouse.com/docs/operations/backup. A backup holds each table as it was at one instant;
+tables are taken one after the other.
 """
 
 from __future__ import annotations
@@ -25,12 +27,16 @@ class BackupError(UserError):
 
 
 def back_up(warehouse: Warehouse, place: str, witnesses: Sequence[Sequence[str]]) -> Sums:
-    """Back up a warehouse's database, restore that beside it to prove it, and return its sums; see `check`."""
+    """Back up a warehouse's database, restore that beside it to prove it, and return its sums; see
+    `check`.
+    """
     (here,) = rows(warehouse, "SELECT currentDatabase() AS name")
     beside = f"{here['name']}_check_{uuid4().hex[:8]}"
     _carry_out(warehouse, f"BACKUP DATABASE {_quoted(here['name'])} TO {place}")
     try:
-        _carry_out(warehouse, f"RESTORE DATABASE {_quoted(here['name'])} AS {_quoted(beside)} FROM {place}")
+        _carry_out(
+            warehouse, f"RESTORE DATABASE {_quoted(here['name'])} AS {_quoted(beside)} FROM {place}"
+        )
         return check(warehouse, beside, witnesses)
     finally:
         warehouse.execute(f"DROP DATABASE IF EXISTS {_quoted(beside)} SYNC")
@@ -43,52 +49,72 @@ def restore(
     wanted: Mapping[str, Sequence[str]],
     witnesses: Sequence[Sequence[str]],
 ) -> None:
-    """Restore a database's backup into a warehouse's own, which must have no rows, and hold it to its sums; raises BackupError."""
+    """Restore a database's backup into a warehouse's own, which must have no rows, and hold it to
+    its sums; raises BackupError.
+    """
     (here,) = rows(warehouse, "SELECT currentDatabase() AS name")
     held = [
-        table for table, (count, _) in sums(warehouse, here["name"]).items() if count != "0" and table != _MIGRATIONS
+        table
+        for table, (count, _) in sums(warehouse, here["name"]).items()
+        if count != "0" and table != _MIGRATIONS
     ]
     if held:
         raise BackupError(
-            f"{here['name']} holds rows ({', '.join(held)}): restore into a database that does not exist yet"
+            f"{here['name']} holds rows ({', '.join(held)}): restore into a database that does not"
+            " exist yet"
         )
     warehouse.execute(f"DROP DATABASE {_quoted(here['name'])} SYNC")
     warehouse.create_database()
-    _carry_out(warehouse, f"RESTORE DATABASE {_quoted(database)} AS {_quoted(here['name'])} FROM {place}")
+    _carry_out(
+        warehouse, f"RESTORE DATABASE {_quoted(database)} AS {_quoted(here['name'])} FROM {place}"
+    )
     found = check(warehouse, here["name"], witnesses)
     if found != {table: list(one) for table, one in wanted.items()}:
-        wrong = sorted(table for table in {*found, *wanted} if found.get(table) != wanted.get(table))
-        raise BackupError(f"{place} does not hold what its manifest says: {', '.join(wrong)} differ")
+        wrong = sorted(
+            table for table in {*found, *wanted} if found.get(table) != wanted.get(table)
+        )
+        raise BackupError(
+            f"{place} does not hold what its manifest says: {', '.join(wrong)} differ"
+        )
 
 
 def check(warehouse: Warehouse, database: str, witnesses: Sequence[Sequence[str]]) -> Sums:
-    """Return a database's sums; raises BackupError where of some group of witnesses (record ids) none is there.
+    """Return a database's sums; raises BackupError where of some group of witnesses (record ids)
+    none is there.
 
-    A group is the last records before an offset of load: they were durable when the offset was committed.
+    A group is the last records before an offset of load: they were durable when the offset was
+    committed.
     """
     for group in witnesses:
         (seen,) = rows(
             warehouse,
-            f"SELECT count() > 0 AS any FROM {_quoted(database)}.delivery_rows WHERE record_id IN {{ids:Array(UUID)}}",
+            f"SELECT count() > 0 AS any FROM {_quoted(database)}.delivery_rows WHERE record_id IN"
+            " {ids:Array(UUID)}",
             ids=list(group),
         )
         if not seen["any"]:
-            raise BackupError(f"the backup is older than the offsets that go with it: it lacks {group[-1]}")
+            raise BackupError(
+                f"the backup is older than the offsets that go with it: it lacks {group[-1]}"
+            )
     return sums(warehouse, database)
 
 
 def sums(warehouse: Warehouse, database: str) -> Sums:
-    """Return of each table its rows and their checksum, replaced rows left out: merges that go on change neither."""
+    """Return of each table its rows and their checksum, replaced rows left out: merges that go on
+    change neither.
+    """
     found: Sums = {}
     for table in rows(
         warehouse,
-        "SELECT name FROM system.tables WHERE database = {database:String} AND engine LIKE '%MergeTree' ORDER BY name",
+        "SELECT name FROM system.tables WHERE database = {database:String} AND engine LIKE"
+        " '%MergeTree' ORDER BY name",
         database=database,
     ):
         (one,) = rows(
             warehouse,
-            "SELECT toString(count()) AS rows, toString(sum(cityHash64(* APPLY(x -> ifNull(toString(x), '-'))))) AS checksum"
-            f" FROM {_quoted(database)}.{_quoted(table['name'])} FINAL",
+            "SELECT toString(count()) AS rows, toString(sum(cityHash64(* APPLY(x ->"
+            " ifNull(toString(x), '-'))))) AS checksum FROM"
+            f" {_quoted(database)}.{_quoted(table['name'])} FINAL",
         )
         found[table["name"]] = [one["rows"], one["checksum"]]
     return found
@@ -100,8 +126,9 @@ def _carry_out(warehouse: Warehouse, sql: str) -> None:
     except WarehouseError as error:
         if error.code == _INVALID_CONFIG:
             raise BackupError(
-                "the server's configuration names no place for backups: give it <backups><allowed_path>, or name"
-                f" another place by the setting backup_place ({error})"
+                "the server's configuration names no place for backups: give it"
+                " <backups><allowed_path>, or name another place by the setting backup_place"
+                f" ({error})"
             ) from error
         raise
 

@@ -1,4 +1,6 @@
-"""The embedded warehouse: ClickHouse's engine in this process (chdb), its store a folder that one process holds at a time."""
+"""The embedded warehouse: ClickHouse's engine in this process (chdb), its store a folder that one
+process holds at a time.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,14 @@ from chdb.session import Session
 
 from pipeline.sinks.backups import Sums, back_up, file_place, restore
 from pipeline.sinks.reading import NORMALIZED, ReadingGuard
-from pipeline.sinks.warehouse import DATABASE, TYPE_MISMATCH, Columns, WarehouseError, WarehouseSetupError, error_of
+from pipeline.sinks.warehouse import (
+    DATABASE,
+    TYPE_MISMATCH,
+    Columns,
+    WarehouseError,
+    WarehouseSetupError,
+    error_of,
+)
 
 # Beside the store's folder.
 BACKUPS = "backup"
@@ -35,7 +44,9 @@ _BINARY_COLUMNS = frozenset({"payload", "key"})
 
 
 def arrow_type(name: str, clickhouse_type: str) -> pa.DataType:
-    """Return the Arrow type in which a column of a ClickHouse type is handed over; raises WarehouseError for an unknown one."""
+    """Return the Arrow type in which a column of a ClickHouse type is handed over; raises
+    WarehouseError for an unknown one.
+    """
     inner = re.sub(r"^(?:LowCardinality|Nullable)\((.*)\)$", r"\1", clickhouse_type)
     if match := re.fullmatch(r"SimpleAggregateFunction\(\w+, (.*)\)", inner):
         return arrow_type(name, match[1])
@@ -48,7 +59,10 @@ def arrow_type(name: str, clickhouse_type: str) -> pa.DataType:
     if inner == "Tuple(DateTime64(3, 'UTC'), String)":
         return pa.struct([("1", pa.timestamp("ms", "UTC")), ("2", pa.string())])
     if inner not in _ARROW_TYPES:
-        raise WarehouseError(f"column {name} has type {clickhouse_type}, which the embedded warehouse does not insert")
+        raise WarehouseError(
+            f"column {name} has type {clickhouse_type}, which the embedded warehouse does not"
+            " insert"
+        )
     return _ARROW_TYPES[inner]
 
 
@@ -56,7 +70,9 @@ def _array(table: str, schema: pa.Schema, name: str, values: Any) -> pa.Array:
     try:
         return pa.array(values, schema.field(name).type)
     except KeyError:
-        raise WarehouseSetupError(f"the table {table} has no column {name}: run the migrations") from None
+        raise WarehouseSetupError(
+            f"the table {table} has no column {name}: run the migrations"
+        ) from None
     except (ValueError, TypeError, OverflowError, pa.ArrowException) as error:
         raise WarehouseError(f"column {name} of {table}: {error}", TYPE_MISMATCH) from error
 
@@ -64,13 +80,15 @@ def _array(table: str, schema: pa.Schema, name: str, values: Any) -> pa.Array:
 class ChdbWarehouse:
     """chdb behind the warehouse port; queries may run in other threads while one thread inserts.
 
-    Two sessions share the store: one that changes it, and one under readonly=1 for everything analysts write, since readonly=2
-    still reads local files; what readonly=1 lets through is refused by `ReadingGuard`.
+    Two sessions share the store: one that changes it, and one under readonly=1 for everything
+    analysts write, since readonly=2 still reads local files; what readonly=1 lets through is
+    refused by `ReadingGuard`.
     """
 
     def __init__(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Backups are written beside the store and nowhere else; whoever asked for one moves it from there.
+        # Backups are written beside the store and nowhere else; whoever asked for one moves it from
+        # there.
         self._backups = path.parent / BACKUPS
         place = f"{path}?backups.allowed_path={self._backups}"
         self._writer = Session(place)
@@ -89,7 +107,9 @@ class ChdbWarehouse:
         self.insert_all([{table: columns}])
 
     def insert_all(self, blocks: Iterable[Mapping[str, Columns]]) -> None:
-        """Insert blocks of several tables, one block a table in the end; see `Warehouse.insert_all`."""
+        """Insert blocks of several tables, one block a table in the end; see
+        `Warehouse.insert_all`.
+        """
         with self._write_lock:
             arrow: dict[str, list[pa.Table]] = {}
             for tables in blocks:
@@ -100,34 +120,47 @@ class ChdbWarehouse:
                 # chdb finds the table by its variable's name in this frame.
                 block = pa.concat_tables(parts).combine_chunks()
                 names = ", ".join(f"`{name}`" for name in block.column_names)
-                self._run(self._writer, f"INSERT INTO {table} ({names}) SELECT {names} FROM Python(block)", block=block)
+                self._run(
+                    self._writer,
+                    f"INSERT INTO {table} ({names}) SELECT {names} FROM Python(block)",
+                    block=block,
+                )
 
     def _arrow(self, table: str, columns: Columns) -> pa.Table:
         schema = self._schema(table)
-        return pa.table({name: _array(table, schema, name, values) for name, values in columns.items()})
+        return pa.table(
+            {name: _array(table, schema, name, values) for name, values in columns.items()}
+        )
 
     def _schema(self, table: str) -> pa.Schema:
         if table not in self._schemas:
             listing = self._run(
                 self._writer,
-                "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = {table:String}",
+                "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table"
+                " = {table:String}",
                 {"table": table},
                 "TabSeparatedRaw",
             ).decode()
             fields = [line.split("\t") for line in listing.splitlines()]
             if not fields:
                 raise WarehouseSetupError(f"there is no table {table}: run the migrations")
-            self._schemas[table] = pa.schema([(name, arrow_type(name, kind)) for name, kind in fields])
+            self._schemas[table] = pa.schema(
+                [(name, arrow_type(name, kind)) for name, kind in fields]
+            )
         return self._schemas[table]
 
-    def query(self, sql: str, parameters: Mapping[str, Any] | None = None, fmt: str = "JSONEachRow") -> bytes:
+    def query(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, fmt: str = "JSONEachRow"
+    ) -> bytes:
         """Answer a reading query in a ClickHouse output format; see `Warehouse.query`."""
         with self._read_lock:
             self._guard.check(sql)
             return self._run(self._reader, sql, parameters, fmt)
 
     def _normalized(self, sql: str) -> str:
-        return self._run(self._reader, NORMALIZED, {"sql": sql}, "TSVRaw").decode("utf-8", "replace")
+        return self._run(self._reader, NORMALIZED, {"sql": sql}, "TSVRaw").decode(
+            "utf-8", "replace"
+        )
 
     def execute(self, sql: str) -> None:
         """Carry out a statement that changes tables; see `Warehouse.execute`."""
@@ -141,11 +174,15 @@ class ChdbWarehouse:
         self._run(self._writer, f"USE {DATABASE}")
 
     def back_up(self, name: str, witnesses: Sequence[Sequence[str]]) -> Sums:
-        """Write a backup of that name beside the store; see `pipeline.sinks.backups`. Inserts wait until it is done."""
+        """Write a backup of that name beside the store; see `pipeline.sinks.backups`. Inserts wait
+        until it is done.
+        """
         self._backups.mkdir(exist_ok=True, mode=0o700)
         return back_up(self, file_place(str(self._backups / name)), witnesses)
 
-    def restore(self, name: str, wanted: Mapping[str, Sequence[str]], witnesses: Sequence[Sequence[str]]) -> None:
+    def restore(
+        self, name: str, wanted: Mapping[str, Sequence[str]], witnesses: Sequence[Sequence[str]]
+    ) -> None:
         """Restore the backup of that name from beside the store, which must be empty."""
         restore(self, file_place(str(self._backups / name)), DATABASE, wanted, witnesses)
 
@@ -163,14 +200,20 @@ class ChdbWarehouse:
         block: pa.Table | None = None,  # noqa: ARG004  # chdb reads it from this frame by its name
     ) -> bytes:
         try:
-            given = {name: _literal(value) for name, value in parameters.items()} if parameters else None
+            given = (
+                {name: _literal(value) for name, value in parameters.items()}
+                if parameters
+                else None
+            )
             result = session.query(sql, fmt, params=given)
         except (RuntimeError, ValueError) as error:
             raise _translated(error) from error
         return bytes(result.bytes()) if result is not None else b""
 
 
-_ESCAPES = str.maketrans({"\\": "\\\\", "'": "\\'", "\n": "\\n", "\t": "\\t", "\r": "\\r", "\0": "\\0"})
+_ESCAPES = str.maketrans(
+    {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\t": "\\t", "\r": "\\r", "\0": "\\0"}
+)
 
 
 def _literal(value: Any) -> Any:

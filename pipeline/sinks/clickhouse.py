@@ -21,25 +21,36 @@ from pipeline.sinks.clickhouse_query import Header, printed
 from pipeline.sinks.clickhouse_url import Address, parse_address
 from pipeline.sinks.native import write
 from pipeline.sinks.reading import NORMALIZED, ReadingGuard
-from pipeline.sinks.warehouse import Columns, WarehouseBusyError, WarehouseError, WarehouseSetupError, error_of
+from pipeline.sinks.warehouse import (
+    Columns,
+    WarehouseBusyError,
+    WarehouseError,
+    WarehouseSetupError,
+    error_of,
+)
 
-# A connection that fails is told by the exception; the driver would print its traceback beside it, at every try.
+# A connection that fails is told by the exception; the driver would print its traceback beside it,
+# at every try.
 logging.getLogger("clickhouse_driver.connection").setLevel(logging.ERROR)
 
-# Durable and seen when the insert returns: the server must not gather it with others (its own default since 26.3).
+# Durable and seen when the insert returns: the server must not gather it with others (its own
+# default since 26.3).
 _INSERT_SETTINGS = {"async_insert": 0}
-# Under 1 a session neither writes nor changes settings, this one included; 2 would let it change those.
+# Under 1 a session neither writes nor changes settings, this one included; 2 would let it change
+# those.
 _READ_SETTINGS = {"readonly": 1}
 _CLIENT_NAME = "switchboard"
-# Seconds of silence after which the kernel asks the other side, seconds between questions, and their number.
+# Seconds of silence after which the kernel asks the other side, seconds between questions, and
+# their number.
 _KEEPALIVE = (20, 5, 4)
 
 
 class ClickHouseWarehouse:
-    """A ClickHouse server behind the warehouse port; every thread that asks at the same time has a connection of its own.
+    """A ClickHouse server behind the warehouse port; every thread that asks at the same time has a
+    connection of its own.
 
-    What analysts write passes `ReadingGuard` and runs under readonly=1. A connection on which anything went wrong is dropped, and made
-    anew at the next call.
+    What analysts write passes `ReadingGuard` and runs under readonly=1. A connection on which
+    anything went wrong is dropped, and made anew at the next call.
     """
 
     def __init__(self, url: str | Address) -> None:
@@ -52,14 +63,17 @@ class ClickHouseWarehouse:
         return f"ClickHouseWarehouse({self.address})"
 
     def insert(self, table: str, columns: Columns) -> None:
-        """Insert rows of one table as one block; see `Warehouse.insert`. Sent again after a WarehouseBusyError, they replace themselves."""
+        """Insert rows of one table as one block; see `Warehouse.insert`. Sent again after a
+        WarehouseBusyError, they replace themselves.
+        """
         self.insert_all([{table: columns}])
 
     def insert_all(self, blocks: Iterable[Mapping[str, Columns]]) -> None:
-        """Insert blocks of several tables, each sent when it is made, one INSERT a table; see `Warehouse.insert_all`.
+        """Insert blocks of several tables, each sent when it is made, one INSERT a table; see
+        `Warehouse.insert_all`.
 
-        The server gathers the blocks of an INSERT into one part; it takes them in while the next are made, and writes all tables at the
-        same time in the end.
+        The server gathers the blocks of an INSERT into one part; it takes them in while the next
+        are made, and writes all tables at the same time in the end.
         """
         with ExitStack() as open_inserts:
             inserts: dict[str, _Insert] = {}
@@ -76,7 +90,9 @@ class ClickHouseWarehouse:
             for insert in inserts.values():
                 insert.wait()
 
-    def query(self, sql: str, parameters: Mapping[str, Any] | None = None, fmt: str = "JSONEachRow") -> bytes:
+    def query(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, fmt: str = "JSONEachRow"
+    ) -> bytes:
         """Answer a reading query in a ClickHouse output format; see `Warehouse.query`."""
         self._guard.check(sql)
         columns, header = self._answer(sql, parameters or {})
@@ -86,10 +102,16 @@ class ClickHouseWarehouse:
         ((normalized,),), _ = self._answer(NORMALIZED, {"sql": sql})
         return str(normalized, "utf-8", "replace")
 
-    def _answer(self, sql: str, parameters: Mapping[str, Any]) -> tuple[Sequence[Sequence[Any]], Header]:
+    def _answer(
+        self, sql: str, parameters: Mapping[str, Any]
+    ) -> tuple[Sequence[Sequence[Any]], Header]:
         with self._readers.client() as client:
             columns, header = client.execute(
-                sql, dict(parameters), with_column_types=True, columnar=True, settings=_READ_SETTINGS
+                sql,
+                dict(parameters),
+                with_column_types=True,
+                columnar=True,
+                settings=_READ_SETTINGS,
             )
         return columns, header
 
@@ -128,14 +150,19 @@ class _DataOnly(QueryResult):  # type: ignore[misc]  # the driver has no types
 
 def _client(address: Address, settings: Mapping[str, Any], database: str | None = None) -> Client:
     client = Client(
-        **address.client_options(database), settings=dict(settings), client_name=_CLIENT_NAME, tcp_keepalive=_KEEPALIVE
+        **address.client_options(database),
+        settings=dict(settings),
+        client_name=_CLIENT_NAME,
+        tcp_keepalive=_KEEPALIVE,
     )
     client.query_result_cls = _DataOnly
     return client
 
 
 @contextmanager
-def _connected(address: Address, settings: Mapping[str, Any], database: str | None) -> Iterator[Client]:
+def _connected(
+    address: Address, settings: Mapping[str, Any], database: str | None
+) -> Iterator[Client]:
     client = _client(address, settings, database)
     try:
         yield client
@@ -144,7 +171,9 @@ def _connected(address: Address, settings: Mapping[str, Any], database: str | No
 
 
 class _Pool:
-    """Connections that are open and idle; a thread takes one, or opens one more, and gives it back where all went well."""
+    """Connections that are open and idle; a thread takes one, or opens one more, and gives it back
+    where all went well.
+    """
 
     def __init__(self, address: Address, settings: Mapping[str, Any]) -> None:
         self._address = address
@@ -180,10 +209,12 @@ def _rows_of(table: str, columns: Columns) -> int:
 
 
 class _Insert:
-    """An INSERT that is open: what clickhouse-driver's Client.execute does for one, block by block, of columns that we encode.
+    """An INSERT that is open: what clickhouse-driver's Client.execute does for one, block by block,
+    of columns that we encode.
 
-    The server's answers to single blocks are read in the end, so that none is waited for while there is more to send. Any error leaves
-    the connection in the middle of an INSERT: whoever holds it drops it.
+    The server's answers to single blocks are read in the end, so that none is waited for while
+    there is more to send. Any error leaves the connection in the middle of an INSERT: whoever holds
+    it drops it.
     """
 
     def __init__(self, client: Client, table: str, names: Sequence[str]) -> None:
@@ -217,8 +248,12 @@ class _Insert:
             self.wait()
             raise
 
-    def _write_block(self, stream: Any, kinds: Sequence[tuple[str, str]], columns: Columns, rows: int) -> None:
-        """Write a block as the driver's BlockOutputStream.write does, for the protocol of any server since 2022."""
+    def _write_block(
+        self, stream: Any, kinds: Sequence[tuple[str, str]], columns: Columns, rows: int
+    ) -> None:
+        """Write a block as the driver's BlockOutputStream.write does, for the protocol of any
+        server since 2022.
+        """
         BlockInfo().write(stream.fout)
         write_varint(len(kinds), stream.fout)
         write_varint(rows, stream.fout)
@@ -239,25 +274,32 @@ _CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
 
 @contextmanager
 def _translated(address: Address) -> Iterator[None]:
-    """Turn what the driver raises into the port's errors: the server's by their number, all of the network's into WarehouseBusyError."""
+    """Turn what the driver raises into the port's errors: the server's by their number, all of the
+    network's into WarehouseBusyError.
+    """
     try:
         yield
     except errors.ServerException as error:
-        raise error_of(error.code or 0, _PREFIX.sub("", _STACK.sub("", error.message or "")).strip()) from error
+        raise error_of(
+            error.code or 0, _PREFIX.sub("", _STACK.sub("", error.message or "")).strip()
+        ) from error
     except errors.TypeMismatchError as error:
         raise WarehouseError(str(error.message), error.code) from error
     except errors.UnknownTypeError as error:
         raise WarehouseError(
-            f"{error.message}: clickhouse-driver cannot read it; cast it, such as by toString()", error.code
+            f"{error.message}: clickhouse-driver cannot read it; cast it, such as by toString()",
+            error.code,
         ) from error
     except errors.Error as error:
         if _CERTIFICATE in str(error):
             raise WarehouseSetupError(
-                f"{address}: its certificate is not trusted: name its authority by ?ca_certs=FILE ({error.message})",
+                f"{address}: its certificate is not trusted: name its authority by ?ca_certs=FILE"
+                f" ({error.message})",
                 error.code,
             ) from error
         raise WarehouseBusyError(f"{address}: {error}", error.code) from error
     except (EOFError, OSError) as error:
         raise WarehouseBusyError(
-            f"{address}: the connection broke: {type(error).__name__} {error}".rstrip(), errors.ErrorCodes.NETWORK_ERROR
+            f"{address}: the connection broke: {type(error).__name__} {error}".rstrip(),
+            errors.ErrorCodes.NETWORK_ERROR,
         ) from error

@@ -1,7 +1,9 @@
-"""Answers of a ClickHouse server in its output formats. The native protocol carries typed columns, never a format.
+"""Answers of a ClickHouse server in its output formats. The native protocol carries typed columns,
+never a format.
 
-JSONEachRow, which the program itself reads, is printed here as ClickHouse prints it. Any other format is printed by ClickHouse's own
-engine, embedded in a process of its own, to which the typed columns are handed in the Native format.
+JSONEachRow, which the program itself reads, is printed here as ClickHouse prints it. Any other
+format is printed by ClickHouse's own engine, embedded in a process of its own, to which the typed
+columns are handed in the Native format.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ _JSON = "JSONEachRow"
 
 
 def printed(header: Header, columns: Sequence[Values], fmt: str) -> bytes:
-    """Return columns, as the driver read them with strings as bytes, in an output format; raises WarehouseError for an unknown one."""
+    """Return columns, as the driver read them with strings as bytes, in an output format; raises
+    WarehouseError for an unknown one.
+    """
     if not header:
         return b""
     if fmt == _JSON:
@@ -81,7 +85,8 @@ def _each(text: Callable[[Any], bytes]) -> Printer:
     return lambda values: [text(value) for value in values]
 
 
-# What ClickHouse's writeJSONString escapes: quotes, backslashes, slashes, signs below the blank, U+2028 and U+2029.
+# What ClickHouse's writeJSONString escapes: quotes, backslashes, slashes, signs below the blank,
+# U+2028 and U+2029.
 _ESCAPED = re.compile(rb'["\\/\x00-\x1f]|\xe2\x80[\xa8\xa9]')
 _ESCAPES = {
     **{bytes([code]): b"\\u%04X" % code for code in range(32)},
@@ -114,7 +119,8 @@ def _truth(value: Any) -> bytes:
     return b"true" if value else b"false"
 
 
-# Numbers of at most these powers of ten are written out, as JavaScript writes them; beyond, with an exponent.
+# Numbers of at most these powers of ten are written out, as JavaScript writes them; beyond, with an
+# exponent.
 _LOWEST_POWER, _HIGHEST_POWER = -6, 21
 
 
@@ -142,7 +148,11 @@ def _double(value: float) -> bytes:
 
 
 def _single(value: float) -> bytes:
-    return _float_text(np.format_float_scientific(np.float32(value))) if math.isfinite(value) else b"null"
+    return (
+        _float_text(np.format_float_scientific(np.float32(value)))
+        if math.isfinite(value)
+        else b"null"
+    )
 
 
 def _decimal(value: Decimal) -> bytes:
@@ -165,7 +175,8 @@ _MICROSECONDS = 6
 def _instants(digits: int) -> Printer:
     if digits > _MICROSECONDS:
         raise WarehouseError(
-            "an instant finer than a microsecond: cast it, such as by toString() or toDateTime64(…, 6)"
+            "an instant finer than a microsecond: cast it, such as by toString() or"
+            " toDateTime64(…, 6)"
         )
 
     def text(value: datetime) -> bytes:
@@ -197,7 +208,10 @@ def _maps(keys: Printer, inner: Printer) -> Printer:
     def texts(values: Values) -> list[bytes]:
         names = iter(keys([key for value in values for key in value]))
         flat = iter(inner([item for value in values for item in value.values()]))
-        return [b"{" + b",".join([_name(next(names)) + b":" + next(flat) for _ in value]) + b"}" for value in values]
+        return [
+            b"{" + b",".join([_name(next(names)) + b":" + next(flat) for _ in value]) + b"}"
+            for value in values
+        ]
 
     return texts
 
@@ -213,10 +227,14 @@ def _tuples(arguments: Sequence[str]) -> Printer:
     opened, closed = (b"{", b"}") if names else (b"[", b"]")
 
     def texts(values: Values) -> list[bytes]:
-        parts = [printer([value[place] for value in values]) for place, printer in enumerate(printers)]
+        parts = [
+            printer([value[place] for value in values]) for place, printer in enumerate(printers)
+        ]
         heads = names or list(repeat(b"", len(printers)))
         return [
-            opened + b",".join([head + part for head, part in zip(heads, row, strict=True)]) + closed
+            opened
+            + b",".join([head + part for head, part in zip(heads, row, strict=True)])
+            + closed
             for row in zip(*parts, strict=True)
         ]
 
@@ -237,10 +255,15 @@ _PRINTERS: dict[str, Printer] = {
     "Nothing": lambda values: [b"null"] * len(values),
     "Enum8": _each(lambda value: _text(value.encode())),
     "Enum16": _each(lambda value: _text(value.encode())),
-    **{f"{sign}Int{bits}": _each(_number) for sign in ("", "U") for bits in (8, 16, 32, 64, 128, 256)},
+    **{
+        f"{sign}Int{bits}": _each(_number)
+        for sign in ("", "U")
+        for bits in (8, 16, 32, 64, 128, 256)
+    },
 }
 
-# The driver reads a column of nothing but nulls and does not write one: a byte a row says null, another stands for the value.
+# The driver reads a column of nothing but nulls and does not write one: a byte a row says null,
+# another stands for the value.
 _NOTHING = "Nullable(Nothing)"
 
 
@@ -264,6 +287,7 @@ def _by_engine(header: Header, columns: Sequence[Values], fmt: str) -> bytes:
         done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode != 0:
         raise WarehouseError(
-            f"the answer cannot be given as {fmt}: {done.stderr.decode('utf-8', 'replace').strip()[-500:]}"
+            f"the answer cannot be given as {fmt}:"
+            f" {done.stderr.decode('utf-8', 'replace').strip()[-500:]}"
         )
     return done.stdout

@@ -1,4 +1,6 @@
-"""ClickHouse's names of types, taken apart: Nullable(DateTime64(3, 'UTC')) is Nullable of DateTime64 of 3 and 'UTC'."""
+"""ClickHouse's names of types, taken apart: Nullable(DateTime64(3, 'UTC')) is Nullable of
+DateTime64 of 3 and 'UTC'.
+"""
 
 from __future__ import annotations
 
@@ -51,4 +53,6 @@ def element(argument: str) -> tuple[str | None, str]:
     if match is None:
         return None, argument
     quoted, bare = match.groups()
-    return (re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else bare), argument[match.end() :]
+    return (re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else bare), argument[
+        match.end() :
+    ]

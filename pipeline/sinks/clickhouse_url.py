@@ -1,4 +1,6 @@
-"""The address of a ClickHouse server, as the setting `warehouse` gives it: clickhouse://user:password@host:9000/database?…"""
+"""The address of a ClickHouse server, as the setting `warehouse` gives it:
+clickhouse://user:password@host:9000/database?…
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,18 @@ from pipeline.errors import UserError
 from pipeline.sinks.warehouse import DATABASE
 
 _PORT, _SECURE_PORT = 9000, 9440
-# A host that is up answers within milliseconds; ten seconds cover a name server that is slow and a link that loses packets.
+# A host that is up answers within milliseconds; ten seconds cover a name server that is slow and a
+# link that loses packets.
 _CONNECT_S = 10.0
-# ClickHouse tells of its progress several times a second, and an insert of 100,000 rows is durable within a few: a minute of silence
-# is a dead connection. Two of them and their pauses stay below Kafka's max.poll.interval of five minutes.
+# ClickHouse tells of its progress several times a second, and an insert of 100,000 rows is durable
+# within a few: a minute of silence is a dead connection. Two of them and their pauses stay below
+# Kafka's max.poll.interval of five minutes.
 _SILENCE_S = 60.0
 _PING_S = 5.0
-_HINT = "write clickhouse://user:password@host:9000/database, in it signs such as @ : / ? # % of a password as %40 %3A %2F %3F %23 %25"
+_HINT = (
+    "write clickhouse://user:password@host:9000/database, in it signs such as @ : / ? # % of a"
+    " password as %40 %3A %2F %3F %23 %25"
+)
 
 
 class AddressError(UserError, ValueError):
@@ -27,7 +34,9 @@ class AddressError(UserError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a ClickHouse server is and how to speak to it; `options` are clickhouse-driver's. The password is in no repr."""
+    """Where a ClickHouse server is and how to speak to it; `options` are clickhouse-driver's. The
+    password is in no repr.
+    """
 
     hosts: tuple[tuple[str, int], ...]
     user: str
@@ -38,7 +47,9 @@ class Address:
 
     def __str__(self) -> str:
         scheme = "clickhouses" if self.secure else "clickhouse"
-        hosts = ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.hosts)
+        hosts = ",".join(
+            f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.hosts
+        )
         return f"{scheme}://{self.user}@{hosts}/{self.database}"
 
     def client_options(self, database: str | None = None) -> dict[str, Any]:
@@ -63,9 +74,13 @@ def parse_address(url: str) -> Address:
     try:
         parts = urlsplit(url)
     except ValueError:
-        raise AddressError(f"warehouse: the brackets of an IPv6 address do not match: {_HINT}") from None
+        raise AddressError(
+            f"warehouse: the brackets of an IPv6 address do not match: {_HINT}"
+        ) from None
     if parts.scheme not in ("clickhouse", "clickhouses"):
-        raise AddressError(f"warehouse: {parts.scheme or 'no scheme'!r} is no scheme of ClickHouse: {_HINT}")
+        raise AddressError(
+            f"warehouse: {parts.scheme or 'no scheme'!r} is no scheme of ClickHouse: {_HINT}"
+        )
     if parts.fragment:
         raise AddressError(f"warehouse: there is a # in it: {_HINT}")
     if "@" in parts.path or "@" in parts.query:
@@ -133,7 +148,9 @@ def _compression(text: str) -> str:
         __import__("clickhouse_cityhash")
         __import__("zstd" if text == "zstd" else "lz4")
     except ImportError as error:
-        raise ValueError(f"needs a package that is not installed: pip install clickhouse-driver[{text[:4]}]") from error
+        raise ValueError(
+            f"needs a package that is not installed: pip install clickhouse-driver[{text[:4]}]"
+        ) from error
     return text
 
 
@@ -154,7 +171,9 @@ def _options(query: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, text in parse_qsl(query, keep_blank_values=True):
         if name not in _OPTIONS:
-            raise AddressError(f"warehouse: there is no option {name!r}, only {', '.join(_OPTIONS)}")
+            raise AddressError(
+                f"warehouse: there is no option {name!r}, only {', '.join(_OPTIONS)}"
+            )
         try:
             found[name] = _OPTIONS[name](text)
         except ValueError as error:

@@ -1,4 +1,6 @@
-"""From converse's contracts to rows: conversations, facts, follow-ups, record flags, each a table whose columns are its fields."""
+"""From converse's contracts to rows: conversations, facts, follow-ups, record flags, each a table
+whose columns are its fields.
+"""
 
 from __future__ import annotations
 

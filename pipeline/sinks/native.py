@@ -1,7 +1,8 @@
-"""Columns as ClickHouse's native protocol carries them: clickhouse-driver's own encoders, and ours where those are slow.
+"""Columns as ClickHouse's native protocol carries them: clickhouse-driver's own encoders, and ours
+where those are slow.
 
-A value that does not fit is refused, never bent to fit, and named by its column. Our own encoders are for the types that the driver
-writes value by value in Python (bench/load.py measures both).
+A value that does not fit is refused, never bent to fit, and named by its column. Our own encoders
+are for the types that the driver writes value by value in Python (bench/load.py measures both).
 https://clickhouse.com/docs/interfaces/formats/Native
 """
 
@@ -37,7 +38,9 @@ _CONTEXT = SimpleNamespace(
     },
     settings={},
 )
-_CONTEXT_BYTES = SimpleNamespace(client_settings={**_CONTEXT.client_settings, "strings_as_bytes": True}, settings={})
+_CONTEXT_BYTES = SimpleNamespace(
+    client_settings={**_CONTEXT.client_settings, "strings_as_bytes": True}, settings={}
+)
 # The driver's own buffer.
 _BUFFER_BYTES = 1 << 20
 
@@ -54,9 +57,11 @@ class Collected:
 
 
 def write(column: str, kind: str, values: Values, writer: BufferedSocketWriter) -> None:
-    """Write a column of a ClickHouse type as the native protocol carries it; see `Columns` for what stands for what.
+    """Write a column of a ClickHouse type as the native protocol carries it; see `Columns` for what
+    stands for what.
 
-    Raises WarehouseError naming the column where a value does not fit; part of it may be written then.
+    Raises WarehouseError naming the column where a value does not fit; part of it may be written
+    then.
     """
     try:
         _encoder(kind)(values, writer)
@@ -126,8 +131,9 @@ def _strings(values: Values, writer: BufferedSocketWriter) -> None:
         writer.write_strings(list(values), encoding="utf-8")
 
 
-# The prefix tells the version of the keys' form; the flags that keys come with the block, in a dictionary of its own; the lowest bits
-# how wide an index is: 0 one byte, 1 two, 2 four. ClickHouse's src/DataTypes/Serializations/SerializationLowCardinality.cpp.
+# The prefix tells the version of the keys' form; the flags that keys come with the block, in a
+# dictionary of its own; the lowest bits how wide an index is: 0 one byte, 1 two, 2 four.
+# ClickHouse's src/DataTypes/Serializations/SerializationLowCardinality.cpp.
 _LOW_CARDINALITY_VERSION, _OWN_KEYS = 1, (1 << 9) | (1 << 10)
 
 
@@ -147,7 +153,9 @@ def _low_cardinality(values: Values, writer: BufferedSocketWriter) -> None:
 
 def _arrays_of_strings(values: Values, writer: BufferedSocketWriter) -> None:
     _check(values, {list})
-    writer.write(np.cumsum(np.fromiter(map(len, values), "<u8", len(values))).astype("<u8").tobytes())
+    writer.write(
+        np.cumsum(np.fromiter(map(len, values), "<u8", len(values))).astype("<u8").tobytes()
+    )
     _strings(list(chain.from_iterable(values)), writer)
 
 
@@ -162,7 +170,10 @@ def _nullable(inner: Encoder, instead: Any) -> Encoder:
     def write(values: Values, writer: BufferedSocketWriter) -> None:
         nulls = bytes([value is None for value in values])
         writer.write(nulls)
-        inner([instead if value is None else value for value in values] if 1 in nulls else values, writer)
+        inner(
+            [instead if value is None else value for value in values] if 1 in nulls else values,
+            writer,
+        )
 
     return write
 
@@ -184,7 +195,9 @@ _DIGITS = [place for place in range(_UUID_SIGNS) if place not in _HYPHENS]
 def _uuids(values: Values, writer: BufferedSocketWriter) -> None:
     signs = np.frombuffer("".join(values).encode("ascii"), np.uint8)
     if signs.size != _UUID_SIGNS * len(values) or set(map(len, values)) - {_UUID_SIGNS}:
-        raise ValueError(f"{next(value for value in values if len(value) != _UUID_SIGNS)[:80]!r} is no UUID")
+        raise ValueError(
+            f"{next(value for value in values if len(value) != _UUID_SIGNS)[:80]!r} is no UUID"
+        )
     table = signs.reshape(-1, _UUID_SIGNS)
     if not (table[:, _HYPHENS] == ord("-")).all():
         raise ValueError("a UUID has its hyphens elsewhere")
@@ -226,14 +239,17 @@ def _tuples(parts: list[Encoder]) -> Encoder:
 
 
 def encoded_as_read(kind: str, values: Values) -> bytes:
-    """Return a column as the driver's reader gave it, strings as bytes, encoded again; raises WarehouseError for a type it cannot write."""
+    """Return a column as the driver's reader gave it, strings as bytes, encoded again; raises
+    WarehouseError for a type it cannot write.
+    """
     collected = Collected()
     writer = BufferedSocketWriter(collected, _BUFFER_BYTES)
     try:
         write_column(_CONTEXT_BYTES, kind, kind, list(values), writer)
     except (DriverError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise WarehouseError(
-            f"a column of type {kind} can be read in JSONEachRow only: cast it, such as by toString()"
+            f"a column of type {kind} can be read in JSONEachRow only: cast it, such as by"
+            " toString()"
         ) from error
     writer.flush()
     return b"".join(collected.parts)

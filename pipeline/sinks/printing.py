@@ -1,4 +1,5 @@
-"""A process that prints a file in ClickHouse's Native format in any of its output formats: `python -m pipeline.sinks.printing FILE FORMAT`.
+"""A process that prints a file in ClickHouse's Native format in any of its output formats: `python
+-m pipeline.sinks.printing FILE FORMAT`.
 
 A process of its own, for an engine has one store a process, and whoever asks may hold another.
 """
@@ -9,7 +10,9 @@ import sys
 
 
 def main(path: str, fmt: str) -> int:
-    """Print the file in the format; return 1, with the reason on standard error, where that fails."""
+    """Print the file in the format; return 1, with the reason on standard error, where that
+    fails.
+    """
     import chdb
 
     quoted = path.replace("\\", "\\\\").replace("'", "\\'")

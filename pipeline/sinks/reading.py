@@ -1,7 +1,9 @@
-"""What analysts may ask: one statement that reads the history. readonly=1 alone leaves holes, each of them tried on ClickHouse 26.9:
+"""What analysts may ask: one statement that reads the history. readonly=1 alone leaves holes, each
+of them tried on ClickHouse 26.9:
 
-SYSTEM STOP MERGES and KILL QUERY are carried out; the embedded engine writes INTO OUTFILE, reads any file by the function `file()`, and
-runs a second statement behind a semicolon; DESCRIBE of a table function opens the file or the address that it names.
+SYSTEM STOP MERGES and KILL QUERY are carried out; the embedded engine writes INTO OUTFILE, reads
+any file by the function `file()`, and runs a second statement behind a semicolon; DESCRIBE of a
+table function opens the file or the address that it names.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ _READING = ("SELECT", "WITH", "FROM", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "EX
 _FIRST_WORD = re.compile(r"[\s(]*(\w*)")
 _OUTFILE = re.compile(r"\bINTO\s+OUTFILE\b", re.IGNORECASE)
 _FILE = re.compile(r"""(?<![\w.])[`"]?file[`"]?\s*\(""", re.IGNORECASE)
-_DESCRIBED_FUNCTION = re.compile(r"""DESC(?:RIBE)?\s+(?:TABLE\s+)?(?!TABLE\b)[`"\w.]+\s*\(""", re.IGNORECASE)
+_DESCRIBED_FUNCTION = re.compile(
+    r"""DESC(?:RIBE)?\s+(?:TABLE\s+)?(?!TABLE\b)[`"\w.]+\s*\(""", re.IGNORECASE
+)
 _READONLY = 164
 # The program's own questions are some dozens and always the same.
 _REMEMBERED = 1_000
@@ -32,7 +36,9 @@ class ReadingGuard:
         self._passed: set[str] = set()
 
     def check(self, sql: str) -> None:
-        """Raise WarehouseError with ClickHouse's number for READONLY where a statement does more than read the history."""
+        """Raise WarehouseError with ClickHouse's number for READONLY where a statement does more
+        than read the history.
+        """
         if sql in self._passed:
             return
         if reason := _refusal(self._normalized(sql).strip().removesuffix(";").strip()):

@@ -1,7 +1,7 @@
 """From contracts to rows: which tables each contract fills, column by column.
 
-A column is declared once, by its name and by how its values are taken from the JSON in which contracts travel. What of a contract
-goes in as it is, is only named.
+A column is declared once, by its name and by how its values are taken from the JSON in which
+contracts travel. What of a contract goes in as it is, is only named.
 """
 
 from __future__ import annotations
@@ -46,14 +46,25 @@ from schemas.types import Contract
 
 def _shared() -> dict[str, Column | Field]:
     return {
-        **same("record_id", "tenant", "customer_id", "contact", "contact_name", "contacts", "staff", "source"),
+        **same(
+            "record_id",
+            "tenant",
+            "customer_id",
+            "contact",
+            "contact_name",
+            "contacts",
+            "staff",
+            "source",
+        ),
         **same("event_id", "event_type", "connector", "quality_flags", "attributes"),
         **instants("occurred_at", "received_at"),
         "version": versions,
     }
 
 
-_NO_CALL = dict.fromkeys(("started_at", "answered_at", "ended_at", "ring_s", "talk_s", "disposition"))
+_NO_CALL = dict.fromkeys(
+    ("started_at", "answered_at", "ended_at", "ring_s", "talk_s", "disposition")
+)
 _NO_ANSWER = {"label": "", "p": 0.0, "abstained": True, "version": "", "also": []}
 
 
@@ -91,7 +102,9 @@ _NO_OWN: dict[str, dict[str, Any]] = {part: {} for part in _OF_ANSWER}
 
 
 def _own_answers(bodies: Bodies) -> Bodies:
-    """Return, by part of an answer, what heads without columns of their own answered: each a dictionary by head."""
+    """Return, by part of an answer, what heads without columns of their own answered: each a
+    dictionary by head.
+    """
     return [_own(body["predictions"]) for body in bodies]
 
 
@@ -106,12 +119,32 @@ COMMUNICATIONS = Table(
     "communication_rows",
     {
         **_shared(),
-        **same("channel", "kind", "direction", "conversation_id", "provider", "message_id", "in_reply_to", "subject"),
-        **same("body_text", "reply_text", "quoted_text", "signature_text", "cut_rules", "redacted_text", "language"),
+        **same(
+            "channel",
+            "kind",
+            "direction",
+            "conversation_id",
+            "provider",
+            "message_id",
+            "in_reply_to",
+            "subject",
+        ),
+        **same(
+            "body_text",
+            "reply_text",
+            "quoted_text",
+            "signature_text",
+            "cut_rules",
+            "redacted_text",
+            "language",
+        ),
         **same("result", "remarks", "campaign"),
         **instants("sent_at"),
         "participants": each(
-            lambda body: [f"{who['role']} {who['contact']} {who['name']}".strip() for who in body["participants"]]
+            lambda body: [
+                f"{who['role']} {who['contact']} {who['name']}".strip()
+                for who in body["participants"]
+            ]
         ),
         "auto_kind": Field(at("auto_kind").holders, "auto_kind", _or_empty),
         "attachment_names": each(lambda body: [item["name"] or "" for item in body["attachments"]]),
@@ -154,7 +187,10 @@ PREDICTIONS = Table(
 def _reclassified() -> tuple[Table, ...]:
     columns = same("record_id", "head", "model_version", "label", "also", "p", "abstained")
     return (
-        Table("prediction_rows", {**columns, "predicted_at": instant("judged_at"), "version": versions}),
+        Table(
+            "prediction_rows",
+            {**columns, "predicted_at": instant("judged_at"), "version": versions},
+        ),
         mirror(Reclassification, "reclassified_rows"),
     )
 
@@ -167,8 +203,27 @@ BUSINESS_EVENTS = Table(
     "business_event_rows",
     {
         **_shared(),
-        **same("kind", "action", "entity_id", "channel", "conversation", "currency", "payment_method", "feedback_kind"),
-        **same("rating", "rating_index", "reason", "text", "handling", "result", "order_id", "target", "profile"),
+        **same(
+            "kind",
+            "action",
+            "entity_id",
+            "channel",
+            "conversation",
+            "currency",
+            "payment_method",
+            "feedback_kind",
+        ),
+        **same(
+            "rating",
+            "rating_index",
+            "reason",
+            "text",
+            "handling",
+            "result",
+            "order_id",
+            "target",
+            "profile",
+        ),
         **instants("survey_sent_at"),
         "amount": each(lambda body: _decimal(body["amount"])),
         "item_skus": each(lambda body: [item["sku"] for item in body["items"]]),
@@ -195,11 +250,23 @@ def _deliveries(record_id: str, received_at: str, history: str) -> Table:
 
 # Older than anything said about a customer, so that whatever is said wins.
 _UNSAID = (0, "")
-_PROFILE_FIELDS = ("name", "email", "phone", "handle", "address", "city", "origin", "gender", "birth_year", "segment")
+_PROFILE_FIELDS = (
+    "name",
+    "email",
+    "phone",
+    "handle",
+    "address",
+    "city",
+    "origin",
+    "gender",
+    "birth_year",
+    "segment",
+)
 
 
 def _fold_customers(known: dict[str, Body], batch: Batch) -> None:
-    """Fold what events say of their customers as the table's functions would: the latest of each fact, the first and last event.
+    """Fold what events say of their customers as the table's functions would: the latest of each
+    fact, the first and last event.
 
     Of one event the profile counts most, then the contact points, then the name shown.
     """
@@ -216,7 +283,13 @@ def _fold_customers(known: dict[str, Body], batch: Batch) -> None:
         said["contact"] = body["contact"]
         row = known.get(customer)
         if row is None:
-            row = {"customer_id": customer, "tenant": body["tenant"], "first": seen, "last": seen, "facts": {}}
+            row = {
+                "customer_id": customer,
+                "tenant": body["tenant"],
+                "first": seen,
+                "last": seen,
+                "facts": {},
+            }
             known[customer] = row
         elif seen < row["first"]:
             row["first"] = seen
@@ -261,22 +334,26 @@ def _enriched(history: str) -> tuple[Table, ...]:
     return _deliveries("record_id", "received_at", history), CUSTOMERS, _customer_index(history)
 
 
-# Above every negated instant in ms, so that a version is positive; 2^20 below it breaks ties between events of one ms.
+# Above every negated instant in ms, so that a version is positive; 2^20 below it breaks ties
+# between events of one ms.
 _LINK_EPOCH = 1 << 62
 
 
 def _link_versions(batch: Batch) -> Values:
-    """Return versions by which, of many events that show the same two contact points, the earliest stays in whatever order they load."""
+    """Return versions by which, of many events that show the same two contact points, the earliest
+    stays in whatever order they load.
+    """
     return [
         _LINK_EPOCH - (batch.instants.of(body["linked_at"]) << 20) - int(body["record_id"][-5:], 16)
         for body in batch.bodies
     ]
 
 
-# Few enough that what is decoded is still in the processor's cache when the columns are taken from it: 500 at once take half as long
-# again, 3,000 twice as long.
+# Few enough that what is decoded is still in the processor's cache when the columns are taken from
+# it: 500 at once take half as long again, 3,000 twice as long.
 _TAKEN_AT_ONCE = 64
-# Small enough that what is encoded is in the cache too, large enough that what a block costs by itself does not count.
+# Small enough that what is encoded is in the cache too, large enough that what a block costs by
+# itself does not count.
 _BLOCK = 1_024
 
 TABLES: dict[type[Contract], tuple[Table, ...]] = {
@@ -306,9 +383,11 @@ TABLES: dict[type[Contract], tuple[Table, ...]] = {
 
 
 def blocks_of(batch: Iterable[Loadable]) -> Iterator[dict[str, dict[str, list[Any]]]]:
-    """Give the columns that contracts become, block by block and in each by table; what is folded comes in the last.
+    """Give the columns that contracts become, block by block and in each by table; what is folded
+    comes in the last.
 
-    Raises KeyError, TypeError or ValueError where a body is not what its contract says, or no table keeps the contract.
+    Raises KeyError, TypeError or ValueError where a body is not what its contract says, or no table
+    keeps the contract.
     """
     tables: dict[str, dict[str, list[Any]]] = {}
     folded: dict[str, tuple[Table, dict[str, Body]]] = {}
@@ -321,7 +400,10 @@ def blocks_of(batch: Iterable[Loadable]) -> Iterator[dict[str, dict[str, list[An
             tables, taken = {}, 0
     yield tables
     yield {
-        name: {column: list(values) for column, values in table.taken(Batch(list(rows.values()), ())).items()}
+        name: {
+            column: list(values)
+            for column, values in table.taken(Batch(list(rows.values()), ())).items()
+        }
         for name, (table, rows) in folded.items()
         if rows
     }
@@ -366,5 +448,7 @@ def _by_contract(part: Sequence[Loadable]) -> dict[type[Contract], Batch]:
 
 
 def rows_of(contract: Contract, version: int) -> dict[str, dict[str, list[Any]]]:
-    """Return the rows that one contract becomes, by table; raises KeyError for a contract that no table keeps."""
+    """Return the rows that one contract becomes, by table; raises KeyError for a contract that no
+    table keeps.
+    """
     return dict(columns_of([Loadable.of(contract, version)]))

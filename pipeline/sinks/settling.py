@@ -1,7 +1,9 @@
-"""Later answers and the rows of communications: whatever is loaded first, a record shows the newest answer about the text it has.
+"""Later answers and the rows of communications: whatever is loaded first, a record shows the newest
+answer about the text it has.
 
-A later answer lies in `reclassified_rows`, for it may come before its record (a rebuilt store, two workers). After every insert of the
-one or the other the rows of communications that are behind are written again, by the warehouse itself (docs/adr/0015).
+A later answer lies in `reclassified_rows`, for it may come before its record (a rebuilt store, two
+workers). After every insert of the one or the other the rows of communications that are behind are
+written again, by the warehouse itself (docs/adr/0015).
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from pipeline.models.heads import HEADS
 from pipeline.sinks.warehouse import Warehouse, rows
 
 _PARTS = ("label", "also", "p", "abstained", "model_version")
-# What a column of an answer is called for each of its parts; "" is the label's, which has the head's own name.
+# What a column of an answer is called for each of its parts; "" is the label's, which has the
+# head's own name.
 _SUFFIXES = ("", "_also", "_p", "_abstained", "_version")
 # Only need has a column for further answers.
 _COMBINABLE = frozenset(head.name for head in HEADS if head.combinable)
@@ -29,10 +32,12 @@ def newest_answer(warehouse: Warehouse) -> int:
 
 
 def settle(warehouse: Warehouse, records: Sequence[int], answers: Sequence[int]) -> None:
-    """Bring the rows of communications up to date, after records or later answers of these versions were inserted.
+    """Bring the rows of communications up to date, after records or later answers of these versions
+    were inserted.
 
-    A record can only be behind an answer that the log took after it, which a record that has just come is not: then nothing is read
-    but one number. Settling again changes nothing. Raises what `Warehouse.execute` does.
+    A record can only be behind an answer that the log took after it, which a record that has just
+    come is not: then nothing is read but one number. Settling again changes nothing. Raises what
+    `Warehouse.execute` does.
     """
     if answers:
         warehouse.execute(_settling("reclassified_rows", min(answers), max(answers)))
@@ -41,24 +46,34 @@ def settle(warehouse: Warehouse, records: Sequence[int], answers: Sequence[int])
 
 
 def _settling(table: str, first: int, last: int) -> str:
-    concerned = f"record_id IN (SELECT record_id FROM {table} WHERE version BETWEEN {first} AND {last})"
+    concerned = (
+        f"record_id IN (SELECT record_id FROM {table} WHERE version BETWEEN {first} AND {last})"
+    )
     names = ", ".join(f"'{head.name}'" for head in HEADS)
     answer = f"({', '.join(_PARTS)}, version, text_hash)"
-    given = ", ".join(f"anyIf({answer}, head = '{head.name}') AS {head.name}_given" for head in HEADS)
+    given = ", ".join(
+        f"anyIf({answer}, head = '{head.name}') AS {head.name}_given" for head in HEADS
+    )
     own = f"groupArrayIf((head, {answer}), head NOT IN ({names})) AS own_given"
-    behind = [f"{_counts(f'{head.name}_given')} AND {head.name}_given.5 != row.{head.name}_version" for head in HEADS]
+    behind = [
+        f"{_counts(f'{head.name}_given')} AND {head.name}_given.5 != row.{head.name}_version"
+        for head in HEADS
+    ]
     changed = [*behind, "notEmpty(own)"]
     replaced = [
-        f"if({_counts(f'{head.name}_given')}, {head.name}_given.{place + 1}, row.{head.name}{suffix}) AS {head.name}{suffix}"
+        f"if({_counts(f'{head.name}_given')}, {head.name}_given.{place + 1},"
+        f" row.{head.name}{suffix}) AS {head.name}{suffix}"
         for head in HEADS
         for place, suffix in enumerate(_SUFFIXES)
         if suffix != "_also" or head.name in _COMBINABLE
     ]
     replaced += [
-        f"mapUpdate(row.answers{suffix}, mapFromArrays(own.1, arrayMap(one -> one.{place + 1}, own.2))) AS answers{suffix}"
+        f"mapUpdate(row.answers{suffix}, mapFromArrays(own.1, arrayMap(one -> one.{place + 1},"
+        f" own.2))) AS answers{suffix}"
         for place, suffix in enumerate(_SUFFIXES)
     ]
-    # One above the row that it follows: a correction of the record, which the log took later, stays above both.
+    # One above the row that it follows: a correction of the record, which the log took later, stays
+    # above both.
     replaced.append("row.version + 1 AS version")
     return f"""
 INSERT INTO communication_rows (* EXCEPT (ingested_at))
@@ -74,5 +89,7 @@ WHERE {" OR ".join(f"({one})" for one in changed)}
 
 
 def _counts(given: str) -> str:
-    """Return the condition under which an answer counts for a row: given later, about the text that the row has."""
+    """Return the condition under which an answer counts for a row: given later, about the text that
+    the row has.
+    """
     return f"({given}.6 > row.version AND {given}.7 = {text_hash('row')})"

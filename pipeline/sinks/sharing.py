@@ -1,4 +1,6 @@
-"""One process holds the embedded store at a time; whoever else wants to read is answered through it, over a local socket."""
+"""One process holds the embedded store at a time; whoever else wants to read is answered through
+it, over a local socket.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,16 @@ logger = logging.getLogger(__name__)
 
 # A Unix socket's address holds 108 bytes on Linux and 104 on macOS; a data folder may lie deeper.
 _MAX_SOCKET_PATH = 100
-# Commands that hold the store without serving (a query, a report) are done in seconds; a minute says that something hangs.
+# Commands that hold the store without serving (a query, a report) are done in seconds; a minute
+# says that something hangs.
 _PATIENCE_S, _POLL_S = 60.0, 0.05
 _OK, _ERROR = b"+", b"-"
 
 
 def open_for_reading(data_dir: Path) -> _Held | RemoteWarehouse:
-    """Return the warehouse of a data folder: the store itself where nobody holds it, else the way through its holder."""
+    """Return the warehouse of a data folder: the store itself where nobody holds it, else the way
+    through its holder.
+    """
     deadline = time.monotonic() + _PATIENCE_S
     while True:
         lock = _Lock.take(data_dir)
@@ -43,13 +48,16 @@ def open_for_reading(data_dir: Path) -> _Held | RemoteWarehouse:
                 return RemoteWarehouse(holder["socket"], holder["pid"])
         if time.monotonic() > deadline:
             raise StoreHeldError(
-                f"process {_Lock.holder_pid(data_dir)} holds {data_dir} and does not answer; end it, or wait"
+                f"process {_Lock.holder_pid(data_dir)} holds {data_dir} and does not answer; end"
+                " it, or wait"
             )
         time.sleep(_POLL_S)
 
 
 def open_for_running(data_dir: Path) -> ServedWarehouse:
-    """Return the store, served to all who want to read, for as long as it is open; raises StoreHeldError where a run holds it."""
+    """Return the store, served to all who want to read, for as long as it is open; raises
+    StoreHeldError where a run holds it.
+    """
     return ServedWarehouse(data_dir, _lock_for_running(data_dir))
 
 
@@ -66,7 +74,9 @@ def open_for_restoring(data_dir: Path) -> Iterator[ChdbWarehouse]:
 
 @contextmanager
 def nobody_running(data_dir: Path) -> Iterator[None]:
-    """Keep everybody from opening a data folder's store while inside; raises StoreHeldError where a run holds it."""
+    """Keep everybody from opening a data folder's store while inside; raises StoreHeldError where a
+    run holds it.
+    """
     lock = _lock_for_running(data_dir)
     try:
         yield
@@ -82,13 +92,16 @@ def _lock_for_running(data_dir: Path) -> _Lock:
             return lock
         if "socket" in _Lock.holder(data_dir) or time.monotonic() > deadline:
             raise StoreHeldError(
-                f"process {_Lock.holder_pid(data_dir)} already runs on {data_dir}; end it, or use another --data-dir"
+                f"process {_Lock.holder_pid(data_dir)} already runs on {data_dir}; end it, or use"
+                " another --data-dir"
             )
         time.sleep(_POLL_S)
 
 
 class _Lock:
-    """A lock that the kernel frees with its process, however that ends; the file says who holds it and where it answers."""
+    """A lock that the kernel frees with its process, however that ends; the file says who holds it
+    and where it answers.
+    """
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -152,7 +165,8 @@ class ServedWarehouse(_Held):
         self._address, self._folder = _address(data_dir)
         with suppress(FileNotFoundError):
             os.unlink(self._address)
-        # A process of another user must not even find the door: created without rights for others, not changed afterwards.
+        # A process of another user must not even find the door: created without rights for others,
+        # not changed afterwards.
         mask = os.umask(0o177)
         try:
             self._listener = Listener(self._address, "AF_UNIX", backlog=16)
@@ -170,7 +184,9 @@ class ServedWarehouse(_Held):
                 if not self._closing:
                     logger.warning("a reader could not connect: %s", error)
                 continue
-            threading.Thread(target=self._answer, args=(connection,), name="store-reader", daemon=True).start()
+            threading.Thread(
+                target=self._answer, args=(connection,), name="store-reader", daemon=True
+            ).start()
 
     def _answer(self, connection: Connection) -> None:
         with connection, suppress(EOFError, ConnectionError):
@@ -179,7 +195,9 @@ class ServedWarehouse(_Held):
                 try:
                     reply = _OK + self._reply(asked)
                 except (WarehouseError, BackupError) as error:
-                    reply = _ERROR + orjson.dumps({"code": getattr(error, "code", 0), "message": str(error)})
+                    reply = _ERROR + orjson.dumps(
+                        {"code": getattr(error, "code", 0), "message": str(error)}
+                    )
                 connection.send_bytes(reply)
 
     def _reply(self, asked: dict[str, Any]) -> bytes:
@@ -213,12 +231,16 @@ class RemoteWarehouse:
         self._connection = Client(address, "AF_UNIX")
         self.pid = pid
 
-    def query(self, sql: str, parameters: Mapping[str, Any] | None = None, fmt: str = "JSONEachRow") -> bytes:
+    def query(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, fmt: str = "JSONEachRow"
+    ) -> bytes:
         """Answer a reading query; see `Warehouse.query`."""
         return self._ask({"sql": sql, "parameters": parameters, "fmt": fmt})
 
     def back_up(self, name: str, witnesses: Sequence[Sequence[str]]) -> Sums:
-        """Let the holder write a backup of that name beside the store; see `ChdbWarehouse.back_up`."""
+        """Let the holder write a backup of that name beside the store; see
+        `ChdbWarehouse.back_up`.
+        """
         sums: Sums = orjson.loads(self._ask({"backup": name, "witnesses": witnesses}))
         return sums
 

@@ -1,4 +1,6 @@
-"""How a table's columns are taken from contracts: from the JSON in which they travel, over a whole batch at a time."""
+"""How a table's columns are taken from contracts: from the JSON in which they travel, over a whole
+batch at a time.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ Bodies = Sequence[Any]
 
 
 class Loadable(NamedTuple):
-    """A contract on its way to the warehouse: its kind, its JSON, and the version that its rows get."""
+    """A contract on its way to the warehouse: its kind, its JSON, and the version that its rows
+    get.
+    """
 
     contract: type[Contract]
     body: Body
@@ -36,7 +40,9 @@ _EARLIEST_MS, _LATEST_MS = (int(end.timestamp()) * 1000 for end in (EARLIEST, LA
 
 
 class Instants(dict[str | None, int | None]):
-    """Milliseconds since 1970 by the text of an instant, RFC 3339; most texts of a batch are wanted several times."""
+    """Milliseconds since 1970 by the text of an instant, RFC 3339; most texts of a batch are wanted
+    several times.
+    """
 
     def __init__(self) -> None:
         super().__init__({None: None})
@@ -63,7 +69,9 @@ class Instants(dict[str | None, int | None]):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What becomes rows of one table: one body a row (a contract's JSON, or what is derived from it), with the version of each."""
+    """What becomes rows of one table: one body a row (a contract's JSON, or what is derived from
+    it), with the version of each.
+    """
 
     bodies: Bodies
     versions: Sequence[int]
@@ -85,9 +93,11 @@ Holders = Callable[[Bodies], Bodies]
 
 
 class Field(NamedTuple):
-    """A column that is a field of each body, or of something within it or made of it (`holders`), converted where that is asked.
+    """A column that is a field of each body, or of something within it or made of it (`holders`),
+    converted where that is asked.
 
-    All fields of the same holders are taken together: one body after another, while it is in the processor's nearest cache.
+    All fields of the same holders are taken together: one body after another, while it is in the
+    processor's nearest cache.
     """
 
     holders: Holders
@@ -97,9 +107,11 @@ class Field(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """A table: how its columns are taken from a batch, and which rows a contract gives it where that is not one.
+    """A table: how its columns are taken from a batch, and which rows a contract gives it where
+    that is not one.
 
-    Where ClickHouse folds rows of one key, `fold` does so first, into bodies by key from which the columns are taken in the end.
+    Where ClickHouse folds rows of one key, `fold` does so first, into bodies by key from which the
+    columns are taken in the end.
     """
 
     name: str
@@ -108,7 +120,9 @@ class Table:
     fold: Callable[[dict[str, Body], Batch], None] | None = None
 
     def taken(self, whole: Batch) -> dict[str, Values]:
-        """Return the columns of the rows that a batch of contracts gives; empty where it gives none."""
+        """Return the columns of the rows that a batch of contracts gives; empty where it gives
+        none.
+        """
         batch = self.rows(whole)
         if not batch.bodies:
             return {}
@@ -122,19 +136,27 @@ class Table:
         return taken
 
     @cached_property
-    def _fields(self) -> list[tuple[Holders, list[tuple[str, Any]], Callable[[Any], tuple[Any, ...]]]]:
+    def _fields(
+        self,
+    ) -> list[tuple[Holders, list[tuple[str, Any]], Callable[[Any], tuple[Any, ...]]]]:
         by_holders: dict[Holders, list[tuple[str, Field]]] = defaultdict(list)
         for name, column in self.columns.items():
             if isinstance(column, Field):
                 by_holders[column.holders].append((name, column))
         return [
-            (holders, [(name, one.convert) for name, one in fields], _getter([one.name for _, one in fields]))
+            (
+                holders,
+                [(name, one.convert) for name, one in fields],
+                _getter([one.name for _, one in fields]),
+            )
             for holders, fields in by_holders.items()
         ]
 
     @cached_property
     def _others(self) -> list[tuple[str, Column]]:
-        return [(name, column) for name, column in self.columns.items() if not isinstance(column, Field)]
+        return [
+            (name, column) for name, column in self.columns.items() if not isinstance(column, Field)
+        ]
 
 
 def _getter(names: Sequence[str | int]) -> Callable[[Any], tuple[Any, ...]]:
@@ -157,7 +179,9 @@ def at(*path: str | int) -> Field:
 
 @cache
 def _within(*way: str | int) -> Holders:
-    """Return what leads to the holders of fields; the same for the same way, by which fields are taken together."""
+    """Return what leads to the holders of fields; the same for the same way, by which fields are
+    taken together.
+    """
 
     def holders(bodies: Bodies) -> Bodies:
         found: Iterable[Any] = bodies
@@ -198,11 +222,19 @@ def versions(batch: Batch) -> Values:
     return batch.versions
 
 
-def mirror(contract: type[Contract], table: str, but: frozenset[str] = frozenset(), **others: Column | Field) -> Table:
-    """Return the table whose columns are the fields of a contract and its rows' version, some left out or made otherwise."""
+def mirror(
+    contract: type[Contract],
+    table: str,
+    but: frozenset[str] = frozenset(),
+    **others: Column | Field,
+) -> Table:
+    """Return the table whose columns are the fields of a contract and its rows' version, some left
+    out or made otherwise.
+    """
     names = [name for name in contract.model_fields if name not in but | {"schema_version"}]
     fields = {
-        name: instant(name) if _holds_instant(contract.model_fields[name].annotation) else at(name) for name in names
+        name: instant(name) if _holds_instant(contract.model_fields[name].annotation) else at(name)
+        for name in names
     }
     return Table(table, {**fields, "version": versions, **others})
 

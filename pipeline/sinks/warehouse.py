@@ -18,7 +18,9 @@ decimals as Decimal, arrays as lists, maps as dicts, tuples as tuples, null as N
 
 
 class WarehouseError(UserError):
-    """The warehouse refuses for good: the rows or the SQL are wrong. `code` is ClickHouse's error number, 0 where it gave none."""
+    """The warehouse refuses for good: the rows or the SQL are wrong. `code` is ClickHouse's error
+    number, 0 where it gave none.
+    """
 
     def __init__(self, message: str, code: int = 0) -> None:
         super().__init__(message)
@@ -26,20 +28,27 @@ class WarehouseError(UserError):
 
 
 class StoreHeldError(WarehouseError):
-    """Another process holds the embedded store and keeps it, or does not answer; the message names its process id."""
+    """Another process holds the embedded store and keeps it, or does not answer; the message names
+    its process id.
+    """
 
 
 class WarehouseBusyError(WarehouseError):
-    """The warehouse cannot now and may later: no memory, too many parts, a time-out, no connection."""
+    """The warehouse cannot now and may later: no memory, too many parts, a time-out, no
+    connection.
+    """
 
 
 class WarehouseSetupError(WarehouseError):
-    """No row would be taken until somebody mends something: a password, a right, a table that is not there, a certificate."""
+    """No row would be taken until somebody mends something: a password, a right, a table that is
+    not there, a certificate.
+    """
 
 
-# ClickHouse's error numbers that pass by themselves: the list of clickhouse-kafka-connect (Utils.handleException) less READONLY
-# (164), which here says that somebody tried to write through the readers' session, and with those of GlassFlow's classification that
-# name a replica, Keeper or a table that is not ready. Names are in ClickHouse's own src/Common/ErrorCodes.cpp.
+# ClickHouse's error numbers that pass by themselves: the list of clickhouse-kafka-connect
+# (Utils.handleException) less READONLY (164), which here says that somebody tried to write through
+# the readers' session, and with those of GlassFlow's classification that name a replica, Keeper or
+# a table that is not ready. Names are in ClickHouse's own src/Common/ErrorCodes.cpp.
 RETRIABLE_CODES = frozenset(
     {
         3,  # UNEXPECTED_END_OF_FILE
@@ -82,12 +91,15 @@ SETUP_CODES = frozenset(
         516,  # AUTHENTICATION_FAILED
     }
 )
-# ClickHouse's number for a value that does not fit its column; encoders use it for what they find before the server does.
+# ClickHouse's number for a value that does not fit its column; encoders use it for what they find
+# before the server does.
 TYPE_MISMATCH = 53
 
 
 def error_of(code: int, message: str) -> WarehouseError:
-    """Return the error of a ClickHouse error number: whether trying again helps, or mending the set-up, or neither."""
+    """Return the error of a ClickHouse error number: whether trying again helps, or mending the
+    set-up, or neither.
+    """
     if code in RETRIABLE_CODES:
         return WarehouseBusyError(message, code)
     kind = WarehouseSetupError if code in SETUP_CODES else WarehouseError
@@ -95,25 +107,33 @@ def error_of(code: int, message: str) -> WarehouseError:
 
 
 class Warehouse(Protocol):
-    """Where the history lives. Inserts are durable when they return; a row inserted again replaces itself. Safe from several threads."""
+    """Where the history lives. Inserts are durable when they return; a row inserted again replaces
+    itself. Safe from several threads.
+    """
 
     def insert(self, table: str, columns: Columns) -> None:
         """Insert rows of one table, all or none; columns absent take their defaults.
 
-        Raises WarehouseError naming the column where a value does not fit, WarehouseBusyError, WarehouseSetupError.
+        Raises WarehouseError naming the column where a value does not fit, WarehouseBusyError,
+        WarehouseSetupError.
         """
         ...
 
     def insert_all(self, blocks: Iterable[Mapping[str, Columns]]) -> None:
-        """Insert blocks of several tables, taken one by one as they are made; all blocks of a table have the same columns.
+        """Insert blocks of several tables, taken one by one as they are made; all blocks of a table
+        have the same columns.
 
-        Every row is durable when it returns. Where it raises, what `insert` raises or what the blocks' maker raises, any of the rows
-        may be there.
+        Every row is durable when it returns. Where it raises, what `insert` raises or what the
+        blocks' maker raises, any of the rows may be there.
         """
         ...
 
-    def query(self, sql: str, parameters: Mapping[str, Any] | None = None, fmt: str = "JSONEachRow") -> bytes:
-        """Answer a query that only reads, in a ClickHouse output format; `{name:Type}` in it takes a parameter."""
+    def query(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, fmt: str = "JSONEachRow"
+    ) -> bytes:
+        """Answer a query that only reads, in a ClickHouse output format; `{name:Type}` in it takes
+        a parameter.
+        """
         ...
 
     def execute(self, sql: str) -> None:

@@ -1,7 +1,9 @@
-"""`python -m tests.chaos`: events flow through real Kafka and ClickHouse while everything is killed; then the rows are counted.
+"""`python -m tests.chaos`: events flow through real Kafka and ClickHouse while everything is
+killed; then the rows are counted.
 
-Ends with 0 only where the rows of every view are those of an undisturbed embedded run, the dead letters are the planted poison
-and nothing else, and records flowed again within `--back` seconds of every worker's death.
+Ends with 0 only where the rows of every view are those of an undisturbed embedded run, the dead
+letters are the planted poison and nothing else, and records flowed again within `--back` seconds of
+every worker's death.
 """
 
 from __future__ import annotations
@@ -42,32 +44,61 @@ _BEHIND = 60
 _STUCK_S = 240.0
 _WORKERS = {"enrich": 2, "converse": 1, "load": 1, "resolve": 1}
 # One row a record: what counts as missing or as twice.
-_KEYS = {"communications": "record_id", "business_events": "record_id", "conversation_facts": "fact_id"}
+_KEYS = {
+    "communications": "record_id",
+    "business_events": "record_id",
+    "conversation_facts": "fact_id",
+}
 
 
 def main() -> int:
     """Run the experiment and print what it showed; return the exit code."""
     options = _options()
     folder = Path(options.folder or tempfile.mkdtemp(prefix="switchboard-chaos-"))
-    print(f"seed {options.seed}, {options.events} events, {options.faults} faults, in {folder}", flush=True)
+    print(
+        f"seed {options.seed}, {options.events} events, {options.faults} faults, in {folder}",
+        flush=True,
+    )
     began = time.monotonic()
     chunks = write_chunks(folder / "events", options.events, options.chunk, options.seed)
     killer = write_killer(folder / "events", next(make_events(1, seed=options.seed)))
     print("undisturbed embedded run …", flush=True)
     calm = _calm_rows(folder / "calm", chunks)
     print(
-        f"{sum(map(len, calm.values()))} rows in {len(calm)} views after {time.monotonic() - began:.0f} s", flush=True
+        f"{sum(map(len, calm.values()))} rows in {len(calm)} views after"
+        f" {time.monotonic() - began:.0f} s",
+        flush=True,
     )
-    with KafkaServer(folder / "kafka") as kafka, ClickHouseServer(folder / "clickhouse") as clickhouse:
+    with (
+        KafkaServer(folder / "kafka") as kafka,
+        ClickHouseServer(folder / "clickhouse") as clickhouse,
+    ):
         with TcpGate(clickhouse.port) as gate:
             environment = _environment(folder, kafka, clickhouse, gate, options)
-            installation = Distributed(folder / "data", kafka.broker, clickhouse.url, partitions=None)
-            failures = _storm(options, folder, Cast(kafka, clickhouse, gate), environment, chunks, killer, installation)
+            installation = Distributed(
+                folder / "data", kafka.broker, clickhouse.url, partitions=None
+            )
+            failures = _storm(
+                options,
+                folder,
+                Cast(kafka, clickhouse, gate),
+                environment,
+                chunks,
+                killer,
+                installation,
+            )
         failures += _compare(calm, rows_in(installation))
     print(f"{time.monotonic() - began:.0f} s in all", flush=True)
     for failure in failures:
         print(f"FAILED: {failure}")
-    print("chaos: " + ("nothing lost, nothing twice" if not failures else f"{len(failures)} failures; see {folder}"))
+    print(
+        "chaos: "
+        + (
+            "nothing lost, nothing twice"
+            if not failures
+            else f"{len(failures)} failures; see {folder}"
+        )
+    )
     return 1 if failures else 0
 
 
@@ -78,19 +109,29 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--faults", type=int, default=20)
     parser.add_argument("--chunk", type=int, default=600, help="events a file, which is a burst")
     parser.add_argument("--minutes", type=float, default=5, help="spread the events over this long")
-    parser.add_argument("--back", type=float, default=_BACK_S, help="seconds within which records flow again")
-    # Small enough that the short form has some hundred batches to be killed in. Under the long form's backlog a round over load's
-    # 37 partitions by 250 records took it up to 59 s, so that form takes more (load five times as many).
+    parser.add_argument(
+        "--back", type=float, default=_BACK_S, help="seconds within which records flow again"
+    )
+    # Small enough that the short form has some hundred batches to be killed in. Under the long
+    # form's backlog a round over load's 37 partitions by 250 records took it up to 59 s, so that
+    # form takes more (load five times as many).
     parser.add_argument("--batch", type=int, default=50, help="records a batch")
     parser.add_argument(
-        "--drag", type=float, default=1, help="how slow stages are made; 0 where the events themselves are enough work"
+        "--drag",
+        type=float,
+        default=1,
+        help="how slow stages are made; 0 where the events themselves are enough work",
     )
     parser.add_argument("--folder", help="where everything is kept [default: a temporary folder]")
     return parser.parse_args()
 
 
 def _environment(
-    folder: Path, kafka: KafkaServer, clickhouse: ClickHouseServer, gate: TcpGate, options: argparse.Namespace
+    folder: Path,
+    kafka: KafkaServer,
+    clickhouse: ClickHouseServer,
+    gate: TcpGate,
+    options: argparse.Namespace,
 ) -> dict[str, str]:
     return os.environ | {
         "SWITCHBOARD_DATA_DIR": str(folder / "data"),
@@ -119,7 +160,9 @@ def _storm(
     killer: Path,
     installation: Distributed,
 ) -> list[str]:
-    """Let events flow and faults strike, wait until everything is handled; return what went wrong."""
+    """Let events flow and faults strike, wait until everything is handled; return what went
+    wrong.
+    """
     keeper, progress = Keeper(folder, environment), Progress(cast.kafka.broker)
     cast.keeper = keeper
     try:
@@ -127,14 +170,19 @@ def _storm(
             for _ in range(count):
                 keeper.add(stage)
         began = time.monotonic()
-        cast.feeder = feeder = Feeder(chunks, environment, options.minutes * 60, folder / "feeder.log")
+        cast.feeder = feeder = Feeder(
+            chunks, environment, options.minutes * 60, folder / "feeder.log"
+        )
         failures = _faults(options, cast, progress)
         feeder.thread.join()
         _drained(folder, environment, installation, progress)
         _killer(killer, environment, folder, progress)
         _drained(folder, environment, installation, progress)
         took = time.monotonic() - began
-        print(f"all handled {took:.0f} s after the first event: {options.events / took:.0f} events/s through the storm")
+        print(
+            f"all handled {took:.0f} s after the first event: {options.events / took:.0f} events/s"
+            " through the storm"
+        )
         print(f"{keeper.deaths} workers died and {feeder.deaths} feeders", flush=True)
         return failures + ([feeder.problem] if feeder.problem else [])
     finally:
@@ -144,50 +192,86 @@ def _storm(
 
 def _faults(options: argparse.Namespace, cast: Cast, progress: Progress) -> list[str]:
     failures: list[str] = []
-    print(f"{'at':>6} {'events':>7}  {'back (s): enrich':>17} {'converse':>9} {'load':>6}  fault", flush=True)
+    print(
+        f"{'at':>6} {'events':>7}  {'back (s): enrich':>17} {'converse':>9} {'load':>6}  fault",
+        flush=True,
+    )
     for fault in schedule(options.seed, options.faults):
         due = int(fault.at * options.events)
-        _until(lambda due=due: _raw_done(progress) >= due, f"enrich to reach {due} events", progress)
+        _until(
+            lambda due=due: _raw_done(progress) >= due, f"enrich to reach {due} events", progress
+        )
         struck = next((stage for stage in _WORKERS if stage in fault.what), "enrich")
-        _until(lambda stage=struck: _has_work(progress, stage, options.events), f"work for {struck}", progress)
+        _until(
+            lambda stage=struck: _has_work(progress, stage, options.events),
+            f"work for {struck}",
+            progress,
+        )
         at = time.monotonic()
         watched = strike(fault.what, cast, progress)
         while len(watched.back) < len(watched.waiting) and time.monotonic() - at < _PATIENCE_S:
             time.sleep(0.1)
         print(_line(at, progress, watched), flush=True)
         slow = {
-            stage: back for stage in watched.waiting if (back := watched.back.get(stage, _PATIENCE_S)) > options.back
+            stage: back
+            for stage in watched.waiting
+            if (back := watched.back.get(stage, _PATIENCE_S)) > options.back
         }
-        # The broker's and ClickHouse's own start are not a worker's death; what they took is printed.
+        # The broker's and ClickHouse's own start are not a worker's death; what they took is
+        # printed.
         if slow and any(word in fault.what for word in ("worker", *_WORKERS)):
-            failures.append(f"after '{fault.what}' {', '.join(slow)} took more than {options.back:.0f} s to flow again")
+            failures.append(
+                f"after '{fault.what}' {', '.join(slow)} took more than {options.back:.0f} s to"
+                " flow again"
+            )
     return failures
 
 
 def _killer(path: Path, environment: dict[str, str], folder: Path, progress: Progress) -> None:
-    """Feed the record that ends every process that handles it, and print how long its partition stood still for it."""
+    """Feed the record that ends every process that handles it, and print how long its partition
+    stood still for it.
+    """
     Feeder([path], environment, 0, folder / "feeder.log").thread.join()
     before, at = _raw_done(progress), time.monotonic()
     _until(lambda: _raw_done(progress) > before, "the killer to be set aside", progress)
-    print(f"the record that kills its process was set aside after {time.monotonic() - at:.0f} s", flush=True)
+    print(
+        f"the record that kills its process was set aside after {time.monotonic() - at:.0f} s",
+        flush=True,
+    )
 
 
 _STARTED = time.monotonic()
 
 
 def _line(at: float, progress: Progress, watched: Watched) -> str:
-    back = [f"{watched.back[stage]:.1f}" if stage in watched.back else "-" for stage in ("enrich", "converse", "load")]
-    return f"{at - _STARTED:6.0f} {_raw_done(progress):7}  {back[0]:>17} {back[1]:>9} {back[2]:>6}  {watched.what}"
+    back = [
+        f"{watched.back[stage]:.1f}" if stage in watched.back else "-"
+        for stage in ("enrich", "converse", "load")
+    ]
+    return (
+        f"{at - _STARTED:6.0f} {_raw_done(progress):7}  {back[0]:>17} {back[1]:>9} {back[2]:>6} "
+        f" {watched.what}"
+    )
 
 
 def _raw_done(progress: Progress) -> int:
-    """Return about how many raw records enrich has handled (offsets: producers of raw topics write no transactions)."""
-    return sum(offset for (stage, *_), offset in dict(progress.committed).items() if stage == "enrich")
+    """Return about how many raw records enrich has handled (offsets: producers of raw topics write
+    no transactions).
+    """
+    return sum(
+        offset for (stage, *_), offset in dict(progress.committed).items() if stage == "enrich"
+    )
 
 
 def _has_work(progress: Progress, stage: str, events: int) -> bool:
-    """Return whether a fault would interrupt a stage: it is behind, or everything has gone in and nothing more will come."""
-    return stage == "resolve" or progress.behind()[stage] > _BEHIND or _raw_done(progress) >= events * 0.98
+    """Return whether a fault would interrupt a stage: it is behind, or everything has gone in and
+    nothing more will come.
+    """
+    return (
+        stage == "resolve"
+        or progress.behind()[stage] > _BEHIND
+        or _raw_done(progress) >= events * 0.98
+    )
 
 
 def _until(ready: object, what: str, progress: Progress) -> None:
@@ -197,11 +281,16 @@ def _until(ready: object, what: str, progress: Progress) -> None:
         if progress.done() != done:
             moved, done = time.monotonic(), progress.done()
         if time.monotonic() - moved > _STUCK_S:
-            raise TimeoutError(f"nothing moved for {_STUCK_S:.0f} s, waiting for {what}; behind: {progress.behind()}")
+            raise TimeoutError(
+                f"nothing moved for {_STUCK_S:.0f} s, waiting for {what}; behind:"
+                f" {progress.behind()}"
+            )
         time.sleep(0.1)
 
 
-def _drained(folder: Path, environment: dict[str, str], installation: Distributed, progress: Progress) -> None:
+def _drained(
+    folder: Path, environment: dict[str, str], installation: Distributed, progress: Progress
+) -> None:
     """Send what is spooled, and wait until every stage has caught up, twice in a row."""
     command = [sys.executable, "-m", "pipeline", "spool"]
     subprocess.run(command, env=environment, check=True, capture_output=True)
@@ -211,7 +300,11 @@ def _drained(folder: Path, environment: dict[str, str], installation: Distribute
 
         def nothing_left() -> bool:
             nonlocal quiet
-            quiet = 0 if any(lag.records for lag in lags(log, now_ms()) if lag.group in KAFKA_STAGES) else quiet + 1
+            quiet = (
+                0
+                if any(lag.records for lag in lags(log, now_ms()) if lag.group in KAFKA_STAGES)
+                else quiet + 1
+            )
             return quiet > 1
 
         _until(nothing_left, "every stage to catch up", progress)
@@ -231,10 +324,14 @@ def _compare(calm: Rows, found: Rows) -> list[str]:
             print(f"{view}: {got.total()} rows, missing {missing}, twice {twice}")
             failures += [f"{view}: {missing} missing, {twice} twice"] if missing or twice else []
         if lost := wanted - got:
-            failures.append(f"{view}: {lost.total()} rows are not as in the calm run, such as {next(iter(lost))[:600]}")
+            failures.append(
+                f"{view}: {lost.total()} rows are not as in the calm run, such as"
+                f" {next(iter(lost))[:600]}"
+            )
         if extra := got - wanted:
             failures.append(
-                f"{view}: {extra.total()} rows that the calm run has not, such as {next(iter(extra))[:600]}"
+                f"{view}: {extra.total()} rows that the calm run has not, such as"
+                f" {next(iter(extra))[:600]}"
             )
     return failures
 
@@ -243,9 +340,13 @@ def _letters(wanted: Counter[str], got: Counter[str]) -> list[str]:
     extra = [json.loads(row) for row in (got - wanted).elements()]
     missing = (wanted - got).total()
     killed = [(row["stage"], row["reason_code"]) for row in extra]
-    print(f"dead letters: {got.total()}, {wanted.total()} of them also in the calm run, and {killed}")
+    print(
+        f"dead letters: {got.total()}, {wanted.total()} of them also in the calm run, and {killed}"
+    )
     failures = (
-        [] if wanted.total() == POISON else [f"the calm run has {wanted.total()} dead letters, planted were {POISON}"]
+        []
+        if wanted.total() == POISON
+        else [f"the calm run has {wanted.total()} dead letters, planted were {POISON}"]
     )
     if missing or killed != [("enrich", "crash")]:
         failures.append(f"dead letters: {missing} missing, beside the planted ones {extra[:3]}")

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from tests.chaos.feeding import Feeder
     from tests.chaos.keeper import Keeper
 
-# A connection that swallows everything is cut by the client's own time-outs, or after this long by the gate.
+# A connection that swallows everything is cut by the client's own time-outs, or after this long by
+# the gate.
 _STALL_S = 8.0
-# An order that no batch carries out for so long has found its stage without work: the worker is killed as it is.
+# An order that no batch carries out for so long has found its stage without work: the worker is
+# killed as it is.
 _ORDER_S = 20.0
 
 

@@ -1,4 +1,6 @@
-"""What flows: files of events of all channels with planted poison, ingested one after the other by the command itself."""
+"""What flows: files of events of all channels with planted poison, ingested one after the other by
+the command itself.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ POISON = 30
 
 
 def write_chunks(folder: Path, events: int, chunk: int, seed: int) -> list[Path]:
-    """Write events as files of `chunk` lines, poison spread over them; return the paths in order."""
+    """Write events as files of `chunk` lines, poison spread over them; return the paths in
+    order.
+    """
     folder.mkdir(parents=True)
     made = make_events(events, seed=seed)
     paths: list[Path] = []
@@ -50,14 +54,21 @@ def write_killer(folder: Path, event: dict[str, object]) -> Path:
     """Write the one event that ends every process that handles it."""
     path = folder / "killer.jsonl"
     data = {"channel": "chat", "from": {"id": "killer"}, "text": f"hello, this {KILLER.decode()}"}
-    path.write_text(json.dumps(event | {"id": "killer", "type": "comm.message.received", "data": data}) + "\n", "utf-8")
+    path.write_text(
+        json.dumps(event | {"id": "killer", "type": "comm.message.received", "data": data}) + "\n",
+        "utf-8",
+    )
     return path
 
 
 class Feeder:
-    """Ingests the files by `switchboard ingest`, paced; a command that dies is run again and goes on where it was."""
+    """Ingests the files by `switchboard ingest`, paced; a command that dies is run again and goes
+    on where it was.
+    """
 
-    def __init__(self, paths: list[Path], environment: dict[str, str], seconds: float, log: Path) -> None:
+    def __init__(
+        self, paths: list[Path], environment: dict[str, str], seconds: float, log: Path
+    ) -> None:
         # Paced, a command a file; otherwise all by one, as fast as it reads.
         self._parts = [[path] for path in paths] if seconds else [paths]
         self._environment = environment

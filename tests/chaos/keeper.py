@@ -1,4 +1,6 @@
-"""Keeps workers running as `switchboard worker` would, and knows every process, so that each can be killed by its own id."""
+"""Keeps workers running as `switchboard worker` would, and knows every process, so that each can be
+killed by its own id.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""How far every stage has come, asked of Kafka several times a second; from it, how long records stood still after a fault."""
+"""How far every stage has come, asked of Kafka several times a second; from it, how long records
+stood still after a fault.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +15,20 @@ from pipeline.runtime.stages import KAFKA_STAGES, STAGES
 from schemas.topics import TOPICS
 
 _EVERY_S = 0.25
-# Behind the last record lie marks of transactions that no group ever commits past; more than these is work.
+# Behind the last record lie marks of transactions that no group ever commits past; more than these
+# is work.
 _MARKS = 20
-# Of the stages, those whose rows are compared; live keeps no rows of records (tests/stack/test_live.py kills it).
+# Of the stages, those whose rows are compared; live keeps no rows of records
+# (tests/stack/test_live.py kills it).
 _KEPT = {stage: STAGES[stage] for stage in KAFKA_STAGES}
 Offsets = dict[tuple[str, str, int], int]
 
 
 @dataclass
 class Watched:
-    """A fault, and when every partition that had work at its time had moved on, per stage (seconds)."""
+    """A fault, and when every partition that had work at its time had moved on, per stage
+    (seconds).
+    """
 
     what: str
     at: float
@@ -31,7 +37,9 @@ class Watched:
 
 
 class Progress:
-    """Polls committed offsets and ends; `watch` opens a fault's clock, `recovered` tells what it showed."""
+    """Polls committed offsets and ends; `watch` opens a fault's clock, `recovered` tells what it
+    showed.
+    """
 
     def __init__(self, broker: str) -> None:
         self._broker = broker
@@ -45,7 +53,9 @@ class Progress:
         self._thread.start()
 
     def _connect(self) -> None:
-        """Open clients of our own, kept for as long as the broker lives: one that has lost its coordinator may not find it again."""
+        """Open clients of our own, kept for as long as the broker lives: one that has lost its
+        coordinator may not find it again.
+        """
         self._admin = AdminClient({"bootstrap.servers": self._broker, "log_level": 0})
         # By consumers that never join; see `Broker.committed`.
         self._groups = {
@@ -67,9 +77,13 @@ class Progress:
 
     def _ask(self) -> None:
         places = [
-            TopicPartition(topic.name, number) for topic in TOPICS.values() for number in self._partitions(topic.name)
+            TopicPartition(topic.name, number)
+            for topic in TOPICS.values()
+            for number in self._partitions(topic.name)
         ]
-        latest = self._admin.list_offsets({place: OffsetSpec.latest() for place in places}, request_timeout=5)
+        latest = self._admin.list_offsets(
+            {place: OffsetSpec.latest() for place in places}, request_timeout=5
+        )
         for place, future in latest.items():
             self.ends[place.topic, place.partition] = future.result().offset
         for group, topics in _KEPT.items():
@@ -104,7 +118,8 @@ class Progress:
                 stage: {
                     (stage, topic, partition): self.committed.get((stage, topic, partition), 0)
                     for (topic, partition), end in self.ends.items()
-                    if topic in topics and end - self.committed.get((stage, topic, partition), 0) > _MARKS
+                    if topic in topics
+                    and end - self.committed.get((stage, topic, partition), 0) > _MARKS
                 }
                 for stage, topics in _KEPT.items()
             }

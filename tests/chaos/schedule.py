@@ -40,11 +40,16 @@ class Fault:
 
 
 def schedule(seed: int, count: int, kinds: Sequence[str] = KINDS) -> list[Fault]:
-    """Return `count` faults, evenly over the flow, every kind as often as every other; the same for the same seed."""
+    """Return `count` faults, evenly over the flow, every kind as often as every other; the same for
+    the same seed.
+    """
     chance = random.Random(seed)
     names = list(_rounds(chance, count, kinds))
     # The last tenth is left to drain, so that every fault has work to disturb.
-    return [Fault(what, 0.02 + 0.88 * (number + chance.random() / 2) / count) for number, what in enumerate(names)]
+    return [
+        Fault(what, 0.02 + 0.88 * (number + chance.random() / 2) / count)
+        for number, what in enumerate(names)
+    ]
 
 
 def _rounds(chance: random.Random, count: int, kinds: Sequence[str]) -> Iterator[str]:

@@ -1,7 +1,9 @@
-"""A worker of one stage as in production, that can be told to die at the worst moment. `python -m tests.chaos.worker STAGE ORDERS …`
+"""A worker of one stage as in production, that can be told to die at the worst moment. `python -m
+tests.chaos.worker STAGE ORDERS …`
 
-Orders come as a file named after the process in a folder: `transaction` dies inside the next transaction, its messages sent and not
-committed; `insert` dies while rows are on their way to ClickHouse. A text with `KILLER` ends the process whenever it is handled.
+Orders come as a file named after the process in a folder: `transaction` dies inside the next
+transaction, its messages sent and not committed; `insert` dies while rows are on their way to
+ClickHouse. A text with `KILLER` ends the process whenever it is handled.
 """
 
 from __future__ import annotations
@@ -52,7 +54,9 @@ class Orders:
 
 
 def obey(orders: Orders) -> None:
-    """Die inside a transaction where told to: after its messages were sent, before it is committed."""
+    """Die inside a transaction where told to: after its messages were sent, before it is
+    committed.
+    """
     produce = host_module.produce
 
     def sent(producer: Any, messages: Sequence[Any], on_delivery: Any = None) -> None:
@@ -94,13 +98,16 @@ def kills(records: Sequence[LogRecord]) -> None:
 
 def main(stage: str, orders_folder: str) -> None:
     """Run one worker until it is told to stop, or dies."""
-    logging.basicConfig(level=logging.WARNING, format=f"%(asctime)s {stage} {os.getpid()} %(levelname)s %(message)s")
+    logging.basicConfig(
+        level=logging.WARNING, format=f"%(asctime)s {stage} {os.getpid()} %(levelname)s %(message)s"
+    )
     orders = Orders(Path(orders_folder))
     obey(orders)
     seconds = _DRAG_S[stage] * float(os.environ.get(DRAG, "1"))
 
     def drag(records: Sequence[LogRecord]) -> None:
-        # Not to wait for anything: the stage is to be as slow as a busy one, so that faults find work in hand on an idle machine.
+        # Not to wait for anything: the stage is to be as slow as a busy one, so that faults find
+        # work in hand on an idle machine.
         time.sleep(len(records) * seconds)
 
     def wrap(handler: Handler) -> Handler:

@@ -1,4 +1,6 @@
-"""What every connector promises, whatever bytes it is given; a new one in the registry is tested without a line here."""
+"""What every connector promises, whatever bytes it is given; a new one in the registry is tested
+without a line here.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,13 @@ from schemas.envelope import Event
 from tests.support import fuzz
 from tests.support.seeds import OPTIONS, SEEDS
 
-# A few hundred inputs each in `make test`; `make fuzz` reads ten thousand, the large ones at full size.
+# A few hundred inputs each in `make test`; `make fuzz` reads ten thousand, the large ones at full
+# size.
 CASES = 300
 SCALE = 0.01
 
-# A table of nothing but its header holds nothing; in every other format bytes are something, or refused.
+# A table of nothing but its header holds nothing; in every other format bytes are something, or
+# refused.
 TABLES = {"orders", "feedback", "complaints", "customers"}
 
 each_connector = pytest.mark.parametrize("name", sorted(CONNECTORS))
@@ -41,7 +45,11 @@ def read_as_file(connector: Connector, data: bytes, folder: Path) -> list[Item]:
 def read_case(connector: Connector, case: fuzz.Case, folder: Path) -> list[Item] | str:
     """The items, or what the connector asks for: OptionError is the one thing it may raise."""
     try:
-        return read_as_file(connector, case.data, folder) if case.packed else read(connector, case.data)
+        return (
+            read_as_file(connector, case.data, folder)
+            if case.packed
+            else read(connector, case.data)
+        )
     except OptionError as error:
         return str(error)
 
@@ -61,7 +69,9 @@ def assert_sound(items: list[Item]) -> None:
 
 
 def is_of(raw: bytes, data: bytes) -> bool:
-    """Whether bytes were taken from the input as they stand; a table's row may have the header before it, to be read again."""
+    """Whether bytes were taken from the input as they stand; a table's row may have the header
+    before it, to be read again.
+    """
     return raw in data or all(line in data for line in raw.splitlines(keepends=True))
 
 
@@ -83,7 +93,9 @@ def test_broken_input_is_refused_and_kept_and_read_alike_twice(name: str, tmp_pa
             assert read_case(connector, case, tmp_path) == items
             if isinstance(items, list):
                 assert_sound(items)
-                assert case.packed or all(is_of(item.raw, case.data) for item in items if isinstance(item, Refused))
+                assert case.packed or all(
+                    is_of(item.raw, case.data) for item in items if isinstance(item, Refused)
+                )
         except Exception as error:
             error.add_note(case.label)
             raise
@@ -111,13 +123,16 @@ def assert_read_or_asked(name: str, data: bytes) -> None:
         return
     assert_sound(items)
     is_blank = not data.decode("utf-8", "replace").strip(f"{string.whitespace}\0\ufeff\xa0\x85")
-    is_empty_array = re.fullmatch(rb"\s*(\[[\s,]*\][\s,]*)+", data.removeprefix(b"\xef\xbb\xbf")) is not None
+    is_empty_array = (
+        re.fullmatch(rb"\s*(\[[\s,]*\][\s,]*)+", data.removeprefix(b"\xef\xbb\xbf")) is not None
+    )
     assert items or is_blank or is_empty_array or name in TABLES
 
 
 @each_connector
 def test_ids_do_not_depend_on_where_it_lies(name: str) -> None:
-    # WhatsApp writes the chat's name nowhere but in the file's: two chats that say the same are told apart by it alone.
+    # WhatsApp writes the chat's name nowhere but in the file's: two chats that say the same are
+    # told apart by it alone.
     there_name = "/there/deep/a.txt" if name == "whatsapp-export" else "/there/x.zip!b"
     for data in SEEDS[name]:
         here, there = (read(CONNECTORS[name], data, unit) for unit in ("/here/a.txt", there_name))
@@ -163,8 +178,11 @@ def test_the_first_item_comes_before_the_rest_is_read(name: str) -> None:
     sound = SEEDS[name][-1]
     data = sound + b"".join(fuzz.variants(sound, 8 * 1024 * 1024))
     read: list[int] = []
-    items: Iterator[Item] = CONNECTORS[name].read(Unit("/folder/unit", lambda: CountingStream(data, read)), OPTIONS)
+    items: Iterator[Item] = CONNECTORS[name].read(
+        Unit("/folder/unit", lambda: CountingStream(data, read)), OPTIONS
+    )
     next(items)
-    # A chat's order of day and month shows in all of its stamps together: they are surveyed once before, keeping none.
+    # A chat's order of day and month shows in all of its stamps together: they are surveyed once
+    # before, keeping none.
     surveyed = len(data) if name == "whatsapp-export" else 0
     assert sum(read) - surveyed < len(data) / 2

@@ -1,4 +1,6 @@
-"""The contracts: examples that must be read for ever, broken ones that must be explained, documents that must not drift."""
+"""The contracts: examples that must be read for ever, broken ones that must be explained, documents
+that must not drift.
+"""
 
 import json
 from collections.abc import Iterator
@@ -27,11 +29,15 @@ def examples(kind: str) -> list[Any]:
 
 
 def as_record(message: Message) -> LogRecord:
-    return LogRecord(message.topic, 0, 0, 1_790_000_000_000, message.key, message.value, message.headers)
+    return LogRecord(
+        message.topic, 0, 0, 1_790_000_000_000, message.key, message.value, message.headers
+    )
 
 
 @pytest.mark.parametrize("example", examples("valid"))
-def test_a_valid_example_is_accepted_as_it_stands_and_survives_the_log(example: dict[str, Any]) -> None:
+def test_a_valid_example_is_accepted_as_it_stands_and_survives_the_log(
+    example: dict[str, Any],
+) -> None:
     event = Event.model_validate(example)
     data = checked(event)
     assert not isinstance(data, Reject), data
@@ -47,7 +53,9 @@ def test_a_valid_example_fits_the_published_json_schemas(example: dict[str, Any]
     contract = contract_of(example["type"], example["data"])
     assert contract is not None
     jsonschema.Draft202012Validator(schemas.generate.json_schema(Event)).validate(example)
-    jsonschema.Draft202012Validator(schemas.generate.json_schema(contract)).validate(example["data"])
+    jsonschema.Draft202012Validator(schemas.generate.json_schema(contract)).validate(
+        example["data"]
+    )
 
 
 @pytest.mark.parametrize("example", examples("valid"))
@@ -57,7 +65,10 @@ def test_structured_mode_is_read_like_binary_mode(example: dict[str, Any]) -> No
     assert not isinstance(data, Reject)
     topic = raw_topic_of(type(data)).name
     structured = Message(
-        topic, None, json.dumps(example).encode(), (("content-type", b"application/cloudevents+json; charset=utf-8"),)
+        topic,
+        None,
+        json.dumps(example).encode(),
+        (("content-type", b"application/cloudevents+json; charset=utf-8"),),
     )
     incoming = from_record(as_record(structured))
     assert not isinstance(incoming, Reject), incoming
@@ -65,7 +76,9 @@ def test_structured_mode_is_read_like_binary_mode(example: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize("example", examples("invalid"))
-def test_an_invalid_example_is_refused_with_its_code_and_the_field_named(example: dict[str, Any]) -> None:
+def test_an_invalid_example_is_refused_with_its_code_and_the_field_named(
+    example: dict[str, Any],
+) -> None:
     try:
         refusal = checked(Event.model_validate(example["event"]))
     except ValidationError as error:
@@ -76,8 +89,13 @@ def test_an_invalid_example_is_refused_with_its_code_and_the_field_named(example
 
 
 def test_every_event_type_has_an_example_a_contract_and_a_topic() -> None:
-    seen = {json.loads(path.read_text("utf-8"))["type"] for path in (EXAMPLES / "valid").glob("*.json")}
-    without = {"crm.order.cancelled", "crm.complaint.handled"}  # shaped as order.refunded and complaint.closed
+    seen = {
+        json.loads(path.read_text("utf-8"))["type"] for path in (EXAMPLES / "valid").glob("*.json")
+    }
+    without = {
+        "crm.order.cancelled",
+        "crm.complaint.handled",
+    }  # shaped as order.refunded and complaint.closed
     assert seen | without == set(EVENT_TYPES)
     for event_type in EVENT_TYPES:
         contract = contract_of(event_type, {"channel": "chat"})
@@ -114,7 +132,12 @@ def test_every_reference_of_the_asyncapi_document_resolves() -> None:
 
 def test_an_unknown_field_is_kept_not_refused() -> None:
     data = checked(
-        Event(id="1", source="s", type="comm.message.received", data={"channel": "chat", "loyalty": {"tier": 2}})
+        Event(
+            id="1",
+            source="s",
+            type="comm.message.received",
+            data={"channel": "chat", "loyalty": {"tier": 2}},
+        )
     )
     assert not isinstance(data, Reject)
     assert data.model_extra == {"loyalty": {"tier": 2}}
@@ -131,6 +154,9 @@ def test_a_contract_of_our_own_survives_its_topic() -> None:
     from schemas.dead_letters import Replay
 
     replay = Replay(
-        dead_letter_id=stable_id("x"), replayed_at="2026-11-01T10:00:00Z", outcome="refused", message="价格"
+        dead_letter_id=stable_id("x"),
+        replayed_at="2026-11-01T10:00:00Z",
+        outcome="refused",
+        message="价格",
     )
     assert decode_contract(as_record(contract_message("dead-letters.v1", "k", replay))) == replay

@@ -1,4 +1,6 @@
-"""Laws of converse: a function of the set of records, whatever their order, their batches, their repeats and corrections."""
+"""Laws of converse: a function of the set of records, whatever their order, their batches, their
+repeats and corrections.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -73,7 +75,13 @@ def a_record(draw: st.DrawFn, number: int) -> Seen:
         )
     elif kind in ("call", "vain"):
         talk = draw(st.sampled_from([3.0, 60.0, 4000.0])) if kind == "call" else None
-        one = replace(one, channel="call", kind="call", disposition="answered" if talk else "no_answer", talk_s=talk)
+        one = replace(
+            one,
+            channel="call",
+            kind="call",
+            disposition="answered" if talk else "no_answer",
+            talk_s=talk,
+        )
     result = draw(st.sampled_from(["", "", "", "resolved"]))
     return replace(one, received_ms=received, result=result)
 
@@ -106,7 +114,9 @@ def test_neither_order_nor_batches_change_what_stands(
 
 @given(records(), st.randoms(use_true_random=False), _CUTS)
 @settings(max_examples=150, deadline=None)
-def test_a_replay_changes_nothing_and_tells_nothing(items: list[Seen], random_: object, cuts: list[int]) -> None:
+def test_a_replay_changes_nothing_and_tells_nothing(
+    items: list[Seen], random_: object, cuts: list[int]
+) -> None:
     state, _ = folded([items])
     again = list(items)
     random_.shuffle(again)  # type: ignore[attr-defined]
@@ -130,7 +140,9 @@ def test_a_corrected_record_takes_its_own_place_and_nothing_of_the_old_one_stand
 
 @given(records(), _CUTS)
 @settings(max_examples=100, deadline=None)
-def test_a_state_survives_its_bytes_and_is_never_mutated(items: list[Seen], cuts: list[int]) -> None:
+def test_a_state_survives_its_bytes_and_is_never_mutated(
+    items: list[Seen], cuts: list[int]
+) -> None:
     state = FOLD.empty()
     for batch in cut(items, cuts):
         raw = FOLD.dump(state)
@@ -162,7 +174,9 @@ def test_bytes_of_a_newer_program_are_refused() -> None:
 
 
 def test_a_long_chat_keeps_a_bounded_state_and_its_first_opening() -> None:
-    items = [seen(f"l{n}", n, f"message number {n}", say="in" if n % 3 else "out") for n in range(2_000)]
+    items = [
+        seen(f"l{n}", n, f"message number {n}", say="in" if n % 3 else "out") for n in range(2_000)
+    ]
     state, rows = folded(items[start : start + 50] for start in range(0, len(items), 50))
     assert len(FOLD.dump(state)) < 60_000
     (conversation,) = [row for row in rows.values() if type(row).__name__ == "Conversation"]
@@ -186,7 +200,9 @@ def test_records_beyond_the_kept_ones_still_tell_their_facts_and_disturb_nothing
 def test_seen_is_the_same_from_a_record_and_from_its_json() -> None:
 
     outcomes = run_checked(
-        enrich_step(IDENTITY), EVENTS, Context(datetime(2026, 11, 20, tzinfo=UTC), Replica().snapshot())
+        enrich_step(IDENTITY),
+        EVENTS,
+        Context(datetime(2026, 11, 20, tzinfo=UTC), Replica().snapshot()),
     )
     found = [
         o.value
@@ -213,4 +229,6 @@ def test_a_reopening_is_told_though_the_same_batch_shows_it_late() -> None:
     _, grown = folded(batches)
     _, at_once = folded([[*batches[0], *batches[1]]])
     assert grown == at_once
-    assert [row.record_id for row in rows_of_kind(grown, ConversationFact, kind="reopened")] == [UUID(record("d"))]
+    assert [row.record_id for row in rows_of_kind(grown, ConversationFact, kind="reopened")] == [
+        UUID(record("d"))
+    ]

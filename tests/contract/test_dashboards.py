@@ -1,4 +1,6 @@
-"""Grafana's dashboards ask for what exists: metrics and labels in code, tables and columns in a store that the samples have filled."""
+"""Grafana's dashboards ask for what exists: metrics and labels in code, tables and columns in a
+store that the samples have filled.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,25 @@ from pipeline.ops.demo import run_demo
 from pipeline.settings import load_settings
 from pipeline.sinks.warehouse import Warehouse, rows
 from pipeline.workspace import Workspace
-from tests.support.deploying import DASHBOARDS, as_sql, dashboard, metric_of, queries, read, unknown_labels
+from tests.support.deploying import (
+    DASHBOARDS,
+    as_sql,
+    dashboard,
+    metric_of,
+    queries,
+    read,
+    unknown_labels,
+)
 
 _BY_NAME = {path.stem: path for path in DASHBOARDS}
-_SQL = [(path.stem, title, query) for path in DASHBOARDS for title, query in queries(path, "rawSql")]
-_PROMQL = [(path.stem, title, query) for path in DASHBOARDS for title, query in queries(path, "expr")]
-# Panels that may well have nothing to show: the shop of the samples has kept no promise late, or refused nothing.
+_SQL = [
+    (path.stem, title, query) for path in DASHBOARDS for title, query in queries(path, "rawSql")
+]
+_PROMQL = [
+    (path.stem, title, query) for path in DASHBOARDS for title, query in queries(path, "expr")
+]
+# Panels that may well have nothing to show: the shop of the samples has kept no promise late, or
+# refused nothing.
 _MAY_BE_EMPTY = {
     "Alerts",
     "Response promises",
@@ -57,7 +72,11 @@ def test_panels_lie_beside_each_other_and_each_says_what_it_means() -> None:
         taken: set[tuple[int, int]] = set()
         for panel in dashboard(path)["panels"]:
             at = panel["gridPos"]
-            cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+            cells = {
+                (x, y)
+                for x in range(at["x"], at["x"] + at["w"])
+                for y in range(at["y"], at["y"] + at["h"])
+            }
             assert not taken & cells, f"{panel['title']} lies on another"
             assert max(x for x, _ in cells) < 24
             taken |= cells
@@ -65,20 +84,28 @@ def test_panels_lie_beside_each_other_and_each_says_what_it_means() -> None:
             assert panel["type"] == "row" or panel["description"]
 
 
-@pytest.mark.parametrize(("board", "title", "expression"), _PROMQL, ids=[f"{b}-{t}" for b, t, _ in _PROMQL])
-def test_an_expression_asks_for_metrics_and_labels_that_exist(board: str, title: str, expression: str) -> None:
+@pytest.mark.parametrize(
+    ("board", "title", "expression"), _PROMQL, ids=[f"{b}-{t}" for b, t, _ in _PROMQL]
+)
+def test_an_expression_asks_for_metrics_and_labels_that_exist(
+    board: str, title: str, expression: str
+) -> None:
     assert unknown_labels(expression) == set()
 
 
 def test_operators_see_every_metric() -> None:
     shown = " ".join(expression for _, _, expression in _PROMQL)
     for metric in METRICS:
-        assert any(metric_of(word) == metric for word in _words(shown)), f"{metric.name} is on no panel"
+        assert any(metric_of(word) == metric for word in _words(shown)), (
+            f"{metric.name} is on no panel"
+        )
 
 
 def _words(text: str) -> set[str]:
     return {
-        word for part in text.replace("{", " ").replace("(", " ").replace("[", " ").split() for word in part.split(",")
+        word
+        for part in text.replace("{", " ").replace("(", " ").replace("[", " ").split()
+        for word in part.split(",")
     }
 
 
@@ -101,14 +128,18 @@ def test_figures_are_those_of_the_tables(store: Warehouse) -> None:
     sql = dict(queries(_BY_NAME["analysts"], "rawSql"))["From customers"]
     everything = {
         "tenant": ["default"],
-        "channel": [row["channel"] for row in rows(store, "SELECT DISTINCT channel FROM communications")],
+        "channel": [
+            row["channel"] for row in rows(store, "SELECT DISTINCT channel FROM communications")
+        ],
     }
     (shown,) = rows(store, as_sql(sql, everything))
     asked = rows(store, "SELECT direction, auto_kind, spam, spam_abstained FROM communications")
     counted = [
         row
         for row in asked
-        if row["direction"] == "inbound" and not row["auto_kind"] and (row["spam"] != "spam" or row["spam_abstained"])
+        if row["direction"] == "inbound"
+        and not row["auto_kind"]
+        and (row["spam"] != "spam" or row["spam_abstained"])
     ]
     assert int(shown["records"]) == len(counted) > 0
     (one,) = rows(store, as_sql(sql, everything | {"channel": ["call"]}))

@@ -1,4 +1,6 @@
-"""What deploy/ names exists: commands, settings, metrics and their labels, topics; what is generated is as the code says."""
+"""What deploy/ names exists: commands, settings, metrics and their labels, topics; what is
+generated is as the code says.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ def test_every_name_in_a_file_exists(path: Path) -> None:
 
 
 def test_alerts_use_labels_that_their_metrics_have() -> None:
-    expressions = [rule["expr"] for group in read("prometheus/alerts.yml")["groups"] for rule in group["rules"]]
+    expressions = [
+        rule["expr"] for group in read("prometheus/alerts.yml")["groups"] for rule in group["rules"]
+    ]
     assert len(expressions) >= 6
     for expression in expressions:
         assert unknown_labels(expression) == set(), expression

@@ -1,4 +1,6 @@
-"""compose.yaml: every stage runs and is watched, nothing is open beyond loopback, no secret has a default."""
+"""compose.yaml: every stage runs and is watched, nothing is open beyond loopback, no secret has a
+default.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +10,26 @@ from urllib.parse import urlsplit
 from pipeline.runtime.stages import STAGES
 from tests.support.deploying import DEPLOY, read
 
-_SECRETS = ("SWITCHBOARD_SECRET", "CLICKHOUSE_PASSWORD", "CLICKHOUSE_READER_PASSWORD", "GRAFANA_PASSWORD")
+_SECRETS = (
+    "SWITCHBOARD_SECRET",
+    "CLICKHOUSE_PASSWORD",
+    "CLICKHOUSE_READER_PASSWORD",
+    "GRAFANA_PASSWORD",
+)
 
 
 def test_every_stage_is_deployed_and_its_workers_are_watched() -> None:
     services = read("compose.yaml")["services"]
-    workers = {name: one for name, one in services.items() if one.get("command", [""])[0] == "worker"}
+    workers = {
+        name: one for name, one in services.items() if one.get("command", [""])[0] == "worker"
+    }
     assert {one["command"][1] for one in workers.values()} == set(STAGES)
     (scraped,) = read("prometheus/prometheus.yml")["scrape_configs"][0]["static_configs"]
     ports = {target.partition(":")[0] for target in scraped["targets"]}
     assert ports == set(workers)
     for name, one in workers.items():
-        # A transactional id holds the host's name: without a fixed one a worker that is made anew would wait for its own open transaction.
+        # A transactional id holds the host's name: without a fixed one a worker that is made anew
+        # would wait for its own open transaction.
         assert one["hostname"] == name
         port = one["environment"]["SWITCHBOARD_METRICS_PORT"]
         assert f"{name}:{port}" in scraped["targets"]
@@ -56,7 +66,9 @@ def test_grafana_finds_what_it_asks() -> None:
     assert f"GRANT SELECT ON {details['defaultDatabase']}.*" in reader
     assert services["grafana"]["environment"]["GF_PLUGINS_PREINSTALL_SYNC"] == history["type"]
     (provider,) = read("grafana/provisioning/dashboards/switchboard.yaml")["providers"]
-    assert f"./grafana/dashboards:{provider['options']['path']}:ro" in services["grafana"]["volumes"]
+    assert (
+        f"./grafana/dashboards:{provider['options']['path']}:ro" in services["grafana"]["volumes"]
+    )
 
 
 def test_nothing_is_published_beyond_loopback_and_no_secret_has_a_default() -> None:

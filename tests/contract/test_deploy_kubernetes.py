@@ -1,4 +1,6 @@
-"""The Kubernetes manifests: every stage is deployed, probed, scaled as far as its topics go, and confined."""
+"""The Kubernetes manifests: every stage is deployed, probed, scaled as far as its topics go, and
+confined.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ def stage_patch(stage: str) -> str:
 
 def test_every_stage_is_deployed_and_nothing_else() -> None:
     assert {path.name for path in (_K8S / "stages").iterdir()} == set(STAGES)
-    assert {f"../stages/{stage}" for stage in STAGES} <= set(read("k8s/base/kustomization.yaml")["resources"])
+    assert {f"../stages/{stage}" for stage in STAGES} <= set(
+        read("k8s/base/kustomization.yaml")["resources"]
+    )
     for stage in STAGES:
         assert f"value: [worker, {stage}]" in stage_patch(stage)
         assert read(f"k8s/stages/{stage}/kustomization.yaml")["nameSuffix"] == f"-{stage}"
@@ -52,9 +56,14 @@ def test_every_file_that_is_named_is_here(path: Path) -> None:
 def test_probes_and_ports_are_those_of_a_worker() -> None:
     container = container_of(read("k8s/worker/statefulset.yaml"))
     (port,) = container["ports"]
-    assert read("k8s/base/config.yaml")["data"]["SWITCHBOARD_METRICS_PORT"] == str(port["containerPort"])
+    assert read("k8s/base/config.yaml")["data"]["SWITCHBOARD_METRICS_PORT"] == str(
+        port["containerPort"]
+    )
     assert f"EXPOSE {port['containerPort']}" in (DEPLOY / "Dockerfile").read_text("utf-8")
-    asked = {probe: container[probe]["httpGet"] for probe in ("startupProbe", "readinessProbe", "livenessProbe")}
+    asked = {
+        probe: container[probe]["httpGet"]
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe")
+    }
     assert {one["port"] for one in asked.values()} == {port["name"]}
     watching = (DEPLOY.parent / "pipeline/ops/watching.py").read_text("utf-8")
     assert all(f'"{one["path"]}"' in watching for one in asked.values())
@@ -87,11 +96,17 @@ def test_pods_are_confined_and_write_only_where_they_must(name: str) -> None:
     }
     assert {"/data", "/tmp"} <= mounts
     assert {mount["name"] for mount in container["volumeMounts"]} == volumes
-    patched = [stage_patch(stage) for stage in STAGES] if name == _POD_OWNERS[0] else [str(container["resources"])]
+    patched = (
+        [stage_patch(stage) for stage in STAGES]
+        if name == _POD_OWNERS[0]
+        else [str(container["resources"])]
+    )
     assert all("requests" in one and "limits" in one and "memory" in one for one in patched)
 
 
-def test_a_stage_is_scaled_by_every_topic_that_it_reads_and_no_further_than_their_partitions() -> None:
+def test_a_stage_is_scaled_by_every_topic_that_it_reads_and_no_further_than_their_partitions() -> (
+    None
+):
     scaled = {
         one["spec"]["scaleTargetRef"]["name"]: one["spec"]
         for one in documents(_K8S / "autoscaling/scaled-objects.yaml")

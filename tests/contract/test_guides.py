@@ -1,4 +1,6 @@
-"""What the operators' guides name exists: commands, settings, metrics, topics, files, other pages."""
+"""What the operators' guides name exists: commands, settings, metrics, topics, files, other
+pages.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ _LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
 def test_every_name_on_a_page_exists(path: Path) -> None:
     text = path.read_text("utf-8")
     assert unknown_names(text) == []
-    for words in re.findall(r"(?:^|[`(]|&& |-- |\d )switchboard ([a-z][a-z ]*)", text, re.MULTILINE):
+    for words in re.findall(
+        r"(?:^|[`(]|&& |-- |\d )switchboard ([a-z][a-z ]*)", text, re.MULTILINE
+    ):
         assert is_command(words.split()), f"switchboard {words} is no command"
     for target in _LINK.findall(text):
         assert (path.parent / target).exists(), f"{path.name} links to {target}"

@@ -1,4 +1,6 @@
-"""The conformance suite of hosts: the same events and the same faults leave the same rows, whatever engine runs the stages."""
+"""The conformance suite of hosts: the same events and the same faults leave the same rows, whatever
+engine runs the stages.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,24 @@ import pytest
 from pipeline.ops.hosting import Wrap, bare
 from pipeline.runtime.runner import TooManyErrorsError
 from tests.support.events import make_events
-from tests.support.faults import POISON, Stopped, around, busy_after, busy_before, poisoned, stops_after
-from tests.support.installations import Embedded, Installation, Make, Rows, as_lines, publish, rows_in
+from tests.support.faults import (
+    POISON,
+    Stopped,
+    around,
+    busy_after,
+    busy_before,
+    poisoned,
+    stops_after,
+)
+from tests.support.installations import (
+    Embedded,
+    Installation,
+    Make,
+    Rows,
+    as_lines,
+    publish,
+    rows_in,
+)
 
 _EVENTS = 300
 # Small batches: every stage has several, so that faults fall between them.
@@ -24,14 +42,19 @@ _BATCH = 40
 
 @pytest.fixture(scope="module")
 def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a file of events of every kind, with repeats, a broken line, an unknown type and a poisonous text."""
+    """Return a file of events of every kind, with repeats, a broken line, an unknown type and a
+    poisonous text.
+    """
     made = list(make_events(_EVENTS, seed=7))
     poison = next(event for event in made if event["data"].get("channel") == "chat")
     poison = json.loads(json.dumps(poison)) | {"id": "poison"}
     poison["data"]["text"] = f"{POISON} 我想退货"
     path = tmp_path_factory.mktemp("events") / "events.jsonl"
     path.write_text(
-        as_lines([*made, poison, *made[5:9]]) + "{broken\n" + as_lines([made[0] | {"type": "comm.fax"}]), "utf-8"
+        as_lines([*made, poison, *made[5:9]])
+        + "{broken\n"
+        + as_lines([made[0] | {"type": "comm.fax"}]),
+        "utf-8",
     )
     return path
 
@@ -42,7 +65,9 @@ def calm(tmp_path_factory: pytest.TempPathFactory, events: Path) -> Rows:
     return _rows_after(Embedded(tmp_path_factory.mktemp("calm"), batch_records=_BATCH), events)
 
 
-def _rows_after(installation: Installation, events: Path, wrap: Wrap = bare, *, restarts: int = 0) -> Rows:
+def _rows_after(
+    installation: Installation, events: Path, wrap: Wrap = bare, *, restarts: int = 0
+) -> Rows:
     publish(installation, events)
     for _ in range(restarts):
         with pytest.raises(Stopped):
@@ -52,7 +77,9 @@ def _rows_after(installation: Installation, events: Path, wrap: Wrap = bare, *, 
 
 
 def _same(found: Rows, wanted: Rows) -> None:
-    assert {view: len(rows) for view, rows in found.items()} == {view: len(rows) for view, rows in wanted.items()}
+    assert {view: len(rows) for view, rows in found.items()} == {
+        view: len(rows) for view, rows in wanted.items()
+    }
     for view, rows in wanted.items():
         assert found[view] == rows, view
 
@@ -86,16 +113,22 @@ def test_busy_warehouse_is_waited_for(
 
 
 @pytest.mark.parametrize("stage", ["enrich", "converse"])
-def test_poison_goes_alone_to_the_dead_letters(make: Make, events: Path, calm: Rows, stage: str) -> None:
+def test_poison_goes_alone_to_the_dead_letters(
+    make: Make, events: Path, calm: Rows, stage: str
+) -> None:
     found = _rows_after(make(batch_records=_BATCH), events, poisoned(stage))
     extra = [row for row in found["dead_letters"] if row not in set(calm["dead_letters"])]
-    assert [(json.loads(row)["stage"], json.loads(row)["reason_code"]) for row in extra] == [(stage, "step_error")]
+    assert [(json.loads(row)["stage"], json.loads(row)["reason_code"]) for row in extra] == [
+        (stage, "step_error")
+    ]
     assert POISON in json.loads(extra[0])["payload"]
     gone = [row for row in calm["communications"] if row not in set(found["communications"])]
     assert len(gone) == (stage == "enrich")
 
 
-def test_a_stage_that_fails_on_everything_stops_and_commits_nothing(make: Make, events: Path, calm: Rows) -> None:
+def test_a_stage_that_fails_on_everything_stops_and_commits_nothing(
+    make: Make, events: Path, calm: Rows
+) -> None:
     installation = make(batch_records=_BATCH)
     publish(installation, events)
 
@@ -108,7 +141,9 @@ def test_a_stage_that_fails_on_everything_stops_and_commits_nothing(make: Make, 
     _same(rows_in(installation), calm)
 
 
-def test_everything_again_changes_nothing(make: Make, events: Path, calm: Rows, tmp_path: Path) -> None:
+def test_everything_again_changes_nothing(
+    make: Make, events: Path, calm: Rows, tmp_path: Path
+) -> None:
     installation = make(batch_records=_BATCH)
     publish(installation, events)
     installation.run()
@@ -118,5 +153,12 @@ def test_everything_again_changes_nothing(make: Make, events: Path, calm: Rows, 
     publish(installation, again)
     installation.run()
     found = rows_in(installation)
-    for view in ("conversations", "conversation_facts", "followups", "record_flags", "links", "customers"):
+    for view in (
+        "conversations",
+        "conversation_facts",
+        "followups",
+        "record_flags",
+        "links",
+        "customers",
+    ):
         assert found[view] == calm[view], view

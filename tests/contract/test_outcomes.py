@@ -1,4 +1,6 @@
-"""What customers did afterwards labels what they wrote, on both engines: who bought, who did not, who gave a mark, what was spam."""
+"""What customers did afterwards labels what they wrote, on both engines: who bought, who did not,
+who gave a mark, what was spam.
+"""
 
 from __future__ import annotations
 
@@ -35,19 +37,32 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
 
 def event(number: str, day: float, kind: str, data: dict[str, Any]) -> dict[str, Any]:
     time = (_START + timedelta(days=day)).isoformat()
-    return {"specversion": "1.0", "id": number, "source": "shop", "type": kind, "time": time, "data": data}
+    return {
+        "specversion": "1.0",
+        "id": number,
+        "source": "shop",
+        "type": kind,
+        "time": time,
+        "data": data,
+    }
 
 
-def wrote(number: str, day: float, who: int, text: str = "这个多少钱? how much", **more: Any) -> dict[str, Any]:
+def wrote(
+    number: str, day: float, who: int, text: str = "这个多少钱? how much", **more: Any
+) -> dict[str, Any]:
     data = {"channel": "chat", "text": text, "from": {"phone": _phone(who)}} | more
     return event(number, day, "comm.message.received", data)
 
 
 def paid(number: str, day: float, who: int) -> dict[str, Any]:
-    return event(number, day, "crm.order.paid", {"order_id": number, "customer": {"phone": _phone(who)}})
+    return event(
+        number, day, "crm.order.paid", {"order_id": number, "customer": {"phone": _phone(who)}}
+    )
 
 
-def rated(number: str, day: float, who: int, mark: float, text: str | None = None) -> dict[str, Any]:
+def rated(
+    number: str, day: float, who: int, mark: float, text: str | None = None
+) -> dict[str, Any]:
     data = {"feedback_id": number, "customer": {"phone": _phone(who)}, "rating": mark, "text": text}
     return event(number, day, "crm.feedback.given", data)
 
@@ -61,8 +76,8 @@ def given(installation: Installation) -> dict[tuple[str, str], tuple[str, float]
     with installation.workspace.reading() as warehouse:
         found = rows(
             warehouse,
-            "SELECT head, toString(record_id) AS id, argMax(value, labelled_at) AS value, argMax(weight, labelled_at) AS weight"
-            " FROM labels GROUP BY head, id",
+            "SELECT head, toString(record_id) AS id, argMax(value, labelled_at) AS value,"
+            " argMax(weight, labelled_at) AS weight FROM labels GROUP BY head, id",
         )
     return {(row["head"], row["id"]): (row["value"], row["weight"]) for row in found}
 
@@ -107,7 +122,9 @@ def test_outcomes_label_what_was_written_before_them_once(make: Make, tmp_path: 
     assert told["purchase_intent: ready"] == 1
     labels = given(installation)
     intent = {record: said for (head, record), said in labels.items() if head == "purchase_intent"}
-    (soon, weighing, last, never, long_ago) = ids("soon", "weighing", "early-2", "never", "too-long-ago")
+    soon, weighing, last, never, long_ago = ids(
+        "soon", "weighing", "early-2", "never", "too-long-ago"
+    )
     assert intent[soon] == ("ready", 0.5)
     assert intent[weighing] == intent[last] == ("considering", 0.5)
     assert intent[never] == intent[long_ago] == ("none", 0.25)
@@ -120,7 +137,9 @@ def test_outcomes_label_what_was_written_before_them_once(make: Make, tmp_path: 
     with installation.workspace.reading() as warehouse:
         assert rows(warehouse, "SELECT * FROM dead_letters") == []
         (tests,) = rows(
-            warehouse, "SELECT toUInt32(count()) AS n, toUInt32(uniqExact(label_id)) AS labels FROM assessments"
+            warehouse,
+            "SELECT toUInt32(count()) AS n, toUInt32(uniqExact(label_id)) AS labels FROM"
+            " assessments",
         )
     assert tests["n"] == tests["labels"] == len(labels)
     with installation.workspace.log() as log:
@@ -132,18 +151,33 @@ def test_an_order_that_comes_late_turns_a_negative_round_and_a_person_overrules_
     make: Make, tmp_path: Path
 ) -> None:
     installation = make()
-    run(installation, tmp_path / "in", [paid("a", -60, 9), wrote("m", 0, 1), wrote("n", 0.1, 2), paid("b", 60, 9)])
+    run(
+        installation,
+        tmp_path / "in",
+        [paid("a", -60, 9), wrote("m", 0, 1), wrote("n", 0.1, 2), paid("b", 60, 9)],
+    )
     look_back(installation.workspace, _HORIZON)
     installation.run()
     m, n = ids("m", "n")
     assert [given(installation)["purchase_intent", one][0] for one in (m, n)] == ["none", "none"]
-    said = event("l", 61, "comm.label.given", {"record_id": n, "head": "purchase_intent", "value": "exploring"})
+    said = event(
+        "l",
+        61,
+        "comm.label.given",
+        {"record_id": n, "head": "purchase_intent", "value": "exploring"},
+    )
     run(installation, tmp_path / "in", [paid("late", 1, 1), paid("late-too", 1, 2), said])
     assert look_back(installation.workspace, _HORIZON) == {"purchase_intent: ready": 1}
     installation.run()
-    assert [given(installation)["purchase_intent", one][0] for one in (m, n)] == ["ready", "exploring"]
+    assert [given(installation)["purchase_intent", one][0] for one in (m, n)] == [
+        "ready",
+        "exploring",
+    ]
     with installation.workspace.reading() as warehouse:
-        held = rows(warehouse, "SELECT toString(record_id) AS id, value, origin FROM assessments ORDER BY value")
+        held = rows(
+            warehouse,
+            "SELECT toString(record_id) AS id, value, origin FROM assessments ORDER BY value",
+        )
     assert held == [
         {"id": n, "value": "exploring", "origin": "person"},
         {"id": m, "value": "ready", "origin": "outcome"},
@@ -156,7 +190,9 @@ def test_an_installation_without_orders_has_no_negatives(make: Make, tmp_path: P
     assert look_back(installation.workspace, _HORIZON) == {}
 
 
-def test_negatives_are_sampled_by_the_day_and_weighted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_negatives_are_sampled_by_the_day_and_weighted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from pipeline.ops import outcomes
 
     fewer = outcomes._NEGATIVES.replace("of_day <= 100", "of_day <= 4").replace(
@@ -166,7 +202,11 @@ def test_negatives_are_sampled_by_the_day_and_weighted(tmp_path: Path, monkeypat
     monkeypatch.setattr(outcomes, "_NEGATIVES", fewer)
     installation = Embedded(tmp_path)
     days = [wrote(f"m{place}", place / 100, place) for place in range(8)]
-    run(installation, tmp_path / "in", [paid("a", -60, 99), *days, wrote("alone", 5, 50), paid("b", 60, 99)])
+    run(
+        installation,
+        tmp_path / "in",
+        [paid("a", -60, 99), *days, wrote("alone", 5, 50), paid("b", 60, 99)],
+    )
     look_back(installation.workspace, _HORIZON)
     installation.run()
     labels = given(installation)

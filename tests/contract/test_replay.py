@@ -1,4 +1,6 @@
-"""Replays on both engines: a stage handles again what the log holds, and the rows are what they were; nothing doubles."""
+"""Replays on both engines: a stage handles again what the log holds, and the rows are what they
+were; nothing doubles.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,13 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def replay(workspace: Workspace, target: str, since: str = BEGINNING) -> list[Rewind]:
     """Do what `switchboard replay TARGET --from SINCE --yes` does."""
     with workspace.log() as log:
-        rewinds = planned(log, stages_of(target), since_ms=instant_of(since, zone_of("UTC")), offsets={}, skip=False)
+        rewinds = planned(
+            log,
+            stages_of(target),
+            since_ms=instant_of(since, zone_of("UTC")),
+            offsets={},
+            skip=False,
+        )
         rewind(workspace, log, rewinds, f"from {since}")
     return rewinds
 
@@ -61,9 +69,14 @@ def test_a_replay_leaves_the_rows_as_they_were(make: Make, events: Path, target:
     assert sum(one.offsets for one in rewinds) >= _EVENTS // 2
     installation.run()
     after = rows_in(installation)
-    assert {view: len(found) for view, found in after.items()} == {view: len(found) for view, found in before.items()}
+    assert {view: len(found) for view, found in after.items()} == {
+        view: len(found) for view, found in before.items()
+    }
     assert after == before
-    audit = asked(installation, "SELECT stage, topic, partition, from_offset, to_offset, asked FROM stage_replays")
+    audit = asked(
+        installation,
+        "SELECT stage, topic, partition, from_offset, to_offset, asked FROM stage_replays",
+    )
     assert {(row["stage"], row["topic"], row["partition"]) for row in audit} == {
         (one.stage, one.topic, one.partition) for one in rewinds
     }
@@ -76,15 +89,21 @@ def test_new_code_replaces_rows_and_keeps_every_earlier_answer(make: Make, event
     installation.run()
     old_answers = set(rows_in(installation, ["predictions"])["predictions"])
     told = asked(
-        installation, "SELECT record_id FROM communications WHERE redacted_text != '' ORDER BY record_id LIMIT 60"
+        installation,
+        "SELECT record_id FROM communications WHERE redacted_text != '' ORDER BY record_id"
+        " LIMIT 60",
     )
     record_ids = [UUID(str(row["record_id"])) for row in told]
     with installation.workspace.publisher() as publisher:
         for place, labelled in enumerate(record_ids):
-            event = label_event(labelled, "need", _NEEDS[place % 3], by="a test", note="", tenant="default")
+            event = label_event(
+                labelled, "need", _NEEDS[place % 3], by="a test", note="", tenant="default"
+            )
             publisher.publish(Found(event, event.model_dump_json().encode()), "label/1", "default")
     installation.run()
-    counted = "SELECT toUInt32(count()) AS n, toUInt32(uniqExact(record_id)) AS ids FROM communications"
+    counted = (
+        "SELECT toUInt32(count()) AS n, toUInt32(uniqExact(record_id)) AS ids FROM communications"
+    )
     before = asked(installation, counted)
     replay(installation.workspace, "enrich")
     installation.run()
@@ -92,7 +111,8 @@ def test_new_code_replaces_rows_and_keeps_every_earlier_answer(make: Make, event
     answers = set(rows_in(installation, ["predictions"])["predictions"])
     assert old_answers < answers
     learnt = asked(
-        installation, "SELECT DISTINCT need_version AS version FROM communications WHERE direction = 'inbound'"
+        installation,
+        "SELECT DISTINCT need_version AS version FROM communications WHERE direction = 'inbound'",
     )
     rules = {json.loads(row)["model_version"] for row in old_answers}
     assert not rules & {row["version"] for row in learnt}, "records show what the models say now"
@@ -131,7 +151,9 @@ def test_a_replay_is_refused_while_the_stage_runs(make: Make, events: Path) -> N
     assert rows_in(installation) == before
 
 
-def test_a_replay_from_an_instant_begins_there_and_never_skips(make: Make, events: Path, tmp_path: Path) -> None:
+def test_a_replay_from_an_instant_begins_there_and_never_skips(
+    make: Make, events: Path, tmp_path: Path
+) -> None:
     installation = make(batch_records=_BATCH)
     publish(installation, events)
     installation.run()
@@ -141,15 +163,35 @@ def test_a_replay_from_an_instant_begins_there_and_never_skips(make: Make, event
             for at in log.positions("load", [RECORDS.name])
             for record in log.scan(at.topic, at.partition, at.first, 10_000)
         )
-        assert planned(log, stages_of(RECORDS.name, "load"), since_ms=latest + 1, offsets={}, skip=False) == []
-        only = planned(log, stages_of(RECORDS.name, "load"), since_ms=latest, offsets={}, skip=False)
-        everything = planned(log, stages_of(RECORDS.name, "load"), since_ms=0, offsets={}, skip=False)
+        assert (
+            planned(
+                log, stages_of(RECORDS.name, "load"), since_ms=latest + 1, offsets={}, skip=False
+            )
+            == []
+        )
+        only = planned(
+            log, stages_of(RECORDS.name, "load"), since_ms=latest, offsets={}, skip=False
+        )
+        everything = planned(
+            log, stages_of(RECORDS.name, "load"), since_ms=0, offsets={}, skip=False
+        )
         assert 0 < sum(one.offsets for one in only) < sum(one.offsets for one in everything)
         more = tmp_path / "more.jsonl"
-        more.write_text(as_lines(event | {"source": "test/other"} for event in make_events(50)), "utf-8")
+        more.write_text(
+            as_lines(event | {"source": "test/other"} for event in make_events(50)), "utf-8"
+        )
         publish(installation, more)
-        unread = {(at.topic, at.partition): at.end for at in log.positions("enrich", stages_of("enrich")["enrich"])}
+        unread = {
+            (at.topic, at.partition): at.end
+            for at in log.positions("enrich", stages_of("enrich")["enrich"])
+        }
         assert planned(log, stages_of("enrich"), since_ms=None, offsets=unread, skip=False) == []
         assert planned(log, stages_of("enrich"), since_ms=None, offsets=unread, skip=True)
         with pytest.raises(UserError, match="has no partition 99"):
-            planned(log, stages_of(RECORDS.name), since_ms=None, offsets={(RECORDS.name, 99): 0}, skip=False)
+            planned(
+                log,
+                stages_of(RECORDS.name),
+                since_ms=None,
+                offsets={(RECORDS.name, 99): 0},
+                skip=False,
+            )

@@ -1,4 +1,6 @@
-"""Laws that every step of enrich keeps, on every kind of event: order, purity, independence of the batch, valid records."""
+"""Laws that every step of enrich keeps, on every kind of event: order, purity, independence of the
+batch, valid records.
+"""
 
 import json
 from collections.abc import Sequence
@@ -27,7 +29,9 @@ from schemas.types import Contract
 from tests.support.events import make_events
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
-IDENTITY = Identity(b"a secret for tests only", OwnSide(("shop.example.com", "+8618005550100"), "CN"), "CN")
+IDENTITY = Identity(
+    b"a secret for tests only", OwnSide(("shop.example.com", "+8618005550100"), "CN"), "CN"
+)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +50,15 @@ def incoming(event: dict[str, Any]) -> Incoming:
     assert not isinstance(data, Reject), data
     message = to_message(parsed, data)
     item = from_record(
-        LogRecord(message.topic, 0, 0, int(NOW.timestamp() * 1000), message.key, message.value, message.headers)
+        LogRecord(
+            message.topic,
+            0,
+            0,
+            int(NOW.timestamp() * 1000),
+            message.key,
+            message.value,
+            message.headers,
+        )
     )
     assert not isinstance(item, Reject)
     return item
@@ -61,10 +73,17 @@ EVENTS = [*examples()[:-1], *map(incoming, make_events(60))]
 
 
 def records(outcomes: Sequence[Outcome[Contract]]) -> list[Contract]:
-    return [output.value for outcome in outcomes if isinstance(outcome, Emit) for output in outcome.outputs]
+    return [
+        output.value
+        for outcome in outcomes
+        if isinstance(outcome, Emit)
+        for output in outcome.outputs
+    ]
 
 
-def test_every_event_becomes_something_for_a_declared_topic(step: Step[Incoming, Contract], ctx: Context) -> None:
+def test_every_event_becomes_something_for_a_declared_topic(
+    step: Step[Incoming, Contract], ctx: Context
+) -> None:
     for item, outcome in zip(EVENTS, run_checked(step, EVENTS, ctx), strict=True):
         assert isinstance(outcome, Emit), (item, outcome)
         for output in outcome.outputs:
@@ -96,14 +115,26 @@ def test_every_output_is_valid_by_its_own_contract_and_fills_declared_columns(
         assert rows_of(contract, 1)
 
 
-def test_nothing_of_a_text_is_lost_and_every_flag_is_declared(step: Step[Incoming, Contract], ctx: Context) -> None:
-    found = [contract for contract in records(run_checked(step, EVENTS, ctx)) if isinstance(contract, Record)]
+def test_nothing_of_a_text_is_lost_and_every_flag_is_declared(
+    step: Step[Incoming, Contract], ctx: Context
+) -> None:
+    found = [
+        contract
+        for contract in records(run_checked(step, EVENTS, ctx))
+        if isinstance(contract, Record)
+    ]
     assert found
     for record in found:
         assert set(record.quality_flags) <= QUALITY_FLAGS.keys()
         kept = "".join((record.reply_text + record.quoted_text + record.signature_text).split())
         assert sorted(kept) == sorted("".join(record.body_text.split()))
-        assert record.predictions.keys() == {"need", "sentiment", "urgency", "spam", "purchase_intent"}
+        assert record.predictions.keys() == {
+            "need",
+            "sentiment",
+            "urgency",
+            "spam",
+            "purchase_intent",
+        }
 
 
 @given(
@@ -120,7 +151,9 @@ def test_any_text_and_any_contact_become_a_record(
 ) -> None:
     data = {"channel": channel, "direction": direction, "subject": "s", "text": text}
     event = {"id": "1", "source": "s", "type": "comm.message.received"}
-    item = incoming(event | {"data": data | {"from": {"name": name, "phone": phone, "email": email}}})
+    item = incoming(
+        event | {"data": data | {"from": {"name": name, "phone": phone, "email": email}}}
+    )
     (outcome,) = run_checked(enrich_step(IDENTITY), [item], Context(NOW, Replica().snapshot()))
     assert isinstance(outcome, Emit)
     record = outcome.outputs[0].value
@@ -129,13 +162,21 @@ def test_any_text_and_any_contact_become_a_record(
 
 
 def judged(step: Step[Incoming, Contract], ctx: Context, **data: Any) -> Record:
-    event = {"id": "1", "source": "s", "type": "comm.message.received", "time": "2026-11-01T10:00:00Z", "data": data}
+    event = {
+        "id": "1",
+        "source": "s",
+        "type": "comm.message.received",
+        "time": "2026-11-01T10:00:00Z",
+        "data": data,
+    }
     record = records(run_checked(step, [incoming(event)], ctx))[0]
     assert isinstance(record, Record)
     return record
 
 
-def test_a_price_inquiry_in_chinese_is_one_out_of_the_box(step: Step[Incoming, Contract], ctx: Context) -> None:
+def test_a_price_inquiry_in_chinese_is_one_out_of_the_box(
+    step: Step[Incoming, Contract], ctx: Context
+) -> None:
     record = judged(step, ctx, channel="chat", text="我需要了解您的产品价格和交易方式")
     assert record.predictions["need"].label == "price_inquiry"
     assert record.predictions["purchase_intent"].label in ("exploring", "considering")
@@ -155,7 +196,12 @@ def test_the_direction_of_a_mail_follows_from_our_own_side(
     step: Step[Incoming, Contract], ctx: Context, sender: str, to: str, direction: str, contact: str
 ) -> None:
     record = judged(
-        step, ctx, channel="email", subject="x", text="x", **{"from": {"email": sender}, "to": [{"email": to}]}
+        step,
+        ctx,
+        channel="email",
+        subject="x",
+        text="x",
+        **{"from": {"email": sender}, "to": [{"email": to}]},
     )
     assert (record.direction, record.contact) == (direction, contact)
     assert (record.customer_id is None) == (contact == "")
@@ -172,17 +218,35 @@ def test_a_form_that_our_own_site_mails_is_from_whom_it_asks_to_answer(
         text="x",
         **{"from": own, "to": [own], "reply_to": [{"email": "li@example.org", "name": "李"}]},
     )
-    assert (record.direction, record.contact, record.contact_name) == ("inbound", "email:li@example.org", "李")
+    assert (record.direction, record.contact, record.contact_name) == (
+        "inbound",
+        "email:li@example.org",
+        "李",
+    )
 
 
 def test_mails_of_one_thread_are_one_conversation_wherever_they_were_read(
     step: Step[Incoming, Contract], ctx: Context
 ) -> None:
     first = judged(step, ctx, channel="email", text="x", message_id="root@example.org")
-    second = judged(step, ctx, channel="email", text="x", message_id="b@x", in_reply_to="root@example.org")
-    third = judged(step, ctx, channel="email", text="x", message_id="c@x", references=["root@example.org", "b@x"])
+    second = judged(
+        step, ctx, channel="email", text="x", message_id="b@x", in_reply_to="root@example.org"
+    )
+    third = judged(
+        step,
+        ctx,
+        channel="email",
+        text="x",
+        message_id="c@x",
+        references=["root@example.org", "b@x"],
+    )
     other = judged(step, ctx, channel="email", text="x", message_id="other@example.org")
-    assert first.conversation_id == second.conversation_id == third.conversation_id != other.conversation_id
+    assert (
+        first.conversation_id
+        == second.conversation_id
+        == third.conversation_id
+        != other.conversation_id
+    )
 
 
 def test_customer_ids_are_keyed_and_apart_by_tenant() -> None:

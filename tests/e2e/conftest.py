@@ -12,7 +12,9 @@ from tests.support.warm import WarmCommands
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
-_BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+_BROWSER = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 QUIET_BROWSER = [
     "--headless",
     "--no-sandbox",
@@ -36,7 +38,9 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmCommands]:
 
 @pytest.fixture
 def switchboard(tmp_path: Path, warm: WarmCommands) -> Command:
-    """Return a function that runs `switchboard --data-dir <tmp>/data …` in a folder of its own and returns what came of it."""
+    """Return a function that runs `switchboard --data-dir <tmp>/data …` in a folder of its own and
+    returns what came of it.
+    """
 
     def call(
         *arguments: str | Path, code: int = 0, data: str = "data", **environment: str
@@ -44,7 +48,9 @@ def switchboard(tmp_path: Path, warm: WarmCommands) -> Command:
         done = warm.run(
             ["--data-dir", str(tmp_path / data), *map(str, arguments)],
             tmp_path,
-            os.environ | {"COLUMNS": "200", "SWITCHBOARD_SECRET": "a secret for tests only"} | environment,
+            os.environ
+            | {"COLUMNS": "200", "SWITCHBOARD_SECRET": "a secret for tests only"}
+            | environment,
         )
         assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr, done.stderr
@@ -55,9 +61,14 @@ def switchboard(tmp_path: Path, warm: WarmCommands) -> Command:
 
 @pytest.fixture
 def browser() -> str:
-    """Return the path of a Chromium, or skip where there is none (fail where SWITCHBOARD_REQUIRE_BROWSER is 1)."""
+    """Return the path of a Chromium, or skip where there is none (fail where
+    SWITCHBOARD_REQUIRE_BROWSER is 1).
+    """
     if _BROWSER is None:
-        reason = "no Chromium on this machine: install the package chromium to see the report as a browser does"
+        reason = (
+            "no Chromium on this machine: install the package chromium to see the report as a"
+            " browser does"
+        )
         if os.environ.get("SWITCHBOARD_REQUIRE_BROWSER") == "1":
             pytest.fail(reason)
         pytest.skip(reason)

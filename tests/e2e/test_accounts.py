@@ -1,4 +1,6 @@
-"""Real mail, chats and calls: everything that is read ends as a record, a flagged repeat or a dead letter, and the three add up."""
+"""Real mail, chats and calls: everything that is read ends as a record, a flagged repeat or a dead
+letter, and the three add up.
+"""
 
 from pathlib import Path
 
@@ -15,7 +17,8 @@ from schemas.records import QUALITY_FLAGS
 
 pytestmark = pytest.mark.data
 
-# Folder or file, connector, items that are in it, and how many of them may be no mail, chat or call at all.
+# Folder or file, connector, items that are in it, and how many of them may be no mail, chat or call
+# at all.
 _SETS = (
     ("email_raw/spamassassin_corpus_1/messages.tar.xz", "email", 3_000, 5),
     ("email_raw/mikel_mail", "email", 105, 2),
@@ -29,7 +32,9 @@ _SETS = (
 )
 
 
-@pytest.mark.parametrize(("path", "connector", "items", "refusable"), _SETS, ids=[name for name, *_ in _SETS])
+@pytest.mark.parametrize(
+    ("path", "connector", "items", "refusable"), _SETS, ids=[name for name, *_ in _SETS]
+)
 def test_every_item_is_accounted_for(
     shared_data: Path,
     tmp_path: Path,
@@ -39,7 +44,9 @@ def test_every_item_is_accounted_for(
     refusable: int,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    workspace = Workspace(Settings(data_dir=tmp_path, timezone="Europe/Moscow", secret="a secret for tests only"))
+    workspace = Workspace(
+        Settings(data_dir=tmp_path, timezone="Europe/Moscow", secret="a secret for tests only")
+    )
     account = run_through(workspace, connector, shared_data / path)
     with capsys.disabled():
         print(
@@ -52,7 +59,9 @@ def test_every_item_is_accounted_for(
     if items is not None:
         assert account.read == items
     with workspace.reading() as warehouse:
-        rows = warehouse.query("SELECT DISTINCT arrayJoin(quality_flags) AS flag FROM communications").splitlines()
+        rows = warehouse.query(
+            "SELECT DISTINCT arrayJoin(quality_flags) AS flag FROM communications"
+        ).splitlines()
         flags = {orjson.loads(row)["flag"] for row in rows}
         (repeated,) = warehouse.query("SELECT sum(deliveries - 1) AS n FROM repeats").splitlines()
         assert flags <= {*QUALITY_FLAGS, "repeated"}

@@ -1,4 +1,6 @@
-"""Backup and restore of an embedded installation: whole, checked, taken while it runs, and refused where it is not what it says."""
+"""Backup and restore of an embedded installation: whole, checked, taken while it runs, and refused
+where it is not what it says.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ _LONG = "想了解一下运费和发货时间。" * 20_000
 
 
 def write_events(path: Path, count: int, start: int = 0) -> Path:
-    events = [event for place, event in enumerate(make_events(start + count, seed=5)) if place >= start]
+    events = [
+        event for place, event in enumerate(make_events(start + count, seed=5)) if place >= start
+    ]
     large = next(event for event in events if event["data"].get("text"))
     large["data"]["text"] = _LONG
     path.write_text(as_lines(events), "utf-8")
@@ -45,7 +49,10 @@ def test_what_is_restored_is_what_was_there(switchboard: Command, tmp_path: Path
     switchboard("run", "--until-idle", data="again")
     assert rows_of(tmp_path / "again") == wanted
     assert "is not empty" in switchboard("backup", tmp_path / "kept", code=1).stderr
-    assert "holds an installation" in switchboard("restore", tmp_path / "kept", data="again", code=1).stderr
+    assert (
+        "holds an installation"
+        in switchboard("restore", tmp_path / "kept", data="again", code=1).stderr
+    )
     assert "is no backup" in switchboard("restore", tmp_path, data="other", code=1).stderr
 
 
@@ -55,12 +62,17 @@ def test_a_backup_taken_while_it_runs_and_the_files_read_again_give_the_same_row
     events = write_events(tmp_path / "events.jsonl", 400)
     switchboard("ingest", "events", events)
     command = [sys.executable, "-m", "pipeline", "--data-dir", str(tmp_path / "data"), "run"]
-    environment = os.environ | {"SWITCHBOARD_SECRET": "a secret for tests only", "SWITCHBOARD_BATCH_RECORDS": "10"}
+    environment = os.environ | {
+        "SWITCHBOARD_SECRET": "a secret for tests only",
+        "SWITCHBOARD_BATCH_RECORDS": "10",
+    }
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as run:
         try:
 
             def loaded() -> int:
-                asked = switchboard("query", "SELECT count() FROM communications", "--format", "TSV")
+                asked = switchboard(
+                    "query", "SELECT count() FROM communications", "--format", "TSV"
+                )
                 return int(asked.stdout)
 
             wait_until("some rows", lambda: loaded() > 0, 120)
@@ -77,7 +89,9 @@ def test_a_backup_taken_while_it_runs_and_the_files_read_again_give_the_same_row
     assert rows_of(tmp_path / "again") == wanted
 
 
-def test_a_backup_that_is_not_what_its_manifest_says_is_refused(switchboard: Command, tmp_path: Path) -> None:
+def test_a_backup_that_is_not_what_its_manifest_says_is_refused(
+    switchboard: Command, tmp_path: Path
+) -> None:
     switchboard("ingest", "events", write_events(tmp_path / "events.jsonl", 60))
     switchboard("run", "--until-idle")
     switchboard("backup", tmp_path / "kept")

@@ -1,4 +1,6 @@
-"""`switchboard evaluate` as people call it: on files, on what a head has learnt, with its page in a browser."""
+"""`switchboard evaluate` as people call it: on files, on what a head has learnt, with its page in a
+browser.
+"""
 
 import json
 import subprocess
@@ -17,7 +19,9 @@ _VALUES = {"praise": "positive", "refund": "negative", "delivery": "neutral"}
 def written(path: Path, rows: list[Row], *more: str) -> Path:
     """Write rows as JSONL, and further lines as they are."""
     fields = ("text", "label", "language", "channel")
-    lines = [json.dumps({name: asdict(row)[name] for name in fields}, ensure_ascii=False) for row in rows]
+    lines = [
+        json.dumps({name: asdict(row)[name] for name in fields}, ensure_ascii=False) for row in rows
+    ]
     path.write_text("\n".join([*lines, *more]) + "\n", "utf-8")
     return path
 
@@ -28,19 +32,29 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return written(tmp_path / "train.jsonl", train), written(tmp_path / "test.jsonl", test)
 
 
-def test_online_tells_a_machine_every_measure(switchboard: Command, files: tuple[Path, Path]) -> None:
+def test_online_tells_a_machine_every_measure(
+    switchboard: Command, files: tuple[Path, Path]
+) -> None:
     train, test = files
     done = switchboard("evaluate", "--online", "--train", train, "--test", test, "--json")
     found = json.loads(done.stdout)
     assert "offline" not in found
-    for name in ("prequential_accuracy", "prequential_macro_f1", "test_accuracy", "test_macro_f1", "calibration_error"):
+    for name in (
+        "prequential_accuracy",
+        "prequential_macro_f1",
+        "test_accuracy",
+        "test_macro_f1",
+        "calibration_error",
+    ):
         assert 0 <= found["online"][name] <= 1
     assert 0.5 < found["online"]["accuracy_at_80_coverage"] <= 1
     assert all(found["online"][f"{part}_us"] > 0 for part in ("features", "predict", "learn"))
     assert {(group["language"], group["channel"]) for group in found["online"]["test_groups"]} == {
         (language, channel) for language in ("en", "zh") for channel in ("chat", "email")
     }
-    again = json.loads(switchboard("evaluate", "--online", "--train", train, "--test", test, "--json").stdout)
+    again = json.loads(
+        switchboard("evaluate", "--online", "--train", train, "--test", test, "--json").stdout
+    )
     times = ("features_us", "predict_us", "learn_us")
     assert {k: v for k, v in again["online"].items() if k not in times} == {
         k: v for k, v in found["online"].items() if k not in times
@@ -56,36 +70,87 @@ def test_the_page_of_both_is_shown_by_a_browser_without_a_complaint(
     train, test = files
     page = tmp_path / "out" / "models.html"
     models = "linear_svm,naive_bayes"
-    done = switchboard("evaluate", "--train", train, "--test", test, "--models", models, "--folds", "2", "--out", page)
-    for words in ("Online model", "Linear SVM", "Naive Bayes", "Test macro-F1 % by training rows", "chi²"):
+    done = switchboard(
+        "evaluate",
+        "--train",
+        train,
+        "--test",
+        test,
+        "--models",
+        models,
+        "--folds",
+        "2",
+        "--out",
+        page,
+    )
+    for words in (
+        "Online model",
+        "Linear SVM",
+        "Naive Bayes",
+        "Test macro-F1 % by training rows",
+        "chi²",
+    ):
         assert words in done.stdout
     assert str(page) in done.stderr
     shown = subprocess.run(
-        [browser, *QUIET_BROWSER, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()],
+        [
+            browser,
+            *QUIET_BROWSER,
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--dump-dom",
+            page.as_uri(),
+        ],
         capture_output=True,
         text=True,
         check=True,
     )
-    for words in ("Models compared", "prequential accuracy", "Feature selection", "Classification report", "delivery"):
+    for words in (
+        "Models compared",
+        "prequential accuracy",
+        "Feature selection",
+        "Classification report",
+        "delivery",
+    ):
         assert words in shown.stdout
     assert [line for line in shown.stderr.splitlines() if "CONSOLE" in line] == []
     picture = tmp_path / "models.png"
-    command = [browser, *QUIET_BROWSER, f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={picture}"]
-    subprocess.run([*command, "--window-size=1060,2600", page.as_uri()], capture_output=True, check=True)
+    command = [
+        browser,
+        *QUIET_BROWSER,
+        f"--user-data-dir={tmp_path / 'profile'}",
+        f"--screenshot={picture}",
+    ]
+    subprocess.run(
+        [*command, "--window-size=1060,2600", page.as_uri()], capture_output=True, check=True
+    )
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_file_promoted_to_a_head_is_learnt_once_and_judged_from_the_log(switchboard: Command, tmp_path: Path) -> None:
+def test_a_file_promoted_to_a_head_is_learnt_once_and_judged_from_the_log(
+    switchboard: Command, tmp_path: Path
+) -> None:
     rows = [replace(row, label=_VALUES[row.label]) for row in labelled(60)]
     train = written(tmp_path / "train.jsonl", rows)
-    promote = ("evaluate", "--offline", "--train", train, "--head", "sentiment", "--models", "naive_bayes")
+    promote = (
+        "evaluate",
+        "--offline",
+        "--train",
+        train,
+        "--head",
+        "sentiment",
+        "--models",
+        "naive_bayes",
+    )
     promote += ("--folds", "2", "--promote", "--json")
     first = json.loads(switchboard(*promote).stdout)
     assert first["data"]["test_rows"] == 12
     assert first["promoted"]["added"] > 30
     assert first["promoted"]["model"] == first["offline"]["winner"]
     second = json.loads(switchboard(*promote).stdout)
-    assert (second["promoted"]["added"], second["promoted"]["already"]) == (0, first["promoted"]["added"])
+    assert (second["promoted"]["added"], second["promoted"]["already"]) == (
+        0,
+        first["promoted"]["added"],
+    )
     judged = json.loads(switchboard("evaluate", "--head", "sentiment", "--online", "--json").stdout)
     assert judged["data"]["train_rows"] + judged["data"]["test_rows"] == first["promoted"]["added"]
     assert judged["served"]["prequential_accuracy"] > 0
@@ -94,14 +159,21 @@ def test_a_file_promoted_to_a_head_is_learnt_once_and_judged_from_the_log(switch
     assert "As readers are served" in both.stdout
 
 
-def test_bad_lines_are_named_and_passed_over_or_refused(switchboard: Command, tmp_path: Path) -> None:
+def test_bad_lines_are_named_and_passed_over_or_refused(
+    switchboard: Command, tmp_path: Path
+) -> None:
     train = written(tmp_path / "train.jsonl", labelled(12), "{", '{"text": "", "label": "x"}')
     done = switchboard("evaluate", "--online", "--train", train, "--json")
     assert f"{train}:13: not JSON" in done.stderr
     assert f"{train}:14: text: empty" in done.stderr
     found = json.loads(done.stdout)
     assert (found["data"]["train_rows"], found["data"]["refused"]) == (12, 2)
-    assert found["data"]["refused_lines"][1] == {"file": str(train), "line": 14, "field": "text", "detail": "empty"}
+    assert found["data"]["refused_lines"][1] == {
+        "file": str(train),
+        "line": 14,
+        "field": "text",
+        "detail": "empty",
+    }
     refused = switchboard("evaluate", "--online", "--train", train, "--strict", code=1)
     assert "2 lines are bad, nothing was judged" in refused.stderr
     assert refused.stdout == ""

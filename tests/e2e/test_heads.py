@@ -1,4 +1,6 @@
-"""A team's own head from its file to its report; review, explain and reclassify as they are typed."""
+"""A team's own head from its file to its report; review, explain and reclassify as they are
+typed.
+"""
 
 import json
 from pathlib import Path
@@ -33,7 +35,12 @@ def events(path: Path) -> Path:
             "source": "shop/web",
             "type": "comm.message.received",
             "time": f"2026-11-0{number + 1}T10:00:00Z",
-            "data": {"channel": "chat", "direction": "inbound", "from": {"phone": "+8613800000001"}, "text": text},
+            "data": {
+                "channel": "chat",
+                "direction": "inbound",
+                "from": {"phone": "+8613800000001"},
+                "text": text,
+            },
         }
         for number, text in enumerate(TEXTS)
     ]
@@ -46,7 +53,9 @@ def rows(switchboard: Command, sql: str, **environment: str) -> list[dict[str, A
     return [json.loads(line) for line in text.splitlines()]
 
 
-def the_models_know_it_and_its_label_is_taken_back(switchboard: Command, with_file: dict[str, str]) -> None:
+def the_models_know_it_and_its_label_is_taken_back(
+    switchboard: Command, with_file: dict[str, str]
+) -> None:
     (shown,) = [
         head
         for head in json.loads(switchboard("models", "show", "--json", **with_file).stdout)["heads"]
@@ -54,7 +63,8 @@ def the_models_know_it_and_its_label_is_taken_back(switchboard: Command, with_fi
     ]
     assert (shown["labels"], shown["tests"]) == (1, 1)
     labelled = next(
-        row["record_id"] for row in rows(switchboard, "SELECT toString(record_id) AS record_id FROM labels")
+        row["record_id"]
+        for row in rows(switchboard, "SELECT toString(record_id) AS record_id FROM labels")
     )
     assert "none of need" in switchboard("labels", "retract", labelled, "visa", code=1).stderr
     switchboard("labels", "retract", labelled, "visa", **with_file)
@@ -63,27 +73,43 @@ def the_models_know_it_and_its_label_is_taken_back(switchboard: Command, with_fi
     assert taken == [{"head": "visa", "value": ""}, {"head": "visa", "value": "work"}]
 
 
-def test_an_own_head_is_asked_reviewed_explained_and_judged_again(switchboard: Command, tmp_path: Path) -> None:
+def test_an_own_head_is_asked_reviewed_explained_and_judged_again(
+    switchboard: Command, tmp_path: Path
+) -> None:
     path = tmp_path / "heads.toml"
     path.write_text(HEADS, "utf-8")
     with_file = {"SWITCHBOARD_HEADS": str(path)}
     switchboard("ingest", "events", events(tmp_path / "chats.jsonl"))
     switchboard("run", "--until-idle")
-    needs = rows(switchboard, "SELECT need, need_also, answers FROM communications ORDER BY event_id")
-    assert [(row["need"], row["need_also"]) for row in needs[::3]] == [("refund_return", ["other"])] * 2
+    needs = rows(
+        switchboard, "SELECT need, need_also, answers FROM communications ORDER BY event_id"
+    )
+    assert [(row["need"], row["need_also"]) for row in needs[::3]] == [
+        ("refund_return", ["other"])
+    ] * 2
     assert all(row["answers"] == {} for row in needs)
 
     # The head is put to the history that was there before it.
-    dry = json.loads(switchboard("reclassify", "--head", "visa", "--dry-run", "--json", **with_file).stdout)
+    dry = json.loads(
+        switchboard("reclassify", "--head", "visa", "--dry-run", "--json", **with_file).stdout
+    )
     assert (dry["records"], dry["answers"]) == (4, 2)
     switchboard("reclassify", "--head", "visa", "--until", "2026-11-02", **with_file)
     switchboard("reclassify", "--head", "visa", **with_file)
     switchboard("run", "--until-idle", **with_file)
-    own = rows(switchboard, "SELECT event_id, answers['visa'] AS visa, record_id FROM communications ORDER BY event_id")
+    own = rows(
+        switchboard,
+        "SELECT event_id, answers['visa'] AS visa, record_id FROM communications ORDER BY event_id",
+    )
     assert [row["visa"] for row in own] == ["", "tourist", "work", ""]
     told = rows(switchboard, "SELECT label FROM predictions WHERE head = 'visa' ORDER BY label")
     assert [row["label"] for row in told] == ["tourist", "work"]
-    assert json.loads(switchboard("reclassify", "--head", "visa", "--json", **with_file).stdout)["answers"] == 0
+    assert (
+        json.loads(switchboard("reclassify", "--head", "visa", "--json", **with_file).stdout)[
+            "answers"
+        ]
+        == 0
+    )
 
     # What is unsure is asked about; the answers go the way of all labels.
     listed = switchboard("review", "--head", "visa", "--json", **with_file).stdout
@@ -96,14 +122,19 @@ def test_an_own_head_is_asked_reviewed_explained_and_judged_again(switchboard: C
     switchboard("run", "--until-idle", **with_file)
     (label,) = rows(switchboard, "SELECT head, value, by FROM labels")
     assert label == {"head": "visa", "value": "work", "by": "anna"}
-    assert "no label of visa" in switchboard("label", own[0]["record_id"], "visa", "study", code=1, **with_file).stderr
+    assert (
+        "no label of visa"
+        in switchboard("label", own[0]["record_id"], "visa", "study", code=1, **with_file).stderr
+    )
 
     the_models_know_it_and_its_label_is_taken_back(switchboard, with_file)
 
     # Why: the terms that spoke, in either language; a record that is not there is said so.
     for place, term, value in ((1, "tourist visa", "tourist"), (2, "工作签证", "work")):
         (why,) = json.loads(
-            switchboard("explain", own[place]["record_id"], "--head", "visa", "--json", **with_file).stdout
+            switchboard(
+                "explain", own[place]["record_id"], "--head", "visa", "--json", **with_file
+            ).stdout
         )
         assert (why["label"], why["rule"]["terms"], why["note"]) == (value, [term], "")
     assert "tourist visa" in switchboard("explain", own[1]["record_id"], **with_file).stdout

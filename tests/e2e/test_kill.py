@@ -1,4 +1,6 @@
-"""kill -9 of `run` at random points of its work leaves the same rows as a run that nobody disturbed."""
+"""kill -9 of `run` at random points of its work leaves the same rows as a run that nobody
+disturbed.
+"""
 
 import json
 import os
@@ -18,7 +20,11 @@ _EVENTS = 2_000
 _KILLS = 10
 _SEED = 20261122
 # What of a row says when it was written, not what was written.
-_CLOCKS = {"communications": "ingested_at", "business_events": "ingested_at", "dead_letters": "failed_at"}
+_CLOCKS = {
+    "communications": "ingested_at",
+    "business_events": "ingested_at",
+    "dead_letters": "failed_at",
+}
 _VIEWS = (
     "communications",
     "business_events",
@@ -62,11 +68,24 @@ def test_ten_kills_change_nothing(switchboard: Command, tmp_path: Path) -> None:
 
     chance = random.Random(_SEED)
     marks = sorted(chance.randrange(whole) for _ in range(_KILLS))
-    environment = os.environ | {"SWITCHBOARD_SECRET": "a secret for tests only", "SWITCHBOARD_BATCH_RECORDS": "100"}
-    command = [sys.executable, "-m", "pipeline", "--data-dir", str(tmp_path / "killed"), "run", "--until-idle"]
+    environment = os.environ | {
+        "SWITCHBOARD_SECRET": "a secret for tests only",
+        "SWITCHBOARD_BATCH_RECORDS": "100",
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "pipeline",
+        "--data-dir",
+        str(tmp_path / "killed"),
+        "run",
+        "--until-idle",
+    ]
     killed = 0
     for mark in marks:
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
         while process.poll() is None and _progress(tmp_path / "killed") < mark:
             time.sleep(0.001)
         # Somewhere inside the next batches, be it a step, an insert or a commit.
@@ -78,9 +97,12 @@ def test_ten_kills_change_nothing(switchboard: Command, tmp_path: Path) -> None:
     switchboard("run", "--until-idle", data="killed", SWITCHBOARD_BATCH_RECORDS="100")
 
     calm, after = _rows(tmp_path / "calm"), _rows(tmp_path / "killed")
-    assert {view: len(rows) for view, rows in after.items()} == {view: len(rows) for view, rows in calm.items()}
+    assert {view: len(rows) for view, rows in after.items()} == {
+        view: len(rows) for view, rows in calm.items()
+    }
     for view, rows in calm.items():
         assert after[view] == rows, view
     print(
-        f"{killed} kills at {marks} of {whole}: {sum(map(len, calm.values()))} rows in {len(_VIEWS)} views are the same"
+        f"{killed} kills at {marks} of {whole}: {sum(map(len, calm.values()))} rows in"
+        f" {len(_VIEWS)} views are the same"
     )

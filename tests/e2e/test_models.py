@@ -19,7 +19,11 @@ def _events(count: int) -> list[dict[str, Any]]:
             "source": "shop/web",
             "type": "comm.message.received",
             "time": f"2026-11-01T10:{place:02}:00Z",
-            "data": {"channel": "chat", "text": f"发票在哪里 invoice {place}", "from": {"phone": f"+86138{place:08}"}},
+            "data": {
+                "channel": "chat",
+                "text": f"发票在哪里 invoice {place}",
+                "from": {"phone": f"+86138{place:08}"},
+            },
         }
         for place in range(count)
     ]
@@ -39,7 +43,9 @@ def _ask(switchboard: Command, sql: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in answered.splitlines()]
 
 
-def test_labels_are_corrected_taken_back_and_forgotten(switchboard: Command, tmp_path: Path) -> None:
+def test_labels_are_corrected_taken_back_and_forgotten(
+    switchboard: Command, tmp_path: Path
+) -> None:
     (tmp_path / "events.jsonl").write_text(as_lines(_events(4)), "utf-8")
     switchboard("ingest", "events", tmp_path / "events.jsonl")
     switchboard("run", "--until-idle")
@@ -49,29 +55,42 @@ def test_labels_are_corrected_taken_back_and_forgotten(switchboard: Command, tmp
     switchboard("labels", "import", labels)
     switchboard("run", "--until-idle")
     first = _show(switchboard)
-    assert (first["held"], first["heads"][0]["tests"], first["heads"][0]["rule_accuracy"]) == (4, 4, 1.0)
+    assert (first["held"], first["heads"][0]["tests"], first["heads"][0]["rule_accuracy"]) == (
+        4,
+        4,
+        1.0,
+    )
     switchboard("label", _id(0), "need", "complaint", "--by", "wei")
     switchboard("labels", "retract", _id(1), "need", "--by", "wei")
     switchboard("labels", "import", labels)
     switchboard("run", "--until-idle")
-    held = _ask(switchboard, "SELECT toString(record_id) AS id, value, correct FROM assessments ORDER BY offset")
+    held = _ask(
+        switchboard,
+        "SELECT toString(record_id) AS id, value, correct FROM assessments ORDER BY offset",
+    )
     values = {row["id"]: row["value"] for row in held}
     assert values == {_id(0): "complaint", _id(2): "invoice", _id(3): "invoice"}
     assert [row["correct"] for row in held if row["id"] == _id(0)] == [False]
     (quality,) = _ask(
         switchboard,
-        "SELECT tests, accuracy FROM model_quality WHERE head = 'need' AND day IS NULL AND language = 'all'",
+        "SELECT tests, accuracy FROM model_quality WHERE head = 'need' AND day IS NULL AND language"
+        " = 'all'",
     )
     assert (int(quality["tests"]), round(quality["accuracy"], 3)) == (3, 0.667)
     told = switchboard("labels", "forget", "--customer", "+8613800000002").stderr
     assert "generation 1: 2 labels go on" in told
     switchboard("run", "--until-idle")
     assert _show(switchboard)["held"] == 2
-    assert "knows no customer" in switchboard("labels", "forget", "--customer", "nobody", code=2).stderr
+    assert (
+        "knows no customer"
+        in switchboard("labels", "forget", "--customer", "nobody", code=2).stderr
+    )
     assert "is no label" in switchboard("label", _id(0), "need", "weather", code=1).stderr
 
 
-def test_versions_are_pinned_gone_back_to_and_exported(switchboard: Command, tmp_path: Path) -> None:
+def test_versions_are_pinned_gone_back_to_and_exported(
+    switchboard: Command, tmp_path: Path
+) -> None:
     (tmp_path / "events.jsonl").write_text(as_lines(_events(3)), "utf-8")
     switchboard("ingest", "events", tmp_path / "events.jsonl")
     switchboard("run", "--until-idle")
@@ -85,7 +104,10 @@ def test_versions_are_pinned_gone_back_to_and_exported(switchboard: Command, tmp
     assert _show(switchboard, "--file", tmp_path / "models.bin") == early
     switchboard("models", "pin", "0/0", "--reason", "before the sale")
     switchboard("models", "rollback", "0/1")
-    whats = [(row["what"], row["version"]) for row in json.loads(switchboard("models", "list", "--json").stdout)]
+    whats = [
+        (row["what"], row["version"])
+        for row in json.loads(switchboard("models", "list", "--json").stdout)
+    ]
     assert ("pin", "0/0") in whats
     assert ("rollback", "0/1") in whats
     assert whats[-1] == ("answers now", early["version"])
@@ -100,18 +122,38 @@ def test_versions_are_pinned_gone_back_to_and_exported(switchboard: Command, tmp
     ):
         assert problem in switchboard("models", "rollback", wrong, code=1).stderr
     (tmp_path / "models.bin").write_bytes(b"harmed")
-    assert "models.bin" in switchboard("models", "show", "--file", tmp_path / "models.bin", code=1).stderr
+    assert (
+        "models.bin"
+        in switchboard("models", "show", "--file", tmp_path / "models.bin", code=1).stderr
+    )
 
 
-def test_a_wrong_line_of_a_label_file_is_named_and_the_rest_goes_on(switchboard: Command, tmp_path: Path) -> None:
+def test_a_wrong_line_of_a_label_file_is_named_and_the_rest_goes_on(
+    switchboard: Command, tmp_path: Path
+) -> None:
     lines = [
-        {"record_id": _id(0), "head": "need", "value": "invoice", "labelled_at": "2026-11-01T10:00:00+08:00"},
-        {"record_id": _id(0), "head": "need", "value": "invoice", "labelled_at": "2026-11-01T10:00:00"},
+        {
+            "record_id": _id(0),
+            "head": "need",
+            "value": "invoice",
+            "labelled_at": "2026-11-01T10:00:00+08:00",
+        },
+        {
+            "record_id": _id(0),
+            "head": "need",
+            "value": "invoice",
+            "labelled_at": "2026-11-01T10:00:00",
+        },
         {"record_id": _id(0), "head": "need", "value": "invoice", "weight": "heavy"},
         {"record_id": "7", "head": "need", "value": "invoice"},
     ]
     (tmp_path / "labels.jsonl").write_text(as_lines(lines) + "{broken\n", "utf-8")
     told = switchboard("labels", "import", tmp_path / "labels.jsonl", code=1).stderr
-    for place, problem in ((2, "labelled_at: "), (3, "weight: 'heavy'"), (4, "record_id: '7'"), (5, "not JSON")):
+    for place, problem in (
+        (2, "labelled_at: "),
+        (3, "weight: 'heavy'"),
+        (4, "record_id: '7'"),
+        (5, "not JSON"),
+    ):
         assert f"labels.jsonl:{place}: {problem}" in told
     assert "1 labels given, 4 rows refused" in told

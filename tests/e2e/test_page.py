@@ -18,7 +18,13 @@ def test_the_demo_ends_with_a_history_and_a_report_that_a_browser_shows(
     assert "nothing to do" in again.stderr
 
     done = subprocess.run(
-        [browser, *QUIET_BROWSER, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()],
+        [
+            browser,
+            *QUIET_BROWSER,
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--dump-dom",
+            page.as_uri(),
+        ],
         capture_output=True,
         text=True,
         check=True,

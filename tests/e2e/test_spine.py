@@ -1,4 +1,6 @@
-"""One event goes all the way, by the commands a user types; then many do, and what is broken is told."""
+"""One event goes all the way, by the commands a user types; then many do, and what is broken is
+told.
+"""
 
 import json
 import sqlite3
@@ -31,14 +33,20 @@ EVENT: dict[str, Any] = {
 
 def write(path: Path, *lines: Any) -> Path:
     path.write_text(
-        "".join((line if isinstance(line, str) else json.dumps(line, ensure_ascii=False)) + "\n" for line in lines),
+        "".join(
+            (line if isinstance(line, str) else json.dumps(line, ensure_ascii=False)) + "\n"
+            for line in lines
+        ),
         "utf-8",
     )
     return path
 
 
 def ask(switchboard: Command, sql: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in switchboard("query", sql, "--format", "JSONEachRow").stdout.splitlines()]
+    return [
+        json.loads(line)
+        for line in switchboard("query", sql, "--format", "JSONEachRow").stdout.splitlines()
+    ]
 
 
 def with_data(**changes: Any) -> dict[str, Any]:
@@ -51,10 +59,21 @@ def test_one_chat_message_from_a_file_to_the_history(switchboard: Command, tmp_p
     switchboard("run", "--until-idle")
     (row,) = ask(switchboard, "SELECT * FROM communications")
     assert row["record_id"] == str(record_id_of("default", "shop/web", "m1"))
-    assert (row["channel"], row["direction"], row["occurred_at"]) == ("chat", "inbound", "2026-11-01 10:00:00.000")
+    assert (row["channel"], row["direction"], row["occurred_at"]) == (
+        "chat",
+        "inbound",
+        "2026-11-01 10:00:00.000",
+    )
     assert (row["contact"], row["contact_name"]) == ("phone:+8613800000001", "示例客户")
-    assert (row["body_text"], row["reply_text"], row["language"]) == (CHAT["text"], CHAT["text"], "zh")
-    assert (row["need"], row["purchase_intent"] in ("exploring", "considering")) == ("price_inquiry", True)
+    assert (row["body_text"], row["reply_text"], row["language"]) == (
+        CHAT["text"],
+        CHAT["text"],
+        "zh",
+    )
+    assert (row["need"], row["purchase_intent"] in ("exploring", "considering")) == (
+        "price_inquiry",
+        True,
+    )
     for head in ("need", "sentiment", "urgency", "spam", "purchase_intent"):
         assert {f"{head}_p", f"{head}_abstained", f"{head}_version"} <= row.keys()
     shown = switchboard("history", "138 0000 0001", SWITCHBOARD_REGION="CN").stdout
@@ -62,7 +81,9 @@ def test_one_chat_message_from_a_file_to_the_history(switchboard: Command, tmp_p
     assert "price inquiry" in shown
 
 
-def test_the_same_file_twice_adds_nothing_and_a_grown_one_is_read_further(switchboard: Command, tmp_path: Path) -> None:
+def test_the_same_file_twice_adds_nothing_and_a_grown_one_is_read_further(
+    switchboard: Command, tmp_path: Path
+) -> None:
     path = write(tmp_path / "chat.jsonl", EVENT, EVENT | {"id": "m2"})
     first = json.loads(switchboard("ingest", "events", path, "--json").stdout)
     assert (first["published"], first["listed"][0]["unchanged"]) == (2, False)
@@ -76,11 +97,27 @@ def test_the_same_file_twice_adds_nothing_and_a_grown_one_is_read_further(switch
         {"event_id": f"m{n}"} for n in (1, 2, 3)
     ]
     (account,) = json.loads(switchboard("status", "--json").stdout)["accounts"]
-    assert account == {"connector": "events", "read": 3, "records": 3, "repeats": 0, "dead_letters": 0, "missing": 0}
+    assert account == {
+        "connector": "events",
+        "read": 3,
+        "records": 3,
+        "repeats": 0,
+        "dead_letters": 0,
+        "missing": 0,
+    }
 
 
-def test_a_repeat_is_one_record_flagged_and_the_accounts_add_up(switchboard: Command, tmp_path: Path) -> None:
-    path = write(tmp_path / "chat.jsonl", EVENT, "{broken", EVENT | {"id": "m2"}, EVENT, EVENT | {"type": "comm.fax"})
+def test_a_repeat_is_one_record_flagged_and_the_accounts_add_up(
+    switchboard: Command, tmp_path: Path
+) -> None:
+    path = write(
+        tmp_path / "chat.jsonl",
+        EVENT,
+        "{broken",
+        EVENT | {"id": "m2"},
+        EVENT,
+        EVENT | {"type": "comm.fax"},
+    )
     switchboard("ingest", "events", path)
     switchboard("run", "--until-idle")
     flags = {
@@ -89,10 +126,19 @@ def test_a_repeat_is_one_record_flagged_and_the_accounts_add_up(switchboard: Com
     }
     assert flags == {"m1": ["repeated"], "m2": []}
     (account,) = json.loads(switchboard("status", "--json").stdout)["accounts"]
-    assert account == {"connector": "events", "read": 5, "records": 2, "repeats": 1, "dead_letters": 2, "missing": 0}
+    assert account == {
+        "connector": "events",
+        "read": 5,
+        "records": 2,
+        "repeats": 1,
+        "dead_letters": 2,
+        "missing": 0,
+    }
 
 
-def test_a_refusal_names_file_line_and_field_and_keeps_the_bytes(switchboard: Command, tmp_path: Path) -> None:
+def test_a_refusal_names_file_line_and_field_and_keeps_the_bytes(
+    switchboard: Command, tmp_path: Path
+) -> None:
     bad = EVENT | {"id": "bad", "data": {"channel": "fax", "text": "x"}}
     path = write(tmp_path / "chat.jsonl", EVENT, bad)
     switchboard("ingest", "events", path)
@@ -127,7 +173,9 @@ def test_a_label_before_its_record_waits_in_the_dead_letters_and_is_replayed(
     switchboard("run", "--until-idle")
     switchboard("dlq", "replay", "--all")
     assert json.loads(switchboard("run", "--until-idle", "--json").stdout)["learn"] == 1
-    assert ask(switchboard, "SELECT head, value FROM labels") == [{"head": "need", "value": "payment"}]
+    assert ask(switchboard, "SELECT head, value FROM labels") == [
+        {"head": "need", "value": "payment"}
+    ]
 
 
 def test_labels_by_command_and_by_file(switchboard: Command, tmp_path: Path) -> None:
@@ -135,7 +183,10 @@ def test_labels_by_command_and_by_file(switchboard: Command, tmp_path: Path) -> 
     switchboard("run", "--until-idle")
     record_id = str(record_id_of("default", "shop/web", "m1"))
     switchboard("label", record_id, "sentiment", "neutral", "--by", "wei")
-    assert "is no label of need; labels are" in switchboard("label", record_id, "need", "weather", code=1).stderr
+    assert (
+        "is no label of need; labels are"
+        in switchboard("label", record_id, "need", "weather", code=1).stderr
+    )
     unknown = record_id_of("default", "shop/web", "other")
     assert "holds no record" in switchboard("label", unknown, "need", "payment", code=1).stderr
     rows = (
@@ -152,20 +203,37 @@ def test_labels_by_command_and_by_file(switchboard: Command, tmp_path: Path) -> 
 
 def test_what_analysts_write_only_reads(switchboard: Command) -> None:
     assert "error:" in switchboard("query", "DROP TABLE communication_rows", code=1).stderr
-    assert switchboard("query", "SELECT 1 AS one", "--format", "CSVWithNames").stdout == '"one"\n1\n'
+    assert (
+        switchboard("query", "SELECT 1 AS one", "--format", "CSVWithNames").stdout == '"one"\n1\n'
+    )
 
 
 def test_errors_say_what_to_do(switchboard: Command, tmp_path: Path) -> None:
-    assert "there is no connector 'fax'; there are" in switchboard("ingest", "fax", tmp_path, code=2).stderr
-    assert "no such file" in switchboard("ingest", "events", tmp_path / "nowhere.jsonl", code=1).stderr
-    assert "--timezone" in switchboard("ingest", "asterisk-cdr", write(tmp_path / "Master.csv", "x"), code=2).stderr
+    assert (
+        "there is no connector 'fax'; there are"
+        in switchboard("ingest", "fax", tmp_path, code=2).stderr
+    )
+    assert (
+        "no such file" in switchboard("ingest", "events", tmp_path / "nowhere.jsonl", code=1).stderr
+    )
+    assert (
+        "--timezone"
+        in switchboard("ingest", "asterisk-cdr", write(tmp_path / "Master.csv", "x"), code=2).stderr
+    )
     assert "knows no customer" in switchboard("history", "nobody@example.com", code=1).stderr
-    assert "IANA time zone" in switchboard("status", code=1, SWITCHBOARD_TIMEZONE="Mars/Olympus").stderr
+    assert (
+        "IANA time zone"
+        in switchboard("status", code=1, SWITCHBOARD_TIMEZONE="Mars/Olympus").stderr
+    )
     assert "region" in switchboard("status", code=1, SWITCHBOARD_REGION="Atlantis").stderr
 
 
-@pytest.mark.parametrize("text", ["[/b][red]x", "\x1b[2J\x1b]0;owned\x07", "a\u202eb\u0000c", "=HYPERLINK(1)"])
-def test_what_customers_wrote_cannot_command_a_terminal(switchboard: Command, tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["[/b][red]x", "\x1b[2J\x1b]0;owned\x07", "a\u202eb\u0000c", "=HYPERLINK(1)"]
+)
+def test_what_customers_wrote_cannot_command_a_terminal(
+    switchboard: Command, tmp_path: Path, text: str
+) -> None:
     event = with_data(text=text, **{"from": {"phone": "+8613800000001", "name": text}})
     switchboard("ingest", "events", write(tmp_path / "chat.jsonl", event))
     switchboard("run", "--until-idle")
@@ -174,7 +242,9 @@ def test_what_customers_wrote_cannot_command_a_terminal(switchboard: Command, tm
     assert "\u202e" not in shown
 
 
-def test_a_report_stands_by_itself_and_escapes_everything(switchboard: Command, tmp_path: Path) -> None:
+def test_a_report_stands_by_itself_and_escapes_everything(
+    switchboard: Command, tmp_path: Path
+) -> None:
     hostile = "<script>alert(1)</script>"
     named = with_data(text=hostile, **{"from": {"phone": "+8613800000001", "name": hostile}})
     complaint = {
@@ -193,7 +263,9 @@ def test_a_report_stands_by_itself_and_escapes_everything(switchboard: Command, 
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert (
         "a day as 2026-08-01"
-        in switchboard("report", "--out", tmp_path / "r.html", "--since", "yesterday", code=1).stderr
+        in switchboard(
+            "report", "--out", tmp_path / "r.html", "--since", "yesterday", code=1
+        ).stderr
     )
 
 
@@ -205,12 +277,24 @@ def test_an_empty_installation_answers_all_the_same(switchboard: Command, tmp_pa
 
 
 def test_contact_points_of_one_event_join_a_history(switchboard: Command, tmp_path: Path) -> None:
-    both = with_data(**{"from": {"phone": "+8613800000001", "email": "li@example.com"}}) | {"id": "m2"}
-    order = {"order_id": "SO-1", "customer": {"email": "LI@example.com"}, "amount": "129.00", "currency": "CNY"}
+    both = with_data(**{"from": {"phone": "+8613800000001", "email": "li@example.com"}}) | {
+        "id": "m2"
+    }
+    order = {
+        "order_id": "SO-1",
+        "customer": {"email": "LI@example.com"},
+        "amount": "129.00",
+        "currency": "CNY",
+    }
     switchboard(
         "ingest",
         "events",
-        write(tmp_path / "a.jsonl", EVENT, both, EVENT | {"id": "o1", "type": "crm.order.paid", "data": order}),
+        write(
+            tmp_path / "a.jsonl",
+            EVENT,
+            both,
+            EVENT | {"id": "o1", "type": "crm.order.paid", "data": order},
+        ),
     )
     switchboard("run", "--until-idle")
     for wanted in ("+8613800000001", "li@example.com", "示例客户"):

@@ -1,4 +1,6 @@
-"""`switchboard status` on one machine: everything at one glance; what cannot be had is told, and the rest still shown."""
+"""`switchboard status` on one machine: everything at one glance; what cannot be had is told, and
+the rest still shown.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,12 @@ def test_an_installation_that_has_seen_nothing(switchboard: Command) -> None:
     assert set(found["topics"]) == set(TOPICS)
     assert {row["group"] for row in found["stages"]} == set(STAGES)
     assert found["migrations"] == {"known": len(migrations()), "missing": []}
-    assert (found["accounts"], found["dead_letters"], found["channels"], found["models"]) == ([], [], [], [])
+    assert (found["accounts"], found["dead_letters"], found["channels"], found["models"]) == (
+        [],
+        [],
+        [],
+        [],
+    )
     assert found["spool"] == {"messages": 0, "bytes": 0}
     assert "Read and kept: none" in switchboard("status").stdout
 
@@ -41,7 +48,10 @@ def test_everything_at_one_glance(switchboard: Command, tmp_path: Path) -> None:
     switchboard("run", "--until-idle")
     found = json.loads(switchboard("status", "--json").stdout)
     assert not any(row["records"] for row in found["stages"])
-    assert found["topics"]["records.v1"] == {"partitions": TOPICS["records.v1"].partitions, "records": len(events) + 1}
+    assert found["topics"]["records.v1"] == {
+        "partitions": TOPICS["records.v1"].partitions,
+        "records": len(events) + 1,
+    }
     assert found["bodies"]["bodies"] >= 1
     assert found["bodies"]["bytes"] > 600_000
     assert sum(row["rows"] for row in found["channels"]) == len(events) + 1
@@ -76,7 +86,9 @@ def test_who_runs_is_told(switchboard: Command, tmp_path: Path) -> None:
         running.wait()
 
 
-def test_a_log_that_cannot_be_read_does_not_hide_the_store(switchboard: Command, tmp_path: Path) -> None:
+def test_a_log_that_cannot_be_read_does_not_hide_the_store(
+    switchboard: Command, tmp_path: Path
+) -> None:
     switchboard("status")
     with sqlite3.connect(tmp_path / "data" / "log.sqlite") as log:
         log.execute("PRAGMA user_version = 99")

@@ -23,7 +23,9 @@ _CHAT = {
 }
 
 
-def test_an_event_is_found_while_it_waits_and_when_it_is_loaded(switchboard: Command, tmp_path: Path) -> None:
+def test_an_event_is_found_while_it_waits_and_when_it_is_loaded(
+    switchboard: Command, tmp_path: Path
+) -> None:
     broken = {**_CHAT, "id": "m-2", "data": {**_CHAT["data"], "channel": "smoke"}}  # type: ignore[dict-item]
     (tmp_path / "events.jsonl").write_text(as_lines([_CHAT, broken]), "utf-8")
     switchboard("ingest", "events", tmp_path / "events.jsonl")

@@ -1,4 +1,6 @@
-"""The fixtures of real servers are those of all tests; what tests of one server share stands here."""
+"""The fixtures of real servers are those of all tests; what tests of one server share stands
+here.
+"""
 
 import subprocess
 from collections.abc import Iterator
@@ -17,7 +19,9 @@ __all__ = ["KEEPER_PASSWORD", "switchboard", "warm"]
 
 @pytest.fixture(autouse=True)
 def _clickhouse_goes_on(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Start the session's server again where a test that kills it has failed, so that the others tell of their own faults only."""
+    """Start the session's server again where a test that kills it has failed, so that the others
+    tell of their own faults only.
+    """
     yield
     if "clickhouse" in request.fixturenames:
         server = request.getfixturevalue("clickhouse")
@@ -47,7 +51,9 @@ def servers(kafka: KafkaServer, clickhouse: ClickHouseServer, tmp_path: Path) ->
 def on_servers(switchboard: Command, servers: dict[str, str]) -> Command:
     """Return the command on empty servers, with topics and tables made."""
 
-    def call(*arguments: str | Path, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+    def call(
+        *arguments: str | Path, code: int = 0, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         return switchboard(*arguments, code=code, **(servers | environment))
 
     call("topics", "apply")

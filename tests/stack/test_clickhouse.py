@@ -1,4 +1,6 @@
-"""The warehouse on a real ClickHouse server: the same rows, answers and refusals as the embedded one."""
+"""The warehouse on a real ClickHouse server: the same rows, answers and refusals as the embedded
+one.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,16 @@ from schemas.labels import Assessment, Drift, Label
 from schemas.live import Alert
 from schemas.reclassified import Reclassification
 from schemas.records import BusinessRecord, Delivery, Link
-from schemas.topics import ALERTS, BUSINESS, CONVERSATIONS, DEAD_LETTERS, LABELS, LINKS, QUALITY, RECLASSIFIED
+from schemas.topics import (
+    ALERTS,
+    BUSINESS,
+    CONVERSATIONS,
+    DEAD_LETTERS,
+    LABELS,
+    LINKS,
+    QUALITY,
+    RECLASSIFIED,
+)
 from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.warehouses import NOW, NOW_MS, block, carried, enriched, fresh_warehouse
 
@@ -110,10 +121,21 @@ def others() -> list[LogRecord]:
         delivery=Delivery(sha256=""),
     )
     part = Conversation(
-        part_id=ID, conversation_id=OTHER, channel="chat", state="open", opened_at=NOW, last_at=NOW, waiting_since=NOW
+        part_id=ID,
+        conversation_id=OTHER,
+        channel="chat",
+        state="open",
+        opened_at=NOW,
+        last_at=NOW,
+        waiting_since=NOW,
     )
     fact = ConversationFact(
-        fact_id=ID, kind="rated", record_id=ID, conversation_id=OTHER, occurred_at=NOW, rating_index=75.5
+        fact_id=ID,
+        kind="rated",
+        record_id=ID,
+        conversation_id=OTHER,
+        occurred_at=NOW,
+        rating_index=75.5,
     )
     followup = FollowUp(
         followup_id=ID,
@@ -127,7 +149,9 @@ def others() -> list[LogRecord]:
         due_stated=True,
         counts_from=NOW,
     )
-    flag = RecordFlag(flag_id=ID, record_id=ID, flag="late", conversation_id=OTHER, value=1e-7, occurred_at=NOW)
+    flag = RecordFlag(
+        flag_id=ID, record_id=ID, flag="late", conversation_id=OTHER, value=1e-7, occurred_at=NOW
+    )
     rewound = StageReplay(
         replay_id=ID,
         replayed_at=NOW,
@@ -148,7 +172,15 @@ def others() -> list[LogRecord]:
         generation=0,
         offset=1,
     )
-    drift = Drift(drift_id=ID, head="need", label_id=ID, noticed_at=NOW, tests=90, error_before=0.125, error_after=0.5)
+    drift = Drift(
+        drift_id=ID,
+        head="need",
+        label_id=ID,
+        noticed_at=NOW,
+        tests=90,
+        error_before=0.125,
+        error_after=0.5,
+    )
     again = Reclassification(
         reclassification_id=ID,
         record_id=ID,
@@ -188,15 +220,19 @@ def others() -> list[LogRecord]:
 def views(warehouse: Warehouse) -> list[str]:
     found = rows(
         warehouse,
-        "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine = 'View' AND name != 'customer_history'"
-        " ORDER BY name",
+        "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine = 'View' AND"
+        " name != 'customer_history' ORDER BY name",
     )
     return [row["name"] for row in found]
 
 
 def content(warehouse: Warehouse, relation: str) -> list[bytes]:
     columns = rows(warehouse, f"DESCRIBE TABLE {relation}")
-    clock = " EXCEPT (ingested_at)" if any(column["name"] == "ingested_at" for column in columns) else ""
+    clock = (
+        " EXCEPT (ingested_at)"
+        if any(column["name"] == "ingested_at" for column in columns)
+        else ""
+    )
     return sorted(warehouse.query(f"SELECT *{clock} FROM {relation}").splitlines())
 
 
@@ -263,15 +299,23 @@ def test_every_type_is_printed_as_the_embedded_store_prints_it(
         )
 
 
-@pytest.mark.parametrize("fmt", ["CSVWithNames", "TabSeparatedWithNames", "PrettyCompact", "JSON", "Vertical", "XML"])
-def test_other_formats_are_clickhouses_own(server: ClickHouseWarehouse, embedded: ChdbWarehouse, fmt: str) -> None:
+@pytest.mark.parametrize(
+    "fmt", ["CSVWithNames", "TabSeparatedWithNames", "PrettyCompact", "JSON", "Vertical", "XML"]
+)
+def test_other_formats_are_clickhouses_own(
+    server: ClickHouseWarehouse, embedded: ChdbWarehouse, fmt: str
+) -> None:
     sql = (
-        "SELECT number, toString(number) AS s, toUUID('5f0c6b36-5f1c-8a3b-9a3e-0d2f6a1b2c3d') AS id, [number] AS a, NULL AS nothing,"
-        " map('k', 1.5) AS m, toDateTime64('2026-11-01 10:00:00.123', 3, 'UTC') AS t, toDecimal64('1.50', 4) AS d,"
-        " CAST(('x', 1), 'Tuple(a LowCardinality(String), b UInt8)') AS pair, '\\xff价' AS bytes, true AS b FROM numbers(3)"
+        "SELECT number, toString(number) AS s, toUUID('5f0c6b36-5f1c-8a3b-9a3e-0d2f6a1b2c3d') AS"
+        " id, [number] AS a, NULL AS nothing, map('k', 1.5) AS m, toDateTime64('2026-11-01"
+        " 10:00:00.123', 3, 'UTC') AS t, toDecimal64('1.50', 4) AS d, CAST(('x', 1), 'Tuple(a"
+        " LowCardinality(String), b UInt8)') AS pair, '\\xff价' AS bytes, true AS b FROM numbers(3)"
     )
     ours, theirs = server.query(sql, fmt=fmt), embedded.query(sql, fmt=fmt)
-    if fmt in ("JSON", "XML"):  # the end tells how long the query took, and how many rows the engine's source had
+    if fmt in (
+        "JSON",
+        "XML",
+    ):  # the end tells how long the query took, and how many rows the engine's source had
         ours, theirs = (one.partition(b"rows")[0] for one in (ours, theirs))
     assert ours == theirs
 
@@ -279,7 +323,9 @@ def test_other_formats_are_clickhouses_own(server: ClickHouseWarehouse, embedded
 def test_parquet_has_the_types_of_the_answer(server: ClickHouseWarehouse) -> None:
     sql = "SELECT count() AS n, 1.5 AS x, 'a' AS s, toDate('2026-11-01') AS day FROM communications"
     frame = pd.read_parquet(BytesIO(server.query(sql, fmt="Parquet")))
-    assert frame.to_dict("records") == [{"n": 0, "x": 1.5, "s": "a", "day": pd.Timestamp("2026-11-01").date()}]
+    assert frame.to_dict("records") == [
+        {"n": 0, "x": 1.5, "s": "a", "day": pd.Timestamp("2026-11-01").date()}
+    ]
 
 
 def test_totals_are_no_rows_of_an_answer(server: ClickHouseWarehouse) -> None:
@@ -332,16 +378,29 @@ def test_analysts_sql_only_reads_the_history(server: ClickHouseWarehouse, sql: s
 
 @pytest.mark.parametrize(
     "text",
-    ["plain", "O'Brien", "a\\b", "line\nend\ttab\0", "价格", "\\N", "{x:String}", "%(x)s", "'; DROP TABLE x; --"],
+    [
+        "plain",
+        "O'Brien",
+        "a\\b",
+        "line\nend\ttab\0",
+        "价格",
+        "\\N",
+        "{x:String}",
+        "%(x)s",
+        "'; DROP TABLE x; --",
+    ],
 )
 def test_a_parameter_is_a_value_never_sql(server: ClickHouseWarehouse, text: str) -> None:
-    assert rows(server, "SELECT {x:String} AS x, {xs:Array(String)} AS xs, '%' AS p", x=text, xs=[text, ""]) == [
-        {"x": text, "xs": [text, ""], "p": "%"}
-    ]
+    assert rows(
+        server, "SELECT {x:String} AS x, {xs:Array(String)} AS xs, '%' AS p", x=text, xs=[text, ""]
+    ) == [{"x": text, "xs": [text, ""], "p": "%"}]
 
 
 def test_parameters_of_other_types(server: ClickHouseWarehouse) -> None:
-    sql = "SELECT {n:UInt64} AS n, {ids:Array(UUID)} AS ids, {none:Array(String)} AS none, {y:Float64} AS y"
+    sql = (
+        "SELECT {n:UInt64} AS n, {ids:Array(UUID)} AS ids, {none:Array(String)} AS none,"
+        " {y:Float64} AS y"
+    )
     assert rows(server, sql, n=2**64 - 1, ids=[str(ID)], none=[], y=0.5) == [
         {"n": 2**64 - 1, "ids": [str(ID)], "none": [], "y": 0.5}
     ]
@@ -356,7 +415,9 @@ def test_errors_carry_clickhouses_code_and_no_stack(server: ClickHouseWarehouse)
     assert rows(server, "SELECT 1 AS a") == [{"a": 1}]
 
 
-def test_a_table_or_column_that_is_not_there_is_a_matter_of_setup(server: ClickHouseWarehouse) -> None:
+def test_a_table_or_column_that_is_not_there_is_a_matter_of_setup(
+    server: ClickHouseWarehouse,
+) -> None:
     with pytest.raises(WarehouseSetupError, match="nowhere"):
         server.insert("nowhere", {"a": [1]})
     with pytest.raises(WarehouseSetupError, match="colour"):
@@ -371,36 +432,64 @@ def test_a_table_or_column_that_is_not_there_is_a_matter_of_setup(server: ClickH
 
 
 def test_a_column_that_changes_its_type_meanwhile_is_noticed(server: ClickHouseWarehouse) -> None:
-    server.insert("label_rows", block({"label_id": str(ID), "labelled_at": NOW_MS, "weight": 1.5, "version": 1}))
+    server.insert(
+        "label_rows",
+        block({"label_id": str(ID), "labelled_at": NOW_MS, "weight": 1.5, "version": 1}),
+    )
     other = ClickHouseWarehouse(server.address)
     other.execute("ALTER TABLE label_rows MODIFY COLUMN weight Float64 COMMENT 'How much'")
     other.close()
-    server.insert("label_rows", block({"label_id": str(OTHER), "labelled_at": NOW_MS, "weight": 0.1, "version": 1}))
-    assert rows(server, "SELECT weight FROM label_rows ORDER BY weight") == [{"weight": 0.1}, {"weight": 1.5}]
+    server.insert(
+        "label_rows",
+        block({"label_id": str(OTHER), "labelled_at": NOW_MS, "weight": 0.1, "version": 1}),
+    )
+    assert rows(server, "SELECT weight FROM label_rows ORDER BY weight") == [
+        {"weight": 0.1},
+        {"weight": 1.5},
+    ]
 
 
 def test_only_rows_that_do_not_fit_become_dead_letters(server: ClickHouseWarehouse) -> None:
-    records = carried(BUSINESS.name, *(business(n, "1e15" if n in (3, 17) else "12.5") for n in range(40)))
-    letters = [DeadLetter.model_validate_json(message.value) for message in load_handler(server).handle(records)]
+    records = carried(
+        BUSINESS.name, *(business(n, "1e15" if n in (3, 17) else "12.5") for n in range(40))
+    )
+    letters = [
+        DeadLetter.model_validate_json(message.value)
+        for message in load_handler(server).handle(records)
+    ]
     assert [letter.offset for letter in letters] == [3, 17]
     assert {letter.reason_code for letter in letters} == {"sink_error"}
     assert all("business_event_rows.amount" in letter.message for letter in letters)
-    assert rows(server, "SELECT count() AS n, sum(amount) AS sum FROM business_events") == [{"n": 38, "sum": 475}]
+    assert rows(server, "SELECT count() AS n, sum(amount) AS sum FROM business_events") == [
+        {"n": 38, "sum": 475}
+    ]
 
 
 def test_only_rows_that_the_server_refuses_become_dead_letters(server: ClickHouseWarehouse) -> None:
-    server.execute("ALTER TABLE link_rows ADD CONSTRAINT known CHECK contact != 'email:evil@example.com'")
-    records = carried(LINKS.name, *(link(n, "email:evil@example.com" if n in (0, 39) else "id:1") for n in range(40)))
-    letters = [DeadLetter.model_validate_json(message.value) for message in load_handler(server).handle(records)]
+    server.execute(
+        "ALTER TABLE link_rows ADD CONSTRAINT known CHECK contact != 'email:evil@example.com'"
+    )
+    records = carried(
+        LINKS.name,
+        *(link(n, "email:evil@example.com" if n in (0, 39) else "id:1") for n in range(40)),
+    )
+    letters = [
+        DeadLetter.model_validate_json(message.value)
+        for message in load_handler(server).handle(records)
+    ]
     assert [letter.offset for letter in letters] == [0, 39]
     assert all("code 469" in letter.message for letter in letters)
     assert rows(server, "SELECT count() AS n FROM links") == [{"n": 38}]
 
 
-def test_a_refusal_in_the_middle_of_many_blocks_is_told_and_leaves_nothing(server: ClickHouseWarehouse) -> None:
+def test_a_refusal_in_the_middle_of_many_blocks_is_told_and_leaves_nothing(
+    server: ClickHouseWarehouse,
+) -> None:
     server.execute("ALTER TABLE link_rows ADD CONSTRAINT known CHECK contact != 'evil'")
     bad = block({"link_id": str(ID), "contact": "evil", "version": 1})
-    good = block(*({"link_id": str(UUID(int=n)), "contact": "x" * 1_000, "version": 1} for n in range(2_000)))
+    good = block(
+        *({"link_id": str(UUID(int=n)), "contact": "x" * 1_000, "version": 1} for n in range(2_000))
+    )
     with pytest.raises(WarehouseError, match="known") as caught:
         server.insert_all({"link_rows": bad if place == 3 else good} for place in range(20))
     assert caught.value.code == 469
@@ -408,7 +497,9 @@ def test_a_refusal_in_the_middle_of_many_blocks_is_told_and_leaves_nothing(serve
     assert rows(server, "SELECT count() AS n FROM link_rows") == [{"n": 0}]
 
 
-def test_blocks_whose_making_breaks_off_leave_nothing_and_no_broken_connection(server: ClickHouseWarehouse) -> None:
+def test_blocks_whose_making_breaks_off_leave_nothing_and_no_broken_connection(
+    server: ClickHouseWarehouse,
+) -> None:
     def blocks() -> Iterator[dict[str, Any]]:
         yield {"link_rows": block({"link_id": str(ID), "version": 1})}
         yield {"label_rows": block({"label_id": str(ID), "version": 1})}
@@ -423,12 +514,19 @@ def test_blocks_whose_making_breaks_off_leave_nothing_and_no_broken_connection(s
 
 
 def test_blocks_of_an_insert_become_one_part(server: ClickHouseWarehouse) -> None:
-    server.insert_all({"link_rows": block({"link_id": str(UUID(int=n)), "version": 1})} for n in range(50))
-    sql = "SELECT count() AS parts, sum(rows) AS rows FROM system.parts WHERE database = currentDatabase() AND table = 'link_rows'"
+    server.insert_all(
+        {"link_rows": block({"link_id": str(UUID(int=n)), "version": 1})} for n in range(50)
+    )
+    sql = (
+        "SELECT count() AS parts, sum(rows) AS rows FROM system.parts WHERE database ="
+        " currentDatabase() AND table = 'link_rows'"
+    )
     assert rows(server, sql) == [{"parts": 1, "rows": 50}]
 
 
-def test_a_record_that_breaks_its_contract_is_told_by_its_field(server: ClickHouseWarehouse) -> None:
+def test_a_record_that_breaks_its_contract_is_told_by_its_field(
+    server: ClickHouseWarehouse,
+) -> None:
     good = carried(LINKS.name, *(link(n) for n in range(5)))
     values: dict[int, tuple[bytes, bytes]] = {
         1: (b'"linked_at":"2026-11-01T10:00:00.123000Z"', b'"linked_at":"yesterday"'),
@@ -438,9 +536,18 @@ def test_a_record_that_breaks_its_contract_is_told_by_its_field(server: ClickHou
     for place, (old, new) in values.items():
         assert old in good[place].value
         records[place] = LogRecord(
-            LINKS.name, 0, place, NOW_MS, b"k", good[place].value.replace(old, new), good[place].headers
+            LINKS.name,
+            0,
+            place,
+            NOW_MS,
+            b"k",
+            good[place].value.replace(old, new),
+            good[place].headers,
         )
-    letters = [DeadLetter.model_validate_json(message.value) for message in load_handler(server).handle(records)]
+    letters = [
+        DeadLetter.model_validate_json(message.value)
+        for message in load_handler(server).handle(records)
+    ]
     assert [(letter.offset, letter.message.partition(":")[0]) for letter in letters] == [
         (1, "linked_at"),
         (3, "contact"),

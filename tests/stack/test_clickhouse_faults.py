@@ -1,4 +1,6 @@
-"""A ClickHouse server that is killed, cut off, silent, strange or closed to us: nothing is lost, and the error says what it is."""
+"""A ClickHouse server that is killed, cut off, silent, strange or closed to us: nothing is lost,
+and the error says what it is.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,13 @@ import pytest
 from pipeline.ops.migrate import migrate
 from pipeline.runtime.stages import load_handler
 from pipeline.sinks.clickhouse import ClickHouseWarehouse
-from pipeline.sinks.warehouse import Columns, WarehouseBusyError, WarehouseError, WarehouseSetupError, rows
+from pipeline.sinks.warehouse import (
+    Columns,
+    WarehouseBusyError,
+    WarehouseError,
+    WarehouseSetupError,
+    rows,
+)
 from tests.stack.conftest import KEEPER_PASSWORD
 from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.stack import wait_until
@@ -22,7 +30,8 @@ from tests.support.tcp_gate import TcpGate
 from tests.support.warehouses import NOW_MS, enriched, fresh_url
 
 pytestmark = pytest.mark.stack
-# Some 20 MB: many times what the sockets between hold, so that an insert of it can be met in its middle.
+# Some 20 MB: many times what the sockets between hold, so that an insert of it can be met in its
+# middle.
 _ROWS = 100_000
 
 
@@ -52,7 +61,9 @@ def counted(warehouse: ClickHouseWarehouse) -> int:
     return int(row["n"])
 
 
-def test_a_server_killed_in_the_middle_of_an_insert_loses_nothing(clickhouse: ClickHouseServer, gate: TcpGate) -> None:
+def test_a_server_killed_in_the_middle_of_an_insert_loses_nothing(
+    clickhouse: ClickHouseServer, gate: TcpGate
+) -> None:
     warehouse = through(gate, clickhouse)
     warehouse.insert("label_rows", labels(10))
     gate.drop_after(5_000_000, clickhouse.kill)
@@ -110,7 +121,9 @@ def test_load_over_a_connection_that_drops_again_and_again_is_complete(
     warehouse.close()
 
 
-def test_a_connection_that_swallows_everything_ends_by_itself(clickhouse: ClickHouseServer, gate: TcpGate) -> None:
+def test_a_connection_that_swallows_everything_ends_by_itself(
+    clickhouse: ClickHouseServer, gate: TcpGate
+) -> None:
     warehouse = through(gate, clickhouse, "?send_receive_timeout=1&connect_timeout=1")
     gate.stall()
     for ask in (
@@ -168,7 +181,9 @@ def test_a_server_that_is_not_there_is_busy_and_named(gate: TcpGate) -> None:
     assert "geheim" not in str(caught.value)
 
 
-def test_a_second_host_answers_where_the_first_is_away(clickhouse: ClickHouseServer, gate: TcpGate) -> None:
+def test_a_second_host_answers_where_the_first_is_away(
+    clickhouse: ClickHouseServer, gate: TcpGate
+) -> None:
     gate.__exit__()
     url = f"clickhouse://default@127.0.0.1:{gate.port},127.0.0.1:{clickhouse.port}/system"
     warehouse = ClickHouseWarehouse(url)
@@ -178,11 +193,15 @@ def test_a_second_host_answers_where_the_first_is_away(clickhouse: ClickHouseSer
 
 def test_what_answers_without_being_clickhouse_is_told(clickhouse: ClickHouseServer) -> None:
     with pytest.raises(WarehouseError) as caught:
-        ClickHouseWarehouse(f"clickhouse://default@127.0.0.1:{clickhouse.http_port}/db").query("SELECT 1")
+        ClickHouseWarehouse(f"clickhouse://default@127.0.0.1:{clickhouse.http_port}/db").query(
+            "SELECT 1"
+        )
     assert str(clickhouse.http_port) in str(caught.value)
 
 
-def test_passwords_open_and_are_never_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_passwords_open_and_are_never_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     # A server of its own: chdb's listener does not survive many refusals.
     caplog.set_level(logging.DEBUG)
     with ClickHouseServer(tmp_path, users={"keeper": KEEPER_PASSWORD}) as server:
@@ -190,7 +209,9 @@ def test_passwords_open_and_are_never_told(tmp_path: Path, caplog: pytest.LogCap
         migrate(warehouse)
         assert rows(warehouse, "SELECT currentUser() AS who") == [{"who": "keeper"}]
         with pytest.raises(WarehouseSetupError, match="Authentication failed") as caught:
-            ClickHouseWarehouse(server.url_for("keeper", "wrong " + KEEPER_PASSWORD)).query("SELECT 1")
+            ClickHouseWarehouse(server.url_for("keeper", "wrong " + KEEPER_PASSWORD)).query(
+                "SELECT 1"
+            )
         assert caught.value.code == 516
         for shown in (str(caught.value), repr(warehouse), repr(warehouse.address), caplog.text):
             assert KEEPER_PASSWORD not in shown
@@ -202,8 +223,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("tls")
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     subprocess.run(
-        f"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
-        f" -keyout {key} -out {certificate}".split(),
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext"
+        f" subjectAltName=IP:127.0.0.1 -keyout {key} -out {certificate}".split(),
         check=True,
         capture_output=True,
     )
@@ -231,7 +252,9 @@ def test_tls_checks_whom_it_speaks_to(
         with pytest.raises(WarehouseSetupError, match=r"name its authority by \?ca_certs=FILE"):
             ClickHouseWarehouse(secure).query("SELECT 1")
         with pytest.raises(WarehouseSetupError, match="not trusted"):
-            ClickHouseWarehouse(f"{secure}?ca_certs={public}&server_hostname=other.example.com").query("SELECT 1")
+            ClickHouseWarehouse(
+                f"{secure}?ca_certs={public}&server_hostname=other.example.com"
+            ).query("SELECT 1")
 
 
 def test_tls_to_a_plain_port_and_plain_words_to_tls_are_errors(
@@ -240,7 +263,11 @@ def test_tls_to_a_plain_port_and_plain_words_to_tls_are_errors(
     # A server of its own: chdb's listener does not survive what it cannot read.
     with ClickHouseServer(tmp_path) as server, TcpGate(server.port, tls) as gate:
         with pytest.raises(WarehouseError, match=str(gate.port)):
-            ClickHouseWarehouse(f"clickhouse://default@127.0.0.1:{gate.port}/system").query("SELECT 1")
+            ClickHouseWarehouse(f"clickhouse://default@127.0.0.1:{gate.port}/system").query(
+                "SELECT 1"
+            )
         options = f"?ca_certs={certificate[1]}&connect_timeout=2"
         with pytest.raises(WarehouseError, match=str(server.port)):
-            ClickHouseWarehouse(f"clickhouses://default@127.0.0.1:{server.port}/system{options}").query("SELECT 1")
+            ClickHouseWarehouse(
+                f"clickhouses://default@127.0.0.1:{server.port}/system{options}"
+            ).query("SELECT 1")

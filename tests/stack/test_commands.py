@@ -1,4 +1,6 @@
-"""The command line on real servers: the same commands as on one machine, and those that only operators of servers need."""
+"""The command line on real servers: the same commands as on one machine, and those that only
+operators of servers need.
+"""
 
 from __future__ import annotations
 
@@ -29,12 +31,18 @@ def test_the_whole_way_by_the_same_commands(on_servers: Command, tmp_path: Path)
     assert "as declared" in on_servers("topics", "apply", "--check").stderr
     assert "nothing is missing" in on_servers("migrate", "--check").stderr
     config = {"SWITCHBOARD_CONFIG": str(_SAMPLES / "switchboard.toml")}
-    for connector, part in (("email", "mail"), ("events", "events/chat.jsonl"), ("orders", "business/orders.csv")):
+    for connector, part in (
+        ("email", "mail"),
+        ("events", "events/chat.jsonl"),
+        ("orders", "business/orders.csv"),
+    ):
         on_servers("ingest", connector, _SAMPLES / part, **config)
     broken = tmp_path / "broken.jsonl"
     broken.write_text('{"broken\n', "utf-8")
     on_servers("ingest", "events", broken, **config)
-    behind = {row["group"]: row["records"] for row in json.loads(on_servers("lag", "--json").stdout)}
+    behind = {
+        row["group"]: row["records"] for row in json.loads(on_servers("lag", "--json").stdout)
+    }
     assert behind["enrich"] >= 0
     on_servers("run", "--until-idle", **config)
     assert not any(row["records"] for row in json.loads(on_servers("lag", "--json").stdout))
@@ -50,11 +58,17 @@ def test_the_whole_way_by_the_same_commands(on_servers: Command, tmp_path: Path)
         return [letter for letter in listed if name in str(letter["locator"])]
 
     assert [letter["reason_code"] for letter in letters_of("broken.jsonl")] == ["unparsable"]
-    assert int(on_servers("query", "SELECT count() FROM conversations", "--format", "TSV").stdout) > 5
+    assert (
+        int(on_servers("query", "SELECT count() FROM conversations", "--format", "TSV").stdout) > 5
+    )
     on_servers("dlq", "replay", "--all", code=1)
     on_servers("run", "--until-idle", **config)
-    assert [(one["replays"], one["replay_outcome"]) for one in letters_of("broken.jsonl")] == [(1, "refused")]
-    assert json.loads(on_servers("history", "lin.xiaojie@example.com", "--json", **config).stdout)["events"]
+    assert [(one["replays"], one["replay_outcome"]) for one in letters_of("broken.jsonl")] == [
+        (1, "refused")
+    ]
+    assert json.loads(on_servers("history", "lin.xiaojie@example.com", "--json", **config).stdout)[
+        "events"
+    ]
     assert isinstance(json.loads(on_servers("followups", "--json").stdout), list)
     on_servers("report", "--out", tmp_path / "report.html", **config)
     assert "林晓洁" in (tmp_path / "report.html").read_text("utf-8")
@@ -62,7 +76,9 @@ def test_the_whole_way_by_the_same_commands(on_servers: Command, tmp_path: Path)
     assert json.loads(again.stdout)["published"] == 0, "the same files were read twice"
 
 
-def test_settings_that_lack_something_say_what(switchboard: Command, servers: dict[str, str]) -> None:
+def test_settings_that_lack_something_say_what(
+    switchboard: Command, servers: dict[str, str]
+) -> None:
     only_broker = {"SWITCHBOARD_BROKER": servers["SWITCHBOARD_BROKER"]}
     assert "broker is set and warehouse is not" in switchboard("lag", code=1, **only_broker).stderr
     assert "SWITCHBOARD_BROKER" in switchboard("topics", "apply", code=1).stderr
@@ -74,7 +90,9 @@ def test_settings_that_lack_something_say_what(switchboard: Command, servers: di
 
 
 def _children(pid: int) -> list[int]:
-    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    listed = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
+    )
     return [int(word) for word in listed.stdout.split()]
 
 
@@ -98,7 +116,9 @@ def _page(port: int) -> str:
 
 def _sum(pages: list[str], name: str) -> float:
     families = [family for page in pages for family in text_string_to_metric_families(page)]
-    return sum(sample.value for family in families for sample in family.samples if sample.name == name)
+    return sum(
+        sample.value for family in families for sample in family.samples if sample.name == name
+    )
 
 
 def _counted(on_servers: Command, wanted: int) -> Callable[[], bool]:
@@ -118,7 +138,15 @@ def test_workers_that_are_killed_come_back_and_sigterm_ends_them(
     log = open(tmp_path / "workers.log", "wb")  # noqa: SIM115  # for as long as the workers run
     keepers = [
         subprocess.Popen(
-            [sys.executable, "-m", "pipeline", "--data-dir", str(tmp_path / "data"), "worker", *words],
+            [
+                sys.executable,
+                "-m",
+                "pipeline",
+                "--data-dir",
+                str(tmp_path / "data"),
+                "worker",
+                *words,
+            ],
             env=os.environ | servers | {"SWITCHBOARD_METRICS_PORT": str(port)},
             stderr=log,
         )
@@ -138,7 +166,10 @@ def test_workers_that_are_killed_come_back_and_sigterm_ends_them(
         orphans = _children(keepers[1].pid)
         keepers[1].kill()
         keepers[1].wait()
-        wait_until("the orphan to end", lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in orphans))
+        wait_until(
+            "the orphan to end",
+            lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in orphans),
+        )
         keepers[0].terminate()
         assert keepers[0].wait(60) == 0
         assert (tmp_path / "workers.log").read_text().count("ended by signal 9") == 1
@@ -148,7 +179,9 @@ def test_workers_that_are_killed_come_back_and_sigterm_ends_them(
         log.close()
 
 
-def test_the_secret_must_be_told_where_machines_share_the_work(switchboard: Command, servers: dict[str, str]) -> None:
+def test_the_secret_must_be_told_where_machines_share_the_work(
+    switchboard: Command, servers: dict[str, str]
+) -> None:
     servers = {name: value for name, value in servers.items() if name != "SWITCHBOARD_SECRET"}
     refused = switchboard("worker", "enrich", code=1, **(servers | {"SWITCHBOARD_SECRET": ""}))
     assert "secret" in refused.stderr

@@ -1,4 +1,6 @@
-"""Each file of deploy/ passes the validator of what will read it: Docker's linter, Compose, Prometheus, Kubernetes, KEDA, Grafana."""
+"""Each file of deploy/ passes the validator of what will read it: Docker's linter, Compose,
+Prometheus, Kubernetes, KEDA, Grafana.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,15 @@ import pytest
 import yaml
 
 from tests.support import tools
-from tests.support.deploying import DASHBOARDS, DEPLOY, as_promql, dashboard, documents, queries, read
+from tests.support.deploying import (
+    DASHBOARDS,
+    DEPLOY,
+    as_promql,
+    dashboard,
+    documents,
+    queries,
+    read,
+)
 from tests.support.stack import StackMissing, skip_or_fail
 
 pytestmark = pytest.mark.stack
@@ -26,7 +36,9 @@ _PANELS = {"timeseries": "TimeSeries", "stat": "Stat", "table": "Table", "bargau
 
 def run(*words: str | Path, given: str = "", cwd: Path | None = None) -> str:
     """Run a validator and return what it says; it must have nothing to complain of."""
-    done = subprocess.run([*map(str, words)], input=given, capture_output=True, text=True, check=False, cwd=cwd)
+    done = subprocess.run(
+        [*map(str, words)], input=given, capture_output=True, text=True, check=False, cwd=cwd
+    )
     assert done.returncode == 0, f"{words[0]}:\n{done.stdout}{done.stderr}"
     return done.stdout
 
@@ -44,7 +56,11 @@ def overlay(folder: Path, *components: str) -> Path:
         key: [str(up / str(_K8S / name).lstrip("/")) for name in names]
         for key, names in (("resources", ("base",)), ("components", components))
     }
-    kustomization = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", **named}
+    kustomization = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        **named,
+    }
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization), "utf-8")
     return folder
 
@@ -65,12 +81,16 @@ def test_the_dockerfile() -> None:
 
 
 def test_the_compose_file() -> None:
-    schema = json.loads((needs(tools.npm_package, tools.COMPOSE) / "schemas/compose.schema.json").read_text("utf-8"))
+    schema = json.loads(
+        (needs(tools.npm_package, tools.COMPOSE) / "schemas/compose.schema.json").read_text("utf-8")
+    )
     validator = jsonschema.Draft7Validator(schema)
     compose = read("compose.yaml")
     assert [error.message for error in validator.iter_errors(compose)] == []
     for broken in ({"imge": "kafka"}, {"restart": 5}, {"ports": "9092"}):
-        assert list(validator.iter_errors(compose | {"services": {"kafka": broken}})), f"the schema takes {broken}"
+        assert list(validator.iter_errors(compose | {"services": {"kafka": broken}})), (
+            f"the schema takes {broken}"
+        )
 
 
 def test_prometheus_rules_and_configuration() -> None:
@@ -87,17 +107,30 @@ def test_every_alert_rings_when_it_should_and_not_before() -> None:
         for check in test["alert_rule_test"]
         if check["exp_alerts"]
     }
-    declared = {rule["alert"] for group in read("prometheus/alerts.yml")["groups"] for rule in group["rules"]}
+    declared = {
+        rule["alert"]
+        for group in read("prometheus/alerts.yml")["groups"]
+        for rule in group["rules"]
+    }
     assert tested <= declared
     # Those of the runbook are rung by what real workers tell.
-    runbook = " ".join(path.read_text("utf-8") for path in Path(__file__).parent.glob("test_runbook*.py"))
+    runbook = " ".join(
+        path.read_text("utf-8") for path in Path(__file__).parent.glob("test_runbook*.py")
+    )
     assert {alert for alert in declared - tested if f'"{alert}"' not in runbook} == set()
 
 
 def test_every_expression_of_the_dashboards_is_promql(tmp_path: Path) -> None:
-    expressions = [as_promql(expression) for path in DASHBOARDS for _, expression in queries(path, "expr")]
-    rules = [{"record": f"panel:{place}", "expr": expression} for place, expression in enumerate(expressions)]
-    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}), "utf-8")
+    expressions = [
+        as_promql(expression) for path in DASHBOARDS for _, expression in queries(path, "expr")
+    ]
+    rules = [
+        {"record": f"panel:{place}", "expr": expression}
+        for place, expression in enumerate(expressions)
+    ]
+    (tmp_path / "rules.yml").write_text(
+        yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}), "utf-8"
+    )
     assert len(rules) > 10
     run(needs(tools.promtool), "check", "rules", tmp_path / "rules.yml")
 
@@ -107,7 +140,9 @@ def test_every_expression_of_the_dashboards_is_promql(tmp_path: Path) -> None:
     [("autoscaling", "monitoring"), ("kafka-secured", "autoscaling-secured", "monitoring"), ()],
     ids=["open", "secured", "bare"],
 )
-def test_the_manifests_as_kustomize_builds_them(components: tuple[str, ...], tmp_path: Path) -> None:
+def test_the_manifests_as_kustomize_builds_them(
+    components: tuple[str, ...], tmp_path: Path
+) -> None:
     needs(tools.kustomize)
     made = list(yaml.safe_load_all(built(overlay(tmp_path / "overlay", *components))))
     made += documents(_K8S / "secret.example.yaml")
@@ -116,7 +151,9 @@ def test_the_manifests_as_kustomize_builds_them(components: tuple[str, ...], tmp
     assert sum(kind == "StatefulSet" for kind, _ in names) == len(list((_K8S / "stages").iterdir()))
     custom = [one for one in made if one["apiVersion"].startswith(_CUSTOM)]
     for version in _KUBERNETES:
-        (tmp_path / "plain.yaml").write_text(yaml.safe_dump_all([one for one in made if one not in custom]), "utf-8")
+        (tmp_path / "plain.yaml").write_text(
+            yaml.safe_dump_all([one for one in made if one not in custom]), "utf-8"
+        )
         run(
             needs(tools.python_tool, "kubernetes-validate"),
             "--strict",
@@ -127,15 +164,27 @@ def test_the_manifests_as_kustomize_builds_them(components: tuple[str, ...], tmp
     if components:
         assert custom
         check_custom(yaml.safe_dump_all(custom))
-    asked = [trigger for one in custom if one["kind"] == "ScaledObject" for trigger in one["spec"]["triggers"]]
+    asked = [
+        trigger
+        for one in custom
+        if one["kind"] == "ScaledObject"
+        for trigger in one["spec"]["triggers"]
+    ]
     secured = "autoscaling-secured" in components
-    assert all((trigger.get("authenticationRef") == {"name": "switchboard-kafka"}) is secured for trigger in asked)
+    assert all(
+        (trigger.get("authenticationRef") == {"name": "switchboard-kafka"}) is secured
+        for trigger in asked
+    )
     assert all((trigger["metadata"].get("sasl") == "scram_sha512") is secured for trigger in asked)
 
 
 def check_custom(resources: str) -> None:
     """Check KEDA's and the Prometheus operator's resources against models made from their CRDs."""
-    run(needs(tools.python_tool, "python"), Path(__file__).parents[1] / "support/check_crds.py", given=resources)
+    run(
+        needs(tools.python_tool, "python"),
+        Path(__file__).parents[1] / "support/check_crds.py",
+        given=resources,
+    )
 
 
 def test_the_example_is_an_installation() -> None:
@@ -181,25 +230,38 @@ def test_a_dashboard_is_of_the_types_that_grafana_publishes(path: Path, tmp_path
 
 
 def type_errors(board: dict[str, Any], folder: Path) -> list[str]:
-    """Return what the TypeScript compiler says of a dashboard as a constant of Grafana's own types."""
+    """Return what the TypeScript compiler says of a dashboard as a constant of Grafana's own
+    types.
+    """
     raw = needs(tools.npm_package, tools.GRAFANA) / "dist/types/raw"
     lines = [
-        f'import type {{ Dashboard, Panel, RowPanel }} from "{raw}/dashboard/x/dashboard_types.gen";',
+        (
+            "import type { Dashboard, Panel, RowPanel } from"
+            f' "{raw}/dashboard/x/dashboard_types.gen";'
+        ),
         # Their enums are nominal, and JSON has strings: what stands in the file is the enum's text.
-        "type Plain<T> = T extends string ? `${T}` : T extends object ? { [K in keyof T]: Plain<T[K]> } : T;",
+        (
+            "type Plain<T> = T extends string ? `${T}` : T extends object ? { [K in keyof T]:"
+            " Plain<T[K]> } : T;"
+        ),
     ]
     lines += [
-        f'import type {{ Options as {kind} }} from "{raw}/composable/{kind}/panelcfg/x/{name}PanelCfg_types.gen";'
+        f"import type {{ Options as {kind} }} from"
+        f' "{raw}/composable/{kind}/panelcfg/x/{name}PanelCfg_types.gen";'
         for kind, name in _PANELS.items()
     ]
     for place, panel in enumerate(board["panels"]):
         options = {name: value for name, value in panel.items() if name == "options"}
         rest = {name: value for name, value in panel.items() if name != "options"}
         lines.append(
-            f"const panel{place}: Plain<{'RowPanel' if panel['type'] == 'row' else 'Panel'}> = {json.dumps(rest)};"
+            f"const panel{place}: Plain<{'RowPanel' if panel['type'] == 'row' else 'Panel'}> ="
+            f" {json.dumps(rest)};"
         )
         if options:
-            lines.append(f"const options{place}: Plain<Partial<{panel['type']}>> = {json.dumps(panel['options'])};")
+            lines.append(
+                f"const options{place}: Plain<Partial<{panel['type']}>> ="
+                f" {json.dumps(panel['options'])};"
+            )
     rest = {name: value for name, value in board.items() if name != "panels"}
     lines.append(f"const board: Plain<Dashboard> = {json.dumps(rest)};")
     (folder / "board.ts").write_text("\n".join(lines), "utf-8")
@@ -215,5 +277,7 @@ def type_errors(board: dict[str, Any], folder: Path) -> list[str]:
         "--target",
         "es2022",
     )
-    done = subprocess.run(["node", tsc, *flags, folder / "board.ts"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["node", tsc, *flags, folder / "board.ts"], capture_output=True, text=True, check=False
+    )
     return re.findall(r"error TS\d+: .*", done.stdout)

@@ -1,4 +1,6 @@
-"""What only a real broker shows: rebalances, fencing, transactions cut by kill -9, the spool, topics, states and lag."""
+"""What only a real broker shows: rebalances, fencing, transactions cut by kill -9, the spool,
+topics, states and lag.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,12 @@ def log(broker: Broker, tmp_path: Path) -> Iterator[KafkaLog]:
 def publish(log: KafkaLog, count: int, start: int = 0, topic: str = RAW_CHAT.name) -> None:
     """Put numbered messages on a topic."""
     with log.transaction() as transaction:
-        transaction.produce([Message(topic, b"k%d" % number, b"%d" % number) for number in range(start, start + count)])
+        transaction.produce(
+            [
+                Message(topic, b"k%d" % number, b"%d" % number)
+                for number in range(start, start + count)
+            ]
+        )
 
 
 def send(log: KafkaLog, message: Message, checkpoint: bytes) -> None:
@@ -89,7 +96,9 @@ class Copy:
 
     def handle(self, records: Sequence[LogRecord]) -> list[Message]:
         self.given += [record.value for record in records]
-        return [Message(RECORDS.name, record.key, record.value, record.headers) for record in records]
+        return [
+            Message(RECORDS.name, record.key, record.value, record.headers) for record in records
+        ]
 
 
 class Sink(Copy):
@@ -135,15 +144,23 @@ def _nobody_stays() -> Iterator[None]:
         _MEMBERS.pop().leave()
 
 
-def member(broker: Broker, folder: Path, stage: Copy, slot: int = 0, states: StateCache | None = None) -> Member:
+def member(
+    broker: Broker, folder: Path, stage: Copy, slot: int = 0, states: StateCache | None = None
+) -> Member:
     """Start a host of a stage."""
     blobs = BlobFolder(folder / "bodies")
     marks = InFlight(folder / "in-flight")
     # The watchdog is the process's own; several hosts share this one.
-    return Member(KafkaHost(broker, stage, "enrich", f"test-{slot}", blobs, _SIZES, marks, states, watched=False))
+    return Member(
+        KafkaHost(
+            broker, stage, "enrich", f"test-{slot}", blobs, _SIZES, marks, states, watched=False
+        )
+    )
 
 
-def test_every_record_once_while_members_come_and_go(broker: Broker, log: KafkaLog, tmp_path: Path) -> None:
+def test_every_record_once_while_members_come_and_go(
+    broker: Broker, log: KafkaLog, tmp_path: Path
+) -> None:
     stages = [Copy(), Copy(), Copy()]
     sent = 0
 
@@ -163,7 +180,10 @@ def test_every_record_once_while_members_come_and_go(broker: Broker, log: KafkaL
     first.leave()
     third = member(broker, tmp_path, stages[2], 2)
     flow_until_works(stages[2])
-    wait_until("all to be copied", lambda: not sum(lag.records for lag in log.lag("enrich", [RAW_CHAT.name], 0)))
+    wait_until(
+        "all to be copied",
+        lambda: not sum(lag.records for lag in log.lag("enrich", [RAW_CHAT.name], 0)),
+    )
     second.leave()
     third.leave()
     assert [one.error for one in (first, second, third)] == [None] * 3
@@ -174,7 +194,10 @@ def test_every_record_once_while_members_come_and_go(broker: Broker, log: KafkaL
 def test_order_within_a_partition_is_kept(broker: Broker, log: KafkaLog, tmp_path: Path) -> None:
     publish(log, 2_000)
     one = member(broker, tmp_path, Copy())
-    wait_until("all to be copied", lambda: not sum(lag.records for lag in log.lag("enrich", [RAW_CHAT.name], 0)))
+    wait_until(
+        "all to be copied",
+        lambda: not sum(lag.records for lag in log.lag("enrich", [RAW_CHAT.name], 0)),
+    )
     one.leave()
     for partition in range(RAW_CHAT.partitions):
         came = [record.value for record in log.scan(RAW_CHAT.name, partition, 0, 10_000)]
@@ -183,7 +206,9 @@ def test_order_within_a_partition_is_kept(broker: Broker, log: KafkaLog, tmp_pat
         assert went == came
 
 
-def test_a_twin_with_the_same_transactional_id_fences_the_older(broker: Broker, log: KafkaLog, tmp_path: Path) -> None:
+def test_a_twin_with_the_same_transactional_id_fences_the_older(
+    broker: Broker, log: KafkaLog, tmp_path: Path
+) -> None:
     older = member(broker, tmp_path / "a", Copy(), slot=7)
     publish(log, 10)
     wait_until("the older to commit", lambda: older.host.counts["records"] == 10)
@@ -194,10 +219,15 @@ def test_a_twin_with_the_same_transactional_id_fences_the_older(broker: Broker, 
         number += 10
         assert number < 10_000, "the older is never fenced"
     assert isinstance(older.error, HostBroken)
-    wait_until("the newer to take over", lambda: not sum(lag.records for lag in log.lag("enrich", [RAW_CHAT.name], 0)))
+    wait_until(
+        "the newer to take over",
+        lambda: not sum(lag.records for lag in log.lag("enrich", [RAW_CHAT.name], 0)),
+    )
     newer.leave()
     older.leave()
-    assert sorted(int(record.value) for record in everything(log, RECORDS.name)) == list(range(number))
+    assert sorted(int(record.value) for record in everything(log, RECORDS.name)) == list(
+        range(number)
+    )
 
 
 def test_a_worker_killed_inside_its_transaction_leaves_nothing_behind(
@@ -205,22 +235,25 @@ def test_a_worker_killed_inside_its_transaction_leaves_nothing_behind(
 ) -> None:
     publish(log, 500)
     script = (
-        "import os, signal, sys; from pathlib import Path; import pipeline.runtime.kafka.host as host\n"
-        "from tests.stack.test_kafka import *\n"
-        "send = host.produce\n"
-        "def die(producer, messages, on_delivery=None):\n"
-        "    send(producer, messages, on_delivery); producer.flush(); os.kill(os.getpid(), signal.SIGKILL)\n"
-        "host.produce = die\n"
-        "folder = Path(sys.argv[2])\n"
-        "KafkaHost(Broker(sys.argv[1]), Copy(), 'enrich', 'test-0', BlobFolder(folder / 'b'), Sizes(100, 1 << 20, 0.02),"
-        " InFlight(folder / 'in-flight')).run(lambda: False)\n"
+        "import os, signal, sys; from pathlib import Path; import pipeline.runtime.kafka.host as"
+        " host\nfrom tests.stack.test_kafka import *\nsend = host.produce\ndef die(producer,"
+        " messages, on_delivery=None):\n    send(producer, messages, on_delivery);"
+        " producer.flush(); os.kill(os.getpid(), signal.SIGKILL)\nhost.produce = die\nfolder ="
+        " Path(sys.argv[2])\nKafkaHost(Broker(sys.argv[1]), Copy(), 'enrich', 'test-0',"
+        " BlobFolder(folder / 'b'), Sizes(100, 1 << 20, 0.02), InFlight(folder /"
+        " 'in-flight')).run(lambda: False)\n"
     )
     command = [sys.executable, "-c", script, broker.servers, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=os.environ)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=120, env=os.environ
+    )
     assert done.returncode == -9, done.stderr
     assert everything(log, RECORDS.name) == []
     one = member(broker, tmp_path, Copy(), slot=0)
-    wait_until("all to be copied", lambda: not sum(lag.records for lag in log.lag("enrich", [RAW_CHAT.name], 0)))
+    wait_until(
+        "all to be copied",
+        lambda: not sum(lag.records for lag in log.lag("enrich", [RAW_CHAT.name], 0)),
+    )
     one.leave()
     assert sorted(int(record.value) for record in everything(log, RECORDS.name)) == list(range(500))
 
@@ -235,11 +268,16 @@ class Count(Copy):
 
     def handle(self, records: Sequence[LogRecord]) -> list[Message]:
         assert self.states is not None
-        home = {record.key: self.states.home(CONVERSE_STATE.name, record.key or b"") for record in records}
+        home = {
+            record.key: self.states.home(CONVERSE_STATE.name, record.key or b"")
+            for record in records
+        }
         # A publisher learns of new partitions half a minute late.
         messages = [again(record) for record in records if record.partition != home[record.key]]
         for partition in {record.partition for record in records}:
-            keys = [one.key or b"" for one in records if one.partition == partition == home[one.key]]
+            keys = [
+                one.key or b"" for one in records if one.partition == partition == home[one.key]
+            ]
             before = self.states.states(CONVERSE_STATE.name, partition, sorted(set(keys)))
             for key in sorted(set(keys)):
                 total = b"%d" % (int(before.get(key, b"0")) + keys.count(key))
@@ -247,15 +285,22 @@ class Count(Copy):
         return messages
 
 
-def test_states_follow_their_partitions_with_and_without_a_cache(broker: Broker, log: KafkaLog, tmp_path: Path) -> None:
+def test_states_follow_their_partitions_with_and_without_a_cache(
+    broker: Broker, log: KafkaLog, tmp_path: Path
+) -> None:
     def counted(folder: str, slot: int) -> Member:
         cache = StateCache(broker, {RECORDS.name: CONVERSE_STATE.name}, tmp_path / folder)
         return member(broker, tmp_path, Count(states=cache), slot, cache)
 
     def feed(rounds: int) -> None:
         with log.transaction() as transaction:
-            transaction.produce([Message(RECORDS.name, b"k%d" % n, b"x") for _ in range(rounds) for n in range(50)])
-        wait_until("all to be counted", lambda: not sum(lag.records for lag in log.lag("enrich", [RECORDS.name], 0)))
+            transaction.produce(
+                [Message(RECORDS.name, b"k%d" % n, b"x") for _ in range(rounds) for n in range(50)]
+            )
+        wait_until(
+            "all to be counted",
+            lambda: not sum(lag.records for lag in log.lag("enrich", [RECORDS.name], 0)),
+        )
 
     one = counted("one", 0)
     feed(3)
@@ -295,7 +340,9 @@ def test_what_the_broker_cannot_take_is_spooled_and_sent_later(tmp_path: Path) -
         publish(log, 5, 5)
         assert log.waiting() == (0, 0)
         found = everything(log, RAW_CHAT.name)
-        assert sorted(record.value for record in found) == sorted([*(b"%d" % n for n in range(10)), b"late"])
+        assert sorted(record.value for record in found) == sorted(
+            [*(b"%d" % n for n in range(10)), b"late"]
+        )
         assert [tuple(record.headers) for record in found if record.value == b"late"] == [headers]
         log.close()
 
@@ -332,7 +379,10 @@ def test_states_move_with_their_keys_and_a_growth_that_broke_off_is_taken_up_aga
     def feed() -> None:
         with log.transaction() as transaction:
             transaction.produce([Message(RECORDS.name, b"k%d" % n, b"x") for n in range(50)])
-        wait_until("all to be counted", lambda: not sum(lag.records for lag in log.lag("enrich", [RECORDS.name], 0)))
+        wait_until(
+            "all to be counted",
+            lambda: not sum(lag.records for lag in log.lag("enrich", [RECORDS.name], 0)),
+        )
 
     one = counted("one", 0)
     feed()
@@ -341,18 +391,28 @@ def test_states_move_with_their_keys_and_a_growth_that_broke_off_is_taken_up_aga
         grow(broker, changes, STATE_TOPICS, "enrich")
     one.leave()
     # As where it died after the states' topic has grown.
-    grow(broker, [change for change in changes if change.topic == CONVERSE_STATE.name], STATE_TOPICS, "enrich")
+    grow(
+        broker,
+        [change for change in changes if change.topic == CONVERSE_STATE.name],
+        STATE_TOPICS,
+        "enrich",
+    )
     early = counted("one", 0)
     wait_until("the worker to refuse", lambda: early.error is not None)
     assert "run `switchboard topics apply --grow`" in str(early.error)
     early.leave()
-    assert grow(broker, TopicPlan(broker, 9, -1).changes(), STATE_TOPICS, "enrich") == 0, "all have moved before"
+    assert grow(broker, TopicPlan(broker, 9, -1).changes(), STATE_TOPICS, "enrich") == 0, (
+        "all have moved before"
+    )
     # The old cache holds states that have moved away: it must not be believed.
     back = counted("one", 0)
     feed()
     back.leave()
     assert back.error is None
-    latest = {(record.partition, record.key): record.value for record in everything(log, CONVERSE_STATE.name, 9)}
+    latest = {
+        (record.partition, record.key): record.value
+        for record in everything(log, CONVERSE_STATE.name, 9)
+    }
     assert {at: value for at, value in latest.items() if value} == {
         (home_of(b"k%d" % n, 9), b"k%d" % n): b"2" for n in range(50)
     }
@@ -377,20 +437,32 @@ def test_a_changed_configuration_is_told_and_set_back(broker: Broker) -> None:
 def _left(host: KafkaHost) -> list[float]:
     """Return what a host's own metrics tell of its lag, partition by partition."""
     families = text_string_to_metric_families(host.meter.page().decode())
-    return [one.value for family in families for one in family.samples if one.name == "switchboard_lag_records"]
+    return [
+        one.value
+        for family in families
+        for one in family.samples
+        if one.name == "switchboard_lag_records"
+    ]
 
 
-def test_lag_counts_records_and_seconds_and_sees_no_marks(broker: Broker, log: KafkaLog, tmp_path: Path) -> None:
+def test_lag_counts_records_and_seconds_and_sees_no_marks(
+    broker: Broker, log: KafkaLog, tmp_path: Path
+) -> None:
     publish(log, 200)
     one = member(broker, tmp_path, Copy())
-    wait_until("all to be copied", lambda: not sum(lag.records for lag in log.lag("enrich", [RAW_CHAT.name], 0)))
+    wait_until(
+        "all to be copied",
+        lambda: not sum(lag.records for lag in log.lag("enrich", [RAW_CHAT.name], 0)),
+    )
     one.leave()
     # The copies were written in transactions: behind the last record lie marks that are no records.
     records = everything(log, RECORDS.name)
     oldest = min(record.timestamp_ms for record in records)
     (lag,) = log.lag("converse", [RECORDS.name], oldest + 5_000)
     assert lag.seconds == pytest.approx(5.0)
-    assert sorted(record.value for record in log.unread("converse", [RECORDS.name])) == sorted(r.value for r in records)
+    assert sorted(record.value for record in log.unread("converse", [RECORDS.name])) == sorted(
+        r.value for r in records
+    )
     assert 200 <= lag.records <= 200 + one.host.counts["batches"] * RECORDS.partitions
     host = KafkaHost(
         broker,
@@ -413,11 +485,17 @@ def test_lag_counts_records_and_seconds_and_sees_no_marks(broker: Broker, log: K
 
 
 @pytest.mark.parametrize("stage", ["enrich", "converse"])
-def test_a_missing_topic_is_named_with_its_cure(kafka: KafkaServer, tmp_path: Path, stage: str) -> None:
+def test_a_missing_topic_is_named_with_its_cure(
+    kafka: KafkaServer, tmp_path: Path, stage: str
+) -> None:
     kafka.wipe()
-    workspace = Workspace(settings_in(tmp_path, broker=kafka.broker, warehouse="clickhouse://nobody@127.0.0.1:1/none"))
+    workspace = Workspace(
+        settings_in(tmp_path, broker=kafka.broker, warehouse="clickhouse://nobody@127.0.0.1:1/none")
+    )
     with (
-        pytest.raises(BrokerError, match=r"lacks .*raw\.chat\.v1.*: run `switchboard topics apply`"),
+        pytest.raises(
+            BrokerError, match=r"lacks .*raw\.chat\.v1.*: run `switchboard topics apply`"
+        ),
         kafka_host(workspace, stage),
     ):
         pass
@@ -426,7 +504,9 @@ def test_a_missing_topic_is_named_with_its_cure(kafka: KafkaServer, tmp_path: Pa
 def test_an_examples_scan_goes_on_where_it_was(broker: Broker, log: KafkaLog) -> None:
     assert log.scan(BUSINESS.name, 0, 0, 10) == []
     with log.transaction() as transaction:
-        transaction.produce([Message(BUSINESS.name, b"k", b"%d" % n, partition=0) for n in range(25)])
+        transaction.produce(
+            [Message(BUSINESS.name, b"k", b"%d" % n, partition=0) for n in range(25)]
+        )
     wait_until("the first", lambda: bool(log.scan(BUSINESS.name, 0, 0, 10)))
     values: list[bytes] = []
     while records := log.scan(BUSINESS.name, 0, len(values), 10):

@@ -1,4 +1,6 @@
-"""Live on Faust against a real broker: windows are exact though workers are killed, alerts are told once and reach the history."""
+"""Live on Faust against a real broker: windows are exact though workers are killed, alerts are told
+once and reach the history.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ from tests.support.kafka_server import KafkaServer
 from tests.support.stack import die_with_parent, free_port, wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(800)]
-# Every kill may hold a rebalance up for its session, and a worker that stands still is found after a minute.
+# Every kill may hold a rebalance up for its session, and a worker that stands still is found after
+# a minute.
 _PATIENCE_S = 240.0
 
 
@@ -55,7 +58,15 @@ class Site:
             "SWITCHBOARD_SECRET": SECRET,
             "SWITCHBOARD_LIVE_PORT": str(self.port),
         }
-        command = [sys.executable, "-m", "pipeline", "--data-dir", str(self.folder / "data"), "worker", "live"]
+        command = [
+            sys.executable,
+            "-m",
+            "pipeline",
+            "--data-dir",
+            str(self.folder / "data"),
+            "worker",
+            "live",
+        ]
         with open(self.folder / "live.log", "ab") as log:
             self._keeper = subprocess.Popen(
                 [*command, "--processes", str(processes)],
@@ -87,7 +98,9 @@ class Site:
         self.sent += [one for one in contracts if not isinstance(one, Conversation)]
 
     def difference(self) -> Counter[str]:
-        """Return by how much the windows of a day differ from the exact ones, as seen from outside the workers."""
+        """Return by how much the windows of a day differ from the exact ones, as seen from outside
+        the workers.
+        """
         now = now_ms()
         with following(self.installation.workspace) as refresh:
             view, watch = refresh()
@@ -102,7 +115,9 @@ class Site:
             wait_until("the windows to be exact", lambda: not self.difference(), _PATIENCE_S, 0.5)
         except TimeoutError as error:
             log = (self.folder / "live.log").read_text()[-3_000:]
-            raise TimeoutError(f"{error}; they differ by {dict(self.difference())}; {log}") from error
+            raise TimeoutError(
+                f"{error}; they differ by {dict(self.difference())}; {log}"
+            ) from error
 
 
 @pytest.fixture
@@ -154,7 +169,9 @@ def test_a_spike_is_one_alert_on_the_page_the_topic_and_in_the_history(site: Sit
     shown: list[dict[str, object]] = []
 
     def alerted() -> bool:
-        with urllib.request.urlopen(f"http://127.0.0.1:{site.port}/live?tenant=default", timeout=10) as answer:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{site.port}/live?tenant=default", timeout=10
+        ) as answer:
             shown[:] = json.load(answer)["alerts"]
         return bool(shown)
 
@@ -192,7 +209,9 @@ def test_records_of_an_aborted_transaction_are_not_counted(site: Site) -> None:
     site.work(1)
     site.send(list(live.quiet_day(200, now_ms())))
     site.counted()
-    producer = Producer({"bootstrap.servers": site.kafka.broker, "transactional.id": "aborts", "log_level": 0})
+    producer = Producer(
+        {"bootstrap.servers": site.kafka.broker, "transactional.id": "aborts", "log_level": 0}
+    )
     producer.init_transactions(30)
     producer.begin_transaction()
     for one in live.spike(50, now_ms() - 1_000, 1_000):
@@ -201,6 +220,9 @@ def test_records_of_an_aborted_transaction_are_not_counted(site: Site) -> None:
     producer.flush(30)
     producer.abort_transaction(30)
     site.send(
-        [live.record(900_000, now_ms(), customer=number, need="logistics", sentiment="neutral") for number in range(30)]
+        [
+            live.record(900_000, now_ms(), customer=number, need="logistics", sentiment="neutral")
+            for number in range(30)
+        ]
     )
     site.counted()

@@ -1,4 +1,6 @@
-"""Migrations on a real ClickHouse server: from several processes at once, after a killed migrator, and only looked at."""
+"""Migrations on a real ClickHouse server: from several processes at once, after a killed migrator,
+and only looked at.
+"""
 
 from __future__ import annotations
 
@@ -56,13 +58,19 @@ def started(program: str, *arguments: str) -> subprocess.Popen[str]:
 
 
 def status(warehouse: ClickHouseWarehouse) -> list[str]:
-    found = rows(warehouse, "SELECT status, finished_at >= started_at AS ended, by FROM schema_migrations FINAL")
+    found = rows(
+        warehouse,
+        "SELECT status, finished_at >= started_at AS ended, by FROM schema_migrations FINAL",
+    )
     assert all(row["ended"] and ":" in row["by"] for row in found)
     return [row["status"] for row in found]
 
 
 def locks(warehouse: ClickHouseWarehouse) -> list[str]:
-    sql = "SELECT name FROM system.tables WHERE database = currentDatabase() AND name LIKE 'schema_migrations_lock_%'"
+    sql = (
+        "SELECT name FROM system.tables WHERE database = currentDatabase() AND name LIKE"
+        " 'schema_migrations_lock_%'"
+    )
     return [row["name"] for row in rows(warehouse, sql)]
 
 
@@ -84,7 +92,9 @@ def test_four_processes_at_once_apply_everything_once(clickhouse: ClickHouseServ
     warehouse.close()
 
 
-def test_after_a_killed_migrator_another_goes_on_when_its_lease_has_run_out(clickhouse: ClickHouseServer) -> None:
+def test_after_a_killed_migrator_another_goes_on_when_its_lease_has_run_out(
+    clickhouse: ClickHouseServer,
+) -> None:
     url = fresh_url(clickhouse)
     process = started(_SLEEPER, url, "3")
     assert process.stdout is not None
@@ -99,7 +109,9 @@ def test_after_a_killed_migrator_another_goes_on_when_its_lease_has_run_out(clic
     warehouse.close()
 
 
-def test_a_migrator_that_slept_past_its_lease_finds_that_another_took_over(clickhouse: ClickHouseServer) -> None:
+def test_a_migrator_that_slept_past_its_lease_finds_that_another_took_over(
+    clickhouse: ClickHouseServer,
+) -> None:
     warehouse = ClickHouseWarehouse(fresh_url(clickhouse))
     warehouse.create_database()
     sleeper, other = MigrationLock(warehouse, 0), MigrationLock(warehouse, 60)
@@ -127,7 +139,8 @@ def test_of_two_who_saw_the_lock_run_out_one_gets_it(
     looks = iter([seen])
     fresh = slow._all
     monkeypatch.setattr(slow, "_all", lambda: next(looks, None) or fresh())
-    # While the slow one thinks, others come and go: the number it wants is free again, and is no longer the next.
+    # While the slow one thinks, others come and go: the number it wants is free again, and is no
+    # longer the next.
     for _ in range(3):
         quick = MigrationLock(warehouse, 0)
         assert quick.take()
@@ -136,7 +149,9 @@ def test_of_two_who_saw_the_lock_run_out_one_gets_it(
     warehouse.close()
 
 
-def test_looking_changes_nothing(clickhouse: ClickHouseServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_looking_changes_nothing(
+    clickhouse: ClickHouseServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     warehouse = ClickHouseWarehouse(fresh_url(clickhouse))
     warehouse.create_database()
     known = migrations.migrations()

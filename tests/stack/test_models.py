@@ -1,4 +1,6 @@
-"""The models on real servers: workers that die and come, labels that flow meanwhile, and weights that are the same in every bit."""
+"""The models on real servers: workers that die and come, labels that flow meanwhile, and weights
+that are the same in every bit.
+"""
 
 from __future__ import annotations
 
@@ -52,17 +54,28 @@ def _events() -> list[dict[str, object]]:
 
 def _labels(path: Path, first: int, last: int) -> Path:
     rows = [
-        f"{record_id_of('default', 'shop/web', f'm{place}')},need,{_NEEDS[place % 2]}" for place in range(first, last)
+        f"{record_id_of('default', 'shop/web', f'm{place}')},need,{_NEEDS[place % 2]}"
+        for place in range(first, last)
     ]
     path.write_text("\n".join(["record_id,head,value", *rows]) + "\n", "utf-8")
     return path
 
 
 @contextmanager
-def _keeper(folder: Path, servers: dict[str, str], *words: str) -> Iterator[subprocess.Popen[bytes]]:
+def _keeper(
+    folder: Path, servers: dict[str, str], *words: str
+) -> Iterator[subprocess.Popen[bytes]]:
     with open(folder / "workers.log", "ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline", "--data-dir", str(folder / "data"), "worker", *words],
+            [
+                sys.executable,
+                "-m",
+                "pipeline",
+                "--data-dir",
+                str(folder / "data"),
+                "worker",
+                *words,
+            ],
             env=os.environ | servers,
             stderr=log,
         )
@@ -75,7 +88,9 @@ def _keeper(folder: Path, servers: dict[str, str], *words: str) -> Iterator[subp
 
 
 def _children(pid: int) -> list[int]:
-    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    listed = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
+    )
     return [int(word) for word in listed.stdout.split()]
 
 
@@ -121,12 +136,20 @@ def test_replicas_are_the_same_bit_by_bit_though_workers_die_and_come_while_labe
     digests = {path.parent.name: digest(load_fold(path.read_bytes()).live) for path in snapshots}
     assert set(digests.values()) == {shown["digest"]}, digests
     assert _count(on_servers, "SELECT count() FROM assessment_rows WHERE tested") == _RECORDS
-    answered = f"SELECT count() FROM communications WHERE startsWith(event_id, 'again-') AND need_version = '{version}'"
+    answered = (
+        "SELECT count() FROM communications WHERE startsWith(event_id, 'again-') AND need_version"
+        f" = '{version}'"
+    )
     assert _count(on_servers, answered) == _RECORDS
-    right = "SELECT count() FROM communications WHERE startsWith(event_id, 'again-') AND need IN ('appointment', 'cooperation')"
+    right = (
+        "SELECT count() FROM communications WHERE startsWith(event_id, 'again-') AND need IN"
+        " ('appointment', 'cooperation')"
+    )
     assert _count(on_servers, right) == _RECORDS
     assert _count(on_servers, "SELECT count() FROM dead_letters") == 0
-    tests = _count(on_servers, "SELECT sum(tests) FROM model_quality WHERE day IS NULL AND language = 'all'")
+    tests = _count(
+        on_servers, "SELECT sum(tests) FROM model_quality WHERE day IS NULL AND language = 'all'"
+    )
     assert tests == _RECORDS
 
 
@@ -134,7 +157,9 @@ def test_a_generation_a_pin_and_a_rollback_are_obeyed_on_kafka(
     kafka: KafkaServer, clickhouse: ClickHouseServer, tmp_path: Path
 ) -> None:
     kafka.wipe()
-    installation = Distributed(tmp_path, kafka.broker, clickhouse.url_for(database="generations_of_models"))
+    installation = Distributed(
+        tmp_path, kafka.broker, clickhouse.url_for(database="generations_of_models")
+    )
     workspace = installation.workspace
     (tmp_path / "events.jsonl").write_text(as_lines(_events()), "utf-8")
     publish(installation, tmp_path / "events.jsonl")

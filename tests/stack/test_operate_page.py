@@ -1,4 +1,6 @@
-"""docs/guide/operate.md followed to the letter: from nothing to rows in ClickHouse, on real servers in place of containers."""
+"""docs/guide/operate.md followed to the letter: from nothing to rows in ClickHouse, on real servers
+in place of containers.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +22,17 @@ from tests.support.stack import free_port
 
 pytestmark = pytest.mark.stack
 _ROOT = Path(__file__).resolve().parents[2]
-# What starts containers is not run; what names servers of the reader's own is replaced by those of the tests.
+# What starts containers is not run; what names servers of the reader's own is replaced by those of
+# the tests.
 _LEFT_OUT = {"containers", "kubernetes", "install"}
 _PORT = re.compile(r"\b94[0-5]0\b")
-# Twenty commands and six workers that start: a minute and a half alone, and the machine may do other things too.
+# Twenty commands and six workers that start: a minute and a half alone, and the machine may do
+# other things too.
 _PATIENCE_S = 840
 
 
-# A group keeps a member that left for its session, so that one that comes back finds its partitions: an operator would look again.
+# A group keeps a member that left for its session, so that one that comes back finds its
+# partitions: an operator would look again.
 _GONE = """for again in $(seq 40); do
 case "$(switchboard status 2>&1 || true)" in *"Workers: none"*) break ;; esac
 sleep 0.5
@@ -48,7 +53,9 @@ def addresses(kafka: KafkaServer, clickhouse: ClickHouseServer, folder: Path) ->
 
 
 def script(page: list[Block], exports: str) -> str:
-    """Return the page's commands as one script that ends at the first that fails; ports are such as nobody else has."""
+    """Return the page's commands as one script that ends at the first that fails; ports are such as
+    nobody else has.
+    """
     ports: dict[str, str] = {}
 
     def free(match: re.Match[str]) -> str:
@@ -65,14 +72,22 @@ def script(page: list[Block], exports: str) -> str:
 
 
 @pytest.mark.timeout(900)
-def test_the_page_leads_to_rows(kafka: KafkaServer, clickhouse: ClickHouseServer, tmp_path: Path) -> None:
+def test_the_page_leads_to_rows(
+    kafka: KafkaServer, clickhouse: ClickHouseServer, tmp_path: Path
+) -> None:
     kafka.wipe()
     (tmp_path / "bin").mkdir()
     command = tmp_path / "bin" / "switchboard"
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m pipeline "$@"\n', "utf-8")
     command.chmod(0o755)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SWITCHBOARD_")}
-    environment |= {"PATH": f"{command.parent}:{environment['PATH']}", "PYTHONPATH": str(_ROOT), "COLUMNS": "200"}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("SWITCHBOARD_")
+    }
+    environment |= {
+        "PATH": f"{command.parent}:{environment['PATH']}",
+        "PYTHONPATH": str(_ROOT),
+        "COLUMNS": "200",
+    }
     page = script(blocks("operate.md"), addresses(kafka, clickhouse, tmp_path))
     with (tmp_path / "told").open("w+") as told:
         shell = subprocess.Popen(
@@ -98,18 +113,24 @@ def test_the_page_leads_to_rows(kafka: KafkaServer, clickhouse: ClickHouseServer
     )
     assert rows > 100
     assert sources == 2
-    ((orders,),) = clickhouse.client(database="operate").execute("SELECT count() FROM business_events")
+    ((orders,),) = clickhouse.client(database="operate").execute(
+        "SELECT count() FROM business_events"
+    )
     assert orders > 50
 
 
 def assert_it_was_all_there(said: str) -> None:
-    """Check what the page promises on screen: the metrics, the windows, the accounts, nobody left at work."""
+    """Check what the page promises on screen: the metrics, the windows, the accounts, nobody left
+    at work.
+    """
     assert re.search(r'^switchboard_records_total\{stage="load"\} \d', said, re.MULTILINE)
     assert '"windows"' in said or '"channels"' in said, "live answered with something else"
     assert "Workers: none" in said.rpartition("### stop")[2]
     before, _, after = said.partition("### workers")
     assert "Read and kept: none" in before
-    assert re.search(r"^email +\d+ +\d+ +\d+ +\d+ +0$", after, re.MULTILINE), "something of the mail is missing"
+    assert re.search(r"^email +\d+ +\d+ +\d+ +\d+ +0$", after, re.MULTILINE), (
+        "something of the mail is missing"
+    )
 
 
 def test_every_kind_of_block_is_known() -> None:

@@ -1,4 +1,6 @@
-"""The user of deploy/clickhouse/reader.xml on a real server: the dashboards' questions are answered, and nothing else is allowed."""
+"""The user of deploy/clickhouse/reader.xml on a real server: the dashboards' questions are
+answered, and nothing else is allowed.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ from tests.support.stack import StackMissing, skip_or_fail
 
 pytestmark = pytest.mark.stack
 _PASSWORD = "a password for tests only"
-# Names of ClickHouse's errors: a right that is not given, a setting that is locked, a session that only reads.
+# Names of ClickHouse's errors: a right that is not given, a setting that is locked, a session that
+# only reads.
 _DENIED, _LOCKED, _READONLY, _AUTHENTICATION = 497, 452, 164, 516
 
 
@@ -43,8 +46,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServe
 
 
 def reader(server: ClickHouseServer, **options: Any) -> Client:
-    """Return a client that says what Grafana's plugin says: who it is, and how long a query may take."""
-    given = {"user": "reader", "password": _PASSWORD, "database": "switchboard", "settings": {"max_execution_time": 60}}
+    """Return a client that says what Grafana's plugin says: who it is, and how long a query may
+    take.
+    """
+    given = {
+        "user": "reader",
+        "password": _PASSWORD,
+        "database": "switchboard",
+        "settings": {"max_execution_time": 60},
+    }
     return server.client(**(given | options))
 
 

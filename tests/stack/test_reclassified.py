@@ -1,4 +1,6 @@
-"""Own heads and later answers on a real ClickHouse server: the same rows as in the embedded store."""
+"""Own heads and later answers on a real ClickHouse server: the same rows as in the embedded
+store.
+"""
 
 from __future__ import annotations
 
@@ -46,12 +48,20 @@ def rows_after_reclassifying(warehouse: Warehouse, log: SqliteLog) -> list[list[
         record_of(
             number,
             TEXTS[number % len(TEXTS)],
-            predictions={"need": Prediction(label="other", p=0.25, abstained=True, version="rules/old"), "visa": visa},
+            predictions={
+                "need": Prediction(label="other", p=0.25, abstained=True, version="rules/old"),
+                "visa": visa,
+            },
         )
         for number in range(200)
     ]
-    insert_all(warehouse, [Loadable.of(record, (1 << 40) + place) for place, record in enumerate(records)])
-    models, wanted = Replica().snapshot(), Wanted("1970-01-01 00:00:00", "2200-01-01 00:00:00", ("need", "spam"))
+    insert_all(
+        warehouse, [Loadable.of(record, (1 << 40) + place) for place, record in enumerate(records)]
+    )
+    models, wanted = (
+        Replica().snapshot(),
+        Wanted("1970-01-01 00:00:00", "2200-01-01 00:00:00", ("need", "spam")),
+    )
     for _ in reclassify(log, warehouse, models, wanted, Progress(models.version), NOW, dry=False):
         pass
     judged = [
@@ -60,18 +70,28 @@ def rows_after_reclassifying(warehouse: Warehouse, log: SqliteLog) -> list[list[
         for record in log.scan(RECLASSIFIED.name, partition, 0, 10_000)
     ]
     later = [one for one in judged if isinstance(one, Reclassification)]
-    own = later[0].model_copy(update={"head": "visa", "label": "tourist", "record_id": UUID(int=1 << 64 | 1)})
+    own = later[0].model_copy(
+        update={"head": "visa", "label": "tourist", "record_id": UUID(int=1 << 64 | 1)}
+    )
     for _ in range(2):
-        insert_all(warehouse, [Loadable.of(one, (1 << 41) + place) for place, one in enumerate([*later, own])])
+        insert_all(
+            warehouse,
+            [Loadable.of(one, (1 << 41) + place) for place, one in enumerate([*later, own])],
+        )
     return [
-        rows(warehouse, "SELECT * EXCEPT (ingested_at, quality_flags) FROM communications ORDER BY record_id"),
+        rows(
+            warehouse,
+            "SELECT * EXCEPT (ingested_at, quality_flags) FROM communications ORDER BY record_id",
+        ),
         rows(warehouse, "SELECT * FROM predictions ORDER BY record_id, head, model_version"),
         rows(warehouse, "SELECT need_also, answers FROM history ORDER BY record_id"),
         rows(warehouse, "SELECT count() AS rows FROM communication_rows FINAL"),
     ]
 
 
-def test_both_engines_show_the_same_later_answers(engines: tuple[Warehouse, Warehouse], tmp_path: Path) -> None:
+def test_both_engines_show_the_same_later_answers(
+    engines: tuple[Warehouse, Warehouse], tmp_path: Path
+) -> None:
     found = []
     for place, warehouse in enumerate(engines):
         log = SqliteLog(tmp_path / f"log-{place}.sqlite")
@@ -80,6 +100,10 @@ def test_both_engines_show_the_same_later_answers(engines: tuple[Warehouse, Ware
     server, embedded = found
     assert server == embedded
     first = server[0][0]
-    assert (first["need"], first["need_also"], first["answers"]) == ("refund_return", ["other"], {"visa": "work"})
+    assert (first["need"], first["need_also"], first["answers"]) == (
+        "refund_return",
+        ["other"],
+        {"visa": "work"},
+    )
     assert first["need_version"] == Replica().snapshot().rules_version
     assert {row["answers"]["visa"] for row in server[0]} == {"work", "tourist"}

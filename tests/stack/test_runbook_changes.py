@@ -1,4 +1,6 @@
-"""The runbook's changes on real servers, from its own lines: partitions, replays, backups, a schema; nothing is lost, nothing doubles."""
+"""The runbook's changes on real servers, from its own lines: partitions, replays, backups, a
+schema; nothing is lost, nothing doubles.
+"""
 
 from __future__ import annotations
 
@@ -27,16 +29,23 @@ _PARTS, _EVENTS = 4, 120
 
 
 @pytest.fixture(scope="module")
-def site(kafka: KafkaServer, clickhouse: ClickHouseServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(
+    kafka: KafkaServer, clickhouse: ClickHouseServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
     """Return a site whose every stage has a worker."""
-    yield from whole_site(Site(tmp_path_factory.mktemp("site"), kafka, clickhouse, "runbook_changes"))
+    yield from whole_site(
+        Site(tmp_path_factory.mktemp("site"), kafka, clickhouse, "runbook_changes")
+    )
 
 
 class Seen:
     """The site's rows, as tests of installations look at them."""
 
     def __init__(self, site: Site) -> None:
-        named = {name: site.environment[f"SWITCHBOARD_{name.upper()}"] for name in ("broker", "warehouse")}
+        named = {
+            name: site.environment[f"SWITCHBOARD_{name.upper()}"]
+            for name in ("broker", "warehouse")
+        }
         self.workspace = Workspace(settings_in(site.folder / "seen", **named))
 
     def run(self, *_: object) -> None:
@@ -86,12 +95,16 @@ def test_partitions_are_added_while_events_flow(site: Site, book: dict[str, Entr
         publish(calm, path)
     calm.run()
     wanted, found = rows_in(calm), rows_of(site)
-    assert {view: len(rows) for view, rows in found.items()} == {view: len(rows) for view, rows in wanted.items()}
+    assert {view: len(rows) for view, rows in found.items()} == {
+        view: len(rows) for view, rows in wanted.items()
+    }
     assert found == wanted
 
 
 def _sees_new_partitions(site: Site) -> None:
-    held = {(stage, topic) for stage, topic in (("enrich", RAW_CHAT.name), ("converse", RECORDS.name))}
+    held = {
+        (stage, topic) for stage, topic in (("enrich", RAW_CHAT.name), ("converse", RECORDS.name))
+    }
     for stage, topic in held:
         told = (f'switchboard_lag_records{{partition="11",stage="{stage}",topic="{topic}"}}',)
         site.until(
@@ -137,7 +150,9 @@ def test_the_history_is_classified_anew(site: Site, book: dict[str, Entry]) -> N
     for line in entry.commands[:3]:
         site.do(line)
     site.ready()
-    site.until("enrich to have read", lambda: site.metric("switchboard_records_total", stage="enrich") > 0)
+    site.until(
+        "enrich to have read", lambda: site.metric("switchboard_records_total", stage="enrich") > 0
+    )
     site.until("the stages to catch up", site.caught_up)
     for line in entry.commands[3:]:
         site.do(line)
@@ -165,7 +180,9 @@ def test_a_backup_is_restored(site: Site, book: dict[str, Entry]) -> None:
     site.until("the stages to catch up", site.caught_up)
     site.do(lag)
     site.do(status)
-    assert not any(one["missing"] for one in json.loads(site.call("status", "--json").stdout)["accounts"])
+    assert not any(
+        one["missing"] for one in json.loads(site.call("status", "--json").stdout)["accounts"]
+    )
     assert site.metric("switchboard_lag_records", stage="load") == 0
     assert not site.rings("SwitchboardWorkerGone", site.scrape())
     assert _but_of("test/last", rows_of(site)["communications"]) == before["communications"]
@@ -178,7 +195,11 @@ def test_a_schema_is_upgraded(site: Site, book: dict[str, Entry], tmp_path: Path
     new = {"PYTHONPATH": str(next_version(tmp_path))}
     check, migrate, *stages, last_check, letters = entry.commands
     before = rows_of(site)
-    told = [event for event in events("test/branch", 90, seed=9) if event["data"].get("channel") == "chat"]
+    told = [
+        event
+        for event in events("test/branch", 90, seed=9)
+        if event["data"].get("channel") == "chat"
+    ]
     for event in told[0::2]:
         event["data"]["branch"] = "徐汇店"
     early, old, fresh = told[:6], told[6::2], told[7::2]
@@ -190,7 +211,9 @@ def test_a_schema_is_upgraded(site: Site, book: dict[str, Entry], tmp_path: Path
     site.publish("between.jsonl", as_lines(old[:3]))
     site.until("old workers to load into new tables", site.caught_up)
     for line in stages:
-        (service,) = [word for word in line.split() if word in ("load", "resolve", "converse", "enrich")]
+        (service,) = [
+            word for word in line.split() if word in ("load", "resolve", "converse", "enrich")
+        ]
         site.programs[service] = new
         site.do(line)
     site.ready()
@@ -259,14 +282,16 @@ def rows_of_new(site: Site, program: dict[str, str]) -> list[str]:
 def _examples_are_read(site: Site, program: dict[str, str]) -> None:
     """Hold the new contracts to the examples that must be read for ever."""
     script = (
-        "import json, sys; from pathlib import Path; from pipeline.envelope import checked; from pipeline.outcomes import Reject\n"
-        "from schemas.envelope import Event; from schemas.communications import MessageData\n"
-        "assert 'branch' in MessageData.model_fields\n"
-        "paths = sorted(Path(sys.argv[1]).glob('*.json')); assert len(paths) > 10\n"
-        "for path in paths:\n"
-        "    data = checked(Event.model_validate(json.loads(path.read_text('utf-8'))))\n"
-        "    assert not isinstance(data, Reject), (path, data)\n"
+        "import json, sys; from pathlib import Path; from pipeline.envelope import checked; from"
+        " pipeline.outcomes import Reject\nfrom schemas.envelope import Event; from"
+        " schemas.communications import MessageData\nassert 'branch' in"
+        " MessageData.model_fields\npaths = sorted(Path(sys.argv[1]).glob('*.json')); assert"
+        " len(paths) > 10\nfor path in paths:\n    data ="
+        " checked(Event.model_validate(json.loads(path.read_text('utf-8'))))\n    assert not"
+        " isinstance(data, Reject), (path, data)\n"
     )
     command = [sys.executable, "-c", script, str(_ROOT / "schemas/examples/valid")]
-    done = subprocess.run(command, env=program, capture_output=True, text=True, check=False, cwd=site.folder)
+    done = subprocess.run(
+        command, env=program, capture_output=True, text=True, check=False, cwd=site.folder
+    )
     assert done.returncode == 0, done.stderr

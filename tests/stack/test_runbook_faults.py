@@ -1,4 +1,6 @@
-"""The runbook's faults on real servers: each is made, the alert that the page names rings, the page's own lines cure it."""
+"""The runbook's faults on real servers: each is made, the alert that the page names rings, the
+page's own lines cure it.
+"""
 
 from __future__ import annotations
 
@@ -30,26 +32,38 @@ _OLD_MS = 600_000
 
 
 @pytest.fixture(scope="module")
-def site(kafka: KafkaServer, clickhouse: ClickHouseServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(
+    kafka: KafkaServer, clickhouse: ClickHouseServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
     """Return a site whose every stage has a worker."""
-    yield from whole_site(Site(tmp_path_factory.mktemp("site"), kafka, clickhouse, "runbook_faults"))
+    yield from whole_site(
+        Site(tmp_path_factory.mktemp("site"), kafka, clickhouse, "runbook_faults")
+    )
 
 
 def chats(source: str, count: int) -> list[dict[str, Any]]:
     """Return messages of a source of their own."""
     made = (event | {"source": source} for event in make_events(count * 3, seed=3))
-    return [event for event in made if event["data"].get("channel") in ("chat", "sms", "social")][:count]
+    return [event for event in made if event["data"].get("channel") in ("chat", "sms", "social")][
+        :count
+    ]
 
 
 def counted(site: Site, source: str) -> int:
-    (row,) = site.rows(f"SELECT toUInt32(count()) AS n FROM communications WHERE source = '{source}'")
+    (row,) = site.rows(
+        f"SELECT toUInt32(count()) AS n FROM communications WHERE source = '{source}'"
+    )
     return int(row["n"])
 
 
 def test_every_service_and_entry_that_the_page_names_is_there(book: dict[str, Entry]) -> None:
     lines = [line for entry in book.values() for line in entry.commands]
     named = {
-        word for line in lines if "docker compose" in line for word in line.split()[3:] if not word.startswith("-")
+        word
+        for line in lines
+        if "docker compose" in line
+        for word in line.split()[3:]
+        if not word.startswith("-")
     }
     assert named
     assert named <= services()
@@ -59,7 +73,9 @@ def test_every_service_and_entry_that_the_page_names_is_there(book: dict[str, En
 def restarted(site: Site, service: str, fault: str = "") -> None:
     """Start a service anew, with a fault of tests/support in its program, or without one."""
     site.stop(service)
-    site.programs[service] = {"PYTHONPATH": f"{_ROOT / 'tests/support' / fault}:{_ROOT}"} if fault else {}
+    site.programs[service] = (
+        {"PYTHONPATH": f"{_ROOT / 'tests/support' / fault}:{_ROOT}"} if fault else {}
+    )
     site.start(service)
     site.ready()
 
@@ -82,19 +98,25 @@ def test_lag_grows(site: Site, book: dict[str, Entry]) -> None:
 
 
 def _put_old(site: Site, events: list[dict[str, Any]]) -> None:
-    """Put events on their topic as if Kafka had taken them ten minutes ago, and give its clock back to the topic."""
+    """Put events on their topic as if Kafka had taken them ten minutes ago, and give its clock back
+    to the topic.
+    """
     from pipeline.runtime.kafka.broker import Broker
 
     admin = Broker(site.kafka.broker).admin
 
     def stamped_by(clock: str) -> None:
-        entry = ConfigEntry("message.timestamp.type", clock, incremental_operation=AlterConfigOpType.SET)
+        entry = ConfigEntry(
+            "message.timestamp.type", clock, incremental_operation=AlterConfigOpType.SET
+        )
         resource = ConfigResource(ResourceType.TOPIC, RAW_CHAT.name, incremental_configs=[entry])
         for future in admin.incremental_alter_configs([resource]).values():
             future.result()
 
         def known() -> bool:
-            (told,) = admin.describe_configs([ConfigResource(ResourceType.TOPIC, RAW_CHAT.name)]).values()
+            (told,) = admin.describe_configs(
+                [ConfigResource(ResourceType.TOPIC, RAW_CHAT.name)]
+            ).values()
             return bool(told.result()["message.timestamp.type"].value == clock)
 
         wait_until("the broker to know", known)
@@ -126,7 +148,11 @@ def test_dead_letters_grow(site: Site, book: dict[str, Entry]) -> None:
     entry = book["Dead letters grow"]
     told = chats("test/letters", 150)
     rows = [
-        {"record_id": str(record_id_of("default", "test/letters", event["id"])), "head": "need", "value": "complaint"}
+        {
+            "record_id": str(record_id_of("default", "test/letters", event["id"])),
+            "head": "need",
+            "value": "complaint",
+        }
         for event in told
     ]
 
@@ -135,9 +161,13 @@ def test_dead_letters_grow(site: Site, book: dict[str, Entry]) -> None:
         path.write_text("".join(json.dumps(row) + "\n" for row in some), "utf-8")
         site.call("labels", "import", path)
 
-    # Of labels for records that nobody has sent yet; a series that Prometheus has not seen before does not grow.
+    # Of labels for records that nobody has sent yet; a series that Prometheus has not seen before
+    # does not grow.
     label("first.jsonl", rows[:5])
-    site.until("the first refusals", lambda: site.metric("switchboard_outcomes_total", reason="unknown_record") >= 5)
+    site.until(
+        "the first refusals",
+        lambda: site.metric("switchboard_outcomes_total", reason="unknown_record") >= 5,
+    )
     before = site.scrape()
     label("rest.jsonl", rows[5:])
     site.until_rings("SwitchboardRejects", before)
@@ -197,7 +227,9 @@ def test_a_broker_is_lost(site: Site, book: dict[str, Entry]) -> None:
     site.do(entry.one("lag"))
     site.until("the rows", lambda: counted(site, "test/lost") == 100, every=2)
     site.until("the stages to catch up", site.caught_up)
-    site.until("every worker to be answered", lambda: not site.rings("SwitchboardBrokerAway", before))
+    site.until(
+        "every worker to be answered", lambda: not site.rings("SwitchboardBrokerAway", before)
+    )
     assert json.loads(site.call("ingest", "events", path, "--json").stdout)["published"] == 0
 
 
@@ -210,7 +242,8 @@ def test_a_worker_dies_again_and_again(site: Site, book: dict[str, Entry]) -> No
     site.publish("dies.jsonl", as_lines(told))
 
     def again() -> bool:
-        # One scrape of each process that answered: they live for seconds, Prometheus' minutes are of no use here.
+        # One scrape of each process that answered: they live for seconds, Prometheus' minutes are
+        # of no use here.
         scrapes.setdefault(_started(site), site.scrape())
         return site.metric("switchboard_outcomes_total", reason="crash") > 0
 

@@ -1,4 +1,6 @@
-"""`switchboard status` on real servers: the same glance, with workers and topics; a server that is away hides nothing of the other."""
+"""`switchboard status` on real servers: the same glance, with workers and topics; a server that is
+away hides nothing of the other.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,8 @@ def told(command: Command, code: int = 0, **environment: str) -> dict[str, Any]:
 def test_servers_that_nobody_has_set_up(
     switchboard: Command, servers: dict[str, str], clickhouse: ClickHouseServer
 ) -> None:
-    # An empty database, not none: libchdb aborts at the next connection after it has refused one to a database that is not there.
+    # An empty database, not none: libchdb aborts at the next connection after it has refused one to
+    # a database that is not there.
     database = servers["SWITCHBOARD_WAREHOUSE"].rpartition("/")[2]
     clickhouse.client().execute(f"CREATE DATABASE {database}")
     found = told(switchboard, code=1, **servers)
@@ -48,12 +51,19 @@ def test_servers_that_nobody_has_set_up(
 
 
 @pytest.mark.timeout(600)
-def test_everything_at_one_glance(on_servers: Command, servers: dict[str, str], tmp_path: Path) -> None:
+def test_everything_at_one_glance(
+    on_servers: Command, servers: dict[str, str], tmp_path: Path
+) -> None:
     events = [event for event in make_events(60) if event["type"].startswith("comm.")]
     (tmp_path / "events.jsonl").write_text(as_lines(events), "utf-8")
     on_servers("ingest", "events", tmp_path / "events.jsonl")
     # The group of a stage keeps a member of an earlier test for its session.
-    wait_until("workers of earlier tests to be missed", lambda: told(on_servers)["workers"] == [], 120, every=0.5)
+    wait_until(
+        "workers of earlier tests to be missed",
+        lambda: told(on_servers)["workers"] == [],
+        120,
+        every=0.5,
+    )
     before = told(on_servers)
     assert before["problems"] == []
     assert before["workers"] == []
@@ -75,12 +85,19 @@ def test_everything_at_one_glance(on_servers: Command, servers: dict[str, str], 
 
         wait_until("every stage to work and to catch up", caught_up, 480, every=1)
         found = told(on_servers)
-        assert all(worker["partitions"] for worker in found["workers"] if worker["stage"] in KAFKA_STAGES)
+        assert all(
+            worker["partitions"] for worker in found["workers"] if worker["stage"] in KAFKA_STAGES
+        )
         assert sum(row["rows"] for row in found["channels"]) == len(events)
         assert {row["connector"]: row["missing"] for row in found["accounts"]} == {"events": 0}
         assert found["models"]
         shown = on_servers("status").stdout
-        for word in ("distributed", "records.v1", "communication_rows", found["workers"][0]["name"]):
+        for word in (
+            "distributed",
+            "records.v1",
+            "communication_rows",
+            found["workers"][0]["name"],
+        ):
             assert word in shown
         assert "secret" not in shown
     finally:
@@ -89,7 +106,9 @@ def test_everything_at_one_glance(on_servers: Command, servers: dict[str, str], 
 
 
 def test_a_server_that_is_away_hides_nothing_of_the_other(on_servers: Command) -> None:
-    away = told(on_servers, code=1, SWITCHBOARD_WAREHOUSE=f"clickhouse://somebody:hidden@{_NOBODY}/history")
+    away = told(
+        on_servers, code=1, SWITCHBOARD_WAREHOUSE=f"clickhouse://somebody:hidden@{_NOBODY}/history"
+    )
     assert [one["part"] for one in away["problems"]] == ["warehouse"]
     assert _NOBODY in away["problems"][0]["message"]
     assert "hidden" not in json.dumps(away)
@@ -115,12 +134,16 @@ def test_what_waits_for_kafka_is_told(on_servers: Command, tmp_path: Path) -> No
     assert told(on_servers)["spool"]["messages"] == 0
 
 
-def test_topics_that_were_changed_by_hand_are_told(on_servers: Command, servers: dict[str, str]) -> None:
+def test_topics_that_were_changed_by_hand_are_told(
+    on_servers: Command, servers: dict[str, str]
+) -> None:
     from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
     entry = ConfigEntry("retention.ms", "1000", incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, "records.v1", incremental_configs=[entry])
-    (future,) = Broker(servers["SWITCHBOARD_BROKER"]).admin.incremental_alter_configs([resource]).values()
+    (future,) = (
+        Broker(servers["SWITCHBOARD_BROKER"]).admin.incremental_alter_configs([resource]).values()
+    )
     future.result()
     found = told(on_servers, code=1)
     ((part, message),) = [(one["part"], one["message"]) for one in found["problems"]]

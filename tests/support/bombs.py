@@ -1,4 +1,6 @@
-"""Inputs that are too large, too deep or too many of something: what brings parsers to their knees."""
+"""Inputs that are too large, too deep or too many of something: what brings parsers to their
+knees.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ MEGABYTE = 1024 * 1024
 # Full size; `scale` makes them smaller.
 _LONG = 50 * MEGABYTE
 _MANY = 100_000
-# Rows that may be sound are read one by one, some 5,000 a second: enough of them to see whether time or memory grows faster.
+# Rows that may be sound are read one by one, some 5,000 a second: enough of them to see whether
+# time or memory grows faster.
 _ROWS = 4 * MEGABYTE
 
 Bomb = Callable[[bytes, float], bytes]
@@ -42,30 +45,47 @@ def repeated(sound: bytes, scale: float) -> bytes:
     return sound * (int(_ROWS * scale) // len(sound) + 1)
 
 
-_HEAD = b"From: a@example.com\nTo: b@example.com\nDate: Mon, 2 Nov 2026 09:00:01 +0800\nSubject: x\nMIME-Version: 1.0\n"
+_HEAD = (
+    b"From: a@example.com\nTo: b@example.com\nDate: Mon, 2 Nov 2026 09:00:01 +0800\nSubject:"
+    b" x\nMIME-Version: 1.0\n"
+)
 
 
 def deep_multipart(_sound: bytes, scale: float) -> bytes:
     """A multipart in a multipart in a multipart …"""
     levels = int(20_000 * scale)
-    opening = (b'Content-Type: multipart/mixed; boundary="b%d"\n\n--b%d\n' % (level, level) for level in range(levels))
+    opening = (
+        b'Content-Type: multipart/mixed; boundary="b%d"\n\n--b%d\n' % (level, level)
+        for level in range(levels)
+    )
     return _HEAD + b"".join(opening) + b"Content-Type: text/plain\n\nhello\n"
 
 
 def deep_messages(_sound: bytes, scale: float) -> bytes:
     """A mail in a mail in a mail …"""
-    return (_HEAD + b"Content-Type: message/rfc822\n\n") * int(20_000 * scale) + _HEAD + b"\nhello\n"
+    return (
+        (_HEAD + b"Content-Type: message/rfc822\n\n") * int(20_000 * scale) + _HEAD + b"\nhello\n"
+    )
 
 
 def many_parts(_sound: bytes, scale: float) -> bytes:
     """A hundred thousand parts."""
     part = b"--b\nContent-Type: text/plain\n\nhi\n"
-    return _HEAD + b"Content-Type: multipart/mixed; boundary=b\n\n" + part * int(_MANY * scale) + b"--b--\n"
+    return (
+        _HEAD
+        + b"Content-Type: multipart/mixed; boundary=b\n\n"
+        + part * int(_MANY * scale)
+        + b"--b--\n"
+    )
 
 
 def many_headers(_sound: bytes, scale: float) -> bytes:
     """A hundred thousand header fields."""
-    return _HEAD + b"".join(b"X-A%d: b\n" % number for number in range(int(_MANY * scale))) + b"\nbody\n"
+    return (
+        _HEAD
+        + b"".join(b"X-A%d: b\n" % number for number in range(int(_MANY * scale)))
+        + b"\nbody\n"
+    )
 
 
 def many_recipients(_sound: bytes, scale: float) -> bytes:
@@ -77,7 +97,9 @@ def many_recipients(_sound: bytes, scale: float) -> bytes:
 
 
 def hostile_addresses(_sound: bytes, scale: float) -> bytes:
-    """Comments in comments, quotes never closed, encoded words in a row: what makes address parsers slow or deep."""
+    """Comments in comments, quotes never closed, encoded words in a row: what makes address parsers
+    slow or deep.
+    """
     count = int(_MANY * scale)
     return (
         b"From: " + b"(" * count + b"a@example.com\nTo: " + b'"' * count + b"\nCc: " + b"=?utf-8?q?a?= " * count
@@ -108,7 +130,10 @@ def many_from_lines(_sound: bytes, scale: float) -> bytes:
     """An mbox of nothing but separators, and of lines that are nearly such."""
     line = b"From a@example.com Mon Nov  2 09:00:05 2026\n\n"
     return (
-        line * int(_MANY * scale) + b"\nFrom " * int(_MANY * scale * 4) + b"From " + b"Mon Nov 2 " * int(_MANY * scale)
+        line * int(_MANY * scale)
+        + b"\nFrom " * int(_MANY * scale * 4)
+        + b"From "
+        + b"Mon Nov 2 " * int(_MANY * scale)
     )
 
 
@@ -126,7 +151,9 @@ def quoted_replies(_sound: bytes, scale: float) -> bytes:
 
 def open_quote(sound: bytes, scale: float) -> bytes:
     """A table whose quote is never closed: every row is one field."""
-    return sound + b'"' + (sound.replace(b'"', b"") + b"\n") * (int(_ROWS * scale) // len(sound) + 1)
+    return (
+        sound + b'"' + (sound.replace(b'"', b"") + b"\n") * (int(_ROWS * scale) // len(sound) + 1)
+    )
 
 
 def quotes_only(sound: bytes, scale: float) -> bytes:
@@ -164,7 +191,9 @@ def huge_json_number(sound: bytes, scale: float) -> bytes:
 
 def many_keys(sound: bytes, scale: float) -> bytes:
     """An object of a hundred thousand keys, half of them the same."""
-    pairs = b",".join(b'"k%d":%d' % (number % (_MANY // 2), number) for number in range(int(_MANY * scale)))
+    pairs = b",".join(
+        b'"k%d":%d' % (number % (_MANY // 2), number) for number in range(int(_MANY * scale))
+    )
     return sound + b'{"id":"x",' + pairs + b"}\n"
 
 
@@ -180,7 +209,8 @@ BOMBS: dict[str, tuple[Bomb, ...]] = {
 }  # fmt: skip
 
 
-# ---- packed ---------------------------------------------------------------------------------------------------------------------
+# ---- packed
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 def _tar(members: dict[str, bytes]) -> bytes:
@@ -211,7 +241,9 @@ def packed(sound: bytes, rng: random.Random) -> bytes:
 def expanding(sound: bytes, rng: random.Random, scale: float) -> bytes:
     """Few bytes that unpack to 300 MB of zeros, or to 4 MB of sound input."""
     zeros = rng.random() < 0.5
-    chunk = b"\0" * int(MEGABYTE * scale) if zeros else sound * int(MEGABYTE * scale // len(sound) + 1)
+    chunk = (
+        b"\0" * int(MEGABYTE * scale) if zeros else sound * int(MEGABYTE * scale // len(sound) + 1)
+    )
     opening, count = rng.choice((b"", sound)), 300 if zeros else 4
     kind = rng.choice(("zip", "gzip", "bzip2"))
     if kind != "zip":

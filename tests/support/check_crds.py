@@ -1,6 +1,8 @@
-"""Check custom resources against models made from their CRDs; run in the validators' environment, YAML on standard input.
+"""Check custom resources against models made from their CRDs; run in the validators' environment,
+YAML on standard input.
 
-Prints a line a problem and ends with 1 where there is one. The models let unknown fields pass, so what comes out must be what went in.
+Prints a line a problem and ends with 1 where there is one. The models let unknown fields pass, so
+what comes out must be what went in.
 """
 
 import sys
@@ -25,10 +27,16 @@ def lost(given: Any, kept: Any, path: str = "") -> list[str]:
         return [
             one
             for key, value in given.items()
-            for one in (lost(value, kept[key], f"{path}.{key}") if key in kept else [f"{path}.{key}"])
+            for one in (
+                lost(value, kept[key], f"{path}.{key}") if key in kept else [f"{path}.{key}"]
+            )
         ]
     if isinstance(given, list) and isinstance(kept, list):
-        return [one for place, value in enumerate(given) for one in lost(value, kept[place], f"{path}[{place}]")]
+        return [
+            one
+            for place, value in enumerate(given)
+            for one in lost(value, kept[place], f"{path}[{place}]")
+        ]
     return []
 
 
@@ -39,7 +47,9 @@ def problems(resource: dict[str, Any]) -> list[str]:
     if model is None:
         return [f"{name}: no schema is at hand"]
     try:
-        kept = model.model_validate(resource).model_dump(mode="json", by_alias=True, exclude_unset=True)
+        kept = model.model_validate(resource).model_dump(
+            mode="json", by_alias=True, exclude_unset=True
+        )
     except ValidationError as error:
         return [f"{name}: {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
     return [f"{name}: there is no {path}" for path in lost(resource, kept)]

@@ -1,4 +1,5 @@
-"""The process of a ClickHouse server of tests: chdb's library runs an endless query beside its listeners, until the parent ends.
+"""The process of a ClickHouse server of tests: chdb's library runs an endless query beside its
+listeners, until the parent ends.
 
 `clickhouse_child.py PARENT_PID LIBRARY ARGUMENT…`; see clickhouse_server.py.
 """
@@ -14,7 +15,9 @@ import threading
 
 
 def _end_with(parent: int) -> None:
-    """Kill this process when the parent has ended; prctl's signal would come with the end of the thread that started us."""
+    """Kill this process when the parent has ended; prctl's signal would come with the end of the
+    thread that started us.
+    """
     try:
         parents_end = os.pidfd_open(parent)
     except ProcessLookupError:

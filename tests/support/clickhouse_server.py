@@ -1,4 +1,6 @@
-"""A real ClickHouse server on loopback without containers: chdb's library with its native and HTTP listeners switched on (DESIGN §9)."""
+"""A real ClickHouse server on loopback without containers: chdb's library with its native and HTTP
+listeners switched on (DESIGN §9).
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,11 @@ _CHILD = Path(__file__).with_name("clickhouse_child.py")
 
 # Newer than npm's `latest`, whose 26.5.3 has no SYSTEM START LISTEN.
 PACKAGE = "@chdb/lib-linux-x64-gnu@26.7.3-stable.1"
-# The sleeping query is what keeps the process up: its limits are lifted, and a billion seconds are thirty years.
+# The sleeping query is what keeps the process up: its limits are lifted, and a billion seconds are
+# thirty years.
 _SERVE = (
-    "SYSTEM START LISTEN TCP; SYSTEM START LISTEN HTTP; SELECT sleepEachRow(1) FROM numbers(1000000000) FORMAT Null"
+    "SYSTEM START LISTEN TCP; SYSTEM START LISTEN HTTP; SELECT sleepEachRow(1) FROM"
+    " numbers(1000000000) FORMAT Null"
 )
 
 _CONFIG = "<clickhouse><users_config>{users}</users_config><backups><allowed_path>{backups}</allowed_path></backups></clickhouse>"
@@ -36,7 +40,9 @@ _USER = (
 
 
 def clickhouse_library(cache: Path) -> Path:
-    """Return the server's library, fetched by npm at first use; raises StackMissing where that fails."""
+    """Return the server's library, fetched by npm at first use; raises StackMissing where that
+    fails.
+    """
     folder = cache / "clickhouse" / PACKAGE.rpartition("@")[2]
     wanted = folder / "libchdb.so"
     if sys.platform != "linux" or os.uname().machine != "x86_64":
@@ -64,20 +70,29 @@ def _fetched(scratch: Path) -> Path:
 
 
 class ClickHouseServer(Server):
-    """One server: `start`, `kill` (-9), `start` again on the same ports with the same data, `stop`. Use as a context manager.
+    """One server: `start`, `kill` (-9), `start` again on the same ports with the same data, `stop`.
+    Use as a context manager.
 
-    `users` adds users with passwords to `default`, who has none. It ends with the process that made it, whatever that ends by.
+    `users` adds users with passwords to `default`, who has none. It ends with the process that made
+    it, whatever that ends by.
     """
 
-    def __init__(self, folder: Path, cache: Path | None = None, users: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, cache: Path | None = None, users: Mapping[str, str] | None = None
+    ) -> None:
         self._library = clickhouse_library(cache or CACHE)
         self._folder = folder.absolute()
         folder.mkdir(parents=True, exist_ok=True)
         self.tcp_port, self.http_port = free_port(), free_port()
         known = {"default": "", **(users or {})}
-        lines = "".join(_USER.format(name=name, password=escape(word)) for name, word in known.items())
+        lines = "".join(
+            _USER.format(name=name, password=escape(word)) for name, word in known.items()
+        )
         (self._folder / "users.xml").write_text(_USERS.format(users=lines), "utf-8")
-        places = {"users": escape(f"{self._folder}/users.xml"), "backups": escape(f"{self._folder}/backups")}
+        places = {
+            "users": escape(f"{self._folder}/users.xml"),
+            "backups": escape(f"{self._folder}/backups"),
+        }
         (self._folder / "config.xml").write_text(_CONFIG.format(**places), "utf-8")
 
     @property
@@ -85,8 +100,16 @@ class ClickHouseServer(Server):
         """Its address as Switchboard's setting `warehouse` takes it, for the user `default`."""
         return self.url_for()
 
-    def url_for(self, user: str = "default", password: str = "", database: str = "switchboard", port: int = 0) -> str:
-        """Return the address of a user and a database, through another port where one is named (a gate)."""
+    def url_for(
+        self,
+        user: str = "default",
+        password: str = "",
+        database: str = "switchboard",
+        port: int = 0,
+    ) -> str:
+        """Return the address of a user and a database, through another port where one is named (a
+        gate).
+        """
         secret = f":{quote(password, safe='')}" if password else ""
         return f"clickhouse://{quote(user, safe='')}{secret}@127.0.0.1:{port or self.tcp_port}/{database}"
 
@@ -126,10 +149,14 @@ class ClickHouseServer(Server):
 
     def _answers(self) -> bool:
         if self._process is None or self._process.poll() is not None:
-            raise StackMissing(f"ClickHouse ended: {(self._folder / 'server.log').read_text()[-800:]}")
+            raise StackMissing(
+                f"ClickHouse ended: {(self._folder / 'server.log').read_text()[-800:]}"
+            )
         # HTTP begins to listen after the native protocol: where it answers, both do.
         try:
-            with urlopen(f"http://127.0.0.1:{self.http_port}/?query=SELECT%201", timeout=5) as answer:
+            with urlopen(
+                f"http://127.0.0.1:{self.http_port}/?query=SELECT%201", timeout=5
+            ) as answer:
                 return bytes(answer.read()) == b"1\n"
         except OSError:
             return False

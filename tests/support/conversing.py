@@ -1,4 +1,6 @@
-"""Makes what converse reads, and keeps what it tells as the warehouse does: the newest row under an id counts."""
+"""Makes what converse reads, and keeps what it tells as the warehouse does: the newest row under an
+id counts.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -20,10 +22,14 @@ from schemas.types import Contract
 
 ZONE = ZoneInfo("Asia/Shanghai")
 HOURS = parse_hours(("Mon-Fri 09:00-18:00", "Sat 10:00-16:00"), ZONE)
-PROMISES = ServicePromises({"default": 3_600, "email": 4 * 3_600.0, "social": None}, {"chat": 1_800})
+PROMISES = ServicePromises(
+    {"default": 3_600, "email": 4 * 3_600.0, "social": None}, {"chat": 1_800}
+)
 
 
-def converse_fold(hours: BusinessHours | None, promises: ServicePromises, bots: Iterable[str] = ()) -> Converse:
+def converse_fold(
+    hours: BusinessHours | None, promises: ServicePromises, bots: Iterable[str] = ()
+) -> Converse:
     """Return the fold as the settings make it; `hours` None: no business hours are set."""
     return Converse(Rules(hours, promises, ZONE, frozenset(bots)))
 
@@ -32,7 +38,12 @@ FOLD = converse_fold(HOURS, PROMISES, ("小茗",))
 # A Thursday, ten in the morning in Shanghai.
 START = datetime(2026, 11, 19, 2, 0, tzinfo=UTC)
 CUSTOMER = str(stable_id("customer", "test"))
-_IDS = {Conversation: "part_id", ConversationFact: "fact_id", FollowUp: "followup_id", RecordFlag: "flag_id"}
+_IDS = {
+    Conversation: "part_id",
+    ConversationFact: "fact_id",
+    FollowUp: "followup_id",
+    RecordFlag: "flag_id",
+}
 
 Rows = dict[UUID, Contract]
 
@@ -52,7 +63,15 @@ def record(name: str) -> str:
     return str(stable_id("record", "test", name))
 
 
-def seen(name: str, minutes: float, text: str = "", *, say: str = "in", conversation: str = "c1", **more: Any) -> Seen:
+def seen(
+    name: str,
+    minutes: float,
+    text: str = "",
+    *,
+    say: str = "in",
+    conversation: str = "c1",
+    **more: Any,
+) -> Seen:
     """Return a record so many minutes after the start; `say`: in, out, bot, or system."""
     at = to_ms(START) + round(minutes * 60_000)
     base = Seen(
@@ -84,18 +103,29 @@ def seen(name: str, minutes: float, text: str = "", *, say: str = "in", conversa
 
 
 def call(name: str, minutes: float, talk_s: float | None, *, say: str = "in", **more: Any) -> Seen:
-    """Return a call that rang ten seconds before it was answered, or one in vain where `talk_s` is None."""
+    """Return a call that rang ten seconds before it was answered, or one in vain where `talk_s` is
+    None.
+    """
     one = seen(name, minutes, say=say, conversation=name, channel="call", kind="call", **more)
     if talk_s is None:
         return replace(one, disposition="no_answer")
     return replace(one, disposition="answered", answered_ms=one.occurred_ms + 10_000, talk_s=talk_s)
 
 
-def outputs(state: State, batch: Sequence[Read], fold: Converse = FOLD) -> tuple[State, list[Contract]]:
-    """Fold a batch, over the state's bytes as a host would; return the new state and what was told."""
+def outputs(
+    state: State, batch: Sequence[Read], fold: Converse = FOLD
+) -> tuple[State, list[Contract]]:
+    """Fold a batch, over the state's bytes as a host would; return the new state and what was
+    told.
+    """
     after, outcomes = fold(fold.load(fold.dump(state)), batch, ctx())
     assert len(outcomes) == len(batch)
-    told = [output.value for outcome in outcomes if isinstance(outcome, Emit) for output in outcome.outputs]
+    told = [
+        output.value
+        for outcome in outcomes
+        if isinstance(outcome, Emit)
+        for output in outcome.outputs
+    ]
     return after, told
 
 
@@ -123,8 +153,12 @@ def folded(batches: Iterable[Sequence[Read]], fold: Converse = FOLD) -> tuple[St
 def rows_of_kind(rows: Rows, kind: type[Contract], /, **having: Any) -> list[Any]:
     """Return the rows of one contract that have given values, in the order of their times."""
     found = [row for row in rows.values() if isinstance(row, kind)]
-    found = [row for row in found if all(getattr(row, name) == value for name, value in having.items())]
+    found = [
+        row for row in found if all(getattr(row, name) == value for name, value in having.items())
+    ]
     return sorted(
         found,
-        key=lambda row: str(getattr(row, "occurred_at", getattr(row, "opened_at", getattr(row, "promised_at", "")))),
+        key=lambda row: str(
+            getattr(row, "occurred_at", getattr(row, "opened_at", getattr(row, "promised_at", "")))
+        ),
     )

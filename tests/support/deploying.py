@@ -1,4 +1,6 @@
-"""What tests of deploy/ share: its files as data, the names that queries use, Grafana's macros as its ClickHouse plugin expands them."""
+"""What tests of deploy/ share: its files as data, the names that queries use, Grafana's macros as
+its ClickHouse plugin expands them.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from pipeline.settings import CONFIG_VARIABLE, Settings
 from schemas.topics import TOPICS
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
-FILES = sorted(path for path in DEPLOY.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+FILES = sorted(
+    path for path in DEPLOY.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+)
 MANIFESTS = sorted((DEPLOY / "k8s").rglob("*.yaml"))
 DASHBOARDS = sorted((DEPLOY / "grafana/dashboards").glob("*.json"))
 _BY_NAME = {metric.name: metric for metric in METRICS}
@@ -48,17 +52,28 @@ def unknown_names(text: str) -> list[str]:
     unknown = [
         variable
         for variable in re.findall(r"\bSWITCHBOARD_[A-Z_]*[A-Z]\b", text)
-        if variable != CONFIG_VARIABLE and variable.removeprefix("SWITCHBOARD_").lower() not in Settings.model_fields
+        if variable != CONFIG_VARIABLE
+        and variable.removeprefix("SWITCHBOARD_").lower() not in Settings.model_fields
     ]
-    unknown += [name for name in re.findall(r"\bswitchboard_[a-z_]+\b", text) if metric_of(name) is None]
-    unknown += [name for name in re.findall(r"\b[a-z-]+(?:\.[a-z-]+)*\.v\d+\b", text) if name not in TOPICS]
+    unknown += [
+        name for name in re.findall(r"\bswitchboard_[a-z_]+\b", text) if metric_of(name) is None
+    ]
+    unknown += [
+        name for name in re.findall(r"\b[a-z-]+(?:\.[a-z-]+)*\.v\d+\b", text) if name not in TOPICS
+    ]
     return unknown
 
 
 def unknown_labels(expression: str) -> set[str]:
-    """Return the labels that a PromQL expression asks of our metrics and that they do not have; raises KeyError for no metric of ours."""
+    """Return the labels that a PromQL expression asks of our metrics and that they do not have;
+    raises KeyError for no metric of ours.
+    """
     unknown = set()
-    by = {label.strip() for group in re.findall(r"by \(([^)]*)\)", expression) for label in group.split(",")}
+    by = {
+        label.strip()
+        for group in re.findall(r"by \(([^)]*)\)", expression)
+        for label in group.split(",")
+    }
     for name, labels in re.findall(r"(switchboard_[a-z_]+)(?:\{([^}]*)\})?", expression):
         metric = metric_of(name)
         if metric is None:
@@ -88,7 +103,9 @@ def dashboard(path: Path) -> dict[str, Any]:
 
 
 def queries(path: Path, language: str) -> Iterator[tuple[str, str]]:
-    """Yield the title and the query of every panel and variable in a language: expr (PromQL) or rawSql (ClickHouse's)."""
+    """Yield the title and the query of every panel and variable in a language: expr (PromQL) or
+    rawSql (ClickHouse's).
+    """
     board = dashboard(path)
     for panel in board["panels"]:
         for target in panel.get("targets", ()):
@@ -103,7 +120,9 @@ def queries(path: Path, language: str) -> Iterator[tuple[str, str]]:
 def as_promql(expression: str) -> str:
     """Return an expression as Prometheus gets it from Grafana."""
     label = re.fullmatch(r"label_values\((\w+), \w+\)", expression)
-    filled = label[1] if label else expression.replace("$__rate_interval", "5m").replace("$stage", ".*")
+    filled = (
+        label[1] if label else expression.replace("$__rate_interval", "5m").replace("$stage", ".*")
+    )
     assert "$" not in filled, f"{expression} has a variable that nothing fills"
     return filled
 
@@ -113,9 +132,17 @@ def as_sql(query: str, variables: dict[str, list[str]]) -> str:
 
     Macros as in https://github.com/grafana/clickhouse-datasource, pkg/macros/macros.go.
     """
-    query = re.sub(r"\$__timeFilter\((\w+)\)", r"\1 >= toDateTime(0) AND \1 <= toDateTime(4102444800)", query)
-    query = re.sub(r"\$__timeInterval\((\w+)\)", r"toStartOfInterval(toDateTime(\1), INTERVAL 86400 second)", query)
+    query = re.sub(
+        r"\$__timeFilter\((\w+)\)", r"\1 >= toDateTime(0) AND \1 <= toDateTime(4102444800)", query
+    )
+    query = re.sub(
+        r"\$__timeInterval\((\w+)\)",
+        r"toStartOfInterval(toDateTime(\1), INTERVAL 86400 second)",
+        query,
+    )
     for name, values in variables.items():
-        query = query.replace(f"${{{name}:singlequote}}", ", ".join(f"'{value}'" for value in values))
+        query = query.replace(
+            f"${{{name}:singlequote}}", ", ".join(f"'{value}'" for value in values)
+        )
     assert "$" not in query, f"{query} has a macro or a variable that nothing fills"
     return query

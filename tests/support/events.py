@@ -1,4 +1,6 @@
-"""Makes events of every kind, many and different, from a seed: for tests and benchmarks that need volume."""
+"""Makes events of every kind, many and different, from a seed: for tests and benchmarks that need
+volume.
+"""
 
 import random
 from collections.abc import Iterator
@@ -18,13 +20,16 @@ _WORDS = (
 _ATTRIBUTION = "On Mon, 3 Aug 2026, Shop <a@shop.example.com> wrote:"
 _START = datetime(2026, 8, 1, tzinfo=UTC)
 _STEP = timedelta(minutes=1)
-# However many there are, all lie in the past, and so does the week of silence after which a conversation counts as closed: an event of
-# the future is told by when it arrived, and no two runs would have the same rows.
+# However many there are, all lie in the past, and so does the week of silence after which a
+# conversation counts as closed: an event of the future is told by when it arrived, and no two runs
+# would have the same rows.
 _SPAN = timedelta(days=60)
 
 
 def make_events(count: int, seed: int = 1) -> Iterator[dict[str, Any]]:
-    """Yield events of messages, mails, calls, orders, feedback and complaints by some count/20 customers, at most a minute apart."""
+    """Yield events of messages, mails, calls, orders, feedback and complaints by some count/20
+    customers, at most a minute apart.
+    """
     random_ = random.Random(seed)
     customers = max(count // 20, 3)
     step = min(_STEP, _SPAN / count)
@@ -45,12 +50,18 @@ def make_events(count: int, seed: int = 1) -> Iterator[dict[str, Any]]:
 
 
 def _party(random_: random.Random, person: int) -> dict[str, str]:
-    points = {"phone": f"+86138{person:08d}", "email": f"customer{person}@example.com", "id": f"C-{person}"}
+    points = {
+        "phone": f"+86138{person:08d}",
+        "email": f"customer{person}@example.com",
+        "id": f"C-{person}",
+    }
     chosen = random_.sample(sorted(points), random_.choice((1, 1, 1, 2)))
     return {"name": f"顾客{person}"} | {name: points[name] for name in chosen}
 
 
-def _message(random_: random.Random, number: int, person: int, at: datetime) -> tuple[str, dict[str, Any]]:
+def _message(
+    random_: random.Random, number: int, person: int, at: datetime
+) -> tuple[str, dict[str, Any]]:
     text = f"{random_.choice(_WORDS)} #{number}"
     return "comm.message.received", {
         "channel": random_.choice(("chat", "sms", "social")),
@@ -61,19 +72,26 @@ def _message(random_: random.Random, number: int, person: int, at: datetime) -> 
     }
 
 
-def _mail(random_: random.Random, number: int, person: int, at: datetime) -> tuple[str, dict[str, Any]]:
+def _mail(
+    random_: random.Random, number: int, person: int, at: datetime
+) -> tuple[str, dict[str, Any]]:
     quoted = "> " + random_.choice(_WORDS)
     return "comm.message.received", {
         "channel": "email",
         "from": {"email": f"customer{person}@example.com"},
         "subject": f"Re: order {number}",
         "message_id": f"m{number}@example.com",
-        "text": f"{random_.choice(_WORDS)}\n\nBest regards\nCustomer {person}\n\n{_ATTRIBUTION}\n{quoted}\n",
+        "text": (
+            f"{random_.choice(_WORDS)}\n\nBest regards\nCustomer"
+            f" {person}\n\n{_ATTRIBUTION}\n{quoted}\n"
+        ),
         "received_at": at.isoformat(),
     }
 
 
-def _call(random_: random.Random, number: int, person: int, at: datetime) -> tuple[str, dict[str, Any]]:
+def _call(
+    random_: random.Random, number: int, person: int, at: datetime
+) -> tuple[str, dict[str, Any]]:
     answered = random_.random() < 0.7
     data: dict[str, Any] = {
         "channel": "call",
@@ -89,7 +107,9 @@ def _call(random_: random.Random, number: int, person: int, at: datetime) -> tup
     return ("comm.call.completed" if answered else "comm.call.missed"), data
 
 
-def _order(random_: random.Random, number: int, person: int, at: datetime) -> tuple[str, dict[str, Any]]:
+def _order(
+    random_: random.Random, number: int, person: int, at: datetime
+) -> tuple[str, dict[str, Any]]:
     return f"crm.order.{random_.choice(('created', 'paid', 'refunded'))}", {
         "order_id": f"SO-{number}",
         "customer": _party(random_, person),
@@ -99,7 +119,9 @@ def _order(random_: random.Random, number: int, person: int, at: datetime) -> tu
     }
 
 
-def _feedback(random_: random.Random, number: int, person: int, at: datetime) -> tuple[str, dict[str, Any]]:
+def _feedback(
+    random_: random.Random, number: int, person: int, at: datetime
+) -> tuple[str, dict[str, Any]]:
     return "crm.feedback.given", {
         "customer": _party(random_, person),
         "rating": random_.randrange(1, 6),
@@ -107,7 +129,9 @@ def _feedback(random_: random.Random, number: int, person: int, at: datetime) ->
     }
 
 
-def _complaint(random_: random.Random, number: int, person: int, at: datetime) -> tuple[str, dict[str, Any]]:
+def _complaint(
+    random_: random.Random, number: int, person: int, at: datetime
+) -> tuple[str, dict[str, Any]]:
     return "crm.complaint.opened", {
         "complaint_id": f"K-{number}",
         "customer": _party(random_, person),

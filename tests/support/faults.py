@@ -56,7 +56,9 @@ def around(
 
 @dataclass
 class Countdown:
-    """Raises an error at the given calls (from 0), and lets all others pass; counts over restarts of the host."""
+    """Raises an error at the given calls (from 0), and lets all others pass; counts over restarts
+    of the host.
+    """
 
     error: BaseException
     at: frozenset[int]
@@ -69,7 +71,9 @@ class Countdown:
 
 
 def stops_after(stage: str, *calls: int) -> tuple[Wrap, Countdown]:
-    """Return the fault of a host that ends after a stage has done its work and before that is committed."""
+    """Return the fault of a host that ends after a stage has done its work and before that is
+    committed.
+    """
     countdown = Countdown(Stopped(), frozenset(calls))
     return around(stage, after=countdown), countdown
 

@@ -1,4 +1,6 @@
-"""Makes broken inputs out of sound ones: the same seed and number give the same case on every machine."""
+"""Makes broken inputs out of sound ones: the same seed and number give the same case on every
+machine.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ _PACKED_EVERY = 25
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One input; `packed` where its point is lost unless it is read as a file (compressed, an archive)."""
+    """One input; `packed` where its point is lost unless it is read as a file (compressed, an
+    archive).
+    """
 
     label: str
     data: bytes
@@ -27,13 +31,19 @@ class Case:
 Mutator = Callable[[bytes, random.Random], bytes]
 
 
-def cases(connector: str, seed: int, count: int, scale: float = 1.0, corpus: Sequence[bytes] = ()) -> Iterator[Case]:
-    """Yield `count` broken inputs of a connector's kind; `scale` 1 makes the large ones as large as they should be."""
+def cases(
+    connector: str, seed: int, count: int, scale: float = 1.0, corpus: Sequence[bytes] = ()
+) -> Iterator[Case]:
+    """Yield `count` broken inputs of a connector's kind; `scale` 1 makes the large ones as large as
+    they should be.
+    """
     for number in range(count):
         yield case(connector, seed, number, scale, corpus)
 
 
-def case(connector: str, seed: int, number: int, scale: float = 1.0, corpus: Sequence[bytes] = ()) -> Case:
+def case(
+    connector: str, seed: int, number: int, scale: float = 1.0, corpus: Sequence[bytes] = ()
+) -> Case:
     """Return one case by its number, which its label names."""
     rng = random.Random(f"{seed}/{connector}/{number}")
     sound = rng.choice([*SEEDS[connector], *corpus])
@@ -52,12 +62,18 @@ def case(connector: str, seed: int, number: int, scale: float = 1.0, corpus: Seq
 
 
 def large(connector: str, scale: float) -> Iterator[Case]:
-    """Yield every large and every packed input of a connector's kind once, made of its first seed."""
+    """Yield every large and every packed input of a connector's kind once, made of its first
+    seed.
+    """
     sound = SEEDS[connector][0]
     for make in _bombs(connector):
         yield Case(f"{connector} {make.__name__}", make(sound, scale))
     for pack in dict.fromkeys(_PACKINGS):
-        yield Case(f"{connector} {pack.__name__}", pack(sound, random.Random(connector), scale), packed=True)
+        yield Case(
+            f"{connector} {pack.__name__}",
+            pack(sound, random.Random(connector), scale),
+            packed=True,
+        )
 
 
 def _bombs(connector: str) -> tuple[Bomb, ...]:
@@ -74,7 +90,9 @@ def damaged(connector: str, number: int) -> bytes:
 
 
 def variants(sound: bytes, size: int) -> Iterator[bytes]:
-    """Yield the sound input again and again, `size` bytes in all; each time its long numbers, which are ids, are others."""
+    """Yield the sound input again and again, `size` bytes in all; each time its long numbers, which
+    are ids, are others.
+    """
     copies = size // len(sound) + 1
     for copy in range(1, copies + 1):
         yield _LONG_NUMBER.sub(lambda match, copy=copy: b"%d" % (int(match[0]) + copy), sound)  # type: ignore[misc]
@@ -83,7 +101,8 @@ def variants(sound: bytes, size: int) -> Iterator[bytes]:
 _LONG_NUMBER = re.compile(rb"\d{9,}")
 
 
-# ---- small damage -------------------------------------------------------------------------------------------------------------
+# ---- small damage
+# -------------------------------------------------------------------------------------------------------------
 
 
 def _span(data: bytes, rng: random.Random) -> tuple[int, int]:
@@ -152,14 +171,19 @@ def wrong_charset(data: bytes, rng: random.Random) -> bytes:
     """Write it in another encoding than it says, or than anybody expects."""
     text = data.decode(rng.choice(("utf-8", "latin-1")), "replace")
     return text.encode(
-        rng.choice(("gb18030", "big5", "shift_jis", "utf-16", "utf-16-be", "utf-7", "cp1252", "utf-32")), "replace"
+        rng.choice(
+            ("gb18030", "big5", "shift_jis", "utf-16", "utf-16-be", "utf-7", "cp1252", "utf-32")
+        ),
+        "replace",
     )
 
 
 def mix_endings(data: bytes, rng: random.Random) -> bytes:
     r"""End lines with \n, \r\n, \r or nothing, at random or all alike."""
     endings = rng.choice(([b"\n"], [b"\r\n"], [b"\r"], [b"\r\r\n"], [b"\n", b"\r\n", b"\r", b""]))
-    return b"".join(line.rstrip(b"\r\n") + rng.choice(endings) for line in data.splitlines(keepends=True))
+    return b"".join(
+        line.rstrip(b"\r\n") + rng.choice(endings) for line in data.splitlines(keepends=True)
+    )
 
 
 def shuffle_lines(data: bytes, rng: random.Random) -> bytes:
@@ -194,7 +218,8 @@ _MUTATORS: tuple[Mutator, ...] = (
 )  # fmt: skip
 
 
-# ---- packed ---------------------------------------------------------------------------------------------------------------------
+# ---- packed
+# ---------------------------------------------------------------------------------------------------------------------
 
 Packing = Callable[[bytes, random.Random, float], bytes]
 
@@ -210,4 +235,9 @@ def packed_and_damaged(sound: bytes, rng: random.Random, _scale: float) -> bytes
 
 
 # The first two are cheap and come more often.
-_PACKINGS: tuple[Packing, ...] = (*(packed_whole, packed_and_damaged) * 20, expanding, nested, many_members)
+_PACKINGS: tuple[Packing, ...] = (
+    *(packed_whole, packed_and_damaged) * 20,
+    expanding,
+    nested,
+    many_members,
+)

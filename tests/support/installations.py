@@ -1,4 +1,6 @@
-"""One installation as a test sees it, on either engine: events go in, the stages run until nothing is left, rows come out."""
+"""One installation as a test sees it, on either engine: events go in, the stages run until nothing
+is left, rows come out.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +77,11 @@ def rows_in(installation: Installation, views: Sequence[str] = VIEWS) -> Rows:
     with installation.workspace.reading() as warehouse:
         for view in views:
             but = f" EXCEPT ({', '.join(_CLOCKS[view])})" if view in _CLOCKS else ""
-            found[view] = sorted(warehouse.query(f"SELECT *{but} FROM {view}").decode("utf-8", "replace").splitlines())
+            found[view] = sorted(
+                warehouse.query(f"SELECT *{but} FROM {view}")
+                .decode("utf-8", "replace")
+                .splitlines()
+            )
     return found
 
 
@@ -96,7 +102,9 @@ class Distributed:
     """Kafka and a ClickHouse server; one worker of each stage, in turn, in this process."""
 
     def __init__(self, folder: Path, broker: str, warehouse: str, **settings: Any) -> None:
-        self.workspace = Workspace(settings_in(folder, broker=broker, warehouse=warehouse, **settings))
+        self.workspace = Workspace(
+            settings_in(folder, broker=broker, warehouse=warehouse, **settings)
+        )
         plan = TopicPlan(self.workspace.broker(), self.workspace.settings.partitions, -1)
         plan.apply(plan.changes())
         server = self.workspace.server()

@@ -17,7 +17,12 @@ _NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
 def record_of(number: int, text: str, **fields: Any) -> Record:
     """Return a customer's chat message with a text as models read it."""
-    given = {"occurred_at": _NOW, "direction": Direction.INBOUND, "language": "en", "predictions": {}} | fields
+    given = {
+        "occurred_at": _NOW,
+        "direction": Direction.INBOUND,
+        "language": "en",
+        "predictions": {},
+    } | fields
     return Record(
         record_id=UUID(int=number << 64 | number),
         source="test",

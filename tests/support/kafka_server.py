@@ -1,4 +1,6 @@
-"""A real Apache Kafka for tests, chaos and benches: one KRaft node on loopback, its jars from Maven, killed and restarted at will."""
+"""A real Apache Kafka for tests, chaos and benches: one KRaft node on loopback, its jars from
+Maven, killed and restarted at will.
+"""
 
 import fcntl
 import shutil
@@ -46,7 +48,9 @@ _HEAP = "-Xmx768m"
 
 
 def kafka_jars() -> Path:
-    """Return the folder of Kafka's jars, fetched by Maven at first use; raises StackMissing where that fails."""
+    """Return the folder of Kafka's jars, fetched by Maven at first use; raises StackMissing where
+    that fails.
+    """
     for tool in ("java", "mvn"):
         if shutil.which(tool) is None:
             raise StackMissing(f"Kafka needs {tool}, which is not on this machine's PATH")
@@ -66,13 +70,17 @@ def kafka_jars() -> Path:
             ]
             done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=CACHE)
             if done.returncode != 0:
-                raise StackMissing(f"Maven could not fetch Kafka: {(done.stdout + done.stderr)[-800:]}")
+                raise StackMissing(
+                    f"Maven could not fetch Kafka: {(done.stdout + done.stderr)[-800:]}"
+                )
             (folder / ".complete").touch()
     return folder
 
 
 class KafkaServer(Server):
-    """One broker: `start`, `kill` (-9), `start` again on the same port with the same data, `stop`. Use as a context manager."""
+    """One broker: `start`, `kill` (-9), `start` again on the same port with the same data, `stop`.
+    Use as a context manager.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._jars = kafka_jars()
@@ -82,9 +90,19 @@ class KafkaServer(Server):
         self._controller = free_port()
         self._properties = folder / "server.properties"
         self._properties.write_text(
-            _PROPERTIES.format(port=self.port, controller=self._controller, folder=folder.absolute())
+            _PROPERTIES.format(
+                port=self.port, controller=self._controller, folder=folder.absolute()
+            )
         )
-        self._java("kafka.tools.StorageTool", "format", "--standalone", "-t", _CLUSTER, "-c", str(self._properties))
+        self._java(
+            "kafka.tools.StorageTool",
+            "format",
+            "--standalone",
+            "-t",
+            _CLUSTER,
+            "-c",
+            str(self._properties),
+        )
 
     @property
     def broker(self) -> str:
@@ -95,7 +113,9 @@ class KafkaServer(Server):
         return ["java", _HEAP, "-cp", f"{self._jars}/*", *words]
 
     def _java(self, *words: str) -> None:
-        done = subprocess.run(self._command(*words), capture_output=True, text=True, check=False, cwd=self._folder)
+        done = subprocess.run(
+            self._command(*words), capture_output=True, text=True, check=False, cwd=self._folder
+        )
         if done.returncode != 0:
             raise StackMissing(f"{words[0]} failed: {(done.stdout + done.stderr)[-800:]}")
 
@@ -127,7 +147,9 @@ class KafkaServer(Server):
         admin = AdminClient({"bootstrap.servers": self.broker})
 
         def topics() -> list[str]:
-            return [name for name in admin.list_topics(timeout=10).topics if not name.startswith("__")]
+            return [
+                name for name in admin.list_topics(timeout=10).topics if not name.startswith("__")
+            ]
 
         if found := topics():
             for future in admin.delete_topics(found).values():

@@ -1,4 +1,6 @@
-"""Labelled texts made up for tests of models: two languages, three labels, words that tell them apart, and some noise."""
+"""Labelled texts made up for tests of models: two languages, three labels, words that tell them
+apart, and some noise.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +10,36 @@ from pipeline.models.evaluation.rows import Row
 
 _WORDS = {
     "refund": (["refund", "money back", "return it", "credited"], ["退款", "退货", "把钱退给我"]),
-    "delivery": (["parcel", "courier", "tracking number", "arrive"], ["快递", "物流", "什么时候到货"]),
-    "praise": (["great service", "thank you", "wonderful", "love it"], ["太好了", "非常满意", "服务很棒"]),
+    "delivery": (
+        ["parcel", "courier", "tracking number", "arrive"],
+        ["快递", "物流", "什么时候到货"],
+    ),
+    "praise": (
+        ["great service", "thank you", "wonderful", "love it"],
+        ["太好了", "非常满意", "服务很棒"],
+    ),
 }
-_FILLERS = (["please", "my order", "yesterday", "hello", "the shop"], ["你好", "请问", "昨天的订单", "店家"])
+_FILLERS = (
+    ["please", "my order", "yesterday", "hello", "the shop"],
+    ["你好", "请问", "昨天的订单", "店家"],
+)
 
 
 def labelled(count: int, seed: int = 1) -> list[Row]:
-    """Return that many rows, every second in Chinese, the labels in turn, one in twelve with another label's word."""
+    """Return that many rows, every second in Chinese, the labels in turn, one in twelve with
+    another label's word.
+    """
     dice = random.Random(seed)
     rows = []
     for number in range(count):
         chinese = number % 2
         label = list(_WORDS)[number % len(_WORDS)]
         told = dice.choice(list(_WORDS)) if dice.random() < 1 / 12 else label
-        parts = [*dice.sample(_FILLERS[chinese], 2), dice.choice(_WORDS[told][chinese]), str(dice.randrange(100))]
+        parts = [
+            *dice.sample(_FILLERS[chinese], 2),
+            dice.choice(_WORDS[told][chinese]),
+            str(dice.randrange(100)),
+        ]
         dice.shuffle(parts)
         text = ("，" if chinese else " ").join(parts)
         rows.append(Row(text, label, "zh" if chinese else "en", "chat" if number % 3 else "email"))

@@ -18,7 +18,19 @@ from schemas.labels import Example, Retraction
 from schemas.topics import EXAMPLES
 
 BEGAN = datetime(2026, 1, 5, 9, tzinfo=UTC)
-WORDS = ["refund", "invoice", "late", "发票", "退款", "太慢了", "great", "urgent", "price", "please", "how"]
+WORDS = [
+    "refund",
+    "invoice",
+    "late",
+    "发票",
+    "退款",
+    "太慢了",
+    "great",
+    "urgent",
+    "price",
+    "please",
+    "how",
+]
 _RECORDS = 6
 
 
@@ -41,7 +53,9 @@ def example(place: int, head: str, value: str, text: str, **more: Any) -> dict[s
 
 
 def made_up(count: int, first: int = 0) -> list[dict[str, Any]]:
-    """Return labels of a need that no rule would guess: what speaks of "blorf" is an appointment, else cooperation."""
+    """Return labels of a need that no rule would guess: what speaks of "blorf" is an appointment,
+    else cooperation.
+    """
     told = [("appointment", "the blorf again"), ("cooperation", "a gnarp of some type")]
     return [
         example(place, "need", told[place % 2][0], f"{told[place % 2][1]} {place}")
@@ -51,7 +65,9 @@ def made_up(count: int, first: int = 0) -> list[dict[str, Any]]:
 
 @st.composite
 def labellings(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """Return labels of few records: corrections, confirmations, retractions and repeats among them."""
+    """Return labels of few records: corrections, confirmations, retractions and repeats among
+    them.
+    """
     events: list[dict[str, Any]] = []
     for place in range(draw(st.integers(0, 18))):
         kind = draw(st.sampled_from(["example"] * 6 + ["retraction", "again"]))
@@ -68,9 +84,10 @@ def labellings(draw: st.DrawFn) -> list[dict[str, Any]]:
         told["weight"] = draw(st.sampled_from([0.25, 0.7, 1.0, 3.0]))
         told["labelled_at"] = (BEGAN + timedelta(minutes=draw(st.integers(0, 9)))).isoformat()
         if kind == "retraction":
-            told = {name: told[name] for name in ("kind", "label_id", "record_id", "head", "source", "labelled_at")} | {
-                "kind": "retraction"
-            }
+            told = {
+                name: told[name]
+                for name in ("kind", "label_id", "record_id", "head", "source", "labelled_at")
+            } | {"kind": "retraction"}
         events.append(told)
     return events
 
@@ -88,7 +105,10 @@ def put(log: Log, events: Iterable[dict[str, Any]]) -> None:
     names = {"example": Example.__name__, "retraction": Retraction.__name__}
     messages = [
         Message(
-            EXAMPLES.name, None, orjson.dumps(event), (("sb_contract", names.get(event.get("kind", ""), "").encode()),)
+            EXAMPLES.name,
+            None,
+            orjson.dumps(event),
+            (("sb_contract", names.get(event.get("kind", ""), "").encode()),),
         )
         for event in events
     ]

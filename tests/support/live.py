@@ -1,4 +1,6 @@
-"""Records as enrich and converse write them, of a day until now, for tests of live; and the windows that they must give."""
+"""Records as enrich and converse write them, of a day until now, for tests of live; and the windows
+that they must give.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,14 @@ from schemas.topics import BUSINESS, CONVERSATIONS, RECORDS
 
 DAY_MS = 86_400_000
 _DELIVERY = Delivery(sha256="0" * 64)
-NEEDS = ("price_inquiry", "logistics", "refund_return", "technical_support", "greeting", "complaint")
+NEEDS = (
+    "price_inquiry",
+    "logistics",
+    "refund_return",
+    "technical_support",
+    "greeting",
+    "complaint",
+)
 # One in fifty is a complaint on a day like others.
 _WEIGHTS = (30, 25, 15, 18, 10, 2)
 _SENTIMENTS, _FEELINGS = ("neutral", "positive", "negative"), (70, 20, 10)
@@ -36,7 +45,9 @@ def at(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
-def record(number: int, at_ms: int, *, customer: int, need: str, sentiment: str, channel: str = "chat") -> Record:
+def record(
+    number: int, at_ms: int, *, customer: int, need: str, sentiment: str, channel: str = "chat"
+) -> Record:
     """Return a customer's message, with two answers about it."""
     return made(
         Record,
@@ -55,7 +66,9 @@ def record(number: int, at_ms: int, *, customer: int, need: str, sentiment: str,
         conversation_id=uid("conversation", customer),
         predictions={
             "need": made(Prediction, label=need, p=0.9, abstained=False, version="test"),
-            "sentiment": made(Prediction, label=sentiment, p=0.9, abstained=sentiment == "neutral", version="test"),
+            "sentiment": made(
+                Prediction, label=sentiment, p=0.9, abstained=sentiment == "neutral", version="test"
+            ),
         },
     )
 
@@ -77,7 +90,9 @@ def complaint(number: int, at_ms: int, customer: int) -> BusinessRecord:
     )
 
 
-def waiting(customer: int, since_ms: int, due_ms: int | None, *, answered: bool = False) -> Conversation:
+def waiting(
+    customer: int, since_ms: int, due_ms: int | None, *, answered: bool = False
+) -> Conversation:
     """Return a conversation whose customer waits, or has been answered."""
     return made(
         Conversation,
@@ -101,7 +116,9 @@ def message_of(contract: Record | BusinessRecord | Conversation) -> Message:
 
 
 def quiet_day(count: int, end_ms: int, seed: int = 1) -> Iterator[Record]:
-    """Yield a day's records, in time, the last at `end_ms`: few by night, many by day, each answer as frequent at any hour."""
+    """Yield a day's records, in time, the last at `end_ms`: few by night, many by day, each answer
+    as frequent at any hour.
+    """
     random_ = random.Random(seed)
     hours = [1 if hour < 7 else 6 if 9 <= hour < 18 else 3 for hour in range(24)]
     moments = sorted(
@@ -124,12 +141,21 @@ def spike(count: int, begin_ms: int, span_ms: int, first: int = 10_000_000) -> I
     for number in range(count):
         moment = begin_ms + number * span_ms // count
         yield record(
-            first + number, moment, customer=first + number, need="complaint", sentiment="negative", channel="chat"
+            first + number,
+            moment,
+            customer=first + number,
+            need="complaint",
+            sentiment="negative",
+            channel="chat",
         )
 
 
-def exact_windows(records: Iterable[Record | BusinessRecord], now_ms: int) -> dict[tuple[str, str], Counter[str]]:
-    """Return what windows must hold as of an instant, by span and channel ("" is all), counted record by record."""
+def exact_windows(
+    records: Iterable[Record | BusinessRecord], now_ms: int
+) -> dict[tuple[str, str], Counter[str]]:
+    """Return what windows must hold as of an instant, by span and channel ("" is all), counted
+    record by record.
+    """
     found: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for one in records:
         at_ms = round(one.occurred_at.timestamp() * 1000)
@@ -144,7 +170,9 @@ def exact_windows(records: Iterable[Record | BusinessRecord], now_ms: int) -> di
 def _labels(one: Record | BusinessRecord) -> list[str]:
     if isinstance(one, BusinessRecord):
         return ["business", f"business:{one.kind}.{one.action}"]
-    said = [f"{head}:{answer.label}" for head, answer in one.predictions.items() if not answer.abstained]
+    said = [
+        f"{head}:{answer.label}" for head, answer in one.predictions.items() if not answer.abstained
+    ]
     return [str(one.direction), *said]
 
 

@@ -1,4 +1,6 @@
-"""The next version of the program, as a change that the runbook's "Upgrade a schema" speaks of makes it: one optional field more."""
+"""The next version of the program, as a change that the runbook's "Upgrade a schema" speaks of
+makes it: one optional field more.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,15 @@ from pathlib import Path
 from pipeline.ops.migrate import migrations
 
 _ROOT = Path(__file__).resolve().parents[2]
-# What a developer changes for the branch (门店) that a customer speaks to: the contract of the event, that of the record, the step that
-# makes the one of the other, and the column; each where the line stands after which it comes.
+# What a developer changes for the branch (门店) that a customer speaks to: the contract of the event,
+# that of the record, the step that makes the one of the other, and the column; each where the line
+# stands after which it comes.
 _CHANGES = {
     "schemas/communications.py": (
-        '    html: Text = Field(None, description="The same as HTML; read where text is absent.")\n',
+        (
+            '    html: Text = Field(None, description="The same as HTML; read where text is'
+            ' absent.")\n'
+        ),
         '    branch: Text = Field(None, description="The branch that was spoken to (门店).")\n',
     ),
     "schemas/records.py": (
@@ -37,7 +43,9 @@ CREATE VIEW IF NOT EXISTS branches AS SELECT record_id, source, event_id, branch
 def next_version(folder: Path) -> Path:
     """Write the program's packages with the change into a folder; return it, for PYTHONPATH."""
     for package in ("pipeline", "schemas"):
-        shutil.copytree(_ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            _ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__")
+        )
     for name, (before, added) in _CHANGES.items():
         path = folder / name
         text = path.read_text("utf-8")

@@ -1,4 +1,6 @@
-"""Guides as tests read them: their shell blocks, in order, with the word behind `sh` that says what a block is for."""
+"""Guides as tests read them: their shell blocks, in order, with the word behind `sh` that says what
+a block is for.
+"""
 
 from __future__ import annotations
 

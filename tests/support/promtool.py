@@ -1,4 +1,6 @@
-"""Whether an alert of deploy/ would ring, asked of Prometheus' own promtool with what real workers' pages have told."""
+"""Whether an alert of deploy/ would ring, asked of Prometheus' own promtool with what real workers'
+pages have told.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +20,18 @@ Scrape = Mapping[str, str | None]
 
 
 def rings(alert: str, scrapes: Sequence[Scrape]) -> bool:
-    """Return whether an alert rings after scrapes a minute apart, the last of which stays true for as long as the alert waits.
+    """Return whether an alert rings after scrapes a minute apart, the last of which stays true for
+    as long as the alert waits.
 
     Raises AssertionError where promtool finds fault with the rules.
     """
     rule = _rule(alert)
     held = int(str(rule.get("for", "0m")).removesuffix("m")) + 1
     series = [
-        {"series": name, "values": " ".join([*(_value(one) for one in values), f"{_value(values[-1])}x{held}"])}
+        {
+            "series": name,
+            "values": " ".join([*(_value(one) for one in values), f"{_value(values[-1])}x{held}"]),
+        }
         for name, values in _series(scrapes).items()
     ]
     asked = {
@@ -36,9 +42,16 @@ def rings(alert: str, scrapes: Sequence[Scrape]) -> bool:
     test = {"interval": "1m", "input_series": series, "promql_expr_test": [asked]}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "test.yml"
-        path.write_text(yaml.safe_dump({"rule_files": [str(_RULES)], "evaluation_interval": "1m", "tests": [test]}))
+        path.write_text(
+            yaml.safe_dump(
+                {"rule_files": [str(_RULES)], "evaluation_interval": "1m", "tests": [test]}
+            )
+        )
         done = subprocess.run(
-            [str(tools.promtool()), "test", "rules", str(path)], capture_output=True, text=True, check=False
+            [str(tools.promtool()), "test", "rules", str(path)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
     said = done.stdout + done.stderr
     # No sample is expected, so one that is there is told as a failure: the alert rings.
@@ -66,8 +79,14 @@ def _series(scrapes: Sequence[Scrape]) -> dict[str, list[float | None]]:
 
 
 def _told(page: str | None) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    samples = [one for family in text_string_to_metric_families(page or "") for one in family.samples]
-    return {(one.name, tuple(one.labels.items())): one.value for one in samples if not one.name.endswith("_bucket")}
+    samples = [
+        one for family in text_string_to_metric_families(page or "") for one in family.samples
+    ]
+    return {
+        (one.name, tuple(one.labels.items())): one.value
+        for one in samples
+        if not one.name.endswith("_bucket")
+    }
 
 
 def _value(value: float | None) -> str:

@@ -1,4 +1,6 @@
-"""What reading a text by the lists means, defined plainly: the compiled passes are held against it."""
+"""What reading a text by the lists means, defined plainly: the compiled passes are held against
+it.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def _longest() -> int:
 
 
 def find(tokens: Sequence[str], first: int = 0, last: int | None = None) -> dict[str, list[Match]]:
-    """Return each head's matches within a span of tokens: of those that overlap in the whole text the leftmost, then the longest."""
+    """Return each head's matches within a span of tokens: of those that overlap in the whole text
+    the leftmost, then the longest.
+    """
     found: dict[str, list[Match]] = {}
     free: dict[str, int] = {}
     for start in range(len(tokens)):
@@ -48,7 +52,9 @@ def find(tokens: Sequence[str], first: int = 0, last: int | None = None) -> dict
                 if free.get(entry.head, 0) <= start:
                     free[entry.head] = end
                     if start >= first and (last is None or end <= last):
-                        found.setdefault(entry.head, []).append(Match(start - first, end - first, entry))
+                        found.setdefault(entry.head, []).append(
+                            Match(start - first, end - first, entry)
+                        )
     return found
 
 
@@ -88,17 +94,25 @@ def polarity(tokens: Sequence[str], found: Sequence[Match]) -> tuple[float, tupl
                 value *= -0.75 if value > 0 else -0.4
         parts.append((start, value * (1.3 if contrasted else 1.0)))
         terms.append(entry.term)
-    weights = [value * 0.25 if value > 0 and _in_question(tokens, place, asked) else value for place, value in parts]
+    weights = [
+        value * 0.25 if value > 0 and _in_question(tokens, place, asked) else value
+        for place, value in parts
+    ]
     total = sum(weights) * (1.0 + 0.08 * min(3, tokens.count("!")))
     return total / math.sqrt(total * total + 8.0), tuple(terms)
 
 
 def _in_question(tokens: Sequence[str], position: int, asked: Sequence[int]) -> bool:
-    return any(_SENTENCE_ENDS.isdisjoint(tokens[min(position, other) : max(position, other)]) for other in asked)
+    return any(
+        _SENTENCE_ENDS.isdisjoint(tokens[min(position, other) : max(position, other)])
+        for other in asked
+    )
 
 
 def spans(tokens: Sequence[str]) -> list[tuple[int, int]]:
-    """Return the clauses of a text as spans of its tokens: at most eight, of two tokens at least; none where it has only one."""
+    """Return the clauses of a text as spans of its tokens: at most eight, of two tokens at least;
+    none where it has only one.
+    """
     long = [(first, last) for first, last in _cut(tokens) if last - first >= 2]
     return long[:8] if len(long) > 1 else []
 
@@ -122,7 +136,9 @@ def _cut(tokens: Sequence[str]) -> Iterator[tuple[int, int]]:
 def signs(raw: str, text: str) -> float:
     """Return the weight of what mass mail shows beside its words."""
     weight = 1.0 if re.search(r"https?:|www\.|\.(?:com|net|org|cn|info|biz|ru)\b", text) else 0.0
-    weight += 1.0 if re.search(r"[\dx]{5,}|\d{3,4}-\d{3,}", text) and re.search(r"\d|xx", text) else 0.0
+    weight += (
+        1.0 if re.search(r"[\dx]{5,}|\d{3,4}-\d{3,}", text) and re.search(r"\d|xx", text) else 0.0
+    )
     weight += 1.0 if re.search(r"[$£€¥]\s?\d|\d+\s?(?:元|万|usd|gbp|p/)|\d+%", text) else 0.0
     weight += 1.0 if len(re.findall(r"\b[A-Z]{4,}\b", raw)) >= 3 else 0.0
     return weight + (0.5 if text.count("!") >= 3 else 0.0)

@@ -1,4 +1,6 @@
-"""Real servers for tests marked `stack`: skipped where they cannot be had, failed there with SWITCHBOARD_REQUIRE_STACK=1."""
+"""Real servers for tests marked `stack`: skipped where they cannot be had, failed there with
+SWITCHBOARD_REQUIRE_STACK=1.
+"""
 
 from collections.abc import Iterator
 
@@ -16,7 +18,9 @@ KEEPER_PASSWORD = "p:a/s@s wörd<&>%?#"
 def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
     """Run one ClickHouse server for the session; a test takes a database of its own."""
     try:
-        server = ClickHouseServer(tmp_path_factory.mktemp("clickhouse"), users={"keeper": KEEPER_PASSWORD})
+        server = ClickHouseServer(
+            tmp_path_factory.mktemp("clickhouse"), users={"keeper": KEEPER_PASSWORD}
+        )
     except StackMissing as error:
         skip_or_fail(error)
     with server:

@@ -1,4 +1,6 @@
-"""A site as its operators have it: servers, workers kept running with their metrics' ports, and the runbook that is done to the letter."""
+"""A site as its operators have it: servers, workers kept running with their metrics' ports, and the
+runbook that is done to the letter.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ _PATIENCE_S = 300.0
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of the runbook: the alerts and metrics that it names, and its commands, line by line."""
+    """One entry of the runbook: the alerts and metrics that it names, and its commands, line by
+    line.
+    """
 
     title: str
     alerts: tuple[str, ...]
@@ -45,7 +49,9 @@ class Entry:
     commands: tuple[str, ...]
 
     def one(self, *words: str) -> str:
-        """Return the one command in which all of these words stand; raises ValueError where it is not one."""
+        """Return the one command in which all of these words stand; raises ValueError where it is
+        not one.
+        """
         (found,) = [line for line in self.commands if all(word in line for word in words)]
         return found
 
@@ -57,7 +63,9 @@ def runbook() -> dict[str, Entry]:
     for part in parts:
         title, _, text = part.partition("\n")
         blocks = re.findall(r"^```\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
-        lines = [line.partition("  #")[0].strip() for block in blocks for line in block.splitlines()]
+        lines = [
+            line.partition("  #")[0].strip() for block in blocks for line in block.splitlines()
+        ]
         entries[title] = Entry(
             title,
             tuple(dict.fromkeys(re.findall(r"`(Switchboard[A-Z]\w+)`", text))),
@@ -81,7 +89,9 @@ class _Keeper:
 
 @dataclass
 class Site:
-    """Servers, an environment that names them, and the keepers of workers by the name of their service."""
+    """Servers, an environment that names them, and the keepers of workers by the name of their
+    service.
+    """
 
     folder: Path
     kafka: KafkaServer
@@ -104,22 +114,39 @@ class Site:
 
     # Commands.
 
-    def call(self, *words: str | Path, code: int | None = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run `switchboard WORDS` and return what came of it; `code` None: whatever it ends with."""
+    def call(
+        self, *words: str | Path, code: int | None = 0, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `switchboard WORDS` and return what came of it; `code` None: whatever it ends
+        with.
+        """
         done = subprocess.run(
-            [sys.executable, "-m", "pipeline", "--data-dir", str(self.folder / "tools"), *map(str, words)],
+            [
+                sys.executable,
+                "-m",
+                "pipeline",
+                "--data-dir",
+                str(self.folder / "tools"),
+                *map(str, words),
+            ],
             capture_output=True,
             text=True,
             cwd=self.folder,
             env=os.environ | self.environment | environment,
             check=False,
         )
-        assert code is None or done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert code is None or done.returncode == code, (
+            f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        )
         assert "Traceback" not in done.stderr, done.stderr
         return done
 
-    def do(self, line: str, code: int | None = 0, **names: str | Path) -> subprocess.CompletedProcess[str] | None:
-        """Carry out a line of the runbook; NAMES in capitals stand for what the operator fills in."""
+    def do(
+        self, line: str, code: int | None = 0, **names: str | Path
+    ) -> subprocess.CompletedProcess[str] | None:
+        """Carry out a line of the runbook; NAMES in capitals stand for what the operator fills
+        in.
+        """
         for name, value in names.items():
             assert name in line, f"{line} has no {name}"
             line = line.replace(name, str(value))
@@ -141,7 +168,9 @@ class Site:
         """Do to servers and keepers what compose does to the services of deploy/compose.yaml."""
         for service in [word for word in words if not word.startswith("-")]:
             assert service in services(), f"deploy/compose.yaml has no service {service}"
-            server: Server | None = {"kafka": self.kafka, "clickhouse": self.clickhouse}.get(service)
+            server: Server | None = {"kafka": self.kafka, "clickhouse": self.clickhouse}.get(
+                service
+            )
             if verb in ("stop", "up", "restart") and server is None:
                 self.stop(service)
             if verb in ("start", "up", "restart"):
@@ -152,7 +181,10 @@ class Site:
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
         """Return the rows that `switchboard query` gives."""
-        return [json.loads(line) for line in self.call("query", sql, "--format", "JSONEachRow").stdout.splitlines()]
+        return [
+            json.loads(line)
+            for line in self.call("query", sql, "--format", "JSONEachRow").stdout.splitlines()
+        ]
 
     def publish(self, name: str, text: str) -> Path:
         """Ingest a file of events; return its path."""
@@ -163,14 +195,29 @@ class Site:
 
     # Workers.
 
-    def start(self, stage: str, words: Sequence[str] = (), name: str = "", **environment: str) -> None:
+    def start(
+        self, stage: str, words: Sequence[str] = (), name: str = "", **environment: str
+    ) -> None:
         """Keep workers of a stage running, with a port for the metrics of each."""
         name, port = name or stage, _free_ports()
         program = self.programs.get(name, {})
         with (self.folder / "workers.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "pipeline", "--data-dir", str(self.folder / name), "worker", stage, *words],
-                env=os.environ | self.environment | program | environment | {"SWITCHBOARD_METRICS_PORT": str(port)},
+                [
+                    sys.executable,
+                    "-m",
+                    "pipeline",
+                    "--data-dir",
+                    str(self.folder / name),
+                    "worker",
+                    stage,
+                    *words,
+                ],
+                env=os.environ
+                | self.environment
+                | program
+                | environment
+                | {"SWITCHBOARD_METRICS_PORT": str(port)},
                 cwd=self.folder,
                 stderr=log,
             )
@@ -223,7 +270,10 @@ class Site:
 
     def ready(self) -> None:
         """Wait until every keeper's first worker has asked for records."""
-        self.until("the workers", lambda: all(_page(one.port) and _turned(one) for one in self._keepers.values()))
+        self.until(
+            "the workers",
+            lambda: all(_page(one.port) and _turned(one) for one in self._keepers.values()),
+        )
 
     def caught_up(self) -> bool:
         """Return whether no stage has anything left, as `switchboard lag` tells it."""
@@ -273,13 +323,16 @@ def _page(port: int) -> str | None:
         return None
 
 
-# A port that was given to a worker which has not opened it yet looks free; and other runs of tests begin elsewhere.
+# A port that was given to a worker which has not opened it yet looks free; and other runs of tests
+# begin elsewhere.
 _GIVEN: set[int] = set()
 _FIRST_PORT = 20_000 + os.getpid() % 1_000 * 10
 
 
 def _free_ports() -> int:
-    """Return the first of some ports in a row that nobody listens on and that were not given out before."""
+    """Return the first of some ports in a row that nobody listens on and that were not given out
+    before.
+    """
     for port in range(_FIRST_PORT, 32_000, _PORTS):
         if port in _GIVEN:
             continue

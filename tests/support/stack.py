@@ -1,4 +1,6 @@
-"""What the tests on real servers share: a cache outside of git, free ports, children that end with their parent, patience."""
+"""What the tests on real servers share: a cache outside of git, free ports, children that end with
+their parent, patience.
+"""
 
 import ctypes
 import os
@@ -13,8 +15,13 @@ from typing import Self
 
 import pytest
 
-# What a machine fetches once: server libraries by their package managers. Kept beside the checkout's own caches, out of git.
-CACHE = Path(os.environ.get("SWITCHBOARD_STACK_CACHE", Path(__file__).resolve().parents[2] / ".cache" / "stack"))
+# What a machine fetches once: server libraries by their package managers. Kept beside the
+# checkout's own caches, out of git.
+CACHE = Path(
+    os.environ.get(
+        "SWITCHBOARD_STACK_CACHE", Path(__file__).resolve().parents[2] / ".cache" / "stack"
+    )
+)
 _PR_SET_PDEATHSIG = 1
 
 
@@ -23,7 +30,9 @@ class StackMissing(Exception):
 
 
 def skip_or_fail(error: StackMissing) -> None:
-    """Skip a test with the reason, or fail it where SWITCHBOARD_REQUIRE_STACK=1 says that servers must be there."""
+    """Skip a test with the reason, or fail it where SWITCHBOARD_REQUIRE_STACK=1 says that servers
+    must be there.
+    """
     if os.environ.get("SWITCHBOARD_REQUIRE_STACK") == "1":
         pytest.fail(f"SWITCHBOARD_REQUIRE_STACK=1, but {error}")
     pytest.skip(str(error))
@@ -37,12 +46,16 @@ def free_port() -> int:
 
 
 def die_with_parent() -> None:
-    """Make this process end when its parent does (on Linux); given to Popen as preexec_fn, so that no server outlives its test."""
+    """Make this process end when its parent does (on Linux); given to Popen as preexec_fn, so that
+    no server outlives its test.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def wait_until(what: str, ready: Callable[[], bool], seconds: float = 60.0, every: float = 0.05) -> None:
+def wait_until(
+    what: str, ready: Callable[[], bool], seconds: float = 60.0, every: float = 0.05
+) -> None:
     """Ask until the answer is yes; raises TimeoutError naming what was waited for."""
     deadline = time.monotonic() + seconds
     while not ready():
@@ -56,7 +69,9 @@ _GRACE_S = 20
 
 
 class Server:
-    """A server process of our own: `kill` (-9), `start` again on the same ports with the same data, `stop`; a context manager."""
+    """A server process of our own: `kill` (-9), `start` again on the same ports with the same data,
+    `stop`; a context manager.
+    """
 
     _process: subprocess.Popen[bytes] | None = None
 

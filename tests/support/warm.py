@@ -1,7 +1,8 @@
-"""Commands as processes of their own, forked from one that has imported everything already: each starts in milliseconds, not seconds.
+"""Commands as processes of their own, forked from one that has imported everything already: each
+starts in milliseconds, not seconds.
 
-What a command does when it starts from nothing is seen by tests/unit/test_starting.py, by the tests that kill it, and by those that follow
-the guides on the stack.
+What a command does when it starts from nothing is seen by tests/unit/test_starting.py, by the tests
+that kill it, and by those that follow the guides on the stack.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class WarmCommands:
             text=True,
             cwd=_ROOT,
             # A library's own threads would not be there after a fork.
-            env=os.environ | {"COLUMNS": "200", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            env=os.environ
+            | {"COLUMNS": "200", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
             preexec_fn=die_with_parent,  # noqa: PLW1509  # it calls prctl and nothing else
         )
 
@@ -48,7 +50,13 @@ class WarmCommands:
     ) -> subprocess.CompletedProcess[str]:
         """Run `switchboard` with arguments; return its exit code and what it said."""
         out, err = self._folder / "out", self._folder / "err"
-        request = {"arguments": [*arguments], "cwd": str(cwd), "env": {**environment}, "out": str(out), "err": str(err)}
+        request = {
+            "arguments": [*arguments],
+            "cwd": str(cwd),
+            "env": {**environment},
+            "out": str(out),
+            "err": str(err),
+        }
         assert self._server.stdin is not None
         assert self._server.stdout is not None
         self._server.stdin.write(json.dumps(request) + "\n")
@@ -56,7 +64,9 @@ class WarmCommands:
         answer = self._server.stdout.readline()
         assert answer, "the process that commands are forked from has ended: see what it said above"
         code = int(answer)
-        return subprocess.CompletedProcess([*arguments], code, out.read_text("utf-8"), err.read_text("utf-8"))
+        return subprocess.CompletedProcess(
+            [*arguments], code, out.read_text("utf-8"), err.read_text("utf-8")
+        )
 
     def close(self) -> None:
         """End the process."""
@@ -92,7 +102,9 @@ def _check_threads() -> None:
 
 
 def _serve() -> bool:
-    """Fork a process for every request; return True in a process that has become a command, False when nothing more is asked."""
+    """Fork a process for every request; return True in a process that has become a command, False
+    when nothing more is asked.
+    """
     for line in sys.stdin:
         request = json.loads(line)
         child = os.fork()
@@ -118,7 +130,9 @@ def _become(request: dict[str, object]) -> None:
 
 
 def _end_with(command: Callable[[], None]) -> None:
-    """Run a command and end as an interpreter does, but for the second it takes to let go of everything imported."""
+    """Run a command and end as an interpreter does, but for the second it takes to let go of
+    everything imported.
+    """
     code: object = 0
     try:
         command()

@@ -1,4 +1,6 @@
-"""Asterisk's records become one event per call, whatever columns, zones and faults they have; no row is lost."""
+"""Asterisk's records become one event per call, whatever columns, zones and faults they have; no
+row is lost.
+"""
 
 from __future__ import annotations
 
@@ -55,15 +57,24 @@ def line(columns: int = 21, /, **given: Any) -> str:
         20: ("uniqueid", *NEW),
         21: ("uniqueid", "userfield", *NEW),
     }[columns]
-    ids = {"uniqueid": "pbx-1772601078.5", "userfield": "", "peeraccount": "", "linkedid": "", "sequence": 7}
+    ids = {
+        "uniqueid": "pbx-1772601078.5",
+        "userfield": "",
+        "peeraccount": "",
+        "linkedid": "",
+        "sequence": 7,
+    }
     values = {**BASE, **{name: ids[name] for name in extra}, **given}
     cells = [
-        str(value) if isinstance(value, int) else '"' + value.replace('"', '""') + '"' for value in values.values()
+        str(value) if isinstance(value, int) else '"' + value.replace('"', '""') + '"'
+        for value in values.values()
     ]
     return ",".join(cells) + "\n"
 
 
-def read(*lines: str | bytes, zone: ZoneInfo | None = SHANGHAI, own: Iterable[str] = ()) -> list[Item]:
+def read(
+    *lines: str | bytes, zone: ZoneInfo | None = SHANGHAI, own: Iterable[str] = ()
+) -> list[Item]:
     data = b"".join(each.encode() if isinstance(each, str) else each for each in lines)
     unit = Unit("Master.csv", lambda: io.BytesIO(data))
     return list(AsteriskCdr().read(unit, IngestOptions(zone=zone, own=OwnSide(tuple(own)))))
@@ -75,10 +86,15 @@ def call(*lines: str | bytes, **options: Any) -> dict[str, Any]:
     assert len(items) == 1
     assert isinstance(items[0], Found)
     CallData.model_validate(items[0].event.data)
-    return {"type": items[0].event.type, "id": items[0].event.id, "time": items[0].event.time} | items[0].event.data
+    return {
+        "type": items[0].event.type,
+        "id": items[0].event.id,
+        "time": items[0].event.time,
+    } | items[0].event.data
 
 
-# ---- one row ----------------------------------------------------------------------------------------------------------------
+# ---- one row
+# ----------------------------------------------------------------------------------------------------------------
 
 
 def test_a_row_of_the_manual_becomes_a_completed_call() -> None:
@@ -99,7 +115,9 @@ def test_a_row_of_the_manual_becomes_a_completed_call() -> None:
 
 
 def test_the_guides_example_is_a_call() -> None:
-    guide = (Path(__file__).resolve().parents[2] / "docs" / "guide" / "connectors.md").read_text("utf-8")
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "guide" / "connectors.md").read_text(
+        "utf-8"
+    )
     example = guide.partition("## asterisk-cdr")[2].partition("```\n")[2].partition("```")[0]
     found = call(example)
     assert (found["staff"], found["talk_s"], found["from"]["name"]) == ("801", 178, "Ann")
@@ -148,7 +166,9 @@ def test_other_widths_are_refused_by_line_and_width_and_harm_no_other_row(cells:
         ("billsec", "long", RejectCode.SCHEMA_TYPE),
     ],
 )
-def test_a_bad_cell_refuses_the_row_and_names_the_column(column: str, value: str, code: RejectCode) -> None:
+def test_a_bad_cell_refuses_the_row_and_names_the_column(
+    column: str, value: str, code: RejectCode
+) -> None:
     (item,) = read(line(**{column: value}))
     assert isinstance(item, Refused)
     assert item.code is code
@@ -178,7 +198,8 @@ def test_empty_lines_a_byte_order_mark_and_a_header_are_no_rows() -> None:
     assert len(read("\ufeff" + line())) == 1
 
 
-# ---- names and numbers ------------------------------------------------------------------------------------------------------
+# ---- names and numbers
+# ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -193,7 +214,9 @@ def test_empty_lines_a_byte_order_mark_and_a_header_are_no_rows() -> None:
         ("Ann", "Ann"),
     ],
 )
-def test_the_caller_has_a_name_where_it_says_more_than_the_number(clid: str, name: str | None) -> None:
+def test_the_caller_has_a_name_where_it_says_more_than_the_number(
+    clid: str, name: str | None
+) -> None:
     assert call(line(clid=clid))["from"].get("name") == name
 
 
@@ -238,15 +261,21 @@ def test_the_peer_of_a_channel(channel: str, peer: str | None) -> None:
 def test_the_direction_follows_our_own_numbers_else_their_form(
     src: str, dst: str, own: tuple[str, ...], direction: str, staff: str
 ) -> None:
-    found = call(line(src=src, dst=dst, channel=f"SIP/{src if src == '301' else 'trunk'}-00000001"), own=own)
+    found = call(
+        line(src=src, dst=dst, channel=f"SIP/{src if src == '301' else 'trunk'}-00000001"), own=own
+    )
     assert (found["direction"], found["staff"]) == (direction, staff)
 
 
 def test_a_short_number_that_came_in_by_the_dialled_line_is_not_an_extension() -> None:
-    assert call(line(src="214943", dst="211553", channel="SIP/211553-00000015"))["direction"] == "inbound"
+    assert (
+        call(line(src="214943", dst="211553", channel="SIP/211553-00000015"))["direction"]
+        == "inbound"
+    )
 
 
-# ---- how it ended -----------------------------------------------------------------------------------------------------------
+# ---- how it ended
+# -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -283,7 +312,9 @@ def test_an_announcement_after_ringing_in_vain_is_no_answer() -> None:
 
 
 def test_voicemail_is_no_person_either() -> None:
-    found = call(line(**UNANSWERED, linkedid="c.1"), line(lastapp="VoiceMail", dstchannel="", linkedid="c.1"))
+    found = call(
+        line(**UNANSWERED, linkedid="c.1"), line(lastapp="VoiceMail", dstchannel="", linkedid="c.1")
+    )
     assert (found["type"], found["disposition"]) == ("comm.call.missed", "voicemail")
 
 
@@ -332,21 +363,32 @@ def test_the_root_channel_says_who_called_whom() -> None:
     assert found["to"] == [{"phone": "02155550000"}]
 
 
-# ---- time -------------------------------------------------------------------------------------------------------------------
+# ---- time
+# -------------------------------------------------------------------------------------------------------------------
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
 def test_the_repeated_hour_is_told_by_the_second_in_the_id() -> None:
-    night = {"start": "2026-10-25 02:30:00", "answer": "2026-10-25 02:30:10", "end": "2026-10-25 02:40:00"}
+    night = {
+        "start": "2026-10-25 02:30:00",
+        "answer": "2026-10-25 02:30:10",
+        "end": "2026-10-25 02:40:00",
+    }
     second_pass = int(datetime(2026, 10, 25, 1, 30, tzinfo=UTC).timestamp())
     found = call(line(**night, uniqueid=f"{second_pass}.7", linkedid=""), zone=BERLIN)
     assert found["started_at"] == "2026-10-25T01:30:00Z"
     assert found["ended_at"] == "2026-10-25T01:40:00Z"
 
 
-def test_without_an_id_the_repeated_hour_is_its_first_pass_and_no_call_ends_before_it_began() -> None:
-    night = {"start": "2026-10-25 02:50:00", "answer": "2026-10-25 02:55:00", "end": "2026-10-25 02:10:00"}
+def test_without_an_id_the_repeated_hour_is_its_first_pass_and_no_call_ends_before_it_began() -> (
+    None
+):
+    night = {
+        "start": "2026-10-25 02:50:00",
+        "answer": "2026-10-25 02:55:00",
+        "end": "2026-10-25 02:10:00",
+    }
     found = call(line(16, **night), zone=BERLIN)
     assert found["started_at"] == "2026-10-25T00:50:00Z"
     assert found["answered_at"] == "2026-10-25T00:55:00Z"
@@ -359,17 +401,22 @@ def test_a_zone_that_contradicts_the_ids_is_visible() -> None:
     assert call(line(), zone=ZoneInfo("UTC"))["uniqueid_says"] == "2026-03-04T05:11:18Z"
 
 
-# ---- calls among calls ------------------------------------------------------------------------------------------------------
+# ---- calls among calls
+# ------------------------------------------------------------------------------------------------------
 
 
 def other_call(number: int) -> str:
     return line(uniqueid=f"o-1772601078.{number}", linkedid=f"o-1772601078.{number}")
 
 
-def test_a_row_that_comes_long_after_its_call_is_an_event_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_that_comes_long_after_its_call_is_an_event_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(connector, "_WINDOW_ROWS", 5)
     late = line(linkedid="c.1", start="2026-03-04 14:00:00")
-    items = read(line(linkedid="c.1"), line(linkedid="c.1"), *(other_call(n) for n in range(9)), late, late)
+    items = read(
+        line(linkedid="c.1"), line(linkedid="c.1"), *(other_call(n) for n in range(9)), late, late
+    )
     found = [item for item in items if isinstance(item, Found)]
     of_the_call = [item for item in found if item.event.data["conversation"] == "c.1"]
     assert [item.event.data["legs"] for item in of_the_call] == [2, 1, 1]
@@ -383,13 +430,19 @@ def test_a_row_that_comes_long_after_its_call_is_an_event_of_its_own(monkeypatch
 def test_rows_between_do_not_part_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connector, "_WINDOW_ROWS", 5)
     mixed = [
-        row for n in range(20) for row in (line(linkedid="c.1", start=f"2026-03-04 13:{n + 10}:00"), other_call(n))
+        row
+        for n in range(20)
+        for row in (line(linkedid="c.1", start=f"2026-03-04 13:{n + 10}:00"), other_call(n))
     ]
-    legs = {item.event.id: item.event.data["legs"] for item in read(*mixed) if isinstance(item, Found)}
+    legs = {
+        item.event.id: item.event.data["legs"] for item in read(*mixed) if isinstance(item, Found)
+    }
     assert legs["c.1"] == 20
 
 
-def test_a_call_without_end_is_cut_and_nothing_of_it_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_without_end_is_cut_and_nothing_of_it_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(connector, "_MAX_LEGS", 10)
     rows = [line(linkedid="c.1", duration=n) for n in range(25)]
     found = [item for item in read(*rows) if isinstance(item, Found)]
@@ -397,7 +450,9 @@ def test_a_call_without_end_is_cut_and_nothing_of_it_is_lost(monkeypatch: pytest
     assert len({item.event.id for item in found}) == 16
 
 
-def test_closed_calls_are_forgotten_after_a_while_and_memory_stays_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closed_calls_are_forgotten_after_a_while_and_memory_stays_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(connector, "_WINDOW_ROWS", 1)
     monkeypatch.setattr(connector, "_REMEMBERED", 3)
     unit = Unit("x", lambda: io.BytesIO("".join(other_call(n) for n in range(50)).encode()))
@@ -436,15 +491,17 @@ ROWS = st.lists(
 @given(ROWS)
 def test_every_row_is_in_exactly_one_item(rows: list[tuple[str, str, str, str, int, bool]]) -> None:
     lines = [
-        "broken,row\n"
-        if broken
-        else line(
-            linkedid=linked,
-            uniqueid=linked,
-            disposition=word,
-            lastapp=app,
-            dstchannel=far,
-            start=f"2026-03-04 13:00:{second:02}",
+        (
+            "broken,row\n"
+            if broken
+            else line(
+                linkedid=linked,
+                uniqueid=linked,
+                disposition=word,
+                lastapp=app,
+                dstchannel=far,
+                start=f"2026-03-04 13:00:{second:02}",
+            )
         )
         for linked, word, app, far, second, broken in rows
     ]
@@ -472,7 +529,9 @@ def test_a_real_exchange(shared_data: Path) -> None:
     path = shared_data / "calls" / "asterisk_cdr" / "Master.csv"
     reader = AsteriskCdr()
     items = [
-        item for unit in reader.units([path.parent]) for item in reader.read(unit, IngestOptions(zone=ZoneInfo("UTC")))
+        item
+        for unit in reader.units([path.parent])
+        for item in reader.read(unit, IngestOptions(zone=ZoneInfo("UTC")))
     ]
     assert all(isinstance(item, Found) for item in items)
     events = [item.event for item in items if isinstance(item, Found)]

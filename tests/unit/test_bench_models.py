@@ -1,4 +1,6 @@
-"""The models' bench: how sets are split, what it notes of ours, and what it says of each bar, on made-up data."""
+"""The models' bench: how sets are split, what it notes of ours, and what it says of each bar, on
+made-up data.
+"""
 
 from __future__ import annotations
 
@@ -34,33 +36,50 @@ def table(path: Path, text: str, label: str, rows: list[Row]) -> None:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Return a folder with two sets in their form: one with a part that is held out, one without."""
+    """Return a folder with two sets in their form: one with a part that is held out, one
+    without.
+    """
     table(tmp_path / "text_en/banking77/train.csv", "text", "category", labelled(80))
     table(tmp_path / "text_zh/smp2017_ecdt/train.csv", "text", "label", labelled(60))
     table(tmp_path / "text_zh/smp2017_ecdt/develop.csv", "text", "label", labelled(30, seed=2))
     return tmp_path
 
 
-def test_what_the_authors_hold_out_is_asked_after_the_whole_stream_else_a_fifth_after_the_rest(data: Path) -> None:
+def test_what_the_authors_hold_out_is_asked_after_the_whole_stream_else_a_fifth_after_the_rest(
+    data: Path,
+) -> None:
     held = parts_of(data, "smp2017", None, 7)
     assert held.learnt is held.stream
     assert (len(held.stream), len(held.unseen)) == (60, 30)
-    assert sorted(text for text, _ in held.unseen) == sorted(row.text for row in labelled(30, seed=2))
+    assert sorted(text for text, _ in held.unseen) == sorted(
+        row.text for row in labelled(30, seed=2)
+    )
     drawn = parts_of(data, "banking77", None, 7)
-    assert (drawn.learnt, drawn.unseen) == cut(drawn.stream) == (drawn.stream[:64], drawn.stream[64:])
+    assert (
+        (drawn.learnt, drawn.unseen) == cut(drawn.stream) == (drawn.stream[:64], drawn.stream[64:])
+    )
     assert drawn == parts_of(data, "banking77", None, 7) != parts_of(data, "banking77", None, 8)
-    assert len(parts_of(data, "smp2017", 10, 7).unseen) == len(parts_of(data, "smp2017", 10, 7).stream) == 10
+    assert (
+        len(parts_of(data, "smp2017", 10, 7).unseen)
+        == len(parts_of(data, "smp2017", 10, 7).stream)
+        == 10
+    )
 
 
 @pytest.mark.parametrize("name", ["smp2017", "banking77"])
 def test_ours_is_judged_as_the_command_judges_it(data: Path, name: str) -> None:
     parts = parts_of(data, name, None, 7)
     found = run_ours(parts)
-    stream, learnt, unseen = ([Row(*row) for row in rows] for rows in (parts.stream, parts.learnt, parts.unseen))
+    stream, learnt, unseen = (
+        [Row(*row) for row in rows] for rows in (parts.stream, parts.learnt, parts.unseen)
+    )
     assert found.prequential == 100 * judge_online(stream).prequential.scores.accuracy
     test = judge_online(learnt, unseen).test
     assert test is not None
-    assert (found.unseen, found.calibration) == (100 * test.scores.accuracy, 100 * test.doubt.calibration_error)
+    assert (found.unseen, found.calibration) == (
+        100 * test.scores.accuracy,
+        100 * test.doubt.calibration_error,
+    )
     assert min(found.features_us, found.predict_us, found.learn_us) > 0
     assert found.alarms == 0
 
@@ -99,13 +118,28 @@ def test_recovery_is_counted_from_the_change_to_where_the_former_accuracy_is_bac
 
 
 def test_the_bench_tells_and_does_not_fail(data: Path) -> None:
-    command = [sys.executable, str(BENCH / "models_quality.py"), "--data", str(data), "--parts", "sets"]
-    done = subprocess.run([*command, "--tasks", "banking77,smp2017"], capture_output=True, text=True, check=False)
+    command = [
+        sys.executable,
+        str(BENCH / "models_quality.py"),
+        "--data",
+        str(data),
+        "--parts",
+        "sets",
+    ]
+    done = subprocess.run(
+        [*command, "--tasks", "banking77,smp2017"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     block = done.stdout[done.stdout.index("held or missed") :]
     assert "MISSED" in block
     assert "not measured" in block
-    assert [line for line in block.splitlines() if line.startswith("fresh starts") and line.endswith(" held")]
-    wrong = subprocess.run([*command, "--tasks", "nothing"], capture_output=True, text=True, check=False)
+    assert [
+        line
+        for line in block.splitlines()
+        if line.startswith("fresh starts") and line.endswith(" held")
+    ]
+    wrong = subprocess.run(
+        [*command, "--tasks", "nothing"], capture_output=True, text=True, check=False
+    )
     assert wrong.returncode == 2
     assert "no nothing; there are banking77" in wrong.stderr

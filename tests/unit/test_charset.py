@@ -22,14 +22,25 @@ SIMPLIFIED = (
     "很快，好吃，味道足，量大",
 )
 TRADITIONAL = ("您好，請問訂單什麼時候可以送到？", "關於合約", "報價單", "發票已經收到，謝謝！")
-JAPANESE = ("お世話になっております。見積書を送付いたします。", "ご注文の確認", "納期について教えてください。")
-KOREAN = ("안녕하세요. 주문한 상품이 아직 도착하지 않았습니다.", "견적서 요청드립니다", "회의 일정 변경")
+JAPANESE = (
+    "お世話になっております。見積書を送付いたします。",
+    "ご注文の確認",
+    "納期について教えてください。",
+)
+KOREAN = (
+    "안녕하세요. 주문한 상품이 아직 도착하지 않았습니다.",
+    "견적서 요청드립니다",
+    "회의 일정 변경",
+)
 OTHERS = (
     ("cp1252", "Größe passt nicht, à bientôt à l’été"),
     ("cp1252", "¿Cuándo llegará mi pedido? Todavía no he recibido nada, señor Muñoz."),
     ("cp1250", "Dzień dobry, proszę o fakturę. Paczka nie dotarła, a płatność została pobrana."),
     ("iso8859_2", "Dzień dobry, proszę o fakturę. Paczka nie dotarła, a płatność została pobrana."),
-    ("cp1254", "Siparişim hâlâ ulaşmadı, lütfen en kısa sürede dönüş yapın. Teşekkürler, Ayşe Yılmaz"),
+    (
+        "cp1254",
+        "Siparişim hâlâ ulaşmadı, lütfen en kısa sürede dönüş yapın. Teşekkürler, Ayşe Yılmaz",
+    ),
     ("koi8_r", "Здравствуйте, я до сих пор не получил заказ. Проверьте, пожалуйста."),
     ("cp1251", "Здравствуйте, я до сих пор не получил заказ. Проверьте, пожалуйста."),
     ("cp1253", "Καλημέρα σας, δεν έχω λάβει ακόμα την παραγγελία μου. Ευχαριστώ"),
@@ -48,7 +59,9 @@ UNDECLARED = (
 
 @pytest.mark.parametrize(("codec", "text"), UNDECLARED)
 @pytest.mark.parametrize("label", [None, "us-ascii", "x-unknown"])
-def test_text_without_a_true_label_is_read_by_its_bytes(codec: str, text: str, label: str | None) -> None:
+def test_text_without_a_true_label_is_read_by_its_bytes(
+    codec: str, text: str, label: str | None
+) -> None:
     assert decode_text(text.encode(codec), label).text == text
 
 
@@ -78,7 +91,9 @@ def test_chinese_under_a_western_label_comes_out_chinese(codec: str, label: str,
         ("utf-16le", "utf_16_le", "utf-16le", "订单还没有收到"),
     ],
 )
-def test_labels_are_read_as_the_widest_set_they_mean(label: str, codec: str, name: str, text: str) -> None:
+def test_labels_are_read_as_the_widest_set_they_mean(
+    label: str, codec: str, name: str, text: str
+) -> None:
     assert decode_text(text.encode(codec), label) == Decoded(text, name, False, 0)
 
 
@@ -89,12 +104,16 @@ def test_iso_2022_jp_with_signs_of_windows() -> None:
 
 def test_euc_jp_with_signs_of_windows() -> None:
     assert (
-        decode_text("注文は".encode("euc_jp") + b"\xad\xa1" + "です".encode("euc_jp"), "euc-jp").text == "注文は①です"
+        decode_text(
+            "注文は".encode("euc_jp") + b"\xad\xa1" + "です".encode("euc_jp"), "euc-jp"
+        ).text
+        == "注文は①です"
     )
 
 
 @pytest.mark.parametrize(
-    "label", ["utf-7", "iso-2022-jp", "hz-gb-2312", "utf-16", "utf-32", "no-such-set", "rot13", "cp500"]
+    "label",
+    ["utf-7", "iso-2022-jp", "hz-gb-2312", "utf-16", "utf-32", "no-such-set", "rot13", "cp500"],
 )
 def test_plain_ascii_stays_what_it_is_under_any_label(label: str) -> None:
     text = "Price 3+4=7, see C:\\temp & {a} ~b~"
@@ -108,7 +127,9 @@ def test_signatures_win_over_labels_and_vanish(codec: str, text: str) -> None:
 
 
 def test_utf_16_without_label_or_signature() -> None:
-    assert decode_text("Dear customer".encode("utf_16_le"), None) == Decoded("Dear customer", "utf-16le", False, 0)
+    assert decode_text("Dear customer".encode("utf_16_le"), None) == Decoded(
+        "Dear customer", "utf-16le", False, 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -128,19 +149,30 @@ def test_a_cut_last_character_costs_one_character(raw: bytes, label: str | None,
 def test_a_bad_byte_in_the_middle_costs_one_character() -> None:
     raw = "订单还没有收到，".encode() * 3 + b"\xff" + "请帮忙查一下。".encode()
     decoded = decode_text(raw, "utf-8")
-    assert (decoded.text, decoded.replaced) == ("订单还没有收到，" * 3 + "\ufffd" + "请帮忙查一下。", 1)
+    assert (decoded.text, decoded.replaced) == (
+        "订单还没有收到，" * 3 + "\ufffd" + "请帮忙查一下。",
+        1,
+    )
 
 
 def test_each_line_may_be_in_its_own_set() -> None:
     raw = (
-        "订单还没有收到。\n".encode() * 3 + "请查一下物流。\n".encode("gb18030") + "Grüße aus Köln\n".encode("latin-1")
+        "订单还没有收到。\n".encode() * 3
+        + "请查一下物流。\n".encode("gb18030")
+        + "Grüße aus Köln\n".encode("latin-1")
     )
     decoded = decode_text(raw, "utf-8")
-    assert decoded == Decoded("订单还没有收到。\n" * 3 + "请查一下物流。\nGrüße aus Köln\n", "utf-8", True, 0)
+    assert decoded == Decoded(
+        "订单还没有收到。\n" * 3 + "请查一下物流。\nGrüße aus Köln\n", "utf-8", True, 0
+    )
 
 
 def test_surrogate_pairs_written_as_utf_8_become_characters() -> None:
-    raw = "谢谢".encode() + "\U0001f600".encode("utf_16_be").decode("utf_16_be").encode() + b"\xed\xa0\xbd\xed\xb8\x80"
+    raw = (
+        "谢谢".encode()
+        + "\U0001f600".encode("utf_16_be").decode("utf_16_be").encode()
+        + b"\xed\xa0\xbd\xed\xb8\x80"
+    )
     assert decode_text(raw, "utf-8").text == "谢谢\U0001f600\U0001f600"
 
 
@@ -148,7 +180,10 @@ def test_surrogate_pairs_written_as_utf_8_become_characters() -> None:
 
 BROKEN_BEFORE = [
     *((text.encode().decode("latin_1"), text) for text in SIMPLIFIED),
-    *((text.encode("gb18030").decode("latin_1"), text) for text in SIMPLIFIED[:1] + SIMPLIFIED[3:4]),
+    *(
+        (text.encode("gb18030").decode("latin_1"), text)
+        for text in SIMPLIFIED[:1] + SIMPLIFIED[3:4]
+    ),
     ("您好，请问什么时候发货？".encode().decode("gb18030"), "您好，请问什么时候发货？"),
     ("CafÃ© at 5â€™oclock", "Café at 5’oclock"),
     ("First line\nGrÃ¼ÃŸe\n你好", "First line\nGrüße\n你好"),
@@ -191,7 +226,9 @@ def test_good_text_is_left_alone(text: str) -> None:
 @example(b"\xff\xfe\x00\xd8", None)
 @example(b"\xed\xa0\x80", "utf-8")
 @example(b"\x1b$B\x7f\x7f", "iso-2022-jp")
-def test_any_bytes_under_any_label_become_text_without_surrogates(raw: bytes, label: str | None) -> None:
+def test_any_bytes_under_any_label_become_text_without_surrogates(
+    raw: bytes, label: str | None
+) -> None:
     decoded = decode_text(raw, label)
     decoded.text.encode("utf-8")
     assert decode_text(raw, label) == decoded
@@ -208,14 +245,16 @@ _EVERYDAY = "".join(
 
 
 @pytest.mark.parametrize(
-    "text", ["啊啊啊啊", "哈哈哈哈哈", "呵呵", "嗯", "丁丁", "好的好的", "在吗在吗在吗", "詹趾", "王伟"]
+    "text",
+    ["啊啊啊啊", "哈哈哈哈哈", "呵呵", "嗯", "丁丁", "好的好的", "在吗在吗在吗", "詹趾", "王伟"],
 )
 def test_short_and_repeated_words_under_their_own_label_survive(text: str) -> None:
     assert decode_text(text.encode("gb18030"), "gb2312").text == text
 
 
 def test_a_label_that_fits_is_believed_even_for_characters_in_no_order() -> None:
-    # Characters by chance are no text, and in one of a thousand cases their bytes are better text in another set.
+    # Characters by chance are no text, and in one of a thousand cases their bytes are better text
+    # in another set.
     chance = random.Random(20261122)
     texts = ["".join(chance.choices(_EVERYDAY, k=chance.randint(1, 30))) for _ in range(4_000)]
     survived = sum(decode_text(text.encode("gb18030"), "gb2312").text == text for text in texts)
@@ -224,7 +263,10 @@ def test_a_label_that_fits_is_believed_even_for_characters_in_no_order() -> None
 
 # --- real bytes
 
-CODECS = "big5 big5hkscs cp949 euc_jisx0213 euc_jp euc_kr gb18030 gb2312 gbk hz iso2022_jp iso2022_kr johab shift_jis shift_jisx0213"
+CODECS = (
+    "big5 big5hkscs cp949 euc_jisx0213 euc_jp euc_kr gb18030 gb2312 gbk hz iso2022_jp iso2022_kr"
+    " johab shift_jis shift_jisx0213"
+)
 
 
 @pytest.mark.data

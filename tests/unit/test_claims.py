@@ -1,4 +1,6 @@
-"""The claim check: large bodies travel as references, come back whole, and a lost one stops the reader."""
+"""The claim check: large bodies travel as references, come back whole, and a lost one stops the
+reader.
+"""
 
 import os
 from collections.abc import Iterator
@@ -23,7 +25,10 @@ from pipeline.runtime.log import LogRecord, Message
 
 
 def as_records(messages: list[Message]) -> list[LogRecord]:
-    return [LogRecord(m.topic, 0, place, 0, m.key, m.value, m.headers) for place, m in enumerate(messages)]
+    return [
+        LogRecord(m.topic, 0, place, 0, m.key, m.value, m.headers)
+        for place, m in enumerate(messages)
+    ]
 
 
 @pytest.fixture(params=["folder", "bucket"])
@@ -37,7 +42,10 @@ def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Blobs]:
 
 
 def test_only_large_bodies_are_checked_in_and_all_come_back(blobs: Blobs) -> None:
-    messages = [Message("t", b"k", b"x" * size, (("h", b"v"),)) for size in (0, THRESHOLD_BYTES, THRESHOLD_BYTES + 1)]
+    messages = [
+        Message("t", b"k", b"x" * size, (("h", b"v"),))
+        for size in (0, THRESHOLD_BYTES, THRESHOLD_BYTES + 1)
+    ]
     checked = check_in(messages, blobs)
     assert [len(message.value) for message in checked] == [0, THRESHOLD_BYTES, 0]
     assert check_out(as_records(checked), blobs) == as_records(messages)

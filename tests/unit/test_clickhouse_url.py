@@ -1,4 +1,6 @@
-"""The address of a ClickHouse server: every part of a URL, and errors that name the part and never the password."""
+"""The address of a ClickHouse server: every part of a URL, and errors that name the part and never
+the password.
+"""
 
 from pathlib import Path
 from urllib.parse import quote
@@ -14,7 +16,11 @@ from pipeline.sinks.clickhouse_url import AddressError, parse_address
 
 def test_a_bare_host_gets_the_usual_port_user_and_database() -> None:
     address = parse_address("clickhouse://db.example.com")
-    assert (address.hosts, address.user, address.password) == ((("db.example.com", 9000),), "default", "")
+    assert (address.hosts, address.user, address.password) == (
+        (("db.example.com", 9000),),
+        "default",
+        "",
+    )
     assert (address.database, address.secure) == ("switchboard", False)
 
 
@@ -24,7 +30,11 @@ def test_every_part_is_read() -> None:
     )
     assert address.hosts == (("a.example.com", 9441), ("b.example.com", 9440))
     options = address.client_options()
-    assert (options["host"], options["port"], options["alt_hosts"]) == ("a.example.com", 9441, "b.example.com:9440")
+    assert (options["host"], options["port"], options["alt_hosts"]) == (
+        "a.example.com",
+        9441,
+        "b.example.com:9440",
+    )
     assert (options["user"], options["password"], options["database"]) == ("bob", "p@ss", "history")
     assert (options["secure"], options["verify"], options["connect_timeout"]) == (True, False, 3.0)
     assert address.client_options(database="")["database"] == ""
@@ -47,7 +57,9 @@ def test_certificates_are_checked_unless_said_otherwise(tmp_path: Path) -> None:
 @given(password=st.text(min_size=1, max_size=20), user=st.text(min_size=1, max_size=10))
 def test_any_password_comes_through_and_is_never_shown(password: str, user: str) -> None:
     secret = f"<<{password}>>"
-    address = parse_address(f"clickhouse://{quote(user, safe='')}:{quote(secret, safe='')}@h:9000/db")
+    address = parse_address(
+        f"clickhouse://{quote(user, safe='')}:{quote(secret, safe='')}@h:9000/db"
+    )
     assert (address.user, address.password) == (user, secret)
     for shown in (str(address), repr(address), repr(ClickHouseWarehouse(address))):
         assert secret not in shown
@@ -73,7 +85,10 @@ def test_any_password_comes_through_and_is_never_shown(password: str, user: str)
         ("clickhouse://u:secr#et@h/db", "a # in it"),
         ("clickhouse://u:secret@h/db?verfy=1", "no option 'verfy'"),
         ("clickhouse://u:secret@h/db?verify=maybe", "verify is true or false"),
-        ("clickhouse://u:secret@h/db?connect_timeout=soon", "connect_timeout is a number of seconds"),
+        (
+            "clickhouse://u:secret@h/db?connect_timeout=soon",
+            "connect_timeout is a number of seconds",
+        ),
         ("clickhouse://u:secret@h/db?send_receive_timeout=0", "send_receive_timeout is above 0"),
         ("clickhouse://u:secret@h/db?send_receive_timeout=nan", "send_receive_timeout is above 0"),
         ("clickhouse://u:secret@h/db?ca_certs=/nowhere.pem", "none at /nowhere.pem"),

@@ -1,10 +1,18 @@
-"""Contact points: one person's address in any spelling is one point; what identifies nobody gives none."""
+"""Contact points: one person's address in any spelling is one point; what identifies nobody gives
+none.
+"""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.processors.contacts import OwnSide, contact_points, normalise_email, normalise_handle, normalise_phone
+from pipeline.processors.contacts import (
+    OwnSide,
+    contact_points,
+    normalise_email,
+    normalise_handle,
+    normalise_phone,
+)
 from schemas.types import Party
 
 
@@ -23,7 +31,15 @@ def test_spellings_of_an_address_are_one(written: str, kept: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["", "  ", "no-reply@shop.example.com", "DoNotReply@x.example", "MAILER-DAEMON@x.example", "anonymous"]
+    "written",
+    [
+        "",
+        "  ",
+        "no-reply@shop.example.com",
+        "DoNotReply@x.example",
+        "MAILER-DAEMON@x.example",
+        "anonymous",
+    ],
 )
 def test_an_address_that_nobody_reads_gives_no_contact(written: str) -> None:
     assert normalise_email(written) is None
@@ -57,14 +73,19 @@ def test_spellings_of_a_number_are_one(written: str, region: str | None, kept: s
 
 
 @pytest.mark.parametrize(
-    "written", ["", "anonymous", "Anonymous", "Restricted", "unavailable", "匿名", "未知号码", "---"]
+    "written",
+    ["", "anonymous", "Anonymous", "Restricted", "unavailable", "匿名", "未知号码", "---"],
 )
 def test_a_withheld_number_gives_no_contact(written: str) -> None:
     assert normalise_phone(written, "CN") is None
 
 
-@pytest.mark.parametrize(("written", "region"), [("301", "CN"), ("89245555937", None), ("+999", None)])
-def test_a_number_that_means_nothing_outside_is_kept_and_marked(written: str, region: str | None) -> None:
+@pytest.mark.parametrize(
+    ("written", "region"), [("301", "CN"), ("89245555937", None), ("+999", None)]
+)
+def test_a_number_that_means_nothing_outside_is_kept_and_marked(
+    written: str, region: str | None
+) -> None:
     point = normalise_phone(written, region)
     assert point is not None
     assert not point.valid
@@ -83,7 +104,9 @@ def test_any_text_is_normalised_once_and_for_all(text: str) -> None:
 
 
 def test_a_party_gives_its_points_strongest_first() -> None:
-    party = Party(id="C-1", email="A@example.org", phone="+8613800000001", handle="@Anna", name="Anna")
+    party = Party(
+        id="C-1", email="A@example.org", phone="+8613800000001", handle="@Anna", name="Anna"
+    )
     points = [str(point) for point in contact_points(party, "weibo", None)]
     assert points == ["id:C-1", "email:a@example.org", "phone:+8613800000001", "handle:weibo/anna"]
 
@@ -94,7 +117,15 @@ def test_a_nickname_on_two_platforms_is_two_people() -> None:
 
 def test_our_own_side_is_told_by_address_domain_number_and_name() -> None:
     own = OwnSide(
-        ("service@gmail.com", "@shop.example.com", "shop.example", "+86 10 8888 6666", "301", "Shop Support", "小慧"),
+        (
+            "service@gmail.com",
+            "@shop.example.com",
+            "shop.example",
+            "+86 10 8888 6666",
+            "301",
+            "Shop Support",
+            "小慧",
+        ),
         "CN",
     )
     assert own.owns_email("Service@Gmail.com")

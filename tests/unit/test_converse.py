@@ -1,4 +1,6 @@
-"""The rules of converse, one by one: who speaks, what opens, closes and reopens, follow-ups kept, flags, links, service promises."""
+"""The rules of converse, one by one: who speaks, what opens, closes and reopens, follow-ups kept,
+flags, links, service promises.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -48,7 +50,9 @@ def at(minutes: float) -> datetime:
 
 def conversation(*records: Seen, name: str = "c1") -> Conversation:
     _, rows = folded([records])
-    (found,) = [one for one in rows_of_kind(rows, Conversation) if str(one.conversation_id) == thread(name)]
+    (found,) = [
+        one for one in rows_of_kind(rows, Conversation) if str(one.conversation_id) == thread(name)
+    ]
     return found  # type: ignore[no-any-return]
 
 
@@ -145,14 +149,19 @@ def test_to_whom_a_conversation_is_given(text: str, name: str) -> None:
 def test_a_customer_waits_from_the_first_unanswered_message() -> None:
     row = conversation(seen("a", 0, "在吗"), seen("b", 5, "有人吗"))
     assert (row.state, row.waiting_since, row.last_customer_at) == ("waiting", at(0), at(5))
-    row = conversation(seen("a", 0, "在吗"), seen("b", 5, "在的", say="out"), seen("c", 7, "多少钱"))
+    row = conversation(
+        seen("a", 0, "在吗"), seen("b", 5, "在的", say="out"), seen("c", 7, "多少钱")
+    )
     assert (row.state, row.waiting_since, row.last_human_at) == ("waiting", at(7), at(5))
 
 
 @pytest.mark.parametrize("say", ["bot", "system"])
 def test_neither_bots_nor_the_platform_answer(say: str) -> None:
     assert conversation(seen("a", 0, "在吗"), seen("b", 1, "请稍候", say=say)).state == "waiting"
-    assert conversation(seen("a", 0, "在吗"), seen("b", 1, "客户很急", say="out", kind="note")).state == "waiting"
+    assert (
+        conversation(seen("a", 0, "在吗"), seen("b", 1, "客户很急", say="out", kind="note")).state
+        == "waiting"
+    )
 
 
 def test_a_bare_thanks_asks_for_nothing() -> None:
@@ -163,9 +172,18 @@ def test_a_bare_thanks_asks_for_nothing() -> None:
 
 
 def test_a_customer_message_after_closing_reopens() -> None:
-    items = (seen("a", 0, "在吗"), seen("b", 5, "已寄出", say="out", result="resolved"), seen("c", 60, "还没收到"))
+    items = (
+        seen("a", 0, "在吗"),
+        seen("b", 5, "已寄出", say="out", result="resolved"),
+        seen("c", 60, "还没收到"),
+    )
     row = conversation(*items)
-    assert (row.state, row.episodes, row.closed_at, row.waiting_since) == ("waiting", 2, None, at(60))
+    assert (row.state, row.episodes, row.closed_at, row.waiting_since) == (
+        "waiting",
+        2,
+        None,
+        at(60),
+    )
     assert ("reopened", "customer") in facts(*items)
     assert ("reopened", "customer") not in facts(*items[:2])
 
@@ -175,7 +193,9 @@ def test_a_late_closing_makes_a_message_a_reopening_and_a_correction_unmakes_it(
     closing = seen("b", 5, "已寄出", say="out", result="resolved")
     state, told = outputs(FOLD.empty(), [first, last])
     state, told = outputs(state, [closing])
-    (reopened,) = [one for one in told if isinstance(one, ConversationFact) and one.kind == "reopened"]
+    (reopened,) = [
+        one for one in told if isinstance(one, ConversationFact) and one.kind == "reopened"
+    ]
     assert (str(reopened.record_id), reopened.retracted) == (last.record_id, False)
     state, told = outputs(state, [replace(closing, result="answered")])
     retracted = {(one.kind, one.retracted) for one in told if isinstance(one, ConversationFact)}
@@ -204,7 +224,11 @@ def test_calls_are_messages_of_one_side_or_both() -> None:
 def test_an_answered_call_is_answered_when_it_is_picked_up() -> None:
     _, rows = folded([[call("a", 0, 60)]])
     (answer,) = rows_of_kind(rows, ConversationFact, kind="agent_message")
-    assert (answer.occurred_at, answer.talk_s, answer.detail) == (START + timedelta(seconds=10), 60, "call_answered")
+    assert (answer.occurred_at, answer.talk_s, answer.detail) == (
+        START + timedelta(seconds=10),
+        60,
+        "call_answered",
+    )
 
 
 def test_a_correction_to_another_conversation_leaves_nothing_of_the_first() -> None:
@@ -219,10 +243,13 @@ def test_a_correction_to_another_conversation_leaves_nothing_of_the_first() -> N
 def test_a_first_and_a_later_response_are_due_in_business_time() -> None:
     evening = (18 - 10) * 60 - 30
     row = conversation(seen("a", evening, "在吗"))
-    # Half an hour before closing on a Thursday: the other half of the promised hour is on Friday morning.
+    # Half an hour before closing on a Thursday: the other half of the promised hour is on Friday
+    # morning.
     assert row.first_response_due_at == datetime(2026, 11, 20, 9, 30, tzinfo=ZONE)
     assert row.next_response_due_at is None
-    row = conversation(seen("a", 0, "在吗"), seen("b", 1, "在的", say="out"), seen("c", 2, "多少钱"))
+    row = conversation(
+        seen("a", 0, "在吗"), seen("b", 1, "在的", say="out"), seen("c", 2, "多少钱")
+    )
     assert (row.first_response_due_at, row.next_response_due_at) == (None, at(32))
 
 
@@ -272,7 +299,12 @@ def test_a_call_fulfils_a_promised_call_and_a_later_message_too() -> None:
 
 def test_neither_bots_nor_automatic_mail_fulfil_a_promise() -> None:
     bot = seen("b", 25 * 60, "您好", say="bot")
-    assert followup(PROMISE, bot, seen("n", 25 * 60, "called him", say="out", kind="note")).fulfilled_at is None
+    assert (
+        followup(
+            PROMISE, bot, seen("n", 25 * 60, "called him", say="out", kind="note")
+        ).fulfilled_at
+        is None
+    )
 
 
 def test_what_belongs_to_the_same_turn_is_no_fulfilment() -> None:
@@ -306,7 +338,11 @@ def test_a_promise_that_a_correction_takes_out_is_retracted() -> None:
 
 
 def test_the_same_text_again_is_a_duplicate_of_the_first() -> None:
-    items = (seen("a", 0, LONG), seen("b", 1, LONG + "！", conversation="c2"), seen("c", 2, f" {LONG}"))
+    items = (
+        seen("a", 0, LONG),
+        seen("b", 1, LONG + "！", conversation="c2"),
+        seen("c", 2, f" {LONG}"),
+    )
     assert flags(*items) == {("b", "duplicate_of"): ("a", None), ("c", "duplicate_of"): ("a", None)}
 
 
@@ -320,7 +356,9 @@ def test_the_same_text_on_another_day_or_by_the_other_side_is_none() -> None:
     assert flags(seen("a", 0, LONG), seen("b", 1, LONG, say="out")) == {}
     greeting = "您好，这里是惠茗茶器，请问有什么可以帮您"
     assert flags(seen("a", 0, greeting, say="out"), seen("b", 60, greeting, say="out")) == {}
-    assert ("b", "duplicate_of") in flags(seen("a", 0, greeting, say="out"), seen("b", 1, greeting, say="out"))
+    assert ("b", "duplicate_of") in flags(
+        seen("a", 0, greeting, say="out"), seen("b", 1, greeting, say="out")
+    )
 
 
 def test_nearly_the_same_text_is_told_with_its_likeness() -> None:
@@ -328,16 +366,27 @@ def test_nearly_the_same_text_is_told_with_its_likeness() -> None:
     assert (key, other) == (("b", "near_duplicate"), "a")
     assert value is not None
     assert 0.85 < value < 1
-    english = "The lid of the travel kettle that I bought last week is cracked and I want my money back"
-    ((key, _),) = flags(seen("a", 0, english), seen("b", 1, english.replace("that", "which"))).items()
+    english = (
+        "The lid of the travel kettle that I bought last week is cracked and I want my money back"
+    )
+    ((key, _),) = flags(
+        seen("a", 0, english), seen("b", 1, english.replace("that", "which"))
+    ).items()
     assert key == ("b", "near_duplicate")
-    assert flags(seen("a", 0, LONG), seen("b", 1, "请问你们的店周日几点开门，可以带自己的杯子来吗谢谢")) == {}
+    assert (
+        flags(
+            seen("a", 0, LONG), seen("b", 1, "请问你们的店周日几点开门，可以带自己的杯子来吗谢谢")
+        )
+        == {}
+    )
 
 
 def test_an_earlier_twin_that_comes_later_takes_the_flag_over() -> None:
     a, b, c = seen("a", 0, LONG), seen("b", 1, LONG), seen("c", 2, LONG)
     _, rows = folded([[b, c], [a]])
-    assert {str(one.other_record_id) for one in rows_of_kind(rows, RecordFlag, flag="duplicate_of")} == {a.record_id}
+    assert {
+        str(one.other_record_id) for one in rows_of_kind(rows, RecordFlag, flag="duplicate_of")
+    } == {a.record_id}
 
 
 def test_a_call_or_text_far_from_the_usual_is_an_outlier() -> None:
@@ -347,7 +396,9 @@ def test_a_call_or_text_far_from_the_usual_is_an_outlier() -> None:
     assert flags(*usual, call("x", 30, 180)) == {}
     assert flags(*usual[:5], call("x", 30, 7_000)) == {}
     texts = [seen(f"t{n}", n, f"第{n}个问题是关于茶壶的" + "嘛" * (n % 5)) for n in range(20)]
-    assert ("x", "outlier") in flags(*texts, seen("x", 30, "".join(chr(0x4E00 + n * 7) for n in range(1_500))))
+    assert ("x", "outlier") in flags(
+        *texts, seen("x", 30, "".join(chr(0x4E00 + n * 7) for n in range(1_500)))
+    )
     assert ("x", "outlier") not in flags(*texts, seen("x", 30, "嗯"))
 
 
@@ -356,21 +407,37 @@ def test_what_comes_well_after_a_later_record_is_late() -> None:
     hour = 3_600_000
     assert flags(replace(a, received_ms=a.occurred_ms + hour), b) == {("a", "late"): ("b", 55 * 60)}
     assert flags(replace(a, received_ms=b.received_ms + 60_000), b) == {}
-    assert flags(replace(a, received_ms=a.occurred_ms + hour), replace(b, conversation_id=thread("c2"))) == {}
+    assert (
+        flags(
+            replace(a, received_ms=a.occurred_ms + hour), replace(b, conversation_id=thread("c2"))
+        )
+        == {}
+    )
 
 
 # links
 
 
 def mail(name: str, minutes: float, *references: str, conversation: str) -> Seen:
-    return seen(name, minutes, "x", conversation=conversation, channel="email", references=references, subject="Kettle")
+    return seen(
+        name,
+        minutes,
+        "x",
+        conversation=conversation,
+        channel="email",
+        references=references,
+        subject="Kettle",
+    )
 
 
 def merged(*batches: list[Seen]) -> dict[str, str | None]:
     _, rows = folded(batches)
     names = {thread(name): name for name in ("root", "b", "c", "d")}
     found = rows_of_kind(rows, Conversation)
-    return {names[str(one.conversation_id)]: one.merged_into and names[str(one.merged_into)] for one in found}
+    return {
+        names[str(one.conversation_id)]: one.merged_into and names[str(one.merged_into)]
+        for one in found
+    }
 
 
 def test_threads_that_mails_name_across_are_one_conversation() -> None:
@@ -386,7 +453,10 @@ def test_threads_that_mails_name_across_are_one_conversation() -> None:
 
 def test_two_mails_that_name_the_same_unseen_mail_are_one_conversation() -> None:
     ids = sorted(("c", "d"), key=thread)
-    items = [mail("m3", 0, "lost", "x1", conversation="c"), mail("m4", 5, "x2", "lost", conversation="d")]
+    items = [
+        mail("m3", 0, "lost", "x1", conversation="c"),
+        mail("m4", 5, "x2", "lost", conversation="d"),
+    ]
     assert merged(items) == {ids[0]: None, ids[1]: ids[0]}
 
 
@@ -451,11 +521,16 @@ def test_a_rating_and_a_complaint_are_facts_that_need_no_state() -> None:
     ]
     state, outcomes = FOLD(FOLD.empty(), batch, ctx())
     assert state == FOLD.empty()
-    told = [[output.value.kind for output in one.outputs] if isinstance(one, Emit) else one for one in outcomes]  # type: ignore[attr-defined]
+    told = [
+        [output.value.kind for output in one.outputs] if isinstance(one, Emit) else one
+        for one in outcomes
+    ]  # type: ignore[attr-defined]
     assert told[:2] == [["rated"], ["complaint_closed", "closed"]]
     rated = outcomes[0].outputs[0].value  # type: ignore[union-attr]
     assert isinstance(rated, ConversationFact)
-    assert rated.conversation_id == stable_id("conversation", "default", "platform", "shop/web", "kf-1")
+    assert rated.conversation_id == stable_id(
+        "conversation", "default", "platform", "shop/web", "kf-1"
+    )
     assert not isinstance(outcomes[2], Emit)
     assert not isinstance(outcomes[3], Emit)
 
@@ -472,19 +547,31 @@ def warehouse(tmp_path: Path) -> Iterator[ChdbWarehouse]:
 
 
 def load(warehouse: ChdbWarehouse, told: list[Any], start: int = 1) -> None:
-    for table, columns in columns_of([Loadable.of(one, version) for version, one in enumerate(told, start)]):
+    for table, columns in columns_of(
+        [Loadable.of(one, version) for version, one in enumerate(told, start)]
+    ):
         warehouse.insert(table, columns)
 
 
-def test_follow_ups_are_listed_overdue_first_and_kept_by_any_contact_point(warehouse: ChdbWarehouse) -> None:
-    old = replace(seen("p1", -60 * 24 * 30, "明天给您答复。", say="out"), conversation_id=thread("x1"))
-    kept = replace(seen("p2", -60 * 24 * 20, "明天给您答复。", say="out"), conversation_id=thread("x2"))
+def test_follow_ups_are_listed_overdue_first_and_kept_by_any_contact_point(
+    warehouse: ChdbWarehouse,
+) -> None:
+    old = replace(
+        seen("p1", -60 * 24 * 30, "明天给您答复。", say="out"), conversation_id=thread("x1")
+    )
+    kept = replace(
+        seen("p2", -60 * 24 * 20, "明天给您答复。", say="out"), conversation_id=thread("x2")
+    )
     soon = replace(
-        seen("p3", 60 * 24 * 365 * 50, "I will call you back tomorrow.", say="out"), conversation_id=thread("x3")
+        seen("p3", 60 * 24 * 365 * 50, "I will call you back tomorrow.", say="out"),
+        conversation_id=thread("x3"),
     )
     other = str(stable_id("customer", "other"))
     elsewhere = replace(
-        seen("h", -60 * 24 * 19, "有货", say="out"), conversation_id=thread("x2"), customer_id=other, contact="phone:1"
+        seen("h", -60 * 24 * 19, "有货", say="out"),
+        conversation_id=thread("x2"),
+        customer_id=other,
+        contact="phone:1",
     )
     contacts = {"p1": "a", "p2": "b", "p3": "c"}
     told: list[Any] = []
@@ -494,7 +581,10 @@ def test_follow_ups_are_listed_overdue_first_and_kept_by_any_contact_point(wareh
     told += outputs(FOLD.empty(), [elsewhere])[1]
     load(warehouse, told)
     found = followups(warehouse, zone="Asia/Shanghai")
-    assert [(one["state"], one["record_id"]) for one in found] == [("overdue", record("p1")), ("open", record("p3"))]
+    assert [(one["state"], one["record_id"]) for one in found] == [
+        ("overdue", record("p1")),
+        ("open", record("p3")),
+    ]
     assert found[0]["due"].startswith("2026-10-21 18:00")
     assert [one["record_id"] for one in followups(warehouse, done=True)] == [record("p2")]
     assert [one["record_id"] for one in followups(warehouse, within_s=0)] == [record("p1")]
@@ -506,31 +596,48 @@ def test_follow_ups_are_listed_overdue_first_and_kept_by_any_contact_point(wareh
     }
 
 
-def test_views_read_linked_threads_as_one_and_leave_out_what_was_retracted(warehouse: ChdbWarehouse) -> None:
+def test_views_read_linked_threads_as_one_and_leave_out_what_was_retracted(
+    warehouse: ChdbWarehouse,
+) -> None:
     root, orphan = mail("m1", 0, conversation="root"), mail("m3", 9, "m1", conversation="b")
     reply = seen("h", 20, "answered", say="out", conversation="root", result="resolved")
-    state, told = outputs(FOLD.empty(), [root, orphan, reply, seen("d1", 30, LONG), seen("d2", 31, LONG)])
+    state, told = outputs(
+        FOLD.empty(), [root, orphan, reply, seen("d1", 30, LONG), seen("d2", 31, LONG)]
+    )
     load(warehouse, told)
     canonical = min(thread("root"), thread("b"))
     (linked,) = rows(
-        warehouse, "SELECT conversation_id, state, customer_messages, subject FROM conversations WHERE subject != ''"
+        warehouse,
+        "SELECT conversation_id, state, customer_messages, subject FROM conversations WHERE subject"
+        " != ''",
     )
-    assert linked == {"conversation_id": canonical, "state": "closed", "customer_messages": 2, "subject": "Kettle"}
+    assert linked == {
+        "conversation_id": canonical,
+        "state": "closed",
+        "customer_messages": 2,
+        "subject": "Kettle",
+    }
     assert len(rows(warehouse, "SELECT * FROM record_flags")) == 1
-    _, more = outputs(state, [seen("d2", 31, "something else entirely"), replace(orphan, references=())])
+    _, more = outputs(
+        state, [seen("d2", 31, "something else entirely"), replace(orphan, references=())]
+    )
     load(warehouse, more, 1_000)
     assert rows(warehouse, "SELECT * FROM record_flags") == []
     assert rows(warehouse, "SELECT * FROM conversation_links") == []
     assert {
         one["conversation_id"]
-        for one in rows(warehouse, "SELECT conversation_id FROM conversations WHERE channel = 'email'")
+        for one in rows(
+            warehouse, "SELECT conversation_id FROM conversations WHERE channel = 'email'"
+        )
     } == {
         thread("root"),
         thread("b"),
     }
 
 
-def test_an_answered_conversation_closes_by_silence_and_a_waiting_one_never(warehouse: ChdbWarehouse) -> None:
+def test_an_answered_conversation_closes_by_silence_and_a_waiting_one_never(
+    warehouse: ChdbWarehouse,
+) -> None:
     old = -60 * 24 * 300
     items = [
         seen("a", old, "在吗", conversation="c1"),
@@ -540,7 +647,9 @@ def test_an_answered_conversation_closes_by_silence_and_a_waiting_one_never(ware
     load(warehouse, outputs(FOLD.empty(), items)[1])
     found = {one["conversation_id"]: one for one in rows(warehouse, "SELECT * FROM conversations")}
     assert (found[thread("c1")]["state"], found[thread("c1")]["closed_by"]) == ("closed", "silence")
-    assert found[thread("c1")]["closed_at"].startswith((at(old + 5)).astimezone(UTC).strftime("%Y-%m-%d %H:%M"))
+    assert found[thread("c1")]["closed_at"].startswith(
+        (at(old + 5)).astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+    )
     assert found[thread("c2")]["state"] == "waiting"
     assert found[thread("c2")]["breached"] is True
     assert found[thread("c2")]["resolution_first_s"] is None

@@ -1,4 +1,6 @@
-"""Promises and requests, English and Chinese: a labelled set of our own, its precision and recall, and when things are due."""
+"""Promises and requests, English and Chinese: a labelled set of our own, its precision and recall,
+and when things are due.
+"""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -250,12 +252,17 @@ def _lines(block: str) -> list[str]:
         ("Chinese requests", requests_in, ZH_REQUESTS, ZH_NO_REQUESTS),
     ],
 )
-def test_follow_ups_are_found_and_little_else_is(name: str, find: Finder, yes: str, no: str) -> None:
+def test_follow_ups_are_found_and_little_else_is(
+    name: str, find: Finder, yes: str, no: str
+) -> None:
     missed = [line for line in _lines(yes) if not find(line, SAID, HOURS)]
     wrong = [line for line in _lines(no) if find(line, SAID, HOURS)]
     hits = len(_lines(yes)) - len(missed)
     precision, recall = hits / (hits + len(wrong)), hits / len(_lines(yes))
-    print(f"{name}: {len(_lines(yes))} + {len(_lines(no))} sentences, precision {precision:.3f}, recall {recall:.3f}")
+    print(
+        f"{name}: {len(_lines(yes))} + {len(_lines(no))} sentences, precision {precision:.3f},"
+        f" recall {recall:.3f}"
+    )
     print("  missed:", *missed, sep="\n    ")
     print("  wrong:", *wrong, sep="\n    ")
     assert precision >= 0.95, wrong
@@ -320,7 +327,9 @@ def test_a_stated_time_is_the_instant_it_names(text: str, due: str) -> None:
         ("I will get back to you", "2026-11-19 18:00"),
     ],
 )
-def test_where_no_time_is_stated_a_usual_one_in_business_time_is_assumed(text: str, due: str) -> None:
+def test_where_no_time_is_stated_a_usual_one_in_business_time_is_assumed(
+    text: str, due: str
+) -> None:
     (found,) = promises_in(text, SAID, HOURS)
     assert not found.due_stated
     assert found.due_at.astimezone(ZONE).strftime("%Y-%m-%d %H:%M") == due
@@ -333,7 +342,10 @@ def test_today_said_in_the_evening_is_due_at_midnight() -> None:
 
 def test_working_days_pass_over_holidays_and_make_up_days_count() -> None:
     hours = parse_hours(
-        ("Mon-Fri 09:00-18:00",), ZONE, [date(2026, 10, day) for day in (1, 2, 5, 6, 7)], [date(2026, 10, 10)]
+        ("Mon-Fri 09:00-18:00",),
+        ZONE,
+        [date(2026, 10, day) for day in (1, 2, 5, 6, 7)],
+        [date(2026, 10, 10)],
     )
     said = datetime(2026, 9, 30, 17, tzinfo=ZONE)
     (found,) = promises_in("我们会在3个工作日内回复您", said, hours)
@@ -342,12 +354,16 @@ def test_working_days_pass_over_holidays_and_make_up_days_count() -> None:
 
 def test_a_time_of_day_is_in_the_installations_zone_over_a_change_of_clocks() -> None:
     berlin = usual_hours(ZoneInfo("Europe/Berlin"))
-    (found,) = promises_in("I'll call you on Monday at 10:00.", datetime(2026, 10, 23, 8, tzinfo=UTC), berlin)
+    (found,) = promises_in(
+        "I'll call you on Monday at 10:00.", datetime(2026, 10, 23, 8, tzinfo=UTC), berlin
+    )
     assert found.due_at == datetime(2026, 10, 26, 9, tzinfo=UTC)
 
 
 def test_each_sentence_is_a_promise_of_its_own_and_the_way_is_told() -> None:
-    found = promises_in("We will refund you within 2 days. I'll call you tomorrow!\n稍后联系您。", SAID, HOURS)
+    found = promises_in(
+        "We will refund you within 2 days. I'll call you tomorrow!\n稍后联系您。", SAID, HOURS
+    )
     assert [one.way for one in found] == ["any", "call", "any"]
     assert found[0].due_at == SAID + timedelta(days=2)
 

@@ -9,12 +9,23 @@ from hypothesis import strategies as st
 
 from pipeline.processors.converse.hours import BusinessHours, parse_hours, usual_hours
 
-SHANGHAI, BERLIN, NEW_YORK = ZoneInfo("Asia/Shanghai"), ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York")
+SHANGHAI, BERLIN, NEW_YORK = (
+    ZoneInfo("Asia/Shanghai"),
+    ZoneInfo("Europe/Berlin"),
+    ZoneInfo("America/New_York"),
+)
 HOURS = (
     usual_hours(SHANGHAI),
     parse_hours(("Mon-Sun 00:00-24:00",), BERLIN),
-    parse_hours(("Mon-Fri 22:00-06:00", "Sat 10:00-12:00, 13:00-15:30"), NEW_YORK, [date(2026, 12, 25)]),
-    parse_hours(("周一至周五 9:00-18:00",), SHANGHAI, [date(2026, 10, 1), date(2026, 10, 2)], [date(2026, 10, 10)]),
+    parse_hours(
+        ("Mon-Fri 22:00-06:00", "Sat 10:00-12:00, 13:00-15:30"), NEW_YORK, [date(2026, 12, 25)]
+    ),
+    parse_hours(
+        ("周一至周五 9:00-18:00",),
+        SHANGHAI,
+        [date(2026, 10, 1), date(2026, 10, 2)],
+        [date(2026, 10, 10)],
+    ),
 )
 hours = st.sampled_from(HOURS)
 instants = st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)).map(
@@ -29,7 +40,9 @@ def test_elapsed_time_adds_up(hours: BusinessHours, a: datetime, b: datetime, c:
 
 
 @given(hours, instants, instants)
-def test_elapsed_time_never_runs_back_nor_faster_than_real_time(hours: BusinessHours, a: datetime, b: datetime) -> None:
+def test_elapsed_time_never_runs_back_nor_faster_than_real_time(
+    hours: BusinessHours, a: datetime, b: datetime
+) -> None:
     first, last = sorted((a, b))
     assert 0 <= hours.elapsed(first, last) <= (last - first).total_seconds()
 
@@ -48,7 +61,9 @@ def test_after_is_the_inverse_of_elapsed_and_the_first_such_instant(
 
 @given(hours, instants, seconds, seconds)
 @settings(deadline=None)
-def test_after_in_two_steps_is_after_in_one(hours: BusinessHours, start: datetime, one: int, two: int) -> None:
+def test_after_in_two_steps_is_after_in_one(
+    hours: BusinessHours, start: datetime, one: int, two: int
+) -> None:
     assert hours.after(hours.after(start, one), two) == hours.after(start, one + two)
 
 
@@ -70,8 +85,12 @@ def test_a_holiday_is_closed_and_its_make_up_day_open() -> None:
     assert HOURS[0].elapsed(saturday, saturday + timedelta(hours=9)) == 0
 
 
-@pytest.mark.parametrize(("day", "length"), [((2026, 3, 29), 23), ((2026, 10, 25), 25), ((2026, 6, 1), 24)])
-def test_the_day_on_which_clocks_change_has_its_real_length(day: tuple[int, int, int], length: int) -> None:
+@pytest.mark.parametrize(
+    ("day", "length"), [((2026, 3, 29), 23), ((2026, 10, 25), 25), ((2026, 6, 1), 24)]
+)
+def test_the_day_on_which_clocks_change_has_its_real_length(
+    day: tuple[int, int, int], length: int
+) -> None:
     start = local(BERLIN, *day)
     end = local(BERLIN, *((start + timedelta(days=1)).timetuple()[:3]))
     assert HOURS[1].elapsed(start, end) == length * 3_600
@@ -81,7 +100,10 @@ def test_a_night_shift_that_loses_an_hour_is_an_hour_shorter() -> None:
     night = local(NEW_YORK, 2026, 3, 6, 22)
     assert HOURS[2].elapsed(night, local(NEW_YORK, 2026, 3, 7, 6)) == 8 * 3_600
     sunday_shift = parse_hours(("Sat 22:00-06:00",), NEW_YORK)
-    assert sunday_shift.elapsed(local(NEW_YORK, 2026, 3, 7, 12), local(NEW_YORK, 2026, 3, 8, 12)) == 7 * 3_600
+    assert (
+        sunday_shift.elapsed(local(NEW_YORK, 2026, 3, 7, 12), local(NEW_YORK, 2026, 3, 8, 12))
+        == 7 * 3_600
+    )
 
 
 def test_overlapping_spans_count_once() -> None:

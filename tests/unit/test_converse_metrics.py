@@ -1,4 +1,6 @@
-"""The metrics views against a plain computation, on conversations made from a seed and folded, spread over contact points."""
+"""The metrics views against a plain computation, on conversations made from a seed and folded,
+spread over contact points.
+"""
 
 import random
 from collections import defaultdict
@@ -36,8 +38,12 @@ def ask(warehouse: ChdbWarehouse, sql: str, **parameters: Any) -> list[dict[str,
 
 
 def insert(warehouse: ChdbWarehouse, told: Sequence[Contract], start: int = 1) -> None:
-    """Load what was told as `load` does: a row a contract, each with a higher version than those before it."""
-    for table, columns in columns_of([Loadable.of(contract, version) for version, contract in enumerate(told, start)]):
+    """Load what was told as `load` does: a row a contract, each with a higher version than those
+    before it.
+    """
+    for table, columns in columns_of(
+        [Loadable.of(contract, version) for version, contract in enumerate(told, start)]
+    ):
         warehouse.insert(table, columns)
 
 
@@ -56,7 +62,9 @@ def fold_all(records: Sequence[Seen], batch: int = 3) -> list[Contract]:
 
 
 def generated(seed: int, conversations: int) -> list[Seen]:
-    """Return records of conversations whose messages come by two contact points, or by none, of one customer."""
+    """Return records of conversations whose messages come by two contact points, or by none, of one
+    customer.
+    """
     random_ = random.Random(seed)
     records: list[Seen] = []
     for number in range(conversations):
@@ -67,11 +75,24 @@ def generated(seed: int, conversations: int) -> list[Seen]:
             say = random_.choice(["in", "in", "in", "out", "out", "bot", "auto", "system"])
             text = random_.choice(["在吗", "谢谢", "what does it cost", "我想退货，请问怎么办理"])
             if say == "system":
-                text = random_.choice(["会话已结束", "conversation assigned to Wei", "Wei renamed the chat"])
-            one = seen(name, minutes, text, say="out" if say == "auto" else say, conversation=f"{seed}-{number}")
+                text = random_.choice(
+                    ["会话已结束", "conversation assigned to Wei", "Wei renamed the chat"]
+                )
+            one = seen(
+                name,
+                minutes,
+                text,
+                say="out" if say == "auto" else say,
+                conversation=f"{seed}-{number}",
+            )
             contact = random_.choice(["a", "a", "a", "b"])
             key = None if say == "system" else str(stable_id("customer", str(number), contact))
-            one = replace(one, customer_id=key, contact=f"id:{number}{contact}", staff=random_.choice(["Wei", "An"]))
+            one = replace(
+                one,
+                customer_id=key,
+                contact=f"id:{number}{contact}",
+                staff=random_.choice(["Wei", "An"]),
+            )
             if say == "auto":
                 one = replace(one, auto_kind="ack")
             if say == "bot":
@@ -82,7 +103,11 @@ def generated(seed: int, conversations: int) -> list[Seen]:
                 talked = random_.choice([None, 30.0, 200.0])
                 rang = call(name, minutes, talked, say=say)
                 one = replace(
-                    rang, conversation_id=one.conversation_id, customer_id=key, contact=one.contact, staff=one.staff
+                    rang,
+                    conversation_id=one.conversation_id,
+                    customer_id=key,
+                    contact=one.contact,
+                    staff=one.staff,
                 )
             records.append(one)
     return records
@@ -98,7 +123,9 @@ class Episode:
 
 
 def plain_facts(records: Sequence[Seen]) -> list[tuple[datetime, str, Seen]]:
-    """Return (instant, what, record) of a conversation in order; what: ask, thanks, human, bot, auto, assigned, closed."""
+    """Return (instant, what, record) of a conversation in order; what: ask, thanks, human, bot,
+    auto, assigned, closed.
+    """
     found: list[tuple[datetime, str, int, str, Seen]] = []
     for one in records:
         at = from_ms(one.occurred_ms)
@@ -146,8 +173,12 @@ def business(start: datetime | None, end: datetime | None) -> float | None:
     return None if start is None or end is None else HOURS.elapsed(start, end)
 
 
-def first_of(facts: Sequence[tuple[datetime, str, Seen]], kind: str, after: datetime | None = None) -> datetime | None:
-    """Return the first fact of a kind; after the first ask where `after` is given, by place, not by time."""
+def first_of(
+    facts: Sequence[tuple[datetime, str, Seen]], kind: str, after: datetime | None = None
+) -> datetime | None:
+    """Return the first fact of a kind; after the first ask where `after` is given, by place, not by
+    time.
+    """
     seen_start = after is None
     for at, what, _ in facts:
         if seen_start and what == kind:
@@ -174,7 +205,9 @@ def plain_metrics(episode: Episode, following: Episode | None) -> dict[str, Any]
     closed = closings[-1] if closings else None
     waiting = None
     for at, kind, _ in facts:
-        waiting = (waiting or at) if kind == "ask" else None if kind in ("human", "closed") else waiting
+        waiting = (
+            (waiting or at) if kind == "ask" else None if kind in ("human", "closed") else waiting
+        )
     humans = [one for _, kind, one in facts if kind == "human"]
     talks = [one.talk_s for one in humans if one.talk_s]
     return {
@@ -193,12 +226,20 @@ def plain_metrics(episode: Episode, following: Episode | None) -> dict[str, Any]
         "auto_messages": sum(kind == "auto" for _, kind, _ in facts),
         "customer_messages": sum(kind in ("ask", "thanks") for _, kind, _ in facts),
         "waiting": waiting is not None,
-        "reopened": (following is not None and following.begun_by == "reopened") if closed else None,
-        "one_touch": (len(humans) == 1 and not (following and following.begun_by == "reopened")) if closed else None,
+        "reopened": (
+            (following is not None and following.begun_by == "reopened") if closed else None
+        ),
+        "one_touch": (
+            (len(humans) == 1 and not (following and following.begun_by == "reopened"))
+            if closed
+            else None
+        ),
     }
 
 
-def plain_exchanges(records: Sequence[Seen], replier: str) -> list[tuple[float | None, float | None]]:
+def plain_exchanges(
+    records: Sequence[Seen], replier: str
+) -> list[tuple[float | None, float | None]]:
     found: list[tuple[float | None, float | None]] = []
     waiting: datetime | None = None
     for at, kind, _ in plain_facts(records):
@@ -207,7 +248,9 @@ def plain_exchanges(records: Sequence[Seen], replier: str) -> list[tuple[float |
         elif kind == replier and waiting:
             found.append((seconds(waiting, at), business(waiting, at)))
             waiting = None
-        elif kind == "closed" or (kind in ("human", "bot", "auto") and (kind == "human" or replier != "human")):
+        elif kind == "closed" or (
+            kind in ("human", "bot", "auto") and (kind == "human" or replier != "human")
+        ):
             if waiting and replier == "human":
                 found.append((None, None))
             waiting = None
@@ -227,9 +270,13 @@ def loaded(warehouse: ChdbWarehouse) -> dict[str, list[Seen]]:
     return conversations
 
 
-def test_episodes_are_those_of_the_plain_computation(warehouse: ChdbWarehouse, loaded: dict[str, list[Seen]]) -> None:
+def test_episodes_are_those_of_the_plain_computation(
+    warehouse: ChdbWarehouse, loaded: dict[str, list[Seen]]
+) -> None:
     rows = ask(
-        warehouse, "SELECT *, waiting_since IS NOT NULL AS waiting FROM episodes ORDER BY conversation_id, episode"
+        warehouse,
+        "SELECT *, waiting_since IS NOT NULL AS waiting FROM episodes ORDER BY conversation_id,"
+        " episode",
     )
     by_conversation: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
@@ -243,7 +290,9 @@ def test_episodes_are_those_of_the_plain_computation(warehouse: ChdbWarehouse, l
             following = wanted[place + 1] if place + 1 < len(wanted) else None
             for name, value in plain_metrics(episode, following).items():
                 said = bool(row[name]) if isinstance(value, bool) else row[name]
-                assert said == (pytest.approx(value, abs=0.002) if isinstance(value, float) else value), (name, row)
+                assert said == (
+                    pytest.approx(value, abs=0.002) if isinstance(value, float) else value
+                ), (name, row)
             compared += 1
     assert compared > 200
     assert {row["begun_by"] for row in rows} == {"opened", "reopened", "silence"}
@@ -255,8 +304,8 @@ def test_exchanges_are_those_of_the_plain_computation(
 ) -> None:
     rows = ask(
         warehouse,
-        "SELECT conversation_id, reply_s, reply_business_s FROM exchanges WHERE replier = {replier:String}"
-        " ORDER BY conversation_id, waiting_since",
+        "SELECT conversation_id, reply_s, reply_business_s FROM exchanges WHERE replier ="
+        " {replier:String} ORDER BY conversation_id, waiting_since",
         replier=replier,
     )
     by_conversation: dict[str, list[tuple[Any, Any]]] = defaultdict(list)
@@ -265,18 +314,27 @@ def test_exchanges_are_those_of_the_plain_computation(
     for conversation_id, records in loaded.items():
         wanted = plain_exchanges(records, replier)
         got = by_conversation[conversation_id]
-        assert [first for first, _ in got] == pytest.approx([first for first, _ in wanted], abs=0.002), conversation_id
-        assert [second for _, second in got] == pytest.approx([second for _, second in wanted], abs=0.002)
+        assert [first for first, _ in got] == pytest.approx(
+            [first for first, _ in wanted], abs=0.002
+        ), conversation_id
+        assert [second for _, second in got] == pytest.approx(
+            [second for _, second in wanted], abs=0.002
+        )
 
 
 def test_the_backlog_is_what_is_open_and_its_flow_adds_up(
     warehouse: ChdbWarehouse, loaded: dict[str, list[Seen]]
 ) -> None:
     (still,) = ask(warehouse, "SELECT countIf(closed_at IS NULL) AS n FROM episodes")
-    last = ask(warehouse, "SELECT channel, argMax(backlog, day) AS n FROM backlog_daily GROUP BY channel")
+    last = ask(
+        warehouse, "SELECT channel, argMax(backlog, day) AS n FROM backlog_daily GROUP BY channel"
+    )
     assert sum(row["n"] for row in last) == still["n"] > 0
     (flow,) = ask(warehouse, "SELECT sum(net) AS net, sum(opened) AS opened FROM backlog_daily")
-    assert (flow["net"], flow["opened"]) == (still["n"], sum(len(plain_episodes(one)) for one in loaded.values()))
+    assert (flow["net"], flow["opened"]) == (
+        still["n"],
+        sum(len(plain_episodes(one)) for one in loaded.values()),
+    )
 
 
 def test_a_conversation_is_one_row_over_its_contact_points(

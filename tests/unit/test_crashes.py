@@ -1,4 +1,6 @@
-"""A record that kills its process is found by the deaths it causes, and nothing else is set aside."""
+"""A record that kills its process is found by the deaths it causes, and nothing else is set
+aside.
+"""
 
 import os
 from pathlib import Path
@@ -28,8 +30,12 @@ class Died(Exception):
     """The process of a test's worker is gone."""
 
 
-def _work(folder: Path, end: int, committed: int, killers: set[int], batch: int) -> tuple[int, list[int]]:
-    """Be one worker until it dies or has done all; return what is committed then, and which records it set aside."""
+def _work(
+    folder: Path, end: int, committed: int, killers: set[int], batch: int
+) -> tuple[int, list[int]]:
+    """Be one worker until it dies or has done all; return what is committed then, and which records
+    it set aside.
+    """
     marks, aside = InFlight(folder), list[int]()
     marks.take(PLACE)
     try:
@@ -109,7 +115,9 @@ def test_partitions_do_not_share_their_deaths(tmp_path: Path) -> None:
     marks.take(PLACE)
     marks.take(other)
     portions = marks.portions([*_records(0, 2), *_records(7, 9, other)])
-    assert [[(record.topic, record.offset) for record in portion.records] for portion in portions] == [
+    assert [
+        [(record.topic, record.offset) for record in portion.records] for portion in portions
+    ] == [
         [("raw.email.v1", 7), ("raw.email.v1", 8)],
         [("raw.chat.v1", 0)],
         [("raw.chat.v1", 1)],
@@ -123,7 +131,9 @@ def test_a_torn_mark_is_no_mark(tmp_path: Path) -> None:
     assert [portion.alone for portion in marks.portions(_records(0, 3))] == [False]
 
 
-def test_a_living_process_that_lost_its_partition_has_not_died(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_living_process_that_lost_its_partition_has_not_died(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.undo()
     parent = os.getppid()
     assert crashes._alive(Mark(pid=parent, born=crashes._born(parent)))

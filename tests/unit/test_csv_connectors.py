@@ -1,4 +1,6 @@
-"""Orders, feedback, complaints and customers from CSV: names of columns, encodings, delimiters, cells; a bad row harms no other."""
+"""Orders, feedback, complaints and customers from CSV: names of columns, encodings, delimiters,
+cells; a bad row harms no other.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ SHANGHAI = ZoneInfo("Asia/Shanghai")
 KINDS = ("orders", "feedback", "complaints", "customers")
 
 
-def read(kind: str, text: str | bytes, zone: ZoneInfo | None = SHANGHAI, **extra: str) -> list[Item]:
+def read(
+    kind: str, text: str | bytes, zone: ZoneInfo | None = SHANGHAI, **extra: str
+) -> list[Item]:
     data = text.encode() if isinstance(text, str) else text
     unit = Unit(f"{kind}.csv", lambda: io.BytesIO(data))
     return list(CsvConnector(kind).read(unit, IngestOptions(zone=zone, extra=extra)))
@@ -52,7 +56,14 @@ def events(kind: str, text: str | bytes, **options: Any) -> list[dict[str, Any]]
         contract = contract_of(item.event.type, item.event.data)
         assert contract is not None
         contract.model_validate(item.event.data)
-        found.append({"type": item.event.type, "id": item.event.id, "time": item.event.time, **item.event.data})
+        found.append(
+            {
+                "type": item.event.type,
+                "id": item.event.id,
+                "time": item.event.time,
+                **item.event.data,
+            }
+        )
     return found
 
 
@@ -62,14 +73,16 @@ def refused(kind: str, text: str | bytes, **options: Any) -> Refused:
     return item
 
 
-# ---- each kind, in both languages -------------------------------------------------------------------------------------------
+# ---- each kind, in both languages
+# -------------------------------------------------------------------------------------------
 
 
 def test_orders_in_chinese() -> None:
     (order,) = events(
         "orders",
         "订单号,客户姓名,手机,金额,币种,状态,下单时间,商品,支付方式,门店\n"
-        'A-1,王小姐,13800000001,"¥1,299.00",人民币,已付款,2026/8/14 09:15,S-1 x2；S-2,微信支付,南京路\n',
+        'A-1,王小姐,13800000001,"¥1,299.00",人民币,已付款,2026/8/14 09:15,S-1'
+        " x2；S-2,微信支付,南京路\n",
     )
     assert order["type"] == "crm.order.paid"
     assert order["time"] == datetime(2026, 8, 14, 1, 15, tzinfo=UTC)
@@ -85,7 +98,8 @@ def test_orders_in_chinese() -> None:
 def test_orders_in_english_with_semicolons() -> None:
     (order,) = events(
         "orders",
-        "Order No.;E-Mail;Total;Currency;Status;Date;Refund reason\n1;a@example.com;1.234,50;eur;refunded;2026-08-14T10:00:00Z;too late\n",
+        "Order No.;E-Mail;Total;Currency;Status;Date;Refund"
+        " reason\n1;a@example.com;1.234,50;eur;refunded;2026-08-14T10:00:00Z;too late\n",
         zone=None,
     )
     assert order["type"] == "crm.order.refunded"
@@ -95,8 +109,9 @@ def test_orders_in_english_with_semicolons() -> None:
 def test_feedback_in_both_languages() -> None:
     first, second, third = events(
         "feedback",
-        "反馈编号,评分,建议,邮箱,时间,类型\n1,5星,很好,a@example.com,2026-08-14 10:00,表扬\n2,8/10,,a@example.com,2026-08-14 10:00,\n"
-        "3,,希望加辣,a@example.com,2026-08-14 10:00,说不清\n",
+        "反馈编号,评分,建议,邮箱,时间,类型\n1,5星,很好,a@example.com,2026-08-14"
+        " 10:00,表扬\n2,8/10,,a@example.com,2026-08-14 10:00,\n3,,希望加辣,a@example.com,2026-08-14"
+        " 10:00,说不清\n",
     )
     assert first["type"] == "crm.feedback.given"
     assert (first["rating"], first["text"], first["kind"]) == (5, "很好", "praise")
@@ -111,14 +126,25 @@ def test_complaints_in_both_languages() -> None:
     closed, opened = events(
         "complaints",
         "投诉编号,客户,投诉原因,处理,结果,时间,状态\n"
-        "C1,张三,质量问题：屏幕碎,已联系,全额退款,2026-08-14 10:00,已解决\nC2,张三,说不清,,,2026-08-14 10:00,\n",
+        "C1,张三,质量问题：屏幕碎,已联系,全额退款,2026-08-14"
+        " 10:00,已解决\nC2,张三,说不清,,,2026-08-14 10:00,\n",
     )
     assert closed["type"] == "crm.complaint.closed"
-    assert (closed["reason"], closed["result"], closed["handling"]) == ("quality", "refunded", "已联系")
+    assert (closed["reason"], closed["result"], closed["handling"]) == (
+        "quality",
+        "refunded",
+        "已联系",
+    )
     assert (closed["reason_written"], closed["result_written"]) == ("质量问题：屏幕碎", "全额退款")
-    assert (opened["type"], opened["reason"], opened["reason_written"]) == ("crm.complaint.opened", "other", "说不清")
+    assert (opened["type"], opened["reason"], opened["reason_written"]) == (
+        "crm.complaint.opened",
+        "other",
+        "说不清",
+    )
     (handled,) = events(
-        "complaints", "complaint_id,customer,category,action taken,date\n7,Ann,Late delivery,called back,2026-08-14\n"
+        "complaints",
+        "complaint_id,customer,category,action taken,date\n7,Ann,Late delivery,called"
+        " back,2026-08-14\n",
     )
     assert (handled["type"], handled["reason"]) == ("crm.complaint.handled", "delivery")
 
@@ -131,7 +157,11 @@ def test_customers_in_both_languages() -> None:
     )
     assert customer["type"] == "crm.customer.updated"
     assert customer["time"] is None
-    assert customer["customer"] == {"name": "李四", "phone": "13900000001", "email": "l@example.com"}
+    assert customer["customer"] == {
+        "name": "李四",
+        "phone": "13900000001",
+        "email": "l@example.com",
+    }
     assert customer["phones"] == ["022-555", "023-555", "021-555"]
     assert (customer["address"], customer["city"], customer["source"], customer["birth_year"]) == (
         "路1号",
@@ -141,15 +171,22 @@ def test_customers_in_both_languages() -> None:
     )
     assert customer["VIP"] == "是"
     (english,) = events(
-        "customers", "customer id\tfull name\tdate of birth\tlead source\n7\tAnn\t21 March 1985\tfair\n"
+        "customers",
+        "customer id\tfull name\tdate of birth\tlead source\n7\tAnn\t21 March 1985\tfair\n",
     )
-    assert (english["customer"], english["birth_year"], english["source"]) == ({"id": "7", "name": "Ann"}, 1985, "fair")
+    assert (english["customer"], english["birth_year"], english["source"]) == (
+        {"id": "7", "name": "Ann"},
+        1985,
+        "fair",
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_two_fields_share_a_name_and_our_own_names_are_read(kind: str) -> None:
     table = TABLES[kind]
-    names = Counter(key for column in table.columns for key in {word_key(name) for name in column.names})
+    names = Counter(
+        key for column in table.columns for key in {word_key(name) for name in column.names}
+    )
     assert [name for name, count in names.items() if count > 1] == []
     fields = {column.field for column in table.columns} - {TIME, "action", "refund_amount"}
     contract = {*table.contract.model_fields} | {
@@ -169,41 +206,55 @@ def test_a_date_and_a_time_of_day_in_two_columns_are_joined() -> None:
 def test_columns_of_one_name_and_columns_called_like_a_field_are_all_kept() -> None:
     (order,) = events(
         "orders",
-        "order_id,name,date,note,note,rating,customer id,email,mail\n1,Ann,2026-08-14,a,b,5,7,x@example.com,y@example.com\n",
+        "order_id,name,date,note,note,rating,customer"
+        " id,email,mail\n1,Ann,2026-08-14,a,b,5,7,x@example.com,y@example.com\n",
     )
     assert (order["note"], order["note 2"], order["rating"]) == ("a", "b", "5")
     assert (order["customer"]["email"], order["mail"]) == ("x@example.com", "y@example.com")
-    (feedback,) = events("feedback", "text,name,date,survey_sent_at,items\nhi,Ann,2026-08-14,2026-08-13,x\n")
+    (feedback,) = events(
+        "feedback", "text,name,date,survey_sent_at,items\nhi,Ann,2026-08-14,2026-08-13,x\n"
+    )
     assert (feedback["survey_sent_at"], feedback["items"]) == ("2026-08-12T16:00:00Z", "x")
-    (complaint,) = events("complaints", "complaint_id,customer,date,customer \n1,Ann,2026-08-14,Bob\n")
+    (complaint,) = events(
+        "complaints", "complaint_id,customer,date,customer \n1,Ann,2026-08-14,Bob\n"
+    )
     assert complaint["customer"] == {"name": "Ann"}
     assert complaint["customer 2"] == "Bob"
 
 
 @pytest.mark.parametrize(
-    ("number", "kind", "types"), [(0, "orders", ["paid", "refunded"]), (1, "complaints", ["closed"])]
+    ("number", "kind", "types"),
+    [(0, "orders", ["paid", "refunded"]), (1, "complaints", ["closed"])],
 )
 def test_the_guides_examples_are_read(number: int, kind: str, types: list[str]) -> None:
-    guide = (Path(__file__).resolve().parents[2] / "docs" / "guide" / "connectors.md").read_text("utf-8")
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "guide" / "connectors.md").read_text(
+        "utf-8"
+    )
     example = re.findall(r"```csv\n(.*?)```", guide, re.DOTALL)[number]
     assert [event["type"].rpartition(".")[2] for event in events(kind, example)] == types
 
 
-# ---- ids --------------------------------------------------------------------------------------------------------------------
+# ---- ids
+# --------------------------------------------------------------------------------------------------------------------
 
 ORDERS = "order_id,name,date,action,amount,currency\n"
 
 
-def test_payment_and_refund_of_one_order_are_two_events_and_the_same_row_is_the_same_event() -> None:
+def test_payment_and_refund_of_one_order_are_two_events_and_the_same_row_is_the_same_event() -> (
+    None
+):
     paid, refund, again = events(
         "orders",
-        f"{ORDERS}1,Ann,2026-08-14 10:00,paid,5,CNY\n1,Ann,2026-08-14 10:00,refunded,5,CNY\n1,Ann,2026-08-14 10:00,paid,5,CNY\n",
+        f"{ORDERS}1,Ann,2026-08-14 10:00,paid,5,CNY\n1,Ann,2026-08-14"
+        " 10:00,refunded,5,CNY\n1,Ann,2026-08-14 10:00,paid,5,CNY\n",
     )
     assert paid["id"] == again["id"] != refund["id"]
 
 
 def test_one_event_told_in_two_ways_is_not_written_over() -> None:
-    first, second = read("orders", f"{ORDERS}1,Ann,2026-08-14,paid,5,CNY\n1,Ann,2026-08-14,paid,7,CNY\n")
+    first, second = read(
+        "orders", f"{ORDERS}1,Ann,2026-08-14,paid,5,CNY\n1,Ann,2026-08-14,paid,7,CNY\n"
+    )
     assert isinstance(first, Found)
     assert isinstance(second, Refused)
     assert "line 3" in second.detail
@@ -211,19 +262,22 @@ def test_one_event_told_in_two_ways_is_not_written_over() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "text"), [("feedback", "text,name,date\nhi,Ann,2026-08-14\n"), ("customers", "name\nAnn\n")]
+    ("kind", "text"),
+    [("feedback", "text,name,date\nhi,Ann,2026-08-14\n"), ("customers", "name\nAnn\n")],
 )
 def test_rows_without_a_number_are_told_apart_by_all_they_hold(kind: str, text: str) -> None:
     ids = [
         event["id"]
         for event in events(
-            kind, text + text.splitlines()[1].replace("Ann", "Bob") + "\n" + text.splitlines()[1] + "\n"
+            kind,
+            text + text.splitlines()[1].replace("Ann", "Bob") + "\n" + text.splitlines()[1] + "\n",
         )
     ]
     assert ids[0] == ids[2] != ids[1]
 
 
-# ---- faults of the file -----------------------------------------------------------------------------------------------------
+# ---- faults of the file
+# -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -263,19 +317,26 @@ def test_options_that_are_wrong_are_named() -> None:
             list(CsvConnector("orders").read(Unit("x", io.BytesIO), IngestOptions(extra=extra)))
 
 
-# ---- encodings and delimiters -----------------------------------------------------------------------------------------------
+# ---- encodings and delimiters
+# -----------------------------------------------------------------------------------------------
 
 CHINESE = "订单号,姓名,时间\n1,王小姐,2026-08-14\n2,李先生,2026-08-15\n"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "gbk", "gb2312"])
 def test_encodings_that_excel_writes_are_told_apart(encoding: str) -> None:
-    assert [event["customer"]["name"] for event in events("orders", CHINESE.encode(encoding))] == ["王小姐", "李先生"]
+    assert [event["customer"]["name"] for event in events("orders", CHINESE.encode(encoding))] == [
+        "王小姐",
+        "李先生",
+    ]
 
 
 def test_other_encodings_are_read_where_a_person_names_them_and_never_guessed() -> None:
     big5 = CHINESE.replace("订单号", "訂單號").replace("时间", "時間").encode("big5")
-    assert [event["customer"]["name"] for event in events("orders", big5, encoding="big5")] == ["王小姐", "李先生"]
+    assert [event["customer"]["name"] for event in events("orders", big5, encoding="big5")] == [
+        "王小姐",
+        "李先生",
+    ]
     latin = "order_id,name,date\n1,Müller Jürgen,2026-08-14\n".encode("cp1252")
     assert refused("orders", latin).code is RejectCode.CHARSET
     assert events("orders", latin, encoding="cp1252")[0]["customer"]["name"] == "Müller Jürgen"
@@ -300,7 +361,11 @@ def test_a_first_chinese_character_far_below_does_not_spoil_its_row() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["order_id;name;date\n1;Ann, Lee;2026-08-14\n", "order_id\tname\tdate\n1\tAnn, Lee\t2026-08-14\n"]
+    "text",
+    [
+        "order_id;name;date\n1;Ann, Lee;2026-08-14\n",
+        "order_id\tname\tdate\n1\tAnn, Lee\t2026-08-14\n",
+    ],
 )
 def test_the_delimiter_is_the_one_in_which_the_header_is_known(text: str) -> None:
     assert events("orders", text)[0]["customer"]["name"] == "Ann, Lee"
@@ -308,23 +373,33 @@ def test_the_delimiter_is_the_one_in_which_the_header_is_known(text: str) -> Non
 
 def test_excels_separator_line_and_blank_lines_stand_above_the_header() -> None:
     assert events("orders", "sep=|\n\norder_id|name|date\n1|Ann|2026-08-14\n")[0]["order_id"] == "1"
-    assert events("orders", "\n" * 200_000 + "order_id,name,date\n1,Ann,2026-08-14\n")[0]["order_id"] == "1"
+    assert (
+        events("orders", "\n" * 200_000 + "order_id,name,date\n1,Ann,2026-08-14\n")[0]["order_id"]
+        == "1"
+    )
     assert refused("orders", b"\xbb").raw == b"\xbb"
 
 
 def test_headers_are_read_whatever_their_case_width_and_punctuation() -> None:
-    assert events("orders", "ＯＲＤＥＲ＿ＩＤ, Customer-Name ,ORDER DATE\n1,Ann,2026-08-14\n")[0]["customer"] == {
-        "name": "Ann"
-    }
+    assert events("orders", "ＯＲＤＥＲ＿ＩＤ, Customer-Name ,ORDER DATE\n1,Ann,2026-08-14\n")[0][
+        "customer"
+    ] == {"name": "Ann"}
 
 
-# ---- rows -------------------------------------------------------------------------------------------------------------------
+# ---- rows
+# -------------------------------------------------------------------------------------------------------------------
 
 
 def test_line_breaks_and_quotation_marks_in_cells() -> None:
-    text = 'complaint_id,name,date,text\r\n1,"Ann ""A."" Lee",2026-08-14,"first\r\nsecond, and\nthird"\r\n2,5" screen,2026-08-14,x\r\n'
+    text = (
+        'complaint_id,name,date,text\r\n1,"Ann ""A."" Lee",2026-08-14,"first\r\nsecond,'
+        ' and\nthird"\r\n2,5" screen,2026-08-14,x\r\n'
+    )
     first, second = events("complaints", text)
-    assert (first["customer"]["name"], first["text"]) == ('Ann "A." Lee', "first\r\nsecond, and\nthird")
+    assert (first["customer"]["name"], first["text"]) == (
+        'Ann "A." Lee',
+        "first\r\nsecond, and\nthird",
+    )
     assert second["customer"]["name"] == '5" screen'
 
 
@@ -338,14 +413,19 @@ def test_line_breaks_and_quotation_marks_in_cells() -> None:
     ],
 )
 def test_a_row_that_is_no_csv_is_refused_alone(row: str, words: str) -> None:
-    items = read("orders", f"order_id,name,date\n1,Ann,2026-08-14\n{row}\n2,Bob,2026-08-14\n3,Eve,2026-08-14\n")
+    items = read(
+        "orders",
+        f"order_id,name,date\n1,Ann,2026-08-14\n{row}\n2,Bob,2026-08-14\n3,Eve,2026-08-14\n",
+    )
     assert [type(item) for item in items] == [Found, Refused, Found, Found]
     assert isinstance(items[1], Refused)
     assert "line 3" in items[1].detail
     assert words in items[1].detail
 
 
-def test_an_open_quotation_mark_does_not_swallow_the_rows_below(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_open_quotation_mark_does_not_swallow_the_rows_below(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     rows = [f"{n},Ann,2026-08-14" for n in range(500)]
     rows[100] = '100,"Ann,2026-08-14'
     rows[200] = '200,"An" n,2026-08-14'
@@ -353,7 +433,10 @@ def test_an_open_quotation_mark_does_not_swallow_the_rows_below(monkeypatch: pyt
     for limit in (csv_rows.MAX_ROW, 1000):
         monkeypatch.setattr(csv_rows, "MAX_ROW", limit)
         items = read("orders", text)
-        assert [item.locator for item in items if isinstance(item, Refused)] == ["orders.csv#102", "orders.csv#202"]
+        assert [item.locator for item in items if isinstance(item, Refused)] == [
+            "orders.csv#102",
+            "orders.csv#202",
+        ]
         assert len(items) == 500
 
 
@@ -392,13 +475,19 @@ def test_a_refused_row_is_a_file_that_can_be_sent_again() -> None:
             RejectCode.SCHEMA_ENUM,
             "column 'action' has 'dancing'.*created, paid, refunded",
         ),
-        (",Ann,2026-08-14,paid,5,CNY", RejectCode.SCHEMA_MISSING_FIELD, "column 'order_id' is empty"),
+        (
+            ",Ann,2026-08-14,paid,5,CNY",
+            RejectCode.SCHEMA_MISSING_FIELD,
+            "column 'order_id' is empty",
+        ),
         ("1,,2026-08-14,paid,5,CNY", RejectCode.SCHEMA_MISSING_FIELD, "column 'name' is empty"),
         ("1,Ann,,paid,5,CNY", RejectCode.SCHEMA_MISSING_FIELD, "column 'date' is empty"),
         ("2.02608E+17,Ann,2026-08-14,paid,5,CNY", RejectCode.SCHEMA_VALUE, "rounded the number"),
     ],
 )
-def test_a_bad_cell_is_named_with_line_column_and_value(row: str, code: RejectCode, words: str) -> None:
+def test_a_bad_cell_is_named_with_line_column_and_value(
+    row: str, code: RejectCode, words: str
+) -> None:
     items = read("orders", f"{ORDERS}{row}\n9,Ann,2026-08-14,paid,5,CNY\n")
     assert isinstance(items[0], Refused)
     assert isinstance(items[1], Found)
@@ -408,14 +497,15 @@ def test_a_bad_cell_is_named_with_line_column_and_value(row: str, code: RejectCo
 
 
 def test_a_mark_outside_its_scale_is_refused() -> None:
-    assert "rating 9 is outside its scale 1 to 5" in refused("feedback", "rating,name,date\n9,Ann,2026-08-14\n").detail
+    assert (
+        "rating 9 is outside its scale 1 to 5"
+        in refused("feedback", "rating,name,date\n9,Ann,2026-08-14\n").detail
+    )
 
 
 def test_a_refund_below_zero_is_the_sum_that_went_back() -> None:
     head = "order_id,name,date,status,amount,refund amount,currency\n"
-    text = (
-        f"{head}1,Ann,2026-08-14,refunded,-9,,CNY\n2,Ann,2026-08-14,退款,99,30,CNY\n3,Ann,2026-08-14,paid,99,30,CNY\n"
-    )
+    text = f"{head}1,Ann,2026-08-14,refunded,-9,,CNY\n2,Ann,2026-08-14,退款,99,30,CNY\n3,Ann,2026-08-14,paid,99,30,CNY\n"
     assert [event["amount"] for event in events("orders", text)] == ["9", "30", "99"]
 
 
@@ -432,7 +522,8 @@ def test_a_corrupt_end_gives_the_rows_before_it_and_then_the_fault() -> None:
     assert items[1].raw == b'2,"An\nn'
 
 
-# ---- cells ------------------------------------------------------------------------------------------------------------------
+# ---- cells
+# ------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -465,13 +556,24 @@ def test_times(text: str, moment: tuple[int, ...]) -> None:
 def test_days_and_months_in_front_are_read_as_a_person_says() -> None:
     reading = Reading(SHANGHAI, DateOrder.DMY)
     assert read_time("01/02/2026 12:00", reading) == datetime(2026, 2, 1, 4, tzinfo=UTC)
-    assert read_time("01/02/2026 12:00", Reading(SHANGHAI, DateOrder.MDY)) == datetime(2026, 1, 2, 4, tzinfo=UTC)
+    assert read_time("01/02/2026 12:00", Reading(SHANGHAI, DateOrder.MDY)) == datetime(
+        2026, 1, 2, 4, tzinfo=UTC
+    )
     with pytest.raises(CellError, match="no such day"):
         read_time("13/13/2026", reading)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "45152.39", "2026-08-14 25:00", "2026-13-01", "2026-08-14 09:15 +99:00", "9:15", "2026-08-14 xx 9:15"]
+    "text",
+    [
+        "",
+        "45152.39",
+        "2026-08-14 25:00",
+        "2026-13-01",
+        "2026-08-14 09:15 +99:00",
+        "9:15",
+        "2026-08-14 xx 9:15",
+    ],
 )
 def test_times_that_are_none(text: str) -> None:
     with pytest.raises(CellError):
@@ -508,7 +610,9 @@ def test_money_that_is_none(text: str) -> None:
 
 
 def test_currencies_ratings_and_articles() -> None:
-    assert [read_currency(text, Reading()) for text in ("cny", "人民币", "RMB", "元", "美元", "HKD")] == [
+    assert [
+        read_currency(text, Reading()) for text in ("cny", "人民币", "RMB", "元", "美元", "HKD")
+    ] == [
         "CNY",
         "CNY",
         "CNY",
@@ -516,7 +620,9 @@ def test_currencies_ratings_and_articles() -> None:
         "USD",
         "HKD",
     ]
-    assert [read_rating(text, Reading()) for text in ("4", "4,5", "5星", "8/10", "4 分", "9 out of 10")] == [
+    assert [
+        read_rating(text, Reading()) for text in ("4", "4,5", "5星", "8/10", "4 分", "9 out of 10")
+    ] == [
         (4, None),
         (4.5, None),
         (5, None),
@@ -548,22 +654,29 @@ def test_cells_as_spreadsheets_wrap_them() -> None:
     ]
 
 
-# ---- laws -------------------------------------------------------------------------------------------------------------------
+# ---- laws
+# -------------------------------------------------------------------------------------------------------------------
 
 CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 
 
 @given(
-    st.lists(st.tuples(CELLS, CELLS), max_size=8), st.sampled_from([",", ";", "\t"]), st.sampled_from(["\n", "\r\n"])
+    st.lists(st.tuples(CELLS, CELLS), max_size=8),
+    st.sampled_from([",", ";", "\t"]),
+    st.sampled_from(["\n", "\r\n"]),
 )
-def test_whatever_a_spreadsheet_writes_is_read_back(rows: list[tuple[str, str]], delimiter: str, end: str) -> None:
+def test_whatever_a_spreadsheet_writes_is_read_back(
+    rows: list[tuple[str, str]], delimiter: str, end: str
+) -> None:
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, delimiter=delimiter, lineterminator=end, quoting=csv.QUOTE_ALL)
     writer.writerow(["complaint_id", "name", "date", "text", "own words"])
     for number, (text, words) in enumerate(rows):
         writer.writerow([number, "Ann", "2026-08-14", text, words])
     found = events("complaints", buffer.getvalue())
-    assert [event["complaint_id"] for event in found] == [str(number) for number in range(len(rows))]
+    assert [event["complaint_id"] for event in found] == [
+        str(number) for number in range(len(rows))
+    ]
     assert [event.get("text", "") for event in found] == [clean(text) for text, _ in rows]
     assert [event.get("own words", "") for event in found] == [clean(words) for _, words in rows]
 
@@ -592,14 +705,18 @@ def test_every_line_is_in_exactly_one_item(lines: list[str]) -> None:
     head = "order_id,name,date\n"
     items = read("orders", head + "".join(f"{line}\n" for line in lines))
     kept = Counter(
-        part for item in items for part in item.raw.decode().removeprefix(head).split("\n") if part.strip(",")
+        part
+        for item in items
+        for part in item.raw.decode().removeprefix(head).split("\n")
+        if part.strip(",")
     )
     assert kept == Counter(line for line in lines if line.strip(","))
 
 
 @given(
     st.sampled_from(KINDS),
-    st.binary(max_size=200) | st.text('order_id,name;date\t"\n\r订单号姓名时间1/', max_size=120).map(str.encode),
+    st.binary(max_size=200)
+    | st.text('order_id,name;date\t"\n\r订单号姓名时间1/', max_size=120).map(str.encode),
 )
 def test_any_bytes_give_events_or_refusals(kind: str, data: bytes) -> None:
     assert all(isinstance(item, (Found, Refused)) for item in read(kind, data))

@@ -1,4 +1,6 @@
-"""ADWIN over the tests of a head: a change is noticed soon after it, nothing is where nothing changed."""
+"""ADWIN over the tests of a head: a change is noticed soon after it, nothing is where nothing
+changed.
+"""
 
 from __future__ import annotations
 

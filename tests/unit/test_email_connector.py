@@ -1,4 +1,6 @@
-"""What the email connector makes of files, Maildirs and mboxes: which mails, which ids, which refusals."""
+"""What the email connector makes of files, Maildirs and mboxes: which mails, which ids, which
+refusals.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,8 @@ from schemas.dead_letters import RejectCode
 from schemas.registry import contract_of
 
 MAIL = (
-    b"Message-ID: <1@example.com>\nFrom: An <an@example.com>\nTo: shop@example.net\nDate: Mon, 2 Nov 2026 09:00:01 +0800\n"
-    b"Subject: where is my\n order\n\nHello,\nit is late.\n"
+    b"Message-ID: <1@example.com>\nFrom: An <an@example.com>\nTo: shop@example.net\nDate: Mon, 2"
+    b" Nov 2026 09:00:01 +0800\nSubject: where is my\n order\n\nHello,\nit is late.\n"
 )
 OTHER = MAIL.replace(b"<1@", b"<2@").replace(b"Hello", "你好".encode())
 SEPARATOR = b"From an@example.com Mon Nov  2 09:00:05 2026\n"
@@ -61,7 +63,8 @@ def mime_of(item: Item) -> bytes:
     return base64.b64decode(item.event.data["mime"])
 
 
-# ---- one mail -----------------------------------------------------------------------------------------------------------------
+# ---- one mail
+# -----------------------------------------------------------------------------------------------------------------
 
 
 def test_a_mail_becomes_an_event_that_carries_its_bytes() -> None:
@@ -89,7 +92,15 @@ def test_source_and_tenant_are_those_of_the_options(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "opening", [SEPARATOR, b"From someone\r\n", b">From a b c\n", b"\n\n", b"\xef\xbb\xbf", b"\r\n" + SEPARATOR]
+    "opening",
+    [
+        SEPARATOR,
+        b"From someone\r\n",
+        b">From a b c\n",
+        b"\n\n",
+        b"\xef\xbb\xbf",
+        b"\r\n" + SEPARATOR,
+    ],
 )
 def test_what_stands_before_the_header_is_no_part_of_the_mail(opening: bytes) -> None:
     item = found(opening + MAIL)
@@ -118,7 +129,13 @@ def test_what_is_no_mail_is_refused_and_kept(data: bytes) -> None:
 
 @pytest.mark.parametrize(
     "head",
-    [b"From: a@b.c", b"SUBJECT:x", b"received : from x", b"X-Mine: 1\nMessage-Id: <a>", b"X-A: 1\r\nTo: b@c.d\r\n"],
+    [
+        b"From: a@b.c",
+        b"SUBJECT:x",
+        b"received : from x",
+        b"X-Mine: 1\nMessage-Id: <a>",
+        b"X-A: 1\r\nTo: b@c.d\r\n",
+    ],
 )
 def test_any_mail_field_makes_a_mail(head: bytes) -> None:
     assert looks_like_mail(head)
@@ -135,14 +152,17 @@ def test_a_mail_too_large_is_refused_with_its_beginning(monkeypatch: pytest.Monk
     assert item.raw == large[:500]
     assert "100001" in item.detail
     assert hashlib.sha256(large).hexdigest() in item.detail
-    before, middle, after = read(SEPARATOR + MAIL + b"\n" + SEPARATOR + large + b"\n\n" + SEPARATOR + OTHER)
+    before, middle, after = read(
+        SEPARATOR + MAIL + b"\n" + SEPARATOR + large + b"\n\n" + SEPARATOR + OTHER
+    )
     assert isinstance(before, Found)
     assert isinstance(middle, Refused)
     assert middle.locator == "/mail/unit#1"
     assert mime_of(after) == OTHER
 
 
-# ---- identity -----------------------------------------------------------------------------------------------------------------
+# ---- identity
+# -----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -179,14 +199,18 @@ def test_another_mail_has_another_id_even_with_the_same_message_id(other: bytes)
 
 def test_the_id_begins_with_the_message_id() -> None:
     assert found(MAIL).event.id.startswith("1@example.com#")
-    assert found(MAIL.replace(b"Message-ID: <1@example.com>\n", b"")).event.id.startswith("no-message-id#")
+    assert found(MAIL.replace(b"Message-ID: <1@example.com>\n", b"")).event.id.startswith(
+        "no-message-id#"
+    )
     long = found(MAIL.replace(b"1@example.com", b"x\xff\x01" * 2_000)).event.id
     assert len(long) <= 512
     assert long.isprintable()
 
 
 def test_mails_whose_fields_cannot_be_read_are_told_apart() -> None:
-    one, other = (f"From: a@example.com\nSubject: {subject}\n\nbody\n".encode("utf-16") for subject in "12")
+    one, other = (
+        f"From: a@example.com\nSubject: {subject}\n\nbody\n".encode("utf-16") for subject in "12"
+    )
     assert found(one).event.id != found(other).event.id
     assert mime_of(found(one)) == one
 
@@ -212,7 +236,8 @@ def test_the_same_mail_in_file_mbox_maildir_and_archive_is_one_event(tmp_path: P
     assert ids == {found(crlf).event.id}
 
 
-# ---- mbox ---------------------------------------------------------------------------------------------------------------------
+# ---- mbox
+# ---------------------------------------------------------------------------------------------------------------------
 
 SEPARATORS = [
     b"From an@example.com Mon Nov  2 09:00:05 2026",
@@ -234,9 +259,13 @@ SEPARATORS = [
 @pytest.mark.parametrize("separator", SEPARATORS)
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n"])
 def test_separators_of_all_programs(separator: bytes, ending: bytes) -> None:
-    data = b"".join(separator + b"\n" + mail + b"\n" for mail in (MAIL, OTHER, MAIL)).replace(b"\n", ending)
+    data = b"".join(separator + b"\n" + mail + b"\n" for mail in (MAIL, OTHER, MAIL)).replace(
+        b"\n", ending
+    )
     items = read(data)
-    assert [mime_of(item) for item in items] == [mail.replace(b"\n", ending) for mail in (MAIL, OTHER, MAIL)]
+    assert [mime_of(item) for item in items] == [
+        mail.replace(b"\n", ending) for mail in (MAIL, OTHER, MAIL)
+    ]
     assert [item.event.locator for item in items if isinstance(item, Found)] == [
         f"/mail/unit#{index}" for index in range(3)
     ]
@@ -276,7 +305,9 @@ def test_quoted_from_lines_are_unquoted_in_an_mbox_only() -> None:
 
 
 def test_an_mbox_item_without_header_is_refused_and_the_rest_is_read() -> None:
-    first, second, third = read(SEPARATOR + MAIL + b"\n" + SEPARATOR + b"no header here\n\n" + SEPARATOR + OTHER)
+    first, second, third = read(
+        SEPARATOR + MAIL + b"\n" + SEPARATOR + b"no header here\n\n" + SEPARATOR + OTHER
+    )
     assert isinstance(first, Found)
     assert isinstance(third, Found)
     assert isinstance(second, Refused)
@@ -285,8 +316,12 @@ def test_an_mbox_item_without_header_is_refused_and_the_rest_is_read() -> None:
 
 
 def test_a_truncated_archive_gives_its_messages_and_then_the_broken_one(tmp_path: Path) -> None:
-    noise = b"".join(b"%s\n" % hashlib.sha256(b"%d" % number).hexdigest().encode() for number in range(5_000))
-    box = b"".join(SEPARATOR + MAIL + noise[start:] + b"\n" for start in range(0, 300_000, 65 * 500))
+    noise = b"".join(
+        b"%s\n" % hashlib.sha256(b"%d" % number).hexdigest().encode() for number in range(5_000)
+    )
+    box = b"".join(
+        SEPARATOR + MAIL + noise[start:] + b"\n" for start in range(0, 300_000, 65 * 500)
+    )
     packed = gzip.compress(box)
     (tmp_path / "box.gz").write_bytes(packed[: len(packed) // 2])
     *whole, last = items_of(tmp_path / "box.gz")
@@ -316,7 +351,8 @@ def test_what_an_mboxrd_writer_wrote_is_read_back(mails: list[bytes], size: int)
 
 def _mboxrd(mail: bytes) -> bytes:
     return b"".join(
-        b">" + line if line.lstrip(b">").startswith(b"From ") else line for line in mail.splitlines(keepends=True)
+        b">" + line if line.lstrip(b">").startswith(b"From ") else line
+        for line in mail.splitlines(keepends=True)
     )
 
 
@@ -326,7 +362,9 @@ def _pieces(data: bytes, size: int) -> Iterator[bytes]:
 
 @given(
     data=st.lists(
-        st.sampled_from([SEPARATOR, b"\nFrom ", b"From ", b"\n", b"a: b\n", b"\r\n", b"x", b" 10:00 2026"])
+        st.sampled_from(
+            [SEPARATOR, b"\nFrom ", b"From ", b"\n", b"a: b\n", b"\r\n", b"x", b" 10:00 2026"]
+        )
     ).map(b"".join)
 )
 def test_no_byte_of_an_mbox_is_lost_or_doubled(data: bytes) -> None:
@@ -334,10 +372,13 @@ def test_no_byte_of_an_mbox_is_lost_or_doubled(data: bytes) -> None:
         sections = list(split_mbox(_pieces(data, size), limit))
         whole = [section.held() for section in split_mbox(iter([data]), 1_000_000)]
         assert b"".join(whole) == data
-        assert [(section.held(), section.size) for section in sections] == [(part[:limit], len(part)) for part in whole]
+        assert [(section.held(), section.size) for section in sections] == [
+            (part[:limit], len(part)) for part in whole
+        ]
 
 
-# ---- direction ----------------------------------------------------------------------------------------------------------------
+# ---- direction
+# ----------------------------------------------------------------------------------------------------------------
 
 OWN = ("shop.example.net", "me@example.org")
 
@@ -364,7 +405,8 @@ def test_without_own_addresses_no_direction_is_claimed() -> None:
     assert "direction" not in found(MAIL).event.data
 
 
-# ---- real mails ---------------------------------------------------------------------------------------------------------------
+# ---- real mails
+# ---------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.data

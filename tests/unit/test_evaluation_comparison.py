@@ -1,4 +1,6 @@
-"""All models on a few made-up rows: whole results, the same by the same seed, and no word from the test in any choice."""
+"""All models on a few made-up rows: whole results, the same by the same seed, and no word from the
+test in any choice.
+"""
 
 from __future__ import annotations
 
@@ -51,8 +53,16 @@ def whole() -> Evaluation:
 def test_every_model_of_the_articles_is_judged_beside_the_online_one(whole: Evaluation) -> None:
     comparison = whole.comparison
     assert comparison is not None
-    assert {row.name for row in comparison.contenders} == {"online", *(candidate.name for candidate in CANDIDATES)}
-    assert {method.name for method in comparison.selection} == {"none", "chi2", "mutual_info", "rfe"}
+    assert {row.name for row in comparison.contenders} == {
+        "online",
+        *(candidate.name for candidate in CANDIDATES),
+    }
+    assert {method.name for method in comparison.selection} == {
+        "none",
+        "chi2",
+        "mutual_info",
+        "rfe",
+    }
     truths = [row.label for row in TEST]
     for row in comparison.contenders:
         assert sum(map(sum, row.confusion.counts)) == len(TEST)
@@ -91,7 +101,9 @@ def test_the_machine_gets_what_the_page_has(whole: Evaluation, tmp_path: Path) -
     assert found["data"]["train_rows"] == len(TRAIN)
     assert found["data"]["test_rows_seen_in_training"] == seen_before(TRAIN, TEST)
     assert found["offline"]["winner"] == found["offline"]["models"][0]["name"]
-    page = write_page(whole, tmp_path / "new" / "page.html", datetime(2026, 11, 1, tzinfo=UTC)).read_text("utf-8")
+    page = write_page(
+        whole, tmp_path / "new" / "page.html", datetime(2026, 11, 1, tzinfo=UTC)
+    ).read_text("utf-8")
     for model in found["offline"]["models"]:
         assert model["title"] in page
         assert f"{100 * model['test']['accuracy']:.1f}" in page
@@ -108,7 +120,9 @@ def test_the_page_escapes_what_customers_wrote(tmp_path: Path) -> None:
     ]
     data = Data(tuple(rows), tuple(rows), "<i>train</i>", "test")
     found = evaluate(data, QUICK, online=True, offline=True, tell=quiet)
-    page = write_page(found, tmp_path / "page.html", datetime(2026, 11, 1, tzinfo=UTC)).read_text("utf-8")
+    page = write_page(found, tmp_path / "page.html", datetime(2026, 11, 1, tzinfo=UTC)).read_text(
+        "utf-8"
+    )
     assert "<script" not in page
     assert page.count("</main>") == 1
     assert "<i>train" not in page
@@ -132,15 +146,22 @@ def test_the_same_seed_gives_the_same_results_and_another_other_folds() -> None:
 def test_rare_labels_and_repeated_texts_are_told() -> None:
     rows = [*TRAIN, Row("only once", "rare"), Row("twice", "scarce"), Row("twice over", "scarce")]
     found = compare(rows, [*TEST, TRAIN[0]], replace(QUICK, folds=3))
-    assert any("labels with fewer than 3 training rows" in note and "rare, scarce" in note for note in found.notes)
+    assert any(
+        "labels with fewer than 3 training rows" in note and "rare, scarce" in note
+        for note in found.notes
+    )
     assert seen_before([Row("Abc\u200b", "x")], [Row("aBC", "y"), Row("abcd", "x")]) == 1
-    few = compare([row for row in TRAIN if row.label != "praise"][:8], TEST, replace(QUICK, folds=9))
+    few = compare(
+        [row for row in TRAIN if row.label != "praise"][:8], TEST, replace(QUICK, folds=9)
+    )
     assert few.folds < 9
     assert any("not 9" in note for note in few.notes)
 
 
 def test_what_cannot_be_compared_is_refused_before_anything_is_trained() -> None:
-    with pytest.raises(EvaluationError, match="there is no model svm; models are logistic_regression"):
+    with pytest.raises(
+        EvaluationError, match="there is no model svm; models are logistic_regression"
+    ):
         compare(TRAIN, TEST, Plan(models=("svm",)))
     with pytest.raises(EvaluationError, match="no row to test on"):
         compare(TRAIN, [], QUICK)

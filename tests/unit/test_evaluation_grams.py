@@ -1,4 +1,6 @@
-"""n-grams for scikit-learn: the pipeline's own tokens, in Chinese as in English, each text by itself."""
+"""n-grams for scikit-learn: the pipeline's own tokens, in Chinese as in English, each text by
+itself.
+"""
 
 import numpy as np
 import pytest
@@ -21,7 +23,15 @@ from tests.support.labelled import labelled
 
 
 def test_tokens_of_english_are_words_and_pairs() -> None:
-    assert token_grams("I DON'T know!") == ["i", "don't", "know", "!", "i don't", "don't know", "know !"]
+    assert token_grams("I DON'T know!") == [
+        "i",
+        "don't",
+        "know",
+        "!",
+        "i don't",
+        "don't know",
+        "know !",
+    ]
     assert character_grams("Go on") == ["_go", "go_", "_go_", "_on", "on_", "_on_"]
 
 
@@ -59,7 +69,10 @@ def test_grams_are_those_of_two_training_texts_at_least() -> None:
         ["refund", "退", "款", "退 款"]
     )
     weights = grams.weighing().fit(grams.counts(texts))
-    assert weights.transform(grams.counts(["refund", "other words", ""])).shape == (3, len(grams.columns))
+    assert weights.transform(grams.counts(["refund", "other words", ""])).shape == (
+        3,
+        len(grams.columns),
+    )
     assert np.array_equal(grams.columns_after(weights), grams.columns)
 
 

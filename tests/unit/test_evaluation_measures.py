@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    f1_score,
+    precision_recall_fscore_support,
+)
 
 from pipeline.models.evaluation.measures import (
     accuracy_at_coverage,
@@ -26,7 +31,9 @@ def test_scores_are_scikit_learns(pairs: list[tuple[str, str]]) -> None:
     truths, answers = map(list, zip(*pairs, strict=True))
     found = score(truths, answers)
     assert found.accuracy == pytest.approx(accuracy_score(truths, answers))
-    assert found.macro_f1 == pytest.approx(f1_score(truths, answers, average="macro", zero_division=0))
+    assert found.macro_f1 == pytest.approx(
+        f1_score(truths, answers, average="macro", zero_division=0)
+    )
 
 
 @given(PAIRS)
@@ -36,8 +43,12 @@ def test_reports_and_confusion_are_scikit_learns(pairs: list[tuple[str, str]]) -
     assert [list(row) for row in matrix.counts] == confusion_matrix(truths, answers).tolist()
     assert list(matrix.labels) == sorted({*truths, *answers})
     reports = label_reports(truths, answers)
-    expected = precision_recall_fscore_support(truths, answers, labels=list(matrix.labels), zero_division=0)
-    assert np.allclose([(r.precision, r.recall, r.f1, r.rows) for r in reports], np.transpose(expected))
+    expected = precision_recall_fscore_support(
+        truths, answers, labels=list(matrix.labels), zero_division=0
+    )
+    assert np.allclose(
+        [(r.precision, r.recall, r.f1, r.rows) for r in reports], np.transpose(expected)
+    )
 
 
 def test_no_answer_is_wrong_and_no_label_of_its_own() -> None:
@@ -56,10 +67,16 @@ def test_calibration_error_is_its_definition(told: list[tuple[float, bool]]) -> 
             mean = sum(p for p, _ in inside) / len(inside)
             right = sum(hit for _, hit in inside) / len(inside)
             expected += len(inside) / len(told) * abs(right - mean)
-    values, hits = np.array([p for p, _ in told], dtype=np.float64), np.array([hit for _, hit in told])
-    # A probability on the border of two bins may fall to either side by rounding: it moves the sum by its share at most.
+    values, hits = (
+        np.array([p for p, _ in told], dtype=np.float64),
+        np.array([hit for _, hit in told]),
+    )
+    # A probability on the border of two bins may fall to either side by rounding: it moves the sum
+    # by its share at most.
     on_border = sum(abs(p * bins - round(p * bins)) < 1e-9 and p > 0 for p, _ in told)
-    assert calibration_error(values, hits) == pytest.approx(expected, abs=1e-9 + 2 * on_border / len(told))
+    assert calibration_error(values, hits) == pytest.approx(
+        expected, abs=1e-9 + 2 * on_border / len(told)
+    )
 
 
 def test_what_chance_leaves_of_calibration_falls_with_the_number_of_texts() -> None:
@@ -79,7 +96,9 @@ def test_calibration_error_of_known_cases() -> None:
 
 
 @given(TOLD)
-def test_coverage_keeps_the_surest_and_all_of_them_is_accuracy(told: list[tuple[float, bool]]) -> None:
+def test_coverage_keeps_the_surest_and_all_of_them_is_accuracy(
+    told: list[tuple[float, bool]],
+) -> None:
     values, hits = np.array([p for p, _ in told]), np.array([hit for _, hit in told])
     assert accuracy_at_coverage(values, hits, 1.0) == pytest.approx(hits.mean())
     kept = -(-4 * len(told) // 5)

@@ -1,4 +1,6 @@
-"""The online model as `evaluate` judges it: the pipeline's own learner, test before learning, the test part never learnt."""
+"""The online model as `evaluate` judges it: the pipeline's own learner, test before learning, the
+test part never learnt.
+"""
 
 from dataclasses import replace
 
@@ -33,10 +35,14 @@ def test_each_row_is_answered_from_those_before_it() -> None:
         if place:
             labels, probabilities = learner.predict_proba(features)
             assert found.prequential.answers.labels[place] == labels[probabilities.argmax()]
-            assert found.prequential.answers.probabilities[place] == pytest.approx(probabilities.max())
+            assert found.prequential.answers.probabilities[place] == pytest.approx(
+                probabilities.max()
+            )
         learner.learn(features, row.label)
     assert found.prequential.answers.labels[0] is None
-    assert found.prequential.scores == score([row.label for row in rows], found.prequential.answers.labels)
+    assert found.prequential.scores == score(
+        [row.label for row in rows], found.prequential.answers.labels
+    )
     assert found.test is None
     assert found.curve == ()
 
@@ -44,7 +50,10 @@ def test_each_row_is_answered_from_those_before_it() -> None:
 def test_what_is_tested_on_changes_nothing_that_is_learnt() -> None:
     rows, unseen = labelled(80), labelled(30, seed=2)
     other = [replace(row, label="never met", text=f"{row.text} !") for row in unseen]
-    first, second = judge_online(rows, unseen, curve=[40, 80]), judge_online(rows, other, curve=[40, 80])
+    first, second = (
+        judge_online(rows, unseen, curve=[40, 80]),
+        judge_online(rows, other, curve=[40, 80]),
+    )
     assert told(first)[0] == told(second)[0]
     alone = judge_online(rows, unseen)
     assert alone.test is not None
@@ -68,14 +77,18 @@ def test_doubt_is_that_of_the_answers_given() -> None:
     assert found.test is not None
     answers = answered(learnt(rows), unseen)
     assert answers.labels == found.test.answers.labels
-    right = np.array([answer == row.label for answer, row in zip(answers.labels, unseen, strict=True)])
+    right = np.array(
+        [answer == row.label for answer, row in zip(answers.labels, unseen, strict=True)]
+    )
     assert found.test.doubt == doubt(answers.probabilities, right)
     assert found.test.scores.accuracy > 0.8
     assert min(found.cost.features_us, found.cost.predict_us, found.cost.learn_us) > 0
 
 
 def test_one_label_alone_and_a_text_without_words_are_answered() -> None:
-    found = judge_online([Row("a", "only"), Row("…", "only")], [Row("!", "only"), Row("b", "other")])
+    found = judge_online(
+        [Row("a", "only"), Row("…", "only")], [Row("!", "only"), Row("b", "other")]
+    )
     assert found.test is not None
     assert found.test.answers.labels == ["only", "only"]
     assert found.test.scores.accuracy == 0.5

@@ -9,14 +9,22 @@ from hypothesis import strategies as st
 
 from pipeline.models.evaluation.rows import BadLine, EvaluationError, Row, read_rows
 
-WORDS = st.text(min_size=1, max_size=20).filter(lambda text: text.strip() != "" and not _has_surrogates(text))
+WORDS = st.text(min_size=1, max_size=20).filter(
+    lambda text: text.strip() != "" and not _has_surrogates(text)
+)
 
 
 def _has_surrogates(text: str) -> bool:
     return any(0xD800 <= ord(char) < 0xE000 for char in text)
 
 
-ROWS = st.builds(Row, text=WORDS, label=WORDS, language=st.sampled_from(["", "en", "zh"]), channel=st.just("chat"))
+ROWS = st.builds(
+    Row,
+    text=WORDS,
+    label=WORDS,
+    language=st.sampled_from(["", "en", "zh"]),
+    channel=st.just("chat"),
+)
 
 
 @given(st.lists(ROWS, min_size=1, max_size=8), st.booleans(), st.booleans())
@@ -26,7 +34,13 @@ def test_rows_are_read_as_they_were_written(
     path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
     lines = [
         json.dumps(
-            {"text": row.text, "label": row.label, "language": row.language, "channel": row.channel, "more": 1},
+            {
+                "text": row.text,
+                "label": row.label,
+                "language": row.language,
+                "channel": row.channel,
+                "more": 1,
+            },
             ensure_ascii=ascii_only,
         )
         for row in rows
@@ -58,7 +72,11 @@ def test_a_bad_line_is_named_by_file_line_and_field_and_harms_no_other(
     tmp_path: Path, line: bytes, field: str, words: str
 ) -> None:
     path = tmp_path / "rows.jsonl"
-    path.write_bytes(b'{"text": "good", "label": 1}\n\n' + line + b'\n{"text": "too", "label": "b", "channel": null}')
+    path.write_bytes(
+        b'{"text": "good", "label": 1}\n\n'
+        + line
+        + b'\n{"text": "too", "label": "b", "channel": null}'
+    )
     rows, bad = read_rows(path)
     assert rows == [Row("good", "1"), Row("too", "b")]
     assert [(one.file, one.line, one.field) for one in bad] == [(str(path), 3, field)]
@@ -78,7 +96,9 @@ def test_a_label_that_is_not_the_heads_is_bad(tmp_path: Path) -> None:
 def test_a_file_without_a_good_line_is_refused_with_its_first_fault(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text("a,b\n1,2\n")
-    with pytest.raises(EvaluationError, match=r"no line is a labelled text .*rows\.jsonl:1: not JSON"):
+    with pytest.raises(
+        EvaluationError, match=r"no line is a labelled text .*rows\.jsonl:1: not JSON"
+    ):
         read_rows(path)
     path.write_text("\n")
     with pytest.raises(EvaluationError, match="no line is a labelled text"):

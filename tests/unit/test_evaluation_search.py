@@ -57,7 +57,9 @@ class Spy(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def _rows(X: sp.csr_matrix) -> frozenset[int]:  # noqa: N803
-    return frozenset(int(value) - 1 for value in np.asarray(sp.csr_matrix(X)[:, [0]].todense()).ravel())
+    return frozenset(
+        int(value) - 1 for value in np.asarray(sp.csr_matrix(X)[:, [0]].todense()).ravel()
+    )
 
 
 class Untouched(Grams):
@@ -73,7 +75,9 @@ def spying(diary: Diary, **more: Any) -> Candidate:
 
 
 def made(counts: list[int]) -> tuple[sp.csr_matrix, Labels]:
-    y: Labels = np.array([f"label {n}" for n, count in enumerate(counts) for _ in range(count)], dtype=object)
+    y: Labels = np.array(
+        [f"label {n}" for n, count in enumerate(counts) for _ in range(count)], dtype=object
+    )
     numbers = np.arange(1, len(y) + 1)
     return sp.csr_matrix(np.stack([numbers, np.ones_like(numbers)], axis=1)), y
 
@@ -104,7 +108,9 @@ GRAMS = Untouched(np.array([0, 1]), 1)
 
 @settings(max_examples=8)
 @given(st.lists(st.integers(6, 12), min_size=2, max_size=4), st.integers(2, 4), st.integers(0, 99))
-def test_no_fit_that_led_to_an_estimate_saw_what_it_was_estimated_on(counts: list[int], folds: int, seed: int) -> None:
+def test_no_fit_that_led_to_an_estimate_saw_what_it_was_estimated_on(
+    counts: list[int], folds: int, seed: int
+) -> None:
     diary = Diary()
     X, y = made(counts)  # noqa: N806
     nested_search(spying(diary), GRAMS, X, y, folds=folds, seed=seed, budget_s=1e9)
@@ -140,7 +146,9 @@ def test_inner_folds_answer_only_rows_that_they_did_not_fit() -> None:
 def test_bounds_on_rows_hold_and_keep_every_label() -> None:
     diary = Diary()
     X, y = made([60, 5])  # noqa: N806
-    nested_search(spying(diary, search_rows=12, fit_rows=20), GRAMS, X, y, folds=2, seed=1, budget_s=1e9)
+    nested_search(
+        spying(diary, search_rows=12, fit_rows=20), GRAMS, X, y, folds=2, seed=1, budget_s=1e9
+    )
     for kind, rows in diary.entries:
         if kind == "fit":
             assert len(rows) <= 20
@@ -159,7 +167,9 @@ def test_a_budget_ends_the_search_after_the_setting_and_fold_in_hand() -> None:
 def test_each_setting_is_told() -> None:
     X, y = made([9, 6])  # noqa: N806
     told: list[int] = []
-    nested_search(spying(Diary()), GRAMS, X, y, folds=3, seed=1, budget_s=1e9, tell=lambda: told.append(1))
+    nested_search(
+        spying(Diary()), GRAMS, X, y, folds=3, seed=1, budget_s=1e9, tell=lambda: told.append(1)
+    )
     assert len(told) == SCORED * 4
 
 
@@ -168,7 +178,9 @@ class Strong(Spy):
 
     def predict(self, X: sp.csr_matrix) -> Labels:  # noqa: N803
         super().predict(X)
-        answer: Labels = np.full(X.shape[0], self.classes_[min(self.strength, len(self.classes_)) - 1], dtype=object)
+        answer: Labels = np.full(
+            X.shape[0], self.classes_[min(self.strength, len(self.classes_)) - 1], dtype=object
+        )
         return answer
 
 
@@ -176,9 +188,15 @@ def test_the_better_half_of_the_settings_goes_on_to_the_next_fold_until_one_is_l
     diary, told = Diary(), []
     X, y = made([40, 9])  # noqa: N806
     candidate = Candidate(
-        "strong", "Strong", lambda _seed: [("model", Strong(diary))], "grid", {"model__strength": [4, 2, 3, 1, 5]}
+        "strong",
+        "Strong",
+        lambda _seed: [("model", Strong(diary))],
+        "grid",
+        {"model__strength": [4, 2, 3, 1, 5]},
     )
-    found = nested_search(candidate, GRAMS, X, y, folds=5, seed=1, budget_s=1e9, tell=lambda: told.append(1))
+    found = nested_search(
+        candidate, GRAMS, X, y, folds=5, seed=1, budget_s=1e9, tell=lambda: told.append(1)
+    )
     assert found.settings == {"model__strength": 1}  # whoever answers the commonest label
     assert (found.tried, found.planned) == (5, 5)
     assert len(told) == (5 + 3 + 2) * 6
@@ -189,7 +207,11 @@ def test_what_comes_before_the_model_is_learnt_once_a_fold_from_the_rows_seen() 
     X, y = made([9, 6])  # noqa: N806
     steps = [("select", Selector(diary)), ("model", Spy(Diary()))]
     candidate = Candidate(
-        "spy", "Spy", lambda _seed: steps, "grid", {"model__strength": [1, 2, 3], "select__columns": [1, 2]}
+        "spy",
+        "Spy",
+        lambda _seed: steps,
+        "grid",
+        {"model__strength": [1, 2, 3], "select__columns": [1, 2]},
     )
     nested_search(candidate, GRAMS, X, y, folds=3, seed=1, budget_s=1e9)
     first, second, *_ = [rows for kind, rows in diary.entries if kind == "fit"]
@@ -199,15 +221,19 @@ def test_what_comes_before_the_model_is_learnt_once_a_fold_from_the_rows_seen() 
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=5), st.integers(0, 99))
-def test_every_beginning_of_the_order_has_the_labels_in_their_proportions(counts: list[int], seed: int) -> None:
+def test_every_beginning_of_the_order_has_the_labels_in_their_proportions(
+    counts: list[int], seed: int
+) -> None:
     _, y = made(counts)
     order = stratified_order(y, seed)
     assert sorted(order.tolist()) == list(range(len(y)))
     assert order.tolist() == stratified_order(y, seed).tolist()
     first = sum(min(LEAST_ROWS, count) for count in counts)
-    assert {(y[order[:first]] == f"label {n}").sum() for n, count in enumerate(counts) if count >= LEAST_ROWS} <= {
-        LEAST_ROWS
-    }
+    assert {
+        (y[order[:first]] == f"label {n}").sum()
+        for n, count in enumerate(counts)
+        if count >= LEAST_ROWS
+    } <= {LEAST_ROWS}
     for size in range(first, len(y) + 1):
         for number, count in enumerate(counts):
             have = int((y[order[:size]] == f"label {number}").sum())

@@ -1,4 +1,6 @@
-"""Files of events: JSON lines, arrays and pretty-printed objects; each item alone is read or refused, with line and column."""
+"""Files of events: JSON lines, arrays and pretty-printed objects; each item alone is read or
+refused, with line and column.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def one(**changes: Any) -> str:
 
 def read(text: str | bytes, **options: Any) -> list[Item]:
     data = text.encode() if isinstance(text, str) else text
-    return list(EventsFile().read(Unit("e.jsonl", lambda: io.BytesIO(data)), IngestOptions(**options)))
+    return list(
+        EventsFile().read(Unit("e.jsonl", lambda: io.BytesIO(data)), IngestOptions(**options))
+    )
 
 
 def ids(items: list[Item]) -> list[str]:
@@ -90,10 +94,18 @@ def test_options_fill_what_an_event_leaves_out_and_nothing_else() -> None:
         (one(time="yesterday"), RejectCode.TIME_INVALID, "time: "),
         (one(time="2026-11-01T10:00:00"), RejectCode.TIME_INVALID, "time zone"),
         (one(specversion="0.3"), RejectCode.SCHEMA_ENUM, "specversion"),
-        (one(data={"n": 2**64}), RejectCode.SCHEMA_VALUE, "18446744073709551616 does not fit 64 bits"),
+        (
+            one(data={"n": 2**64}),
+            RejectCode.SCHEMA_VALUE,
+            "18446744073709551616 does not fit 64 bits",
+        ),
         (one(data={"n": -(2**63) - 1}), RejectCode.SCHEMA_VALUE, "64 bits"),
         (one().replace("价格多少？", "\\ud800"), RejectCode.CHARSET, "lone surrogate"),
-        (one(data={"d": json.loads("[" * 150 + "]" * 150)}), RejectCode.SCHEMA_VALUE, "deeper than 100"),
+        (
+            one(data={"d": json.loads("[" * 150 + "]" * 150)}),
+            RejectCode.SCHEMA_VALUE,
+            "deeper than 100",
+        ),
         ("[" * 5000 + "]" * 5000, RejectCode.UNPARSABLE, "not JSON"),
         (one(data={"n": 1}).replace("1}", "NaN}"), RejectCode.UNPARSABLE, "not JSON"),
     ],
@@ -139,7 +151,11 @@ def test_an_array_is_read_member_by_member() -> None:
 
 
 def test_objects_over_several_lines_are_read_too() -> None:
-    text = json.dumps({**EVENT, "id": "1"}, indent=2) + "\n" + json.dumps({**EVENT, "id": "2"}, indent=2)
+    text = (
+        json.dumps({**EVENT, "id": "1"}, indent=2)
+        + "\n"
+        + json.dumps({**EVENT, "id": "2"}, indent=2)
+    )
     assert ids(read(text)) == ["1", "2"]
 
 
@@ -147,11 +163,17 @@ def test_what_follows_an_array_is_refused() -> None:
     assert ids(read(f"[{one(id='1')}] trailing")) == ["1", "unparsable"]
 
 
-def test_an_event_too_large_is_refused_and_the_next_one_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_event_too_large_is_refused_and_the_next_one_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(module, "MAX_ITEM_BYTES", 400)
     large = one(id="2", data={"text": "x" * 1000})
     assert ids(read("\n".join([one(id="1"), large, one(id="3")]))) == ["1", "oversize", "3"]
-    assert ids(read("[" + ",".join([one(id="1"), large, one(id="3")]) + "]")) == ["1", "oversize", "3"]
+    assert ids(read("[" + ",".join([one(id="1"), large, one(id="3")]) + "]")) == [
+        "1",
+        "oversize",
+        "3",
+    ]
 
 
 def test_an_array_is_not_read_ahead() -> None:
@@ -160,7 +182,9 @@ def test_an_array_is_not_read_ahead() -> None:
 
         def read1(self, size: int | None = -1, /) -> bytes:
             Endless.given += 1
-            return ("[" if Endless.given == 1 else ",").encode() + one(id=str(Endless.given)).encode()
+            return ("[" if Endless.given == 1 else ",").encode() + one(
+                id=str(Endless.given)
+            ).encode()
 
     items = EventsFile().read(Unit("e.json", Endless), IngestOptions())
     assert isinstance(next(items), Found)
@@ -191,18 +215,27 @@ def test_json_files_are_found_in_folders(tmp_path: Path) -> None:
     for name in ("a.jsonl", "b.ndjson", "c.json", "notes.txt"):
         (tmp_path / name).write_text(one(id=name) + "\n", "utf-8")
     reader = EventsFile()
-    found = [item for unit in reader.units([tmp_path]) for item in reader.read(unit, IngestOptions())]
+    found = [
+        item for unit in reader.units([tmp_path]) for item in reader.read(unit, IngestOptions())
+    ]
     assert ids(found) == ["a.jsonl", "b.ndjson", "c.json"]
     assert ids(
-        [item for unit in reader.units([tmp_path / "notes.txt"]) for item in reader.read(unit, IngestOptions())]
+        [
+            item
+            for unit in reader.units([tmp_path / "notes.txt"])
+            for item in reader.read(unit, IngestOptions())
+        ]
     ) == ["notes.txt"]
 
 
-# ---- laws -------------------------------------------------------------------------------------------------------------------
+# ---- laws
+# -------------------------------------------------------------------------------------------------------------------
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=10,
 )
 
@@ -212,7 +245,9 @@ JSON = st.recursive(
     st.sampled_from(["lines", "array", "pretty array", "pretty"]),
     st.integers(1, 60),
 )
-def test_every_layout_gives_the_same_data_in_order(data: list[dict[str, Any]], layout: str, size: int) -> None:
+def test_every_layout_gives_the_same_data_in_order(
+    data: list[dict[str, Any]], layout: str, size: int
+) -> None:
     objects = [{**EVENT, "id": str(number), "data": each} for number, each in enumerate(data)]
     text = {
         "lines": "\n".join(json.dumps(each) for each in objects),

@@ -1,4 +1,6 @@
-"""A fold runs key by key over a batch: its states lie where its records lie, and one bad record harms no other."""
+"""A fold runs key by key over a batch: its states lie where its records lie, and one bad record
+harms no other.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,7 +24,9 @@ _NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
 def _told(number: int) -> Contract:
-    return Replay(dead_letter_id=UUID(int=number), replayed_at=_NOW, outcome="accepted", message=str(number))
+    return Replay(
+        dead_letter_id=UUID(int=number), replayed_at=_NOW, outcome="accepted", message=str(number)
+    )
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,9 @@ class Sum:
     def dump(self, state: int) -> bytes:
         return str(state).encode() if state else b""
 
-    def __call__(self, state: int, batch: Sequence[int], ctx: Context) -> tuple[int, Sequence[Outcome[Contract]]]:
+    def __call__(
+        self, state: int, batch: Sequence[int], ctx: Context
+    ) -> tuple[int, Sequence[Outcome[Contract]]]:
         if 13 in batch:
             raise ValueError("unlucky")
         outcomes: list[Outcome[Contract]] = []
@@ -65,7 +71,11 @@ class Shelf:
         return _home(key)
 
     def states(self, topic: str, partition: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        return {key: self.kept[topic, partition, key] for key in keys if (topic, partition, key) in self.kept}
+        return {
+            key: self.kept[topic, partition, key]
+            for key in keys
+            if (topic, partition, key) in self.kept
+        }
 
     def take(self, messages: Sequence[Message]) -> None:
         for message in messages:
@@ -79,23 +89,35 @@ def _handler(shelf: Shelf) -> FoldHandler[int, int]:
         return int(record.value)
 
     states = {RECORDS.name: CONVERSE_STATE.name}
-    return FoldHandler("sum", (RECORDS.name, BUSINESS.name), decode, Sum(), states, shelf, clock=lambda: _NOW)
+    return FoldHandler(
+        "sum", (RECORDS.name, BUSINESS.name), decode, Sum(), states, shelf, clock=lambda: _NOW
+    )
 
 
-def _record(offset: int, key: bytes, number: int, partition: int = 0, topic: str = RECORDS.name) -> LogRecord:
+def _record(
+    offset: int, key: bytes, number: int, partition: int = 0, topic: str = RECORDS.name
+) -> LogRecord:
     return LogRecord(topic, partition, offset, 0, key, str(number).encode())
 
 
 def _sums(messages: Sequence[Message]) -> list[int]:
-    return [int(Replay.model_validate_json(m.value).message) for m in messages if m.topic == RECORDS.name]
+    return [
+        int(Replay.model_validate_json(m.value).message)
+        for m in messages
+        if m.topic == RECORDS.name
+    ]
 
 
 @given(
     st.lists(st.tuples(st.sampled_from([b"a", b"b", b"c"]), st.integers(0, 9)), max_size=30),
     st.data(),
 )
-def test_any_batching_gives_the_same_outputs_and_states(items: list[tuple[bytes, int]], data: st.DataObject) -> None:
-    records = [_record(offset, key, number, _home(key)) for offset, (key, number) in enumerate(items)]
+def test_any_batching_gives_the_same_outputs_and_states(
+    items: list[tuple[bytes, int]], data: st.DataObject
+) -> None:
+    records = [
+        _record(offset, key, number, _home(key)) for offset, (key, number) in enumerate(items)
+    ]
     whole, parts = Shelf(), Shelf()
     at_once = _handler(whole).handle(records)
     whole.take(at_once)
@@ -124,12 +146,23 @@ def test_outputs_keep_the_order_of_the_batch_and_states_come_once_a_key() -> Non
 
 def test_a_record_that_raises_is_alone_in_the_dead_letters_and_leaves_the_state() -> None:
     shelf = Shelf()
-    made = _handler(shelf).handle([_record(0, b"a", 1), _record(1, b"a", 13), _record(2, b"a", 2), _record(3, b"b", 5)])
+    made = _handler(shelf).handle(
+        [_record(0, b"a", 1), _record(1, b"a", 13), _record(2, b"a", 2), _record(3, b"b", 5)]
+    )
     shelf.take(made)
     assert _sums(made) == [1, 3, 5]
-    (letter,) = [DeadLetter.model_validate_json(m.value) for m in made if m.topic == DEAD_LETTERS.name]
-    assert (letter.offset, letter.reason_code, "unlucky" in letter.message) == (1, "step_error", True)
-    assert shelf.kept == {(CONVERSE_STATE.name, 0, b"a"): b"3", (CONVERSE_STATE.name, 0, b"b"): b"5"}
+    (letter,) = [
+        DeadLetter.model_validate_json(m.value) for m in made if m.topic == DEAD_LETTERS.name
+    ]
+    assert (letter.offset, letter.reason_code, "unlucky" in letter.message) == (
+        1,
+        "step_error",
+        True,
+    )
+    assert shelf.kept == {
+        (CONVERSE_STATE.name, 0, b"a"): b"3",
+        (CONVERSE_STATE.name, 0, b"b"): b"5",
+    }
 
 
 def test_a_topic_without_states_is_folded_from_nothing() -> None:
@@ -161,12 +194,22 @@ def test_a_record_that_lies_elsewhere_is_put_again_as_old_as_it_is_and_touches_n
     made = handler.handle([_record(6, b"a", 1), astray, _record(0, b"c", 2, partition=1)])
     shelf.take(made)
     (again,) = [message for message in made if message.value == astray.value]
-    assert (again.topic, again.key, again.partition, handler.counts["dropped:moved"]) == (RECORDS.name, b"c", None, 1)
-    assert shelf.kept == {(CONVERSE_STATE.name, 0, b"a"): b"1", (CONVERSE_STATE.name, 1, b"c"): b"2"}
+    assert (again.topic, again.key, again.partition, handler.counts["dropped:moved"]) == (
+        RECORDS.name,
+        b"c",
+        None,
+        1,
+    )
+    assert shelf.kept == {
+        (CONVERSE_STATE.name, 0, b"a"): b"1",
+        (CONVERSE_STATE.name, 1, b"c"): b"2",
+    }
     home = LogRecord(RECORDS.name, 1, 1, 9_000, again.key, again.value, again.headers)
     assert version_of(home) == version_of(astray)
     assert home.header("ce_id") == "e"
     shelf.take(_handler(shelf).handle([home]))
     assert shelf.kept[CONVERSE_STATE.name, 1, b"c"] == b"7"
     # Moved once more it is still as old.
-    assert version_of(LogRecord(RECORDS.name, 0, 3, 20_000, b"c", b"5", put_again(home).headers)) == version_of(astray)
+    assert version_of(
+        LogRecord(RECORDS.name, 0, 3, 20_000, b"c", b"5", put_again(home).headers)
+    ) == version_of(astray)

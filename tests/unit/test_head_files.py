@@ -1,4 +1,6 @@
-"""A team's own heads and labels: read from a file, asked, learnt, and refused with words that say what is wrong."""
+"""A team's own heads and labels: read from a file, asked, learnt, and refused with words that say
+what is wrong.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -65,7 +67,9 @@ def example(head: str, value: str, text: str) -> dict[str, Any]:
         ("我要退款", "", "refund_return"),
     ],
 )
-def test_own_terms_answer_before_anything_is_learnt(replica: Replica, text: str, visa: str, need: str) -> None:
+def test_own_terms_answer_before_anything_is_learnt(
+    replica: Replica, text: str, visa: str, need: str
+) -> None:
     classifier = replica.snapshot()
     assert asked(classifier, text, "visa").label == visa
     assert asked(classifier, text, "need").label == need
@@ -75,7 +79,9 @@ def test_own_terms_answer_before_anything_is_learnt(replica: Replica, text: str,
 def test_an_own_head_is_learnt_and_gives_several_answers(replica: Replica) -> None:
     for number in range(40):
         work = bool(number % 2)
-        event = example("visa", "work" if work else "tourist", f"blorf {number}" if work else f"gnarp {number}")
+        event = example(
+            "visa", "work" if work else "tourist", f"blorf {number}" if work else f"gnarp {number}"
+        )
         assert isinstance(replica.apply(event, number), Applied)
     classifier = replica.snapshot()
     answer = asked(classifier, "my blorf please", "visa")
@@ -84,13 +90,19 @@ def test_an_own_head_is_learnt_and_gives_several_answers(replica: Replica) -> No
     assert {both.label, *both.also} == {"work", "tourist"}
 
 
-def test_a_built_in_head_keeps_its_labels_and_gets_the_files(replica: Replica, tmp_path: Path) -> None:
+def test_a_built_in_head_keeps_its_labels_and_gets_the_files(
+    replica: Replica, tmp_path: Path
+) -> None:
     need, *others, visa = replica.heads
     assert list(need.labels) == [*HEADS[0].labels, "visa"]
     assert (need.threshold, need.precision) == (0.4, HEADS[0].precision)
     assert others == list(HEADS[1:])
     assert (visa.meaning.zh, visa.labels["work"].zh) == ("签证类型", "to work")
-    assert label_problem("visa", "work", replica.heads) == label_problem("need", "visa", replica.heads) == ""
+    assert (
+        label_problem("visa", "work", replica.heads)
+        == label_problem("need", "visa", replica.heads)
+        == ""
+    )
     assert "none of need" in label_problem("visa", "work")
 
 
@@ -133,7 +145,9 @@ BOTH = HEAD + '[heads.visa.labels.b]\nen = "x"\n'
         ("[heads.need]\nseveral = false\n", "heads.need.several: of a built-in head only"),
     ],
 )  # fmt: skip
-def test_a_wrong_file_is_refused_by_file_head_and_field(tmp_path: Path, text: str, told: str) -> None:
+def test_a_wrong_file_is_refused_by_file_head_and_field(
+    tmp_path: Path, text: str, told: str
+) -> None:
     with pytest.raises(HeadsError) as refused:
         read_heads(written(tmp_path, text))
     assert str(refused.value).startswith(f"{tmp_path / 'heads.toml'}: ")

@@ -1,4 +1,6 @@
-"""HTML to the text that a reader sees, linear in its source, with the marks that the reply splitter reads."""
+"""HTML to the text that a reader sees, linear in its source, with the marks that the reply splitter
+reads.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,14 @@ from pipeline.processors.clean.reply import QUOTE_END, QUOTE_MARK, QUOTE_SELECTO
         ("<p class=MsoNormal>A</p><p class=MsoNormal>&nbsp;</p><p class=MsoNormal>B</p>", "A\n\nB"),
         ('<p style="margin:0">A</p><p style="margin:0">B</p>', "A\nB"),
         ("<h1>Title</h1>text<hr>more", "Title\n\ntext\nmore"),
-        ("<table><tr><td>Tea</td><td>3 €</td></tr><tr><td>Rice<td>2 €</table>end", "Tea\t3 €\nRice\t2 €\nend"),
-        ("<table><tr><td><table><tr><td>a</td><td>b</td></tr></table></td><td>c</td></tr></table>", "a\tb\nc"),
+        (
+            "<table><tr><td>Tea</td><td>3 €</td></tr><tr><td>Rice<td>2 €</table>end",
+            "Tea\t3 €\nRice\t2 €\nend",
+        ),
+        (
+            "<table><tr><td><table><tr><td>a</td><td>b</td></tr></table></td><td>c</td></tr></table>",
+            "a\tb\nc",
+        ),
         ("<ul><li>one</li><li><p>two</p></li></ul>end", "- one\n- two\nend"),
         ("a&nbsp;b &amp; &lt;c&gt; &#20320;&#x597d; &unknown; &copy", "a b & <c> 你好 &unknown; ©"),
         ("<pre>  two\n    four</pre>", "  two\n    four"),
@@ -114,8 +122,9 @@ def test_hiding_ends_where_it_should(html: str, text: str) -> None:
 
 def test_gmail_reply() -> None:
     html = (
-        '<div dir="ltr">Yes, please.</div><br><div class="gmail_quote"><div dir="ltr" class="gmail_attr">On Mon wrote:<br></div>'
-        '<blockquote class="gmail_quote" style="margin:0">Ten?<div>Or <b>nine</b>?</div></blockquote></div>'
+        '<div dir="ltr">Yes, please.</div><br><div class="gmail_quote"><div dir="ltr"'
+        ' class="gmail_attr">On Mon wrote:<br></div><blockquote class="gmail_quote"'
+        ' style="margin:0">Ten?<div>Or <b>nine</b>?</div></blockquote></div>'
     )
     lines = [line for line in html_to_text(html).splitlines() if line]
     assert lines == [
@@ -132,7 +141,9 @@ def test_gmail_reply() -> None:
 
 
 def test_a_gmail_div_without_a_blockquote_is_the_quote_itself() -> None:
-    assert html_to_text('<div>new</div><div class="gmail_quote">old<div>old</div></div>end').splitlines() == [
+    assert html_to_text(
+        '<div>new</div><div class="gmail_quote">old<div>old</div></div>end'
+    ).splitlines() == [
         "new",
         QUOTE_MARK + "gmail_quote",
         "old",
@@ -144,10 +155,13 @@ def test_a_gmail_div_without_a_blockquote_is_the_quote_itself() -> None:
 
 def test_outlook_and_qq_replies() -> None:
     outlook = (
-        '<div><p class=MsoNormal>Fine.</p><div style="border:none;border-top:solid #E1E1E1 1.0pt;padding:3.0pt 0cm 0cm 0cm">'
-        "<p class=MsoNormal><b>From:</b> Ann<br><b>Sent:</b> Monday</p></div><p class=MsoNormal>old</p></div>"
+        '<div><p class=MsoNormal>Fine.</p><div style="border:none;border-top:solid #E1E1E1'
+        ' 1.0pt;padding:3.0pt 0cm 0cm 0cm"><p class=MsoNormal><b>From:</b> Ann<br><b>Sent:</b>'
+        " Monday</p></div><p class=MsoNormal>old</p></div>"
     )
-    assert html_to_text(outlook).startswith(f"Fine.\n{QUOTE_MARK}outlook_border\nFrom: Ann\nSent: Monday\n{QUOTE_END}")
+    assert html_to_text(outlook).startswith(
+        f"Fine.\n{QUOTE_MARK}outlook_border\nFrom: Ann\nSent: Monday\n{QUOTE_END}"
+    )
     assert split_reply(html_to_text(outlook)).reply == "Fine."
     assert html_to_text("好的<includetail><div>原始邮件</div></includetail>").splitlines() == [
         "好的",
@@ -158,16 +172,27 @@ def test_outlook_and_qq_replies() -> None:
 
 
 def test_an_empty_element_marks_what_follows() -> None:
-    assert html_to_text('new<hr id="stopSpelling">old').splitlines() == ["new", QUOTE_MARK + "stopSpelling", "old"]
+    assert html_to_text('new<hr id="stopSpelling">old').splitlines() == [
+        "new",
+        QUOTE_MARK + "stopSpelling",
+        "old",
+    ]
 
 
 def test_every_selector_of_the_splitter_can_be_matched() -> None:
     assert QUOTE_SELECTORS
-    assert html_to_text('a<blockquote type="cite">b</blockquote>').splitlines()[1] == QUOTE_MARK + "blockquote_cite"
-    assert QUOTE_MARK not in html_to_text("a<blockquote>the word cite is in here, and 'quote'</blockquote>")
+    assert (
+        html_to_text('a<blockquote type="cite">b</blockquote>').splitlines()[1]
+        == QUOTE_MARK + "blockquote_cite"
+    )
+    assert QUOTE_MARK not in html_to_text(
+        "a<blockquote>the word cite is in here, and 'quote'</blockquote>"
+    )
 
 
-@pytest.mark.parametrize("typed", [QUOTE_MARK, "&#xE000;quote&#xE000;", f'<img alt="{QUOTE_MARK}x">', "\x04" + "0\x04"])
+@pytest.mark.parametrize(
+    "typed", [QUOTE_MARK, "&#xE000;quote&#xE000;", f'<img alt="{QUOTE_MARK}x">', "\x04" + "0\x04"]
+)
 def test_a_sender_cannot_write_a_mark(typed: str) -> None:
     text = html_to_text(f'<p>{typed}gmail_quote</p><blockquote type="cite">old</blockquote>')
     assert text.count("\ue000") == 4
@@ -205,7 +230,20 @@ def test_bombs_stay_linear(name: str) -> None:
 
 
 PIECES = [
-    *("<div>", "</div>", "<p>", "</p>", "<br>", "<td>", "<tr>", "<table>", "</table>", "<pre>", "</pre>", "<li>"),
+    *(
+        "<div>",
+        "</div>",
+        "<p>",
+        "</p>",
+        "<br>",
+        "<td>",
+        "<tr>",
+        "<table>",
+        "</table>",
+        "<pre>",
+        "</pre>",
+        "<li>",
+    ),
     *(
         "<!--",
         "-->",
@@ -217,7 +255,16 @@ PIECES = [
         "<a href=x>",
         "</a>",
     ),
-    *("<div class=gmail_quote>", "<blockquote type=cite>", "</blockquote>", "<img alt='x y'>", "text", "好", " ", "\n"),
+    *(
+        "<div class=gmail_quote>",
+        "<blockquote type=cite>",
+        "</blockquote>",
+        "<img alt='x y'>",
+        "text",
+        "好",
+        " ",
+        "\n",
+    ),
     *("&nbsp;", "&lt;", "&#xD800;", "<", ">", '"', "\ue000", "\x04", "\ud800"),
 ]
 
@@ -229,7 +276,9 @@ def test_any_source_becomes_tidy_text(html: str) -> None:
     text = html_to_text(html)
     text.encode("utf-8")
     assert text == html_to_text(html)
-    assert not any(sign in text for sign in "\x00\x01\x02\x03\x04\x05\x06\x07\x08\x0b\x0e\x0f\x10\x11")
+    assert not any(
+        sign in text for sign in "\x00\x01\x02\x03\x04\x05\x06\x07\x08\x0b\x0e\x0f\x10\x11"
+    )
     assert text == text.strip() or "<pre>" in html or "<textarea>" in html
     assert "<pre>" in html or "<" not in html or "\n\n\n" not in text
 
@@ -238,7 +287,8 @@ WORDS = st.text(alphabet="abc你好äé", min_size=1, max_size=6)
 
 
 @given(
-    st.lists(WORDS, min_size=1, max_size=20), st.sampled_from(["p", "div", "li", "td", "h2", "center", "font", "x-y"])
+    st.lists(WORDS, min_size=1, max_size=20),
+    st.sampled_from(["p", "div", "li", "td", "h2", "center", "font", "x-y"]),
 )
 def test_no_visible_word_is_lost_or_added(words: list[str], tag: str) -> None:
     html = "".join(f"<{tag} class='c'>{word} </{tag}>\n" for word in words)

@@ -18,10 +18,17 @@ VALUES = ("", "ham", "spam")
 @st.composite
 def said(draw: st.DrawFn) -> Said:
     standing = Standing(
-        draw(st.integers(0, 1)), draw(st.integers(0, 3)), UUID(int=draw(st.integers(0, 2**128 - 1))).bytes
+        draw(st.integers(0, 1)),
+        draw(st.integers(0, 3)),
+        UUID(int=draw(st.integers(0, 2**128 - 1))).bytes,
     )
     key = LabelKey("spam", UUID(int=draw(st.integers(0, 2))).bytes)
-    return key, standing, draw(st.sampled_from(VALUES)), draw(st.sampled_from([0.25, 0.5, 1.0, 2.0]))
+    return (
+        key,
+        standing,
+        draw(st.sampled_from(VALUES)),
+        draw(st.sampled_from([0.25, 0.5, 1.0, 2.0])),
+    )
 
 
 def after(labels: list[Said]) -> Held:
@@ -61,8 +68,12 @@ def test_arrays_hold_all_of_it(labels: list[Said]) -> None:
     state = held.state(LABELS)
     again = Held.restore(state, LABELS)
     assert again._holders == held._holders
-    assert {head: {name: array.tobytes() for name, array in part.items()} for head, part in state.items()} == {
-        head: {name: array.tobytes() for name, array in part.items()} for head, part in again.state(LABELS).items()
+    assert {
+        head: {name: array.tobytes() for name, array in part.items()}
+        for head, part in state.items()
+    } == {
+        head: {name: array.tobytes() for name, array in part.items()}
+        for head, part in again.state(LABELS).items()
     }
 
 
@@ -99,7 +110,11 @@ def test_what_was_taken_back_holds_no_more_until_it_is_said_anew() -> None:
 
 
 def test_what_is_wrong_with_an_example_is_named() -> None:
-    good = {"label_id": str(UUID(int=1)), "record_id": str(UUID(int=2)), "labelled_at": "2026-11-01T10:00:00Z"}
+    good = {
+        "label_id": str(UUID(int=1)),
+        "record_id": str(UUID(int=2)),
+        "labelled_at": "2026-11-01T10:00:00Z",
+    }
     assert standing_of(good) == Standing(1, 1_793_527_200_000, UUID(int=1).bytes)
     for change, field in (
         ({"label_id": "x"}, "label_id"),

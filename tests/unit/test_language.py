@@ -29,7 +29,12 @@ TEXTS = {
         "order status",
         "Please cancel my subscription.",
     ],
-    "ja": ["注文した商品がまだ届いておりません。", "お世話になっております", "注文番号の確認", "カタログ"],
+    "ja": [
+        "注文した商品がまだ届いておりません。",
+        "お世話になっております",
+        "注文番号の確認",
+        "カタログ",
+    ],
     "ko": ["주문한 상품이 아직 도착하지 않았습니다", "감사합니다"],
     "de": ["Ich habe meine Bestellung noch nicht erhalten, bitte prüfen Sie das.", "Danke"],
     "fr": ["Je n’ai toujours pas reçu ma commande, pouvez-vous vérifier ?", "merci"],
@@ -59,7 +64,9 @@ TEXTS = {
 }
 
 
-@pytest.mark.parametrize(("code", "text"), [(code, text) for code, texts in TEXTS.items() for text in texts])
+@pytest.mark.parametrize(
+    ("code", "text"), [(code, text) for code, texts in TEXTS.items() for text in texts]
+)
 def test_languages(code: str, text: str) -> None:
     assert detect_language(text).code == code
 
@@ -135,9 +142,13 @@ def test_numbers_and_signs_have_no_language(text: str) -> None:
 
 @pytest.mark.data
 def test_real_requests_in_english_and_chinese(shared_data: Path) -> None:
-    with (shared_data / "text_en" / "banking77" / "train.csv").open(encoding="utf-8", newline="") as file:
+    with (shared_data / "text_en" / "banking77" / "train.csv").open(
+        encoding="utf-8", newline=""
+    ) as file:
         english = [row["text"] for row in csv.DictReader(file)][::20]
-    with (shared_data / "text_zh" / "waimai_10k" / "waimai_10k.csv").open(encoding="utf-8", newline="") as file:
+    with (shared_data / "text_zh" / "waimai_10k" / "waimai_10k.csv").open(
+        encoding="utf-8", newline=""
+    ) as file:
         chinese = [row["review"] for row in csv.DictReader(file)][::20]
     assert sum(detect_language(text).code == "en" for text in english) / len(english) >= 0.985
     assert sum(detect_language(text).code == "zh" for text in chinese) / len(chinese) >= 0.998

@@ -1,4 +1,6 @@
-"""Live counts every record once, in the windows it belongs to, however often and in whatever batches the log gives it."""
+"""Live counts every record once, in the windows it belongs to, however often and in whatever
+batches the log gives it.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,12 @@ class Kept:
         """Return the state of those keys that have one."""
         return {key: self.state[key] for key in keys if key in self.state}
 
-    def fold(self, batch: Sequence[tuple[int, Sighting | Part]], now: int = NOW, topic: str = RECORDS.name) -> None:
+    def fold(
+        self,
+        batch: Sequence[tuple[int, Sighting | Part]],
+        now: int = NOW,
+        topic: str = RECORDS.name,
+    ) -> None:
         """Fold a batch of the first partition."""
         for key, value in fold(0, topic, batch, self.read, now).items():
             self.state[key] = value
@@ -65,19 +72,26 @@ def seen(records: Iterable[Record], first: int = 0) -> list[tuple[int, Sighting 
 
 _AGES = st.integers(-30_000, live.DAY_MS + 3_600_000)
 _RECORDS = st.lists(
-    st.tuples(_AGES, st.sampled_from(live.NEEDS), st.sampled_from(live.CHANNELS), st.integers(0, 5)), max_size=40
+    st.tuples(
+        _AGES, st.sampled_from(live.NEEDS), st.sampled_from(live.CHANNELS), st.integers(0, 5)
+    ),
+    max_size=40,
 )
 
 
 def _made(drawn: list[tuple[int, str, str, int]]) -> list[Record]:
     return [
-        live.record(number, NOW - age, customer=who, need=need, sentiment="negative", channel=channel)
+        live.record(
+            number, NOW - age, customer=who, need=need, sentiment="negative", channel=channel
+        )
         for number, (age, need, channel, who) in enumerate(drawn)
     ]
 
 
 @given(_RECORDS, st.lists(st.integers(0, 40), max_size=6))
-def test_windows_are_exact_in_whatever_batches(drawn: list[tuple[int, str, str, int]], cuts: list[int]) -> None:
+def test_windows_are_exact_in_whatever_batches(
+    drawn: list[tuple[int, str, str, int]], cuts: list[int]
+) -> None:
     records = _made(drawn)
     kept, given_ = Kept(), seen(records)
     for start, end in pairwise([0, *sorted(cuts), len(given_)]):
@@ -141,11 +155,22 @@ def test_who_waits_is_seen_until_answered() -> None:
     kept.fold(told, topic=CONVERSATIONS.name)
     shown = page(kept.view, Watch(), NOW)
     assert shown["waiting"] == [
-        {"tenant": "default", "channel": "chat", "waiting": 4, "longest_s": 600.0, "due_soon": 1, "overdue": 1}
+        {
+            "tenant": "default",
+            "channel": "chat",
+            "waiting": 4,
+            "longest_s": 600.0,
+            "due_soon": 1,
+            "overdue": 1,
+        }
     ]
-    assert [(due["contact"], due["overdue"]) for due in shown["due"]] == [("id:C-2", False), ("id:C-1", True)]
+    assert [(due["contact"], due["overdue"]) for due in shown["due"]] == [
+        ("id:C-2", False),
+        ("id:C-1", True),
+    ]
     answered = [
-        (9, part_seen(orjson.loads(to_json(live.waiting(number, NOW, None, answered=True))))) for number in (1, 2)
+        (9, part_seen(orjson.loads(to_json(live.waiting(number, NOW, None, answered=True)))))
+        for number in (1, 2)
     ]
     kept.fold(answered, topic=CONVERSATIONS.name)
     assert page(kept.view, Watch(), NOW)["waiting"][0]["waiting"] == 2
@@ -160,7 +185,11 @@ def _day(kept: Kept, watch: Watch, records: Sequence[Record], every_ms: int) -> 
     end = max(one[1].at_ms for one in given_ if isinstance(one[1], Sighting))
     for now in range(begin, end + every_ms, every_ms):
         batch = []
-        while place < len(given_) and isinstance(one := given_[place][1], Sighting) and one.at_ms <= now:
+        while (
+            place < len(given_)
+            and isinstance(one := given_[place][1], Sighting)
+            and one.at_ms <= now
+        ):
             batch.append(given_[place])
             place += 1
         kept.fold(batch, now)
@@ -183,7 +212,11 @@ def test_a_spike_of_complaints_raises_one_alert_within_a_minute() -> None:
     told: list[Alert] = []
     spiked = seen(flood[3_000:], 3_000)
     for now in range(begin, begin + 1_800_000, 5_000):
-        batch = [one for one in spiked if isinstance(one[1], Sighting) and now - 5_000 < one[1].at_ms <= now]
+        batch = [
+            one
+            for one in spiked
+            if isinstance(one[1], Sighting) and now - 5_000 < one[1].at_ms <= now
+        ]
         kept.fold(batch, now)
         told += watch.look(kept.view, now)
     assert len({alert.alert_id for alert in told}) == 1
@@ -201,7 +234,9 @@ def test_a_spike_of_complaints_raises_one_alert_within_a_minute() -> None:
 def test_one_customer_who_writes_much_is_no_spike() -> None:
     kept, watch = Kept(), Watch()
     angry = [
-        live.record(50_000 + number, NOW + number * 100, customer=7, need="complaint", sentiment="negative")
+        live.record(
+            50_000 + number, NOW + number * 100, customer=7, need="complaint", sentiment="negative"
+        )
         for number in range(60)
     ]
     assert _day(kept, watch, [*live.quiet_day(2_000, NOW), *angry], 600_000) == []
@@ -235,7 +270,9 @@ def test_a_lasting_change_of_level_is_told_once() -> None:
         moment = NOW - live.DAY_MS + number * 6_000
         share = 0.05 if moment < NOW - 3 * 3_600_000 else 0.16
         need = "refund_return" if random_.random() < share else "logistics"
-        records.append(live.record(number, moment, customer=number % 900, need=need, sentiment="neutral"))
+        records.append(
+            live.record(number, moment, customer=number % 900, need=need, sentiment="neutral")
+        )
     told = _day(Kept(), Watch(), records, 60_000)
     assert [(alert.kind, alert.measure) for alert in told] == [("level", "need:refund_return")]
 
@@ -248,11 +285,17 @@ def test_another_watch_goes_on_from_what_was_told() -> None:
     assert len(told) == 1
     second = Watch()
     second.recall(told)
-    assert [alert for alert in second.look(kept.view, NOW + 35_000) if alert.alert_id != told[0].alert_id] == []
+    assert [
+        alert
+        for alert in second.look(kept.view, NOW + 35_000)
+        if alert.alert_id != told[0].alert_id
+    ] == []
     assert second.open()[0].alert_id == told[0].alert_id
 
 
-@pytest.mark.parametrize(("seen_", "of", "share"), [(10, 10, 0.1), (0, 50, 0.5), (30, 40, 0.3), (1, 1, 0.999)])
+@pytest.mark.parametrize(
+    ("seen_", "of", "share"), [(10, 10, 0.1), (0, 50, 0.5), (30, 40, 0.3), (1, 1, 0.999)]
+)
 def test_surprise_bounds_the_binomial_tail(seen_: int, of: int, share: float) -> None:
     from scipy.stats import binom
 
@@ -292,13 +335,17 @@ def _log_records(records: Iterable[Record | BusinessRecord]) -> list[LogRecord]:
 
 def test_the_embedded_stage_keeps_its_state_and_tells_alerts() -> None:
     states, view = _States(), View()
-    handler = LiveHandler(states, view, Watch(), clock=lambda: datetime.fromtimestamp((NOW + 30_000) / 1000, UTC))
+    handler = LiveHandler(
+        states, view, Watch(), clock=lambda: datetime.fromtimestamp((NOW + 30_000) / 1000, UTC)
+    )
     flood = [*live.quiet_day(2_000, NOW), *live.spike(60, NOW + 1_000, 20_000)]
     rest = states.take(handler.handle(_log_records(flood)))
     assert [message.topic for message in rest] == [ALERTS.name]
     copy = View()
     copy.apply(states.kept.items())
-    assert live.windows_of(dict(page(copy, Watch(), NOW + 30_000))) == live.exact_windows(flood, NOW + 30_000)
+    assert live.windows_of(dict(page(copy, Watch(), NOW + 30_000))) == live.exact_windows(
+        flood, NOW + 30_000
+    )
     again = states.take(handler.handle(_log_records(flood)))
     assert again == []
     assert handler.counts["emitted"] == 2 * len(flood)
@@ -308,7 +355,9 @@ def test_what_is_no_record_becomes_a_dead_letter_that_says_why() -> None:
     good = _log_records([live.record(1, NOW, customer=1, need="logistics", sentiment="neutral")])
     bad = [
         LogRecord(RECORDS.name, 0, 1, NOW, b"k", b"{"),
-        LogRecord(RECORDS.name, 0, 2, NOW, b"k", b'{"kind": "message"}', [("sb_contract", b"Record")]),
+        LogRecord(
+            RECORDS.name, 0, 2, NOW, b"k", b'{"kind": "message"}', [("sb_contract", b"Record")]
+        ),
     ]
     found = sightings([*good, *bad], lambda: datetime.fromtimestamp(NOW / 1000, UTC))
     assert [message.topic for message in found.refused] == [DEAD_LETTERS.name] * 2

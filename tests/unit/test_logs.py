@@ -1,4 +1,6 @@
-"""The log for machines: one JSON object a line, whatever is logged, with the record that is meant."""
+"""The log for machines: one JSON object a line, whatever is logged, with the record that is
+meant.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +32,17 @@ def test_any_text_is_one_line(text: str) -> None:
 
 
 def test_a_record_is_named_from_its_connector_to_its_place() -> None:
-    headers = (("ce_id", b"m-1"), ("ce_source", b"shop/web"), ("ce_locator", b"a.eml:3"), ("other", None))
+    headers = (
+        ("ce_id", b"m-1"),
+        ("ce_source", b"shop/web"),
+        ("ce_locator", b"a.eml:3"),
+        ("other", None),
+    )
     found = line("refused", extra=places(LogRecord("raw.chat.v1", 2, 17, 0, b"k", b"", headers)))
-    assert {name: found[name] for name in ("event_id", "source", "locator", "topic", "partition", "offset")} == {
+    assert {
+        name: found[name]
+        for name in ("event_id", "source", "locator", "topic", "partition", "offset")
+    } == {
         "event_id": "m-1",
         "source": "shop/web",
         "locator": "a.eml:3",
@@ -48,6 +58,8 @@ def test_an_error_keeps_its_traceback_and_odd_values_their_text() -> None:
     try:
         raise ValueError("broken")
     except ValueError as error:
-        found = line("failed", exc_info=(type(error), error, error.__traceback__), extra={"where": object})
+        found = line(
+            "failed", exc_info=(type(error), error, error.__traceback__), extra={"where": object}
+        )
     assert "ValueError: broken" in found["error"]
     assert found["where"] == str(object)

@@ -123,8 +123,19 @@ def test_the_embedded_host_tells_what_became_of_records(tmp_path: Path) -> None:
     assert status == 200
     found = samples(page)
     assert value(found, "switchboard_records_total", stage="enrich") == len(events) + 1
-    assert value(found, "switchboard_outcomes_total", stage="enrich", outcome="emitted", reason="") == len(events)
-    assert value(found, "switchboard_outcomes_total", stage="enrich", outcome="rejected", reason="unparsable") == 1
+    assert value(
+        found, "switchboard_outcomes_total", stage="enrich", outcome="emitted", reason=""
+    ) == len(events)
+    assert (
+        value(
+            found,
+            "switchboard_outcomes_total",
+            stage="enrich",
+            outcome="rejected",
+            reason="unparsable",
+        )
+        == 1
+    )
     assert value(found, "switchboard_batch_records_sum", stage="load") >= len(events)
     assert value(found, "switchboard_insert_seconds_count", stage="load") >= 1
     assert value(found, "switchboard_behind_seconds", stage="enrich") == 0

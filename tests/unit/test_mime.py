@@ -1,4 +1,6 @@
-"""Raw mail to text, addresses, instants and findings: what clients write, and what real mail does wrong."""
+"""Raw mail to text, addresses, instants and findings: what clients write, and what real mail does
+wrong.
+"""
 
 from __future__ import annotations
 
@@ -31,36 +33,58 @@ def source(extra: str = "", body: str | bytes = "hello\n", headers: str = HEADER
 
 
 def multipart(kind: str, *parts: str, boundary: str = "=_b", end: bool = True) -> bytes:
-    body = "".join(f"--{boundary}\n{part}\n" for part in parts) + (f"--{boundary}--\n" if end else "")
-    return source(f'MIME-Version: 1.0\nContent-Type: multipart/{kind}; boundary="{boundary}"\n', body)
+    body = "".join(f"--{boundary}\n{part}\n" for part in parts) + (
+        f"--{boundary}--\n" if end else ""
+    )
+    return source(
+        f'MIME-Version: 1.0\nContent-Type: multipart/{kind}; boundary="{boundary}"\n', body
+    )
 
 
 PLAIN = "Content-Type: text/plain; charset=utf-8\n\nplain words"
 HTML = "Content-Type: text/html; charset=utf-8\n\n<p>html <b>wo</b>rds</p>"
-PICTURE = "Content-Type: image/png; name=a.png\nContent-Transfer-Encoding: base64\nContent-ID: <pic1>\n\niVBORw0KGgo="
+PICTURE = (
+    "Content-Type: image/png; name=a.png\nContent-Transfer-Encoding: base64\nContent-ID:"
+    " <pic1>\n\niVBORw0KGgo="
+)
 
 
 # --- a good mail
 
 
 def test_a_plain_mail_is_read_whole() -> None:
-    read = mail("In-Reply-To: <0@x>\nReferences: <r1@x>\n <0@x>\nCc: a@b.example\nList-Id: Our list <l.example>\n")
+    read = mail(
+        "In-Reply-To: <0@x>\nReferences: <r1@x>\n <0@x>\nCc: a@b.example\nList-Id: Our list"
+        " <l.example>\n"
+    )
     assert read.subject == "Where is my order?"
     assert read.from_ == (Address("Li Lei", "lilei@example.cn"),)
     assert read.to == (Address("", "support@shop.example"),)
     assert read.cc == (Address("", "a@b.example"),)
-    assert (read.message_id, read.in_reply_to, read.references) == ("1@example.cn", "0@x", ("r1@x", "0@x"))
+    assert (read.message_id, read.in_reply_to, read.references) == (
+        "1@example.cn",
+        "0@x",
+        ("r1@x", "0@x"),
+    )
     assert (read.date, read.tz_offset_min) == (datetime(2024, 3, 4, 1, 15, 30, tzinfo=UTC), 480)
     assert (read.text, read.html, read.body_text) == ("hello", None, "hello")
-    assert (read.list_id, read.is_auto, read.auto_kind, read.spam_flagged) == ("l.example", False, "", False)
+    assert (read.list_id, read.is_auto, read.auto_kind, read.spam_flagged) == (
+        "l.example",
+        False,
+        "",
+        False,
+    )
     assert read.flags == ()
     assert dict(read.headers)["References"] == "<r1@x> <0@x>"
 
 
 def test_received_is_the_topmost_date_that_reads() -> None:
     read = mail(
-        headers="Received: from a by b; no date\nReceived: from c by d;\n Mon, 4 Mar 2024 09:16:00 +0800 (CST)\n"
-        "Received: from e by f; Mon, 4 Mar 2030 09:16:00 +0000\n" + HEADERS
+        headers=(
+            "Received: from a by b; no date\nReceived: from c by d;\n Mon, 4 Mar 2024 09:16:00"
+            " +0800 (CST)\nReceived: from e by f; Mon, 4 Mar 2030 09:16:00 +0000\n"
+        )
+        + HEADERS
     )
     assert read.received_at == datetime(2024, 3, 4, 1, 16, tzinfo=UTC)
 
@@ -69,7 +93,8 @@ def test_received_is_the_topmost_date_that_reads() -> None:
 
 
 @pytest.mark.parametrize(
-    ("label", "codec"), [("gb2312", "gb18030"), ("gbk", "gbk"), ("big5", "big5"), ("utf-8", "utf-8")]
+    ("label", "codec"),
+    [("gb2312", "gb18030"), ("gbk", "gbk"), ("big5", "big5"), ("utf-8", "utf-8")],
 )
 @pytest.mark.parametrize("encoding", ["base64", "quoted-printable", "8bit"])
 def test_chinese_in_subject_names_and_body(label: str, codec: str, encoding: str) -> None:
@@ -79,19 +104,24 @@ def test_chinese_in_subject_names_and_body(label: str, codec: str, encoding: str
     word = base64.b64encode(subject.encode(codec)).decode()
     spelled = "".join(f"={byte:02X}" for byte in name.encode(codec))
     raw = body.encode(codec)
-    coded = {"base64": base64.encodebytes(raw), "quoted-printable": binascii.b2a_qp(raw), "8bit": raw}[encoding]
+    coded = {
+        "base64": base64.encodebytes(raw),
+        "quoted-printable": binascii.b2a_qp(raw),
+        "8bit": raw,
+    }[encoding]
     read = mail(
         f"Content-Type: text/plain; charset={label}\nContent-Transfer-Encoding: {encoding}\n",
         coded,
-        f"From: =?{label}?Q?{spelled}?= <w@example.cn>\nSubject: =?{label}?B?{word}?=\nDate: Mon, 4 Mar 2024 09:15:30 +0800\n"
-        "Message-ID: <2@x>\n",
+        f"From: =?{label}?Q?{spelled}?= <w@example.cn>\nSubject: =?{label}?B?{word}?=\nDate: Mon, 4"
+        " Mar 2024 09:15:30 +0800\nMessage-ID: <2@x>\n",
     )
     assert (read.subject, read.from_[0].name, read.text) == (subject, name, body)
     assert read.flags == ()
 
 
 @pytest.mark.parametrize(
-    ("label", "codec"), [("gb2312", "gb18030"), ("us-ascii", "gb18030"), ("iso-8859-1", "gb18030"), ("big5", "big5")]
+    ("label", "codec"),
+    [("gb2312", "gb18030"), ("us-ascii", "gb18030"), ("iso-8859-1", "gb18030"), ("big5", "big5")],
 )
 def test_raw_eight_bit_headers_share_the_character_set_of_the_body(label: str, codec: str) -> None:
     subject, body = (
@@ -107,7 +137,9 @@ def test_raw_eight_bit_headers_share_the_character_set_of_the_body(label: str, c
 
 def test_encoded_words_split_inside_a_character_are_joined() -> None:
     raw = "关于订单的咨询".encode("gb2312")
-    words = " ".join(f"=?gb2312?B?{base64.b64encode(raw[i : i + 5]).decode()}?=" for i in range(0, len(raw), 5))
+    words = " ".join(
+        f"=?gb2312?B?{base64.b64encode(raw[i : i + 5]).decode()}?=" for i in range(0, len(raw), 5)
+    )
     assert mail(headers=f"From: a@b.c\nSubject: Re: {words}\n").subject == "Re: 关于订单的咨询"
 
 
@@ -124,7 +156,10 @@ def test_encoded_words_split_inside_a_character_are_joined() -> None:
         ("=?x-nobody?Q?abc?=", "abc"),
         ("=?utf-8?B?5L2g=5aW9?=", "你好"),
         ("plain =? not a word ?=", "plain =? not a word ?="),
-        ("=?big5?Q?re:=A7=DA=AA=BE=B9=44=B0_=A8=D3?=", "re:我知道起來"),  # "_" meant as itself, as a second byte
+        (
+            "=?big5?Q?re:=A7=DA=AA=BE=B9=44=B0_=A8=D3?=",
+            "re:我知道起來",
+        ),  # "_" meant as itself, as a second byte
         ("=?utf-8?q?line=0Abreak?=", "line break"),
     ],
 )
@@ -180,7 +215,11 @@ def test_addresses(written: str, read: list[tuple[str, str]]) -> None:
         ("2024/03/04 Mon 09:15:30 EST", datetime(2024, 3, 4, 14, 15, 30, tzinfo=UTC), -300),
         ("星期一, 4 三月 2024 09:15:30 +0800", datetime(2024, 3, 4, 1, 15, 30, tzinfo=UTC), 480),
         ("Mo, 4 Mär 2024 09:15:30 +0100", datetime(2024, 3, 4, 8, 15, 30, tzinfo=UTC), 60),
-        ("Mon, 4 Mar 2024 09(noon) : 15 : 30 +0000", datetime(2024, 3, 4, 9, 15, 30, tzinfo=UTC), 0),
+        (
+            "Mon, 4 Mar 2024 09(noon) : 15 : 30 +0000",
+            datetime(2024, 3, 4, 9, 15, 30, tzinfo=UTC),
+            0,
+        ),
         ("Mon, 4 Mar 2024 09:15:30 +9999", datetime(2024, 3, 4, 9, 15, 30, tzinfo=UTC), None),
     ],
 )
@@ -190,7 +229,8 @@ def test_dates(written: str, at: datetime, offset: int | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["yesterday", "Mon, 30 Feb 2024 09:15:30 +0000", "<HR>", "32 Mar 2024 99:99:99 +0000"]
+    "written",
+    ["yesterday", "Mon, 30 Feb 2024 09:15:30 +0000", "<HR>", "32 Mar 2024 99:99:99 +0000"],
 )
 def test_a_date_that_names_no_instant_is_flagged(written: str) -> None:
     read = mail(headers=f"From: a@b.c\nMessage-ID: <1@x>\nDate: {written}\n")
@@ -203,7 +243,11 @@ def test_a_date_that_names_no_instant_is_flagged(written: str) -> None:
 
 def test_the_forms_of_an_alternative_are_one_text() -> None:
     read = parse_mail(multipart("alternative", PLAIN, HTML))
-    assert (read.text, read.html, read.body_text) == ("plain words", "<p>html <b>wo</b>rds</p>", "plain words")
+    assert (read.text, read.html, read.body_text) == (
+        "plain words",
+        "<p>html <b>wo</b>rds</p>",
+        "plain words",
+    )
 
 
 def test_html_alone_is_rendered() -> None:
@@ -211,11 +255,20 @@ def test_html_alone_is_rendered() -> None:
 
 
 @pytest.mark.parametrize(
-    "stub", ["", "   ", "This e-mail is HTML.", "您的邮件客户端不支持HTML格式", "Please view this email in a browser"]
+    "stub",
+    [
+        "",
+        "   ",
+        "This e-mail is HTML.",
+        "您的邮件客户端不支持HTML格式",
+        "Please view this email in a browser",
+    ],
 )
 def test_a_plain_part_that_says_nothing_gives_way_to_the_html(stub: str) -> None:
     assert (
-        parse_mail(multipart("alternative", f"Content-Type: text/plain; charset=utf-8\n\n{stub}", HTML)).body_text
+        parse_mail(
+            multipart("alternative", f"Content-Type: text/plain; charset=utf-8\n\n{stub}", HTML)
+        ).body_text
         == "html words"
     )
 
@@ -223,7 +276,9 @@ def test_a_plain_part_that_says_nothing_gives_way_to_the_html(stub: str) -> None
 def test_texts_in_a_row_are_joined_in_order() -> None:
     read = parse_mail(multipart("mixed", PLAIN, PICTURE, "\nfooter of the list"))
     assert read.text == "plain words\nfooter of the list"
-    assert [(a.name, a.mime, a.bytes, a.content_id) for a in read.attachments] == [("a.png", "image/png", 8, "pic1")]
+    assert [(a.name, a.mime, a.bytes, a.content_id) for a in read.attachments] == [
+        ("a.png", "image/png", 8, "pic1")
+    ]
 
 
 def test_plain_and_html_that_are_not_alternatives_are_both_read() -> None:
@@ -233,14 +288,18 @@ def test_plain_and_html_that_are_not_alternatives_are_both_read() -> None:
 def test_named_text_files_are_attachments_but_a_named_first_text_is_the_body() -> None:
     read = parse_mail(
         multipart(
-            "mixed", PLAIN.replace("utf-8", "utf-8; name=body.txt"), "Content-Type: text/plain; name=log.txt\n\nlog"
+            "mixed",
+            PLAIN.replace("utf-8", "utf-8; name=body.txt"),
+            "Content-Type: text/plain; name=log.txt\n\nlog",
         )
     )
     assert (read.text, [a.name for a in read.attachments]) == ("plain words", ["log.txt"])
 
 
 def test_text_is_never_lost_to_a_disposition() -> None:
-    read = parse_mail(multipart("mixed", "Content-Disposition: attachment; filename=a.txt\n\nall I wrote"))
+    read = parse_mail(
+        multipart("mixed", "Content-Disposition: attachment; filename=a.txt\n\nall I wrote")
+    )
     assert (read.text, read.flags) == ("all I wrote", ("text_rescued",))
 
 
@@ -250,18 +309,27 @@ def test_a_mail_in_a_mail_gives_its_text_where_there_is_no_other(kind: str) -> N
     assert mail(f"Content-Type: {kind}\n", inner).text == "inner words"
     assert parse_mail(multipart("mixed", f"Content-Type: {kind}\n\n{inner}")).text == "inner words"
     beside = parse_mail(multipart("mixed", PLAIN, f"Content-Type: {kind}\n\n{inner}"))
-    assert (beside.text, [a.mime for a in beside.attachments]) == ("plain words", ["message/rfc822"])
+    assert (beside.text, [a.mime for a in beside.attachments]) == (
+        "plain words",
+        ["message/rfc822"],
+    )
 
 
 def test_a_digest_is_read_through() -> None:
-    assert parse_mail(multipart("digest", f"\n{HEADERS}\none", f"\n{HEADERS}\ntwo")).text == "one\ntwo"
+    assert (
+        parse_mail(multipart("digest", f"\n{HEADERS}\none", f"\n{HEADERS}\ntwo")).text == "one\ntwo"
+    )
 
 
 @pytest.mark.parametrize("declared", ["", "; boundary=other", '; boundary=""'])
 def test_a_boundary_that_is_not_declared_is_found(declared: str) -> None:
     body = f"--real\n{PLAIN}\n--real\n{PICTURE}\n--real--\n"
     read = mail(f"Content-Type: multipart/mixed{declared}\n", body)
-    assert (read.text, len(read.attachments), read.flags) == ("plain words", 1, ("boundary_missing",))
+    assert (read.text, len(read.attachments), read.flags) == (
+        "plain words",
+        1,
+        ("boundary_missing",),
+    )
 
 
 def test_a_mail_that_was_cut_keeps_what_is_there() -> None:
@@ -270,13 +338,19 @@ def test_a_mail_that_was_cut_keeps_what_is_there() -> None:
 
 
 def test_a_boundary_that_begins_like_another_is_not_it() -> None:
-    inner = f'Content-Type: multipart/alternative; boundary="=_b_alt"\n\n--=_b_alt\n{PLAIN}\n--=_b_alt--\n'
+    inner = (
+        "Content-Type: multipart/alternative;"
+        f' boundary="=_b_alt"\n\n--=_b_alt\n{PLAIN}\n--=_b_alt--\n'
+    )
     assert parse_mail(multipart("mixed", inner, PICTURE)).text == "plain words"
 
 
 def test_what_stands_around_parts_is_read_where_they_hold_no_text() -> None:
     body = f"Real words before the parts.\n--b\n{PICTURE}\n--b--\n"
-    assert mail("Content-Type: multipart/mixed; boundary=b\n", body).text == "Real words before the parts."
+    assert (
+        mail("Content-Type: multipart/mixed; boundary=b\n", body).text
+        == "Real words before the parts."
+    )
 
 
 def test_text_under_an_unknown_type_is_read() -> None:
@@ -285,18 +359,32 @@ def test_text_under_an_unknown_type_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["text", "text/plain charset=utf-8", "TEXT/PLAIN; charset", ";charset=utf-8", "text/x-notes", ""]
+    "kind",
+    [
+        "text",
+        "text/plain charset=utf-8",
+        "TEXT/PLAIN; charset",
+        ";charset=utf-8",
+        "text/x-notes",
+        "",
+    ],
 )
 def test_broken_content_types_are_plain_text(kind: str) -> None:
     assert mail(f"Content-Type: {kind}\n", "你好 words").text == "你好 words"
 
 
 def test_a_page_that_calls_itself_plain_is_rendered() -> None:
-    assert mail("Content-Type: text/plain\n", "<html><body><p>words</p></body></html>").body_text == "words"
+    assert (
+        mail("Content-Type: text/plain\n", "<html><body><p>words</p></body></html>").body_text
+        == "words"
+    )
 
 
 def test_a_page_declares_its_own_character_set() -> None:
-    page = '<html><head><meta http-equiv="Content-Type" content="text/html; charset=gb2312"></head><p>朱镕基</p>'
+    page = (
+        '<html><head><meta http-equiv="Content-Type" content="text/html;'
+        ' charset=gb2312"></head><p>朱镕基</p>'
+    )
     assert mail("Content-Type: text/html\n", page.encode("gb18030")).body_text == "朱镕基"
 
 
@@ -318,7 +406,11 @@ def test_a_page_declares_its_own_character_set() -> None:
         ("base64", b"aGVs\nbG8=\nd29ybGQ=\n", "helloworld"),
         ("base64", b"This is not base64 at all, is it?", "This is not base64 at all, is it?"),
         ("quoted-printable", b"=E4=BD=A0=E5=\n=A5=BD soft =\r\nbreak", "你好 soft break"),
-        ("quoted-printable", b"broken soft = \nbreak=\r\r\n and=\rgo on =XY =", "broken soft break andgo on =XY"),
+        (
+            "quoted-printable",
+            b"broken soft = \nbreak=\r\r\n and=\rgo on =XY =",
+            "broken soft break andgo on =XY",
+        ),
         ("8bit; x", "你好".encode(), "你好"),
         ("spam", b"words", "words"),
         ("x-uuencode", b"begin 644 a.txt\n+:&5L;&\\@=V]R;&0 \n`\nend\n", "hello world"),
@@ -342,7 +434,9 @@ def test_line_ends_of_all_systems(end: bytes) -> None:
 def test_nul_bytes_and_utf_16_bodies() -> None:
     assert mail(body=b"he\0llo").text == "hello"
     assert (
-        mail("Content-Type: text/plain; charset=utf-16\n", "订单没有收到，谢谢".encode("utf_16")).text
+        mail(
+            "Content-Type: text/plain; charset=utf-16\n", "订单没有收到，谢谢".encode("utf_16")
+        ).text
         == "订单没有收到，谢谢"
     )
     assert (
@@ -362,12 +456,19 @@ def test_attachments_are_hashed_by_their_decoded_bytes(content: bytes, encoding:
         "quoted-printable": binascii.b2a_qp(content, istext=False),
         "8bit": content,
     }[encoding]
-    head = f"Content-Type: application/octet-stream; name=a.bin\nContent-Transfer-Encoding: {encoding}\n\n".encode()
+    head = (
+        "Content-Type: application/octet-stream; name=a.bin\nContent-Transfer-Encoding:"
+        f" {encoding}\n\n".encode()
+    )
     raw = source(
-        'Content-Type: multipart/mixed; boundary="=_b"\n', b"--=_b\n\nwords\n--=_b\n" + head + coded + b"\n--=_b--\n"
+        'Content-Type: multipart/mixed; boundary="=_b"\n',
+        b"--=_b\n\nwords\n--=_b\n" + head + coded + b"\n--=_b--\n",
     )
     (attachment,) = parse_mail(raw).attachments
-    assert (attachment.bytes, attachment.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+    assert (attachment.bytes, attachment.sha256) == (
+        len(content),
+        hashlib.sha256(content).hexdigest(),
+    )
 
 
 @pytest.mark.parametrize(
@@ -378,7 +479,10 @@ def test_attachments_are_hashed_by_their_decoded_bytes(content: bytes, encoding:
         ("filename=my file.pdf", "my file.pdf"),
         ('filename="=?gb2312?B?sai827WlLnBkZg==?="', "报价单.pdf"),
         ("filename*=utf-8''%E6%8A%A5%E4%BB%B7%E5%8D%95.pdf", "报价单.pdf"),
-        ("filename*0*=utf-8''%E6%8A%A5%E4%BB;\n filename*1*=%B7%E5%8D%95;\n filename*2=.pdf", "报价单.pdf"),
+        (
+            "filename*0*=utf-8''%E6%8A%A5%E4%BB;\n filename*1*=%B7%E5%8D%95;\n filename*2=.pdf",
+            "报价单.pdf",
+        ),
         ("filename=x.pdf; filename*=utf-8''y.pdf", "y.pdf"),
         ("filename=报价单.pdf", "报价单.pdf"),
         ('filename="a\\"b.pdf"', 'a"b.pdf'),
@@ -399,7 +503,9 @@ def test_a_missing_blank_line_does_not_lose_the_body() -> None:
 
 
 def test_a_header_line_that_lost_its_indent_is_kept() -> None:
-    read = parse_mail(b"From: a@b.c\nSubject: a long\nsubject line\nDate: Mon, 4 Mar 2024 09:15:30 +0800\n\nbody")
+    read = parse_mail(
+        b"From: a@b.c\nSubject: a long\nsubject line\nDate: Mon, 4 Mar 2024 09:15:30 +0800\n\nbody"
+    )
     assert (read.subject, read.text, read.date is None) == ("a long subject line", "body", False)
 
 
@@ -442,7 +548,10 @@ def test_what_has_no_header_is_no_mail(raw: bytes) -> None:
     ("headers", "flags"),
     [
         ("Subject: x\n", ("date_missing", "from_missing", "message_id_missing")),
-        ("From: nobody\nDate: Mon, 4 Mar 2024 09:15:30\nMessage-ID: x@y\n", ("date_zone_missing", "from_missing")),
+        (
+            "From: nobody\nDate: Mon, 4 Mar 2024 09:15:30\nMessage-ID: x@y\n",
+            ("date_zone_missing", "from_missing"),
+        ),
         (HEADERS + "Content-Type: text/plain; charset=x-nobody\n", ("charset_unknown",)),
         (HEADERS + "Content-Transfer-Encoding: x-nobody\n", ("encoding_invalid",)),
     ],
@@ -478,7 +587,12 @@ def test_spam_flag() -> None:
         ("Auto-Submitted: auto-replied (vacation)\n", "Re: x", "I am on vacation", "ooo"),
         ("", "自动回复：订单", "我正在休假，回来后回复您。", "ooo"),
         ("", "Automatic reply: order", "away", "ooo"),
-        ("X-Autoreply: yes\n", "Re: order", "We have received your message and will answer soon.", "ack"),
+        (
+            "X-Autoreply: yes\n",
+            "Re: order",
+            "We have received your message and will answer soon.",
+            "ack",
+        ),
         ("Auto-Submitted: auto-generated\n", "[Ticket#123] received", "thanks", "ack"),
         ("Auto-Submitted: auto-generated\n", "Your weekly report", "numbers", "bot"),
         ("X-Auto-Response-Suppress: All\n", "Alert", "disk full", "bot"),
@@ -491,7 +605,12 @@ def test_spam_flag() -> None:
         ("X-Auto-Response-Suppress: OOF, AutoReply\n", "x", "y", ""),
         ("", "Vacation rentals: question", "is it free in May?", ""),
         ("", "Re: Out of office", "welcome back!", ""),
-        ("Return-Path: <>\n", "Undelivered Mail Returned to Sender", "could not be delivered", "bounce"),
+        (
+            "Return-Path: <>\n",
+            "Undelivered Mail Returned to Sender",
+            "could not be delivered",
+            "bounce",
+        ),
         ("X-Failed-Recipients: a@b.c\n", "x", "y", "bounce"),
     ],
 )
@@ -515,7 +634,10 @@ DELIVERY_STATUS = (
 )
 def test_a_delivery_report_names_the_mail_that_failed(copy: str) -> None:
     raw = multipart(
-        "report; report-type=delivery-status", "\nYour message could not be delivered.", DELIVERY_STATUS, copy
+        "report; report-type=delivery-status",
+        "\nYour message could not be delivered.",
+        DELIVERY_STATUS,
+        copy,
     )
     read = parse_mail(raw)
     assert (read.auto_kind, read.bounced_message_id, read.text) == (
@@ -526,9 +648,15 @@ def test_a_delivery_report_names_the_mail_that_failed(copy: str) -> None:
 
 
 def test_a_daemon_that_writes_prose_names_it_too() -> None:
-    body = "Sorry it didn't work out.\n--- Below this line is a copy of the message.\n\nFrom: us@x\nMessage-Id: <lost@x>\n\nhi\n"
+    body = (
+        "Sorry it didn't work out.\n--- Below this line is a copy of the message.\n\nFrom:"
+        " us@x\nMessage-Id: <lost@x>\n\nhi\n"
+    )
     read = mail(
-        body=body, headers=HEADERS.replace("lilei@", "MAILER-DAEMON@").replace("Where is my order?", "failure notice")
+        body=body,
+        headers=HEADERS.replace("lilei@", "MAILER-DAEMON@").replace(
+            "Where is my order?", "failure notice"
+        ),
     )
     assert (read.auto_kind, read.bounced_message_id) == ("bounce", "lost@x")
 
@@ -539,34 +667,53 @@ def test_a_daemon_that_writes_prose_names_it_too() -> None:
 def test_limits_cut_and_say_so() -> None:
     parts = multipart("mixed", *(f"\npart {i}" for i in range(30)))
     nested = (
-        HEADERS + "".join(f"Content-Type: multipart/mixed; boundary=b{i}\n\n--b{i}\n" for i in range(40)) + "\nhello\n"
+        HEADERS
+        + "".join(f"Content-Type: multipart/mixed; boundary=b{i}\n\n--b{i}\n" for i in range(40))
+        + "\nhello\n"
     )
     assert "part_limited" in parse_mail(parts, Limits(parts=10)).flags
     assert "depth_limited" in parse_mail(nested.encode()).flags
     assert "header_limited" in mail("X-A: b\n" * 2_000).flags
     assert "header_limited" in mail(f"X-A: {'b' * 300_000}\n").flags
     assert mail(body="words\n" * 100).flags == ()
-    assert parse_mail(source(body="words\n" * 100), Limits(text_bytes=60)).text == "\n".join(["words"] * 10)
+    assert parse_mail(source(body="words\n" * 100), Limits(text_bytes=60)).text == "\n".join(
+        ["words"] * 10
+    )
     assert "size_limited" in parse_mail(source(body="x" * 1_000), Limits(total_bytes=400)).flags
     assert len(mail(headers="Subject: x\nTo: " + "a@b.c, " * 5_000 + "\n").to) == 1
-    assert len(mail(headers="Subject: x\nTo: " + ", ".join(f"a{i}@b.c" for i in range(5_000)) + "\n").to) == 2_000
+    assert (
+        len(
+            mail(
+                headers="Subject: x\nTo: " + ", ".join(f"a{i}@b.c" for i in range(5_000)) + "\n"
+            ).to
+        )
+        == 2_000
+    )
 
 
-# Each grows by a factor of 100 between its two sizes; what took the square of it would not come back.
+# Each grows by a factor of 100 between its two sizes; what took the square of it would not come
+# back.
 BOMBS: dict[str, Callable[[int], bytes]] = {
     "levels": lambda n: (
         HEADERS.encode()
-        + b"".join(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (i, i) for i in range(n // 10))
+        + b"".join(
+            b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (i, i)
+            for i in range(n // 10)
+        )
     ),
     "mails in mails": lambda n: HEADERS.encode() + b"Content-Type: message/rfc822\n\n" * n,
     "headers": lambda n: b"".join(b"X-%d: y\n" % i for i in range(n)) + b"\nx",
     "parts": lambda n: source("Content-Type: multipart/mixed; boundary=b\n", b"--b\n\nx\n" * n),
-    "false boundaries": lambda n: source("Content-Type: multipart/mixed; boundary=b\n", b"--bx\n" * n * 5),
+    "false boundaries": lambda n: source(
+        "Content-Type: multipart/mixed; boundary=b\n", b"--bx\n" * n * 5
+    ),
     "open encoded words": lambda n: b"Subject: " + b"=?utf-8?q?a" * n + b"\n\nx",
     "open comments": lambda n: b"From: " + b"(" * n * 2 + b"\n\nx",
     "open quotes": lambda n: b'From: "' + b'\\"' * n + b"\n\nx",
     "open brackets": lambda n: b"From: " + b"<" * n * 2 + b"\n\nx",
-    "blanks in parameters": lambda n: b"Subject: x\nContent-Type: text/plain;" + b" " * n * 2 + b"\n\nx",
+    "blanks in parameters": lambda n: (
+        b"Subject: x\nContent-Type: text/plain;" + b" " * n * 2 + b"\n\nx"
+    ),
     "one line": lambda n: source(body=b"x" * n * 100),
     "files in text": lambda n: source(body=b"begin 644 a\n#86)C\n" * n),
     "bad base64": lambda n: source("Content-Transfer-Encoding: base64\n", b"YW!J\n" * n),
@@ -595,7 +742,10 @@ WHOLE = [
         "Content-Type: message/rfc822\n\nMessage-ID: <l@x>\n\nhi",
     ),
     source(body="see\nbegin 644 n\n+:&5L;&\\@=V]R;&0 \n`\nend\n"),
-    b'Subject: =?gb2312?B?xOO6ww==?= =?utf-8?q?=E4=BD?=\nFrom: "a, b" <c@d> (e)\nContent-Type: text/html\n\n<div class=gmail_quote>x',
+    (
+        b'Subject: =?gb2312?B?xOO6ww==?= =?utf-8?q?=E4=BD?=\nFrom: "a, b" <c@d> (e)\nContent-Type:'
+        b" text/html\n\n<div class=gmail_quote>x"
+    ),
 ]
 
 
@@ -604,9 +754,21 @@ def check_laws(raw: bytes) -> None:
         read = parse_mail(raw)
     except NotAMail:
         return
-    shown = [read.subject, read.text, read.html or "", read.body_text, read.message_id, read.date_raw, read.list_id]
+    shown = [
+        read.subject,
+        read.text,
+        read.html or "",
+        read.body_text,
+        read.message_id,
+        read.date_raw,
+        read.list_id,
+    ]
     shown += [part for pair in read.headers for part in pair] + [a.name for a in read.attachments]
-    shown += [part for address in (*read.from_, *read.to, *read.cc) for part in (address.name, address.email)]
+    shown += [
+        part
+        for address in (*read.from_, *read.to, *read.cc)
+        for part in (address.name, address.email)
+    ]
     "".join(shown).encode("utf-8")  # no surrogate survives
     assert parse_mail(raw) == read
     assert set(read.flags) <= set(QUALITY_FLAGS)
@@ -668,7 +830,9 @@ def test_pieces_of_mail_in_any_order(pieces: list[str]) -> None:
 @pytest.mark.data
 def test_real_broken_mails_are_all_read(shared_data: Path) -> None:
     folder = shared_data / "email_raw"
-    files = sorted(folder.glob("mikel_mail/*/*.eml")) + sorted(folder.glob("mime4j_mimetools/*.msg"))
+    files = sorted(folder.glob("mikel_mail/*/*.eml")) + sorted(
+        folder.glob("mime4j_mimetools/*.msg")
+    )
     files += sorted(folder.glob("espocrm_mail/*.eml"))
     assert len(files) > 140
     for file in files:
@@ -679,4 +843,6 @@ def test_real_broken_mails_are_all_read(shared_data: Path) -> None:
 @pytest.mark.data
 def test_real_bounces_are_known(shared_data: Path) -> None:
     files = sorted((shared_data / "email_raw" / "espocrm_mail").glob("bounced_*.eml"))
-    assert [parse_mail(file.read_bytes()).auto_kind for file in files] == ["bounce"] * len(files) != []
+    assert (
+        [parse_mail(file.read_bytes()).auto_kind for file in files] == ["bounce"] * len(files) != []
+    )

@@ -1,4 +1,6 @@
-"""The learner in river's and in scikit-learn's shape, judged by the checks that each library judges its own estimators by."""
+"""The learner in river's and in scikit-learn's shape, judged by the checks that each library judges
+its own estimators by.
+"""
 
 from __future__ import annotations
 
@@ -35,20 +37,31 @@ def named(checks: list[Any]) -> list[Any]:
 
 @pytest.mark.parametrize("check", named(list(yield_checks(RiverTextClassifier()))))
 def test_rivers_own_checks_of_a_classifier_of_many_classes(check: Callable[[Any], None]) -> None:
-    """All of them, none left out, on river's own data: fields of numbers are read as words, and any field may be missing."""
+    """All of them, none left out, on river's own data: fields of numbers are read as words, and any
+    field may be missing.
+    """
     check(RiverTextClassifier().clone())
 
 
-_OF_DATA = {check.__wrapped__: None for check in yield_checks(RiverTextClassifier()) if isinstance(check, partial)}
+_OF_DATA = {
+    check.__wrapped__: None
+    for check in yield_checks(RiverTextClassifier())
+    if isinstance(check, partial)
+}
 
 
 @pytest.mark.parametrize("check", named(list(_OF_DATA)))
 def test_rivers_own_checks_on_texts(check: Callable[[Any, Any], None]) -> None:
-    rows = [({"text": row.text, "language": row.language, "channel": row.channel}, row.label) for row in ROWS]
+    rows = [
+        ({"text": row.text, "language": row.language, "channel": row.channel}, row.label)
+        for row in ROWS
+    ]
     check(RiverTextClassifier().clone(), dataset=rows)  # type: ignore[call-arg]
 
 
-def test_the_river_classifier_answers_with_the_labels_it_was_given_in_whatever_order_fields_come() -> None:
+def test_the_river_classifier_answers_with_the_labels_it_was_given_in_whatever_order_fields_come() -> (
+    None
+):
     model = RiverTextClassifier(on="body")
     assert model.predict_proba_one({"body": "x"}) == {}
     for _ in range(4):
@@ -58,7 +71,9 @@ def test_the_river_classifier_answers_with_the_labels_it_was_given_in_whatever_o
     assert model.predict_proba_one({"channel": "chat", "body": "hi"}) == model.predict_proba_one(
         {"body": "hi", "channel": "chat"}
     )
-    assert model.predict_proba_one({"channel": "email", "body": "hi"}) != model.predict_proba_one({"body": "hi"})
+    assert model.predict_proba_one({"channel": "email", "body": "hi"}) != model.predict_proba_one(
+        {"body": "hi"}
+    )
 
 
 def test_a_pickled_river_classifier_goes_on_as_if_nothing_had_been() -> None:
@@ -69,12 +84,15 @@ def test_a_pickled_river_classifier_goes_on_as_if_nothing_had_been() -> None:
     for one in (model, again):
         for text, label in zip(TEXTS[20:], LABELS[20:], strict=True):
             one.learn_one({"text": text}, label)
-    assert again.predict_proba_one({"text": TEXTS[0]}) == model.predict_proba_one({"text": TEXTS[0]})
+    assert again.predict_proba_one({"text": TEXTS[0]}) == model.predict_proba_one(
+        {"text": TEXTS[0]}
+    )
 
 
 class OfNumbers(TextClassifier):
-    """The classifier on rows of numbers, which scikit-learn's checks are made of: a number is a word that says its column,
-    its sign and its size. All else, from labels to weights to what is stored, is the classifier's own."""
+    """The classifier on rows of numbers, which scikit-learn's checks are made of: a number is a
+    word that says its column, its sign and its size. All else, from labels to weights to what is
+    stored, is the classifier's own."""
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -106,10 +124,13 @@ def _words(rows: npt.NDArray[Any]) -> list[str]:
     ]
 
 
-# What does not apply, and why. `check_array_api_input` skips itself: arrays that live on a GPU hold no texts.
+# What does not apply, and why. `check_array_api_input` skips itself: arrays that live on a GPU hold
+# no texts.
 _NOT_FOR_US = {
-    "check_sample_weight_equivalence_on_dense_data": "one pass in the order of the samples: a sample of weight two is one step "
-    "twice as large, not two steps, and the steps of AdaGrad depend on all before them",
+    "check_sample_weight_equivalence_on_dense_data": (
+        "one pass in the order of the samples: a sample of weight two is one step "
+        "twice as large, not two steps, and the steps of AdaGrad depend on all before them"
+    ),
 }
 
 
@@ -122,7 +143,9 @@ _NOT_FOR_US = {
         )
     ],
 )
-def test_scikit_learns_own_checks_of_a_classifier(model: OfNumbers, check: Callable[[Any], None]) -> None:
+def test_scikit_learns_own_checks_of_a_classifier(
+    model: OfNumbers, check: Callable[[Any], None]
+) -> None:
     check(model)
 
 
@@ -144,7 +167,9 @@ def test_the_scikit_learn_classifier_learns_in_parts() -> None:
         in_parts.partial_fit(TEXTS[first : first + 7], LABELS[first : first + 7])
     whole = TextClassifier().fit(TEXTS, LABELS)
     assert np.array_equal(in_parts.predict_proba(TEXTS), whole.predict_proba(TEXTS))
-    assert np.array_equal(pickle.loads(pickle.dumps(whole)).predict_proba(TEXTS), whole.predict_proba(TEXTS))
+    assert np.array_equal(
+        pickle.loads(pickle.dumps(whole)).predict_proba(TEXTS), whole.predict_proba(TEXTS)
+    )
     assert model.fit(["one"], ["a"]).classes_.tolist() == ["a"]
     assert not hasattr(clone(model), "taught_")
 
@@ -153,7 +178,9 @@ def test_labels_keep_their_kind_and_weights_count() -> None:
     model = TextClassifier().fit(TEXTS, [int(label == "praise") for label in LABELS])
     assert model.predict(TEXTS[:3]).dtype.kind == "i"
     weights = [0.0 if label == "praise" else 1.0 for label in LABELS]
-    assert set(TextClassifier().fit(TEXTS, LABELS, weights).classes_.tolist()) == set(LABELS) - {"praise"}
+    assert set(TextClassifier().fit(TEXTS, LABELS, weights).classes_.tolist()) == set(LABELS) - {
+        "praise"
+    }
     with pytest.raises(ValueError, match="2 texts"):
         model.partial_fit(["one", "two"], ["a"])
     with pytest.raises(ValueError, match="every sample weight is zero"):

@@ -1,4 +1,6 @@
-"""Abstention at a target precision, several answers of one text, and what an answer is explained by."""
+"""Abstention at a target precision, several answers of one text, and what an answer is explained
+by.
+"""
 
 from dataclasses import replace
 from random import Random
@@ -49,7 +51,10 @@ def test_a_threshold_is_a_function_of_the_stream_and_never_below_the_tables(
 @pytest.mark.parametrize("precision", [0.8, 0.9, 0.95])
 def test_what_is_answered_above_the_threshold_is_right_that_often(precision: float) -> None:
     random = Random(7)
-    stream = [(confidence, random.random() < confidence) for confidence in (random.random() for _ in range(6_000))]
+    stream = [
+        (confidence, random.random() < confidence)
+        for confidence in (random.random() for _ in range(6_000))
+    ]
     threshold = of(stream[:3_000]).threshold(precision, 0.0)
     answered = [correct for confidence, correct in stream[3_000:] if confidence >= threshold]
     assert len(answered) > 100
@@ -75,9 +80,15 @@ def example(value: str, text: str, head: str = "need") -> dict[str, Any]:
 
 def test_a_head_abstains_by_what_the_stream_showed_and_a_snapshot_remembers_it() -> None:
     replica = Replica()
-    for offset in range(300):  # the labels say nothing of the texts: nobody could be right about them
+    for offset in range(
+        300
+    ):  # the labels say nothing of the texts: nobody could be right about them
         replica.apply(
-            example(("invoice", "payment", "account")[Random(offset).randrange(3)], f"blorf {offset % 7}"), offset
+            example(
+                ("invoice", "payment", "account")[Random(offset).randrange(3)],
+                f"blorf {offset % 7}",
+            ),
+            offset,
         )
     answer = replica.snapshot().classify(["blorf"], ["inbound"])[0]["need"]
     assert (answer.source, answer.abstained) == ("model", True)
@@ -97,7 +108,11 @@ def test_only_the_first_label_of_a_record_tells_how_sure_the_model_may_be() -> N
     before = known.state()
     effects = []
     for offset, event in enumerate(events, len(events)):
-        told = {"label_id": str(UUID(int=5_000 + offset)), "labelled_at": "2026-02-01T00:00:00Z", "weight": 2.0}
+        told = {
+            "label_id": str(UUID(int=5_000 + offset)),
+            "labelled_at": "2026-02-01T00:00:00Z",
+            "weight": 2.0,
+        }
         outcome = replica.apply(event | told | ({"value": "invoice"} if offset % 2 else {}), offset)
         assert isinstance(outcome, Applied)
         effects.append(outcome.effect)
@@ -123,7 +138,9 @@ def need(classifier: Classifier, text: str) -> Prediction:
         ("I want a refund, please give me a refund", "refund_return", ()),
     ],
 )
-def test_a_message_that_asks_two_things_has_two_needs(text: str, first: str, also: tuple[str, ...]) -> None:
+def test_a_message_that_asks_two_things_has_two_needs(
+    text: str, first: str, also: tuple[str, ...]
+) -> None:
     answer = need(Replica().snapshot(), text)
     assert (answer.label, answer.also) == (first, also)
 
@@ -132,10 +149,14 @@ def test_the_model_gives_two_needs_too_and_other_heads_one() -> None:
     replica = Replica()
     for offset in range(60):
         text, value = (
-            (f"the blorf {offset} again", "appointment") if offset % 2 else (f"a gnarp {offset}", "cooperation")
+            (f"the blorf {offset} again", "appointment")
+            if offset % 2
+            else (f"a gnarp {offset}", "cooperation")
         )
         replica.apply(example(value, text), offset)
-    answers = replica.snapshot().classify(["my blorf fell over; where is the gnarp of mine"], ["inbound"])[0]
+    answers = replica.snapshot().classify(
+        ["my blorf fell over; where is the gnarp of mine"], ["inbound"]
+    )[0]
     assert {answers["need"].label, *answers["need"].also} == {"appointment", "cooperation"}
     assert all(answer.also == () for head, answer in answers.items() if head != "need")
 
@@ -166,7 +187,9 @@ def test_answers_of_clauses_are_brought_together(
     assert together(label, probability, sure) == expected
 
 
-@pytest.mark.parametrize("text", ["please refund the broken kettle", "请退款，水壶坏了", "", "!!! 99 $", "ab"])
+@pytest.mark.parametrize(
+    "text", ["please refund the broken kettle", "请退款，水壶坏了", "", "!!! 99 $", "ab"]
+)
 def test_contributions_add_up_to_the_probabilities(text: str) -> None:
     learner = Learner(("a", "b", "c"))
     for word, label in (("refund 退款", "a"), ("kettle 水壶", "b"), ("99 !!!", "c")) * 5:
@@ -181,9 +204,14 @@ def test_contributions_add_up_to_the_probabilities(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "value", "telling"),
-    [("the zorgle fell down again", "technical_support", "zorgle"), ("我的吱呜掉下来了", "technical_support", "吱呜")],
+    [
+        ("the zorgle fell down again", "technical_support", "zorgle"),
+        ("我的吱呜掉下来了", "technical_support", "吱呜"),
+    ],
 )
-def test_the_words_that_decided_are_named_in_both_languages(text: str, value: str, telling: str) -> None:
+def test_the_words_that_decided_are_named_in_both_languages(
+    text: str, value: str, telling: str
+) -> None:
     replica = Replica()
     for offset in range(80):
         one = (f"a zorgle number {offset}", f"吱呜第{offset}个")[offset // 2 % 2]
@@ -201,7 +229,9 @@ def test_the_words_that_decided_are_named_in_both_languages(text: str, value: st
     assert model is not None
     parts, _ = model.contributions(features, Hints.none(1))
     place = model.labels.index(value)
-    assert sum(piece.weights[value] for piece in why.pieces) == pytest.approx(float(parts[:, place].sum()), abs=1e-4)
+    assert sum(piece.weights[value] for piece in why.pieces) == pytest.approx(
+        float(parts[:, place].sum()), abs=1e-4
+    )
 
 
 @pytest.mark.parametrize("text", ["gnarp blorf", "吱呜 汤", "a 12 b 345"])
@@ -212,8 +242,15 @@ def test_the_size_of_a_text_is_nobodys_and_a_words_features_are_its_own(text: st
     assert sizes <= set(features.buckets.tolist())
     replica = Replica()
     for offset in range(60):
-        replica.apply(example("account" if offset % 2 else "other", f"{'x' * (1 + offset % 2 * 40)} {offset}"), offset)
-    (other,) = [piece for piece in explain(replica.snapshot(), text)["need"].pieces if piece.text == OTHER]
+        replica.apply(
+            example(
+                "account" if offset % 2 else "other", f"{'x' * (1 + offset % 2 * 40)} {offset}"
+            ),
+            offset,
+        )
+    (other,) = [
+        piece for piece in explain(replica.snapshot(), text)["need"].pieces if piece.text == OTHER
+    ]
     model = next(view.model for view in replica.snapshot().views if view.head.name == "need")
     assert model is not None
     parts, _ = model.contributions(features, Hints.none(1))
@@ -226,4 +263,6 @@ def test_the_size_of_a_text_is_nobodys_and_a_words_features_are_its_own(text: st
 def test_any_text_can_be_explained(text: str, direction: str) -> None:
     classifier = Replica().snapshot()
     found = explain(classifier, text, direction)
-    assert {head: why.answer for head, why in found.items()} == classifier.classify([text], [direction])[0]
+    assert {head: why.answer for head, why in found.items()} == classifier.classify(
+        [text], [direction]
+    )[0]

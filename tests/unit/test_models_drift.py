@@ -95,6 +95,8 @@ def test_what_is_restored_amid_a_drift_goes_on_as_if_nothing_had_been() -> None:
         through, _ = taught(rows[:cut])
         restored = Learner.from_bytes(through.to_bytes())
         for text, label in rows[cut:]:
-            assert restored.learn(extract_raw([text]), label) == through.learn(extract_raw([text]), label)
+            assert restored.learn(extract_raw([text]), label) == through.learn(
+                extract_raw([text]), label
+            )
         assert restored.to_bytes() == through.to_bytes()
         assert restored.drifts == 1

@@ -26,7 +26,8 @@ from pipeline.models.features import (
 )
 
 TEXTS = st.lists(st.text(max_size=80), max_size=6)
-# The features of SAMPLES: a change of these needs a new RECIPE_VERSION, for what was learnt then means something else.
+# The features of SAMPLES: a change of these needs a new RECIPE_VERSION, for what was learnt then
+# means something else.
 PINNED_STARTS = [0, 54, 107, 122, 122, 122, 166]
 PINNED_SUM = 921930618
 # The text's length and its number of digits.
@@ -44,11 +45,18 @@ SAMPLES = [
 def row(features: Features, index: int) -> tuple[list[int], list[float], list[int], list[float]]:
     first, last = features.starts[index], features.starts[index + 1]
     parts = (features.buckets[first:last], features.tf[first:last], features.families[first:last])
-    return parts[0].tolist(), parts[1].tolist(), parts[2].tolist(), features.meanings[index].tolist()
+    return (
+        parts[0].tolist(),
+        parts[1].tolist(),
+        parts[2].tolist(),
+        features.meanings[index].tolist(),
+    )
 
 
 def sizes(text: str) -> tuple[int, int]:
-    """Return how many token features and character features a text has, its n-grams being distinct."""
+    """Return how many token features and character features a text has, its n-grams being
+    distinct.
+    """
     families = extract([normalise(text)]).families
     return int((families == TOKENS).sum()), int((families == CHARACTERS).sum())
 
@@ -85,12 +93,17 @@ def test_normal_form_is_stable_and_bounded(text: str) -> None:
 
 def test_features_are_the_same_in_another_process() -> None:
     program = (
-        "import json, sys; from pipeline.models.features import extract; from pipeline.models.characters import normalise;"
-        "f = extract([normalise(t) for t in json.load(sys.stdin)]);"
-        "print(json.dumps([f.starts.tolist(), f.buckets.tolist(), f.tf.tolist(), f.families.tolist(), f.meanings.tolist()]))"
+        "import json, sys; from pipeline.models.features import extract; from"
+        " pipeline.models.characters import normalise;f = extract([normalise(t) for t in"
+        " json.load(sys.stdin)]);print(json.dumps([f.starts.tolist(), f.buckets.tolist(),"
+        " f.tf.tolist(), f.families.tolist(), f.meanings.tolist()]))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], input=json.dumps(SAMPLES), capture_output=True, text=True, check=True
+        [sys.executable, "-c", program],
+        input=json.dumps(SAMPLES),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     here = extract([normalise(text) for text in SAMPLES])
     parts = [
@@ -105,7 +118,9 @@ def test_features_are_the_same_in_another_process() -> None:
 
 def test_features_are_pinned_so_that_a_change_raises_the_recipe_version() -> None:
     features = extract([normalise(text) for text in SAMPLES])
-    weighted = int((features.buckets.astype(np.int64) * np.arange(1, len(features.buckets) + 1)).sum())
+    weighted = int(
+        (features.buckets.astype(np.int64) * np.arange(1, len(features.buckets) + 1)).sum()
+    )
     assert (features.starts.tolist(), weighted) == (PINNED_STARTS, PINNED_SUM)
 
 
@@ -164,7 +179,9 @@ def test_numbers_of_one_form_share_a_feature_and_so_do_texts_of_one_size() -> No
 def test_only_the_first_characters_are_read() -> None:
     head = "word " * (READ_CHARACTERS // 5)
     assert row(extract([normalise(head + "unread tail")]), 0) == row(extract([normalise(head)]), 0)
-    assert len(normalise("\ufdfa" * READ_CHARACTERS)) == READ_CHARACTERS  # one that NFKC makes eighteen
+    assert (
+        len(normalise("\ufdfa" * READ_CHARACTERS)) == READ_CHARACTERS
+    )  # one that NFKC makes eighteen
 
 
 def test_lone_surrogates_are_read_as_they_are() -> None:

@@ -1,4 +1,6 @@
-"""Laws of the fold over the examples: versions made again, corrections, generations that forget, pins, rollbacks, restarts."""
+"""Laws of the fold over the examples: versions made again, corrections, generations that forget,
+pins, rollbacks, restarts.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ from schemas.labels import Generation
 from schemas.topics import EXAMPLES
 from tests.support.labelling import BEGAN, example, labellings, made_up, put, whole_fold
 
-_SLOW = settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_SLOW = settings(
+    deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @pytest.fixture
@@ -76,7 +80,10 @@ def test_a_label_delivered_again_is_learnt_once() -> None:
 
 def test_a_correction_turns_the_answer_round_and_is_no_test() -> None:
     events = made_up(60)
-    wrong = [event | {"value": "invoice"} if event["value"] == "appointment" else event for event in events]
+    wrong = [
+        event | {"value": "invoice"} if event["value"] == "appointment" else event
+        for event in events
+    ]
     right = [
         event | {"label_id": str(UUID(int=5_000 + place)), "labelled_at": "2026-02-01T00:00:00Z"}
         for place, event in enumerate(events)
@@ -84,8 +91,12 @@ def test_a_correction_turns_the_answer_round_and_is_no_test() -> None:
     replica = learnt(wrong)
     assert replica.snapshot().classify(["my blorf"], ["inbound"])[0]["need"].label == "invoice"
     effects = [replica.apply(event, 1_000 + place) for place, event in enumerate(right)]
-    assert [outcome.effect for outcome in effects if isinstance(outcome, Applied)] == ["corrects"] * 30
-    assert [outcome.effect for outcome in effects if isinstance(outcome, Noted)] == ["confirms"] * 30
+    assert [outcome.effect for outcome in effects if isinstance(outcome, Applied)] == [
+        "corrects"
+    ] * 30
+    assert [outcome.effect for outcome in effects if isinstance(outcome, Noted)] == [
+        "confirms"
+    ] * 30
     assert replica.snapshot().classify(["my blorf"], ["inbound"])[0]["need"].label == "appointment"
     assert replica.quality("need").count == 60
 
@@ -117,11 +128,16 @@ def test_a_generation_without_somebody_equals_one_that_never_knew_them(
     events: list[dict[str, Any]], gone: set[int], where: int, tmp_path: Path
 ) -> None:
     forgotten = {str(UUID(int=1_000 + record)) for record in gone}
-    before, after = events[:where], [event for event in events[where:] if event["record_id"] not in forgotten]
+    before, after = (
+        events[:where],
+        [event for event in events[where:] if event["record_id"] not in forgotten],
+    )
     forgetting = log_of(tmp_path / "a", before)
     renew(forgetting, [UUID(record) for record in forgotten])
     put(forgetting, after)
-    innocent = log_of(tmp_path / "b", [event for event in before if event["record_id"] not in forgotten])
+    innocent = log_of(
+        tmp_path / "b", [event for event in before if event["record_id"] not in forgotten]
+    )
     renew(innocent)
     put(innocent, after)
     one, other = whole_fold(forgetting).live, whole_fold(innocent).live
@@ -136,7 +152,9 @@ def test_a_generation_without_somebody_equals_one_that_never_knew_them(
 
 
 def test_what_was_forgotten_is_not_in_the_file_either(tmp_path: Path) -> None:
-    log = log_of(tmp_path, [*made_up(20), example(50, "need", "invoice", "zanzibarquux is the word")])
+    log = log_of(
+        tmp_path, [*made_up(20), example(50, "need", "invoice", "zanzibarquux is the word")]
+    )
     assert any(b"zanzibarquux" in path.read_bytes() for path in tmp_path.iterdir())
     done = renew(log, [UUID(int=1_050)])
     assert (done.number, done.kept, done.left_out) == (1, 20, 1)
@@ -146,18 +164,30 @@ def test_what_was_forgotten_is_not_in_the_file_either(tmp_path: Path) -> None:
 
 def test_a_new_generation_leaves_corrections_and_retractions_behind(log: SqliteLog) -> None:
     first, second = made_up(2)
-    corrected = first | {"label_id": str(UUID(int=90)), "value": "complaint", "labelled_at": "2026-02-01T00:00:00Z"}
+    corrected = first | {
+        "label_id": str(UUID(int=90)),
+        "value": "complaint",
+        "labelled_at": "2026-02-01T00:00:00Z",
+    }
     back = {name: second[name] for name in ("record_id", "head", "source")}
-    back |= {"kind": "retraction", "label_id": str(UUID(int=91)), "labelled_at": "2026-02-02T00:00:00Z"}
+    back |= {
+        "kind": "retraction",
+        "label_id": str(UUID(int=91)),
+        "labelled_at": "2026-02-02T00:00:00Z",
+    }
     put(log, [first, second, corrected, back])
     assert renew(log).left_out == 2
     live = whole_fold(log).live
     assert weights(live) == weights(learnt([corrected]))
     put(log, [second])
-    assert weights(whole_fold(log).live) == weights(live), "a label that was taken back came again and was learnt"
+    assert weights(whole_fold(log).live) == weights(live), (
+        "a label that was taken back came again and was learnt"
+    )
 
 
-def test_a_generation_that_broke_off_changes_nothing_and_the_next_forgets_what_it_was_to(log: SqliteLog) -> None:
+def test_a_generation_that_broke_off_changes_nothing_and_the_next_forgets_what_it_was_to(
+    log: SqliteLog,
+) -> None:
     events = made_up(12)
     put(log, events[:10])
     begun = Generation(number=1, state="begun", forgotten=(UUID(int=1_003),), at=BEGAN)
@@ -196,12 +226,16 @@ def test_every_version_is_made_again_bit_by_bit(log: SqliteLog) -> None:
     for record in log.scan(EXAMPLES.name, 0, 0, 1_000):
         fold.apply(orjson.loads(record.value), record.offset, lambda path: fold_path(log, path))
         seen[fold.live.version] = digest(fold.live)
-        answers[fold.live.version] = fold.live.snapshot().classify(["my blorf", "gnarp!"], ["inbound"] * 2)
+        answers[fold.live.version] = fold.live.snapshot().classify(
+            ["my blorf", "gnarp!"], ["inbound"] * 2
+        )
     assert len(seen) == 62
     for version in list(seen)[::7] + list(seen)[-3:]:
         again = replica_at(log, version)
         assert (again.version, digest(again)) == (version, seen[version])
-        assert again.snapshot().classify(["my blorf", "gnarp!"], ["inbound"] * 2) == answers[version]
+        assert (
+            again.snapshot().classify(["my blorf", "gnarp!"], ["inbound"] * 2) == answers[version]
+        )
 
 
 def test_a_rollback_goes_on_as_if_the_examples_between_had_not_been(log: SqliteLog) -> None:
@@ -220,18 +254,27 @@ def test_a_rollback_goes_on_as_if_the_examples_between_had_not_been(log: SqliteL
         roll_back(log, "1/900")
 
 
-def test_a_pin_freezes_the_answers_while_the_models_learn_on(log: SqliteLog, tmp_path: Path) -> None:
+def test_a_pin_freezes_the_answers_while_the_models_learn_on(
+    log: SqliteLog, tmp_path: Path
+) -> None:
     put(log, made_up(40))
     pin(log, "", "before the sale")
     put(log, [example(100 + place, "need", "complaint", "the blorf again") for place in range(80)])
     learner = Learner(log, tmp_path / "snapshot")
     (answer,) = learner.models().classify(["the blorf again"], ["inbound"])
-    assert (answer["need"].label, answer["need"].version) == ("appointment", replica_at(log, "0/39").version)
+    assert (answer["need"].label, answer["need"].version) == (
+        "appointment",
+        replica_at(log, "0/39").version,
+    )
     assert learner.fold.live.offset == 120
     learner.save()
     back = Learner(log, tmp_path / "snapshot")
     assert back.models().classify(["the blorf again"], ["inbound"]) == [answer]
-    assert dump_fold(back.fold) == dump_fold(learner.fold) == dump_fold(Learner(log, tmp_path / "other").fold)
+    assert (
+        dump_fold(back.fold)
+        == dump_fold(learner.fold)
+        == dump_fold(Learner(log, tmp_path / "other").fold)
+    )
     unpin(log)
     assert back.catch_up() == 1
     assert back.models().classify(["the blorf again"], ["inbound"])[0]["need"].label == "complaint"
@@ -239,7 +282,9 @@ def test_a_pin_freezes_the_answers_while_the_models_learn_on(log: SqliteLog, tmp
         unpin(log)
 
 
-def test_a_new_generation_takes_pins_out_and_leaves_no_old_weights_on_disk(log: SqliteLog, tmp_path: Path) -> None:
+def test_a_new_generation_takes_pins_out_and_leaves_no_old_weights_on_disk(
+    log: SqliteLog, tmp_path: Path
+) -> None:
     put(log, made_up(40))
     pin(log, "0/10")
     learner = Learner(log, tmp_path / "snapshot")
@@ -317,7 +362,11 @@ def test_an_outline_knows_the_version_without_learning(log: SqliteLog) -> None:
     roll_back(log, "0/20")
     renewed = outline(log)
     whole = whole_fold(log)
-    assert (renewed.live.version, renewed.pin, renewed.marks) == (whole.live.version, whole.pin, whole.marks)
+    assert (renewed.live.version, renewed.pin, renewed.marks) == (
+        whole.live.version,
+        whole.pin,
+        whole.marks,
+    )
 
 
 def test_a_snapshot_that_is_harmed_is_not_used(log: SqliteLog, tmp_path: Path) -> None:
@@ -330,7 +379,9 @@ def test_a_snapshot_that_is_harmed_is_not_used(log: SqliteLog, tmp_path: Path) -
     assert dump_fold(Learner(log, tmp_path / "snapshot").fold) == dump_fold(learner.fold)
 
 
-def test_tests_are_told_once_each_though_a_batch_comes_again(log: SqliteLog, tmp_path: Path) -> None:
+def test_tests_are_told_once_each_though_a_batch_comes_again(
+    log: SqliteLog, tmp_path: Path
+) -> None:
     put(log, made_up(40))
     records = log.scan(EXAMPLES.name, 0, 0, 100)
     learner = Learner(log, tmp_path / "snapshot", until=0)

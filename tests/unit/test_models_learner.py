@@ -22,15 +22,27 @@ from pipeline.models.packing import StateError, pack, unpack
 from pipeline.models.replica import Replica
 
 TOPICS = {
-    "invoice": ["please send the invoice", "the tax receipt is missing", "发票什么时候开", "invoice for march, please"],
+    "invoice": [
+        "please send the invoice",
+        "the tax receipt is missing",
+        "发票什么时候开",
+        "invoice for march, please",
+    ],
     "delivery": ["the parcel is late", "where is my delivery", "快递还没到", "courier never came"],
     "login": ["cannot sign in", "password was forgotten", "账号登录不了", "the login page fails"],
 }
-EXAMPLES = [(text, label) for index in range(4) for label, texts in TOPICS.items() for text in [texts[index]]]
+EXAMPLES = [
+    (text, label)
+    for index in range(4)
+    for label, texts in TOPICS.items()
+    for text in [texts[index]]
+]
 STREAMS = st.lists(st.tuples(st.text(max_size=30), st.sampled_from(["a", "b", "c"])), max_size=15)
 
 
-def taught(examples: list[tuple[str, str]], passes: int = 1, labels: tuple[str, ...] = ()) -> Learner:
+def taught(
+    examples: list[tuple[str, str]], passes: int = 1, labels: tuple[str, ...] = ()
+) -> Learner:
     learner = Learner(labels)
     for text, label in examples * passes:
         learner.learn(extract_raw([text]), label)
@@ -44,14 +56,18 @@ def answer(learner: Learner, text: str) -> str:
 
 @settings(deadline=None, max_examples=40)
 @given(STREAMS, st.text(max_size=30))
-def test_probabilities_are_a_distribution_over_the_labels_seen(stream: list[tuple[str, str]], text: str) -> None:
+def test_probabilities_are_a_distribution_over_the_labels_seen(
+    stream: list[tuple[str, str]], text: str
+) -> None:
     learner = taught(stream, labels=("a", "b", "c", "d"))
     labels, probabilities = learner.predict_proba(extract_raw([text]))
     assert labels == ("a", "b", "c", "d")
     assert ((probabilities >= 0) & (probabilities <= 1)).all()
     seen = {label for _, label in stream}
     assert probabilities.sum() == pytest.approx(1.0 if seen else 0.0, abs=1e-5)
-    assert all(probabilities[0, place] == 0.0 for place, label in enumerate(labels) if label not in seen)
+    assert all(
+        probabilities[0, place] == 0.0 for place, label in enumerate(labels) if label not in seen
+    )
 
 
 @settings(deadline=None, max_examples=20)
@@ -68,19 +84,25 @@ def test_a_restored_learner_goes_on_as_if_nothing_had_been(
     through = taught(before)
     restored = Learner.from_bytes(through.to_bytes())
     for text, label in after:
-        assert restored.learn(extract_raw([text]), label) == through.learn(extract_raw([text]), label)
+        assert restored.learn(extract_raw([text]), label) == through.learn(
+            extract_raw([text]), label
+        )
     assert restored.to_bytes() == through.to_bytes()
 
 
 def test_the_same_order_gives_the_same_bytes_in_another_process() -> None:
     program = (
-        "import json, sys; from hashlib import sha256; from pipeline.models.characters import normalise;"
-        "from pipeline.models.features import extract; from pipeline.models.learner import Learner; learner = Learner();"
-        "[learner.learn(extract([normalise(text)]), label) for text, label in json.load(sys.stdin)];"
-        "print(sha256(learner.to_bytes()).hexdigest())"
+        "import json, sys; from hashlib import sha256; from pipeline.models.characters import"
+        " normalise;from pipeline.models.features import extract; from pipeline.models.learner"
+        " import Learner; learner = Learner();[learner.learn(extract([normalise(text)]), label) for"
+        " text, label in json.load(sys.stdin)];print(sha256(learner.to_bytes()).hexdigest())"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], input=json.dumps(EXAMPLES * 3), capture_output=True, text=True, check=True
+        [sys.executable, "-c", program],
+        input=json.dumps(EXAMPLES * 3),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout.strip() == sha256(taught(EXAMPLES, 3).to_bytes()).hexdigest()
 
@@ -169,10 +191,13 @@ def test_confidence_is_calibrated_and_more_of_it_is_more_often_right() -> None:
     words = {"a": ["apple", "pear", "plum", "fig"], "b": ["bolt", "nut", "gear", "cog"]}
 
     def noisy() -> tuple[str, str]:
-        # Half of four words to all of them speak for the label, and one label in ten is wrong anyway.
+        # Half of four words to all of them speak for the label, and one label in ten is wrong
+        # anyway.
         label, share = chance.choice("ab"), chance.uniform(0.5, 1.0)
         other = "b" if label == "a" else "a"
-        text = " ".join(chance.choice(words[label if chance.random() < share else other]) for _ in range(4))
+        text = " ".join(
+            chance.choice(words[label if chance.random() < share else other]) for _ in range(4)
+        )
         return text, label if chance.random() < 0.9 else other
 
     learner = taught([noisy() for _ in range(3_000)])
@@ -180,7 +205,10 @@ def test_confidence_is_calibrated_and_more_of_it_is_more_often_right() -> None:
     labels, probabilities = learner.predict_proba(extract_raw([text for text, _ in tests]))
     tops = probabilities.max(axis=1)
     right = np.array(
-        [labels[place] == truth for place, (_, truth) in zip(probabilities.argmax(axis=1), tests, strict=True)]
+        [
+            labels[place] == truth
+            for place, (_, truth) in zip(probabilities.argmax(axis=1), tests, strict=True)
+        ]
     )
     order = np.argsort(tops, kind="stable")
     thirds = [float(right[part].mean()) for part in np.array_split(order, 3)]

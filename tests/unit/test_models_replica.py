@@ -21,7 +21,19 @@ from pipeline.models.packing import StateError, pack, unpack
 from pipeline.models.replica import Applied, Refused, Replica
 from pipeline.models.snapshot import dump, load
 
-WORDS = ["refund", "invoice", "late", "发票", "退款", "太慢了", "great", "urgent", "price", "please", "how"]
+WORDS = [
+    "refund",
+    "invoice",
+    "late",
+    "发票",
+    "退款",
+    "太慢了",
+    "great",
+    "urgent",
+    "price",
+    "please",
+    "how",
+]
 TEXTS = st.lists(st.sampled_from(WORDS), min_size=1, max_size=6).map(" ".join)
 
 
@@ -42,11 +54,17 @@ def example(head: str, value: Any, text: Any, **more: Any) -> dict[str, Any]:
 @st.composite
 def examples(draw: st.DrawFn) -> dict[str, Any]:
     head = draw(st.sampled_from(HEADS))
-    return example(head.name, draw(st.sampled_from(list(head.labels))), draw(TEXTS), weight=draw(st.floats(0.1, 5)))
+    return example(
+        head.name,
+        draw(st.sampled_from(list(head.labels))),
+        draw(TEXTS),
+        weight=draw(st.floats(0.1, 5)),
+    )
 
 
 EVENTS = st.lists(
-    st.one_of(examples(), st.just({"kind": "pin"}), st.just(example("need", "no_such", "x"))), max_size=25
+    st.one_of(examples(), st.just({"kind": "pin"}), st.just(example("need", "no_such", "x"))),
+    max_size=25,
 )
 
 
@@ -58,9 +76,13 @@ def folded(events: list[dict[str, Any]], replica: Replica | None = None, first: 
 
 
 def made_up(count: int) -> list[dict[str, Any]]:
-    """Return labels of a need that no rule would guess: what speaks of "blorf" is an appointment, else cooperation."""
+    """Return labels of a need that no rule would guess: what speaks of "blorf" is an appointment,
+    else cooperation.
+    """
     texts = [
-        (f"the blorf number {n} again", "appointment") if n % 2 else (f"a gnarp of type {n}", "cooperation")
+        (f"the blorf number {n} again", "appointment")
+        if n % 2
+        else (f"a gnarp of type {n}", "cooperation")
         for n in range(count)
     ]
     return [example("need", value, text) for text, value in texts]
@@ -73,9 +95,14 @@ def need_of(classifier: Classifier, text: str) -> Prediction:
 def test_rules_answer_before_anything_is_learnt() -> None:
     classifier = Replica().snapshot()
     zh, en = classifier.classify(
-        ["我需要了解您的产品价格和交易方式", "I want a refund, this is terrible!!"], ["inbound", "inbound"]
+        ["我需要了解您的产品价格和交易方式", "I want a refund, this is terrible!!"],
+        ["inbound", "inbound"],
     )
-    assert (zh["need"].label, zh["need"].abstained, zh["need"].source) == ("price_inquiry", False, "rules")
+    assert (zh["need"].label, zh["need"].abstained, zh["need"].source) == (
+        "price_inquiry",
+        False,
+        "rules",
+    )
     assert zh["purchase_intent"].label in ("exploring", "considering")
     assert (en["need"].label, en["sentiment"].label) == ("refund_return", "negative")
     assert en["need"].version.startswith("rules/")
@@ -89,7 +116,9 @@ def test_after_forty_labels_of_a_made_up_need_the_model_follows_them() -> None:
         answer = need_of(classifier, text)
         assert (answer.label, answer.source, answer.version) == (value, "model", replica.version)
         assert not answer.abstained
-    assert need_of(classifier, "请给我开发票").label == "invoice"  # a label never given is still known by its rule
+    assert (
+        need_of(classifier, "请给我开发票").label == "invoice"
+    )  # a label never given is still known by its rule
 
 
 def test_the_model_answers_from_its_least_number_of_labels_and_classes_on() -> None:
@@ -106,7 +135,11 @@ def test_the_model_answers_from_its_least_number_of_labels_and_classes_on() -> N
 
 
 @settings(deadline=None, max_examples=25)
-@given(EVENTS, st.lists(st.text(max_size=40), max_size=5), st.sampled_from(["inbound", "outbound", "internal", ""]))
+@given(
+    EVENTS,
+    st.lists(st.text(max_size=40), max_size=5),
+    st.sampled_from(["inbound", "outbound", "internal", ""]),
+)
 def test_answers_are_whole_ordered_and_independent_of_the_batch(
     events: list[dict[str, Any]], texts: list[str], direction: str
 ) -> None:
@@ -130,7 +163,9 @@ def test_directions_decide_which_heads_are_asked() -> None:
     text = "urgent: please cancel my order, I want a refund"
     asked = {
         direction: {
-            name for name, answer in Replica().snapshot().classify([text], [direction])[0].items() if answer.label
+            name
+            for name, answer in Replica().snapshot().classify([text], [direction])[0].items()
+            if answer.label
         }
         for direction in ("inbound", "outbound", "internal")
     }
@@ -141,7 +176,9 @@ def test_directions_decide_which_heads_are_asked() -> None:
 @pytest.mark.parametrize("text", ["", "   ", "\n\t\u200b"])
 def test_a_text_without_words_has_no_label(text: str) -> None:
     for classifier in (Replica().snapshot(), folded(made_up(40)).snapshot()):
-        assert {answer[:3] for answer in classifier.classify([text], ["inbound"])[0].values()} == {("", 0.0, True)}
+        assert {answer[:3] for answer in classifier.classify([text], ["inbound"])[0].values()} == {
+            ("", 0.0, True)
+        }
 
 
 def test_texts_and_directions_must_be_as_many() -> None:
@@ -152,7 +189,9 @@ def test_texts_and_directions_must_be_as_many() -> None:
 
 @settings(deadline=None, max_examples=20)
 @given(EVENTS, st.integers(0, 25))
-def test_a_snapshot_and_the_tail_equal_a_full_refold(events: list[dict[str, Any]], cut: int) -> None:
+def test_a_snapshot_and_the_tail_equal_a_full_refold(
+    events: list[dict[str, Any]], cut: int
+) -> None:
     full = dump(folded(events))
     early = load(dump(folded(events[:cut])))
     assert dump(folded(events[cut:], early, first=min(cut, len(events)))) == full
@@ -160,7 +199,11 @@ def test_a_snapshot_and_the_tail_equal_a_full_refold(events: list[dict[str, Any]
 
 
 def test_a_refold_in_another_process_is_the_same_bit_by_bit() -> None:
-    events = [*made_up(30), example("sentiment", "positive", "很好"), example("spam", "spam", "win cash now")]
+    events = [
+        *made_up(30),
+        example("sentiment", "positive", "很好"),
+        example("spam", "spam", "win cash now"),
+    ]
     program = (
         "import json, sys; from hashlib import sha256; from pipeline.models.replica import Replica;"
         "from pipeline.models.snapshot import dump; replica = Replica();"
@@ -168,7 +211,11 @@ def test_a_refold_in_another_process_is_the_same_bit_by_bit() -> None:
         "print(sha256(dump(replica)).hexdigest())"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], input=json.dumps(events), capture_output=True, text=True, check=True
+        [sys.executable, "-c", program],
+        input=json.dumps(events),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout.strip() == sha256(dump(folded(events))).hexdigest()
 
@@ -193,7 +240,9 @@ def test_a_classifier_may_be_used_by_another_thread_while_the_replica_learns() -
 
     def ask() -> None:
         wrong.extend(
-            answer for answer in (classifier.classify(["blorf"], ["inbound"]) for _ in range(200)) if answer != expected
+            answer
+            for answer in (classifier.classify(["blorf"], ["inbound"]) for _ in range(200))
+            if answer != expected
         )
 
     asking = threading.Thread(target=ask)
@@ -207,7 +256,9 @@ def test_a_classifier_may_be_used_by_another_thread_while_the_replica_learns() -
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2)
+    ),
     max_leaves=4,
 )
 KEYS = st.sampled_from(["kind", "head", "value", "text", "weight", "language", "channel", "other"])
@@ -215,9 +266,13 @@ KEYS = st.sampled_from(["kind", "head", "value", "text", "weight", "language", "
 
 @settings(deadline=None, max_examples=150)
 @given(st.dictionaries(KEYS, JSON), st.booleans())
-def test_no_event_raises_and_the_offset_always_moves_on(event: dict[str, Any], valid_otherwise: bool) -> None:
+def test_no_event_raises_and_the_offset_always_moves_on(
+    event: dict[str, Any], valid_otherwise: bool
+) -> None:
     replica = Replica()
-    outcome = replica.apply(example("need", "invoice", "x") | event if valid_otherwise else event, 7)
+    outcome = replica.apply(
+        example("need", "invoice", "x") | event if valid_otherwise else event, 7
+    )
     assert isinstance(outcome, Applied | Refused)
     assert replica.offset == 7
     dump(replica)
@@ -261,12 +316,19 @@ def test_an_example_of_no_record_is_one_more_each_time() -> None:
 
 def test_quality_is_counted_before_learning_by_head_language_and_channel() -> None:
     replica = Replica()
-    first = replica.apply(example("sentiment", "positive", "很满意", language="zh", channel="chat"), 0)
-    assert first == Applied("sentiment", "positive", "positive", "rules", "positive", "positive", "first")
+    first = replica.apply(
+        example("sentiment", "positive", "很满意", language="zh", channel="chat"), 0
+    )
+    assert first == Applied(
+        "sentiment", "positive", "positive", "rules", "positive", "positive", "first"
+    )
     replica.apply(example("sentiment", "negative", "qwertz"), 1)
     tally = replica.quality("sentiment")
     assert (tally.count, tally.served_correct, tally.rule_correct) == (2, 1, 1)
-    assert {(key.language, key.channel) for key in replica.tallies} == {("zh", "chat"), ("en", "email")}
+    assert {(key.language, key.channel) for key in replica.tallies} == {
+        ("zh", "chat"),
+        ("en", "email"),
+    }
 
 
 def test_versions_name_generation_offset_and_recipe() -> None:
@@ -288,7 +350,10 @@ def test_a_new_head_is_one_entry() -> None:
     replica = Replica(heads=(*HEADS, head))
     assert replica.snapshot().classify(["visa"], ["inbound"])[0]["visa"].label == ""
     for offset in range(8):
-        replica.apply(example("visa", "yes" if offset % 2 else "no", "visa entry" if offset % 2 else "soup"), offset)
+        replica.apply(
+            example("visa", "yes" if offset % 2 else "no", "visa entry" if offset % 2 else "soup"),
+            offset,
+        )
     assert replica.snapshot().classify(["my visa"], ["inbound"])[0]["visa"].label == "yes"
     assert dump(load(dump(replica), replica.heads)) == dump(replica)
     with pytest.raises(ValueError, match="one name"):

@@ -188,7 +188,13 @@ def test_purchase_intent(text: str, stages: set[str]) -> None:
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ("WINNER! You have been selected for a £500 cash prize. Call 0900 555 0100 now, reply STOP to opt out", "spam"),
+        (
+            (
+                "WINNER! You have been selected for a £500 cash prize. Call 0900 555 0100 now,"
+                " reply STOP to opt out"
+            ),
+            "spam",
+        ),
         ("Make money from home!!! No obligation, act now http://money.example.com", "spam"),
         ("【某某金融】无抵押贷款，当天放款，额度5万，加微信 abc，退订回T", "spam"),
         ("【某樓盤】盛大開盤，首付20萬，熱線400-000-0000", "spam"),
@@ -231,7 +237,11 @@ def test_every_row_of_the_table_is_whole(head: Head) -> None:
 
 
 def test_the_lists_are_rich_in_both_languages() -> None:
-    sizes = Counter("en" if entry.term.isascii() else "zh" for entry in lexicon().entries if entry.head == "sentiment")
+    sizes = Counter(
+        "en" if entry.term.isascii() else "zh"
+        for entry in lexicon().entries
+        if entry.head == "sentiment"
+    )
     assert sizes["zh"] > 800
     assert sizes["en"] > 800
 
@@ -241,7 +251,10 @@ def test_polarity_of_real_reviews_and_tweets_without_any_label(shared_data: Path
     import csv
 
     with (shared_data / "text_zh/waimai_10k/waimai_10k.csv").open(encoding="utf-8") as file:
-        reviews = [("positive" if row["label"] == "1" else "negative", row["review"]) for row in csv.DictReader(file)]
+        reviews = [
+            ("positive" if row["label"] == "1" else "negative", row["review"])
+            for row in csv.DictReader(file)
+        ]
     with (shared_data / "text_en/airline_tweets/tweets.csv").open(encoding="utf-8") as file:
         tweets = [(row["airline_sentiment"], row["text"]) for row in csv.DictReader(file)]
     for rows, least in ((reviews[::3], 0.75), (tweets[::3], 0.60)):

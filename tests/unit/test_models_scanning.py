@@ -1,4 +1,6 @@
-"""The compiled passes over a batch of texts say what the plain definitions of `tests.support.reading` say, bit by bit."""
+"""The compiled passes over a batch of texts say what the plain definitions of
+`tests.support.reading` say, bit by bit.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,29 @@ from pipeline.models.terms import lexicon, tokenise
 from tests.support import reading as plain
 
 WORDS = sorted({entry.term for entry in lexicon().entries})
-GLUE = ["", " ", ", ", ". ", "!", "? ", "，", "？", "。", "\n", " and ", " but ", "但是", "另外", "'", "\u200b"]
+GLUE = [
+    "",
+    " ",
+    ", ",
+    ". ",
+    "!",
+    "? ",
+    "，",
+    "？",
+    "。",
+    "\n",
+    " and ",
+    " but ",
+    "但是",
+    "另外",
+    "'",
+    "\u200b",
+]
 # What begins, ends or breaks a pattern or a token, in scripts with blanks and without.
-ODD = "aB xX019',.;!?:-/%…。~$£€¥元万ugpthwcnsr很不好吗另外还有 \u3000\u00a0\u2028\x00\x1f\x85\ud800😡ก日ー한٣ßİΣé\u0301ﬁ①"
+ODD = (
+    "aB xX019',.;!?:-/%…。~$£€¥元万ugpthwcnsr很不好吗另外还有"
+    " \u3000\u00a0\u2028\x00\x1f\x85\ud800😡ก日ー한٣ßİΣé\u0301ﬁ①"
+)
 
 phrases = st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from(GLUE)), max_size=25).map(
     lambda pairs: "".join(part for pair in pairs for part in pair)
@@ -36,7 +58,9 @@ texts = st.one_of(st.text(max_size=100), st.text(alphabet=ODD, max_size=100), ph
 
 
 def agree(raws: Sequence[str]) -> None:
-    """Hold what is read of texts together against the plain definitions, text by text, their clauses too."""
+    """Hold what is read of texts together against the plain definitions, text by text, their
+    clauses too.
+    """
     normal = [normalise(raw) for raw in raws]
     together = read_all(raws, normal)
     for reading, raw, text in zip(together, raws, normal, strict=True):
@@ -46,7 +70,9 @@ def agree(raws: Sequence[str]) -> None:
     for reading, parts in zip(together, clauses(together), strict=True):
         tokens = tokenise(reading.text)
         spans = plain.spans(tokens)
-        assert [part.text for part in parts] == [" ".join(tokens[first:last]) for first, last in spans]
+        assert [part.text for part in parts] == [
+            " ".join(tokens[first:last]) for first, last in spans
+        ]
         for part, (first, last) in zip(parts, spans, strict=True):
             agree_on(part, tokens, first, last)
 
@@ -58,7 +84,9 @@ def agree_on(reading: Reading, tokens: Sequence[str], first: int, last: int) -> 
     for head in vocabulary().heads:
         if head != SEPARATOR:
             assert reading.entries_of(head) == plain.distinct(found.get(head, ()))
-    assert (reading.polarity, reading.felt) == plain.polarity(tokens[first:last], found.get("sentiment", ()))
+    assert (reading.polarity, reading.felt) == plain.polarity(
+        tokens[first:last], found.get("sentiment", ())
+    )
 
 
 @settings(deadline=None, max_examples=400)
@@ -66,7 +94,9 @@ def agree_on(reading: Reading, tokens: Sequence[str], first: int, last: int) -> 
 @example([])
 @example(["", "\ud800", "\x00"])
 @example(["it's 'quoted' o'clock' 'tis rock'n'roll a''b", "don't"])
-@example(["not, good; not very good. any good offers? good!!! but bad", "不太好，但是很好吃吗？好。好"])
+@example(
+    ["not, good; not very good. any good offers? good!!! but bad", "不太好，但是很好吃吗？好。好"]
+)
 def test_any_texts_are_read_together_as_each_by_itself(raws: list[str]) -> None:
     agree(raws)
 
@@ -76,7 +106,9 @@ def test_any_texts_are_read_together_as_each_by_itself(raws: list[str]) -> None:
 def test_the_normal_form_is_that_of_unicode(text: str) -> None:
     unseen = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]")
     apostrophes = str.maketrans(dict.fromkeys("\u2019\u2018\u02bc\u00b4`", "'"))
-    plainly = unseen.sub("", unicodedata.normalize("NFKC", text).lower()[:READ_CHARACTERS].translate(apostrophes))
+    plainly = unseen.sub(
+        "", unicodedata.normalize("NFKC", text).lower()[:READ_CHARACTERS].translate(apostrophes)
+    )
     han = re.compile("[\u4e00-\u9fff]")
     assert han.sub("字", normalise(text)) == han.sub("字", plainly)
 
@@ -86,12 +118,15 @@ def test_every_code_point_by_itself_and_between_letters_is_the_token_it_is_to_th
     texts = [f"a{one}b" for one in characters]
     found = scan(texts)
     assert np.array_equal(np.diff(found.tokens), [len(tokenise(text)) for text in texts])
-    several = [f"{first}{second} {first}'{second}" for first, second in pairwise(characters[:0x3100])]
+    several = [
+        f"{first}{second} {first}'{second}" for first, second in pairwise(characters[:0x3100])
+    ]
     assert np.array_equal(np.diff(scan(several).tokens), [len(tokenise(text)) for text in several])
 
 
 def test_code_points_show_the_signs_that_they_are_to_the_patterns() -> None:
-    # All of the first two planes, whose letters, digits and blanks are many, and some of the others.
+    # All of the first two planes, whose letters, digits and blanks are many, and some of the
+    # others.
     characters = [chr(code) for code in (*range(0x20000), *range(0x20000, sys.maxunicode + 1, 97))]
     for form in ("ABCD{} EFGH {}IJKL", "12{}45", "{}$1", "5{}%", "9{}usd", ".com{}"):
         raws = [form.replace("{}", one) for one in characters]
@@ -115,7 +150,9 @@ def test_every_term_of_every_head_is_found_alone() -> None:
         terms = [entry.term for entry in lexicon().entries if entry.head == head]
         segments = whole(scan(terms))
         for place, term in enumerate(terms):
-            assert [tokenise(entry.term) for entry in segments.entries_of(place, head)] == [tokenise(term)]
+            assert [tokenise(entry.term) for entry in segments.entries_of(place, head)] == [
+                tokenise(term)
+            ]
 
 
 def test_a_head_without_lists_has_no_entries() -> None:
@@ -124,7 +161,9 @@ def test_a_head_without_lists_has_no_entries() -> None:
 
 
 def test_a_long_text_full_of_terms_is_read_in_full() -> None:
-    agree(["好吗" * 1000, "not good? " * 300, ("bad, " * 400) + "but good", "a" * 5000, "，" * 3000])
+    agree(
+        ["好吗" * 1000, "not good? " * 300, ("bad, " * 400) + "but good", "a" * 5000, "，" * 3000]
+    )
 
 
 def test_clauses_of_texts_that_were_not_read_together_are_refused() -> None:
@@ -143,7 +182,9 @@ def test_clauses_of_texts_that_were_not_read_together_are_refused() -> None:
         ("text_zh/smp2017_ecdt/train.csv", "text"),
     ],
 )
-def test_real_texts_are_read_as_the_definitions_say(shared_data: Path, path: str, column: str) -> None:
+def test_real_texts_are_read_as_the_definitions_say(
+    shared_data: Path, path: str, column: str
+) -> None:
     agree(list(_column(shared_data / path, column))[::7])
 
 

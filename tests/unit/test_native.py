@@ -1,4 +1,6 @@
-"""Columns on the wire: ours as clickhouse-driver's own, and refused by name where a value does not fit; printing as ClickHouse prints."""
+"""Columns on the wire: ours as clickhouse-driver's own, and refused by name where a value does not
+fit; printing as ClickHouse prints.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ from pipeline.sinks.native import Collected, write
 from pipeline.sinks.warehouse import WarehouseError
 
 _CONTEXT = SimpleNamespace(
-    client_settings={"use_numpy": False, "strings_as_bytes": False, "strings_encoding": "utf-8"}, settings={}
+    client_settings={"use_numpy": False, "strings_as_bytes": False, "strings_encoding": "utf-8"},
+    settings={},
 )
 _SOME = st.lists(st.none() | st.integers(0, 2**128 - 1), max_size=20)
 _MOMENTS = st.datetimes(datetime(1970, 1, 1), datetime(2199, 12, 31)).map(
@@ -58,28 +61,43 @@ def test_uuids_are_written_as_the_driver_writes_them(numbers: list[int | None]) 
     texts = [None if one is None else str(one) for one in uuids]
     assert encoded("c", "Nullable(UUID)", texts) == by_driver("Nullable(UUID)", uuids)
     held = [text for text in texts if text is not None]
-    assert encoded("c", "UUID", held) == by_driver("UUID", [one for one in uuids if one is not None])
+    assert encoded("c", "UUID", held) == by_driver(
+        "UUID", [one for one in uuids if one is not None]
+    )
 
 
 @given(st.lists(st.none() | _MOMENTS, max_size=20))
 def test_instants_are_written_as_the_driver_writes_them(moments: list[datetime | None]) -> None:
     kind = "DateTime64(3, 'UTC')"
-    assert encoded("c", f"Nullable({kind})", [ms(one) for one in moments]) == by_driver(f"Nullable({kind})", moments)
+    assert encoded("c", f"Nullable({kind})", [ms(one) for one in moments]) == by_driver(
+        f"Nullable({kind})", moments
+    )
     held = [one for one in moments if one is not None]
-    assert encoded("c", f"SimpleAggregateFunction(max, {kind})", [ms(one) for one in held]) == by_driver(kind, held)
+    assert encoded(
+        "c", f"SimpleAggregateFunction(max, {kind})", [ms(one) for one in held]
+    ) == by_driver(kind, held)
 
 
-@given(st.lists(st.tuples(_MOMENTS, st.text(alphabet=st.characters(codec="utf-8"))), min_size=1, max_size=20))
+@given(
+    st.lists(
+        st.tuples(_MOMENTS, st.text(alphabet=st.characters(codec="utf-8"))), min_size=1, max_size=20
+    )
+)
 def test_tuples_are_written_as_the_driver_writes_them(pairs: list[tuple[datetime, str]]) -> None:
     kind = "Tuple(DateTime64(3, 'UTC'), String)"
-    assert encoded("c", kind, [(ms(moment), text) for moment, text in pairs]) == by_driver(kind, pairs)
+    assert encoded("c", kind, [(ms(moment), text) for moment, text in pairs]) == by_driver(
+        kind, pairs
+    )
 
 
 @given(st.lists(st.none() | st.decimals(-(10**13), 10**13, places=4), max_size=20))
 def test_decimals_are_written_exactly(numbers: list[Decimal | None]) -> None:
     data = encoded("c", "Nullable(Decimal(18, 4))", numbers)
     nulls, wholes = data[: len(numbers)], struct.unpack(f"<{len(numbers)}q", data[len(numbers) :])
-    told = [None if null else Decimal(whole).scaleb(-4) for null, whole in zip(nulls, wholes, strict=True)]
+    told = [
+        None if null else Decimal(whole).scaleb(-4)
+        for null, whole in zip(nulls, wholes, strict=True)
+    ]
     assert told == numbers
 
 
@@ -88,7 +106,9 @@ _WORDS = st.text(alphabet=st.characters(codec="utf-8"), max_size=5)
 
 @given(st.lists(_WORDS, max_size=50))
 def test_repeated_words_are_written_as_the_driver_writes_them(words: list[str]) -> None:
-    assert encoded("c", "LowCardinality(String)", words) == by_driver("LowCardinality(String)", words)
+    assert encoded("c", "LowCardinality(String)", words) == by_driver(
+        "LowCardinality(String)", words
+    )
 
 
 @pytest.mark.parametrize("distinct", [255, 256, 257, 65_536, 65_537])
@@ -96,7 +116,10 @@ def test_dictionaries_of_any_width_are_read_by_clickhouse(distinct: int, tmp_pat
     data = encoded("c", "LowCardinality(String)", [str(number) for number in range(distinct)] * 2)
     head = bytes([1]) + _varint(2 * distinct) + b"\1c" + bytes([22]) + b"LowCardinality(String)"
     (tmp_path / "x.native").write_bytes(head + data)
-    sql = f"SELECT count() AS n, uniqExact(c) AS u, sum(toUInt64(toString(c))) AS s FROM file('{tmp_path}/x.native', Native)"
+    sql = (
+        "SELECT count() AS n, uniqExact(c) AS u, sum(toUInt64(toString(c))) AS s FROM"
+        f" file('{tmp_path}/x.native', Native)"
+    )
     assert bytes(chdb.query(sql, "CSV").bytes()).split() == [
         b"%d,%d,%d" % (2 * distinct, distinct, distinct * (distinct - 1))
     ]
@@ -161,7 +184,9 @@ def test_a_value_that_does_not_fit_is_refused_with_its_column(kind: str, values:
 
 def test_types_are_taken_apart() -> None:
     assert parsed("UUID") == TypeName("UUID")
-    assert parsed("Map(String, Array(Decimal(18, 4)))") == TypeName("Map", ("String", "Array(Decimal(18, 4))"))
+    assert parsed("Map(String, Array(Decimal(18, 4)))") == TypeName(
+        "Map", ("String", "Array(Decimal(18, 4))")
+    )
     assert parsed("Enum8('a,)(' = 1, 'b\\'' = 2)").arguments == ("'a,)(' = 1", "'b\\'' = 2")
     assert parsed("Tuple(`a b` UInt8, c String)").arguments == ("`a b` UInt8", "c String")
     assert element("`a b` UInt8") == ("a b", "UInt8")
@@ -185,14 +210,18 @@ def test_floats_are_printed_as_clickhouse_prints_them(numbers: list[float]) -> N
         values = [struct.unpack(form, one)[0] for one in raw]
         literals = ",".join(str(int.from_bytes(one, "little")) for one in raw)
         sql = f"SELECT reinterpretAs{kind}(arrayJoin([{literals}]::Array({whole}))) AS x"
-        assert printed([("x", kind)], [values], "JSONEachRow") == bytes(chdb.query(sql, "JSONEachRow").bytes())
+        assert printed([("x", kind)], [values], "JSONEachRow") == bytes(
+            chdb.query(sql, "JSONEachRow").bytes()
+        )
 
 
 @_queries
 @given(st.lists(st.binary(max_size=30), min_size=1, max_size=20))
 def test_any_bytes_are_printed_as_clickhouse_prints_them(texts: list[bytes]) -> None:
     sql = f"SELECT unhex(arrayJoin([{','.join(repr(text.hex()) for text in texts)}])) AS x"
-    assert printed([("x", "String")], [texts], "JSONEachRow") == bytes(chdb.query(sql, "JSONEachRow").bytes())
+    assert printed([("x", "String")], [texts], "JSONEachRow") == bytes(
+        chdb.query(sql, "JSONEachRow").bytes()
+    )
 
 
 @_queries
@@ -200,7 +229,9 @@ def test_any_bytes_are_printed_as_clickhouse_prints_them(texts: list[bytes]) -> 
 def test_decimals_are_printed_as_clickhouse_prints_them(numbers: list[Decimal]) -> None:
     literals = ",".join(f"'{number:f}'" for number in numbers)
     sql = f"SELECT toDecimal64(arrayJoin([{literals}]), 4) AS x"
-    assert printed([("x", "Decimal(18, 4)")], [numbers], "JSONEachRow") == bytes(chdb.query(sql, "JSONEachRow").bytes())
+    assert printed([("x", "Decimal(18, 4)")], [numbers], "JSONEachRow") == bytes(
+        chdb.query(sql, "JSONEachRow").bytes()
+    )
 
 
 def test_an_answer_without_columns_is_empty_and_one_without_rows_keeps_its_head() -> None:

@@ -1,4 +1,6 @@
-"""Promotion: a labelled file's rows become examples once, redacted, after an event that says why; any replica refolds them."""
+"""Promotion: a labelled file's rows become examples once, redacted, after an event that says why;
+any replica refolds them.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -48,7 +50,9 @@ def events(log: SqliteLog) -> list[dict[str, Any]]:
     return [orjson.loads(record.value) for record in log.scan(EXAMPLES.name, 0, 0, 10_000)]
 
 
-def test_rows_become_examples_in_their_order_after_the_event_that_says_why(log: SqliteLog, winner: Contender) -> None:
+def test_rows_become_examples_in_their_order_after_the_event_that_says_why(
+    log: SqliteLog, winner: Contender
+) -> None:
     done = promote(log, HEAD, ROWS, winner, NOW)
     first, *rest = events(log)
     told = Promotion.model_validate(first)
@@ -61,7 +65,9 @@ def test_rows_become_examples_in_their_order_after_the_event_that_says_why(log: 
     assert (done.added, done.already) == (len(distinct), 0)
 
 
-def test_the_same_rows_twice_add_nothing_and_more_rows_only_what_is_new(log: SqliteLog, winner: Contender) -> None:
+def test_the_same_rows_twice_add_nothing_and_more_rows_only_what_is_new(
+    log: SqliteLog, winner: Contender
+) -> None:
     first = promote(log, HEAD, ROWS[:30], winner, NOW)
     before = events(log)
     again = promote(log, HEAD, ROWS[:30], winner, NOW.replace(year=2027))
@@ -70,7 +76,10 @@ def test_the_same_rows_twice_add_nothing_and_more_rows_only_what_is_new(log: Sql
     more = promote(log, HEAD, ROWS, winner, NOW)
     assert more.already == first.added
     assert len(events(log)) == len(before) + 1 + more.added
-    assert len({event["label_id"] for event in events(log) if event["kind"] == "example"}) == first.added + more.added
+    assert (
+        len({event["label_id"] for event in events(log) if event["kind"] == "example"})
+        == first.added + more.added
+    )
 
 
 class FailsHalfWay(SqliteLog):
@@ -107,7 +116,9 @@ def refolded(log: SqliteLog) -> Replica:
     return replica
 
 
-def test_replicas_learn_what_was_promoted_and_a_refold_is_the_same(log: SqliteLog, winner: Contender) -> None:
+def test_replicas_learn_what_was_promoted_and_a_refold_is_the_same(
+    log: SqliteLog, winner: Contender
+) -> None:
     done = promote(log, HEAD, ROWS, winner, NOW)
     replica = refolded(log)
     assert replica.quality("sentiment").count == done.added
@@ -129,8 +140,12 @@ def test_texts_are_redacted_cut_and_given_their_language(log: SqliteLog, winner:
     assert len(chinese.text) == READ_CHARACTERS
 
 
-def test_a_label_that_is_not_the_heads_is_refused_and_nothing_written(log: SqliteLog, winner: Contender) -> None:
-    with pytest.raises(PromotionError, match="angry: no labels of sentiment; labels are very_negative"):
+def test_a_label_that_is_not_the_heads_is_refused_and_nothing_written(
+    log: SqliteLog, winner: Contender
+) -> None:
+    with pytest.raises(
+        PromotionError, match="angry: no labels of sentiment; labels are very_negative"
+    ):
         promote(log, HEAD, [*ROWS, Row("grr", "angry")], winner, NOW)
     assert events(log) == []
 
@@ -186,7 +201,9 @@ def written(log: SqliteLog, *events: dict[str, Any]) -> None:
         {"record_id": "7"},
     ],
 )
-def test_what_a_replica_learns_nothing_from_is_not_judged_on(log: SqliteLog, change: dict[str, Any]) -> None:
+def test_what_a_replica_learns_nothing_from_is_not_judged_on(
+    log: SqliteLog, change: dict[str, Any]
+) -> None:
     good = label(1)
     written(
         log,
@@ -198,7 +215,11 @@ def test_what_a_replica_learns_nothing_from_is_not_judged_on(log: SqliteLog, cha
 
 
 def test_a_label_taken_back_is_not_judged_on(log: SqliteLog) -> None:
-    later = {"kind": "retraction", "labelled_at": "2026-11-02T09:00:00Z", "label_id": str(UUID(int=5))}
+    later = {
+        "kind": "retraction",
+        "labelled_at": "2026-11-02T09:00:00Z",
+        "label_id": str(UUID(int=5)),
+    }
     written(log, label(1), label(2), label(1) | later, label(2) | later | {"head": "need"})
     assert len(list(examples_of(log, HEAD))) == 1
 
@@ -211,8 +232,15 @@ def test_what_a_person_said_is_judged_by_however_late_an_outcome_comes(log: Sqli
         "labelled_at": "2026-11-09T09:00:00Z",
     }
     written(log, label(1, text="said"), label(1, text="found", **outcome), label(2, **outcome))
-    assert [(row.text, row.label) for row in examples_of(log, HEAD)] == [("said", "positive"), ("great", "negative")]
-    older = {"value": "negative", "label_id": str(UUID(int=8)), "labelled_at": "2026-10-01T09:00:00Z"}
+    assert [(row.text, row.label) for row in examples_of(log, HEAD)] == [
+        ("said", "positive"),
+        ("great", "negative"),
+    ]
+    older = {
+        "value": "negative",
+        "label_id": str(UUID(int=8)),
+        "labelled_at": "2026-10-01T09:00:00Z",
+    }
     written(log, label(1, text="said before, told later", **older))
     assert [row.text for row in examples_of(log, HEAD)] == ["said", "great"]
     assert len(list(refolded(log).held.values())) == 2

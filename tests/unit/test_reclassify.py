@@ -1,4 +1,6 @@
-"""Later answers: settled whatever came first, judged again once, gone on with where a run broke off."""
+"""Later answers: settled whatever came first, judged again once, gone on with where a run broke
+off.
+"""
 
 import itertools
 from collections.abc import Iterator
@@ -14,7 +16,14 @@ from pipeline.models.heads import HEADS
 from pipeline.models.replica import Replica
 from pipeline.ops.generations import renew
 from pipeline.ops.migrate import migrate
-from pipeline.ops.reclassifying import Progress, Wanted, reclassify, records_of, unfinished, wanted_heads
+from pipeline.ops.reclassifying import (
+    Progress,
+    Wanted,
+    reclassify,
+    records_of,
+    unfinished,
+    wanted_heads,
+)
 from pipeline.ops.versions import models_of, replica_at, roll_back
 from pipeline.runtime.loading import insert_all
 from pipeline.runtime.sqlite_log import SqliteLog
@@ -43,7 +52,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChdbWarehouse]:
 
 @pytest.fixture
 def warehouse(store: ChdbWarehouse) -> ChdbWarehouse:
-    for table in ("communication_rows", "prediction_rows", "reclassified_rows", "delivery_rows", "customer_rows"):
+    for table in (
+        "communication_rows",
+        "prediction_rows",
+        "reclassified_rows",
+        "delivery_rows",
+        "customer_rows",
+    ):
         store.execute(f"TRUNCATE TABLE {table}")
     return store
 
@@ -68,7 +83,9 @@ def hash_of(warehouse: ChdbWarehouse, text: str) -> str:
     return str(rows(warehouse, "SELECT hex(sipHash64({text:String})) AS h", text=text)[0]["h"])
 
 
-def later(warehouse: ChdbWarehouse, record: Record, head: str, label: str, text: str | None = None) -> Reclassification:
+def later(
+    warehouse: ChdbWarehouse, record: Record, head: str, label: str, text: str | None = None
+) -> Reclassification:
     return Reclassification(
         reclassification_id=stable_id("test", str(record.record_id), head, label),
         record_id=record.record_id,
@@ -88,7 +105,9 @@ def later(warehouse: ChdbWarehouse, record: Record, head: str, label: str, text:
 def test_in_whatever_order_they_are_loaded_the_newest_answer_about_the_text_is_shown(
     warehouse: ChdbWarehouse, order: tuple[int, ...]
 ) -> None:
-    record = record_of(1, "old text", predictions={"need": said("invoice"), "visa": said("tourist")})
+    record = record_of(
+        1, "old text", predictions={"need": said("invoice"), "visa": said("tourist")}
+    )
     contracts = [
         Loadable.of(record, 100 << 20),
         Loadable.of(later(warehouse, record, "need", "refund_return"), 200 << 20),
@@ -97,9 +116,27 @@ def test_in_whatever_order_they_are_loaded_the_newest_answer_about_the_text_is_s
     ]
     for place in (*order, *order):
         insert_all(warehouse, [contracts[place]])
-    columns = ("need", "need_p", "need_abstained", "need_version", "need_also", "answers", "answers_also", "spam")
+    columns = (
+        "need",
+        "need_p",
+        "need_abstained",
+        "need_version",
+        "need_also",
+        "answers",
+        "answers_also",
+        "spam",
+    )
     assert shown(warehouse, *columns) == [
-        ("refund_return", 0.875, True, "0/9/new", ["payment"], {"visa": "work"}, {"visa": ["payment"]}, "")
+        (
+            "refund_return",
+            0.875,
+            True,
+            "0/9/new",
+            ["payment"],
+            {"visa": "work"},
+            {"visa": ["payment"]},
+            "",
+        )
     ]
     told = rows(warehouse, "SELECT head, label FROM predictions ORDER BY head, label")
     assert [(row["head"], row["label"]) for row in told] == [
@@ -124,14 +161,18 @@ def test_a_correction_of_the_record_keeps_its_text_and_its_own_answers(
     ]
     for place in order:
         insert_all(warehouse, [contracts[place]])
-    assert shown(warehouse, "redacted_text", "need", "need_version") == [("new text", "payment", "rules/mid")]
+    assert shown(warehouse, "redacted_text", "need", "need_version") == [
+        ("new text", "payment", "rules/mid")
+    ]
 
 
 def test_a_record_enriched_again_shows_its_own_answer(warehouse: ChdbWarehouse) -> None:
     record = record_of(1, "text", predictions={"need": said("invoice")})
     again = record_of(1, "text", predictions={"need": said("account", "0/20/newest")})
     insert_all(warehouse, [Loadable.of(record, 100 << 20)])
-    insert_all(warehouse, [Loadable.of(later(warehouse, record, "need", "refund_return"), 200 << 20)])
+    insert_all(
+        warehouse, [Loadable.of(later(warehouse, record, "need", "refund_return"), 200 << 20)]
+    )
     insert_all(warehouse, [Loadable.of(again, 300 << 20)])
     assert shown(warehouse, "need", "need_version") == [("account", "0/20/newest")]
 
@@ -144,7 +185,9 @@ def loaded(log: SqliteLog, warehouse: ChdbWarehouse) -> list[Reclassification]:
         for record in log.scan(RECLASSIFIED.name, partition, 0, 10_000)
     ]
     judged = [one for one in found if isinstance(one, Reclassification)]
-    insert_all(warehouse, [Loadable.of(one, (1_000 << 20) + place) for place, one in enumerate(judged)])
+    insert_all(
+        warehouse, [Loadable.of(one, (1_000 << 20) + place) for place, one in enumerate(judged)]
+    )
     return judged
 
 
@@ -161,12 +204,20 @@ def filled(warehouse: ChdbWarehouse, count: int = 10) -> list[Record]:
         )
         for number in range(count)
     ]
-    insert_all(warehouse, [Loadable.of(record, (100 << 20) + number) for number, record in enumerate(records)])
+    insert_all(
+        warehouse,
+        [Loadable.of(record, (100 << 20) + number) for number, record in enumerate(records)],
+    )
     return records
 
 
 def finished(
-    log: SqliteLog, warehouse: ChdbWarehouse, models: Classifier, wanted: Wanted, *, dry: bool = False
+    log: SqliteLog,
+    warehouse: ChdbWarehouse,
+    models: Classifier,
+    wanted: Wanted,
+    *,
+    dry: bool = False,
 ) -> Progress:
     progress = Progress(models.version)
     for state in reclassify(log, warehouse, models, wanted, progress, NOW, dry=dry):
@@ -209,7 +260,9 @@ def test_a_run_that_was_broken_off_goes_on_with_its_own_models(
     assert left is not None
     assert (left.version, left.records, left.done) == (models.version, 6, False)
     with log.transaction() as transaction:
-        transaction.produce([example_message("need", "invoice", "x", number) for number in range(3)])
+        transaction.produce(
+            [example_message("need", "invoice", "x", number) for number in range(3)]
+        )
     same = models_of(log, left.version, HEADS)
     assert same is not None
     assert same.version == models.version
@@ -223,7 +276,10 @@ def test_a_run_that_was_broken_off_goes_on_with_its_own_models(
 def test_models_of_a_version_answer_as_they_did(log: SqliteLog) -> None:
     messages = [
         example_message(
-            "need", "invoice" if number % 2 else "payment", f"blorf {number}" if number % 2 else "gnarp", number
+            "need",
+            "invoice" if number % 2 else "payment",
+            f"blorf {number}" if number % 2 else "gnarp",
+            number,
         )
         for number in range(60)
     ]
@@ -248,7 +304,9 @@ def test_models_of_a_version_answer_as_they_did(log: SqliteLog) -> None:
     assert models_of(log, "0/3/another", HEADS) is None
 
 
-def test_models_are_had_again_over_a_rollback_and_with_their_generation_no_more(log: SqliteLog) -> None:
+def test_models_are_had_again_over_a_rollback_and_with_their_generation_no_more(
+    log: SqliteLog,
+) -> None:
     put(log, made_up(40))
     earlier = replica_at(log).version
     roll_back(log, "0/20")
@@ -257,7 +315,9 @@ def test_models_are_had_again_over_a_rollback_and_with_their_generation_no_more(
     now = models_of(log, whole.live.version, HEADS)
     assert now is not None
     assert now.version == whole.live.version
-    assert now.classify(["my blorf"], ["inbound"]) == whole.classifier().classify(["my blorf"], ["inbound"])
+    assert now.classify(["my blorf"], ["inbound"]) == whole.classifier().classify(
+        ["my blorf"], ["inbound"]
+    )
     assert models_of(log, earlier, HEADS) is not None
     renew(log)
     assert models_of(log, earlier, HEADS) is None

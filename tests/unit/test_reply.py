@@ -1,4 +1,6 @@
-"""The laws of the splitter: nothing is lost, nothing raises, the cost is linear, and a reply is split no further."""
+"""The laws of the splitter: nothing is lost, nothing raises, the cost is linear, and a reply is
+split no further.
+"""
 
 import sys
 from collections.abc import Callable
@@ -10,7 +12,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
-from pipeline.processors.clean.reply import QUOTE_END, QUOTE_MARK, QUOTE_SELECTORS, Part, Split, split_reply
+from pipeline.processors.clean.reply import (
+    QUOTE_END,
+    QUOTE_MARK,
+    QUOTE_SELECTORS,
+    Part,
+    Split,
+    split_reply,
+)
 
 # Lines that open, close, imitate or break up quotes and signatures.
 _LINES = st.sampled_from(
@@ -84,7 +93,9 @@ _LINES = st.sampled_from(
     ]
 )
 _ENDS = st.sampled_from(["\n", "\n", "\n", "\r\n", "\r", "\x0b", "\u2028", "\x85"])
-_MAILS = st.lists(st.tuples(_LINES, _ENDS), max_size=24).map(lambda lines: "".join(a + b for a, b in lines))
+_MAILS = st.lists(st.tuples(_LINES, _ENDS), max_size=24).map(
+    lambda lines: "".join(a + b for a, b in lines)
+)
 _TEXTS = st.text(alphabet=st.characters(), max_size=300)
 _ANY = st.one_of(_MAILS, _TEXTS, st.lists(st.one_of(_MAILS, _TEXTS), max_size=4).map("\n".join))
 
@@ -114,7 +125,11 @@ def test_parts_tile_the_text(text: str) -> None:
 @given(_ANY)
 def test_joined_texts_are_the_parts(text: str) -> None:
     split = split_reply(text)
-    for kind, shown in (("reply", split.reply), ("quoted", split.quoted), ("signature", split.signature)):
+    for kind, shown in (
+        ("reply", split.reply),
+        ("quoted", split.quoted),
+        ("signature", split.signature),
+    ):
         assert QUOTE_MARK not in shown
         assert QUOTE_END not in shown
         if "\ue000" not in text:
@@ -123,7 +138,9 @@ def test_joined_texts_are_the_parts(text: str) -> None:
         assert shown == shown.rstrip()
         assert not shown or shown.splitlines()[0].strip()
     assert set(split.rules) == {part.rule for part in split.parts if part.rule}
-    assert ("empty_reply" in split.flags) == (not split.reply and bool(split.quoted or split.signature))
+    assert ("empty_reply" in split.flags) == (
+        not split.reply and bool(split.quoted or split.signature)
+    )
 
 
 @settings(max_examples=500, suppress_health_check=[HealthCheck.too_slow], deadline=None)
@@ -133,7 +150,9 @@ def test_joined_texts_are_the_parts(text: str) -> None:
 @example(f"Am 5.5.2024 um 10:00 schrieb\n{QUOTE_END}\nschrieb Ann:\n\nold\n")
 @example(f"On Mar 4, 2024 Ann wrote:\n{QUOTE_MARK}\nAnn <ann@example.com>:\nold\n")
 @example("Ann Lee wrote:\n# y\n-----Original Message-----\nold\n")
-@example("Hi\n\nSent from my iPhone\n> quoted\n\nanother sentence that is certainly prose and long.\n")
+@example(
+    "Hi\n\nSent from my iPhone\n> quoted\n\nanother sentence that is certainly prose and long.\n"
+)
 def test_a_reply_is_split_no_further(text: str) -> None:
     reply = split_reply(text).reply
     again = split_reply(reply)
@@ -148,13 +167,19 @@ def test_same_text_same_split(text: str) -> None:
 
 
 def _calls_of(work: Callable[[], Any]) -> int:
-    """Count the function calls and lines run in the splitter: a measure of work that no busy machine disturbs."""
+    """Count the function calls and lines run in the splitter: a measure of work that no busy
+    machine disturbs.
+    """
     steps = 0
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
         nonlocal steps
         steps += 1
-        return trace if "clean/reply" in frame.f_code.co_filename or frame.f_code.co_name == "<genexpr>" else None
+        return (
+            trace
+            if "clean/reply" in frame.f_code.co_filename or frame.f_code.co_name == "<genexpr>"
+            else None
+        )
 
     before = sys.gettrace()
     sys.settrace(trace)
@@ -196,7 +221,9 @@ _HOSTILE: dict[str, Callable[[int], str]] = {
     "footers": lambda n: "This e-mail is for you.\n\n" * n,
     "shared": lambda n: "x On Wed, Apr 4, 2012 at 3:59 PM, a@example.com wrote:\n> q\n" * n,
     "overflow": lambda n: ("> " + "quoted " * 12 + "\nrest\n") * n,
-    "split apart": lambda n: "On Mon, Mar 4, 2024 at 9:15 AM Ann Lee\n> q\n<ann@example.com> wrote:\n" * n,
+    "split apart": lambda n: (
+        "On Mon, Mar 4, 2024 at 9:15 AM Ann Lee\n> q\n<ann@example.com> wrote:\n" * n
+    ),
 }
 
 
@@ -206,7 +233,8 @@ def test_work_is_linear(name: str) -> None:
     small, large = make(300), make(1200)
     few = _calls_of(lambda: split_reply(small))
     many = _calls_of(lambda: split_reply(large))
-    # Four times the text costs four times the work and a constant; quadratic work would cost sixteen times.
+    # Four times the text costs four times the work and a constant; quadratic work would cost
+    # sixteen times.
     assert many <= 5 * few + 2000
 
 
@@ -228,9 +256,8 @@ def test_bottom_reply() -> None:
 
 def test_inline_reply_with_a_signature_below_and_text_above() -> None:
     mail = (
-        "See my answers below.\n\nOn 4 Mar 2024, at 09:15, Ann Lee <ann@example.com> wrote:\n> Ten?\n\nYes.\n"
-        "\n> Place?\n\n"
-        "Here.\n\nBest regards,\nBob\n"
+        "See my answers below.\n\nOn 4 Mar 2024, at 09:15, Ann Lee <ann@example.com> wrote:\n>"
+        " Ten?\n\nYes.\n\n> Place?\n\nHere.\n\nBest regards,\nBob\n"
     )
     split = split_reply(mail)
     assert split.reply == "See my answers below.\n\nYes.\n\nHere."
@@ -246,16 +273,16 @@ def test_top_reply_with_a_signature_below_the_quote_is_no_inline_reply() -> None
 
 def test_wrapped_rests_of_quoted_lines_are_quoted() -> None:
     mail = (
-        "Fine.\n\nAnn Lee wrote:\n> We would like to move the meeting to Thursday at ten because the room is\ntaken.\n"
-        "> Is that fine?\n"
+        "Fine.\n\nAnn Lee wrote:\n> We would like to move the meeting to Thursday at ten because"
+        " the room is\ntaken.\n> Is that fine?\n"
     )
     assert split_reply(mail).reply == "Fine."
 
 
 def test_an_answer_right_below_a_quoted_line_is_kept() -> None:
     mail = (
-        "> We would like to move the meeting to Thursday at ten because of the room, ok?\nyes\n> And the place?\n"
-        "your office\n"
+        "> We would like to move the meeting to Thursday at ten because of the room, ok?\nyes\n>"
+        " And the place?\nyour office\n"
     )
     assert split_reply(mail).reply == "yes\nyour office"
 
@@ -278,7 +305,10 @@ def test_code_that_an_author_shows_is_his() -> None:
 
 @pytest.mark.parametrize("sign", ["|", "#", "--]", "=>", ":"])
 def test_other_signs_below_an_attribution_mark_the_quote(sign: str) -> None:
-    mail = f"On Mon, 4 Mar 2024, Ann Lee wrote:\n\n{sign}Is ten fine?\n{sign}Or eleven?\n\nTen.\n\n{sign} And where?\n\nHere.\n"
+    mail = (
+        f"On Mon, 4 Mar 2024, Ann Lee wrote:\n\n{sign}Is ten fine?\n{sign}Or"
+        f" eleven?\n\nTen.\n\n{sign} And where?\n\nHere.\n"
+    )
     split = split_reply(mail)
     assert split.reply == "Ten.\n\nHere."
     assert split.flags == ("inline_reply", "bottom_reply")
@@ -315,14 +345,19 @@ def test_empty_reply_is_flagged() -> None:
 
 
 def test_forward_is_flagged() -> None:
-    split = split_reply("FYI\n\n---------- Forwarded message ---------\nFrom: Ann <a@example.com>\nSubject: x\n\nold\n")
+    split = split_reply(
+        "FYI\n\n---------- Forwarded message ---------\nFrom: Ann <a@example.com>\nSubject:"
+        " x\n\nold\n"
+    )
     assert split.reply == "FYI"
     assert split.flags == ("forwarded",)
 
 
 def test_text_without_anything_to_cut() -> None:
     split = split_reply("  Just a question:\nwhen do you open?\n")
-    assert split == Split("  Just a question:\nwhen do you open?", "", "", (Part("reply", 0, 37, ""),), (), ())
+    assert split == Split(
+        "  Just a question:\nwhen do you open?", "", "", (Part("reply", 0, 37, ""),), (), ()
+    )
 
 
 def test_html_mark_cuts_to_the_end() -> None:
@@ -342,8 +377,8 @@ def test_html_mark_with_its_end_leaves_what_follows() -> None:
 
 def test_html_mark_behind_its_attribution() -> None:
     mail = (
-        f"Yes.\n{QUOTE_MARK}gmail_attr\nOn Mon, Mar 4, 2024 at 9:15 AM Ann <ann@example.com> wrote:\n"
-        f"{QUOTE_MARK}gmail_quote\nTen?\n{QUOTE_END}\n-- \nBob\n"
+        f"Yes.\n{QUOTE_MARK}gmail_attr\nOn Mon, Mar 4, 2024 at 9:15 AM Ann <ann@example.com>"
+        f" wrote:\n{QUOTE_MARK}gmail_quote\nTen?\n{QUOTE_END}\n-- \nBob\n"
     )
     split = split_reply(mail)
     assert split.reply == "Yes."
@@ -357,7 +392,10 @@ def test_html_marks_nest() -> None:
 
 
 def test_html_header_container_quotes_what_follows_its_end() -> None:
-    mail = f"Yes.\n{QUOTE_MARK}divRplyFwdMsg\nVon: Ann\n{QUOTE_END}\nold text that Outlook leaves outside\n"
+    mail = (
+        f"Yes.\n{QUOTE_MARK}divRplyFwdMsg\nVon: Ann\n{QUOTE_END}\nold text that Outlook leaves"
+        " outside\n"
+    )
     assert split_reply(mail).reply == "Yes."
 
 
@@ -378,7 +416,9 @@ _QUOTES_IN_HTML = {
         '<div class="gmail_quote"><div class="gmail_attr">On …</div><blockquote '
         'class="gmail_quote">x</blockquote></div>'
     ),
-    "outlook_border": '<div style="border:none;border-top:solid #E1E1E1 1.0pt;padding:3.0pt 0cm 0cm 0cm">x</div>',
+    "outlook_border": (
+        '<div style="border:none;border-top:solid #E1E1E1 1.0pt;padding:3.0pt 0cm 0cm 0cm">x</div>'
+    ),
     "blockquote_cite": '<blockquote type="cite">x</blockquote>',
     "divRplyFwdMsg": '<div id="divRplyFwdMsg">x</div>',
     "netease_master": '<div class="J-reply ntes-mailmaster-quote">x</div>',
@@ -389,7 +429,10 @@ _QUOTES_IN_HTML = {
 @pytest.mark.parametrize("name", _QUOTES_IN_HTML)
 def test_selectors_find_the_quote_once(name: str) -> None:
     found = [
-        node for own, css in QUOTE_SELECTORS if own == name for node in LexborHTMLParser(_QUOTES_IN_HTML[name]).css(css)
+        node
+        for own, css in QUOTE_SELECTORS
+        if own == name
+        for node in LexborHTMLParser(_QUOTES_IN_HTML[name]).css(css)
     ]
     assert len(found) == 1
 

@@ -1,4 +1,6 @@
-"""The splitter on real mails: the laws hold, and what three reply parsers expect is met nearly always."""
+"""The splitter on real mails: the laws hold, and what three reply parsers expect is met nearly
+always.
+"""
 
 import json
 from collections.abc import Iterator
@@ -43,13 +45,20 @@ def test_exact_expectations_are_met(shared_data: Path) -> None:
         if wanted is None:
             continue
         split = split_reply(text)
-        first = next((text[part.start : part.end] for part in split.parts if part.kind == "reply"), "")
-        shown = {_normal(split.reply), _normal(first)} if "first_fragment" in expected else {_normal(split.reply)}
+        first = next(
+            (text[part.start : part.end] for part in split.parts if part.kind == "reply"), ""
+        )
+        shown = (
+            {_normal(split.reply), _normal(first)}
+            if "first_fragment" in expected
+            else {_normal(split.reply)}
+        )
         if _normal(wanted) in shown:
             met += 1
         else:
             missed.add(name.split("/")[1])
-    # These three contradict other expectations: a name behind a dash and a name below an em dash are no signature.
+    # These three contradict other expectations: a name behind a dash and a name below an em dash
+    # are no signature.
     assert missed <= {"email_1", "email_3", "email_emoji"}
     assert met >= 59
 
@@ -59,6 +68,11 @@ def test_assertions_are_met(shared_data: Path) -> None:
         shown = _normal(split_reply(text).reply)
         if "first_fragment" not in expected and "visible_text" not in expected:
             assert shown.startswith(_normal(expected.get("visible_starts", ""))), name
-            for part in (*expected.get("visible_contains", ()), *expected.get("first_fragment_contains", ())):
+            for part in (
+                *expected.get("visible_contains", ()),
+                *expected.get("first_fragment_contains", ()),
+            ):
                 assert _normal(part) in shown, name
-            assert not any(_normal(part) in shown for part in expected.get("visible_excludes", ())), name
+            assert not any(
+                _normal(part) in shown for part in expected.get("visible_excludes", ())
+            ), name

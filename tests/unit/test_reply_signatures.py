@@ -1,4 +1,6 @@
-"""Signatures, device lines and footers: what is cut off the end of an author's text, and what must stay."""
+"""Signatures, device lines and footers: what is cut off the end of an author's text, and what must
+stay.
+"""
 
 import pytest
 
@@ -30,8 +32,8 @@ _SIGNATURES = {
         "T +1 (555) 010-0200 | M +1 555 010 0300"
     ),
     "bilingual": (
-        "Mit freundlichen Grüßen / Best regards\n\nBob Roe\nExample GmbH, Hauptstraße 1, 10115 Berlin\n"
-        "Amtsgericht Berlin HRB 12345"
+        "Mit freundlichen Grüßen / Best regards\n\nBob Roe\nExample GmbH, Hauptstraße 1, 10115"
+        " Berlin\nAmtsgericht Berlin HRB 12345"
     ),
     "german": "Viele Grüße\nBob",
     "german inline": "Liebe Grüße Bob",
@@ -59,30 +61,35 @@ _SIGNATURES = {
     "dashed name": "-Bob Roe",
     "dashed name space": "- Bob",
     "slashed name": "/Bob",
-    "contact block": "Bob Roe\nSenior Engineer | Example Inc.\nTel: +1 555 0100 200\nwww.example.com",
+    "contact block": (
+        "Bob Roe\nSenior Engineer | Example Inc.\nTel: +1 555 0100 200\nwww.example.com"
+    ),
     "contact block mail": "Bob Roe\nbob@example.com\n(555) 346-9947",
     "disclaimer": (
-        "This e-mail and any attachments are confidential and intended solely for the addressee. If you have received\n"
-        "this message in error, please notify the sender and delete it. Thank you for your cooperation in this matter."
+        "This e-mail and any attachments are confidential and intended solely for the addressee. If"
+        " you have received\nthis message in error, please notify the sender and delete it. Thank"
+        " you for your cooperation in this matter."
     ),
     "disclaimer titled": (
-        "CONFIDENTIALITY NOTICE: The contents of this message are for the recipient only.\nDo not share it."
+        "CONFIDENTIALITY NOTICE: The contents of this message are for the recipient only.\nDo not"
+        " share it."
     ),
     "disclaimer de": (
-        "Diese E-Mail enthält vertrauliche und/oder rechtlich geschützte Informationen. Wenn Sie nicht der "
-        "richtige\nAdressat sind, vernichten Sie diese Mail."
+        "Diese E-Mail enthält vertrauliche und/oder rechtlich geschützte Informationen. Wenn Sie"
+        " nicht der richtige\nAdressat sind, vernichten Sie diese Mail."
     ),
     "disclaimer fr": (
-        "Ce message et ses pièces jointes sont confidentiels et établis à l'intention exclusive de son destinataire."
+        "Ce message et ses pièces jointes sont confidentiels et établis à l'intention exclusive de"
+        " son destinataire."
     ),
     "print": "Please consider the environment before printing this e-mail.",
     "closing and disclaimer": (
-        "Best regards,\nBob Roe\n\n________________\n"
-        "This message is confidential. It may contain privileged information\nand must not be read by others."
+        "Best regards,\nBob Roe\n\n________________\nThis message is confidential. It may contain"
+        " privileged information\nand must not be read by others."
     ),
     "list": (
-        "_______________________________________________\nusers mailing list\nusers@lists.example.org\n"
-        "https://lists.example.org/listinfo/users"
+        "_______________________________________________\nusers mailing"
+        " list\nusers@lists.example.org\nhttps://lists.example.org/listinfo/users"
     ),
     "list short": "__\nusers mailing list\nusers@lists.example.org",
     "github": (
@@ -94,7 +101,10 @@ _SIGNATURES = {
         "To unsubscribe, send an email."
     ),
     "double": "Best regards,\nBob\n\n--\nBob Roe\nSenior Developer\n\nSent from my iPhone",
-    "pgp": "-----BEGIN PGP SIGNATURE-----\nVersion: GnuPG v2\n\niQEcBAEBCAAGBQJ\n=abcd\n-----END PGP SIGNATURE-----",
+    "pgp": (
+        "-----BEGIN PGP SIGNATURE-----\nVersion: GnuPG v2\n\niQEcBAEBCAAGBQJ\n=abcd\n-----END PGP"
+        " SIGNATURE-----"
+    ),
 }
 
 
@@ -145,9 +155,17 @@ _DEVICES = {
         "Envoyé depuis mon mobile",
     ],
     "es": ["Enviado desde mi iPhone", "Obtener Outlook para iOS"],
-    "pt": ["Enviado do meu iPhone", "Enviado a partir do meu iPhone", "Obter o Outlook para Android"],
+    "pt": [
+        "Enviado do meu iPhone",
+        "Enviado a partir do meu iPhone",
+        "Obter o Outlook para Android",
+    ],
     "it": ["Inviato da iPhone", "Inviato dal mio iPad", "Scarica Outlook per iOS"],
-    "nl": ["Verstuurd vanaf mijn iPhone", "Verzonden met Outlook voor Android", "Outlook voor iOS downloaden"],
+    "nl": [
+        "Verstuurd vanaf mijn iPhone",
+        "Verzonden met Outlook voor Android",
+        "Outlook voor iOS downloaden",
+    ],
     "pl": ["Wysłane z iPhone'a", "Pobierz program Outlook dla systemu iOS"],
     "ru": ["Отправлено с iPhone", "Отправлено из мобильной Яндекс Почты"],
     "uk": ["Надіслано з iPhone"],
@@ -180,7 +198,9 @@ _DEVICES = {
 }
 
 
-@pytest.mark.parametrize(("language", "line"), [(code, line) for code, lines in _DEVICES.items() for line in lines])
+@pytest.mark.parametrize(
+    ("language", "line"), [(code, line) for code, lines in _DEVICES.items() for line in lines]
+)
 def test_device_line_is_cut(language: str, line: str) -> None:
     split = split_reply(f"{_REPLY}\n\n{line}\n")
     assert split.reply == _REPLY
@@ -188,7 +208,9 @@ def test_device_line_is_cut(language: str, line: str) -> None:
     assert split.rules == ("signature:device",)
 
 
-@pytest.mark.parametrize(("language", "line"), [(code, lines[0]) for code, lines in _DEVICES.items()])
+@pytest.mark.parametrize(
+    ("language", "line"), [(code, lines[0]) for code, lines in _DEVICES.items()]
+)
 def test_text_below_a_device_line_is_the_old_mail(language: str, line: str) -> None:
     old = "We would be glad to meet you at our office next week, if you tell us the day."
     split = split_reply(f"{_REPLY}\n\n{line}\n\n{old}\n")
@@ -203,16 +225,20 @@ _KEPT = {
     "thanks in advance": "Please send the invoice.\n\nThanks in advance",
     "thanks only": "Thanks,\nBob",
     "regards in a sentence": (
-        "With regards to the payment we agree.\n\nAs regards the price, we do not.\nBest of all is the colour."
+        "With regards to the payment we agree.\n\nAs regards the price, we do not.\nBest of all is"
+        " the colour."
     ),
     "closing then prose": (
-        "Thanks,\n\nI forgot to say that the second parcel has not arrived either, so please look for both."
+        "Thanks,\n\nI forgot to say that the second parcel has not arrived either, so please look"
+        " for both."
     ),
     "middle": (
-        "Regards,\nBob\n\nP.S. I forgot to say that the second parcel has not arrived either, so please look for both."
+        "Regards,\nBob\n\nP.S. I forgot to say that the second parcel has not arrived either, so"
+        " please look for both."
     ),
     "device in prose": (
-        "The note was sent from my iPhone app to all users.\nSent from my desk, is much easier than my phone."
+        "The note was sent from my iPhone app to all users.\nSent from my desk, is much easier than"
+        " my phone."
     ),
     "device in code": "See:\n```\n// Sent from my custom mailer\n--\n```\nIt is wrong, is it not?",
     "dash list": "I write because of:\n-- the first point\n-- the second point\n\nThanks!",
@@ -221,9 +247,13 @@ _KEPT = {
         "Part one is about the price.\n\n----\n\n"
         "Part two is about the time, and it is much longer than the first part was."
     ),
-    "address to ship to": "Please ship it to:\n\nBob Roe\n12 High Street\nLondon\nTel: 020 7946 0000",
+    "address to ship to": (
+        "Please ship it to:\n\nBob Roe\n12 High Street\nLondon\nTel: 020 7946 0000"
+    ),
     "form": "Order: 4711\nName: Bob Roe\nPhone: 020 7946 0000",
-    "own disclaimer": "Disclaimer: I have never used this printer before, so I may be wrong about all of this.",
+    "own disclaimer": (
+        "Disclaimer: I have never used this printer before, so I may be wrong about all of this."
+    ),
     "confidential request": "Please treat this as confidential.\n\nI want to cancel my contract.",
     "thanks to somebody": "Thanks Ann, that helped.",
     "love": "My children\nlove",
@@ -231,7 +261,9 @@ _KEPT = {
         "Fine.\n\nSent from my iPhone\n\n"
         "P.S. the second parcel has not arrived either, so please look for both of them."
     ),
-    "spaced thanks": "Thank you for the quick answer and for all the trouble you took.\n\nWhen will it ship?",
+    "spaced thanks": (
+        "Thank you for the quick answer and for all the trouble you took.\n\nWhen will it ship?"
+    ),
     "name only": "Yes.\n\nBob",
     "links": "Compare these:\n\nOld Page\nhttp://example.com/a\nhttp://example.com/b",
 }
@@ -246,7 +278,8 @@ def test_the_authors_words_stay(name: str) -> None:
 
 def test_device_line_above_the_text_hides_nothing() -> None:
     split = split_reply(
-        "Sent from my iPhone\n\nHello, I have not received my order and I would like to know why that is.\n"
+        "Sent from my iPhone\n\nHello, I have not received my order and I would like to know why"
+        " that is.\n"
     )
     assert "I have not received my order" in split.reply
 

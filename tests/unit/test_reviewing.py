@@ -27,7 +27,9 @@ SPAM = next(head for head in HEADS if head.name == "spam")
 
 def todo(count: int = 3, guess: str = "ham") -> list[Candidate]:
     return [
-        Candidate(UUID(int=n), "spam", guess, 0.5, f"text {n}", "chat", "inbound", "en", "2026-11-20", 0.5)
+        Candidate(
+            UUID(int=n), "spam", guess, 0.5, f"text {n}", "chat", "inbound", "en", "2026-11-20", 0.5
+        )
         for n in range(count)
     ]
 
@@ -96,7 +98,12 @@ def test_unsure_recent_different_and_unlabelled_records_come_first(tmp_path: Pat
         record_of(2, "where is the invoice of my order?", predictions=said(0.21)),
         record_of(3, "谢谢，请问怎么退货", predictions=said(0.25)),
         record_of(4, "sure of this one", predictions=said(0.99)),
-        record_of(5, "long ago, quite another matter", predictions=said(0.2), occurred_at=NOW - timedelta(days=300)),
+        record_of(
+            5,
+            "long ago, quite another matter",
+            predictions=said(0.2),
+            occurred_at=NOW - timedelta(days=300),
+        ),
         record_of(6, "labelled already", predictions=said(0.1)),
         record_of(7, "from us to them", predictions=said(0.1), direction=Direction.OUTBOUND),
         record_of(8, "", predictions=said(0.0)),

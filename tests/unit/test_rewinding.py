@@ -1,4 +1,6 @@
-"""Where a replay begins: stages by their name or a topic's, instants, offsets; what is wrong is named."""
+"""Where a replay begins: stages by their name or a topic's, instants, offsets; what is wrong is
+named.
+"""
 
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -36,20 +38,27 @@ def test_what_cannot_be_replayed_is_told(target: str, stage: str, said: str) -> 
 
 def test_instants_are_iso_or_the_beginning_and_take_the_settings_zone() -> None:
     assert instant_of("beginning", _SHANGHAI) == 0
-    assert instant_of("2026-11-01T10:00:00", _SHANGHAI) == instant_of("2026-11-01T02:00:00Z", _SHANGHAI)
+    assert instant_of("2026-11-01T10:00:00", _SHANGHAI) == instant_of(
+        "2026-11-01T02:00:00Z", _SHANGHAI
+    )
     with pytest.raises(UserError, match="--from yesterday: write beginning, or a time as"):
         instant_of("yesterday", _SHANGHAI)
 
 
 def test_offsets_are_of_a_topics_partitions() -> None:
-    assert offsets_of(RECORDS.name, ["3:1200", "0:7"]) == {(RECORDS.name, 3): 1200, (RECORDS.name, 0): 7}
+    assert offsets_of(RECORDS.name, ["3:1200", "0:7"]) == {
+        (RECORDS.name, 3): 1200,
+        (RECORDS.name, 0): 7,
+    }
     with pytest.raises(UserError, match="--offset 3@5: write it as PARTITION:OFFSET"):
         offsets_of(RECORDS.name, ["3@5"])
     with pytest.raises(UserError, match="--offset needs a topic, not the stage load"):
         offsets_of("load", ["3:5"])
 
 
-def test_a_replay_goes_back_as_far_as_there_are_records_and_forward_only_where_told(tmp_path: Path) -> None:
+def test_a_replay_goes_back_as_far_as_there_are_records_and_forward_only_where_told(
+    tmp_path: Path,
+) -> None:
     clock = iter((1_000, 2_000, 3_000, 10_000, 10_000)).__next__
     log = SqliteLog(tmp_path / "log.sqlite", {_TOPIC.name: _TOPIC}, clock)
     for _ in range(3):
@@ -60,7 +69,9 @@ def test_a_replay_goes_back_as_far_as_there_are_records_and_forward_only_where_t
     log.rewind("load", {where: 2})
     stages = {"load": (_TOPIC.name,)}
 
-    def wanted(since_ms: int | None = None, offset: int | None = None, *, skip: bool = False) -> list[int]:
+    def wanted(
+        since_ms: int | None = None, offset: int | None = None, *, skip: bool = False
+    ) -> list[int]:
         offsets = {} if offset is None else {where: offset}
         found = planned(log, stages, since_ms=since_ms, offsets=offsets, skip=skip)
         assert all(one == Rewind("load", *where, 2, one.wanted) for one in found)

@@ -23,7 +23,14 @@ from pipeline.outcomes import (
     run_checked,
 )
 from pipeline.runtime.log import LogRecord, Message
-from pipeline.runtime.runner import LoadHandler, StepHandler, TooManyErrorsError, collect_letter, guarded, printable
+from pipeline.runtime.runner import (
+    LoadHandler,
+    StepHandler,
+    TooManyErrorsError,
+    collect_letter,
+    guarded,
+    printable,
+)
 from pipeline.runtime.stages import decode_contract
 from pipeline.sinks.warehouse import Columns, WarehouseBusyError, WarehouseError
 from schemas.dead_letters import DeadLetter, RejectCode
@@ -55,7 +62,13 @@ def link(name: str) -> Link:
 
 def record(value: bytes, offset: int = 0, topic: str = "links.v1") -> LogRecord:
     return LogRecord(
-        topic, 0, offset, 1_790_000_000_000, b"k", value, (("ce_tenant", b"t"), ("ce_locator", "表.csv#1".encode()))
+        topic,
+        0,
+        offset,
+        1_790_000_000_000,
+        b"k",
+        value,
+        (("ce_tenant", b"t"), ("ce_locator", "表.csv#1".encode())),
     )
 
 
@@ -73,14 +86,18 @@ STEP = MapStep("act", act)
 
 
 def handler() -> StepHandler[bytes]:
-    return StepHandler("test", ("raw",), lambda record: record.value, lambda _: STEP, NoModels, lambda: NOW)
+    return StepHandler(
+        "test", ("raw",), lambda record: record.value, lambda _: STEP, NoModels, lambda: NOW
+    )
 
 
 @given(st.lists(st.sampled_from([b"raise", b"drop", b"reject", b"one", b"two"]), max_size=40))
 def test_every_record_becomes_what_it_must_in_order(values: list[bytes]) -> None:
     messages = handler().handle([record(value, place, "raw") for place, value in enumerate(values)])
     expected = [
-        ("dead-letters.v1" if value in (b"raise", b"reject") else "links.v1") for value in values if value != b"drop"
+        ("dead-letters.v1" if value in (b"raise", b"reject") else "links.v1")
+        for value in values
+        if value != b"drop"
     ]
     assert [message.topic for message in messages] == expected
 
@@ -88,14 +105,24 @@ def test_every_record_becomes_what_it_must_in_order(values: list[bytes]) -> None
 def test_a_dead_letter_holds_everything_of_the_original() -> None:
     (message,) = handler().handle([record(b"reject", 7, "raw")])
     letter = DeadLetter.model_validate_json(message.value)
-    assert (letter.payload, letter.key, letter.topic, letter.partition, letter.offset) == (b"reject", b"k", "raw", 0, 7)
+    assert (letter.payload, letter.key, letter.topic, letter.partition, letter.offset) == (
+        b"reject",
+        b"k",
+        "raw",
+        0,
+        7,
+    )
     assert (letter.stage, letter.step, letter.reason_code, letter.message) == (
         "test",
         "act",
         "schema_value",
         "field x: wrong",
     )
-    assert (letter.tenant, letter.locator, letter.headers["ce_locator"]) == ("t", "表.csv#1", "表.csv#1")
+    assert (letter.tenant, letter.locator, letter.headers["ce_locator"]) == (
+        "t",
+        "表.csv#1",
+        "表.csv#1",
+    )
     assert letter.failed_at == NOW
 
 
@@ -137,7 +164,9 @@ def test_a_chain_keeps_order_and_the_first_refusal(numbers: list[int]) -> None:
             assert outcome == Emit(tuple(Output(str(number)) for _ in range(number % 3)))
 
 
-@given(st.lists(st.booleans(), min_size=1, max_size=19))  # below the size at which too many stop the worker
+@given(
+    st.lists(st.booleans(), min_size=1, max_size=19)
+)  # below the size at which too many stop the worker
 def test_bisecting_runs_the_good_ones_and_refuses_exactly_the_bad(bad: list[bool]) -> None:
     def run(part: Sequence[bool]) -> list[Outcome[Contract]]:
         if any(part):
@@ -152,7 +181,9 @@ def test_a_fault_of_its_own_stops_the_worker() -> None:
     def run(part: Sequence[int]) -> list[Outcome[Contract]]:
         raise ValueError("no table")
 
-    with pytest.raises(TooManyErrorsError, match=r"of 200 records failed.*no table.*nothing is committed"):
+    with pytest.raises(
+        TooManyErrorsError, match=r"of 200 records failed.*no table.*nothing is committed"
+    ):
         guarded(list(range(200)), run, lambda error: Reject(RejectCode.STEP_ERROR, str(error)))
 
 
@@ -191,7 +222,9 @@ def test_only_the_rows_that_the_warehouse_refuses_become_dead_letters() -> None:
     records.append(record(b"{not json", 50))
     bad = {str(stable_id(str(n))) for n in (3, 17)}
     warehouse = FakeWarehouse(bad)
-    messages = LoadHandler("load", ("links.v1",), decode_contract, warehouse, lambda: NOW).handle(records)
+    messages = LoadHandler("load", ("links.v1",), decode_contract, warehouse, lambda: NOW).handle(
+        records
+    )
     letters = [DeadLetter.model_validate_json(message.value) for message in messages]
     assert [letter.offset for letter in letters] == [3, 17, 50]
     assert "code 27" in letters[0].message
@@ -199,14 +232,18 @@ def test_only_the_rows_that_the_warehouse_refuses_become_dead_letters() -> None:
 
 
 def test_a_warehouse_that_may_recover_is_never_answered_with_dead_letters() -> None:
-    load = LoadHandler("load", ("links.v1",), decode_contract, FakeWarehouse(busy=True), lambda: NOW)
+    load = LoadHandler(
+        "load", ("links.v1",), decode_contract, FakeWarehouse(busy=True), lambda: NOW
+    )
     with pytest.raises(WarehouseBusyError):
         load.handle([record(link("a").model_dump_json().encode())])
 
 
 @given(raw=st.binary(max_size=50), detail=st.text(), locator=st.text())
 def test_anything_can_be_refused_at_collect(raw: bytes, detail: str, locator: str) -> None:
-    message: Message = collect_letter("c", raw, Reject(RejectCode.UNPARSABLE, detail), locator, "t", NOW)
+    message: Message = collect_letter(
+        "c", raw, Reject(RejectCode.UNPARSABLE, detail), locator, "t", NOW
+    )
     letter = DeadLetter.model_validate_json(message.value)
     assert letter.payload == raw
     assert letter.message == printable(detail)

@@ -1,4 +1,6 @@
-"""The demo's files are of their formats, name nobody real, and hold as much as samples/README.md says."""
+"""The demo's files are of their formats, name nobody real, and hold as much as samples/README.md
+says.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ RESERVED = re.compile(r"(?:[\w-]+\.)*example\.(?:com|net|org)")
 AFTER_AT = re.compile(r"(?:@|://)((?:[\w-]+\.)+[a-z]{2,})", re.IGNORECASE)
 # A country code or a Chinese mobile's first digits, then a number's worth of digits and separators.
 NUMBER = re.compile(
-    r"(?<![\w.-])(?:\+|00)?(?:86[ -]?)?1[3-9]\d(?:[ -]?\d){8}(?![\w.])|\+\d(?:[ -]?\d){7,13}|\(\d{3}\) \d{3}-\d{4}"
+    r"(?<![\w.-])(?:\+|00)?(?:86[ -]?)?1[3-9]\d(?:[ -]?\d){8}(?![\w.])|\+\d(?:["
+    r" -]?\d){7,13}|\(\d{3}\) \d{3}-\d{4}"
 )
 FICTITIOUS = re.compile(r"(?:86)?138000000\d\d|1?41555501\d\d|18005550100|44207946\d{4}")
 
@@ -51,7 +54,11 @@ def texts_of(message: Message) -> Iterator[str]:
     for part in message.walk():
         payload = part.get_payload(decode=True)
         if part.get_content_maintype() == "text" and isinstance(payload, bytes):
-            charset = (part.get_content_charset() or "gb18030").replace("gb2312", "gb18030").replace("gbk", "gb18030")
+            charset = (
+                (part.get_content_charset() or "gb18030")
+                .replace("gb2312", "gb18030")
+                .replace("gbk", "gb18030")
+            )
             yield payload.decode(charset)
 
 
@@ -83,14 +90,24 @@ def test_every_mail_reads_in_the_charset_it_names() -> None:
 
 def test_the_charsets_that_mails_of_the_world_have_are_all_there() -> None:
     charsets = {part.get_content_charset() for _, message in mails() for part in message.walk()}
-    encodings = {part["Content-Transfer-Encoding"] for _, message in mails() for part in message.walk()}
+    encodings = {
+        part["Content-Transfer-Encoding"] for _, message in mails() for part in message.walk()
+    }
     assert {"utf-8", "gb2312", "gbk", "gb18030", "big5", "iso-8859-1", "us-ascii"} <= charsets
     assert {"7bit", "8bit", "base64", "quoted-printable"} <= encodings
 
 
 def test_git_keeps_the_bytes_of_mails_and_exports() -> None:
     rules = (SAMPLES / ".gitattributes").read_text().splitlines()
-    for pattern in ("*.mbox", "*.eml", "mail/inbox/*", "mail/broken/*", "chat/*", "*.csv", "*.jsonl"):
+    for pattern in (
+        "*.mbox",
+        "*.eml",
+        "mail/inbox/*",
+        "mail/broken/*",
+        "chat/*",
+        "*.csv",
+        "*.jsonl",
+    ):
         assert f"{pattern} -text" in rules
     assert b"\r\n" in (SAMPLES / "mail" / "inbox" / "02-where-is-my-parcel.eml").read_bytes()
     assert b"\r\n" not in MBOX.read_bytes()
@@ -111,7 +128,9 @@ def test_one_mail_of_the_folder_is_a_mail_of_the_mbox_byte_for_byte() -> None:
 
 
 def test_one_message_id_stands_over_two_texts() -> None:
-    other = email.message_from_bytes((SAMPLES / "mail" / "inbox" / "02-where-is-my-parcel.eml").read_bytes())
+    other = email.message_from_bytes(
+        (SAMPLES / "mail" / "inbox" / "02-where-is-my-parcel.eml").read_bytes()
+    )
     same = [message for _, message in mails() if message["Message-ID"] == other["Message-ID"]]
     assert len({message.as_bytes() for message in same}) == 2
 
@@ -124,12 +143,17 @@ def test_replies_name_the_mail_they_answer() -> None:
 
 
 def test_orders_follow_their_creation_and_refunds_stay_within_payments() -> None:
-    rows = [row for row in rows_of("orders.csv") if row["amount"].replace(".", "").isdecimal() or not row["amount"]]
+    rows = [
+        row
+        for row in rows_of("orders.csv")
+        if row["amount"].replace(".", "").isdecimal() or not row["amount"]
+    ]
     for order in {row["order_id"] for row in rows}:
         mine = [row for row in rows if row["order_id"] == order]
         assert mine[0]["action"] == "created", order
         paid, back = (
-            sum(float(row["amount"]) for row in mine if row["action"] == action) for action in ("paid", "refunded")
+            sum(float(row["amount"]) for row in mine if row["action"] == action)
+            for action in ("paid", "refunded")
         )
         assert back <= paid, order
 
@@ -139,7 +163,10 @@ def test_two_complaints_are_still_open() -> None:
     for row in rows_of("complaints.csv"):
         last[row["投诉编号"]] = row["状态"]
     assert len(last) == 10
-    assert sorted(number for number, stage in last.items() if stage != "已解决") == ["C-2610-09", "C-2610-10"]
+    assert sorted(number for number, stage in last.items() if stage != "已解决") == [
+        "C-2610-09",
+        "C-2610-10",
+    ]
 
 
 def test_what_is_written_about_an_order_is_about_one_that_exists() -> None:
@@ -161,7 +188,8 @@ def test_the_five_smallest_events_stand_first() -> None:
     ]
 
 
-# ---- through the connectors -------------------------------------------------------------------------------------------------
+# ---- through the connectors
+# -------------------------------------------------------------------------------------------------
 
 ROW = re.compile(r"^\| (\S.*?) \| ([\w-]+) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|$", re.MULTILINE)
 EXPECTED = [
@@ -190,7 +218,12 @@ def accepted(settings: Settings) -> Iterator[tuple[Event, Contract]]:
 
 
 def test_the_readme_counts_every_file() -> None:
-    listed = {path for name, *_ in EXPECTED for path in [SAMPLES / name, *(SAMPLES / name).glob("*")] if path.is_file()}
+    listed = {
+        path
+        for name, *_ in EXPECTED
+        for path in [SAMPLES / name, *(SAMPLES / name).glob("*")]
+        if path.is_file()
+    }
     about = {SAMPLES / name for name in ("README.md", "switchboard.toml", ".gitattributes")}
     assert listed == {path for path in SAMPLES.rglob("*") if path.is_file()} - about
 
@@ -200,7 +233,11 @@ def test_files_give_the_records_repeats_and_dead_letters_of_the_readme(settings:
     counted = []
     for name, connector, *_ in EXPECTED:
         items = list(read(name, connector, settings))
-        good = [item.event for item in items if isinstance(item, Found) and not isinstance(checked(item.event), Reject)]
+        good = [
+            item.event
+            for item in items
+            if isinstance(item, Found) and not isinstance(checked(item.event), Reject)
+        ]
         ids = {record_id_of(event.tenant, event.source, event.id) for event in good}
         new = len(ids - known)
         counted.append((name, connector, len(items), new, len(good) - new, len(items) - len(good)))
@@ -211,7 +248,9 @@ def test_files_give_the_records_repeats_and_dead_letters_of_the_readme(settings:
 def test_events_lie_in_the_three_months_but_for_the_clock_that_is_wrong(settings: Settings) -> None:
     dated = [event for event, _ in accepted(settings) if event.time is not None]
     outside = [
-        event.id for event in dated if event.time and not "2026-07-31T16" < event.time.isoformat() < "2026-10-31T16"
+        event.id
+        for event in dated
+        if event.time and not "2026-07-31T16" < event.time.isoformat() < "2026-10-31T16"
     ]
     assert len(dated) > 200
     assert outside == ["skew1"]
@@ -258,5 +297,14 @@ def test_her_history_spans_chat_call_order_feedback_and_complaint(settings: Sett
     for event, data in accepted(settings):
         for party in parties_of(data):
             if hers & {party.id, party.email, party.phone, party.handle}:
-                found.add(event.type.rsplit(".", 1)[0] if isinstance(data, BusinessData) else type(data))
-    assert {CallData, MessageData, "crm.order", "crm.feedback", "crm.complaint", "crm.customer"} <= found
+                found.add(
+                    event.type.rsplit(".", 1)[0] if isinstance(data, BusinessData) else type(data)
+                )
+    assert {
+        CallData,
+        MessageData,
+        "crm.order",
+        "crm.feedback",
+        "crm.complaint",
+        "crm.customer",
+    } <= found

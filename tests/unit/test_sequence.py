@@ -1,4 +1,6 @@
-"""Nothing is counted out of order or after a record that is missing, whatever is cleared, given twice or fetched from elsewhere."""
+"""Nothing is counted out of order or after a record that is missing, whatever is cleared, given
+twice or fetched from elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def _logs(draw: st.DrawFn) -> list[int]:
 
 
 @given(_logs(), st.data())
-def test_what_is_taken_is_always_the_log_from_its_first_to_some_record(log: list[int], data: st.DataObject) -> None:
+def test_what_is_taken_is_always_the_log_from_its_first_to_some_record(
+    log: list[int], data: st.DataObject
+) -> None:
     chain, taken, expected, position = Chain(), list[int](), 0, 0
     for _ in range(data.draw(st.integers(1, 30))):
         match data.draw(st.sampled_from(["fetch", "fetch", "fetch", "lose", "seek", "jump"])):

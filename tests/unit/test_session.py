@@ -1,4 +1,6 @@
-"""Ingesting: once, resumed where it stopped, read further where a file has grown, one bad file beside good ones."""
+"""Ingesting: once, resumed where it stopped, read further where a file has grown, one bad file
+beside good ones.
+"""
 
 import gzip
 from collections.abc import Iterator, Sequence
@@ -21,7 +23,12 @@ from schemas.topics import RAW_CHAT
 class Lines:
     """A connector of one message a line; it can be told to stop or to ask for an option."""
 
-    name, version, summary, options = "lines", "1", "one message a line", {"zone": "needed by files named zone"}
+    name, version, summary, options = (
+        "lines",
+        "1",
+        "one message a line",
+        {"zone": "needed by files named zone"},
+    )
 
     def __init__(self, keeps_items: bool = True) -> None:
         self.keeps_items = keeps_items
@@ -41,7 +48,11 @@ class Lines:
                 self.read_items += 1
                 data = {"channel": "chat", "text": line.decode().strip()}
                 event = Event(
-                    id=f"{line!r}", source="s", type="comm.message.received", locator=f"{unit.name}#{number}", data=data
+                    id=f"{line!r}",
+                    source="s",
+                    type="comm.message.received",
+                    locator=f"{unit.name}#{number}",
+                    data=data,
                 )
                 yield Found(event, line)
 
@@ -66,7 +77,9 @@ def ingest(log: SqliteLog, tmp_path: Path, connector: Any, path: Path) -> list[U
 
 
 def texts(log: SqliteLog) -> list[str]:
-    records = [r for p in range(RAW_CHAT.partitions) for r in log.scan(RAW_CHAT.name, p, 0, 1_000_000)]
+    records = [
+        r for p in range(RAW_CHAT.partitions) for r in log.scan(RAW_CHAT.name, p, 0, 1_000_000)
+    ]
     return sorted(record.value.decode() for record in records)
 
 
@@ -78,12 +91,16 @@ def test_a_unit_is_read_once(log: SqliteLog, tmp_path: Path, folder: Path) -> No
     (folder / "a").write_text(lines(1, 2))
     connector = Lines()
     assert [r.published for r in ingest(log, tmp_path, connector, folder)] == [2]
-    assert [(r.published, r.unchanged) for r in ingest(log, tmp_path, connector, folder)] == [(0, True)]
+    assert [(r.published, r.unchanged) for r in ingest(log, tmp_path, connector, folder)] == [
+        (0, True)
+    ]
     assert connector.read_items == 2
     assert len(texts(log)) == 2
 
 
-def test_an_ingest_that_stopped_goes_on_where_it_was_durable(log: SqliteLog, tmp_path: Path, folder: Path) -> None:
+def test_an_ingest_that_stopped_goes_on_where_it_was_durable(
+    log: SqliteLog, tmp_path: Path, folder: Path
+) -> None:
     (folder / "a").write_text(lines(*range(MAX_BATCH * 2 + 10)))
     connector = Lines()
     connector.stop_after = MAX_BATCH + 5
@@ -96,7 +113,9 @@ def test_an_ingest_that_stopped_goes_on_where_it_was_durable(log: SqliteLog, tmp
     assert len(texts(log)) == len(set(texts(log))) == MAX_BATCH * 2 + 10
 
 
-def test_a_file_that_has_grown_is_read_from_its_last_item(log: SqliteLog, tmp_path: Path, folder: Path) -> None:
+def test_a_file_that_has_grown_is_read_from_its_last_item(
+    log: SqliteLog, tmp_path: Path, folder: Path
+) -> None:
     (folder / "a").write_text(lines(1, 2) + "mess")
     ingest(log, tmp_path, Lines(), folder)
     (folder / "a").write_text(lines(1, 2, 3, 4))
@@ -114,7 +133,9 @@ def test_a_file_whose_items_may_change_as_it_grows_is_read_from_the_start(
     assert (result.skipped, result.published) == (0, 3)
 
 
-def test_a_file_that_was_rewritten_is_read_from_the_start(log: SqliteLog, tmp_path: Path, folder: Path) -> None:
+def test_a_file_that_was_rewritten_is_read_from_the_start(
+    log: SqliteLog, tmp_path: Path, folder: Path
+) -> None:
     (folder / "a").write_text(lines(1, 2))
     ingest(log, tmp_path, Lines(), folder)
     (folder / "a").write_text(lines(7, 8, 9))
@@ -145,11 +166,15 @@ def test_small_units_share_a_transaction(log: SqliteLog, tmp_path: Path, folder:
         (folder / f"{number:03}").write_text(lines(number))
     results = ingest(log, tmp_path, Lines(), folder)
     assert sum(result.published for result in results) == 300
-    assert len({r.timestamp_ms for p in range(6) for r in log.scan(RAW_CHAT.name, p, 0, 1_000)}) == 1
+    assert (
+        len({r.timestamp_ms for p in range(6) for r in log.scan(RAW_CHAT.name, p, 0, 1_000)}) == 1
+    )
     assert len(list(log.checkpoints("ingest/lines/"))) == 300
 
 
-def test_a_damaged_file_is_refused_and_the_others_are_read(log: SqliteLog, tmp_path: Path, folder: Path) -> None:
+def test_a_damaged_file_is_refused_and_the_others_are_read(
+    log: SqliteLog, tmp_path: Path, folder: Path
+) -> None:
     (folder / "a.jsonl.gz").write_bytes(gzip.compress(b'{"x": 1}\n' * 1_000)[:-20])
     (folder / "b.jsonl").write_text("{}\n")
     first, second = ingest(log, tmp_path, CONNECTORS["events"], folder)

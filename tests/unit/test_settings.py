@@ -18,7 +18,10 @@ def _settings(tmp_path: Path, **given: Any) -> Settings:
     [
         ({"broker": "kafka:9092"}, "broker is set and warehouse is not"),
         ({"warehouse": "clickhouse://host/db"}, "warehouse is set and broker is not"),
-        ({"broker_security": "sasl_ssl", "broker_user": "wei"}, "needs broker_user and broker_password"),
+        (
+            {"broker_security": "sasl_ssl", "broker_user": "wei"},
+            "needs broker_user and broker_password",
+        ),
         ({"business_hours": ["whenever"]}, "'whenever' is no line of business hours"),
         ({"first_response_minutes": {"fax": 10}}, "fax: the channels are"),
         ({"next_response_minutes": {"email": 0}}, "email: minutes above 0"),
@@ -61,9 +64,12 @@ def test_promises_are_kept_in_business_hours_of_the_zone(tmp_path: Path) -> None
         bots=["小助手"],
     )
     rules = settings.converse_rules()
-    # Wednesday 17:30 in Shanghai: half an hour is left, Thursday is a holiday, so half past nine on Friday.
+    # Wednesday 17:30 in Shanghai: half an hour is left, Thursday is a holiday, so half past nine on
+    # Friday.
     wednesday = datetime(2026, 9, 30, 9, 30, tzinfo=UTC)
     friday = datetime(2026, 10, 2, 1, 30, tzinfo=UTC)
-    assert rules.first_due(int(wednesday.timestamp() * 1000), "chat") == int(friday.timestamp() * 1000)
+    assert rules.first_due(int(wednesday.timestamp() * 1000), "chat") == int(
+        friday.timestamp() * 1000
+    )
     assert rules.first_due(int(wednesday.timestamp() * 1000), "email") is None
     assert rules.bots == frozenset({"小助手"})

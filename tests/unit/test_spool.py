@@ -1,4 +1,6 @@
-"""What waits for the broker is kept in order, together with its checkpoints, and within its bound."""
+"""What waits for the broker is kept in order, together with its checkpoints, and within its
+bound.
+"""
 
 from pathlib import Path
 
@@ -9,7 +11,12 @@ from pipeline.runtime.log import Message
 
 
 def _message(number: int, size: int = 10) -> Message:
-    return Message("raw.chat.v1", str(number).encode(), b"x" * size, (("ce_id", b"\xff\x00"), ("ce_source", b"a")))
+    return Message(
+        "raw.chat.v1",
+        str(number).encode(),
+        b"x" * size,
+        (("ce_id", b"\xff\x00"), ("ce_source", b"a")),
+    )
 
 
 def test_messages_come_back_in_order_over_reopening(tmp_path: Path) -> None:

@@ -106,13 +106,17 @@ def test_an_undeclared_topic_is_named(log: SqliteLog) -> None:
     limit=st.integers(1, 20),
     max_bytes=st.integers(1, 64),
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_every_record_is_read_once_in_the_order_of_its_key(
     tmp_path_factory: pytest.TempPathFactory, keys: list[bytes], limit: int, max_bytes: int
 ) -> None:
     log = SqliteLog(tmp_path_factory.mktemp("log") / "log.sqlite", TOPICS, Clock())
     with log.transaction() as transaction:
-        transaction.produce([Message("t.v1", key, str(place).encode()) for place, key in enumerate(keys)])
+        transaction.produce(
+            [Message("t.v1", key, str(place).encode()) for place, key in enumerate(keys)]
+        )
     seen: list[tuple[bytes | None, int]] = []
     while records := log.read("g", ["t.v1"], limit, max_bytes):
         assert len(records) <= limit
@@ -139,7 +143,10 @@ def test_lag_is_told_in_records_and_in_seconds(log: SqliteLog, clock: Clock) -> 
     clock.ms += 2_500
     put(log, b"b")
     lag = log.lag("g", ["u.v1", "t.v1"], clock.ms)
-    assert [(item.topic, item.records, item.seconds) for item in lag] == [("u.v1", 2, 2.5), ("t.v1", 0, 0.0)]
+    assert [(item.topic, item.records, item.seconds) for item in lag] == [
+        ("u.v1", 2, 2.5),
+        ("t.v1", 0, 0.0),
+    ]
     with log.transaction() as transaction:
         transaction.commit("g", {("u.v1", 0): 2})
     assert log.lag("g", ["u.v1"], clock.ms)[0].records == 0
@@ -175,7 +182,10 @@ def test_checkpoints_are_found_by_their_beginning(log: SqliteLog) -> None:
     with log.transaction() as transaction:
         for name in ("ingest/a", "ingest/b_%", "other"):
             transaction.checkpoint(name, name.encode())
-    assert dict(log.checkpoints("ingest/")) == {"ingest/a": b"ingest/a", "ingest/b_%": b"ingest/b_%"}
+    assert dict(log.checkpoints("ingest/")) == {
+        "ingest/a": b"ingest/a",
+        "ingest/b_%": b"ingest/b_%",
+    }
 
 
 def test_the_file_is_nobody_elses_and_another_format_is_refused(tmp_path: Path) -> None:
@@ -207,7 +217,9 @@ while True:
 
 def test_kill_9_keeps_every_transaction_that_was_told_and_none_by_half(tmp_path: Path) -> None:
     path = tmp_path / "log.sqlite"
-    process = subprocess.Popen([sys.executable, "-c", _WRITER, str(path)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", _WRITER, str(path)], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     told = [int(process.stdout.readline()) for _ in range(5)][-1]
     os.kill(process.pid, signal.SIGKILL)

@@ -1,15 +1,22 @@
-"""What every command and every worker has to import: the heavy libraries come with what needs them."""
+"""What every command and every worker has to import: the heavy libraries come with what needs
+them.
+"""
 
 import subprocess
 import sys
 
 
 def test_a_worker_starts_without_what_other_stages_need() -> None:
-    heavy = "{'numba', 'numpy', 'pandas', 'pyarrow', 'chdb', 'ftfy', 'py3langid', 'river', 'sklearn', 'fsspec'}"
-    program = (
-        "import sys, pipeline.cli, pipeline.ops.workers, pipeline.ops.hosting, pipeline.runtime.stages\n"
-        f"sys.exit(', '.join({heavy} & sys.modules.keys()) or 0)"
+    heavy = (
+        "{'numba', 'numpy', 'pandas', 'pyarrow', 'chdb', 'ftfy', 'py3langid', 'river', 'sklearn',"
+        " 'fsspec'}"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    program = (
+        "import sys, pipeline.cli, pipeline.ops.workers, pipeline.ops.hosting,"
+        f" pipeline.runtime.stages\nsys.exit(', '.join({heavy} & sys.modules.keys()) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
     assert done.stderr.strip() == ""
     assert done.returncode == 0

@@ -43,7 +43,12 @@ def test_without_any_time_it_is_when_we_took_it_flagged() -> None:
     assert (times.occurred_at, times.received_at, times.flags) == (NOW, NOW, ("missing_time",))
 
 
-@given(said=st.none() | instants, received=st.none() | instants, taken=instants, sender_clock=st.booleans())
+@given(
+    said=st.none() | instants,
+    received=st.none() | instants,
+    taken=instants,
+    sender_clock=st.booleans(),
+)
 def test_what_is_chosen_is_one_of_what_was_given(
     said: datetime | None, received: datetime | None, taken: datetime, sender_clock: bool
 ) -> None:
@@ -60,7 +65,12 @@ def call(**times: datetime | float | None) -> CallData:
 
 def test_an_answered_call_has_ring_and_talk() -> None:
     facts, flags = call_facts(
-        call(started_at=NOW, answered_at=NOW + timedelta(seconds=9), ended_at=NOW + timedelta(seconds=300)), NOW
+        call(
+            started_at=NOW,
+            answered_at=NOW + timedelta(seconds=9),
+            ended_at=NOW + timedelta(seconds=300),
+        ),
+        NOW,
     )
     assert (facts.ring_s, facts.talk_s, flags) == (9, 291, ())
 
@@ -79,5 +89,7 @@ def test_a_counted_talk_time_wins_but_not_where_nobody_answered() -> None:
 
 
 def test_times_in_disorder_give_null_durations_and_a_flag() -> None:
-    facts, flags = call_facts(call(started_at=NOW, answered_at=NOW - timedelta(seconds=5), ended_at=NOW), NOW)
+    facts, flags = call_facts(
+        call(started_at=NOW, answered_at=NOW - timedelta(seconds=5), ended_at=NOW), NOW
+    )
     assert (facts.ring_s, facts.talk_s, flags) == (None, None, ("call_times_disorder",))

@@ -31,7 +31,9 @@ Skips = list[tuple[str, str]]
 def contents(path: Path, skips: Skips | None = None) -> dict[str, bytes]:
     """All units under a path, by name relative to it."""
     found = {}
-    for unit in walk([path], lambda name, reason: (skips if skips is not None else []).append((name, reason))):
+    for unit in walk(
+        [path], lambda name, reason: (skips if skips is not None else []).append((name, reason))
+    ):
         with unit.open() as stream:
             found[unit.name.removeprefix(f"{path}").lstrip("/!")] = stream.read()
     return found
@@ -49,7 +51,8 @@ def error_of(unit: Unit) -> str:
     return str(caught.value)
 
 
-# ---- files and folders --------------------------------------------------------------------------------------------------------
+# ---- files and folders
+# --------------------------------------------------------------------------------------------------------
 
 
 def test_a_folder_gives_its_files_sorted_and_says_what_it_leaves_out(tmp_path: Path) -> None:
@@ -71,7 +74,14 @@ def test_a_folder_gives_its_files_sorted_and_says_what_it_leaves_out(tmp_path: P
     found = contents(tmp_path, skips)
     assert list(found) == ["a.eml", "b/10.eml", "b/2.eml", "邮件/来信"]
     assert found["邮件/来信"] == "邮件/来信".encode()
-    assert {Path(name).name for name, _ in skips} == {".hidden", "a.eml~", "#a#", ".git", "Inbox.msf", "x.part"}
+    assert {Path(name).name for name, _ in skips} == {
+        ".hidden",
+        "a.eml~",
+        "#a#",
+        ".git",
+        "Inbox.msf",
+        "x.part",
+    }
     assert all(reason for _, reason in skips)
 
 
@@ -138,7 +148,9 @@ def test_names_are_sorted_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.fixture
 def deep_folder(tmp_path: Path) -> Iterator[Path]:
-    """The innermost of 1,200 folders, taken away afterwards by rm: pytest and shutil cannot, they recurse."""
+    """The innermost of 1,200 folders, taken away afterwards by rm: pytest and shutil cannot, they
+    recurse.
+    """
     made = [tmp_path / "d"]
     for _ in range(1_200):
         made.append(made[-1] / "d")
@@ -163,7 +175,8 @@ def test_a_closed_folder_is_reported_when_it_is_opened(tmp_path: Path) -> None:
         closed.open()
 
 
-# ---- Maildir ------------------------------------------------------------------------------------------------------------------
+# ---- Maildir
+# ------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -194,7 +207,9 @@ def test_a_message_is_the_same_unit_after_it_is_read_and_flagged(maildir: Path) 
     (maildir / "cur" / "1700000001.a.host:2,S").rename(maildir / "cur" / "1700000001.a.host:2,RS")
     assert {unit.name: unit.signature for unit in walk([maildir])} == before
     assert {unit.name: unit.signature for unit in walk([maildir / "cur"])}.items() <= before.items()
-    assert only(maildir / "cur" / "1700000002.b.host:2,S").name == str(maildir / "1700000002.b.host")
+    assert only(maildir / "cur" / "1700000002.b.host:2,S").name == str(
+        maildir / "1700000002.b.host"
+    )
 
 
 def test_a_message_moved_between_listing_and_opening_is_found(maildir: Path) -> None:
@@ -206,9 +221,12 @@ def test_a_message_moved_between_listing_and_opening_is_found(maildir: Path) -> 
         listed["1700000002.b.host"].open()
 
 
-# ---- compressed files ---------------------------------------------------------------------------------------------------------
+# ---- compressed files
+# ---------------------------------------------------------------------------------------------------------
 
-TEXT = b"".join(b"line %d of a mail that is long enough to be compressed\n" % number for number in range(20_000))
+TEXT = b"".join(
+    b"line %d of a mail that is long enough to be compressed\n" % number for number in range(20_000)
+)
 
 
 COMPRESSIONS = [gzip.compress, bz2.compress, partial(lzma.compress, preset=0)]
@@ -229,8 +247,12 @@ def test_compression_is_told_by_content(tmp_path: Path, compress: Callable[[byte
 
 
 @pytest.mark.parametrize("compress", COMPRESSIONS)
-def test_what_precedes_the_fault_is_delivered(tmp_path: Path, compress: Callable[[bytes], bytes]) -> None:
-    noise = b"".join(hashlib.sha256(b"%d" % number).hexdigest().encode() + b"\n" for number in range(30_000))
+def test_what_precedes_the_fault_is_delivered(
+    tmp_path: Path, compress: Callable[[bytes], bytes]
+) -> None:
+    noise = b"".join(
+        hashlib.sha256(b"%d" % number).hexdigest().encode() + b"\n" for number in range(30_000)
+    )
     packed = compress(noise)
     file = tmp_path / "mail"
     file.write_bytes(packed[: len(packed) // 2])
@@ -274,7 +296,8 @@ def test_a_bomb_is_stopped_by_its_ratio(tmp_path: Path, monkeypatch: pytest.Monk
     assert contents(tmp_path / "mail") == {"": TEXT}
 
 
-# ---- archives -----------------------------------------------------------------------------------------------------------------
+# ---- archives
+# -----------------------------------------------------------------------------------------------------------------
 
 MEMBERS = {
     "a.eml": b"first",
@@ -392,7 +415,12 @@ def test_links_folders_and_droppings_in_archives_are_left_out(tmp_path: Path) ->
             info = tarfile.TarInfo(name)
             info.type, info.linkname = kind, "/etc/passwd"
             tar.addfile(info)
-        for name in ("__MACOSX/x", "m/.DS_Store", "m/tmp/1700000000.a.host", "m/.Sent/cur/1700000000.b.host:2,S"):
+        for name in (
+            "__MACOSX/x",
+            "m/.DS_Store",
+            "m/tmp/1700000000.a.host",
+            "m/.Sent/cur/1700000000.b.host:2,S",
+        ):
             tar.addfile(tarfile.TarInfo(name), io.BytesIO())
     skips: Skips = []
     assert list(contents(tmp_path / "a", skips)) == ["m/.Sent/cur/1700000000.b.host:2,S"]
@@ -448,8 +476,12 @@ def test_an_archive_within_an_archive_is_refused(tmp_path: Path, inner: bytes) -
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress])
-def test_a_broken_tar_gives_what_it_can_and_one_fault(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
-    whole = tar_of({"one": b"1" * 600, "two": b"2" * 600, "three": b"3" * 600}, format=tarfile.GNU_FORMAT)
+def test_a_broken_tar_gives_what_it_can_and_one_fault(
+    tmp_path: Path, pack: Callable[[bytes], bytes]
+) -> None:
+    whole = tar_of(
+        {"one": b"1" * 600, "two": b"2" * 600, "three": b"3" * 600}, format=tarfile.GNU_FORMAT
+    )
     second = 512 + 1024
     for broken, why in (
         (whole[: second + 700], "two"),  # in the middle of a member
@@ -489,14 +521,18 @@ def test_a_tar_whose_sizes_go_backwards_ends(tmp_path: Path) -> None:
     assert len(faults) == 1
 
 
-def test_an_enormous_zip_directory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_enormous_zip_directory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(archives, "_MAX_ZIP_DIRECTORY", 1_000)
     (tmp_path / "a").write_bytes(zip_of({f"{number}": b"" for number in range(100)}))
     assert "directory" in error_of(only(tmp_path / "a"))
 
 
 @given(data=st.data())
-def test_damaged_archives_raise_nothing_else(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_damaged_archives_raise_nothing_else(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     whole = bytearray(data.draw(st.sampled_from(list(ARCHIVES.values()))))
     for _ in range(data.draw(st.integers(1, 5))):
         at = data.draw(st.integers(0, len(whole) - 1))
@@ -511,15 +547,18 @@ def test_damaged_archives_raise_nothing_else(data: st.DataObject, tmp_path_facto
             assert str(file) in str(error)  # noqa: PT017
 
 
-# ---- lines --------------------------------------------------------------------------------------------------------------------
+# ---- lines
+# --------------------------------------------------------------------------------------------------------------------
 
-LINES = st.lists(st.sampled_from([b"\n", b"\r", b"\r\n", b"a", b"", "字".encode(), b"0123456789" * 3, b"\0"])).map(
-    b"".join
-)
+LINES = st.lists(
+    st.sampled_from([b"\n", b"\r", b"\r\n", b"a", b"", "字".encode(), b"0123456789" * 3, b"\0"])
+).map(b"".join)
 
 
 class Pieces(io.RawIOBase):
-    """A stream that gives its bytes in pieces of its own choice, as sockets and decompressors do."""
+    """A stream that gives its bytes in pieces of its own choice, as sockets and decompressors
+    do.
+    """
 
     def __init__(self, data: bytes, size: int) -> None:
         super().__init__()

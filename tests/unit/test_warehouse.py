@@ -1,4 +1,6 @@
-"""The embedded warehouse: typed inserts, questions that only read, migrations, and one store shared by processes."""
+"""The embedded warehouse: typed inserts, questions that only read, migrations, and one store shared
+by processes.
+"""
 
 import subprocess
 import sys
@@ -17,7 +19,13 @@ from pipeline.ops import migrate as migrations
 from pipeline.sinks import sharing
 from pipeline.sinks.chdb import ChdbWarehouse
 from pipeline.sinks.sharing import RemoteWarehouse, open_for_reading, open_for_running
-from pipeline.sinks.warehouse import StoreHeldError, Warehouse, WarehouseBusyError, WarehouseError, error_of
+from pipeline.sinks.warehouse import (
+    StoreHeldError,
+    Warehouse,
+    WarehouseBusyError,
+    WarehouseError,
+    error_of,
+)
 
 # 2026-11-01 10:00:00.123 UTC
 NOW_MS = 1_793_527_200_123
@@ -52,7 +60,9 @@ def label(version: int, value: str) -> dict[str, Any]:
     }
 
 
-def test_a_replayed_row_replaces_itself_and_an_older_one_never_wins(warehouse: ChdbWarehouse) -> None:
+def test_a_replayed_row_replaces_itself_and_an_older_one_never_wins(
+    warehouse: ChdbWarehouse,
+) -> None:
     warehouse.insert("label_rows", block(label(2, "payment")))
     warehouse.insert("label_rows", block(label(2, "payment")))
     warehouse.insert("label_rows", block(label(1, "logistics")))
@@ -87,14 +97,27 @@ def test_every_type_comes_back_as_it_was(warehouse: ChdbWarehouse) -> None:
 
 def test_bytes_of_any_kind_are_kept(warehouse: ChdbWarehouse) -> None:
     payload = bytes(range(256))
-    row = {"dead_letter_id": ID, "payload": payload, "headers": {}, "failed_at": NOW_MS, "version": 1}
+    row = {
+        "dead_letter_id": ID,
+        "payload": payload,
+        "headers": {},
+        "failed_at": NOW_MS,
+        "version": 1,
+    }
     warehouse.insert("dead_letter_rows", block(row))
-    assert ask(warehouse, "SELECT hex(payload) AS payload FROM dead_letters") == [{"payload": payload.hex().upper()}]
+    assert ask(warehouse, "SELECT hex(payload) AS payload FROM dead_letters") == [
+        {"payload": payload.hex().upper()}
+    ]
 
 
-def test_a_row_of_the_wrong_type_is_refused_with_its_table_and_leaves_nothing(warehouse: ChdbWarehouse) -> None:
+def test_a_row_of_the_wrong_type_is_refused_with_its_table_and_leaves_nothing(
+    warehouse: ChdbWarehouse,
+) -> None:
     with pytest.raises(WarehouseError, match="column labelled_at of label_rows"):
-        warehouse.insert("label_rows", block(label(1, "payment"), label(1, "payment") | {"labelled_at": "yesterday"}))
+        warehouse.insert(
+            "label_rows",
+            block(label(1, "payment"), label(1, "payment") | {"labelled_at": "yesterday"}),
+        )
     assert ask(warehouse, "SELECT * FROM labels") == []
     with pytest.raises(WarehouseError, match="there is no table nowhere"):
         warehouse.insert("nowhere", {"a": [1]})
@@ -127,7 +150,9 @@ def test_a_row_of_the_wrong_type_is_refused_with_its_table_and_leaves_nothing(wa
         "/* never closed",
     ],
 )
-def test_analysts_sql_only_reads_the_history(warehouse: ChdbWarehouse, sql: str, tmp_path: Path) -> None:
+def test_analysts_sql_only_reads_the_history(
+    warehouse: ChdbWarehouse, sql: str, tmp_path: Path
+) -> None:
     with pytest.raises(WarehouseError):
         warehouse.query(sql.format(out=tmp_path / "out"))
     assert not (tmp_path / "out").exists()
@@ -153,11 +178,13 @@ def test_whatever_reads_is_answered(warehouse: ChdbWarehouse, sql: str) -> None:
     assert warehouse.query(sql, fmt="TSV")
 
 
-@pytest.mark.parametrize("text", ["plain", "O'Brien", "a\\b", "line\nend\ttab\0", "价格", "\\N", "{x:String}"])
+@pytest.mark.parametrize(
+    "text", ["plain", "O'Brien", "a\\b", "line\nend\ttab\0", "价格", "\\N", "{x:String}"]
+)
 def test_a_parameter_is_a_value_never_sql(warehouse: ChdbWarehouse, text: str) -> None:
-    assert ask(warehouse, "SELECT {x:String} AS x, {xs:Array(String)} AS xs", x=text, xs=[text, ""]) == [
-        {"x": text, "xs": [text, ""]}
-    ]
+    assert ask(
+        warehouse, "SELECT {x:String} AS x, {xs:Array(String)} AS xs", x=text, xs=[text, ""]
+    ) == [{"x": text, "xs": [text, ""]}]
 
 
 def test_errors_carry_clickhouse_codes_and_tell_what_may_pass() -> None:
@@ -176,7 +203,9 @@ def test_migrating_again_does_nothing(warehouse: ChdbWarehouse) -> None:
     assert {status for _, status in migrations.applied(warehouse).values()} == {"completed"}
 
 
-def test_a_migration_that_broke_off_is_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_migration_that_broke_off_is_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     warehouse = ChdbWarehouse(tmp_path / "store")
     known = migrations.migrations()
     broken = replace(known[0], statements=(*known[0].statements[:2], "CREATE NONSENSE"))
@@ -189,9 +218,13 @@ def test_a_migration_that_broke_off_is_run_again(tmp_path: Path, monkeypatch: py
     warehouse.close()
 
 
-def test_a_changed_or_unknown_migration_stops(warehouse: ChdbWarehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_or_unknown_migration_stops(
+    warehouse: ChdbWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
     known = migrations.migrations()
-    monkeypatch.setattr(migrations, "migrations", lambda: (replace(known[0], sha256="other"), *known[1:]))
+    monkeypatch.setattr(
+        migrations, "migrations", lambda: (replace(known[0], sha256="other"), *known[1:])
+    )
     with pytest.raises(migrations.MigrationError, match="write a new migration instead"):
         migrations.migrate(warehouse)
     monkeypatch.setattr(migrations, "migrations", lambda: known[:-1])
@@ -223,7 +256,10 @@ warehouse.close()
 @pytest.fixture
 def holder(tmp_path: Path) -> Iterator[tuple[Path, subprocess.Popen[str]]]:
     process = subprocess.Popen(
-        [sys.executable, "-c", _HOLDER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", _HOLDER, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     assert process.stdin is not None
@@ -234,7 +270,9 @@ def holder(tmp_path: Path) -> Iterator[tuple[Path, subprocess.Popen[str]]]:
     process.stdout.close()
 
 
-def test_while_one_process_holds_the_store_others_are_answered_through_it(holder: tuple[Path, Any]) -> None:
+def test_while_one_process_holds_the_store_others_are_answered_through_it(
+    holder: tuple[Path, Any],
+) -> None:
     folder, process = holder
     warehouse = open_for_reading(folder)
     assert isinstance(warehouse, RemoteWarehouse)
@@ -250,7 +288,9 @@ def test_while_one_process_holds_the_store_others_are_answered_through_it(holder
     assert (folder / "store.sock").stat().st_mode & 0o077 == 0
 
 
-def test_one_that_is_still_opening_the_store_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_is_still_opening_the_store_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lock = sharing._Lock.take(tmp_path)
     assert lock is not None
     waits: list[float] = []

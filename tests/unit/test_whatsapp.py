@@ -1,4 +1,6 @@
-"""WhatsApp's exports in every form that phones write: stamps, names, placeholders, order of dates; no line is lost."""
+"""WhatsApp's exports in every form that phones write: stamps, names, placeholders, order of dates;
+no line is lost.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,15 @@ from pipeline.ingest.chat.whatsapp.body import read_body
 from pipeline.ingest.chat.whatsapp.names import chat_of, party_of, split_sender
 from pipeline.ingest.chat.whatsapp.stamps import read_stamp
 from pipeline.ingest.localtime import DateOrder
-from pipeline.ingest.port import MAX_ITEM_BYTES, Found, IngestOptions, Item, OptionError, Refused, Unit
+from pipeline.ingest.port import (
+    MAX_ITEM_BYTES,
+    Found,
+    IngestOptions,
+    Item,
+    OptionError,
+    Refused,
+    Unit,
+)
 from pipeline.processors.contacts import OwnSide
 from schemas.communications import MessageData
 from schemas.dead_letters import RejectCode
@@ -29,10 +39,16 @@ UTC_ZONE = ZoneInfo("UTC")
 
 
 def read(
-    text: str | bytes, name: str = "chat.txt", zone: ZoneInfo | None = UTC_ZONE, own: str = "", **extra: str
+    text: str | bytes,
+    name: str = "chat.txt",
+    zone: ZoneInfo | None = UTC_ZONE,
+    own: str = "",
+    **extra: str,
 ) -> list[Item]:
     data = text.encode() if isinstance(text, str) else text
-    options = IngestOptions(zone=zone, own=OwnSide(tuple(filter(None, own.split("|")))), extra=extra)
+    options = IngestOptions(
+        zone=zone, own=OwnSide(tuple(filter(None, own.split("|")))), extra=extra
+    )
     return list(WhatsAppExport().read(Unit(name, lambda: io.BytesIO(data)), options))
 
 
@@ -42,11 +58,19 @@ def events(text: str | bytes, **options: Any) -> list[dict[str, Any]]:
     for item in read(text, **options):
         assert isinstance(item, Found), item
         MessageData.model_validate(item.event.data)
-        found.append({"type": item.event.type, "id": item.event.id, "time": item.event.time, **item.event.data})
+        found.append(
+            {
+                "type": item.event.type,
+                "id": item.event.id,
+                "time": item.event.time,
+                **item.event.data,
+            }
+        )
     return found
 
 
-# ---- stamps -----------------------------------------------------------------------------------------------------------------
+# ---- stamps
+# -----------------------------------------------------------------------------------------------------------------
 
 AFTERNOON, MORNING = datetime(2023, 8, 14, 21, 15), datetime(2023, 8, 14, 9, 15)
 
@@ -100,8 +124,15 @@ def test_every_form_of_stamp(line: str, moment: datetime) -> None:
 
 
 def test_the_guides_examples_are_stamps() -> None:
-    guide = (Path(__file__).resolve().parents[2] / "docs" / "guide" / "connectors.md").read_text("utf-8")
-    example = guide.partition("## whatsapp-export")[2].partition("```\n")[2].partition("```")[0].splitlines()
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "guide" / "connectors.md").read_text(
+        "utf-8"
+    )
+    example = (
+        guide.partition("## whatsapp-export")[2]
+        .partition("```\n")[2]
+        .partition("```")[0]
+        .splitlines()
+    )
     assert len(example) == 3
     assert all(read_stamp(line) for line in example)
 
@@ -149,7 +180,8 @@ def test_what_is_no_stamp(line: str) -> None:
     assert read_stamp(line) is None
 
 
-# ---- order of dates, zone ---------------------------------------------------------------------------------------------------
+# ---- order of dates, zone
+# ---------------------------------------------------------------------------------------------------
 
 
 def chat(*days: str) -> str:
@@ -172,7 +204,9 @@ def chat(*days: str) -> str:
         (("02/12/2023", "01/11/2023", "02/11/2023", "01/12/2023"), (2023, 12, 2)),
     ],
 )
-def test_the_order_of_dates_is_told_by_the_file(days: tuple[str, ...], first: tuple[int, int, int]) -> None:
+def test_the_order_of_dates_is_told_by_the_file(
+    days: tuple[str, ...], first: tuple[int, int, int]
+) -> None:
     assert events(chat(*days))[0]["time"] == datetime(*first, 10, tzinfo=UTC)
 
 
@@ -194,10 +228,14 @@ def test_without_a_zone_the_person_is_asked_for_one() -> None:
 def test_stamps_are_local_to_the_zone_and_the_repeated_hour_runs_forward() -> None:
     text = "2026/10/25 02:50 - Ann: first\n2026/10/25 02:10 - Ann: an hour and more later\n"
     times = [event["time"] for event in events(text, zone=ZoneInfo("Europe/Berlin"))]
-    assert times == [datetime(2026, 10, 25, 0, 50, tzinfo=UTC), datetime(2026, 10, 25, 1, 10, tzinfo=UTC)]
+    assert times == [
+        datetime(2026, 10, 25, 0, 50, tzinfo=UTC),
+        datetime(2026, 10, 25, 1, 10, tzinfo=UTC),
+    ]
 
 
-# ---- messages ---------------------------------------------------------------------------------------------------------------
+# ---- messages
+# ---------------------------------------------------------------------------------------------------------------
 
 
 def one(body: str, *, marked: bool = False, ios: bool = True) -> dict[str, Any]:
@@ -209,7 +247,8 @@ def one(body: str, *, marked: bool = False, ios: bool = True) -> dict[str, Any]:
 
 def test_a_message_has_its_sender_text_and_chat() -> None:
     (event,) = events(
-        "14/08/2023, 21:15 - Ann Lee: hello: there\n\nsecond paragraph\n", name="/x/WhatsApp Chat with Ann Lee.txt"
+        "14/08/2023, 21:15 - Ann Lee: hello: there\n\nsecond paragraph\n",
+        name="/x/WhatsApp Chat with Ann Lee.txt",
     )
     assert event["type"] == "comm.message.received"
     assert event["text"] == "hello: there\n\nsecond paragraph"
@@ -229,12 +268,18 @@ def test_a_message_has_its_sender_text_and_chat() -> None:
         '14/08/2023, 21:15 - Bob created group "Sales: north"',
         "14/08/2023, 21:15 - 小王将群组名称更改为「团购：周五: 晚」",
         "14/08/2023, 21:15 - Bob:.",
-        "14/08/2023, 21:15 - The shop: Messages and calls are end-to-end encrypted. No one else can read them.",
+        (
+            "14/08/2023, 21:15 - The shop: Messages and calls are end-to-end encrypted. No one else"
+            " can read them."
+        ),
         "14/08/2023, 21:15 - Bob: Missed voice call",
         "14/08/2023, 21:15 - 小王: 未接语音通话",
         f"[14/08/2023, 21:15:00] Bob: {LRM}Messages and calls are end-to-end encrypted.",
         f"[14/08/2023, 21:15:00] 小王: {LRM}消息和通话已进行端到端加密。",
-        f"[14/08/2023, 21:15:00] Bob: {LRM}{LRM}Your security code with Bob changed. {LRM}Tap to learn more.",
+        (
+            f"[14/08/2023, 21:15:00] Bob: {LRM}{LRM}Your security code with Bob changed. {LRM}Tap"
+            " to learn more."
+        ),
         f"[14/08/2023, 21:15:00] Bob: {LRM}a line of the platform in a language nobody listed",
         f"{LRM}[14/08/2023, 21:15:00] Bob: {LRM}Missed video call. {LRM}Tap to call back",
     ],
@@ -298,7 +343,14 @@ def test_media_that_was_left_out_is_an_attachment_and_no_text(
             "image/jpeg",
             None,
         ),
-        (f"look {LRM}<Anhang: 00000036-VIDEO.mp4>", True, True, "00000036-VIDEO.mp4", "video/mp4", "look"),
+        (
+            f"look {LRM}<Anhang: 00000036-VIDEO.mp4>",
+            True,
+            True,
+            "00000036-VIDEO.mp4",
+            "video/mp4",
+            "look",
+        ),
         (
             f"a.pdf • {LRM}2 pages {LRM}<attached: 00000047-a.pdf>",
             True,
@@ -307,9 +359,23 @@ def test_media_that_was_left_out_is_an_attachment_and_no_text(
             "application/pdf",
             None,
         ),
-        (f"Offer.pdf • {LRM}2 页 {LRM}文档已忽略", True, True, "Offer.pdf", "application/pdf", None),
+        (
+            f"Offer.pdf • {LRM}2 页 {LRM}文档已忽略",
+            True,
+            True,
+            "Offer.pdf",
+            "application/pdf",
+            None,
+        ),
         (f"Some file.txt {LRM}document omitted", True, True, "Some file.txt", "text/plain", None),
-        ("IMG-20220323-WA0002.jpg (file attached)", False, False, "IMG-20220323-WA0002.jpg", "image/jpeg", None),
+        (
+            "IMG-20220323-WA0002.jpg (file attached)",
+            False,
+            False,
+            "IMG-20220323-WA0002.jpg",
+            "image/jpeg",
+            None,
+        ),
         (
             "IMG-20220323-WA0002.jpg (unlisted words)\nTitle",
             False,
@@ -361,7 +427,10 @@ def test_a_caption_below_the_placeholder_is_the_text() -> None:
 
 
 def test_a_poll_is_text() -> None:
-    event = one(f"Ann: {LRM}POLL:\nWhen?\n{LRM}OPTION: Mon ({LRM}1 vote)\n{LRM}OPTION: Tue ({LRM}0 votes)", marked=True)
+    event = one(
+        f"Ann: {LRM}POLL:\nWhen?\n{LRM}OPTION: Mon ({LRM}1 vote)\n{LRM}OPTION: Tue ({LRM}0 votes)",
+        marked=True,
+    )
     assert "When?" in event["text"]
     assert "attachments" not in event
 
@@ -400,7 +469,8 @@ def test_edited_messages_keep_their_text_without_the_marker(body: str, ios: bool
     assert event["edited"] is True
 
 
-# ---- who --------------------------------------------------------------------------------------------------------------------
+# ---- who
+# --------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -418,14 +488,18 @@ def test_a_name_that_is_a_number_is_a_telephone(name: str, party: dict[str, str]
 
 
 def test_marks_and_tildes_around_names_are_left_out() -> None:
-    assert split_sender("\u202a+40\u00a0521\u00a0028\u00a061\u00a088\u202c: hi")[0] == "+40 521 028 61 88"
+    assert (
+        split_sender("\u202a+40\u00a0521\u00a0028\u00a061\u00a088\u202c: hi")[0]
+        == "+40 521 028 61 88"
+    )
     assert split_sender("~\u202fAnn: hi")[0] == "Ann"
     assert split_sender("Ann:\nsecond line") == ("Ann", "\nsecond line")
 
 
 def test_own_names_and_numbers_are_outbound_and_go_to_the_one_other() -> None:
     text = (
-        "2023/8/14 09:15 - 客服小周: 您好\n2023/8/14 09:16 - 王小姐: 在吗\n2023/8/14 09:17 - +86 138 0000 0090: 在的\n"
+        "2023/8/14 09:15 - 客服小周: 您好\n2023/8/14 09:16 - 王小姐: 在吗\n2023/8/14 09:17 - +86"
+        " 138 0000 0090: 在的\n"
     )
     sent, received, third = events(text, own="客服小周|+8613800000090")
     assert [sent["type"], received["type"], third["type"]] == [
@@ -440,7 +514,9 @@ def test_own_names_and_numbers_are_outbound_and_go_to_the_one_other() -> None:
 
 
 def test_in_a_group_our_messages_go_to_nobody_in_particular() -> None:
-    text = "".join(f"2023/8/14 09:1{n} - {name}: hi\n" for n, name in enumerate(["Us", "Ann", "Bob"]))
+    text = "".join(
+        f"2023/8/14 09:1{n} - {name}: hi\n" for n, name in enumerate(["Us", "Ann", "Bob"])
+    )
     assert "to" not in events(text, own="Us")[0]
 
 
@@ -482,7 +558,8 @@ def test_any_other_file_is_named_by_its_stem_and_no_folder_above() -> None:
     assert chat_of("/c/sales.txt") == ("sales", False)
 
 
-# ---- ids --------------------------------------------------------------------------------------------------------------------
+# ---- ids
+# --------------------------------------------------------------------------------------------------------------------
 
 
 def test_equal_lines_of_one_minute_are_different_messages_with_stable_ids() -> None:
@@ -505,7 +582,8 @@ def test_two_chats_in_which_the_same_was_said_share_no_id() -> None:
     assert events(text, chat="Ann")[0]["id"] != events(text, chat="Bob")[0]["id"]
 
 
-# ---- faults -----------------------------------------------------------------------------------------------------------------
+# ---- faults
+# -----------------------------------------------------------------------------------------------------------------
 
 
 def test_text_before_the_first_message_is_refused_with_its_lines() -> None:
@@ -539,7 +617,9 @@ def test_a_time_outside_history_is_refused() -> None:
     assert items[0].code is RejectCode.TIME_INVALID
 
 
-def test_a_message_too_large_is_refused_and_the_next_one_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_message_too_large_is_refused_and_the_next_one_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("pipeline.ingest.chat.whatsapp.connector.MAX_ITEM_BYTES", 200)
     text = (
         "2023/8/14 09:15 - Ann: "
@@ -555,14 +635,19 @@ def test_a_message_too_large_is_refused_and_the_next_one_read(monkeypatch: pytes
 
 
 def test_messages_pasted_into_a_message_stay_in_it() -> None:
-    text = "[14/08/2023, 21:15:00] Ann: look:\n[21:10, 13/8/2023] Bob: hi\n14/08/2023, 21:10 - Bob: ho\n[14/08/2023, 21:16:00] Ann: well?\n"
+    text = (
+        "[14/08/2023, 21:15:00] Ann: look:\n[21:10, 13/8/2023] Bob: hi\n14/08/2023, 21:10 - Bob:"
+        " ho\n[14/08/2023, 21:16:00] Ann: well?\n"
+    )
     assert len(events(text)) == 2
     assert "Bob: ho" in events(text)[0]["text"]
 
 
 def test_chats_are_found_in_folders_and_archives(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
-    (tmp_path / "one" / "WhatsApp Chat with Ann.txt").write_text("2023/8/14 09:15 - Ann: hi\n", "utf-8")
+    (tmp_path / "one" / "WhatsApp Chat with Ann.txt").write_text(
+        "2023/8/14 09:15 - Ann: hi\n", "utf-8"
+    )
     (tmp_path / "one" / "photo.jpg").write_bytes(b"\xff\xd8")
     with zipfile.ZipFile(tmp_path / "WhatsApp Chat - Bob.zip", "w") as archive:
         archive.writestr("_chat.txt", "[2023/8/14 09:15:00] Bob: hi\r\n")
@@ -577,15 +662,24 @@ def test_chats_are_found_in_folders_and_archives(tmp_path: Path) -> None:
     assert chats == {"Ann": 1, "Bob": 1}
 
 
-# ---- laws -------------------------------------------------------------------------------------------------------------------
+# ---- laws
+# -------------------------------------------------------------------------------------------------------------------
 
 NAMES = st.sampled_from(["Ann", "王小姐", "+86 138 0000 0001", "Bob B."])
 TEXTS = st.text(
-    st.characters(exclude_characters=f"\r\n{LRM}{RLM}\ufeff<", exclude_categories=["Cs"]), min_size=1, max_size=30
+    st.characters(exclude_characters=f"\r\n{LRM}{RLM}\ufeff<", exclude_categories=["Cs"]),
+    min_size=1,
+    max_size=30,
 ).filter(
-    lambda text: bool(text.strip()) and read_stamp(text) is None and read_body(text, False, False).text is not None
+    lambda text: (
+        bool(text.strip())
+        and read_stamp(text) is None
+        and read_body(text, False, False).text is not None
+    )
 )
-MESSAGES = st.lists(st.tuples(NAMES, st.lists(TEXTS, min_size=1, max_size=3)), min_size=1, max_size=12)
+MESSAGES = st.lists(
+    st.tuples(NAMES, st.lists(TEXTS, min_size=1, max_size=3)), min_size=1, max_size=12
+)
 FORMS = {
     "ios": "[%d/%m/%Y, %H:%M:%S] ",
     "android": "%d.%m.%y, %H:%M - ",
@@ -604,8 +698,12 @@ def test_what_was_written_is_what_is_read(messages: list[tuple[str, list[str]]],
     )
     found = events(text)
     assert [event["time"] for event in found] == [stamp.replace(tzinfo=UTC) for stamp in stamps]
-    assert [event["from"].get("phone") or event["from"]["name"] for event in found] == [name for name, _ in messages]
-    assert [event["text"].split() for event in found] == ["\n".join(lines).split() for _, lines in messages]
+    assert [event["from"].get("phone") or event["from"]["name"] for event in found] == [
+        name for name, _ in messages
+    ]
+    assert [event["text"].split() for event in found] == [
+        "\n".join(lines).split() for _, lines in messages
+    ]
 
 
 PIECES = st.lists(
@@ -627,7 +725,9 @@ PIECES = st.lists(
 )
 
 
-@given(st.binary(max_size=300) | PIECES.map(lambda parts: "".join(parts).encode("latin-1", "replace")))
+@given(
+    st.binary(max_size=300) | PIECES.map(lambda parts: "".join(parts).encode("latin-1", "replace"))
+)
 def test_any_bytes_give_events_or_refusals_that_hold_every_line(data: bytes) -> None:
     try:
         items = read(data)
@@ -643,7 +743,8 @@ def test_any_bytes_give_events_or_refusals_that_hold_every_line(data: bytes) -> 
     )
 
 
-# ---- real files -------------------------------------------------------------------------------------------------------------
+# ---- real files
+# -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.data
@@ -651,7 +752,10 @@ def test_real_exports_of_all_languages_are_read_whole(shared_data: Path) -> None
     reader = WhatsAppExport()
     units = list(
         reader.units(
-            [shared_data / "chat" / folder for folder in ("whatsapp_locales", "whatstk", "chat_miner/whatsapp")]
+            [
+                shared_data / "chat" / folder
+                for folder in ("whatsapp_locales", "whatstk", "chat_miner/whatsapp")
+            ]
         )
     )
     assert len(units) == 32
@@ -692,8 +796,13 @@ def test_the_same_chat_on_phones_of_all_languages_reads_the_same(shared_data: Pa
 def test_overlapping_real_exports_have_common_ids(shared_data: Path) -> None:
     folder = shared_data / "chat" / "whatstk"
     one, two = (
-        {event["id"] for event in events((folder / f"lorem-merge-part{n}.txt").read_bytes(), chat="lorem")}
+        {
+            event["id"]
+            for event in events((folder / f"lorem-merge-part{n}.txt").read_bytes(), chat="lorem")
+        }
         for n in (1, 2)
     )
-    lines = [set((folder / f"lorem-merge-part{n}.txt").read_text("utf-8").splitlines()) for n in (1, 2)]
+    lines = [
+        set((folder / f"lorem-merge-part{n}.txt").read_text("utf-8").splitlines()) for n in (1, 2)
+    ]
     assert len(one & two) == len(lines[0] & lines[1])

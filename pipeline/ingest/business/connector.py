@@ -1,4 +1,6 @@
-"""Connectors for the CSV files of shops: orders, feedback, complaints, customers; all read in one way, each by its table."""
+"""Connectors for the CSV files of shops: orders, feedback, complaints, customers; all read in one
+way, each by its table.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,37 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipeline.ingest.business.csv_rows import CsvRow, Dialect, FileFault, check_encoding, read_dialect, read_rows
+from pipeline.ingest.business.csv_rows import (
+    CsvRow,
+    Dialect,
+    FileFault,
+    check_encoding,
+    read_dialect,
+    read_rows,
+)
 from pipeline.ingest.business.tables import ACTION, TABLES, TIME, Column, Record, Table
 from pipeline.ingest.business.times import is_clock
 from pipeline.ingest.business.values import CellError, Reading, clean, read_currency, word_key
 from pipeline.ingest.localtime import DateOrder, rfc3339
-from pipeline.ingest.port import MAX_ITEM_BYTES, Found, IngestOptions, Item, OptionError, Refused, Unit
+from pipeline.ingest.port import (
+    MAX_ITEM_BYTES,
+    Found,
+    IngestOptions,
+    Item,
+    OptionError,
+    Refused,
+    Unit,
+)
 from pipeline.ingest.streams import read_lines, refuse_unreadable
-from pipeline.ingest.text_files import Block, at_line, check_known, file_pattern, matching, refusal, source_of
+from pipeline.ingest.text_files import (
+    Block,
+    at_line,
+    check_known,
+    file_pattern,
+    matching,
+    refusal,
+    source_of,
+)
 from schemas.dead_letters import RejectCode
 from schemas.envelope import Event, stable_id
 from schemas.registry import explain
@@ -28,9 +53,12 @@ from schemas.registry import explain
 _EXTRA = {
     "currency": "ISO 4217 code of sums whose row names none, such as CNY",
     "date_order": "dmy, mdy or ymd, where dates do not begin with the year",
-    "encoding": "the file's encoding, where it is neither UTF-8 nor GB18030, such as big5 or cp1252",
+    "encoding": (
+        "the file's encoding, where it is neither UTF-8 nor GB18030, such as big5 or cp1252"
+    ),
 }
-# Rows of one order stand together; so many events back, a second row with the same key and other content is noticed.
+# Rows of one order stand together; so many events back, a second row with the same key and other
+# content is noticed.
 _REMEMBERED = 10_000
 # Where a second column of the same kind goes, in tables that have a place for it.
 _FURTHER = {"customer.phone": "phones", "customer.email": "emails"}
@@ -62,9 +90,11 @@ class CsvConnector:
         return matching(paths, file_pattern("csv", "tsv"))
 
     def read(self, unit: Unit, options: IngestOptions) -> Iterator[Item]:
-        """Yield one event per row in order, checked against its contract; a row that does not fit is refused, and no other.
+        """Yield one event per row in order, checked against its contract; a row that does not fit
+        is refused, and no other.
 
-        A file whose header lacks a column that is needed is refused as a whole. Raises OptionError for an option that is wrong.
+        A file whose header lacks a column that is needed is refused as a whole. Raises OptionError
+        for an option that is wrong.
         """
         check_known(options.extra, _EXTRA, self.name)
         reader = _Reader(self._table, unit, options, _reading(options), self.name, self.version)
@@ -78,9 +108,13 @@ def _reading(options: IngestOptions) -> Reading:
     try:
         order = DateOrder(extra["date_order"].strip().casefold()) if "date_order" in extra else None
     except ValueError:
-        raise OptionError(f"date_order is {extra['date_order']!r}; it can be dmy, mdy or ymd") from None
+        raise OptionError(
+            f"date_order is {extra['date_order']!r}; it can be dmy, mdy or ymd"
+        ) from None
     try:
-        currency = read_currency(extra["currency"].strip(), Reading()) if "currency" in extra else None
+        currency = (
+            read_currency(extra["currency"].strip(), Reading()) if "currency" in extra else None
+        )
     except CellError as error:
         raise OptionError(f"currency is {extra['currency']!r}: {error}") from None
     return Reading(options.zone, order, currency)
@@ -115,10 +149,12 @@ class _Reader:
             yield self._refuse_file(fault)
             return
         for row in read_rows(self.unit, dialect):
-            # The header goes along: a row that is refused is then a file of its own, and can be sent again.
+            # The header goes along: a row that is refused is then a file of its own, and can be
+            # sent again.
             yield self._item(row, dialect.head + row.raw, placed)
 
-    # ---- the header ---------------------------------------------------------------------------------------------------------
+    # ---- the header
+    # ---------------------------------------------------------------------------------------------------------
 
     @cached_property
     def _columns(self) -> dict[str, Column]:
@@ -136,15 +172,18 @@ class _Reader:
         return sum(self._field(cell) is not None for cell in header)
 
     def _placed(self, dialect: Dialect) -> list[_Placed]:
-        placed = [_Placed(index, header, self._field(header)) for index, header in enumerate(dialect.header)]
+        placed = [
+            _Placed(index, header, self._field(header))
+            for index, header in enumerate(dialect.header)
+        ]
         fields = {place.column.field for place in placed if place.column}
         for group in self.table.needs:
             if not fields.intersection(group):
                 accepted = ", ".join(name for one in group for name in self._named(one).names)
                 raise FileFault(
                     RejectCode.SCHEMA_MISSING_FIELD,
-                    f"the header has no column for {' or '.join(group)}; it may be called {accepted}. "
-                    f"The header is: {', '.join(dialect.header)[:400]}",
+                    f"the header has no column for {' or '.join(group)}; it may be called"
+                    f" {accepted}. The header is: {', '.join(dialect.header)[:400]}",
                 )
         return placed
 
@@ -162,7 +201,8 @@ class _Reader:
         message = f"{fault}; nothing of the file ({block.lines} lines) was read"
         return refusal(self.unit, 1, block.raw, fault.code, message)
 
-    # ---- a row --------------------------------------------------------------------------------------------------------------
+    # ---- a row
+    # --------------------------------------------------------------------------------------------------------------
 
     def _item(self, row: CsvRow, raw: bytes, placed: Sequence[_Placed]) -> Item:
         if row.fault:
@@ -178,8 +218,9 @@ class _Reader:
             self._seen.popitem(last=False)
         if before != digest:
             what = (
-                f"an earlier row has the same {', '.join(self.table.identity)} and other content: one event cannot be both; "
-                "put the articles of an order into one row, and give events of one day their time"
+                f"an earlier row has the same {', '.join(self.table.identity)} and other content:"
+                " one event cannot be both; put the articles of an order into one row, and give"
+                " events of one day their time"
             )
             return refusal(self.unit, row.line, raw, RejectCode.SCHEMA_VALUE, what)
         return Found(event, raw)
@@ -188,7 +229,11 @@ class _Reader:
         record, others = self._read_cells(cells, placed)
         for group in self.table.needs:
             if not any(name in record.values for name in group):
-                headers = [repr(place.header) for place in placed if place.column and place.column.field in group]
+                headers = [
+                    repr(place.header)
+                    for place in placed
+                    if place.column and place.column.field in group
+                ]
                 what = (
                     f"column {headers[0]} is empty"
                     if len(headers) == 1
@@ -217,7 +262,9 @@ class _Reader:
             data=data,
         )
 
-    def _read_cells(self, cells: Sequence[str], placed: Sequence[_Placed]) -> tuple[Record, dict[str, str]]:
+    def _read_cells(
+        self, cells: Sequence[str], placed: Sequence[_Placed]
+    ) -> tuple[Record, dict[str, str]]:
         """Return a row's values by field, and the cells that are no field's, by their header."""
         record = Record()
         others: dict[str, str] = {}
@@ -228,9 +275,13 @@ class _Reader:
             if place.column:
                 found.setdefault(place.column.field, []).append(place)
             else:
-                others[_free_name(place.header or f"column {place.index + 1}", others)] = cells[place.index]
+                others[_free_name(place.header or f"column {place.index + 1}", others)] = cells[
+                    place.index
+                ]
         # Lists first: further numbers and addresses are added to them.
-        for name, places in sorted(found.items(), key=lambda entry: entry[0] not in _FURTHER.values()):
+        for name, places in sorted(
+            found.items(), key=lambda entry: entry[0] not in _FURTHER.values()
+        ):
             first, *more = places
             text = cells[first.index]
             if name == TIME and more and (is_clock(text) or is_clock(cells[more[0].index])):
@@ -241,7 +292,9 @@ class _Reader:
             try:
                 record.values[name] = first.column.read(text, self.reading)
             except CellError as error:
-                raise CellError(error.code, f"column {first.header!r} has {text[:80]!r}: {error}") from error
+                raise CellError(
+                    error.code, f"column {first.header!r} has {text[:80]!r}: {error}"
+                ) from error
             for place in more:
                 further = _FURTHER.get(name, "")
                 if self._has(further):
@@ -250,11 +303,25 @@ class _Reader:
                     others[_free_name(place.header, others)] = cells[place.index]
         return record, others
 
-    def _named_error(self, error: CellError, record: Record, placed: Sequence[_Placed]) -> CellError:
-        header = next((place.header for place in placed if place.column and place.column.field == error.field), "")
+    def _named_error(
+        self, error: CellError, record: Record, placed: Sequence[_Placed]
+    ) -> CellError:
+        header = next(
+            (
+                place.header
+                for place in placed
+                if place.column and place.column.field == error.field
+            ),
+            "",
+        )
         written = record.written.get(error.field, "")
         return CellError(
-            error.code, f"column {header!r} has {written[:80]!r}: {error}" if header and written else str(error)
+            error.code,
+            (
+                f"column {header!r} has {written[:80]!r}: {error}"
+                if header and written
+                else str(error)
+            ),
         )
 
     def _check(self, data: dict[str, Any], record: Record, placed: Sequence[_Placed]) -> None:
@@ -266,13 +333,20 @@ class _Reader:
             raise self._named_error(CellError(code, message, path), record, placed) from fault
 
     def _id(
-        self, record: Record, action: str, moment: datetime | None, cells: Sequence[str], placed: Sequence[_Placed]
+        self,
+        record: Record,
+        action: str,
+        moment: datetime | None,
+        cells: Sequence[str],
+        placed: Sequence[_Placed],
     ) -> str:
         told = {**record.values, ACTION: action, TIME: rfc3339(moment) if moment else ""}
         if self.table.identity and all(told.get(name) for name in self.table.identity):
             parts = [str(told[name]) for name in self.table.identity]
         else:
-            parts = [f"{place.header}={cells[place.index]}" for place in placed if cells[place.index]]
+            parts = [
+                f"{place.header}={cells[place.index]}" for place in placed if cells[place.index]
+            ]
         return str(stable_id(self.table.kind, *parts))
 
 

@@ -1,4 +1,6 @@
-"""Rows of a CSV file with a header: encodings, delimiters, quoted line breaks; one broken row harms no other."""
+"""Rows of a CSV file with a header: encodings, delimiters, quoted line breaks; one broken row harms
+no other.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +18,20 @@ from pipeline.ingest.text_files import is_blank
 from schemas.dead_letters import RejectCode
 
 DELIMITERS = (",", ";", "\t")
-# A row of a shop's export has a few hundred bytes, one with a long complaint some thousand. A quotation mark that is never closed
-# would take everything after it into one row; it is given up after this much.
+# A row of a shop's export has a few hundred bytes, one with a long complaint some thousand. A
+# quotation mark that is never closed would take everything after it into one row; it is given up
+# after this much.
 MAX_ROW = 1024 * 1024
-# The csv module stops at 128 KiB for one field, less than a row may have; its limit is one for the whole process.
+# The csv module stops at 128 KiB for one field, less than a row may have; its limit is one for the
+# whole process.
 csv.field_size_limit(max(csv.field_size_limit(), MAX_ROW))
 
 _BLANK = " \t\r\n\ufeff\u00a0"
 # Excel writes `sep=;` above the header where the delimiter is not the system's own.
 _SEP_LINE = re.compile(r"\ufeff?\"?sep=(.)\"?\s*", re.IGNORECASE)
-# GB2312's characters have both bytes from A1 on, and 99 of 100 characters of Chinese text are among them. What else is read as
-# GB18030 by accident (one accented letter before an ASCII one, Big5) seldom has that form.
+# GB2312's characters have both bytes from A1 on, and 99 of 100 characters of Chinese text are among
+# them. What else is read as GB18030 by accident (one accented letter before an ASCII one, Big5)
+# seldom has that form.
 _HIGH_PAIR = re.compile(rb"[\xa1-\xfe][\xa1-\xfe]")
 _HIGH = re.compile(rb"[\x80-\xff]")
 _GB_SHARE = 0.9
@@ -54,7 +59,9 @@ class CsvRow:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How to read a file's rows; `head` are the lines of the header and what stands above it, `skip` how many they are."""
+    """How to read a file's rows; `head` are the lines of the header and what stands above it,
+    `skip` how many they are.
+    """
 
     encoding: str
     delimiter: str
@@ -63,14 +70,18 @@ class Dialect:
     skip: int
 
 
-# ---- encoding and header ----------------------------------------------------------------------------------------------------
+# ---- encoding and header
+# ----------------------------------------------------------------------------------------------------
 
 
-def read_dialect(unit: Unit, encoding: str | None, known: Callable[[Sequence[str]], int]) -> Dialect | None:
+def read_dialect(
+    unit: Unit, encoding: str | None, known: Callable[[Sequence[str]], int]
+) -> Dialect | None:
     """Return how a unit is to be read, or None where it is empty.
 
-    `encoding` None: UTF-8, else GB18030 where the bytes look like it. The delimiter is the one in which most header names are
-    `known`. Raises FileFault, and OptionError for an encoding that does not exist or is not written in bytes of ASCII and more.
+    `encoding` None: UTF-8, else GB18030 where the bytes look like it. The delimiter is the one in
+    which most header names are `known`. Raises FileFault, and OptionError for an encoding that does
+    not exist or is not written in bytes of ASCII and more.
     """
     lines, sample = _opening(unit)
     if not lines:
@@ -109,19 +120,23 @@ def _decoded(line: Line, codec: str) -> str:
         return line.data.decode(codec)
     except UnicodeDecodeError as error:
         raise FileFault(
-            RejectCode.CHARSET, f"the header is not {codec}: {error.reason} at byte {error.start + 1}"
+            RejectCode.CHARSET,
+            f"the header is not {codec}: {error.reason} at byte {error.start + 1}",
         ) from error
 
 
 def check_encoding(name: str) -> str:
-    """Return the codec of an encoding's name. Raises OptionError for one that does not exist or cannot be read line by line."""
+    """Return the codec of an encoding's name. Raises OptionError for one that does not exist or
+    cannot be read line by line.
+    """
     try:
         codec = codecs.lookup(name)
         plain = b'",;\t\r\nAz09'
         is_superset = plain.decode(codec.name) == plain.decode("ascii")
     except (LookupError, UnicodeError):
         raise OptionError(
-            f"encoding {name!r} is none that is known; give one such as utf-8, gb18030, big5, cp1252"
+            f"encoding {name!r} is none that is known; give one such as utf-8, gb18030, big5,"
+            " cp1252"
         ) from None
     if not is_superset:
         raise OptionError(f"encoding {name!r} cannot be read line by line; save the file as UTF-8")
@@ -130,14 +145,17 @@ def check_encoding(name: str) -> str:
 
 def _guessed_codec(head: bytes) -> str:
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise FileFault(RejectCode.CHARSET, "it is UTF-16 (Excel's Unicode text); save it as CSV UTF-8")
+        raise FileFault(
+            RejectCode.CHARSET, "it is UTF-16 (Excel's Unicode text); save it as CSV UTF-8"
+        )
     if _decodes(head, "utf-8"):
         return "utf-8"
     if _looks_like_gb18030(head):
         return "gb18030"
     raise FileFault(
         RejectCode.CHARSET,
-        "it is neither UTF-8 nor GB18030; save it as CSV UTF-8, or name its encoding: --option encoding=cp1252, big5 …",
+        "it is neither UTF-8 nor GB18030; save it as CSV UTF-8, or name its encoding: --option"
+        " encoding=cp1252, big5 …",
     )
 
 
@@ -166,20 +184,24 @@ def _split_header(
             continue
         readings.append((known(cells), len(cells), delimiter, cells))
     if not readings:
-        raise FileFault(RejectCode.UNPARSABLE, f"its first line is no header: {text.strip(_BLANK)[:80]!r}")
+        raise FileFault(
+            RejectCode.UNPARSABLE, f"its first line is no header: {text.strip(_BLANK)[:80]!r}"
+        )
     # The first delimiter wins a tie: a comma, as in most files.
     _, _, delimiter, cells = max(readings, key=lambda reading: reading[:2])
     return delimiter, tuple(cell.strip(_BLANK) for cell in cells)
 
 
-# ---- rows -------------------------------------------------------------------------------------------------------------------
+# ---- rows
+# -------------------------------------------------------------------------------------------------------------------
 
 
 def read_rows(unit: Unit, dialect: Dialect) -> Iterator[CsvRow]:
     """Yield the rows below the header in order; rows without any content are left out.
 
-    A row ends at the end of a line outside quotation marks. Where that fails (a mark that is never closed, something after a closing
-    one, a number of cells other than the header's), the first line alone is at fault and reading goes on with the next one.
+    A row ends at the end of a line outside quotation marks. Where that fails (a mark that is never
+    closed, something after a closing one, a number of cells other than the header's), the first
+    line alone is at fault and reading goes on with the next one.
     """
     with unit.open() as stream:
         yield from _Rows(dialect, read_lines(stream, MAX_ROW)).rows()
@@ -212,7 +234,9 @@ class _Rows:
             error.rest = b"".join(line.data for line in block) + error.rest
             raise
         if not closed:
-            yield self._give_up(block, RejectCode.UNPARSABLE, "a quotation mark is opened and not closed")
+            yield self._give_up(
+                block, RejectCode.UNPARSABLE, "a quotation mark is opened and not closed"
+            )
             return
         raw = b"".join(line.data for line in block)
         try:
@@ -232,7 +256,9 @@ class _Rows:
             yield CsvRow(first.number, raw, tuple(cells[:width]))
 
     def _read_to_closing_quote(self, block: list[Line]) -> bool:
-        """Add lines to the block until no quotation mark is open; False where none closes it within what a row may have."""
+        """Add lines to the block until no quotation mark is open; False where none closes it within
+        what a row may have.
+        """
         size, in_quotes = block[0].size, self._ends_in_quotes(block[0].data, False)
         while in_quotes:
             line = self._next()
@@ -246,7 +272,9 @@ class _Rows:
         return True
 
     def _ends_in_quotes(self, line: bytes, in_quotes: bool) -> bool:
-        """Return whether a quoted cell is open at the end of a line; marks inside an unquoted cell are ordinary characters."""
+        """Return whether a quoted cell is open at the end of a line; marks inside an unquoted cell
+        are ordinary characters.
+        """
         at = 0
         while True:
             if not in_quotes and line[at : at + 1] == b'"':
@@ -269,7 +297,8 @@ class _Rows:
         try:
             return raw.decode(self._dialect.encoding)
         except UnicodeDecodeError:
-            # The first Chinese character may stand far below the head from which the encoding was told.
+            # The first Chinese character may stand far below the head from which the encoding was
+            # told.
             if self._dialect.encoding == "utf-8" and _looks_like_gb18030(raw):
                 return raw.decode("gb18030")
             raise

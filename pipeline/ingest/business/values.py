@@ -1,4 +1,6 @@
-"""Cells of a spreadsheet as values: sums of money, numbers, words, lists of articles; every fault says what would be right."""
+"""Cells of a spreadsheet as values: sums of money, numbers, words, lists of articles; every fault
+says what would be right.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from schemas.dead_letters import RejectCode
 
 
 class CellError(ValueError):
-    """A cell cannot be read; `code` says of which kind the fault is, `field` which field it is where a row is judged as a whole."""
+    """A cell cannot be read; `code` says of which kind the fault is, `field` which field it is
+    where a row is judged as a whole.
+    """
 
     def __init__(self, code: RejectCode, message: str, field: str = "") -> None:
         super().__init__(message)
@@ -25,54 +29,81 @@ class CellError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a person said beside the file: the zone of its times, the order of its dates, the currency of its sums."""
+    """What a person said beside the file: the zone of its times, the order of its dates, the
+    currency of its sums.
+    """
 
     zone: tzinfo | None = None
     date_order: DateOrder | None = None
     currency: str | None = None
 
 
-# Excel keeps digits as text by writing ="0012"; shops' exports put tabs around long numbers for the same end.
+# Excel keeps digits as text by writing ="0012"; shops' exports put tabs around long numbers for the
+# same end.
 _EXCEL_TEXT = re.compile(r'="(.*)"', re.DOTALL)
 
 
 def clean(cell: str) -> str:
-    """Return a cell without the blanks around it and the wrapping that spreadsheets put around digits."""
+    """Return a cell without the blanks around it and the wrapping that spreadsheets put around
+    digits.
+    """
     text = cell.strip(" \t\r\n\u00a0\u3000\ufeff\0")
     wrapped = _EXCEL_TEXT.fullmatch(text)
     return wrapped[1].strip() if wrapped else text
 
 
 def word_key(text: str) -> str:
-    """Return a word as headers and states are compared: NFKC, case folded, letters and digits only."""
-    return "".join(char for char in unicodedata.normalize("NFKC", text).casefold() if char.isalnum())
+    """Return a word as headers and states are compared: NFKC, case folded, letters and digits
+    only.
+    """
+    return "".join(
+        char for char in unicodedata.normalize("NFKC", text).casefold() if char.isalnum()
+    )
 
 
-# ---- words ------------------------------------------------------------------------------------------------------------------
+# ---- words
+# ------------------------------------------------------------------------------------------------------------------
 
 
 def words_to(table: dict[str, str]) -> dict[str, str]:
-    """Return a table from words, as `word_key` folds them, to the value they stand for; the words stand between bars."""
-    return {word_key(word): value for value, words in table.items() for word in (value, *words.split("|"))}
+    """Return a table from words, as `word_key` folds them, to the value they stand for; the words
+    stand between bars.
+    """
+    return {
+        word_key(word): value
+        for value, words in table.items()
+        for word in (value, *words.split("|"))
+    }
 
 
 def read_word(text: str, words: dict[str, str], allowed: str) -> str:
     """Return what a word stands for. Raises CellError naming what is allowed."""
     if (value := words.get(word_key(text))) is None:
-        raise CellError(RejectCode.SCHEMA_ENUM, f"it is none of {allowed}, nor another word for one of them")
+        raise CellError(
+            RejectCode.SCHEMA_ENUM, f"it is none of {allowed}, nor another word for one of them"
+        )
     return value
 
 
 def read_phrase(text: str, pieces: dict[str, str]) -> str | None:
-    """Return the one value whose words occur in a phrase (质量问题 → quality); None where none does, or several do."""
+    """Return the one value whose words occur in a phrase (质量问题 → quality); None where none does, or
+    several do.
+    """
     key = word_key(text)
-    found = {value for value, words in pieces.items() for word in words.split("|") if word_key(word) in key}
+    found = {
+        value
+        for value, words in pieces.items()
+        for word in words.split("|")
+        if word_key(word) in key
+    }
     return found.pop() if len(found) == 1 else None
 
 
-# ---- money and numbers ------------------------------------------------------------------------------------------------------
+# ---- money and numbers
+# ------------------------------------------------------------------------------------------------------
 
-# Signs that one currency alone has. ¥ is the yen too, $ and kr have many: those need a column or the option.
+# Signs that one currency alone has. ¥ is the yen too, $ and kr have many: those need a column or
+# the option.
 _SIGNS = {
     "元": "CNY",
     "￥": "CNY",
@@ -110,14 +141,17 @@ def read_currency(text: str, _reading: Reading) -> str:
     if key in _CURRENCIES or text in _SIGNS:
         return _CURRENCIES.get(key) or _SIGNS[text]
     if not _CODE.fullmatch(text):
-        raise CellError(RejectCode.SCHEMA_VALUE, "it is no currency; write the ISO 4217 code, such as CNY")
+        raise CellError(
+            RejectCode.SCHEMA_VALUE, "it is no currency; write the ISO 4217 code, such as CNY"
+        )
     return text.upper()
 
 
 def read_money(text: str, _reading: Reading) -> tuple[Decimal, str | None]:
     """Return a sum, and the currency where a sign or code beside it names one. Raises CellError.
 
-    1,234.50 and 1.234,50 are both read; 1,234 is a thousand, 1.234 is one and a bit. Brackets mean below zero, as in bookkeeping.
+    1,234.50 and 1.234,50 are both read; 1,234 is a thousand, 1.234 is one and a bit. Brackets mean
+    below zero, as in bookkeeping.
     """
     words = plain(text).strip()
     negative = words.startswith("(") and words.endswith(")")
@@ -138,7 +172,8 @@ def _currency_beside(words: str) -> str | None:
     sign = _SIGNS.get(words) or _CURRENCIES.get(word_key(words))
     if sign is None and not _CODE.fullmatch(words):
         raise CellError(
-            RejectCode.SCHEMA_TYPE, "it is no sum of money; write it as 1234.50, the currency in a column of its own"
+            RejectCode.SCHEMA_TYPE,
+            "it is no sum of money; write it as 1234.50, the currency in a column of its own",
         )
     return sign or words.upper()
 
@@ -160,16 +195,21 @@ def read_number(text: str, _reading: Reading) -> float:
 
 # 4/5, 8 / 10, 4分, 5星, 4.5 stars
 _RATING = re.compile(
-    r"(?P<mark>[+-]?\d{1,6}(?:[.,]\d{1,6})?) ?(?:分|星|颗星|顆星|stars?|points?)?(?: ?(?:/|out of|满分) ?(?P<best>\d{1,6}) ?分?)?",
+    r"(?P<mark>[+-]?\d{1,6}(?:[.,]\d{1,6})?) ?(?:分|星|颗星|顆星|stars?|points?)?(?: ?(?:/|out"
+    r" of|满分) ?(?P<best>\d{1,6}) ?分?)?",
     re.I,
 )
 
 
 def read_rating(text: str, _reading: Reading) -> tuple[float, float | None]:
-    """Return a mark, and the best mark where the cell names it: 4, 4分, 5星, 8/10. Raises CellError."""
+    """Return a mark, and the best mark where the cell names it: 4, 4分, 5星, 8/10. Raises
+    CellError.
+    """
     match = _RATING.fullmatch(plain(text).strip())
     if not match:
-        raise CellError(RejectCode.SCHEMA_TYPE, "it is no mark; write it as a number, such as 4 or 8/10")
+        raise CellError(
+            RejectCode.SCHEMA_TYPE, "it is no mark; write it as a number, such as 4 or 8/10"
+        )
     return float(match["mark"].replace(",", ".")), float(match["best"]) if match["best"] else None
 
 
@@ -177,11 +217,14 @@ def read_birth_year(text: str, _reading: Reading) -> int:
     """Return the year of a date of birth, or of a year. Raises CellError."""
     match = re.search(r"(?<!\d)(1[89]\d\d|20\d\d)(?!\d)", plain(text))
     if not match:
-        raise CellError(RejectCode.SCHEMA_TYPE, "it names no year of birth; write it as 1985 or 1985-03-21")
+        raise CellError(
+            RejectCode.SCHEMA_TYPE, "it names no year of birth; write it as 1985 or 1985-03-21"
+        )
     return int(match[1])
 
 
-# ---- texts and lists --------------------------------------------------------------------------------------------------------
+# ---- texts and lists
+# --------------------------------------------------------------------------------------------------------
 
 _BROKEN_BY_EXCEL = re.compile(r"\d(?:\.\d+)?E\+\d+", re.IGNORECASE)
 
@@ -192,7 +235,9 @@ def read_text(text: str, _reading: Reading) -> str:
 
 
 def read_identifier(text: str, _reading: Reading) -> str:
-    """Return a number that names something. Raises CellError for one that a spreadsheet has rounded away."""
+    """Return a number that names something. Raises CellError for one that a spreadsheet has rounded
+    away.
+    """
     if _BROKEN_BY_EXCEL.fullmatch(text):
         what = "a spreadsheet has rounded the number; export it again with this column as text"
         raise CellError(RejectCode.SCHEMA_VALUE, what)
@@ -200,7 +245,9 @@ def read_identifier(text: str, _reading: Reading) -> str:
 
 
 def read_list(text: str, _reading: Reading) -> list[str]:
-    """Return the parts of a cell that holds several, between commas, semicolons, slashes or line breaks."""
+    """Return the parts of a cell that holds several, between commas, semicolons, slashes or line
+    breaks.
+    """
     return [part for part in (piece.strip() for piece in re.split(r"[,;，；、/|\n]", text)) if part]
 
 
@@ -209,7 +256,9 @@ _ITEM = re.compile(r"(?P<sku>.+?)\s*(?:[xX*×✕]\s*(?P<quantity>\d+(?:\.\d+)?))
 
 
 def read_items(text: str, _reading: Reading) -> list[dict[str, Any]]:
-    """Return the articles of an order: JSON (a list of numbers or of objects with sku), or `A-100 x2; B-7`. Raises CellError."""
+    """Return the articles of an order: JSON (a list of numbers or of objects with sku), or `A-100
+    x2; B-7`. Raises CellError.
+    """
     if text[:1] in "[{":
         return _json_items(text)
     items = []
@@ -224,19 +273,24 @@ def _json_items(text: str) -> list[dict[str, Any]]:
         given = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise CellError(
-            RejectCode.UNPARSABLE, f"it begins like JSON and is none: {error.msg} at column {error.colno}"
+            RejectCode.UNPARSABLE,
+            f"it begins like JSON and is none: {error.msg} at column {error.colno}",
         ) from error
     items = []
     for item in given if isinstance(given, list) else [given]:
         if isinstance(item, dict) and item.get("sku"):
             items.append(
-                {key: str(value) if isinstance(value, float) else value for key, value in item.items()}
+                {
+                    key: str(value) if isinstance(value, float) else value
+                    for key, value in item.items()
+                }
                 | {"sku": str(item["sku"])}
             )
         elif isinstance(item, (str, int)) and not isinstance(item, bool) and item != "":
             items.append({"sku": str(item)})
         else:
             raise CellError(
-                RejectCode.SCHEMA_MISSING_FIELD, 'each article needs its sku: [{"sku": "A-100", "quantity": 2}]'
+                RejectCode.SCHEMA_MISSING_FIELD,
+                'each article needs its sku: [{"sku": "A-100", "quantity": 2}]',
             )
     return items

@@ -1,4 +1,6 @@
-"""The `email` connector: mails as files, as Maildir or as mbox, packed or not, become comm.message events that carry their bytes."""
+"""The `email` connector: mails as files, as Maildir or as mbox, packed or not, become comm.message
+events that carry their bytes.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +29,17 @@ _HEAD_BYTES = 4096
 
 
 class EmailConnector:
-    """Reads mails (RFC 5322) from single files, folders of them, Maildirs and mbox files, alone or in archives."""
+    """Reads mails (RFC 5322) from single files, folders of them, Maildirs and mbox files, alone or
+    in archives.
+    """
 
     def __init__(self) -> None:
         self.name = "email"
         self.version = "1"
         self.keeps_items = True
         self.summary = (
-            "mails: .eml and other single files, Maildir, mbox, and tar, zip, gzip, bzip2 or xz files of them"
+            "mails: .eml and other single files, Maildir, mbox, and tar, zip, gzip, bzip2 or xz"
+            " files of them"
         )
         self.options = {
             "source": "name of the mailbox or system they come from, email unless given",
@@ -46,7 +51,9 @@ class EmailConnector:
         return walk(paths)
 
     def read(self, unit: Unit, options: IngestOptions) -> Iterator[Item]:
-        """Yield an event per mail, with `unit#index` as locator in an mbox; what is no mail, too large or corrupt is refused."""
+        """Yield an event per mail, with `unit#index` as locator in an mbox; what is no mail, too
+        large or corrupt is refused.
+        """
         check_known(options.extra, {}, self.name)
         return refuse_unreadable(unit, self._items(unit, options))
 
@@ -61,29 +68,47 @@ class EmailConnector:
             else:
                 yield self._item(collect(pieces, MAX_ITEM_BYTES), unit.name, bytes, options)
 
-    def _item(self, read: BoundedBytes, locator: str, unwrap: Callable[[bytes], bytes], options: IngestOptions) -> Item:
+    def _item(
+        self,
+        read: BoundedBytes,
+        locator: str,
+        unwrap: Callable[[bytes], bytes],
+        options: IngestOptions,
+    ) -> Item:
         raw = read.held()
         if read.oversize:
             detail = (
-                f"{locator}: the mail has {read.size} bytes, more than {MAX_ITEM_BYTES}; its sha256 is {read.sha256}; "
-                f"the first {min(len(raw), _KEPT_OF_OVERSIZE)} bytes are kept"
+                f"{locator}: the mail has {read.size} bytes, more than {MAX_ITEM_BYTES}; its sha256"
+                f" is {read.sha256}; the first {min(len(raw), _KEPT_OF_OVERSIZE)} bytes are kept"
             )
             return Refused(raw[:_KEPT_OF_OVERSIZE], RejectCode.OVERSIZE, detail, locator)
         try:
             check_mail(raw)
         except NotAMail as error:
-            return Refused(raw, RejectCode.UNPARSABLE, f"{locator}: {error.detail}; {WHAT_A_MAIL_NEEDS}", locator)
+            return Refused(
+                raw,
+                RejectCode.UNPARSABLE,
+                f"{locator}: {error.detail}; {WHAT_A_MAIL_NEEDS}",
+                locator,
+            )
         return Found(self._event(MailBytes(strip_preamble(unwrap(raw))), locator, options), raw)
 
     def _event(self, mail: MailBytes, locator: str, options: IngestOptions) -> Event:
         direction = direction_of(mail, options.own)
-        data: dict[str, Any] = {"channel": Channel.EMAIL.value, "mime": base64.b64encode(mail.mime).decode("ascii")}
+        data: dict[str, Any] = {
+            "channel": Channel.EMAIL.value,
+            "mime": base64.b64encode(mail.mime).decode("ascii"),
+        }
         if direction is not None:
             data["direction"] = direction.value
         return Event(
             id=mail.event_id,
             source=source_of(options, self.name),
-            type="comm.message.received" if direction in (None, Direction.INBOUND) else "comm.message.sent",
+            type=(
+                "comm.message.received"
+                if direction in (None, Direction.INBOUND)
+                else "comm.message.sent"
+            ),
             tenant=options.tenant,
             locator=locator,
             connector=f"{self.name}/{self.version}",

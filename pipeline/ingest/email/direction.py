@@ -10,7 +10,9 @@ from schemas.types import Direction
 
 
 def direction_of(mail: MailBytes, own: OwnSide) -> Direction | None:
-    """Return outbound for a mail from us, internal if all its visible recipients are ours too, else inbound; None if `own` is empty."""
+    """Return outbound for a mail from us, internal if all its visible recipients are ours too, else
+    inbound; None if `own` is empty.
+    """
     if not own.entries:
         return None
     if not any(own.owns_email(address) for address in _addresses(mail, b"from")):
@@ -22,4 +24,6 @@ def direction_of(mail: MailBytes, own: OwnSide) -> Direction | None:
 
 def _addresses(mail: MailBytes, field: bytes) -> list[str]:
     values = (unicode_value(value) for value in mail.values(field))
-    return [address.email for value in values for address in parse_addresses(value) if address.email]
+    return [
+        address.email for value in values for address in parse_addresses(value) if address.email
+    ]

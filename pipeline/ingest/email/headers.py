@@ -1,4 +1,6 @@
-"""What a connector must know of a mail's bytes without parsing it: whether they are a mail, a few raw headers, its identity."""
+"""What a connector must know of a mail's bytes without parsing it: whether they are a mail, a few
+raw headers, its identity.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +12,26 @@ from functools import cached_property
 
 from pipeline.processors.clean.mime import NotAMail, parse_mail
 
-# Where the header ends (RFC 5322, 2.1), whatever the system's line ending; atomic, for \r\n is one ending and not two.
+# Where the header ends (RFC 5322, 2.1), whatever the system's line ending; atomic, for \r\n is one
+# ending and not two.
 _HEADER_END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
-# Before a header: a byte order mark that an editor left, empty lines, and the line that mbox files or old systems put first.
+# Before a header: a byte order mark that an editor left, empty lines, and the line that mbox files
+# or old systems put first.
 _PREAMBLE = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*+(?:>?From (?![ \t]*:)[^\r\n]*+(?>\r\n|\n|\r))*+")
 _ENDINGS = re.compile(rb"\r\n?")
-# A field name is printable ASCII without a colon (RFC 5322, 3.6.8); blanks before the colon are obsolete but allowed (4.5).
+# A field name is printable ASCII without a colon (RFC 5322, 3.6.8); blanks before the colon are
+# obsolete but allowed (4.5).
 _FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
 # One of these in the header, and `parse_mail` takes the bytes for a mail.
 _MAIL_FIELDS = frozenset(
-    b"from to cc bcc subject date message-id received return-path reply-to sender delivered-to mime-version "
-    b"content-type content-transfer-encoding in-reply-to references resent-from resent-date".split()
+    b"from to cc bcc subject date message-id received return-path reply-to sender delivered-to"
+    b" mime-version content-type content-transfer-encoding in-reply-to references resent-from"
+    b" resent-date".split()
 )
 _FIELDS_READ = frozenset((b"message-id", b"from", b"to", b"cc", b"date", b"subject"))
 _INITIALS = frozenset(letter for name in _FIELDS_READ for letter in (name[:1], name[:1].upper()))
-# Headers are looked for in this much and no further: some 1,000 trace fields, and a bound for what a hostile header can cost.
+# Headers are looked for in this much and no further: some 1,000 trace fields, and a bound for what
+# a hostile header can cost.
 _HEAD_BYTES = 256 * 1024
 
 WHAT_A_MAIL_NEEDS = (
@@ -34,7 +41,9 @@ WHAT_A_MAIL_NEEDS = (
 
 
 def strip_preamble(raw: bytes) -> bytes:
-    """Return the message from its first header on: a byte order mark, leading empty lines and an mbox `From ` line are cut."""
+    """Return the message from its first header on: a byte order mark, leading empty lines and an
+    mbox `From ` line are cut.
+    """
     match = _PREAMBLE.match(raw)
     return raw[match.end() :] if match and match.end() else raw
 
@@ -49,7 +58,9 @@ def looks_like_mail(raw: bytes) -> bool:
 
 
 def check_mail(raw: bytes) -> None:
-    """Raise NotAMail for bytes in which `parse_mail` finds no mail; that is the one definition, reached here by a shorter way."""
+    """Raise NotAMail for bytes in which `parse_mail` finds no mail; that is the one definition,
+    reached here by a shorter way.
+    """
     if not _begins_with_mail_fields(raw):
         parse_mail(raw[:_HEAD_BYTES])
 
@@ -84,7 +95,9 @@ def _name_and_value(line: bytes) -> tuple[bytes, bytes]:
 
 @dataclass(frozen=True)
 class MailBytes:
-    """A message's bytes from the first header to the last line, and what can be said of them without decoding anything."""
+    """A message's bytes from the first header to the last line, and what can be said of them
+    without decoding anything.
+    """
 
     mime: bytes
 
@@ -108,10 +121,15 @@ class MailBytes:
                 if name in _FIELDS_READ:
                     value = [first]
                     found.setdefault(name, []).append(value)
-        return {name: [b" ".join(b" ".join(value).split()) for value in values] for name, values in found.items()}
+        return {
+            name: [b" ".join(b" ".join(value).split()) for value in values]
+            for name, values in found.items()
+        }
 
     def values(self, name: bytes) -> Sequence[bytes]:
-        """Return all values of Message-ID, From, To, Cc, Date or Subject (in lower case), unfolded, blanks collapsed, undecoded."""
+        """Return all values of Message-ID, From, To, Cc, Date or Subject (in lower case), unfolded,
+        blanks collapsed, undecoded.
+        """
         return self._fields.get(name, ())
 
     def first(self, name: bytes) -> bytes:
@@ -122,9 +140,10 @@ class MailBytes:
     def event_id(self) -> str:
         """Message-ID and a hash of it, From, Date, Subject and body.
 
-        The same wherever the message lies: line endings, quoted `From ` lines, trailing empty lines and every other header, which
-        servers add on the way, do not count. Another message that bears the same Message-ID has another id. Where none of the
-        four fields can be read (UTF-16, a header behind noise), all of the bytes count.
+        The same wherever the message lies: line endings, quoted `From ` lines, trailing empty lines
+        and every other header, which servers add on the way, do not count. Another message that
+        bears the same Message-ID has another id. Where none of the four fields can be read (UTF-16,
+        a header behind noise), all of the bytes count.
         """
         message_id = self.first(b"message-id")
         identity = (message_id, self.first(b"from"), self.first(b"date"), self.first(b"subject"))
@@ -138,7 +157,8 @@ class MailBytes:
 
 # 128 bits: no two mails of any archive meet by chance.
 _DIGEST_DIGITS = 32
-# Leaves room for the digest within the 512 characters of an event's id; RFC 5322 bounds a line at 998, real ones stay under 200.
+# Leaves room for the digest within the 512 characters of an event's id; RFC 5322 bounds a line at
+# 998, real ones stay under 200.
 _MAX_MESSAGE_ID = 400
 _CONTROLS = re.compile(r"[^ -~]")
 _QUOTED_FROM = re.compile(rb"^>+From ", re.MULTILINE)
@@ -154,5 +174,7 @@ def _canonical_body(body: bytes) -> bytes:
 
 
 def _legible(message_id: bytes) -> str:
-    text = message_id.strip().removeprefix(b"<").removesuffix(b">").decode("ascii", "backslashreplace")
+    text = (
+        message_id.strip().removeprefix(b"<").removesuffix(b">").decode("ascii", "backslashreplace")
+    )
     return (text if text.isprintable() else _CONTROLS.sub("?", text))[:_MAX_MESSAGE_ID]

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 
 from pipeline.ingest.streams import BoundedBytes, UnreadableUnitError
 
-# The separator: `From `, an address or something like it, a date as C's asctime writes it. The zone may stand before the year or
-# after it, seconds may be missing, the weekday may have a comma: Eudora, Thunderbird, Mailman, Gmail and elm each have their way.
+# The separator: `From `, an address or something like it, a date as C's asctime writes it. The zone
+# may stand before the year or after it, seconds may be missing, the weekday may have a comma:
+# Eudora, Thunderbird, Mailman, Gmail and elm each have their way.
 _MONTH = rb"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _DAY_AND_MONTH = rb"(?:" + _MONTH + rb" +\d{1,2}|\d{1,2} +" + _MONTH + rb")"
 _STRICT = re.compile(
@@ -23,24 +24,30 @@ _QUOTED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
 _FROM_LINE = re.compile(rb"[\r\n]*From [^\n]*\n?")
 
 _MARK = b"\nFrom "
-# Separator lines have 40 to 100 bytes; one longer than this, or followed by a longer one, is judged by what there is of it.
+# Separator lines have 40 to 100 bytes; one longer than this, or followed by a longer one, is judged
+# by what there is of it.
 _LOOK_AHEAD = 4096
 # The end of the line before a separator, and a mark cut in two by the border of a chunk.
 _LOOK_BEHIND = len(_MARK) + 4
 
 
 def starts_mbox(head: bytes) -> bool:
-    """Return whether the first bytes of a file (4 KiB, or all of it) are those of an mbox: a separator line, then a header."""
+    """Return whether the first bytes of a file (4 KiB, or all of it) are those of an mbox: a
+    separator line, then a header.
+    """
     head = head.lstrip(b"\r\n")
     return head.startswith(b"From ") and _separates(head, 0, after_empty=True, strict_alone=True)
 
 
 def split_mbox(pieces: Iterable[bytes], limit: int) -> Iterator[BoundedBytes]:
-    """Yield each message of an mbox, given in pieces, with its separator line and closing empty line, as the file has them.
+    """Yield each message of an mbox, given in pieces, with its separator line and closing empty
+    line, as the file has them.
 
-    At most `limit` bytes of one are held, and one chunk. A line beginning with `From ` separates where it has a date in asctime's
-    form and follows an empty line or precedes a header, or where it has a time and a year and both are so; Content-Length is not
-    trusted (programs that edit messages leave it wrong). UnreadableUnitError is passed on with the broken message as its `rest`.
+    At most `limit` bytes of one are held, and one chunk. A line beginning with `From ` separates
+    where it has a date in asctime's form and follows an empty line or precedes a header, or where
+    it has a time and a year and both are so; Content-Length is not trusted (programs that edit
+    messages leave it wrong). UnreadableUnitError is passed on with the broken message as its
+    `rest`.
     """
     splitter = _Splitter(limit)
     try:
@@ -53,7 +60,9 @@ def split_mbox(pieces: Iterable[bytes], limit: int) -> Iterator[BoundedBytes]:
 
 
 class _Splitter:
-    """The message being read, and the window: bytes after it of which it is not known yet whose they are."""
+    """The message being read, and the window: bytes after it of which it is not known yet whose
+    they are.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -90,7 +99,9 @@ class _Splitter:
 
 
 def _separators(window: bytes, final: bool) -> tuple[list[int], int]:
-    """Return where messages begin in the window, and from where on it must be kept until more is read."""
+    """Return where messages begin in the window, and from where on it must be kept until more is
+    read.
+    """
     cuts: list[int] = []
     at = window.find(_MARK)
     while at >= 0:
@@ -119,9 +130,11 @@ def _separates(window: bytes, at: int, after_empty: bool, strict_alone: bool) ->
 
 
 def message_of(section: bytes) -> bytes:
-    """Return a message as it was before it went into the mbox: without separator, closing empty line and quoted `From ` lines.
+    """Return a message as it was before it went into the mbox: without separator, closing empty
+    line and quoted `From ` lines.
 
-    One > is taken from lines of the form `>From `, `>>From `: so mboxrd quotes; mboxo quotes the first form alone, mboxcl none.
+    One > is taken from lines of the form `>From `, `>>From `: so mboxrd quotes; mboxo quotes the
+    first form alone, mboxcl none.
     """
     start = _FROM_LINE.match(section)
     message = section[start.end() :] if start else section

@@ -1,1 +1,3 @@
-"""Judging models on labelled texts: the online model as it runs, and the offline models it is measured against."""
+"""Judging models on labelled texts: the online model as it runs, and the offline models it is
+measured against.
+"""

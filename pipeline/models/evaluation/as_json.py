@@ -45,7 +45,9 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _online(online: Online, data: Data) -> dict[str, Any]:
-    """Return the figures flat; calibration and coverage are of the test part, of the stream where there is none."""
+    """Return the figures flat; calibration and coverage are of the test part, of the stream where
+    there is none.
+    """
     last = online.test or online.prequential
     found: dict[str, Any] = {
         "prequential_accuracy": online.prequential.scores.accuracy,

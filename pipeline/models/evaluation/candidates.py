@@ -1,4 +1,6 @@
-"""The offline models: one table of what is trained, what is searched, and what bounds each in time and memory."""
+"""The offline models: one table of what is trained, what is searched, and what bounds each in time
+and memory.
+"""
 
 from __future__ import annotations
 
@@ -24,18 +26,21 @@ from sklearn.tree import DecisionTreeClassifier
 
 from pipeline.models.evaluation.grams import Grams
 
-# What the linear models keep: on 77 intents a linear SVM reached 89.1 % with all n-grams, 88.9 with 20,000, 87.6 with 5,000.
+# What the linear models keep: on 77 intents a linear SVM reached 89.1 % with all n-grams, 88.9 with
+# 20,000, 87.6 with 5,000.
 _MANY: Final = 20_000
-# A single tree looks through all its columns at each split: with 1,000 it lost 2 points on reviews and 5 on intents.
+# A single tree looks through all its columns at each split: with 1,000 it lost 2 points on reviews
+# and 5 on intents.
 _TREE_COLUMNS: Final = 3_000
 # A forest looks through some: with 3,000 it lost 3 points on intents, in half the time.
 _FOREST_COLUMNS: Final = 10_000
 # Columns whose information is worked out together: some MB for each array of columns × labels.
 _COLUMNS_AT_ONCE: Final = 10_000
-# Boosting looks through each component for each tree, a tree for each label in each round: with 150, a fit on 77 intents took
-# three times as long.
+# Boosting looks through each component for each tree, a tree for each label in each round: with
+# 150, a fit on 77 intents took three times as long.
 _BOOSTED_COMPONENTS: Final = 50
-# Dense models see texts as so many components of their TF-IDF matrix: memory and time of sparse text made dense forbid more.
+# Dense models see texts as so many components of their TF-IDF matrix: memory and time of sparse
+# text made dense forbid more.
 _COMPONENTS: Final = 150
 
 
@@ -43,9 +48,10 @@ _COMPONENTS: Final = 150
 class Candidate:
     """An offline model.
 
-    `build` returns its steps after the weighing of n-grams, given a seed. `space` is searched by `search`: every
-    combination ("grid"), or `draws` of them ("random"). It is fitted on at most `fit_rows` rows (None: all) and each
-    setting tried on at most `search_rows`, for the reason in `bound` ("" where all rows are used).
+    `build` returns its steps after the weighing of n-grams, given a seed. `space` is searched by
+    `search`: every combination ("grid"), or `draws` of them ("random"). It is fitted on at most
+    `fit_rows` rows (None: all) and each setting tried on at most `search_rows`, for the reason in
+    `bound` ("" where all rows are used).
     """
 
     name: str
@@ -64,10 +70,11 @@ class Candidate:
 
 
 def presence_information(X: sp.csr_matrix, y: npt.NDArray[Any]) -> npt.NDArray[np.float64]:  # noqa: N803
-    """Return the mutual information, in nats, of each column's presence and the label, shape (columns,).
+    """Return the mutual information, in nats, of each column's presence and the label, shape
+    (columns,).
 
-    It is scikit-learn's `mutual_info_classif` of the columns as present or not, for all columns in one product: that
-    takes each column by itself, which takes minutes for text.
+    It is scikit-learn's `mutual_info_classif` of the columns as present or not, for all columns in
+    one product: that takes each column by itself, which takes minutes for text.
     """
     labels, places = np.unique(y, return_inverse=True)
     rows = len(places)
@@ -78,12 +85,16 @@ def presence_information(X: sp.csr_matrix, y: npt.NDArray[Any]) -> npt.NDArray[n
     for first in range(0, present.shape[1], _COLUMNS_AT_ONCE):
         both = np.asarray((present[:, first : first + _COLUMNS_AT_ONCE].T @ given).todense()) / rows
         of_column = both.sum(axis=1, keepdims=True)
-        information = _term(both, of_column * of_label) + _term(of_label - both, (1 - of_column) * of_label)
+        information = _term(both, of_column * of_label) + _term(
+            of_label - both, (1 - of_column) * of_label
+        )
         parts.append(np.maximum(information.sum(axis=1), 0.0))
     return np.concatenate(parts)
 
 
-def _term(joint: npt.NDArray[np.float64], product: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _term(
+    joint: npt.NDArray[np.float64], product: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
     """Return p(x, y) · ln(p(x, y) / (p(x) p(y))), 0 where nothing is."""
     filled = (joint > 0) & (product > 0)
     ratio = np.divide(joint, product, out=np.ones_like(joint), where=filled)
@@ -101,7 +112,8 @@ class Components(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: sp.csr_matrix, y: Any = None) -> Self:  # noqa: N803
         """Find the components."""
         count = max(1, min(self.components, X.shape[0] - 1, X.shape[1] - 1))
-        # Two power iterations find components of text as well as the default of five, in half the time.
+        # Two power iterations find components of text as well as the default of five, in half the
+        # time.
         self.svd_ = TruncatedSVD(count, n_iter=2, random_state=self.seed).fit(X)
         return self
 
@@ -116,7 +128,9 @@ def keep_best(columns: int) -> tuple[str, SelectKBest]:
     return "select", SelectKBest(chi2, k=columns)
 
 
-def _dense(seed: int, *scaling: tuple[str, Any], components: int = _COMPONENTS) -> list[tuple[str, Any]]:
+def _dense(
+    seed: int, *scaling: tuple[str, Any], components: int = _COMPONENTS
+) -> list[tuple[str, Any]]:
     return [keep_best(_MANY), ("components", Components(components, seed)), *scaling]
 
 
@@ -132,7 +146,10 @@ CANDIDATES: Final[tuple[Candidate, ...]] = (
         "logistic_regression",
         "Logistic regression",
         # On 8,000 rows of 77 intents 30 steps reached 88.4 %, 60 steps 88.7 % in twice the time.
-        lambda seed: [keep_best(_MANY), ("model", LogisticRegression(random_state=seed, max_iter=30))],
+        lambda seed: [
+            keep_best(_MANY),
+            ("model", LogisticRegression(random_state=seed, max_iter=30)),
+        ],
         "grid",
         {"model__C": [3.0, 30.0, 300.0]},
         search_rows=1_000,
@@ -162,7 +179,10 @@ CANDIDATES: Final[tuple[Candidate, ...]] = (
     Candidate(
         "decision_tree",
         "Decision tree",
-        lambda seed: [keep_best(_TREE_COLUMNS), ("model", DecisionTreeClassifier(random_state=seed))],
+        lambda seed: [
+            keep_best(_TREE_COLUMNS),
+            ("model", DecisionTreeClassifier(random_state=seed)),
+        ],
         "random",
         {
             "model__max_depth": [None, 30, 100],
@@ -182,7 +202,8 @@ CANDIDATES: Final[tuple[Candidate, ...]] = (
         ],
         "random",
         {
-            # A tenth of the columns cost five times as much and was worse on 77 intents (66 against 71 %).
+            # A tenth of the columns cost five times as much and was worse on 77 intents (66 against
+            # 71 %).
             "model__max_features": ["sqrt", "log2"],
             "model__min_samples_leaf": randint(1, 4),
             "select__score_func": _SELECTORS,
@@ -197,12 +218,17 @@ CANDIDATES: Final[tuple[Candidate, ...]] = (
         "Gradient boosting",
         lambda seed: [
             *_dense(seed, components=_BOOSTED_COMPONENTS),
-            # A tree for every label in every round: rounds are what bounds the time. Of 77 labels each has few rows: with no
-            # penalty some leaves step so far that accuracy fell from 46 to 8 %. 31 bins are as good as 255 on so few rows.
+            # A tree for every label in every round: rounds are what bounds the time. Of 77 labels
+            # each has few rows: with no penalty some leaves step so far that accuracy fell from 46
+            # to 8 %. 31 bins are as good as 255 on so few rows.
             (
                 "model",
                 HistGradientBoostingClassifier(
-                    max_iter=30, max_bins=31, l2_regularization=1.0, early_stopping=False, random_state=seed
+                    max_iter=30,
+                    max_bins=31,
+                    l2_regularization=1.0,
+                    early_stopping=False,
+                    random_state=seed,
                 ),
             ),
         ],
@@ -218,11 +244,17 @@ CANDIDATES: Final[tuple[Candidate, ...]] = (
         "Neural net (MLP)",
         lambda seed: [
             *_dense(seed, ("scale", StandardScaler())),
-            # Small batches and larger steps than the defaults converge in a few epochs on a few hundred rows too.
+            # Small batches and larger steps than the defaults converge in a few epochs on a few
+            # hundred rows too.
             (
                 "model",
                 MLPClassifier(
-                    random_state=seed, batch_size=32, learning_rate_init=3e-3, max_iter=30, tol=1e-3, n_iter_no_change=3
+                    random_state=seed,
+                    batch_size=32,
+                    learning_rate_init=3e-3,
+                    max_iter=30,
+                    tol=1e-3,
+                    n_iter_no_change=3,
                 ),
             ),
         ],

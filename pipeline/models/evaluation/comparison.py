@@ -1,4 +1,6 @@
-"""The bench: offline models and the online model on the same rows, with the settings of each chosen on training rows alone."""
+"""The bench: offline models and the online model on the same rows, with the settings of each chosen
+on training rows alone.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,13 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from pipeline.models.evaluation.candidates import CANDIDATES, Candidate
-from pipeline.models.evaluation.contenders import ONLINE, Comparison, Contender, contender, curve_sizes
+from pipeline.models.evaluation.contenders import (
+    ONLINE,
+    Comparison,
+    Contender,
+    contender,
+    curve_sizes,
+)
 from pipeline.models.evaluation.measures import score
 from pipeline.models.evaluation.offline import Bench
 from pipeline.models.evaluation.online import Online, answered, judge_online, learnt
@@ -23,7 +31,9 @@ Tell = Callable[[str, int, int], object]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to compare: which offline models, outer and inner folds, the seed of all that is random, CPU seconds a model."""
+    """How to compare: which offline models, outer and inner folds, the seed of all that is random,
+    CPU seconds a model.
+    """
 
     models: tuple[str, ...] = tuple(candidate.name for candidate in CANDIDATES)
     folds: int = 3
@@ -40,10 +50,12 @@ def compare(
     online: Online | None = None,
     tell: Tell = lambda _what, _done, _total: None,
 ) -> Comparison:
-    """Train, tune and judge every model of the plan and the online one; `test` is only ever answered.
+    """Train, tune and judge every model of the plan and the online one; `test` is only ever
+    answered.
 
-    `labels` are a head's, known to the online model from the start; `online` is its judgement where it was made before.
-    Raises EvaluationError where the rows allow no comparison or the plan names no model.
+    `labels` are a head's, known to the online model from the start; `online` is its judgement where
+    it was made before. Raises EvaluationError where the rows allow no comparison or the plan names
+    no model.
     """
     chosen, folds = check(train, test, plan)
     y: Labels = np.array([row.label for row in train], dtype=object)
@@ -51,7 +63,8 @@ def compare(
     tell("online model", 0, total)
     contenders = [_judge_online(train, test, y, folds, plan.seed, labels, online)]
     tell("features", 1, total)
-    # One thread: costs are told by the CPU, and threads that wait for each other on a busy machine use most of it.
+    # One thread: costs are told by the CPU, and threads that wait for each other on a busy machine
+    # use most of it.
     with threadpool_limits(1):
         bench = Bench.of(train, test, folds, plan.seed, plan.budget_s)
         selection = bench.selection(lambda title: tell(f"selection: {title}", 1, total))
@@ -62,11 +75,15 @@ def compare(
 
 
 def check(train: Sequence[Row], test: Sequence[Row], plan: Plan) -> tuple[list[Candidate], int]:
-    """Return the models of a plan and how many folds the rows allow; raises EvaluationError where nothing can be compared."""
+    """Return the models of a plan and how many folds the rows allow; raises EvaluationError where
+    nothing can be compared.
+    """
     chosen = _candidates(plan.models)
     folds = folds_for(np.array([row.label for row in train], dtype=object), plan.folds)
     if not test:
-        raise EvaluationError("there is no row to test on: name a file with --test, or give more rows")
+        raise EvaluationError(
+            "there is no row to test on: name a file with --test, or give more rows"
+        )
     return chosen, folds
 
 
@@ -79,7 +96,9 @@ def _candidates(names: Sequence[str]) -> list[Candidate]:
     table = {candidate.name: candidate for candidate in CANDIDATES}
     unknown = [name for name in names if name not in table]
     if unknown:
-        raise EvaluationError(f"there is no model {', '.join(unknown)}; models are {', '.join(table)}")
+        raise EvaluationError(
+            f"there is no model {', '.join(unknown)}; models are {', '.join(table)}"
+        )
     return [table[name] for name in dict.fromkeys(names)]
 
 
@@ -89,7 +108,10 @@ def _notes(y: Labels, folds: int, plan: Plan) -> Iterator[str]:
     names, counts = np.unique(y, return_counts=True)
     rare = [str(name) for name, count in zip(names, counts.tolist(), strict=True) if count < folds]
     if rare:
-        yield f"labels with fewer than {folds} training rows, missing from some folds: {', '.join(rare)}"
+        yield (
+            f"labels with fewer than {folds} training rows, missing from some folds:"
+            f" {', '.join(rare)}"
+        )
 
 
 def _judge_online(

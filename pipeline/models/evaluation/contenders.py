@@ -1,4 +1,6 @@
-"""What is said of a model that was judged beside others, and how methods and models stand to each other."""
+"""What is said of a model that was judged beside others, and how methods and models stand to each
+other.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,14 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from pipeline.models.characters import normalise
-from pipeline.models.evaluation.measures import Confusion, LabelReport, Scores, confusion, label_reports, score
+from pipeline.models.evaluation.measures import (
+    Confusion,
+    LabelReport,
+    Scores,
+    confusion,
+    label_reports,
+    score,
+)
 from pipeline.models.evaluation.rows import Row
 from pipeline.models.evaluation.selection import Selection
 
@@ -33,8 +42,9 @@ class Group:
 class Contender:
     """A model and how it did.
 
-    `folds` are the scores of the outer folds, `settings` what was chosen; `rows` is how many training rows the last fit
-    used; costs are CPU time: seconds to train, µs a text for features and answers. `notes` say what bounds the result.
+    `folds` are the scores of the outer folds, `settings` what was chosen; `rows` is how many
+    training rows the last fit used; costs are CPU time: seconds to train, µs a text for features
+    and answers. `notes` say what bounds the result.
     """
 
     name: str
@@ -66,7 +76,9 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All contenders, the best first by cross-validation, and how methods of feature selection compare."""
+    """All contenders, the best first by cross-validation, and how methods of feature selection
+    compare.
+    """
 
     contenders: tuple[Contender, ...]
     selection: tuple[Selection, ...]
@@ -80,7 +92,9 @@ class Comparison:
 
 
 def contender(*, answers: Sequence[str | None], test: Sequence[Row], **known: Any) -> Contender:
-    """Return a contender by its answers to the test rows and what else is known of it (the other fields)."""
+    """Return a contender by its answers to the test rows and what else is known of it (the other
+    fields).
+    """
     truths = [row.label for row in test]
     return Contender(
         test=score(truths, answers),
@@ -109,6 +123,8 @@ def curve_sizes(rows: int) -> list[int]:
 
 
 def seen_before(train: Sequence[Row], test: Sequence[Row]) -> int:
-    """Return how many test texts stand, in normal form, among the training texts too: on those a model only remembers."""
+    """Return how many test texts stand, in normal form, among the training texts too: on those a
+    model only remembers.
+    """
     known = {normalise(row.text) for row in train}
     return sum(normalise(row.text) in known for row in test)

@@ -33,8 +33,9 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What readers would have been told of a head: by its rule until the model may answer, then by the model with the
-    rule's hint. Accuracies, 0 to 1: on the stream before each row was learnt (the rule alone beside), and on the test."""
+    """What readers would have been told of a head: by its rule until the model may answer, then by
+    the model with the rule's hint. Accuracies, 0 to 1: on the stream before each row was learnt
+    (the rule alone beside), and on the test."""
 
     prequential_accuracy: float
     rule_accuracy: float
@@ -43,7 +44,9 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Promoted:
-    """What a promotion did: the event that records it ("" where nothing was new), examples added, and those there before."""
+    """What a promotion did: the event that records it ("" where nothing was new), examples added,
+    and those there before.
+    """
 
     promotion_id: str
     head: str
@@ -79,18 +82,30 @@ def evaluate(data: Data, plan: Plan, *, online: bool, offline: bool, tell: Tell)
             tell=lambda done: tell("online model", done, of),
         )
     served = serve(data) if online and data.head else None
-    comparison = compare(data.train, data.test, plan, labels=data.labels, online=judged, tell=tell) if offline else None
+    comparison = (
+        compare(data.train, data.test, plan, labels=data.labels, online=judged, tell=tell)
+        if offline
+        else None
+    )
     return Evaluation(data, plan, judged, served, comparison)
 
 
 def serve(data: Data) -> Served:
-    """Fold the training rows as a worker does, and answer the test as it would. Raises ValueError where there is no head."""
+    """Fold the training rows as a worker does, and answer the test as it would. Raises ValueError
+    where there is no head.
+    """
     if data.head is None:
         raise ValueError("only a head is served")
     replica = Replica(heads=(data.head,))
     applied = [
         replica.apply(
-            {"kind": "example", "head": data.head.name, "value": row.label, "text": row.text, "weight": row.weight},
+            {
+                "kind": "example",
+                "head": data.head.name,
+                "value": row.label,
+                "text": row.text,
+                "weight": row.weight,
+            },
             offset,
         )
         for offset, row in enumerate(data.train)
@@ -98,7 +113,9 @@ def serve(data: Data) -> Served:
     tally = replica.quality(data.head.name)
     learnt = max(1, sum(isinstance(one, Applied) for one in applied))
     return Served(
-        tally.served_correct / learnt, tally.rule_correct / learnt, _served_test(replica, data.head, data.test)
+        tally.served_correct / learnt,
+        tally.rule_correct / learnt,
+        _served_test(replica, data.head, data.test),
     )
 
 
@@ -106,5 +123,9 @@ def _served_test(replica: Replica, head: Head, rows: Sequence[Row]) -> Scores | 
     asked = [row for row in rows if head.applies_to(row.direction)]
     if not asked:
         return None
-    found = replica.snapshot().classify([row.text for row in asked], [row.direction for row in asked])
-    return score([row.label for row in asked], [answers[head.name].label or None for answers in found])
+    found = replica.snapshot().classify(
+        [row.text for row in asked], [row.direction for row in asked]
+    )
+    return score(
+        [row.label for row in asked], [answers[head.name].label or None for answers in found]
+    )

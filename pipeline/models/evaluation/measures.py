@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import accuracy_score, classification_report, confusion_matrix, f1_score
 
-# Guo, Pleiss, Sun, Weinberger (2017), "On Calibration of Modern Neural Networks": fifteen bins of equal width.
+# Guo, Pleiss, Sun, Weinberger (2017), "On Calibration of Modern Neural Networks": fifteen bins of
+# equal width.
 CALIBRATION_BINS: Final = 15
-# Four messages of five answered by the model, the fifth by a person: the share at which selective accuracy is told.
+# Four messages of five answered by the model, the fifth by a person: the share at which selective
+# accuracy is told.
 COVERAGE: Final = 0.8
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -20,7 +22,9 @@ Floats = npt.NDArray[np.floating[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What share of answers is right, and F1 averaged over labels, each label counting the same; 0 to 1."""
+    """What share of answers is right, and F1 averaged over labels, each label counting the same; 0
+    to 1.
+    """
 
     accuracy: float
     macro_f1: float
@@ -28,7 +32,9 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """How honest probabilities are: expected calibration error, and accuracy on the most certain `COVERAGE`; 0 to 1."""
+    """How honest probabilities are: expected calibration error, and accuracy on the most certain
+    `COVERAGE`; 0 to 1.
+    """
 
     calibration_error: float
     accuracy_at_80_coverage: float
@@ -56,7 +62,8 @@ class Confusion:
 def score(truths: Sequence[str], answers: Sequence[str | None]) -> Scores:
     """Return the scores of answers; None (no answer) is wrong, and no label of its own.
 
-    Macro-F1 is scikit-learn's: over the labels that are a truth or an answer. Raises ValueError where there is none.
+    Macro-F1 is scikit-learn's: over the labels that are a truth or an answer. Raises ValueError
+    where there is none.
     """
     if not truths:
         raise ValueError("there is nothing to score")
@@ -79,14 +86,20 @@ _FLOOR_SEED: Final = 1
 
 
 def doubt(confidences: Floats, right: npt.NDArray[np.bool_]) -> Doubt:
-    """Return how honest the probabilities of the answers given are; both arrays are of shape (texts,)."""
+    """Return how honest the probabilities of the answers given are; both arrays are of shape
+    (texts,).
+    """
     return Doubt(calibration_error(confidences, right), accuracy_at_coverage(confidences, right))
 
 
-def calibration_error(confidences: Floats, right: npt.NDArray[np.bool_], bins: int = CALIBRATION_BINS) -> float:
-    """Return the expected calibration error, 0 to 1: Σ over bins of share × |accuracy - mean confidence| (Guo et al. 2017).
+def calibration_error(
+    confidences: Floats, right: npt.NDArray[np.bool_], bins: int = CALIBRATION_BINS
+) -> float:
+    """Return the expected calibration error, 0 to 1: Σ over bins of share × |accuracy - mean
+    confidence| (Guo et al. 2017).
 
-    Bins are of equal width, open below and closed above; `confidences` are the probabilities of the answers given.
+    Bins are of equal width, open below and closed above; `confidences` are the probabilities of the
+    answers given.
     """
     if not len(confidences):
         raise ValueError("there is nothing to score")
@@ -98,20 +111,34 @@ def calibration_error(confidences: Floats, right: npt.NDArray[np.bool_], bins: i
 
 
 def calibration_floor(confidences: Floats) -> float:
-    """Return the calibration error, 0 to 1, that probabilities show where each is exactly right: what the number of texts leaves to chance.
+    """Return the calibration error, 0 to 1, that probabilities show where each is exactly right:
+    what the number of texts leaves to chance.
 
     The mean over drawn outcomes, always the same ones; raises ValueError where there are no texts.
     """
     random = np.random.default_rng(_FLOOR_SEED)
     values = np.asarray(confidences, dtype=np.float64)
-    return float(np.mean([calibration_error(values, random.random(len(values)) < values) for _ in range(_FLOOR_DRAWS)]))
+    return float(
+        np.mean(
+            [
+                calibration_error(values, random.random(len(values)) < values)
+                for _ in range(_FLOOR_DRAWS)
+            ]
+        )
+    )
 
 
-def accuracy_at_coverage(confidences: Floats, right: npt.NDArray[np.bool_], share: float = COVERAGE) -> float:
-    """Return the accuracy on that share of texts (rounded up) whose answers are most certain; among equals the earlier."""
+def accuracy_at_coverage(
+    confidences: Floats, right: npt.NDArray[np.bool_], share: float = COVERAGE
+) -> float:
+    """Return the accuracy on that share of texts (rounded up) whose answers are most certain; among
+    equals the earlier.
+    """
     if not len(confidences):
         raise ValueError("there is nothing to score")
-    kept = np.argsort(-np.asarray(confidences), kind="stable")[: int(np.ceil(share * len(confidences)))]
+    kept = np.argsort(-np.asarray(confidences), kind="stable")[
+        : int(np.ceil(share * len(confidences)))
+    ]
     return float(np.asarray(right)[kept].mean())
 
 
@@ -133,7 +160,9 @@ def label_reports(truths: Sequence[str], answers: Sequence[str | None]) -> tuple
 
 
 def confusion(truths: Sequence[str], answers: Sequence[str | None]) -> Confusion:
-    """Return scikit-learn's confusion matrix over the labels that are a truth or an answer, sorted."""
+    """Return scikit-learn's confusion matrix over the labels that are a truth or an answer,
+    sorted.
+    """
     labels = labels_of(truths, answers)
     given = ["" if answer is None else answer for answer in answers]
     counts = confusion_matrix(truths, given, labels=labels)

@@ -1,4 +1,6 @@
-"""One offline model after the other on the same counts of n-grams: searched, fitted, answered, timed."""
+"""One offline model after the other on the same counts of n-grams: searched, fitted, answered,
+timed.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,8 @@ from pipeline.models.evaluation.selection import Selection, compare_selection
 class Bench:
     """What every offline model is judged on.
 
-    `counts` (training rows, columns) and `unseen` (test rows, columns) are counts of `grams`, `y` the training labels;
-    `features_us` is what the counts of a text cost.
+    `counts` (training rows, columns) and `unseen` (test rows, columns) are counts of `grams`, `y`
+    the training labels; `features_us` is what the counts of a text cost.
     """
 
     train: Sequence[Row]
@@ -44,7 +46,9 @@ class Bench:
     budget_s: float
 
     @classmethod
-    def of(cls, train: Sequence[Row], test: Sequence[Row], folds: int, seed: int, budget_s: float) -> Self:
+    def of(
+        cls, train: Sequence[Row], test: Sequence[Row], folds: int, seed: int, budget_s: float
+    ) -> Self:
         """Count the n-grams of all rows; only the training rows decide which n-grams there are."""
         texts = [row.text for row in train]
         grams = Grams.of(count_grams(texts))
@@ -52,7 +56,9 @@ class Bench:
         unseen = grams.counts([row.text for row in test])
         features_us = 1e6 * (time.process_time() - begun) / len(test)
         y: Labels = np.array([row.label for row in train], dtype=object)
-        return cls(train, test, grams, grams.counts(texts), unseen, y, features_us, folds, seed, budget_s)
+        return cls(
+            train, test, grams, grams.counts(texts), unseen, y, features_us, folds, seed, budget_s
+        )
 
     def selection(self, tell: Callable[[str], object]) -> tuple[Selection, ...]:
         """Compare methods of feature selection on the training rows."""
@@ -63,7 +69,9 @@ class Bench:
             )
 
     def judge(self, candidate: Candidate, tell: Callable[[], object]) -> Contender:
-        """Choose a model's settings, estimate that, fit it and answer the test; `tell` is called after each setting."""
+        """Choose a model's settings, estimate that, fit it and answer the test; `tell` is called
+        after each setting.
+        """
         with _convergence() as complaints:
             nested = nested_search(
                 candidate,
@@ -97,8 +105,12 @@ class Bench:
             notes=tuple(_limits(candidate, nested, rows, len(self.y), self.folds, complaints)),
         )
 
-    def _curve(self, candidate: Candidate, settings: dict[str, Any]) -> Iterator[tuple[int, Scores]]:
-        """Yield the scores after fewer rows than the last fit used, with the settings chosen on all."""
+    def _curve(
+        self, candidate: Candidate, settings: dict[str, Any]
+    ) -> Iterator[tuple[int, Scores]]:
+        """Yield the scores after fewer rows than the last fit used, with the settings chosen on
+        all.
+        """
         order = stratified_order(self.y, self.seed)
         most = min(len(self.y), candidate.fit_rows or len(self.y))
         for size in curve_sizes(len(self.y)):
@@ -132,18 +144,26 @@ def _limits(
 
 @contextmanager
 def _convergence() -> Iterator[list[str]]:
-    """Collect the fits that did not converge; scikit-learn's other remarks are about rare labels, which `_notes` names."""
+    """Collect the fits that did not converge; scikit-learn's other remarks are about rare labels,
+    which `_notes` names.
+    """
     complaints: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield complaints
-    complaints += [str(warning.message) for warning in caught if issubclass(warning.category, ConvergenceWarning)]
+    complaints += [
+        str(warning.message)
+        for warning in caught
+        if issubclass(warning.category, ConvergenceWarning)
+    ]
 
 
 def _answers(model: Pipeline, unseen: sp.csr_matrix) -> tuple[list[str], float]:
     """Return the answers, in batches as the online model gives them, and CPU µs a text."""
     begun = time.process_time()
-    answers = [model.predict(unseen[first : first + BATCH]) for first in range(0, unseen.shape[0], BATCH)]
+    answers = [
+        model.predict(unseen[first : first + BATCH]) for first in range(0, unseen.shape[0], BATCH)
+    ]
     seconds = time.process_time() - begun
     return np.concatenate(answers).tolist(), 1e6 * seconds / unseen.shape[0]
 

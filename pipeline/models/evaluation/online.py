@@ -1,4 +1,6 @@
-"""The online model judged as it runs: one pass in the order of the rows, each tested before it is learnt."""
+"""The online model judged as it runs: one pass in the order of the rows, each tested before it is
+learnt.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +19,19 @@ from pipeline.models.features import Features, extract
 from pipeline.models.frozen import FrozenLearner
 from pipeline.models.learner import Learner, warm_up
 
-# What enrich takes at a time when it is busy; features and answers are worked out for so many texts together.
+# What enrich takes at a time when it is busy; features and answers are worked out for so many texts
+# together.
 BATCH: Final = 256
-# Cost of answers is measured on so many texts at least, if need be on the same ones again: one batch alone says little.
+# Cost of answers is measured on so many texts at least, if need be on the same ones again: one
+# batch alone says little.
 _TIMED_TEXTS: Final = 2_048
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """An answer to each text (None: none could be given), and its probability, float32 of shape (texts,)."""
+    """An answer to each text (None: none could be given), and its probability, float32 of shape
+    (texts,).
+    """
 
     labels: list[str | None]
     probabilities: npt.NDArray[np.float32]
@@ -33,8 +39,8 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """CPU time of this process a text, in µs: to bring it into normal form and extract its features, to answer, and to learn
-    its label, the answer before it included."""
+    """CPU time of this process a text, in µs: to bring it into normal form and extract its
+    features, to answer, and to learn its label, the answer before it included."""
 
     features_us: float
     predict_us: float
@@ -54,8 +60,8 @@ class Part:
 class Online:
     """The online model on a stream and on texts it never learns (None where there are none).
 
-    `curve` holds how many rows were learnt and the scores on the unseen texts then; `drifts` is how often the errors
-    jumped on the stream, so that the learner started anew (docs/adr/0013).
+    `curve` holds how many rows were learnt and the scores on the unseen texts then; `drifts` is how
+    often the errors jumped on the stream, so that the learner started anew (docs/adr/0013).
     """
 
     prequential: Part
@@ -73,11 +79,12 @@ def judge_online(
     curve: Sequence[int] = (),
     tell: Callable[[int], object] = lambda _learnt: None,
 ) -> Online:
-    """Learn `train` once in its order, with the pipeline's features and the learner's default setting; answer `test`.
+    """Learn `train` once in its order, with the pipeline's features and the learner's default
+    setting; answer `test`.
 
-    `labels` are a head's, which a learner knows from the start; without them it meets them on its way. `curve` names
-    numbers of learnt rows at which the unseen texts are answered; `tell` is called with the rows learnt so far. Raises
-    ValueError where `train` is empty.
+    `labels` are a head's, which a learner knows from the start; without them it meets them on its
+    way. `curve` names numbers of learnt rows at which the unseen texts are answered; `tell` is
+    called with the rows learnt so far. Raises ValueError where `train` is empty.
     """
     if not train:
         raise ValueError("there is nothing to learn")
@@ -106,7 +113,11 @@ def judge_online(
     return Online(
         _part(train, Answers(guesses, confidences)),
         unseen,
-        Cost(1e6 * features_s / len(train), _predict_us(frozen, test or train), 1e6 * learn_s / len(train)),
+        Cost(
+            1e6 * features_s / len(train),
+            _predict_us(frozen, test or train),
+            1e6 * learn_s / len(train),
+        ),
         tuple(points),
         learner.drifts,
     )
@@ -129,16 +140,20 @@ def answered(model: FrozenLearner, rows: Sequence[Row]) -> Answers:
         probabilities.append(found.max(axis=1))
         labels += [
             model.labels[place] if top > 0 else None
-            for place, top in zip(found.argmax(axis=1).tolist(), probabilities[-1].tolist(), strict=True)
+            for place, top in zip(
+                found.argmax(axis=1).tolist(), probabilities[-1].tolist(), strict=True
+            )
         ]
     return Answers(labels, np.concatenate(probabilities))
 
 
-def _prequential_confidences(train: Sequence[Row], labels: Sequence[str]) -> npt.NDArray[np.float32]:
+def _prequential_confidences(
+    train: Sequence[Row], labels: Sequence[str]
+) -> npt.NDArray[np.float32]:
     """Return the probability of each answer that was given before its row was learnt.
 
-    It is a second pass of the same fold: asking between two rows brings their weights into the processor's caches, so
-    one pass could not tell what learning costs.
+    It is a second pass of the same fold: asking between two rows brings their weights into the
+    processor's caches, so one pass could not tell what learning costs.
     """
     learner = Learner(tuple(labels))
     confidences = np.zeros(len(train), dtype=np.float32)
@@ -152,7 +167,9 @@ def _prequential_confidences(train: Sequence[Row], labels: Sequence[str]) -> npt
 
 def _part(rows: Sequence[Row], answers: Answers) -> Part:
     truths = [row.label for row in rows]
-    right = np.array([answer == truth for answer, truth in zip(answers.labels, truths, strict=True)])
+    right = np.array(
+        [answer == truth for answer, truth in zip(answers.labels, truths, strict=True)]
+    )
     return Part(answers, score(truths, answers.labels), doubt(answers.probabilities, right))
 
 

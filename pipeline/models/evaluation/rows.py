@@ -1,4 +1,6 @@
-"""Labelled texts to evaluate on: a JSONL file, each line checked, a bad one named by file, line and field."""
+"""Labelled texts to evaluate on: a JSONL file, each line checked, a bad one named by file, line and
+field.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,16 @@ from pipeline.errors import UserError
 
 
 class EvaluationError(UserError, ValueError):
-    """An evaluation cannot be made of what was given; the message says what is missing and what to do."""
+    """An evaluation cannot be made of what was given; the message says what is missing and what to
+    do.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A text and its right label; language and channel ("" where unknown) are what results are broken down by."""
+    """A text and its right label; language and channel ("" where unknown) are what results are
+    broken down by.
+    """
 
     text: str
     label: str
@@ -29,7 +35,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line that is no labelled text: where it stands (from 1), the field that is wrong ("" for the whole), and why."""
+    """A line that is no labelled text: where it stands (from 1), the field that is wrong ("" for
+    the whole), and why.
+    """
 
     file: str
     line: int
@@ -42,11 +50,12 @@ class BadLine:
 
 
 def read_rows(path: Path, labels: Collection[str] | None = None) -> tuple[list[Row], list[BadLine]]:
-    """Return the labelled texts of a JSONL file in UTF-8 in their order, and its bad lines; blank lines are passed over.
+    """Return the labelled texts of a JSONL file in UTF-8 in their order, and its bad lines; blank
+    lines are passed over.
 
-    A line is {"text": str, "label": str or int, "language"?: str, "channel"?: str}; further fields are ignored. Where
-    `labels` is given, any other label is wrong. Raises OSError where the file can't be read, EvaluationError where no
-    line of it is good.
+    A line is {"text": str, "label": str or int, "language"?: str, "channel"?: str}; further fields
+    are ignored. Where `labels` is given, any other label is wrong. Raises OSError where the file
+    can't be read, EvaluationError where no line of it is good.
     """
     rows: list[Row] = []
     bad: list[BadLine] = []
@@ -61,7 +70,9 @@ def read_rows(path: Path, labels: Collection[str] | None = None) -> tuple[list[R
                 bad.append(BadLine(str(path), line, *found))
     if not rows:
         first = f"; {bad[0]}" if bad else ""
-        raise EvaluationError(f'{path}: no line is a labelled text such as {{"text": "…", "label": "…"}}{first}')
+        raise EvaluationError(
+            f'{path}: no line is a labelled text such as {{"text": "…", "label": "…"}}{first}'
+        )
     return rows, bad
 
 
@@ -80,14 +91,20 @@ def _row(raw: bytes, labels: Collection[str] | None) -> Row | tuple[str, str]:
         return "", "not a JSON object"
     text, label = data.get("text"), data.get("label")
     if not isinstance(text, str):
-        return "text", "missing" if text is None else f"{type(text).__name__} where a text is needed"
+        return (
+            "text",
+            "missing" if text is None else f"{type(text).__name__} where a text is needed",
+        )
     if not text.strip():
         return "text", "empty"
     # Labels of many data sets are numbers; a fraction or a truth value is more likely a mistake.
     if isinstance(label, int) and not isinstance(label, bool):
         label = str(label)
     if not isinstance(label, str) or not label.strip():
-        return "label", "missing" if label in (None, "") else f"{label!r} is no label: write a text or a whole number"
+        return "label", "missing" if label in (
+            None,
+            "",
+        ) else f"{label!r} is no label: write a text or a whole number"
     if labels is not None and label not in labels:
         return "label", f"{label!r} is none of {', '.join(labels)}"
     for name in ("language", "channel"):

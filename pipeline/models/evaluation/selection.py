@@ -1,4 +1,6 @@
-"""Feature selection compared: the same linear SVM on all n-grams, and on those that chi², mutual information and RFE keep."""
+"""Feature selection compared: the same linear SVM on all n-grams, and on those that chi², mutual
+information and RFE keep.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ from pipeline.models.evaluation.search import SCORER, Labels, splitter, stratifi
 
 # What a method may keep: few enough that it has to choose.
 KEPT: Final = 1_000
-# Elimination fits a model in each round, so it starts from what chi² keeps and drops three columns of ten a round.
+# Elimination fits a model in each round, so it starts from what chi² keeps and drops three columns
+# of ten a round.
 _RFE_FROM: Final = 4_000
 _RFE_STEP: Final = 0.3
 # Rows that are compared on: a method's order of columns hardly changes with more, its time does.
@@ -31,8 +34,8 @@ _TERMS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A method: macro-F1 by cross-validation on training rows (mean, standard deviation), columns kept, CPU seconds a
-    fit, and the n-grams it values most."""
+    """A method: macro-F1 by cross-validation on training rows (mean, standard deviation), columns
+    kept, CPU seconds a fit, and the n-grams it values most."""
 
     name: str
     title: str
@@ -53,23 +56,38 @@ def compare_selection(
     seed: int,
     tell: Callable[[str], object] = lambda _title: None,
 ) -> tuple[Selection, ...]:
-    """Compare the methods on training rows alone: `texts`, the counts `X` of the n-grams in them and labels `y`."""
+    """Compare the methods on training rows alone: `texts`, the counts `X` of the n-grams in them
+    and labels `y`.
+    """
     rows = stratified_order(y, seed)[:ROWS]
     part, labels = X[rows], y[rows]
     found = []
     for name, (title, steps) in _methods(seed).items():
         tell(title)
-        model = Pipeline([("weigh", grams.weighing()), *steps, ("model", LinearSVC(random_state=seed))])
+        model = Pipeline(
+            [("weigh", grams.weighing()), *steps, ("model", LinearSVC(random_state=seed))]
+        )
         scores = cross_val_score(
-            model, part, labels, cv=splitter(labels, folds, seed), scoring=SCORER, error_score="raise"
+            model,
+            part,
+            labels,
+            cv=splitter(labels, folds, seed),
+            scoring=SCORER,
+            error_score="raise",
         )
         begun = time.process_time()
         model.fit(part, labels)
         seconds = time.process_time() - begun
         kept = _ranked(grams, model, [step for step, _ in steps])
-        known = terms_of(kept[:_TERMS].tolist(), [texts[row] for row in rows.tolist()]) if steps else {}
+        known = (
+            terms_of(kept[:_TERMS].tolist(), [texts[row] for row in rows.tolist()]) if steps else {}
+        )
         terms = tuple(known[column] for column in kept[:_TERMS].tolist() if column in known)
-        found.append(Selection(name, title, float(scores.mean()), float(scores.std()), len(kept), seconds, terms))
+        found.append(
+            Selection(
+                name, title, float(scores.mean()), float(scores.std()), len(kept), seconds, terms
+            )
+        )
     return tuple(found)
 
 
@@ -78,8 +96,14 @@ def _methods(seed: int) -> dict[str, tuple[str, list[tuple[str, Any]]]]:
     return {
         "none": ("all n-grams", []),
         "chi2": ("chi²", [("select", SelectKBest(chi2, k=KEPT))]),
-        "mutual_info": ("mutual information", [("select", SelectKBest(presence_information, k=KEPT))]),
-        "rfe": ("recursive elimination", [("before", SelectKBest(chi2, k=_RFE_FROM)), ("select", eliminate)]),
+        "mutual_info": (
+            "mutual information",
+            [("select", SelectKBest(presence_information, k=KEPT))],
+        ),
+        "rfe": (
+            "recursive elimination",
+            [("before", SelectKBest(chi2, k=_RFE_FROM)), ("select", eliminate)],
+        ),
     }
 
 

@@ -1,4 +1,6 @@
-"""Bytes of a mail to text: the declared character set where it holds, evidence where it does not."""
+"""Bytes of a mail to text: the declared character set where it holds, evidence where it does
+not.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,12 @@ from pipeline.processors.clean.charset_evidence import (
     is_usual_asian,
     strictly,
 )
-from pipeline.processors.clean.charset_tables import CHARSETS, CODEC_CHARSETS, FREQUENT_CHINESE, Charset
+from pipeline.processors.clean.charset_tables import (
+    CHARSETS,
+    CODEC_CHARSETS,
+    FREQUENT_CHINESE,
+    Charset,
+)
 from pipeline.processors.clean.iso2022 import decode_iso2022, decode_nec_japanese
 from pipeline.processors.clean.mojibake import undo_mojibake
 
@@ -31,16 +38,19 @@ _SIGNATURES = (
     (b"\xfe\xff", "utf-16be"),
 )
 
-# Lines that need their own character set are rare (a mailing list's footer, a pasted quote); in noise every line does.
+# Lines that need their own character set are rare (a mailing list's footer, a pasted quote); in
+# noise every line does.
 _MAX_RESCUED_LINES = 200
 
-# UTF-8 has at most this much damage: where the label says so one bad byte for two good characters, else one for eight.
+# UTF-8 has at most this much damage: where the label says so one bad byte for two good characters,
+# else one for eight.
 _GOOD_PER_BAD, _GOOD_PER_BAD_UNLABELLED = 2, 8
 
 # Lines in which UTF-8 is weighed against another set.
 _MAX_COMPARED_LINES = 1_000
 
-# A text this short is a name or a term, whose characters may all be rare; in a longer one that shows another set.
+# A text this short is a name or a term, whose characters may all be rare; in a longer one that
+# shows another set.
 _FEW = 8
 
 # Blocks of 128 code points that hold Latin letters.
@@ -52,7 +62,9 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A decoded text, the character set that read it, whether that mends what was declared, and the U+FFFD put in."""
+    """A decoded text, the character set that read it, whether that mends what was declared, and the
+    U+FFFD put in.
+    """
 
     text: str
     charset_used: str
@@ -61,7 +73,9 @@ class Decoded:
 
 
 def known_charset(label: str | None) -> Charset | None:
-    """Return the character set that a label of a mail means, or None for none and for names nobody knows."""
+    """Return the character set that a label of a mail means, or None for none and for names nobody
+    knows.
+    """
     if not label:
         return None
     name = _LABEL_NOISE.sub("", label[:80].strip(" \t\r\n\"'").lower().replace("_", "-"))
@@ -71,11 +85,12 @@ def known_charset(label: str | None) -> Charset | None:
 def decode_text(raw: bytes, declared: str | None) -> Decoded:
     """Decode a text of a mail; never raises, and never returns a surrogate.
 
-    `declared` is the label that came with it, if any. It is widened first (gb2312 to gb18030, iso-8859-1 to windows-1252,
-    as the WHATWG encoding standard does); then strict UTF-8, the label, evidence for the Asian sets, chardet, and last
-    windows-1252 are tried in an order that depends on how far such a label can be trusted.
-    `repaired` is set where a label was given and another set was used, or where text that had been decoded wrongly
-    before it was sent was put right (by `ftfy.fix_encoding`). `replaced` counts the U+FFFD that stand for bytes.
+    `declared` is the label that came with it, if any. It is widened first (gb2312 to gb18030,
+    iso-8859-1 to windows-1252, as the WHATWG encoding standard does); then strict UTF-8, the label,
+    evidence for the Asian sets, chardet, and last windows-1252 are tried in an order that depends
+    on how far such a label can be trusted. `repaired` is set where a label was given and another
+    set was used, or where text that had been decoded wrongly before it was sent was put right (by
+    `ftfy.fix_encoding`). `replaced` counts the U+FFFD that stand for bytes.
     """
     charset = known_charset(declared)
     for signature, name in _SIGNATURES:
@@ -88,7 +103,11 @@ def decode_text(raw: bytes, declared: str | None) -> Decoded:
         return _seven_bit(raw, charset)
     decoded = _eight_bit(raw, charset)
     text = undo_mojibake(decoded.text)
-    return decoded if text is decoded.text else Decoded(text, decoded.charset_used, True, decoded.replaced)
+    return (
+        decoded
+        if text is decoded.text
+        else Decoded(text, decoded.charset_used, True, decoded.replaced)
+    )
 
 
 def _signed(raw: bytes, charset: Charset, declared: Charset | None) -> Decoded:
@@ -105,7 +124,9 @@ def _added(text: str) -> int:
 
 
 def _wide(raw: bytes, charset: Charset | None) -> Decoded | None:
-    """Read UTF-16 and UTF-32 by their label, or UTF-16 without one where every second byte of a text is NUL."""
+    """Read UTF-16 and UTF-32 by their label, or UTF-16 without one where every second byte of a
+    text is NUL.
+    """
     zeros = raw.count(0)
     if charset is not None and charset.family == "wide":
         if charset.name != "utf-16":
@@ -134,7 +155,9 @@ def _best_utf16(raw: bytes) -> tuple[str, str] | None:
 
 
 def _reads_well(text: str) -> bool:
-    """Tell text from bytes paired wrongly: ASCII, Latin letters, kana, hangul, or frequent Chinese characters."""
+    """Tell text from bytes paired wrongly: ASCII, Latin letters, kana, hangul, or frequent Chinese
+    characters.
+    """
     sample = text[:1000]
     good = sum(
         (c < "\u0600" and (c.isprintable() or c.isspace()))
@@ -154,13 +177,20 @@ def _seven_bit(raw: bytes, charset: Charset | None) -> Decoded:
         found = decode_iso2022(raw)
         if found is not None:
             escaped, name = found
-            return Decoded(escaped, name, charset is not None and charset.name != name, _added(escaped))
+            return Decoded(
+                escaped, name, charset is not None and charset.name != name, _added(escaped)
+            )
     if charset is not None and charset.family == "stateful":
         text = strictly(raw, charset.codecs[0])
         if text is not None and not _LONE_SURROGATE.search(text):
             return Decoded(text, charset.name, False, 0)
     same = charset is None or charset.family not in ("wide", "stateful")
-    return Decoded(raw.decode("ascii"), charset.name if charset is not None and same else "us-ascii", not same, 0)
+    return Decoded(
+        raw.decode("ascii"),
+        charset.name if charset is not None and same else "us-ascii",
+        not same,
+        0,
+    )
 
 
 # --- eight bits
@@ -171,7 +201,9 @@ def _eight_bit(raw: bytes, charset: Charset | None) -> Decoded:
     family = charset.family if charset is not None else ""
     utf8 = strictly(raw, "utf_8")
     if utf8 is not None and not (len(utf8) < SHORT and _is_rather_asian(raw, utf8, charset)):
-        return Decoded(utf8, "utf-8", family not in ("", "unicode"), _added(utf8) - raw.count(b"\xef\xbf\xbd"))
+        return Decoded(
+            utf8, "utf-8", family not in ("", "unicode"), _added(utf8) - raw.count(b"\xef\xbf\xbd")
+        )
     java = _surrogates_in_utf8(raw) if utf8 is None else None
     if java is not None:
         return Decoded(java, "utf-8", True, _added(java))
@@ -195,7 +227,11 @@ def _eight_bit(raw: bytes, charset: Charset | None) -> Decoded:
         found = CODEC_CHARSETS[asian]
         text = _by_codecs(raw, found)
         wrong = charset is not None and charset.name != found.name
-        return Decoded(text, found.name, wrong, _added(text)) if text is not None else _by_lines(raw, found, charset)
+        return (
+            Decoded(text, found.name, wrong, _added(text))
+            if text is not None
+            else _by_lines(raw, found, charset)
+        )
     return _western_or_detected(raw, charset, family)
 
 
@@ -210,7 +246,9 @@ def _western_or_detected(raw: bytes, charset: Charset | None, family: str) -> De
     found = known_charset(name) if name else None
     text = _by_codecs(raw, found) if found is not None else None
     if found is not None and text is not None:
-        return Decoded(text, found.name, charset is not None and found.name != charset.name, _added(text))
+        return Decoded(
+            text, found.name, charset is not None and found.name != charset.name, _added(text)
+        )
     if charset is not None and family in ("latin", "single"):
         return _by_lines(raw, charset, charset)
     if found is not None and found.family in ("latin", "single"):
@@ -250,18 +288,26 @@ def _is_rather_asian(raw: bytes, utf8: str, charset: Charset | None) -> bool:
 
 
 def _mostly_utf8(raw: bytes, family: str) -> bool:
-    """Tell UTF-8 with damage from another set: valid characters far outnumber bad bytes, or valid lines the others."""
+    """Tell UTF-8 with damage from another set: valid characters far outnumber bad bytes, or valid
+    lines the others.
+    """
     text = raw.decode("utf_8", "replace")
     bad = _added(text)
     valid = len(text) - len(raw.translate(None, EIGHT_BIT_BYTES)) - bad
     if valid > (_GOOD_PER_BAD if family == "unicode" else _GOOD_PER_BAD_UNLABELLED) * bad:
         return True
-    lines = [line for line in raw.split(b"\n", _MAX_COMPARED_LINES)[:_MAX_COMPARED_LINES] if not line.isascii()]
+    lines = [
+        line
+        for line in raw.split(b"\n", _MAX_COMPARED_LINES)[:_MAX_COMPARED_LINES]
+        if not line.isascii()
+    ]
     return sum(strictly(line, "utf_8") is not None for line in lines) * 2 > len(lines)
 
 
 def _surrogates_in_utf8(raw: bytes) -> str | None:
-    """Decode what Java and Oracle write for emoji: UTF-8 of each half of a UTF-16 pair; None where it is not that."""
+    """Decode what Java and Oracle write for emoji: UTF-8 of each half of a UTF-16 pair; None where
+    it is not that.
+    """
     if b"\xed" not in raw:
         return None
     try:
@@ -302,7 +348,8 @@ def _rescued_line(line: bytes, main: Charset, lossy: str) -> str:
     if asian is not None and asian not in main.codecs:
         text = strictly(line, asian)
         return text if text is not None else lossy
-    # Single 8-bit letters inside a Western line are windows-1252; inside an Asian one they are damage.
+    # Single 8-bit letters inside a Western line are windows-1252; inside an Asian one they are
+    # damage.
     if main.family in ("unicode", "latin", "single") and not is_mostly_eight_bit(line):
         western = line.decode("cp1252", "replace")
         return western if "\ufffd" not in western else lossy

@@ -1,4 +1,6 @@
-"""What `charset` knows about names: labels seen in mail, the codecs to try for each, and each language's frequent characters."""
+"""What `charset` knows about names: labels seen in mail, the codecs to try for each, and each
+language's frequent characters.
+"""
 
 from __future__ import annotations
 
@@ -8,28 +10,43 @@ from encodings.aliases import aliases as _python_aliases
 
 @dataclass(frozen=True, slots=True)
 class Charset:
-    """One character set: its name for records, the Python codecs to try in order, and its family."""
+    """One character set: its name for records, the Python codecs to try in order, and its
+    family.
+    """
 
     name: str
     codecs: tuple[str, ...]
     family: str
 
 
-# Families say how far a label can be trusted. "latin" is what software writes by default, so it often stands over other
-# bytes; "unicode" proves itself by strict decoding; a "cjk" label is nearly always the writer's real choice, only too
-# narrow (gb2312 over gbk bytes, iso-2022-jp over NEC's own signs); "stateful" sets are made of seven-bit bytes.
+# Families say how far a label can be trusted. "latin" is what software writes by default, so it
+# often stands over other bytes; "unicode" proves itself by strict decoding; a "cjk" label is nearly
+# always the writer's real choice, only too narrow (gb2312 over gbk bytes, iso-2022-jp over NEC's
+# own signs); "stateful" sets are made of seven-bit bytes.
 _FAMILIES: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {
     "ascii": {
-        "us-ascii": ((), "us-ascii ascii ansi-x3.4-1968 ansi-x3.110-1983 iso646-us 646 cp367 ibm367 7bit 7-bit 8bit"),
+        "us-ascii": (
+            (),
+            (
+                "us-ascii ascii ansi-x3.4-1968 ansi-x3.110-1983 iso646-us 646 cp367 ibm367 7bit"
+                " 7-bit 8bit"
+            ),
+        ),
     },
     "unicode": {
         "utf-8": (
             ("utf_8",),
-            "utf-8 utf8 u8 utf utf-8-sig utf8mb4 utf-8mb4 unicode-1-1-utf-8 cp65001 x-utf-8 utf-8-mac",
+            (
+                "utf-8 utf8 u8 utf utf-8-sig utf8mb4 utf-8mb4 unicode-1-1-utf-8 cp65001 x-utf-8"
+                " utf-8-mac"
+            ),
         ),
     },
     "wide": {
-        "utf-16": (("utf_16",), "utf-16 utf16 ucs-2 ucs2 iso-10646-ucs-2 unicode csunicode unicodefffe"),
+        "utf-16": (
+            ("utf_16",),
+            "utf-16 utf16 ucs-2 ucs2 iso-10646-ucs-2 unicode csunicode unicodefffe",
+        ),
         "utf-16le": (("utf_16_le",), "utf-16le utf16le ucs-2le unicodelittle"),
         "utf-16be": (("utf_16_be",), "utf-16be utf16be ucs-2be unicodebig"),
         "utf-32": (("utf_32",), "utf-32 utf32 ucs-4 iso-10646-ucs-4"),
@@ -42,39 +59,59 @@ _FAMILIES: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {
         "iso-2022-kr": (("iso2022_kr",), "iso-2022-kr csiso2022kr"),
         "iso-2022-jp": (
             ("iso2022_jp_ext", "iso2022_jp_2004", "iso2022_jp_3"),
-            "iso-2022-jp csiso2022jp iso-2022-jp-1 iso-2022-jp-2 iso-2022-jp-3 iso-2022-jp-2004 iso-2022-jp-ext"
-            " iso-2022-jp-ms cp50220 cp50221 cp50222 -iso-2022-jp$esc jis",
+            (
+                "iso-2022-jp csiso2022jp iso-2022-jp-1 iso-2022-jp-2 iso-2022-jp-3 iso-2022-jp-2004"
+                " iso-2022-jp-ext iso-2022-jp-ms cp50220 cp50221 cp50222 -iso-2022-jp$esc jis"
+            ),
         ),
     },
     "cjk": {
         "gb18030": (
             ("gb18030",),
-            "gb18030 gb2312 gbk x-gbk gb-2312 gb2312-80 gb-2312-80 x-gb2312 x-gb18030 gb18030-2000 gb18030-2022 csgb2312"
-            " csiso58gb231280 iso-ir-58 chinese cn-gb cn-gb-12345 euc-cn euccn x-euc-cn cp936 ms936 windows-936"
-            " x-mac-chinesesimp gb2312-charset gbk2312 gb",
+            (
+                "gb18030 gb2312 gbk x-gbk gb-2312 gb2312-80 gb-2312-80 x-gb2312 x-gb18030"
+                " gb18030-2000 gb18030-2022 csgb2312 csiso58gb231280 iso-ir-58 chinese cn-gb"
+                " cn-gb-12345 euc-cn euccn x-euc-cn cp936 ms936 windows-936 x-mac-chinesesimp"
+                " gb2312-charset gbk2312 gb"
+            ),
         ),
-        # Hong Kong's extension is the widest superset; Microsoft's differs in some private characters.
+        # Hong Kong's extension is the widest superset; Microsoft's differs in some private
+        # characters.
         "big5": (
             ("big5hkscs", "cp950", "big5"),
-            "big5 big-5 big5-hkscs big5hkscs cn-big5 csbig5 x-x-big5 x-big5 chinesebig5 cp950 ms950 windows-950 big5-eten"
-            " big5-tw x-windows-950 hkscs x-mac-chinesetrad",
+            (
+                "big5 big-5 big5-hkscs big5hkscs cn-big5 csbig5 x-x-big5 x-big5 chinesebig5 cp950"
+                " ms950 windows-950 big5-eten big5-tw x-windows-950 hkscs x-mac-chinesetrad"
+            ),
         ),
         "shift_jis": (
             ("shift_jis", "cp932", "shift_jis_2004"),
             "shift-jis shiftjis sjis s-jis x-sjis ms-kanji csshiftjis x-sjis-cp932",
         ),
-        "windows-31j": (("cp932", "shift_jis_2004"), "windows-31j cp932 ms932 windows-932 cswindows31j mskanji"),
-        "shift_jisx0213": (("shift_jis_2004", "cp932"), "shift-jisx0213 sjisx0213 shift-jis-2004 sjis-2004"),
+        "windows-31j": (
+            ("cp932", "shift_jis_2004"),
+            "windows-31j cp932 ms932 windows-932 cswindows31j mskanji",
+        ),
+        "shift_jisx0213": (
+            ("shift_jis_2004", "cp932"),
+            "shift-jisx0213 sjisx0213 shift-jis-2004 sjis-2004",
+        ),
         "euc-jp": (
             ("euc_jp", "euc_jis_2004"),
-            "euc-jp eucjp x-euc-jp x-euc ujis cp51932 eucjp-ms euc-jp-ms eucjp-win cseucpkdfmtjapanese"
-            " euc-jisx0213 euc-jis-2004 eucjisx0213",
+            (
+                "euc-jp eucjp x-euc-jp x-euc ujis cp51932 eucjp-ms euc-jp-ms eucjp-win"
+                " cseucpkdfmtjapanese euc-jisx0213 euc-jis-2004 eucjisx0213"
+            ),
         ),
-        # Only euc_kr knows the eight-byte way to write rare syllables; only cp949 has all 11,172 of them.
+        # Only euc_kr knows the eight-byte way to write rare syllables; only cp949 has all 11,172 of
+        # them.
         "euc-kr": (
             ("euc_kr", "cp949"),
-            "euc-kr euckr cseuckr ks-c-5601 ks-c-5601-1987 ks-c-5601-1989 ksc5601 ksc-5601 ks-x-1001 ks-c5601 korean"
-            " cp949 ms949 windows-949 uhc iso-ir-149 csksc56011987 x-windows-949 5601",
+            (
+                "euc-kr euckr cseuckr ks-c-5601 ks-c-5601-1987 ks-c-5601-1989 ksc5601 ksc-5601"
+                " ks-x-1001 ks-c5601 korean cp949 ms949 windows-949 uhc iso-ir-149 csksc56011987"
+                " x-windows-949 5601"
+            ),
         ),
         "johab": (("johab",), "johab cp1361 ms1361 x-johab"),
     },
@@ -82,17 +119,26 @@ _FAMILIES: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {
     "latin": {
         "windows-1252": (
             ("cp1252",),
-            "windows-1252 cp1252 x-cp1252 cp-1252 1252 ansi iso-8859-1 iso8859-1 iso88591 iso-8859-1-windows-3.1-latin-1"
-            " latin-1 latin1 l1 cp819 ibm819 iso-ir-100 csisolatin1 iso-latin-1 8859-1 x-ansi iso",
+            (
+                "windows-1252 cp1252 x-cp1252 cp-1252 1252 ansi iso-8859-1 iso8859-1 iso88591"
+                " iso-8859-1-windows-3.1-latin-1 latin-1 latin1 l1 cp819 ibm819 iso-ir-100"
+                " csisolatin1 iso-latin-1 8859-1 x-ansi iso"
+            ),
         ),
         "windows-1254": (
             ("cp1254",),
             "windows-1254 cp1254 iso-8859-9 iso8859-9 iso88599 latin5 latin-5 l5 csisolatin5",
         ),
-        "iso-8859-15": (("iso8859_15",), "iso-8859-15 iso8859-15 iso885915 latin-9 latin9 l9 csisolatin9 8859-15"),
+        "iso-8859-15": (
+            ("iso8859_15",),
+            "iso-8859-15 iso8859-15 iso885915 latin-9 latin9 l9 csisolatin9 8859-15",
+        ),
     },
     "single": {
-        "windows-874": (("cp874",), "windows-874 cp874 tis-620 tis620 iso-8859-11 iso8859-11 thai dos-874"),
+        "windows-874": (
+            ("cp874",),
+            "windows-874 cp874 tis-620 tis620 iso-8859-11 iso8859-11 thai dos-874",
+        ),
         "windows-1250": (("cp1250",), "windows-1250 cp1250 x-cp1250 cp-1250"),
         "windows-1251": (("cp1251",), "windows-1251 cp1251 x-cp1251 cp-1251 win-1251 win1251 1251"),
         "windows-1253": (("cp1253",), "windows-1253 cp1253"),
@@ -100,9 +146,18 @@ _FAMILIES: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {
         "windows-1256": (("cp1256",), "windows-1256 cp1256"),
         "windows-1257": (("cp1257",), "windows-1257 cp1257"),
         "windows-1258": (("cp1258",), "windows-1258 cp1258"),
-        "iso-8859-2": (("iso8859_2",), "iso-8859-2 iso8859-2 iso88592 latin2 latin-2 l2 csisolatin2"),
-        "iso-8859-7": (("iso8859_7", "cp1253"), "iso-8859-7 iso8859-7 greek greek8 elot-928 csisolatingreek"),
-        "iso-8859-8": (("iso8859_8", "cp1255"), "iso-8859-8 iso-8859-8-i iso-8859-8-e hebrew logical visual"),
+        "iso-8859-2": (
+            ("iso8859_2",),
+            "iso-8859-2 iso8859-2 iso88592 latin2 latin-2 l2 csisolatin2",
+        ),
+        "iso-8859-7": (
+            ("iso8859_7", "cp1253"),
+            "iso-8859-7 iso8859-7 greek greek8 elot-928 csisolatingreek",
+        ),
+        "iso-8859-8": (
+            ("iso8859_8", "cp1255"),
+            "iso-8859-8 iso-8859-8-i iso-8859-8-e hebrew logical visual",
+        ),
         "koi8-r": (("koi8_r",), "koi8-r koi8 koi cskoi8r koi-8-r"),
         "koi8-u": (("koi8_u",), "koi8-u koi8-ru"),
         "macintosh": (("mac_roman",), "macintosh mac x-mac-roman macroman x-macroman"),
@@ -111,11 +166,29 @@ _FAMILIES: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {
     },
 }
 
-# Left out of Python's own aliases: codecs that are no character sets, and EBCDIC, under which every ASCII mail that
-# carries such a label by mistake would turn to noise.
+# Left out of Python's own aliases: codecs that are no character sets, and EBCDIC, under which every
+# ASCII mail that carries such a label by mistake would turn to noise.
 _NOT_FOR_MAIL = {
-    *("mbcs", "oem", "base64_codec", "bz2_codec", "hex_codec", "quopri_codec", "rot_13", "uu_codec", "zlib_codec"),
-    *("idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape", "utf_7", "hp_roman8"),
+    *(
+        "mbcs",
+        "oem",
+        "base64_codec",
+        "bz2_codec",
+        "hex_codec",
+        "quopri_codec",
+        "rot_13",
+        "uu_codec",
+        "zlib_codec",
+    ),
+    *(
+        "idna",
+        "punycode",
+        "undefined",
+        "unicode_escape",
+        "raw_unicode_escape",
+        "utf_7",
+        "hp_roman8",
+    ),
     *("cp037", "cp1026", "cp1140", "cp273", "cp424", "cp500"),
 }
 
@@ -137,21 +210,41 @@ CHARSETS: dict[str, Charset] = _charsets()
 """Label, in lower case with `-` for `_`, to the character set meant. A fixed table: looking a hostile name up in
 Python's registry would keep it there for ever."""
 
-# Names that chardet is asked to choose among: what mail programs write. Its full list of 80 takes DOS and Macintosh
-# pages for short Western texts.
+# Names that chardet is asked to choose among: what mail programs write. Its full list of 80 takes
+# DOS and Macintosh pages for short Western texts.
 DETECTABLE = [
-    *("utf-8", "gb18030", "big5hkscs", "cp949", "cp932", "euc-jp", "koi8-r", "koi8-u", "cp866", "windows-874"),
-    *("windows-1250", "windows-1251", "windows-1252", "windows-1253", "windows-1254", "windows-1255", "windows-1256"),
+    *(
+        "utf-8",
+        "gb18030",
+        "big5hkscs",
+        "cp949",
+        "cp932",
+        "euc-jp",
+        "koi8-r",
+        "koi8-u",
+        "cp866",
+        "windows-874",
+    ),
+    *(
+        "windows-1250",
+        "windows-1251",
+        "windows-1252",
+        "windows-1253",
+        "windows-1254",
+        "windows-1255",
+        "windows-1256",
+    ),
     *("windows-1257", "windows-1258", "iso-8859-2", "iso-8859-5", "iso-8859-7", "iso-8859-15"),
 ]
 
-# Where most letters are ASCII the alphabet is Latin: asked among these alone, chardet is right on single sentences.
+# Where most letters are ASCII the alphabet is Latin: asked among these alone, chardet is right on
+# single sentences.
 DETECTABLE_LATIN = ["windows-1252", "windows-1250", "windows-1254", "windows-1257"]
 
 _PUNCTUATION = "，。！？、：；“”（）《》【】「」・ー～"
 
-# The most frequent characters of running text; some 330 make up two thirds of any Chinese text, and a text read in
-# another character set meets them once in twenty characters.
+# The most frequent characters of running text; some 330 make up two thirds of any Chinese text, and
+# a text read in another character set meets them once in twenty characters.
 _SIMPLIFIED = (
     "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过发后作里用道行所然家种事成"
     "方多经么去法学如都同现当没动面起看定天分还进好小部其些主样理心她本前开但因只从想实日军者意无力它与长把机十民第公此已工"
@@ -170,7 +263,8 @@ _TRADITIONAL = (
 )
 _KANA = "".join(map(chr, range(0x3041, 0x3097))) + "".join(map(chr, range(0x30A1, 0x30FB)))
 _JAPANESE = (
-    _KANA + "日本人年月大国会中出時行見言思分気間今事者方前後上下自手学生社会様社長電話番号送信返事件名宛先願致申"
+    _KANA
+    + "日本人年月大国会中出時行見言思分気間今事者方前後上下自手学生社会様社長電話番号送信返事件名宛先願致申"
 )
 _KOREAN = (
     "이다는의에을를가고하은지사로도한서어기인나자해그대수리시아있들라일부정안요니만보제스으면게마과여전주습원장조성공동상구우경"

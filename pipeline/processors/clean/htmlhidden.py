@@ -1,4 +1,6 @@
-"""Which elements of an HTML mail a reader does not see: hidden by style or attribute, or the preview line of a newsletter."""
+"""Which elements of an HTML mail a reader does not see: hidden by style or attribute, or the
+preview line of a newsletter.
+"""
 
 from __future__ import annotations
 
@@ -38,23 +40,38 @@ _HIDES = re.compile(
     r"display\s*:\s*none|mso-hide\s*:\s*all|opacity\s*:\s*0?\.?0*\s*(?:;|!|$)|max-height\s*:\s*0(?:px|pt|em|%)?\s*(?:;|!|$)",
     re.IGNORECASE,
 )
-_FADES = re.compile(r"visibility\s*:\s*hidden|font-size\s*:\s*0*\.?0*(?:px|pt|em|rem|%)?\s*(?:;|!|$)", re.IGNORECASE)
+_FADES = re.compile(
+    r"visibility\s*:\s*hidden|font-size\s*:\s*0*\.?0*(?:px|pt|em|rem|%)?\s*(?:;|!|$)", re.IGNORECASE
+)
 _SHOWS = re.compile(r"visibility\s*:\s*visible|font(?:-size)?\s*:\s*[^;]*[1-9a-z]", re.IGNORECASE)
 _PREHEADER = re.compile(r"pre-?header|preview-?text", re.IGNORECASE)
 # Words that one of the patterns above needs.
-_HIDING_WORDS = ("hidden", "visibility", "mso-hide", "opacity", "max-height", "preheader", "pre-header", "preview")
+_HIDING_WORDS = (
+    "hidden",
+    "visibility",
+    "mso-hide",
+    "opacity",
+    "max-height",
+    "preheader",
+    "pre-header",
+    "preview",
+)
 
 
 @dataclass(slots=True)
 class Hidden:
-    """The open elements inside a hidden one, which is the first; `faded` if an inner element may be visible again."""
+    """The open elements inside a hidden one, which is the first; `faded` if an inner element may be
+    visible again.
+    """
 
     faded: bool
     stack: list[str]
     counts: dict[str, int] = field(default_factory=dict)
 
     def stays(self, tag: str, attributes: str) -> bool:
-        """Follow a tag inside the hidden element; return False where the reader sees again what comes next."""
+        """Follow a tag inside the hidden element; return False where the reader sees again what
+        comes next.
+        """
         if tag in VOID:
             return True
         if tag.startswith("/"):
@@ -79,7 +96,9 @@ class Hidden:
 
 
 def page_may_hide(attributes: str) -> bool:
-    """Tell by the attributes of all its tags whether any element of a page may be hidden; most pages answer no."""
+    """Tell by the attributes of all its tags whether any element of a page may be hidden; most
+    pages answer no.
+    """
     lower = attributes.lower()
     if "display" in lower and "none" in lower:
         return True

@@ -1,4 +1,6 @@
-"""Finds the quote containers of an HTML mail by their start tags: a few kinds of CSS selector, matched without a tree."""
+"""Finds the quote containers of an HTML mail by their start tags: a few kinds of CSS selector,
+matched without a tree.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ _CONDITION = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class _Selector:
-    """One compound selector; `no_inner` is an element that the container must not hold, "" for none."""
+    """One compound selector; `no_inner` is an element that the container must not hold, "" for
+    none.
+    """
 
     name: str
     tag: str
@@ -52,7 +56,8 @@ def _compiled(name: str, css: str) -> list[_Selector]:
         compound = _COMPOUND.match(css, position)
         if compound is None or compound.end() == position or not (compound[1] or compound[2]):
             raise ValueError(
-                f"quote selector {name!r}: cannot read {css[position:]!r}; teach htmlquotes this kind of CSS"
+                f"quote selector {name!r}: cannot read {css[position:]!r}; teach htmlquotes this"
+                " kind of CSS"
             )
         position = compound.end()
         conditions: list[tuple[str, str, str]] = []
@@ -78,11 +83,15 @@ _BARE_TAGS = frozenset(selector.tag for selector in _SELECTORS if not selector.c
 
 
 def _shortest(values: set[str]) -> tuple[str, ...]:
-    return tuple(sorted(v for v in values if not any(other != v and other in v for other in values)))
+    return tuple(
+        sorted(v for v in values if not any(other != v and other in v for other in values))
+    )
 
 
 def _written(value: str) -> set[str]:
-    """Return what source must hold for a value to stand in it; a plain word is sought with the sign before or around it."""
+    """Return what source must hold for a value to stand in it; a plain word is sought with the sign
+    before or around it.
+    """
     for common in ("_quote", "-quote", "border-top", "moz-"):
         if common in value:
             return {common}
@@ -92,7 +101,8 @@ def _written(value: str) -> set[str]:
 # Longer names do not turn up in prose ("cite" and "quote" do).
 _DISTINCT = 6
 
-# What the source of a start tag must hold for any selector to match it; nearly all tags and most pages hold none of these.
+# What the source of a start tag must hold for any selector to match it; nearly all tags and most
+# pages hold none of these.
 _HINTS = _shortest(
     {
         text
@@ -118,13 +128,16 @@ _PROBES = tuple(
 MARK = "\x04"
 """Stands around a mark's number in rendered text, and around "/" where a quote ends."""
 
-# A newsletter has no quotes, a long thread some dozen; more are noise or an attack, and the first is where a mail is cut.
+# A newsletter has no quotes, a long thread some dozen; more are noise or an attack, and the first
+# is where a mail is cut.
 _MAX_MARKS, _MAX_OPEN = 100, 12
 
 
 @dataclass(slots=True)
 class _Container:
-    """An open quote container: the number of its mark, and how many of its tag are open in it, itself included."""
+    """An open quote container: the number of its mark, and how many of its tag are open in it,
+    itself included.
+    """
 
     tag: str
     name: str
@@ -136,7 +149,9 @@ class _Container:
 
 @dataclass(slots=True)
 class QuoteMarks:
-    """Marks by the tag before which they stand, what closes the page, and the names by number ("": no quote after all)."""
+    """Marks by the tag before which they stand, what closes the page, and the names by number ("":
+    no quote after all).
+    """
 
     signs: dict[int, str] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
@@ -180,8 +195,12 @@ def _mark(content: str) -> str:
 def mark_quotes(tags: list[str], attributes: list[str]) -> QuoteMarks:
     """Find the quote containers among the tags ("div", "/div") of a page."""
     marks = QuoteMarks()
-    source = " ".join([own for tag, own in zip(tags, attributes, strict=True) if own and tag in _CONTAINER_TAGS])
-    hints = tuple(hint for probe, group in _PROBES if probe in source for hint in group if hint in source)
+    source = " ".join(
+        [own for tag, own in zip(tags, attributes, strict=True) if own and tag in _CONTAINER_TAGS]
+    )
+    hints = tuple(
+        hint for probe, group in _PROBES if probe in source for hint in group if hint in source
+    )
     bare = _BARE_TAGS.intersection(tags)
     if not hints and not bare:
         return marks
@@ -209,7 +228,9 @@ def _follow(marks: QuoteMarks, index: int, tag: str) -> None:
 
 
 def _container(tag: str, attributes: str, hints: tuple[str, ...]) -> tuple[str, str] | None:
-    """Return the name of the quote container that a start tag opens, and the element it must not hold ("" for none)."""
+    """Return the name of the quote container that a start tag opens, and the element it must not
+    hold ("" for none).
+    """
     if tag not in _BARE_TAGS and not any(hint in attributes for hint in hints):
         return None
     own = parse_attributes(attributes)

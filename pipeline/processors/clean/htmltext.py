@@ -1,7 +1,9 @@
-"""HTML of a mail to plain text, as a reader would see it, with marks around quotes that `reply` understands.
+"""HTML of a mail to plain text, as a reader would see it, with marks around quotes that `reply`
+understands.
 
-One substitution over the tags turns each into a sign (a break, a cell, the bounds of something hidden); text is not
-touched before the signs are turned into lines. That keeps Python out of nine of ten tags and the time linear.
+One substitution over the tags turns each into a sign (a break, a cell, the bounds of something
+hidden); text is not touched before the signs are turned into lines. That keeps Python out of nine
+of ten tags and the time linear.
 """
 
 from __future__ import annotations
@@ -22,14 +24,15 @@ from pipeline.processors.clean.htmlsource import (
 )
 from pipeline.processors.clean.reply import QUOTE_END, QUOTE_MARK
 
-# Signs that stand for tags while a page is rendered; these characters are cut from the source first.
+# Signs that stand for tags while a page is rendered; these characters are cut from the source
+# first.
 _BLOCK, _PARAGRAPH, _BULLET, _CELL, _LINE = "\x01", "\x02", "\x03", "\x08", "\x0b"
 _KEPT_SPACE, _KEPT_TAB, _KEPT_LINE = "\x05", "\x06", "\x07"
 _HIDE, _SHOW, _KEEP, _RELEASE = "\x0e", "\x0f", "\x10", "\x11"
 _SIGNS = re.compile("[\x00-\x08\x0b\x0e-\x1f]")
 _SIGN_CHARACTERS = "".join(filter(_SIGNS.match, map(chr, range(32))))
-# A break and the blanks after it; a blank before it goes by plain replacement, for a pattern that may begin with blanks
-# would be tried again at each of them.
+# A break and the blanks after it; a blank before it goes by plain replacement, for a pattern that
+# may begin with blanks would be tried again at each of them.
 _GAP = re.compile("([\t\r\n\f\x01\x02\x08\x0b][ \t\r\n\f\x01\x02\x08\x0b]*)")
 _UNSEEN_SIGNS = " \t\r\n\f" + _BLOCK + _PARAGRAPH + _CELL + _LINE + _KEEP + _RELEASE
 _EMPTY_BULLET = re.compile("\x03[ \t\r\n\f\x01\x02\x08\x0b]*")
@@ -41,8 +44,12 @@ _PREFORMATTED = frozenset({"pre", "xmp", "listing", "plaintext", "textarea"})
 
 
 def _sign_table() -> dict[str, str]:
-    """Return tag ("div", "/div") to sign, for the tags that always mean the same; comments have no name."""
-    both = dict.fromkeys(BLOCKS - _PREFORMATTED, _BLOCK) | dict.fromkeys(PARAGRAPHS - _PREFORMATTED, _PARAGRAPH)
+    """Return tag ("div", "/div") to sign, for the tags that always mean the same; comments have no
+    name.
+    """
+    both = dict.fromkeys(BLOCKS - _PREFORMATTED, _BLOCK) | dict.fromkeys(
+        PARAGRAPHS - _PREFORMATTED, _PARAGRAPH
+    )
     both |= dict.fromkeys(INLINE, "") | {"": "", "br": _LINE}
     starts = {"td": _CELL, "th": _CELL, "li": _BLOCK + _BULLET}
     starts |= dict.fromkeys(UNREAD, _HIDE) | dict.fromkeys(_PREFORMATTED, _PARAGRAPH + _KEEP)
@@ -57,12 +64,16 @@ def _sign_table() -> dict[str, str]:
 _SIGN_OF = _sign_table()
 
 _TIGHT = re.compile(
-    r"Mso(?:Normal|PlainText)|margin(?:-(?:top|bottom))?\s*:\s*0(?:px|pt|in|cm|em)?\s*(?:[;\"']|$)", re.IGNORECASE
+    r"Mso(?:Normal|PlainText)|margin(?:-(?:top|bottom))?\s*:\s*0(?:px|pt|in|cm|em)?\s*(?:[;\"']|$)",
+    re.IGNORECASE,
 )
 _LINK_SCHEME = re.compile(r"\s*(?:https?:|mailto:|tel:|ftp:)", re.IGNORECASE)
 
-# What becomes a blank, and what has no width and pads previews. U+E000 belongs to the quote marks: no sender may write it.
-_SPACES = "\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+# What becomes a blank, and what has no width and pads previews. U+E000 belongs to the quote marks:
+# no sender may write it.
+_SPACES = (
+    "\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+)
 _INVISIBLE = "\u200b\u2060\ufeff\u00ad\u034f\u180e\ue000"
 # These join letters and emoji; beside a blank they only pad.
 _IDLE_JOINERS = re.compile("[\u200c\u200d]+(?=[\\s\u200c\u200d]|$)")
@@ -72,12 +83,14 @@ _BLANK_LINES = re.compile("\n{3,}")
 
 
 def html_to_text(html: str) -> str:
-    """Render HTML as a reader sees it: blocks on lines of their own, words unbroken by inline tags, hidden text left out.
+    """Render HTML as a reader sees it: blocks on lines of their own, words unbroken by inline tags,
+    hidden text left out.
 
-    Cells are parted by tabs, list items begin with "- ", links keep their text (their address where they have none),
-    images their description, preformatted text its spaces. Before a quote container that `reply.QUOTE_SELECTORS` names
-    stands a line `QUOTE_MARK` + its name, after it a line `QUOTE_END`. No surrogates come out; linear in the source;
-    if all of the text is hidden, nothing counts as hidden.
+    Cells are parted by tabs, list items begin with "- ", links keep their text (their address where
+    they have none), images their description, preformatted text its spaces. Before a quote
+    container that `reply.QUOTE_SELECTORS` names stands a line `QUOTE_MARK` + its name, after it a
+    line `QUOTE_END`. No surrogates come out; linear in the source; if all of the text is hidden,
+    nothing counts as hidden.
     """
     html = html if html.isascii() else _SURROGATES.sub("\ufffd", html)
     html = _SIGNS.sub("", html) if any(sign in html for sign in _SIGN_CHARACTERS) else html
@@ -111,7 +124,8 @@ def _rendered(parts: list[str | None], may_hide_any: bool) -> tuple[str, bool]:
 def _without_unread(text: str) -> str:
     """Cut out what is hidden, and keep the spaces of what is preformatted."""
     if _HIDE in text:
-        # Behind the last end nothing ends any more; to look for it from each beginning would take its time squared.
+        # Behind the last end nothing ends any more; to look for it from each beginning would take
+        # its time squared.
         end = text.rfind(_SHOW) + 1
         text = _HIDDEN_TEXT.sub("", text[:end]) + text[end:]
     if _KEEP in text:
@@ -121,22 +135,30 @@ def _without_unread(text: str) -> str:
     return text
 
 
-def _show_addresses(parts: list[str | None], tags: list[str], attributes: list[str], signs: list[str]) -> None:
+def _show_addresses(
+    parts: list[str | None], tags: list[str], attributes: list[str], signs: list[str]
+) -> None:
     """Put the address of each link that shows nothing where the link ends."""
     begin = -1
     for index, tag in enumerate(tags):
         if tag == "a":
             begin = index
         elif tag == "/a" and begin >= 0:
-            shown = "".join(filter(None, [*parts[3 * begin + 3 : 3 * index + 1 : 3], *signs[begin + 1 : index]]))
+            shown = "".join(
+                filter(None, [*parts[3 * begin + 3 : 3 * index + 1 : 3], *signs[begin + 1 : index]])
+            )
             if not shown.replace("&nbsp;", "").strip(_UNSEEN_SIGNS):
                 address = parse_attributes(attributes[begin]).get("href", "")
-                signs[index] = f" {_escaped(address.strip())} " if _LINK_SCHEME.match(address) else ""
+                signs[index] = (
+                    f" {_escaped(address.strip())} " if _LINK_SCHEME.match(address) else ""
+                )
             begin = -1
 
 
 def _sign(tag: str, attributes: str) -> str:
-    """Return the sign of a tag that the table does not know: it depends on the attributes, or there is none."""
+    """Return the sign of a tag that the table does not know: it depends on the attributes, or there
+    is none.
+    """
     if tag == "p":
         return _BLOCK if attributes and _TIGHT.search(attributes) is not None else _PARAGRAPH
     if tag == "img" and "alt" in attributes.lower():
@@ -147,7 +169,9 @@ def _sign(tag: str, attributes: str) -> str:
 
 
 def _hide(tags: list[str], attributes: list[str], signs: list[str]) -> bool:
-    """Put signs around hidden elements and take away the tags inside them; return whether there are any."""
+    """Put signs around hidden elements and take away the tags inside them; return whether there are
+    any.
+    """
     index, count = 0, len(tags)
     for start in [number for number, own in enumerate(attributes) if own and may_hide(own)]:
         if start < index or tags[start] in VOID:
@@ -168,12 +192,20 @@ def _hide(tags: list[str], attributes: list[str], signs: list[str]) -> bool:
 
 
 def _escaped(text: str) -> str:
-    """Protect a decoded attribute from the decoding of the whole, and drop the renderer's own signs from it."""
+    """Protect a decoded attribute from the decoding of the whole, and drop the renderer's own signs
+    from it.
+    """
     return _SIGNS.sub("", text).replace("&", "&amp;")
 
 
 def _kept(text: re.Match[str]) -> str:
-    kept = text[1].replace("\r\n", "\n").replace("\r", "\n").replace("\n", _KEPT_LINE).replace(_LINE, _KEPT_LINE)
+    kept = (
+        text[1]
+        .replace("\r\n", "\n")
+        .replace("\r", "\n")
+        .replace("\n", _KEPT_LINE)
+        .replace(_LINE, _KEPT_LINE)
+    )
     return kept.replace(" ", _KEPT_SPACE).replace("\t", _KEPT_TAB)
 
 
@@ -181,7 +213,9 @@ def _kept(text: re.Match[str]) -> str:
 
 
 def _tidied(text: str, marks: list[str]) -> str:
-    """Turn signs into lines, cells and bullets, entities into characters, and blanks into single ones."""
+    """Turn signs into lines, cells and bullets, entities into characters, and blanks into single
+    ones.
+    """
     if _BULLET in text:
         text = _EMPTY_BULLET.sub("- ", text)
     parts = _GAP.split(text)
@@ -200,7 +234,9 @@ def _tidied(text: str, marks: list[str]) -> str:
 
 
 def _plain_spaced(text: str) -> str:
-    """Return the text with blanks for all kinds of space and without what has no width; the same where it has none."""
+    """Return the text with blanks for all kinds of space and without what has no width; the same
+    where it has none.
+    """
     for space in _SPACES:
         if space in text:
             text = text.replace(space, " ")
@@ -211,7 +247,9 @@ def _plain_spaced(text: str) -> str:
 
 
 def _gap(run: str) -> str:
-    """Return what a run of blanks and breaks is: a block's own break and the line breaks typed after it add up to two."""
+    """Return what a run of blanks and breaks is: a block's own break and the line breaks typed
+    after it add up to two.
+    """
     if _PARAGRAPH in run:
         return "\n\n"
     if _LINE not in run:

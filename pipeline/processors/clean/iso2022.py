@@ -1,4 +1,6 @@
-"""Japanese and Korean in seven bits by escape sequences (ISO-2022), and Windows' own signs in Japanese sets."""
+"""Japanese and Korean in seven bits by escape sequences (ISO-2022), and Windows' own signs in
+Japanese sets.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ _TWO_BYTE = (b"$B", b"$@", b"$(O", b"$(Q")
 
 
 def decode_iso2022(raw: bytes) -> tuple[str, str] | None:
-    """Decode seven-bit bytes by the escapes in them; return the text and the set's name, or None without such escapes."""
+    """Decode seven-bit bytes by the escapes in them; return the text and the set's name, or None
+    without such escapes.
+    """
     if b"\x1b$)C" in raw:
         return _lenient(raw, "iso2022_kr"), "iso-2022-kr"
     if not _ESCAPE.search(raw):
@@ -28,7 +32,9 @@ def _lenient(raw: bytes, codec: str) -> str:
 
 
 def _jis_leniently(raw: bytes) -> str:
-    """Decode ISO-2022-JP segment by segment: with NEC's and IBM's signs, as Windows writes it, and with lost escapes."""
+    """Decode ISO-2022-JP segment by segment: with NEC's and IBM's signs, as Windows writes it, and
+    with lost escapes.
+    """
     texts: list[str] = []
     end, mode = 0, b"(B"
     for escape in _ESCAPE.finditer(raw):
@@ -49,7 +55,9 @@ def _jis_segment(segment: bytes, mode: bytes) -> str:
 
 
 def _cp932_of_jis(pairs: bytes) -> str:
-    """Decode JIS row/cell pairs by moving them to Shift_JIS positions, where cp932 has all of Windows' characters."""
+    """Decode JIS row/cell pairs by moving them to Shift_JIS positions, where cp932 has all of
+    Windows' characters.
+    """
     moved = bytearray()
     for lead, trail in zip(pairs[::2], pairs[1::2], strict=False):
         row, cell = lead - 0x21, trail - 0x21
@@ -68,7 +76,9 @@ _EUC_RUN = re.compile(rb"(?:[\xa1-\xfe][\xa1-\xfe]|\x8e[\xa1-\xdf])+")
 
 
 def decode_nec_japanese(raw: bytes) -> str | None:
-    """Decode EUC-JP that uses NEC's and IBM's signs (as Windows writes it), or return None for what is no EUC-JP."""
+    """Decode EUC-JP that uses NEC's and IBM's signs (as Windows writes it), or return None for what
+    is no EUC-JP.
+    """
     texts: list[str] = []
     end = 0
     for run in _EUC_RUN.finditer(raw):
@@ -88,6 +98,8 @@ def _euc_run(run: bytes) -> str:
         return _cp932_of_jis(bytes(b & 0x7F for b in run))
     pairs = zip(run[::2], run[1::2], strict=True)
     return "".join(
-        bytes((b,)).decode("cp932", "replace") if a == 0x8E else _cp932_of_jis(bytes((a & 0x7F, b & 0x7F)))
+        bytes((b,)).decode("cp932", "replace")
+        if a == 0x8E
+        else _cp932_of_jis(bytes((a & 0x7F, b & 0x7F)))
         for a, b in pairs
     )

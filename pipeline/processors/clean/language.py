@@ -1,4 +1,6 @@
-"""The language of a short business text: by script where that decides, else by a model over a fixed list of languages."""
+"""The language of a short business text: by script where that decides, else by a model over a fixed
+list of languages.
+"""
 
 from __future__ import annotations
 
@@ -9,30 +11,57 @@ from functools import cache
 import numpy as np
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-# The languages that business mail is written in; the fewer there are to confuse, the better the short texts come out.
-# Malay is left out: the model takes a third of it for Indonesian, and one in ten Indonesian texts for Malay.
+# The languages that business mail is written in; the fewer there are to confuse, the better the
+# short texts come out. Malay is left out: the model takes a third of it for Indonesian, and one in
+# ten Indonesian texts for Malay.
 _LATIN = {
-    *("en", "de", "fr", "es", "pt", "it", "nl", "pl", "tr", "vi", "id", "sv", "da", "no", "fi", "cs", "sk", "hu", "ro"),
+    *(
+        "en",
+        "de",
+        "fr",
+        "es",
+        "pt",
+        "it",
+        "nl",
+        "pl",
+        "tr",
+        "vi",
+        "id",
+        "sv",
+        "da",
+        "no",
+        "fi",
+        "cs",
+        "sk",
+        "hu",
+        "ro",
+    ),
     *("hr", "sl", "lt", "lv", "et", "ca", "tl"),
 }
 _CYRILLIC = {"ru", "uk", "bg", "sr", "mk", "be", "kk"}
 
-# What tells nothing of the language of its writer: addresses, code, names of files and machines, codes with digits.
+# What tells nothing of the language of its writer: addresses, code, names of files and machines,
+# codes with digits.
 _NOISE = re.compile(
-    r"(?:https?://|www\.)[^\s<>\"'，。）)]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+|```.*?```|`[^`\n]{1,200}`|</?[a-zA-Z][^<>]{0,200}>"
+    r"(?:https?://|www\.)[^\s<>\"'，。"
+    r"）)]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+|```.*?```|`[^`\n]{1,200}`|</?[a-zA-Z][^<>]{0,200}>"
     r"|[A-Za-z_-]*\d[\w./\\-]*|\w+\.(?:com|net|org|cn|io|pdf|docx?|xlsx?|png|jpe?g|zip)\b",
     re.DOTALL | re.ASCII,
 )
 _MAY_BE_NOISE = re.compile(r"[@/<`0-9]|\w\.\w", re.ASCII)
 _LETTERS = re.compile(r"[^\W\d_]+")
 
-# Letters of each script that one word's worth of meaning takes: a Chinese word has 1.5 characters, an English one 5 letters.
+# Letters of each script that one word's worth of meaning takes: a Chinese word has 1.5 characters,
+# an English one 5 letters.
 _SCRIPTS: dict[str, tuple[re.Pattern[str], float]] = {
     "han": (re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]+"), 1.5),
     "kana": (re.compile("[\u3041-\u3096\u30a1-\u30fa\uff66-\uff9d]+"), 2.5),
     "hangul": (re.compile("[\u1100-\u11ff\u3131-\u318e\uac00-\ud7a3]+"), 2.5),
     "cyrillic": (re.compile("[\u0400-\u052f]+"), 5),
-    "arabic": (re.compile("[\u0620-\u064a\u066e-\u06d3\u0750-\u077f\ufb50-\ufdff\ufe70-\ufefc]+"), 4),
+    "arabic": (
+        re.compile("[\u0620-\u064a\u066e-\u06d3\u0750-\u077f\ufb50-\ufdff\ufe70-\ufefc]+"),
+        4,
+    ),
     "he": (re.compile("[\u05d0-\u05ea]+"), 4),
     "el": (re.compile("[\u0370-\u03ff\u1f00-\u1fff]+"), 5),
     "th": (re.compile("[\u0e01-\u0e5b]+"), 4),
@@ -52,15 +81,18 @@ _SCRIPTS: dict[str, tuple[re.Pattern[str], float]] = {
     "hy": (re.compile("[\u0530-\u058f]+"), 5),
     "am": (re.compile("[\u1200-\u137f]+"), 3),
 }
-# Most texts of more than ASCII are Chinese: this finds whether any other script's letters have to be looked for at all.
+# Most texts of more than ASCII are Chinese: this finds whether any other script's letters have to
+# be looked for at all.
 _NOT_ONLY_HAN = re.compile(
     "[^\x00-\x7f\u2010-\u2027\u3000-\u303f\uff00-\uff65\uffe0-\uffee\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]"
 )
 _HAN = {"han": _SCRIPTS["han"]}
-# Of Japanese text kana are half, a tenth in a title of terms; a few stand in Chinese text too (优の品, a quoted name).
+# Of Japanese text kana are half, a tenth in a title of terms; a few stand in Chinese text too (优の品,
+# a quoted name).
 _MIN_KANA_SHARE, _CLEAR_KANA_SHARE = 0.08, 0.3
 
-# Letters that only some of the languages of a script write, the rarest first; a text needs one in forty of them.
+# Letters that only some of the languages of a script write, the rarest first; a text needs one in
+# forty of them.
 _CYRILLIC_LETTERS = (
     ("kk", re.compile("[әғқңөұүһ]")),
     ("be", re.compile("ў|і(?=.*[ыэ])|[ыэ](?=.*і)", re.DOTALL)),
@@ -74,25 +106,32 @@ _SOUTH_SLAVIC_LANGUAGES = {"sr", "mk"}
 _ARABIC_LETTERS = (("ur", re.compile("[ٹڈڑںےۓہھ]")), ("fa", re.compile("[پچژگیک]")))
 _OWN_LETTER_SHARE = 40
 
-# Only the beginning is read: a text that changes its language later is rare, and the answer does not change with length.
+# Only the beginning is read: a text that changes its language later is rare, and the answer does
+# not change with length.
 _WINDOW = 2_000
 
 # What the model reads of it: after two or three sentences its answer stands, and each byte costs.
 _MODEL_WINDOW = 400
 
-# Below this probability the model guesses ("lol" is .09 Hungarian): no answer is better. Right answers on single words
-# have .3 to .6, on sentences .8 and more.
+# Below this probability the model guesses ("lol" is .09 Hungarian): no answer is better. Right
+# answers on single words have .3 to .6, on sentences .8 and more.
 _LEAST = 0.25
-# English is what short business words without marks of another language are, if the model finds it half as likely; where
-# the model is surer than this, nobody asks.
+# English is what short business words without marks of another language are, if the model finds it
+# half as likely; where the model is surer than this, nobody asks.
 _ENGLISH_PRIOR, _SURE = 2.0, 0.5
 
 # Words that make up most of the shortest messages, which the model has too few letters to tell.
 _SHORT_MESSAGES = {
-    "en": "hello hi hey thanks thank thx you please yes sorry good morning evening help order status invoice refund price"
-    " shipping delivery payment account cancel where when what how why who the is my me we i u it to of and for not can"
-    " could do does any this that your are was have has need want call back done great nice bye regards dear sir madam",
-    "de": "hallo danke bitte guten tag morgen nein rechnung bestellung ich nicht und wann wo hilfe ja grüße",
+    "en": (
+        "hello hi hey thanks thank thx you please yes sorry good morning evening help order status"
+        " invoice refund price shipping delivery payment account cancel where when what how why who"
+        " the is my me we i u it to of and for not can could do does any this that your are was"
+        " have has need want call back done great nice bye regards dear sir madam"
+    ),
+    "de": (
+        "hallo danke bitte guten tag morgen nein rechnung bestellung ich nicht und wann wo hilfe ja"
+        " grüße"
+    ),
     "fr": "bonjour merci salut oui non facture commande bonsoir svp",
     "es": "hola gracias buenos buenas días tardes factura pedido",
     "pt": "olá obrigado obrigada fatura encomenda",
@@ -105,7 +144,9 @@ _SHORT_WORDS = 7
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """An ISO 639-1 code with a confidence from 0 to 1, or code "" and confidence 0 where nothing can be said."""
+    """An ISO 639-1 code with a confidence from 0 to 1, or code "" and confidence 0 where nothing
+    can be said.
+    """
 
     code: str
     confidence: float
@@ -117,10 +158,11 @@ NO_LANGUAGE = Language("", 0.0)
 def detect_language(text: str) -> Language:
     """Return the language that most of a text is in; pure and deterministic.
 
-    Addresses, codes, file names and numbers count for nothing; fewer than two letters give no answer. The script decides
-    first (Chinese by its characters without kana; traditional and simplified are both "zh"); among the languages of the
-    Latin and Cyrillic scripts a model (py3langid) that is asked about a fixed list. The confidence is the share of the
-    script times the model's probability.
+    Addresses, codes, file names and numbers count for nothing; fewer than two letters give no
+    answer. The script decides first (Chinese by its characters without kana; traditional and
+    simplified are both "zh"); among the languages of the Latin and Cyrillic scripts a model
+    (py3langid) that is asked about a fixed list. The confidence is the share of the script times
+    the model's probability.
     """
     text = text[:_WINDOW]
     if _MAY_BE_NOISE.search(text) is not None:
@@ -134,7 +176,9 @@ def detect_language(text: str) -> Language:
     characters = "".join(set(text))
     weights = {
         name: sum(map(len, pattern.findall(text))) / per_word
-        for name, (pattern, per_word) in (_SCRIPTS if _NOT_ONLY_HAN.search(characters) else _HAN).items()
+        for name, (pattern, per_word) in (
+            _SCRIPTS if _NOT_ONLY_HAN.search(characters) else _HAN
+        ).items()
         if pattern.search(characters) is not None
     }
     others = sum(weight * _SCRIPTS[name][1] for name, weight in weights.items())
@@ -153,17 +197,23 @@ _LATIN_LETTERS_PER_WORD = 5
 
 
 def _settle_japanese(weights: dict[str, float], text: str) -> None:
-    """Give the Chinese characters to Japanese where kana stand beside them, else the kana to Chinese."""
+    """Give the Chinese characters to Japanese where kana stand beside them, else the kana to
+    Chinese.
+    """
     kana = weights.pop("kana")
     han = weights.pop("han", 0.0)
     kana_letters, han_letters = kana * _SCRIPTS["kana"][1], han * _SCRIPTS["han"][1]
     share = kana_letters / (kana_letters + han_letters)
-    japanese = share > _CLEAR_KANA_SHARE or (share > _MIN_KANA_SHARE and _has_only_japanese_characters(text))
+    japanese = share > _CLEAR_KANA_SHARE or (
+        share > _MIN_KANA_SHARE and _has_only_japanese_characters(text)
+    )
     weights["ja" if japanese else "han"] = kana + han
 
 
 def _has_only_japanese_characters(text: str) -> bool:
-    """Tell whether Japan's own character set has all the Chinese characters; it lacks the simplified ones."""
+    """Tell whether Japan's own character set has all the Chinese characters; it lacks the
+    simplified ones.
+    """
     try:
         "".join(_SCRIPTS["han"][0].findall(text)).encode("cp932")
     except UnicodeEncodeError:
@@ -216,7 +266,9 @@ def _by_model(text: str, group: str, share: float) -> Language:
 
 @cache
 def _identifiers() -> dict[str, LanguageIdentifier]:
-    """Load the model, once per process (two seconds, 100 MB), and cut the columns of each group of languages out of it."""
+    """Load the model, once per process (two seconds, 100 MB), and cut the columns of each group of
+    languages out of it.
+    """
     full = LanguageIdentifier.from_model_file(MODEL_FILE)
     return {
         "latin": _restricted(full, _LATIN),
@@ -227,9 +279,16 @@ def _identifiers() -> dict[str, LanguageIdentifier]:
 
 def _restricted(full: LanguageIdentifier, languages: set[str]) -> LanguageIdentifier:
     columns = [column for column, code in enumerate(full.nb_classes) if code in languages]
-    # Rows that lie together in memory, in the type the scores are summed in: twice as fast as the model's own layout.
+    # Rows that lie together in memory, in the type the scores are summed in: twice as fast as the
+    # model's own layout.
     weights = np.ascontiguousarray(full.nb_ptc[:, columns], dtype=np.float32)
     classes = [full.nb_classes[column] for column in columns]
     return LanguageIdentifier(
-        weights, full.nb_pc[columns], classes, full.tk_nextmove, full.tk_output, norm_probs=True, tk_row=full.tk_row
+        weights,
+        full.nb_pc[columns],
+        classes,
+        full.tk_nextmove,
+        full.tk_output,
+        norm_probs=True,
+        tk_row=full.tk_row,
     )

@@ -6,31 +6,42 @@ import re
 
 import ftfy
 
-from pipeline.processors.clean.charset_evidence import SAMPLE, asian_codec, is_mostly_eight_bit, strictly
+from pipeline.processors.clean.charset_evidence import (
+    SAMPLE,
+    asian_codec,
+    is_mostly_eight_bit,
+    strictly,
+)
 from pipeline.processors.clean.charset_tables import FREQUENT_CHINESE
 
-# Frequent characters are half of Chinese text and next to none of UTF-8 that gbk read (measured: .5 to .7, under .05).
+# Frequent characters are half of Chinese text and next to none of UTF-8 that gbk read (measured: .5
+# to .7, under .05).
 _WRONG_SHARE = 0.15
 
-# ftfy takes a second for a million characters of noise; a letter that was wrongly decoded is shorter than this.
+# ftfy takes a second for a million characters of noise; a letter that was wrongly decoded is
+# shorter than this.
 _MAX_FIXED = 50_000
 
-# UTF-8 of a Latin-1 or punctuation character read as windows-1252: its lead byte, then what a continuation byte reads as.
+# UTF-8 of a Latin-1 or punctuation character read as windows-1252: its lead byte, then what a
+# continuation byte reads as.
 _LATIN_MOJIBAKE = re.compile(
     "[\u00c2-\u00f4][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc‐-›€™]"
 )
 _LATIN_LETTERS = re.compile("[\u00a1-\u00ff]{2}")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _HAN = re.compile("[\u4e00-\u9fff]")
-# Above this nothing is a reading of windows-1252: its last character is the trade mark sign, U+2122.
+# Above this nothing is a reading of windows-1252: its last character is the trade mark sign,
+# U+2122.
 _ABOVE_LATIN = "\u2200"
 
 
 def undo_mojibake(text: str) -> str:
-    """Return the text with one wrong decoding undone where its traces are there, else the same object.
+    """Return the text with one wrong decoding undone where its traces are there, else the same
+    object.
 
-    UTF-8 or an Asian set read as Latin, by the whole text; UTF-8 read as Latin in places, by `ftfy.fix_encoding` (never
-    `fix_text`, which alters good Chinese punctuation); UTF-8 read as gbk, by the whole text.
+    UTF-8 or an Asian set read as Latin, by the whole text; UTF-8 read as Latin in places, by
+    `ftfy.fix_encoding` (never `fix_text`, which alters good Chinese punctuation); UTF-8 read as
+    gbk, by the whole text.
     """
     fixed = text
     if _LATIN_LETTERS.search(text) and max(text) < _ABOVE_LATIN:
@@ -43,7 +54,9 @@ def undo_mojibake(text: str) -> str:
 
 
 def _asian_read_as_latin(text: str) -> str:
-    """Undo UTF-8 or an Asian set read as Latin, where that is nearly all the text has beside ASCII."""
+    """Undo UTF-8 or an Asian set read as Latin, where that is nearly all the text has beside
+    ASCII.
+    """
     for codec in ("sloppy-windows-1252", "latin_1"):
         try:
             raw = text.encode(codec)
@@ -68,9 +81,13 @@ def _fixed_lines(text: str) -> str:
 
 
 def _is_usual_chinese(text: str) -> bool:
-    """Tell whether Chinese text is made of the usual characters, or there is none; gbk readings of UTF-8 are not."""
+    """Tell whether Chinese text is made of the usual characters, or there is none; gbk readings of
+    UTF-8 are not.
+    """
     chinese = _HAN.findall(text[:SAMPLE])[:200]
-    return len(chinese) < 3 or sum(map(FREQUENT_CHINESE.__contains__, chinese)) > _WRONG_SHARE * len(chinese)
+    return len(chinese) < 3 or sum(
+        map(FREQUENT_CHINESE.__contains__, chinese)
+    ) > _WRONG_SHARE * len(chinese)
 
 
 def _utf8_read_as_gbk(text: str) -> str:

@@ -1,4 +1,6 @@
-"""The step `clean`: an event's bytes and fields become readable text, believable times and a list of what was wrong."""
+"""The step `clean`: an event's bytes and fields become readable text, believable times and a list
+of what was wrong.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def clean(incoming: Incoming, _ctx: Context) -> Outcome[Cleaned]:
     text, truncated = limited(tidy(_text(data)))
     times = _times(incoming, data)
     parts, cut_flags = split(text) if isinstance(data, EmailData) else (whole(text), ())
-    call, call_flags = call_facts(data, times.occurred_at) if isinstance(data, CallData) else (None, ())
+    call, call_flags = (
+        call_facts(data, times.occurred_at) if isinstance(data, CallData) else (None, ())
+    )
     flags = (
         *found,
         *times.flags,
@@ -50,7 +54,9 @@ CLEAN: MapStep[Incoming, Cleaned] = MapStep("clean", clean)
 
 
 def _opened(data: EmailData, mail: Mail) -> EmailData:
-    """Return a mail's event with its headers and text filled in where the event itself says nothing."""
+    """Return a mail's event with its headers and text filled in where the event itself says
+    nothing.
+    """
     read: dict[str, Any] = {
         "from_": next(iter(_parties(mail.from_)), Party()),
         "reply_to": _parties(mail.reply_to),
@@ -63,19 +69,28 @@ def _opened(data: EmailData, mail: Mail) -> EmailData:
         "references": mail.references,
         "text": mail.body_text,
         "sent_at": mail.date if mail.date is not None and in_range(mail.date) else None,
-        "received_at": mail.received_at if mail.received_at is not None and in_range(mail.received_at) else None,
+        "received_at": mail.received_at
+        if mail.received_at is not None and in_range(mail.received_at)
+        else None,
         "auto_kind": AutoKind(mail.auto_kind) if mail.auto_kind else None,
         "attachments": tuple(
-            Attachment(name=tidy(item.name) or None, mime=item.mime, bytes=item.bytes, sha256=item.sha256)
+            Attachment(
+                name=tidy(item.name) or None, mime=item.mime, bytes=item.bytes, sha256=item.sha256
+            )
             for item in mail.attachments
         ),
     }
     said = data.model_fields_set
-    return data.model_copy(update={"mime": None} | {name: value for name, value in read.items() if name not in said})
+    return data.model_copy(
+        update={"mime": None} | {name: value for name, value in read.items() if name not in said}
+    )
 
 
 def _parties(addresses: tuple[Address, ...]) -> tuple[Party, ...]:
-    return tuple(Party(name=tidy(address.name) or None, email=tidy(address.email) or None) for address in addresses)
+    return tuple(
+        Party(name=tidy(address.name) or None, email=tidy(address.email) or None)
+        for address in addresses
+    )
 
 
 def _text(data: Communication) -> str:
@@ -89,7 +104,9 @@ def _text(data: Communication) -> str:
 def _times(incoming: Incoming, data: Communication) -> Times:
     event_time = incoming.event.time
     if isinstance(data, EmailData):
-        return choose(event_time or data.sent_at, data.received_at, incoming.taken_at, sender_clock=True)
+        return choose(
+            event_time or data.sent_at, data.received_at, incoming.taken_at, sender_clock=True
+        )
     if isinstance(data, CallData):
         event_time = data.started_at or event_time
     return choose(event_time, data.received_at, incoming.taken_at, sender_clock=False)

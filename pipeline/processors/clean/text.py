@@ -1,4 +1,6 @@
-"""Plain text made safe to keep: line ends, control characters and length, and the parts that a splitter found in it."""
+"""Plain text made safe to keep: line ends, control characters and length, and the parts that a
+splitter found in it.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +9,12 @@ import re
 from pipeline.processors.clean.reply import drop_marks, split_reply
 from pipeline.processors.draft import Parts
 
-# A million characters are a thick novel. What is longer is a log file or a bomb; the raw event keeps the rest.
+# A million characters are a thick novel. What is longer is a log file or a bomb; the raw event
+# keeps the rest.
 MAX_CHARACTERS = 1_000_000
 
-# C0 and C1 controls save tab and line feed, the byte order mark, and lone surrogates, which no UTF-8 sink can hold.
+# C0 and C1 controls save tab and line feed, the byte order mark, and lone surrogates, which no
+# UTF-8 sink can hold.
 _UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff\ud800-\udfff]")
 _LINE_ENDS = re.compile("\r\n?|[\x85\u2028\u2029]")
 
@@ -32,6 +36,10 @@ def whole(text: str) -> Parts:
 
 
 def split(text: str) -> tuple[Parts, tuple[str, ...]]:
-    """Return a mail's text in reply, quote and signature, and the flags that the splitter raised."""
+    """Return a mail's text in reply, quote and signature, and the flags that the splitter
+    raised.
+    """
     found = split_reply(text)
-    return Parts(drop_marks(text).strip(), found.reply, found.quoted, found.signature, found.rules), found.flags
+    return Parts(
+        drop_marks(text).strip(), found.reply, found.quoted, found.signature, found.rules
+    ), found.flags

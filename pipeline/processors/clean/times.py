@@ -1,4 +1,6 @@
-"""Which clock to believe: when a communication happened, when we got it, and when its sender says it was sent."""
+"""Which clock to believe: when a communication happened, when we got it, and when its sender says
+it was sent.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,8 @@ from datetime import datetime, timedelta
 from schemas.communications import CallData
 from schemas.records import CallFacts
 
-# A mail may wait a weekend in a queue, but clocks that differ by more than a day are wrong clocks far oftener than slow mails:
-# of 3,000 real mails 1.6 % exceed it, most by years (reference §4.1).
+# A mail may wait a weekend in a queue, but clocks that differ by more than a day are wrong clocks
+# far oftener than slow mails: of 3,000 real mails 1.6 % exceed it, most by years (reference §4.1).
 MAX_SKEW = timedelta(hours=24)
 
 
@@ -23,16 +25,21 @@ class Times:
     flags: tuple[str, ...] = ()
 
 
-def choose(said: datetime | None, received: datetime | None, taken: datetime, sender_clock: bool) -> Times:
+def choose(
+    said: datetime | None, received: datetime | None, taken: datetime, sender_clock: bool
+) -> Times:
     """Return when it happened.
 
-    `said` is the event's own time, `received` the arrival by a clock of ours (None: nobody noted it), `taken` when the log took it,
-    `sender_clock` whether `said` is by a stranger's clock. A said time is believed unless it lies more than `MAX_SKEW` from a noted
-    arrival or that far after the log took it; an import of old mail without arrival times keeps its dates.
+    `said` is the event's own time, `received` the arrival by a clock of ours (None: nobody noted
+    it), `taken` when the log took it, `sender_clock` whether `said` is by a stranger's clock. A
+    said time is believed unless it lies more than `MAX_SKEW` from a noted arrival or that far after
+    the log took it; an import of old mail without arrival times keeps its dates.
     """
     sent_at = said if sender_clock else None
     if said is None:
-        return Times(received or taken, received or taken, sent_at, () if received else ("missing_time",))
+        return Times(
+            received or taken, received or taken, sent_at, () if received else ("missing_time",)
+        )
     skewed = abs(said - received) > MAX_SKEW if received is not None else said - taken > MAX_SKEW
     if skewed:
         return Times(received or taken, received or taken, said, ("clock_skew",))
@@ -40,7 +47,9 @@ def choose(said: datetime | None, received: datetime | None, taken: datetime, se
 
 
 def call_facts(call: CallData, occurred_at: datetime) -> tuple[CallFacts, tuple[str, ...]]:
-    """Return a call's times and durations in seconds; durations are null where its instants contradict each other."""
+    """Return a call's times and durations in seconds; durations are null where its instants
+    contradict each other.
+    """
     started = call.started_at or occurred_at
     order = [moment for moment in (started, call.answered_at, call.ended_at) if moment is not None]
     orderly = order == sorted(order)

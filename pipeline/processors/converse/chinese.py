@@ -1,4 +1,6 @@
-"""Chinese: whether a sentence promises a follow-up or asks for one, and by which way; simplified, as `wording.plain` leaves it."""
+"""Chinese: whether a sentence promises a follow-up or asks for one, and by which way; simplified,
+as `wording.plain` leaves it.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ _DO = re.compile(
 _MARK = re.compile(
     r"会|将|马上|立即|立刻|稍后|稍候|晚点|晚些|迟点|尽快|尽早|一会|待会|等会|等下|回头|第一时间|一定|保证|承诺|随后|这就|我来|我去|再|后|内|前"
 )
-# What has happened, is denied, is somebody else's or is asked of the customer is no promise of ours.
+# What has happened, is denied, is somebody else's or is asked of the customer is no promise of
+# ours.
 _PAST = re.compile(
     r"已经|已(?!知)|刚刚|刚才|刚|昨[天日晚]|前天|上周|之前就|曾|(?:回|打|致电|联系|回复|通知|答复|告知|反馈|处理|解决|发|寄)(?:您|你|给您|给你)?(?:了|过|完[了毕])"
     r"|(?:电话|联系|回复|通知|答复|处理|解决)(?:您|你)?了$|没(?:打|回)通"

@@ -1,8 +1,10 @@
-"""When is "tomorrow afternoon", "within 3 business days", 下周一之前, 24小时内: the instant that words of time name, English and Chinese.
+"""When is "tomorrow afternoon", "within 3 business days", 下周一之前, 24小时内: the instant that words of
+time name, English and Chinese.
 
-Words are read in the one form of `wording.plain`, relative to the instant at which they were said, in the zone of the business
-hours. A day without a time is due at its close of business, for that is when nobody can be reached any more; "before Friday" is
-due when Friday's business opens, 周五之前 at its close, for usage counts the day in.
+Words are read in the one form of `wording.plain`, relative to the instant at which they were said,
+in the zone of the business hours. A day without a time is due at its close of business, for that is
+when nobody can be reached any more; "before Friday" is due when Friday's business opens, 周五之前 at
+its close, for usage counts the day in.
 """
 
 from __future__ import annotations
@@ -14,19 +16,31 @@ from datetime import date, datetime, timedelta
 from pipeline.processors.converse.hours import DAY_MINUTES, BusinessHours, from_ms, to_ms
 
 _HOUR_MS = 3_600_000
-# What "at once", "later" and "soon" mean where no time is said: an hour, half a working day, a working day of eight hours.
+# What "at once", "later" and "soon" mean where no time is said: an hour, half a working day, a
+# working day of eight hours.
 AT_ONCE_MS, LATER_MS, SOON_MS = _HOUR_MS, 4 * _HOUR_MS, 8 * _HOUR_MS
 
-_EN_NUMBER_WORDS = "zero|a an one|two couple|three few|four|five|six|seven|eight|nine|ten|eleven|twelve"
-_EN_NUMBERS = {word: number for number, words in enumerate(_EN_NUMBER_WORDS.split("|")) for word in words.split()}
-_ZH_DIGITS = {char: number for number, char in enumerate("零一二三四五六七八九")} | {"两": 2, "几": 3}
+_EN_NUMBER_WORDS = (
+    "zero|a an one|two couple|three few|four|five|six|seven|eight|nine|ten|eleven|twelve"
+)
+_EN_NUMBERS = {
+    word: number
+    for number, words in enumerate(_EN_NUMBER_WORDS.split("|"))
+    for word in words.split()
+}
+_ZH_DIGITS = {char: number for number, char in enumerate("零一二三四五六七八九")} | {
+    "两": 2,
+    "几": 3,
+}
 _EN_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _EN_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 _EN_NUMBER = rf"\d{{1,3}}|{'|'.join(_EN_NUMBERS)}"
 _EN_SPAN = re.compile(
-    rf"\b(?P<lead>within|in|after|over|under|next|max(?:imum)?|less than|no more than|up to)\s+(?:the\s+)?(?:next\s+|about\s+|around\s+)?"
-    rf"(?:a\s+)?(?:(?:{_EN_NUMBER})\s*(?:-|–|to|or)\s*)?(?P<number>{_EN_NUMBER}|half an)\s*(?:of\s+)?(?:full\s+)?"
+    rf"\b(?P<lead>within|in|after|over|under|next|max(?:imum)?|less than|no more than|up"
+    rf" to)\s+(?:the\s+)?(?:next\s+|about\s+|around\s+)?"
+    rf"(?:a\s+)?(?:(?:{_EN_NUMBER})\s*(?:-|–|to|or)\s*)?(?P<number>{_EN_NUMBER}|half"
+    r" an)\s*(?:of\s+)?(?:full\s+)?"
     r"(?P<business>business\s+|working\s+|work\s+)?(?P<unit>minutes?|mins?|hours?|hrs?|h|days?|weeks?)\b"
 )
 _EN_NEXT_HOUR = re.compile(r"\bthe (?:next |coming )?hour\b")
@@ -34,7 +48,8 @@ _EN_BARE_SPAN = re.compile(
     rf"\b(?:(?:{_EN_NUMBER})\s*(?:-|–|to)\s*)?(?P<number>{_EN_NUMBER})\s*(?P<business>business|working)\s+(?P<unit>hours?|days?)\b"
 )
 _EN_DAY = re.compile(
-    r"\b(?P<word>today|tonight|tomorrow|the day after tomorrow|end of (?:the )?(?:business|day)|eod|cob|close of business"
+    r"\b(?P<word>today|tonight|tomorrow|the day after tomorrow|end of (?:the"
+    r" )?(?:business|day)|eod|cob|close of business"
     r"|end of (?:the |this )?week|eow|this week|next week|end of (?:the |this )?month)\b"
     rf"|\b(?:(?P<which>next|this|coming)\s+)?(?P<weekday>{'|'.join(_EN_DAYS)}|(?:mon|tues?|wed|thu(?:rs)?|fri|sat|sun)(?=[\s,.]|$))\b"
     rf"|\b(?P<month>{'|'.join(m + '[a-z]*' for m in _EN_MONTHS)})\.?\s+(?P<dom>\d{{1,2}})(?:st|nd|rd|th)?\b"
@@ -44,9 +59,12 @@ _EN_DAY = re.compile(
 _EN_BEFORE = re.compile(r"\bbefore\s+(?:the\s+)?(?:next\s+|this\s+|coming\s+)?$")
 _EN_CLOCK = re.compile(
     r"\b(?P<h>\d{1,2})(?:[:.](?P<m>\d{2}))?\s*(?P<half>am|pm)\b|\b(?P<h24>\d{1,2}):(?P<m24>\d{2})\b|\b(?P<noon>noon|midday)\b"
-    r"|\b(?:at|by|before|until|around)\s+(?P<bare>\d{1,2})(?:\s*o'?clock\b|(?=[\s,.!]*(?:$|on |tomorrow|today|\w*day\b)))"
+    r"|\b(?:at|by|before|until|around)\s+(?P<bare>\d{1,2})(?:\s*o'?clock\b|(?=[\s,.!]*(?:$|on"
+    r" |tomorrow|today|\w*day\b)))"
 )
-_EN_PART = re.compile(r"\b(first thing|(?:early |late )?(?:morning|afternoon|evening)|lunch ?time|lunch|tonight)\b")
+_EN_PART = re.compile(
+    r"\b(first thing|(?:early |late )?(?:morning|afternoon|evening)|lunch ?time|lunch|tonight)\b"
+)
 _EN_PART_ENDS = {
     "first thing": 10,
     "early morning": 10,
@@ -57,7 +75,8 @@ _EN_PART_ENDS = {
     "tonight": 21,
 }
 _EN_AT_ONCE = re.compile(
-    r"\b(right away|immediately|straight ?away|at once|in a (?:moment|minute|second|bit)|momentarily|right now|now)\b"
+    r"\b(right away|immediately|straight ?away|at once|in a"
+    r" (?:moment|minute|second|bit)|momentarily|right now|now)\b"
 )
 _EN_SHORTLY = re.compile(r"\b(shortly|later|in a while|in due course)\b")
 
@@ -76,7 +95,9 @@ _ZH_CLOCK = re.compile(
     r"(?P<h>\d{1,2}|[一二两三四五六七八九十]{1,3})\s*(?:点|时(?!间|候|段|内))(?:钟|整)?(?P<half>半)?(?P<m>\d{1,2}|[一二三四五十]{1,3})?分?"
     r"|(?<!\d)(?P<h24>\d{1,2}):(?P<m24>\d{2})(?!\d)"
 )
-_ZH_PART = re.compile(r"(?P<part>凌晨|一早|清早|早上|上午|明早|今早|中午|午后|下午|傍晚|晚上|今晚|明晚|晚间|下班)")
+_ZH_PART = re.compile(
+    r"(?P<part>凌晨|一早|清早|早上|上午|明早|今早|中午|午后|下午|傍晚|晚上|今晚|明晚|晚间|下班)"
+)
 _ZH_PART_ENDS = dict.fromkeys(("一早", "清早", "早上", "明早", "今早"), 10)
 _ZH_PART_ENDS |= {"凌晨": 6, "上午": 12, "中午": 13, "午后": 18, "下午": 18, "下班": 18, "傍晚": 19}
 _ZH_PART_ENDS |= dict.fromkeys(("晚上", "今晚", "明晚", "晚间"), 21)
@@ -95,7 +116,9 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class _Moment:
-    """What words said of a moment: a local day, the minute in it, and whether the opening of the day is meant."""
+    """What words said of a moment: a local day, the minute in it, and whether the opening of the
+    day is meant.
+    """
 
     day: date | None = None
     minute: int | None = None
@@ -103,7 +126,9 @@ class _Moment:
 
 
 def due_of(words: str, said_at: datetime, hours: BusinessHours) -> Due:
-    """Return when words in the one form (`wording.plain`) are due, said at an instant; never before that instant."""
+    """Return when words in the one form (`wording.plain`) are due, said at an instant; never before
+    that instant.
+    """
     local = said_at.astimezone(hours.zone)
     words = _EN_NEXT_HOUR.sub("1 hour", words)
     span = _EN_SPAN.search(words) or _EN_BARE_SPAN.search(words) or _ZH_SPAN.search(words)
@@ -112,7 +137,14 @@ def due_of(words: str, said_at: datetime, hours: BusinessHours) -> Due:
     day = _day(words, local.date(), hours)
     minute = _minute(words)
     if day is not None or minute is not None:
-        return Due(_at(_Moment(day.day, minute, day.opening) if day else _Moment(minute=minute), said_at, hours), True)
+        return Due(
+            _at(
+                _Moment(day.day, minute, day.opening) if day else _Moment(minute=minute),
+                said_at,
+                hours,
+            ),
+            True,
+        )
     return Due(_usual(words, said_at, hours), False)
 
 
@@ -120,7 +152,9 @@ def _after_span(span: re.Match[str], said_at: datetime, hours: BusinessHours) ->
     unit, groups = span["unit"], span.groupdict()
     number = 0.5 if groups["number"] in ("half an", "半") else float(_number(groups["number"]))
     number += 0.5 if groups.get("half") else 0
-    if unit in ("工作日", "工作天", "营业日") or (groups.get("business") and unit.startswith("day")):
+    if unit in ("工作日", "工作天", "营业日") or (
+        groups.get("business") and unit.startswith("day")
+    ):
         start = said_at.astimezone(hours.zone).date()
         return max(hours.closing(hours.working_day_after(start, round(number))), said_at)
     if groups.get("business"):
@@ -140,7 +174,9 @@ def _number(word: str) -> int:
         return _EN_NUMBERS[word]
     if "十" in word:
         tens, _, ones = word.partition("十")
-        return (_ZH_DIGITS.get(tens, 1) if tens else 1) * 10 + (_ZH_DIGITS.get(ones, 0) if ones else 0)
+        return (_ZH_DIGITS.get(tens, 1) if tens else 1) * 10 + (
+            _ZH_DIGITS.get(ones, 0) if ones else 0
+        )
     return _ZH_DIGITS[word[-1]]
 
 
@@ -167,7 +203,11 @@ def _english_day(found: re.Match[str], today: date, hours: BusinessHours) -> dat
             return _week_end(today, hours)
         return today + timedelta(days=1) if word == "tomorrow" else today
     if weekday := found["weekday"]:
-        return _weekday(today, [name[:3] for name in _EN_DAYS].index(weekday[:3]), {"next": 1}.get(found["which"], 0))
+        return _weekday(
+            today,
+            [name[:3] for name in _EN_DAYS].index(weekday[:3]),
+            {"next": 1}.get(found["which"], 0),
+        )
     if iso := found["iso"]:
         return _dated(*map(int, iso.split("-")))
     month = _EN_MONTHS.index((found["month"] or found["month2"])[:3]) + 1
@@ -195,7 +235,9 @@ def _chinese_day(found: re.Match[str], today: date, hours: BusinessHours) -> dat
 
 
 def _weekday(today: date, weekday: int, weeks: int, this: bool = False) -> date:
-    """Return the coming weekday; `weeks` ahead counts from this week's Monday, as 下周一 and next Monday do."""
+    """Return the coming weekday; `weeks` ahead counts from this week's Monday, as 下周一 and next
+    Monday do.
+    """
     monday = today - timedelta(days=today.weekday())
     if weeks or this:
         return monday + timedelta(days=7 * weeks + weekday)
@@ -222,7 +264,9 @@ def _dated(year: int, month: int, day: int) -> date | None:
 
 def _coming(today: date, month: int, day: int) -> date | None:
     this_year = _dated(today.year, month, day)
-    return this_year if this_year is None or this_year >= today else _dated(today.year + 1, month, day)
+    return (
+        this_year if this_year is None or this_year >= today else _dated(today.year + 1, month, day)
+    )
 
 
 def _coming_day(today: date, day: int) -> date | None:
@@ -290,7 +334,8 @@ def _at(moment: _Moment, said_at: datetime, hours: BusinessHours) -> datetime:
         due = hours.at(moment.day, spans[0][0] if spans else 0)
     else:
         due = hours.closing(moment.day)
-    # "Today" said after closing is until midnight; what still lies in the past was about another day than we think.
+    # "Today" said after closing is until midnight; what still lies in the past was about another
+    # day than we think.
     if due <= said_at:
         due = hours.at(max(moment.day, today), DAY_MINUTES)
     return due

@@ -12,7 +12,8 @@ Way = Literal["call", "any", "act"]
 """call: by telephone; any: an answer by whatever way; act: something done, a follow-up only where a time is stated."""
 
 _WILL = r"(?:\s+will|'ll|\s+shall|(?:\s+am|'m|\s+are|'re|\s+is)\s+going\s+to|\s+promise\s+(?:to|i'll|we'll|that\s+(?:i|we)\s+will))"
-# What may stand between "will" and the verb: a few words of the same sentence, none that turns its meaning.
+# What may stand between "will" and the verb: a few words of the same sentence, none that turns its
+# meaning.
 _GAP = r"(?:(?!\b(?:not|never|no|stop|avoid|refrain|instead|rather|without|only|nobody|unable|won't|can't|cannot)\b)[^.;:?!]){0,80}?"
 # Whose promise is not ours to keep, or nobody's: carriers, banks, machines, the customer.
 _NOT_OURS = (
@@ -25,18 +26,14 @@ _CALL = (
     rf"(?:call(?:ing)?|phon(?:e|ing)|ring|telephone)\s+you\b|give\s+you\s+(?:a|another)\s+(?:quick\s+|short\s+)?(?:call|ring|shout|buzz|bell)"
     rf"|call\s+back\b|(?:contact|reach|speak\s+to|talk\s+to)\s+you\s+{_BY_PHONE}"
 )
-_ENDS = (
-    r"(?=\s*(?:[,.!]|$|(?:by|before|on|at|tomorrow|today|tonight|asap|as|soon|shortly|within|in|next|this|later)\b))"
-)
+_ENDS = r"(?=\s*(?:[,.!]|$|(?:by|before|on|at|tomorrow|today|tonight|asap|as|soon|shortly|within|in|next|this|later)\b))"
 _ANSWER = (
     rf"(?:get|come|circle|revert|report|write)\s+back\s+(?:to|with)\s+(?:you|u)\b|(?:get|come)\s+back{_ENDS}|revert\s+to\s+you"
     r"|(?:be|get)\s+(?:back\s+)?in\s+(?:touch|contact)|follow(?:ing)?[\s-]up|let\s+you\s+know|keep\s+you\s+(?:posted|updated|informed)"
     r"|updat(?:e|ing)\s+you|(?:give|send|provide)\s+you\s+(?:with\s+)?(?:an?\s+|the\s+|our\s+|my\s+)?(?:update|answer|feedback|reply|response|news)"
     rf"|(?:reply|respond)(?:\s+to\s+(?:you|your|this|it)\b|{_ENDS})|answer\s+(?:you|your)|contact\s+you|reach\s+out|be\s+(?:right\s+)?with\s+you"
 )
-_SEND = (
-    r"(?:send|email|e-mail|mail|text|message|write|forward)\s+(?:(?:it|them|this|that)\s+)?(?:over\s+)?(?:to\s+)?you\b"
-)
+_SEND = r"(?:send|email|e-mail|mail|text|message|write|forward)\s+(?:(?:it|them|this|that)\s+)?(?:over\s+)?(?:to\s+)?you\b"
 _DO = (
     r"process|resolve|refund|ship|dispatch|fix|repair|replace|investigate|look\s+into|arrange|sort|handle|confirm|prepare|credit"
     r"|reimburse|complete|issue|review|check|finish|send"
@@ -61,7 +58,12 @@ _PROMISES: tuple[tuple[re.Pattern[str], Way], ...] = (
         "call",
     ),
     (re.compile(rf"(?:{_SOMEBODY}{_WILL}|{_OPENING}will\s+|{_LET}){_GAP}\b(?:{_ANSWER})"), "any"),
-    (re.compile(rf"{_YOU_WILL}(?:definitely\s+)?hear\s+(?:back\s+)?from\s+(?:us|me|our|my|him|her|them)\b"), "any"),
+    (
+        re.compile(
+            rf"{_YOU_WILL}(?:definitely\s+)?hear\s+(?:back\s+)?from\s+(?:us|me|our|my|him|her|them)\b"
+        ),
+        "any",
+    ),
     (
         re.compile(
             rf"(?:{_YOU_WILL}(?:(?:get|receive|have)\s+)?|\bexpect\s+)(?:an?|our|my)\s+(?:\w+\s+)?{_NOUN_OF_ANSWER}\b"
@@ -84,12 +86,15 @@ _MAKES_A_PROMISE = re.compile(
 )
 
 # "Check if it is in stock" asks of ourselves; every other if leaves the promise to chance.
-_CHECKING = re.compile(r"\b(?:check|see|ask|find\s+out|confirm|verify|clarify|look)\b[^,.;]{0,40}?\b(?:if|when|once)\b")
+_CHECKING = re.compile(
+    r"\b(?:check|see|ask|find\s+out|confirm|verify|clarify|look)\b[^,.;]{0,40}?\b(?:if|when|once)\b"
+)
 _CONDITION = re.compile(
     r"\b(?:if|unless|in\s+case|as\s+long\s+as|provided|should\s+(?:you|anything|there|it))\b"
     r"|\b(?:once|when|whenever|after|as\s+soon\s+as|until|till)\s+(?!possible)(?:you|your|the|it|this|that|we|i|they|he|she|there|everything|any\w*)\b"
 )
-# Our own errands are no condition: "after my meeting", "once I have spoken to the warehouse tomorrow" is still ours to keep.
+# Our own errands are no condition: "after my meeting", "once I have spoken to the warehouse
+# tomorrow" is still ours to keep.
 _OUR_ERRAND = re.compile(
     r"\b(?:after|when|once)\s+(?:i|we)(?:\s+(?:have(?!\s+(?:it|the|an?|any|more|your|news)\b)|am|are|get|finish)|'ve|'m|'re)\b"
 )
@@ -101,7 +106,9 @@ _ASKED = re.compile(r"\?\s*$")
 
 
 def promise(sentence: str, _due: Callable[[], Due]) -> Way | None:
-    """Return by which way a sentence of ours, in the one form, promises to get back to the customer; None: it does not."""
+    """Return by which way a sentence of ours, in the one form, promises to get back to the
+    customer; None: it does not.
+    """
     if not _MAKES_A_PROMISE.search(sentence) or _ASKED.search(sentence) or _conditional(sentence):
         return None
     for pattern, way in _PROMISES:
@@ -137,7 +144,12 @@ _ANSWER_ME = (
 )
 _REQUESTS: tuple[tuple[re.Pattern[str], Way], ...] = (
     (re.compile(rf"\b{_ASK}\s+{_ASK_GAP}\b(?:{_CALL_ME})"), "call"),
-    (re.compile(rf"\b{_ASK}\s+(?:to\s+)?(?:(?:have|get|receive)\s+)?(?:an?\s+|your\s+)(?:phone\s+)?call\b"), "call"),
+    (
+        re.compile(
+            rf"\b{_ASK}\s+(?:to\s+)?(?:(?:have|get|receive)\s+)?(?:an?\s+|your\s+)(?:phone\s+)?call\b"
+        ),
+        "call",
+    ),
     (re.compile(rf"\b{_ASK}\s+(?:to\s+be\s+called\s+back|(?:to\s+)?call\s*-?back)"), "call"),
     (
         re.compile(
@@ -160,7 +172,9 @@ _DONT = re.compile(
 
 
 def request(sentence: str, _due: Callable[[], Due]) -> Way | None:
-    """Return by which way a customer's sentence, in the one form, asks us to get back; None: it does not."""
+    """Return by which way a customer's sentence, in the one form, asks us to get back; None: it
+    does not.
+    """
     bare = _IF_POLITE.sub(" ", sentence)
     if _CONDITION.search(bare.replace("don't forget", "")):
         return None
@@ -168,6 +182,10 @@ def request(sentence: str, _due: Callable[[], Due]) -> Way | None:
         found = pattern.search(bare)
         if found and not _DONT.search(bare.replace("don't forget", " " * 12), 0, found.end()):
             return way
-    if _REQUEST_OF_ANSWER.search(bare) and _BY_WHEN.search(bare) and not _WORD_QUESTION.search(bare):
+    if (
+        _REQUEST_OF_ANSWER.search(bare)
+        and _BY_WHEN.search(bare)
+        and not _WORD_QUESTION.search(bare)
+    ):
         return "act"
     return None

@@ -16,7 +16,8 @@ from pipeline.processors.converse.state import ASSIGNS, CALL, CLOSES, Entry, Fol
 from pipeline.processors.converse.texts import fingerprints, hash63, is_courtesy, words_of
 from schemas.types import Channel
 
-# A mail names its thread's root and its nearest ancestors; what lies between them they name themselves.
+# A mail names its thread's root and its nearest ancestors; what lies between them they name
+# themselves.
 _FIRST_REFERENCES, _LAST_REFERENCES = 2, 8
 
 
@@ -34,7 +35,11 @@ def entry_of(seen: Seen, content: int, thread: int, rules: Rules) -> Entry:
     words = "" if is_call else words_of(seen.text)
     role = role_of(seen, not is_call and is_courtesy(words, bool(seen.text.strip())), rules.bots)
     text, simhash = fingerprints(words) if words else (0, 0)
-    bits = (CALL if is_call else 0) | (CLOSES if closing_of(seen) else 0) | (ASSIGNS if assigned_to(seen) else 0)
+    bits = (
+        (CALL if is_call else 0)
+        | (CLOSES if closing_of(seen) else 0)
+        | (ASSIGNS if assigned_to(seen) else 0)
+    )
     return Entry(
         seen.occurred_ms,
         seen.record_id,
@@ -54,14 +59,17 @@ def entry_of(seen: Seen, content: int, thread: int, rules: Rules) -> Entry:
 
 
 def _names(seen: Seen) -> tuple[int, ...]:
-    """Return the hashes of the message names by which a record and others of its thread know one another."""
+    """Return the hashes of the message names by which a record and others of its thread know one
+    another.
+    """
     if seen.channel == Channel.EMAIL:
         references = seen.references
         if len(references) > _FIRST_REFERENCES + _LAST_REFERENCES:
             references = (*references[:_FIRST_REFERENCES], *references[-_LAST_REFERENCES:])
         names = [seen.message_id, seen.in_reply_to, *references]
     elif seen.in_reply_to:
-        # A platform's ids are its own; the answered message is in the thread that this one names unless the root is missing.
+        # A platform's ids are its own; the answered message is in the thread that this one names
+        # unless the root is missing.
         names = [f"{seen.source}\0{name}" for name in (seen.message_id, seen.in_reply_to)]
     else:
         return ()
@@ -71,9 +79,13 @@ def _names(seen: Seen) -> tuple[int, ...]:
 def _followups(seen: Seen, role: Role, rules: Rules) -> list[FollowUpEntry]:
     said_at = from_ms(seen.occurred_ms)
     if role == "human":
-        return [_kept(seen, one, True) for one in promises_in(seen.text, said_at, rules.reading_hours)]
+        return [
+            _kept(seen, one, True) for one in promises_in(seen.text, said_at, rules.reading_hours)
+        ]
     if role == "ask":
-        return [_kept(seen, one, False) for one in requests_in(seen.text, said_at, rules.reading_hours)]
+        return [
+            _kept(seen, one, False) for one in requests_in(seen.text, said_at, rules.reading_hours)
+        ]
     return []
 
 

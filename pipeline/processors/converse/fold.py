@@ -1,4 +1,6 @@
-"""The fold `converse`: one contact point's records, in whatever order they come, to what they add up to."""
+"""The fold `converse`: one contact point's records, in whatever order they come, to what they add
+up to.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,25 @@ from pipeline.outcomes import Context, Drop, Emit, Outcome, Output
 from pipeline.processors.converse import state as states
 from pipeline.processors.converse import told
 from pipeline.processors.converse.entries import content_of, entry_of
-from pipeline.processors.converse.neighbours import LOOK_BACK, any_late, flags_of, fulfilments, late_ones, linked
+from pipeline.processors.converse.neighbours import (
+    LOOK_BACK,
+    any_late,
+    flags_of,
+    fulfilments,
+    late_ones,
+    linked,
+)
 from pipeline.processors.converse.rules import Rules
 from pipeline.processors.converse.seen import Seen
-from pipeline.processors.converse.state import KEPT_ENTRIES, KEPT_THREADS, Entry, Flag, Key, State, Thread
+from pipeline.processors.converse.state import (
+    KEPT_ENTRIES,
+    KEPT_THREADS,
+    Entry,
+    Flag,
+    Key,
+    State,
+    Thread,
+)
 from pipeline.processors.converse.tally import Tally, added_up, begun_by, joined
 from pipeline.processors.converse.texts import hash63
 from pipeline.processors.converse.told import Whose
@@ -31,8 +48,9 @@ Read = Record | Seen | BusinessRecord
 class Converse:
     """The fold over one contact point's records; see docs/adr/0008 for what it promises.
 
-    The rows that its outputs add up to depend on the set of records, not on their order or batches, as long as no record comes
-    later than `KEPT_ENTRIES` of its followers; a record that comes again changes nothing, a corrected one takes its own place.
+    The rows that its outputs add up to depend on the set of records, not on their order or batches,
+    as long as no record comes later than `KEPT_ENTRIES` of its followers; a record that comes again
+    changes nothing, a corrected one takes its own place.
     """
 
     rules: Rules
@@ -50,8 +68,12 @@ class Converse:
         """Return a state's bytes."""
         return states.dump(state)
 
-    def __call__(self, state: State, batch: Sequence[Read], ctx: Context) -> tuple[State, Sequence[Outcome[Contract]]]:
-        """Fold a batch of one key; an outcome for each record, what the batch changes beside its records with the last of them."""
+    def __call__(
+        self, state: State, batch: Sequence[Read], ctx: Context
+    ) -> tuple[State, Sequence[Outcome[Contract]]]:
+        """Fold a batch of one key; an outcome for each record, what the batch changes beside its
+        records with the last of them.
+        """
         work: _Work | None = None
         outputs: list[list[Contract] | None] = []
         last = -1
@@ -154,12 +176,15 @@ class _Work:
             self._disturbed.add(number)
 
     def _remove(self, old: Entry, new: Entry) -> list[Contract]:
-        """Take a record's old form out; return the retractions of what it told and its new form does not."""
+        """Take a record's old form out; return the retractions of what it told and its new form
+        does not.
+        """
         del self._entries[bisect_left(self._entries, old)]
         del self._by_id[old.record_id]
         self._note(old)
         self._disturbed.add(old.thread)
-        # What was told of the record itself must be told again, for its time or conversation may be another.
+        # What was told of the record itself must be told again, for its time or conversation may be
+        # another.
         conversation_id = self._threads[old.thread].conversation_id
         self._replaced.setdefault(old.record_id, old)
         self._replaced_in.setdefault(old.record_id, conversation_id)
@@ -170,7 +195,9 @@ class _Work:
         ]
         for ordinal in range(len(new.followups), len(old.followups)):
             one = old.followups[ordinal]
-            retractions.append(told.followup(old, ordinal, one, conversation_id, self._whose, retracted=True))
+            retractions.append(
+                told.followup(old, ordinal, one, conversation_id, self._whose, retracted=True)
+            )
         return retractions
 
     def _note(self, entry: Entry) -> None:
@@ -210,7 +237,9 @@ class _Work:
                 self._threads[number] = thread._replace(canonical=canonical)
                 self._touched.add(number)
         if changed:
-            self._touched |= {number for number, thread in self._threads.items() if thread.group in changed}
+            self._touched |= {
+                number for number, thread in self._threads.items() if thread.group in changed
+            }
 
     def _settle_group(self, group: str, late: dict[str, Flag | None]) -> list[Contract]:
         """Work out a conversation: its parts' rows, what reopened it, what came late."""
@@ -219,7 +248,9 @@ class _Work:
             return grown
         entries = [entry for entry in self._entries if entry.thread in numbers]
         outputs: list[Contract] = []
-        tally, reopening = added_up(joined(head for n in numbers if (head := self._threads[n].head)), entries)
+        tally, reopening = added_up(
+            joined(head for n in numbers if (head := self._threads[n].head)), entries
+        )
         lates = late_ones(entries)
         for entry in entries:
             if entry.flags or entry.record_id in lates or entry.record_id in self._replaced:
@@ -230,9 +261,15 @@ class _Work:
             thread = self._threads[number]
             own = tally
             if len(numbers) > 1:
-                own, _ = added_up(thread.head, [entry for entry in entries if entry.thread == number])
+                own, _ = added_up(
+                    thread.head, [entry for entry in entries if entry.thread == number]
+                )
             outputs.extend(self._settle_thread(thread, own if thread.canonical else tally, own))
-        if len(numbers) == 1 and len(entries) >= _LEAST_FOR_TAIL and (number := entries[0].thread) in self._threads:
+        if (
+            len(numbers) == 1
+            and len(entries) >= _LEAST_FOR_TAIL
+            and (number := entries[0].thread) in self._threads
+        ):
             self._threads[number] = self._threads[number]._replace(tail=tally)
         else:
             for number in numbers & self._threads.keys():
@@ -240,11 +277,14 @@ class _Work:
         return outputs
 
     def _grown(self, number: int) -> list[Contract] | None:
-        """Work out a conversation that only grew at its end, from what it added up to; None where it must be added up anew."""
+        """Work out a conversation that only grew at its end, from what it added up to; None where
+        it must be added up anew.
+        """
         thread, new = self._threads[number], self._appended.get(number, [])
         if thread.tail is None or number in self._disturbed:
             return None
-        # Told here, a reopening is not told again: whether one came late is asked of all before anything is told of any.
+        # Told here, a reopening is not told again: whether one came late is asked of all before
+        # anything is told of any.
         if any_late(thread.tail.received_at, new):
             return None
         tally = replace(thread.tail)
@@ -264,17 +304,25 @@ class _Work:
             return []
         self._swap(entry, entry._replace(reopens=reopens))
         conversation_id = self._threads[entry.thread].conversation_id
-        return [told.reopened(entry, conversation_id, self._rules, self._whose, retracted=not reopens)]
+        return [
+            told.reopened(entry, conversation_id, self._rules, self._whose, retracted=not reopens)
+        ]
 
-    def _settle_thread(self, thread: Thread, tally: Tally | None, own: Tally | None) -> list[Contract]:
-        """Tell a thread's row and its opening where they differ from what was told; retract both where no record is left."""
+    def _settle_thread(
+        self, thread: Thread, tally: Tally | None, own: Tally | None
+    ) -> list[Contract]:
+        """Tell a thread's row and its opening where they differ from what was told; retract both
+        where no record is left.
+        """
         if tally is None or own is None:
             return self._untell_thread(thread)
         outputs: list[Contract] = []
         print_ = hash63(orjson.dumps([thread.canonical, states.plain(tally)]))
         if print_ != thread.told_row:
             outputs.append(told.conversation(thread, tally, self._rules, self._whose))
-        opening = hash63(orjson.dumps([own.opened_at, own.opened_record, own.opened_by, own.channel]))
+        opening = hash63(
+            orjson.dumps([own.opened_at, own.opened_record, own.opened_by, own.channel])
+        )
         if opening != thread.told_opened:
             outputs.append(told.opened(thread, own, self._rules, self._whose, retracted=False))
         self._threads[thread.number] = thread._replace(told_row=print_, told_opened=opening)
@@ -285,7 +333,8 @@ class _Work:
         del self._numbers[thread.conversation_id]
         if not thread.told_row:
             return []
-        # The last record of the thread moved elsewhere or changed; its old form tells what the retracted rows were about.
+        # The last record of the thread moved elsewhere or changed; its old form tells what the
+        # retracted rows were about.
         last = next(old for old in self._replaced.values() if old.thread == thread.number)
         tally = begun_by(last)
         return [
@@ -307,7 +356,9 @@ class _Work:
         return outputs
 
     def _settle_flags(self, late: dict[str, Flag | None]) -> list[Contract]:
-        """Tell the flags that appeared, changed or went, of the records whose neighbours changed."""
+        """Tell the flags that appeared, changed or went, of the records whose neighbours
+        changed.
+        """
         outputs: list[Contract] = []
         dirty = self._dirty()
         places = dirty | {self._place(record_id) for record_id in late}
@@ -316,7 +367,9 @@ class _Work:
             entry_late = next((one for one in entry.flags if one[0] == "late"), None)
             entry_late = late.get(entry.record_id, entry_late)
             others = (
-                flags_of(self._entries, place) if place in dirty else tuple(f for f in entry.flags if f[0] != "late")
+                flags_of(self._entries, place)
+                if place in dirty
+                else tuple(f for f in entry.flags if f[0] != "late")
             )
             flags = (*others, *((entry_late,) if entry_late else ()))
             replaced = self._replaced.get(entry.record_id)
@@ -325,7 +378,11 @@ class _Work:
                 continue
             conversation_id = self._threads[entry.thread].conversation_id
             names = {one[0] for one in flags}
-            outputs.extend(told.flag(entry, one, conversation_id, self._whose) for one in flags if one not in before)
+            outputs.extend(
+                told.flag(entry, one, conversation_id, self._whose)
+                for one in flags
+                if one not in before
+            )
             outputs.extend(
                 told.flag(entry, one, conversation_id, self._whose, retracted=True)
                 for one in (replaced or entry).flags
@@ -335,7 +392,9 @@ class _Work:
         return outputs
 
     def _dirty(self) -> set[int]:
-        """Return the places whose flags may have changed: those moved and the `LOOK_BACK` after each."""
+        """Return the places whose flags may have changed: those moved and the `LOOK_BACK` after
+        each.
+        """
         # Below this place records before the horizon are missing: what was told there stays.
         frozen = LOOK_BACK if self._before.horizon[1] else 0
         dirty: set[int] = set()
@@ -352,8 +411,13 @@ class _Work:
                 continue
             conversation_id = self._replaced_in[record_id]
             if old.reopens:
-                outputs.append(told.reopened(old, conversation_id, self._rules, self._whose, retracted=True))
-            outputs.extend(told.flag(old, one, conversation_id, self._whose, retracted=True) for one in old.flags)
+                outputs.append(
+                    told.reopened(old, conversation_id, self._rules, self._whose, retracted=True)
+                )
+            outputs.extend(
+                told.flag(old, one, conversation_id, self._whose, retracted=True)
+                for one in old.flags
+            )
         return outputs
 
     def _place(self, record_id: str) -> int:
@@ -375,27 +439,47 @@ class _Work:
             self._sum_up(self._entries[:over])
             del self._entries[:over]
         whose = self._whose
-        threads = self._kept_threads() if len(self._threads) > KEPT_THREADS else self._threads.values()
-        return State(whose.tenant, whose.customer_id, whose.contact, horizon, tuple(threads), tuple(self._entries))
+        threads = (
+            self._kept_threads() if len(self._threads) > KEPT_THREADS else self._threads.values()
+        )
+        return State(
+            whose.tenant,
+            whose.customer_id,
+            whose.contact,
+            horizon,
+            tuple(threads),
+            tuple(self._entries),
+        )
 
     def _sum_up(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
             thread = self._threads[entry.thread]
             head = replace(thread.head) if thread.head else begun_by(entry)
             head.take(entry)
-            names = tuple(dict.fromkeys((*thread.names, *entry.names)))[-_KEPT_NAMES:] if entry.names else thread.names
+            names = (
+                tuple(dict.fromkeys((*thread.names, *entry.names)))[-_KEPT_NAMES:]
+                if entry.names
+                else thread.names
+            )
             self._threads[entry.thread] = thread._replace(head=head, names=names)
 
     def _kept_threads(self) -> list[Thread]:
         """Return the threads with kept records, and of the others the last ones."""
         living = {entry.thread for entry in self._entries}
-        still = [thread for thread in self._threads.values() if thread.number not in living and thread.head]
-        still.sort(key=lambda thread: (thread.head.last_at if thread.head else 0, thread.conversation_id))
+        still = [
+            thread
+            for thread in self._threads.values()
+            if thread.number not in living and thread.head
+        ]
+        still.sort(
+            key=lambda thread: (thread.head.last_at if thread.head else 0, thread.conversation_id)
+        )
         living.update(thread.number for thread in still[-KEPT_THREADS:])
         return [thread for thread in self._threads.values() if thread.number in living]
 
 
 # A thread of fewer kept records is added up faster than its sum is kept.
 _LEAST_FOR_TAIL = 3
-# Message names of summed-up mails by which a later mail may still name the thread: more than any mail's own list of references.
+# Message names of summed-up mails by which a later mail may still name the thread: more than any
+# mail's own list of references.
 _KEPT_NAMES = 64

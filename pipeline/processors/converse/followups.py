@@ -1,7 +1,9 @@
-"""Follow-ups in words: what our people promise ("I will call you back tomorrow") and customers ask for (麻烦周一下午给我回电话).
+"""Follow-ups in words: what our people promise ("I will call you back tomorrow") and customers ask
+for (麻烦周一下午给我回电话).
 
-Rules, not a model: a promise that is missed costs a customer, and a false one costs trust in the list; so every word that makes a
-promise, and every one that unmakes it (not, if, 已经, 吗), is written where it can be read and tested: english.py, chinese.py.
+Rules, not a model: a promise that is missed costs a customer, and a false one costs trust in the
+list; so every word that makes a promise, and every one that unmakes it (not, if, 已经, 吗), is written
+where it can be read and tested: english.py, chinese.py.
 """
 
 from __future__ import annotations
@@ -19,14 +21,16 @@ from pipeline.processors.converse.english import Way
 from pipeline.processors.converse.hours import BusinessHours
 from pipeline.processors.converse.wording import plain, sentences
 
-# The first 2,000 characters, as everywhere that texts are judged (DESIGN §7): promises stand in letters, not in their annexes.
+# The first 2,000 characters, as everywhere that texts are judged (DESIGN §7): promises stand in
+# letters, not in their annexes.
 _READ_CHARS = 2_000
 # Enough to recognise the sentence by; the record has the whole.
 _PHRASE_CHARS = 160
 # More than a few promises in one message are terms of business, not promises.
 _MOST = 3
 
-# What every promise or request contains, as people write it: most messages are done with after one search.
+# What every promise or request contains, as people write it: most messages are done with after one
+# search.
 _CHINESE = (
     r"[电電](?:话|話|联|聯)|[回致来來][电電]|打[给給]|回[拨撥]|[回答][复復覆]|[联聯][系繫络絡]|通知|告知|告[诉訴]|反[馈饋]|回信"
     r"|[发發寄](?:送)?[给給]|[处處]理|解[决決]|[结結]果|[说說]法|答案|回我"
@@ -38,7 +42,8 @@ _MAYBE_PROMISE = re.compile(
     re.IGNORECASE,
 )
 _MAYBE_REQUEST = re.compile(
-    r"call|phone|ring|repl|respon|answer|get back|let (?:me|us)|updat|contact|mail|text|send|inform|write|confirm|solution"
+    r"call|phone|ring|repl|respon|answer|get back|let"
+    r" (?:me|us)|updat|contact|mail|text|send|inform|write|confirm|solution"
     rf"|{_CHINESE}|[打拨撥](?:我|[这這])|[给給跟向](?:我|咱|俺).*[电電]|[给給](?:我|咱|俺).*答|来[个個]",
     re.IGNORECASE,
 )
@@ -47,7 +52,9 @@ _HAN = re.compile(r"[\u4e00-\u9fff]")
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A follow-up found in a text: by which way, in which words, until when, and whether the words name the time."""
+    """A follow-up found in a text: by which way, in which words, until when, and whether the words
+    name the time.
+    """
 
     way: Literal["call", "any"]
     phrase: str
@@ -56,13 +63,25 @@ class Found:
 
 
 def promises_in(text: str, said_at: datetime, hours: BusinessHours) -> tuple[Found, ...]:
-    """Return what a message of our own promises, said at an aware instant; in the order of its sentences, at most three."""
-    return _found(text, said_at, hours, english.promise, chinese.promise) if _MAYBE_PROMISE.search(text) else ()
+    """Return what a message of our own promises, said at an aware instant; in the order of its
+    sentences, at most three.
+    """
+    return (
+        _found(text, said_at, hours, english.promise, chinese.promise)
+        if _MAYBE_PROMISE.search(text)
+        else ()
+    )
 
 
 def requests_in(text: str, said_at: datetime, hours: BusinessHours) -> tuple[Found, ...]:
-    """Return what a customer asks us to get back for: a call, or an answer by a stated time; at most three."""
-    return _found(text, said_at, hours, english.request, chinese.request) if _MAYBE_REQUEST.search(text) else ()
+    """Return what a customer asks us to get back for: a call, or an answer by a stated time; at
+    most three.
+    """
+    return (
+        _found(text, said_at, hours, english.request, chinese.request)
+        if _MAYBE_REQUEST.search(text)
+        else ()
+    )
 
 
 Judge = Callable[[str, Callable[[], Due]], Way | None]
@@ -76,10 +95,15 @@ def _found(
     for sentence in sentences(plain(text[:_READ_CHARS])):
         due = cache(partial(due_of, sentence, said_at, hours))
         way = (in_chinese if _HAN.search(sentence) else in_english)(sentence, due)
-        # "We will refund it" is business as usual; with a time it is a promise that somebody must keep.
+        # "We will refund it" is business as usual; with a time it is a promise that somebody must
+        # keep.
         if way is None or (way == "act" and not due().stated):
             continue
-        found.append(Found("call" if way == "call" else "any", sentence[:_PHRASE_CHARS], due().at, due().stated))
+        found.append(
+            Found(
+                "call" if way == "call" else "any", sentence[:_PHRASE_CHARS], due().at, due().stated
+            )
+        )
         if len(found) == _MOST:
             break
     return tuple(found)

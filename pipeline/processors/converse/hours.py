@@ -1,4 +1,6 @@
-"""Business hours: a weekly schedule in an IANA zone, holidays and extra working days, and arithmetic in business time."""
+"""Business hours: a weekly schedule in an IANA zone, holidays and extra working days, and
+arithmetic in business time.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 DAY_MINUTES = 1440
-# The first and the last year that the history holds (schemas.types), a year of margin after it for what is due then.
+# The first and the last year that the history holds (schemas.types), a year of margin after it for
+# what is due then.
 _FIRST_YEAR, _LAST_YEAR = 1970, 2201
 
 _DAY_NAMES = (
@@ -32,7 +35,9 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """Opening and closing instants (ms since 1970, UTC) in order, and the business ms before each opening."""
+    """Opening and closing instants (ms since 1970, UTC) in order, and the business ms before each
+    opening.
+    """
 
     starts: list[int] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)
@@ -42,18 +47,21 @@ class _Table:
         # What overlaps the span before it (a night shift, a clock set back) is counted once.
         start = max(start, self.ends[-1]) if self.ends else start
         if end > start:
-            self.before.append(self.before[-1] + self.ends[-1] - self.starts[-1] if self.ends else 0)
+            self.before.append(
+                self.before[-1] + self.ends[-1] - self.starts[-1] if self.ends else 0
+            )
             self.starts.append(start)
             self.ends.append(end)
 
 
 @dataclass(frozen=True)
 class BusinessHours:
-    """A weekly schedule (Monday first), in a zone; `holidays` are closed, `working_days` are open though the week says otherwise.
+    """A weekly schedule (Monday first), in a zone; `holidays` are closed, `working_days` are open
+    though the week says otherwise.
 
-    An extra working day (调休) has the hours of the first weekday that has any. Business time is real time: on the day that
-    clocks change, an hour that is left out is not counted and one that is repeated counts twice. Raises ValueError where no day
-    is open.
+    An extra working day (调休) has the hours of the first weekday that has any. Business time is real
+    time: on the day that clocks change, an hour that is left out is not counted and one that is
+    repeated counts twice. Raises ValueError where no day is open.
     """
 
     weekly: tuple[tuple[Span, ...], ...]
@@ -65,7 +73,9 @@ class BusinessHours:
 
     def __post_init__(self) -> None:
         if len(self.weekly) != len(_DAY_NAMES) or not any(self.weekly):
-            raise ValueError("business hours need at least one open day, such as Mon-Fri 09:00-18:00")
+            raise ValueError(
+                "business hours need at least one open day, such as Mon-Fri 09:00-18:00"
+            )
 
     def spans(self, day: date) -> tuple[Span, ...]:
         """Return the opening hours of a local day; none where it is closed."""
@@ -80,7 +90,9 @@ class BusinessHours:
         return bool(self.spans(day))
 
     def working_day_after(self, day: date, count: int) -> date:
-        """Return the local day that is `count` working days after a day; 0: the day itself, or the next one that is open."""
+        """Return the local day that is `count` working days after a day; 0: the day itself, or the
+        next one that is open.
+        """
         while not self.is_open_on(day):
             day += timedelta(days=1)
             count = max(count - 1, 0)
@@ -91,7 +103,9 @@ class BusinessHours:
         return day
 
     def closing(self, day: date) -> datetime:
-        """Return when a local day's business ends, UTC; a closed day ends as the first open weekday does."""
+        """Return when a local day's business ends, UTC; a closed day ends as the first open weekday
+        does.
+        """
         spans = self.spans(day) or next(spans for spans in self.weekly if spans)
         return self._instant(day, max(end for _, end in spans))
 
@@ -100,7 +114,9 @@ class BusinessHours:
         return self._instant(day, minute)
 
     def clock_ms(self, at_ms: int) -> int:
-        """Return the business milliseconds from 1970-01-01 in the zone until an instant (ms since 1970, UTC)."""
+        """Return the business milliseconds from 1970-01-01 in the zone until an instant (ms since
+        1970, UTC).
+        """
         table = self._until(at_ms)
         place = bisect_right(table.starts, at_ms) - 1
         if place < 0:
@@ -108,7 +124,8 @@ class BusinessHours:
         return table.before[place] + min(at_ms, table.ends[place]) - table.starts[place]
 
     def due_ms(self, at_ms: int, business_ms: int) -> int:
-        """Return the first instant by which so many business milliseconds have passed since an instant; none: the instant itself.
+        """Return the first instant by which so many business milliseconds have passed since an
+        instant; none: the instant itself.
 
         Raises OverflowError where that is beyond the history's last year.
         """
@@ -123,11 +140,15 @@ class BusinessHours:
         return table.starts[place] + wanted - table.before[place]
 
     def elapsed(self, start: datetime, end: datetime) -> float:
-        """Return the business seconds between two aware instants; negative where the second is the earlier."""
+        """Return the business seconds between two aware instants; negative where the second is the
+        earlier.
+        """
         return (self.clock_ms(to_ms(end)) - self.clock_ms(to_ms(start))) / 1000
 
     def after(self, start: datetime, seconds: float) -> datetime:
-        """Return the first instant by which so many business seconds have passed since an aware instant, UTC."""
+        """Return the first instant by which so many business seconds have passed since an aware
+        instant, UTC.
+        """
         return from_ms(self.due_ms(to_ms(start), round(seconds * 1000)))
 
     def _until(self, at_ms: int) -> _Table:
@@ -153,7 +174,9 @@ class BusinessHours:
 
     def _instant(self, day: date, minute: int) -> datetime:
         days, minutes = divmod(minute, DAY_MINUTES)
-        local = datetime.combine(day + timedelta(days=days), time(minutes // 60, minutes % 60), self.zone)
+        local = datetime.combine(
+            day + timedelta(days=days), time(minutes // 60, minutes % 60), self.zone
+        )
         return local.astimezone(UTC)
 
 
@@ -173,11 +196,16 @@ _MS = timedelta(milliseconds=1)
 
 
 def parse_hours(
-    lines: Sequence[str], zone: ZoneInfo, holidays: Iterable[date] = (), working_days: Iterable[date] = ()
+    lines: Sequence[str],
+    zone: ZoneInfo,
+    holidays: Iterable[date] = (),
+    working_days: Iterable[date] = (),
 ) -> BusinessHours:
-    """Return the hours that lines such as `Mon-Fri 09:00-12:00, 13:30-18:00` or `周一至周五 9:00-18:00` say.
+    """Return the hours that lines such as `Mon-Fri 09:00-12:00, 13:30-18:00` or `周一至周五 9:00-18:00`
+    say.
 
-    A closing that is not after its opening is on the next day. Raises ValueError naming the line that is not understood.
+    A closing that is not after its opening is on the next day. Raises ValueError naming the line
+    that is not understood.
     """
     week: list[list[Span]] = [[] for _ in _DAY_NAMES]
     for line in lines:
@@ -185,16 +213,23 @@ def parse_hours(
         days = _days(found["days"]) if found else []
         spans = list(_spans(found["spans"])) if found else []
         if not days or not spans:
-            raise ValueError(f"{line!r} is no line of business hours, such as Mon-Fri 09:00-12:00, 13:30-18:00")
+            raise ValueError(
+                f"{line!r} is no line of business hours, such as Mon-Fri 09:00-12:00, 13:30-18:00"
+            )
         for day in days:
             week[day].extend(spans)
     return BusinessHours(
-        tuple(tuple(sorted(spans)) for spans in week), zone, frozenset(holidays), frozenset(working_days)
+        tuple(tuple(sorted(spans)) for spans in week),
+        zone,
+        frozenset(holidays),
+        frozenset(working_days),
     )
 
 
 def usual_hours(zone: ZoneInfo) -> BusinessHours:
-    """Return Monday to Friday, 9 to 18: what a promise of working days is read by where an installation names no hours."""
+    """Return Monday to Friday, 9 to 18: what a promise of working days is read by where an
+    installation names no hours.
+    """
     return parse_hours(("Mon-Fri 09:00-18:00",), zone)
 
 
@@ -202,7 +237,8 @@ def _days(text: str) -> list[int]:
     days: list[int] = []
     for part in re.split(r"[,，、/]|\s+and\s+", text.casefold()):
         ends = [
-            _DAYS.get(re.sub(r"周|週|星期|礼拜|禮拜|[\s.]", "", end)) for end in re.split(r"-|–|~|至|到|\sto\s", part)
+            _DAYS.get(re.sub(r"周|週|星期|礼拜|禮拜|[\s.]", "", end))
+            for end in re.split(r"-|–|~|至|到|\sto\s", part)
         ]
         if None in ends or len(ends) > 2:
             return []

@@ -14,14 +14,17 @@ human, bot, auto: who of ours speaks; none: nobody speaks to anybody (notes, the
 
 # Names that say themselves that nobody is behind them; an installation adds its own.
 _BOT_NAME = re.compile(
-    r"(?i:(?:^|[^a-z])(?:chat)?bot(?:$|[^a-z])|机器人|機器人|智能客服|智能助[手理]|virtual assistant|自动回复|自動回覆)|[a-z]Bot\b"
+    r"(?i:(?:^|[^a-z])(?:chat)?bot(?:$|[^a-z])|机器人|機器人|智能客服|智能助[手理]|virtual"
+    r" assistant|自动回复|自動回覆)|[a-z]Bot\b"
 )
 _MACHINE_NAMES = frozenset({"system", "系统", "系統", "auto", "automation", "noreply", "no-reply"})
 
-# Results that end a conversation, as staff or platforms note them; the taxonomy of the reference (§6.4) and common words for its ends.
+# Results that end a conversation, as staff or platforms note them; the taxonomy of the reference
+# (§6.4) and common words for its ends.
 _CLOSINGS = (
     "resolved solved closed done completed finished won lost abandoned spam fixed settled"
-    " 已解决 已解決 解决 解決 已关闭 已關閉 关闭 已结束 已結束 已完成 完成 已处理 已處理 已成交 成交 已办结 办结 已结案 结案"
+    " 已解决 已解決 解决 解決 已关闭 已關閉 关闭 已结束 已結束 已完成 完成 已处理 已處理 已成交"
+    " 成交 已办结 办结 已结案 结案"
 )
 _CLOSING_RESULTS = frozenset(_CLOSINGS.split())
 _CLOSING_LINE = re.compile(
@@ -35,7 +38,8 @@ _NOT_CLOSED = re.compile(r"\bnot\b|reopen|未|没有|重新打开|重新打開",
 _ASSIGNING_LINE = re.compile(
     r"(?:assigned|transferred|handed\s+over|escalated|passed)\s+(?:this\s+|the\s+)?(?:conversation\s+|chat\s+|ticket\s+|case\s+)?(?:by\s+\S+\s+)?to\s+(?P<en>[^.\n]{1,60})"
     r"|(?P<en2>[^.\n]{1,60}?)\s+(?:has\s+)?(?:joined|accepted|picked\s+up)\s+the\s+(?:conversation|chat)"
-    r"|(?:转接|轉接|分配|转交|轉交|指派|移交|转给|轉給)(?:给|給|至|到)?了?\s*(?P<zh>[^,，。\s]{1,30})|(?P<zh2>[^,，。\s]{1,30})\s*(?:已?接入|接起|加入)了?(?:会话|會話|对话|對話)",
+    r"|(?:转接|轉接|分配|转交|轉交|指派|移交|转给|轉給)(?:给|給|至|到)?了?\s*(?P<zh>[^,，。"
+    r"\s]{1,30})|(?P<zh2>[^,，。\s]{1,30})\s*(?:已?接入|接起|加入)了?(?:会话|會話|对话|對話)",
     re.I,
 )
 
@@ -48,7 +52,9 @@ def answered(seen: Seen) -> bool:
 
 
 def role_of(seen: Seen, courtesy: bool, bots: Collection[str]) -> Role:
-    """Return who speaks; `courtesy` whether the text is a bare thanks, `bots` the case-folded names of this installation's bots."""
+    """Return who speaks; `courtesy` whether the text is a bare thanks, `bots` the case-folded names
+    of this installation's bots.
+    """
     if seen.kind in ("system", "note") or seen.direction == "internal":
         return "none"
     if seen.direction == "inbound":
@@ -69,16 +75,24 @@ def role_of(seen: Seen, courtesy: bool, bots: Collection[str]) -> Role:
 
 
 def closing_of(seen: Seen) -> str:
-    """Return what in a record closes its conversation: the noted result, or the platform's line; empty: nothing does."""
+    """Return what in a record closes its conversation: the noted result, or the platform's line;
+    empty: nothing does.
+    """
     if seen.result and seen.result.strip().casefold() in _CLOSING_RESULTS:
         return seen.result.strip()
-    if seen.kind == "system" and _CLOSING_LINE.search(seen.text) and not _NOT_CLOSED.search(seen.text):
+    if (
+        seen.kind == "system"
+        and _CLOSING_LINE.search(seen.text)
+        and not _NOT_CLOSED.search(seen.text)
+    ):
         return seen.text.strip()[:120]
     return ""
 
 
 def assigned_to(seen: Seen) -> str:
-    """Return to whom the platform's line says the conversation was given; empty: it does not say so."""
+    """Return to whom the platform's line says the conversation was given; empty: it does not say
+    so.
+    """
     if seen.kind != "system":
         return ""
     found = _ASSIGNING_LINE.search(seen.text)

@@ -1,4 +1,6 @@
-"""What an installation tells converse: its hours, its promises of service, its bots; and what follows of an instant from them."""
+"""What an installation tells converse: its hours, its promises of service, its bots; and what
+follows of an instant from them.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,12 @@ EVERY_CHANNEL = "default"
 
 @dataclass(frozen=True, slots=True)
 class ServicePromises:
-    """Within how many seconds (business seconds, where hours are set) customers are promised an answer, by channel.
+    """Within how many seconds (business seconds, where hours are set) customers are promised an
+    answer, by channel.
 
-    `default` stands for the channels not named; None, or no entry at all, is no promise. `first`: from an episode's first message to
-    the first answer of a person; `later`: for every message after that.
+    `default` stands for the channels not named; None, or no entry at all, is no promise. `first`:
+    from an episode's first message to the first answer of a person; `later`: for every message
+    after that.
     """
 
     first: Mapping[str, float | None] = field(default_factory=dict)
@@ -26,7 +30,9 @@ class ServicePromises:
 
 @dataclass(frozen=True)
 class Rules:
-    """All of it; `hours` None: no business hours are set, business time is null and promises run by the calendar."""
+    """All of it; `hours` None: no business hours are set, business time is null and promises run by
+    the calendar.
+    """
 
     hours: BusinessHours | None = None
     promises: ServicePromises = field(default_factory=ServicePromises)
@@ -48,11 +54,15 @@ class Rules:
         return None if self.hours is None else self.hours.clock_ms(at_ms) / 1000
 
     def first_due(self, at_ms: int, channel: str) -> int | None:
-        """Return until when a first message of an instant is promised an answer, ms; None: no promise."""
+        """Return until when a first message of an instant is promised an answer, ms; None: no
+        promise.
+        """
         return self._due(self.promises.first, at_ms, channel)
 
     def later_due(self, at_ms: int, channel: str) -> int | None:
-        """Return until when a later message of an instant is promised an answer, ms; None: no promise."""
+        """Return until when a later message of an instant is promised an answer, ms; None: no
+        promise.
+        """
         return self._due(self.promises.later, at_ms, channel)
 
     def _due(self, promises: Mapping[str, float | None], at_ms: int, channel: str) -> int | None:

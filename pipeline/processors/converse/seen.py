@@ -1,4 +1,6 @@
-"""What converse reads of a record: these fields and no others, from the record itself or straight from its JSON."""
+"""What converse reads of a record: these fields and no others, from the record itself or straight
+from its JSON.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,11 @@ from schemas.records import Record
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The fields of `schemas.records.Record` that converse reads; instants in ms since 1970, UTC; absent text is empty.
+    """The fields of `schemas.records.Record` that converse reads; instants in ms since 1970, UTC;
+    absent text is empty.
 
-    A host that must be fast decodes only these from the record's JSON (`from_json`); the rest of a record is never looked at.
+    A host that must be fast decodes only these from the record's JSON (`from_json`); the rest of a
+    record is never looked at.
     """
 
     record_id: str
@@ -80,7 +84,9 @@ class Seen:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Seen:
-        """Return what is read of a record's JSON as records.v1 holds it, decoded; raises KeyError where a required field is absent."""
+        """Return what is read of a record's JSON as records.v1 holds it, decoded; raises KeyError
+        where a required field is absent.
+        """
         get = record.get
         call = get("call")
         return cls(

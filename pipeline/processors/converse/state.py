@@ -1,4 +1,6 @@
-"""A contact point's state: its last records in short, its conversations, and the bytes that both are kept as."""
+"""A contact point's state: its last records in short, its conversations, and the bytes that both
+are kept as.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,14 @@ from pipeline.processors.converse.tally import Tally
 
 # Format of the bytes; `load` reads every older one.
 _FORMAT = 1
-# The last 256 records of a contact point are kept one by one: weeks or months of a person's messages, and some 30 kB, which load,
-# fold and dump in under a millisecond. What is older is summed up by conversation; a record that comes later than 256 of its
-# followers is told by its facts alone, which need no neighbours.
+# The last 256 records of a contact point are kept one by one: weeks or months of a person's
+# messages, and some 30 kB, which load, fold and dump in under a millisecond. What is older is
+# summed up by conversation; a record that comes later than 256 of its followers is told by its
+# facts alone, which need no neighbours.
 KEPT_ENTRIES = 256
-# Conversations without a kept record are remembered for as long as they are among the last 64, so that an old thread that is taken
-# up again goes on; a contact point with more threads than that at once is a form or a switchboard, not a person.
+# Conversations without a kept record are remembered for as long as they are among the last 64, so
+# that an old thread that is taken up again goes on; a contact point with more threads than that at
+# once is a form or a switchboard, not a person.
 KEPT_THREADS = 64
 
 Key = tuple[int, str]
@@ -72,8 +76,8 @@ class Entry(NamedTuple):
 class Thread(NamedTuple):
     """A conversation: its number in this state, its id, and what was told of it.
 
-    `head` is what its records beyond the horizon add up to; `tail`, where it is kept, what all of them do, so that a record that
-    comes in its turn needs none of those before it.
+    `head` is what its records beyond the horizon add up to; `tail`, where it is kept, what all of
+    them do, so that a record that comes in its turn needs none of those before it.
     """
 
     number: int
@@ -93,7 +97,9 @@ class Thread(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """All of a contact point's state; never mutated. `horizon`: the newest record that is kept in no entry any more."""
+    """All of a contact point's state; never mutated. `horizon`: the newest record that is kept in
+    no entry any more.
+    """
 
     tenant: str = ""
     customer_id: str | None = None
@@ -105,20 +111,32 @@ class State:
 
 def dump(state: State) -> bytes:
     """Return a state's bytes: JSON arrays, fields in the order of the classes above."""
-    threads = [(*thread[:2], plain(thread.head), plain(thread.tail), *thread[4:]) for thread in state.threads]
+    threads = [
+        (*thread[:2], plain(thread.head), plain(thread.tail), *thread[4:])
+        for thread in state.threads
+    ]
     entries = [
-        (*entry[:13], [tuple(one) for one in entry.followups], *entry[14:]) if entry.followups else tuple(entry)
+        (
+            (*entry[:13], [tuple(one) for one in entry.followups], *entry[14:])
+            if entry.followups
+            else tuple(entry)
+        )
         for entry in state.entries
     ]
-    return orjson.dumps([_FORMAT, state.tenant, state.customer_id, state.contact, state.horizon, threads, entries])
+    return orjson.dumps(
+        [_FORMAT, state.tenant, state.customer_id, state.contact, state.horizon, threads, entries]
+    )
 
 
 def load(raw: bytes) -> State:
-    """Return the state that bytes hold; raises ValueError for bytes of a newer format or of none."""
+    """Return the state that bytes hold; raises ValueError for bytes of a newer format or of
+    none.
+    """
     form, *fields = orjson.loads(raw)
     if form != _FORMAT:
         raise ValueError(
-            f"a state of converse of format {form} is newer than this program, which knows {_FORMAT}: upgrade"
+            f"a state of converse of format {form} is newer than this program, which knows"
+            f" {_FORMAT}: upgrade"
         )
     tenant, customer_id, contact, horizon, threads, entries = fields
     return State(
@@ -145,7 +163,11 @@ def _entry(fields: list[Any]) -> Entry:
     names, followups, flags = fields[_LISTS]
     if names or followups or flags:
         kept = tuple(FollowUpEntry(*one) for one in followups)
-        fields[_LISTS] = tuple(names), kept, tuple((name, other, value) for name, other, value in flags)
+        fields[_LISTS] = (
+            tuple(names),
+            kept,
+            tuple((name, other, value) for name, other, value in flags),
+        )
     else:
         fields[_LISTS] = (), (), ()
     return Entry._make(fields)

@@ -1,4 +1,6 @@
-"""What a conversation's records add up to, one after the other: open, answered, waiting or closed, and since when."""
+"""What a conversation's records add up to, one after the other: open, answered, waiting or closed,
+and since when.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,9 @@ ACTORS: dict[str, Actor] = {
 class Tally:
     """The sum of a conversation's records; instants in ms, None: not yet.
 
-    `waiting_at`: the first unanswered message of the customer; `answered`: a person has answered in this episode, so what waits now
-    waits for a next response, not the first; `spoken`: a person of ours has spoken since it was opened; `received_at`: the last arrival.
+    `waiting_at`: the first unanswered message of the customer; `answered`: a person has answered in
+    this episode, so what waits now waits for a next response, not the first; `spoken`: a person of
+    ours has spoken since it was opened; `received_at`: the last arrival.
     """
 
     opened_at: int
@@ -91,13 +94,16 @@ class Tally:
 
 def begun_by(entry: Entry) -> Tally:
     """Return the tally of a conversation before its first record is taken."""
-    return Tally(entry.at, ACTORS[entry.role], entry.record_id, entry.channel, entry.subject, entry.at)
+    return Tally(
+        entry.at, ACTORS[entry.role], entry.record_id, entry.channel, entry.subject, entry.at
+    )
 
 
 def joined(heads: Iterable[Tally]) -> Tally | None:
     """Return what the older records of several linked threads add up to; None where there are none.
 
-    Their records are not kept, so that a message of one that another answered is told by the last of both.
+    Their records are not kept, so that a message of one that another answered is told by the last
+    of both.
     """
     known = sorted(heads, key=lambda head: (head.last_at, head.opened_record))
     if not known:
@@ -105,7 +111,11 @@ def joined(heads: Iterable[Tally]) -> Tally | None:
     first = min(known, key=lambda head: (head.opened_at, head.opened_record))
     last = known[-1]
     human = max((head.human_at for head in known if head.human_at is not None), default=None)
-    waits = [head for head in known if head.waiting_at is not None and (human is None or head.waiting_at > human)]
+    waits = [
+        head
+        for head in known
+        if head.waiting_at is not None and (human is None or head.waiting_at > human)
+    ]
     waiting = min(waits, key=lambda head: head.waiting_at or 0, default=None)
     return replace(
         last,
@@ -114,7 +124,9 @@ def joined(heads: Iterable[Tally]) -> Tally | None:
         opened_record=first.opened_record,
         channel=first.channel,
         subject=first.subject,
-        customer_at=max((head.customer_at for head in known if head.customer_at is not None), default=None),
+        customer_at=max(
+            (head.customer_at for head in known if head.customer_at is not None), default=None
+        ),
         human_at=human,
         waiting_at=waiting.waiting_at if waiting else None,
         waiting_channel=waiting.waiting_channel if waiting else "",
@@ -126,7 +138,9 @@ def joined(heads: Iterable[Tally]) -> Tally | None:
 
 
 def added_up(head: Tally | None, entries: Sequence[Entry]) -> tuple[Tally | None, set[str]]:
-    """Return what records add up to after a head, and the ids of those that reopened the conversation."""
+    """Return what records add up to after a head, and the ids of those that reopened the
+    conversation.
+    """
     if not entries:
         return head, set()
     tally = replace(head) if head else begun_by(entries[0])

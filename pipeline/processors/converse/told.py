@@ -1,4 +1,6 @@
-"""From what is known to the contracts that tell it: facts, follow-ups, flags and conversations, with ids that never change."""
+"""From what is known to the contracts that tell it: facts, follow-ups, flags and conversations,
+with ids that never change.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,15 @@ from pipeline.processors.converse.hours import from_ms, to_ms
 from pipeline.processors.converse.reading import assigned_to, closing_of
 from pipeline.processors.converse.rules import Rules
 from pipeline.processors.converse.seen import Seen
-from pipeline.processors.converse.state import ASSIGNS, CALL, CLOSES, Entry, Flag, FollowUpEntry, Thread
+from pipeline.processors.converse.state import (
+    ASSIGNS,
+    CALL,
+    CLOSES,
+    Entry,
+    Flag,
+    FollowUpEntry,
+    Thread,
+)
 from pipeline.processors.converse.tally import Tally
 from schemas.conversations import Conversation, ConversationFact, FollowUp, RecordFlag
 from schemas.envelope import stable_id, uuid8
@@ -25,7 +35,8 @@ from schemas.types import Channel
 if TYPE_CHECKING:
     from hashlib import _Hash as HASH
 
-# The same ids and instants go into many rows: a conversation's, a contact point's, the last message's.
+# The same ids and instants go into many rows: a conversation's, a contact point's, the last
+# message's.
 _CACHED = 8_192
 _uuid = lru_cache(_CACHED)(UUID)
 _instant = lru_cache(_CACHED)(from_ms)
@@ -44,7 +55,10 @@ class Whose:
 
     def shared(self) -> dict[str, Any]:
         """Return the fields that every contract of a contact point shares."""
-        return {"tenant": self.tenant, "customer_id": _uuid(self.customer_id) if self.customer_id else None}
+        return {
+            "tenant": self.tenant,
+            "customer_id": _uuid(self.customer_id) if self.customer_id else None,
+        }
 
 
 def _at(at_ms: int | None) -> datetime | None:
@@ -57,7 +71,9 @@ def fact_id(kind: str, *names: str) -> UUID:
 
 
 def _id(family: str, *names: str) -> UUID:
-    """Return `stable_id(family, *names)`, its first parts hashed once for all: an id is made for every row."""
+    """Return `stable_id(family, *names)`, its first parts hashed once for all: an id is made for
+    every row.
+    """
     hashed = _hashed(family, names[0]).copy()
     for name in names[1:]:
         raw = name.encode()
@@ -72,7 +88,9 @@ def _hashed(*names: str) -> HASH:
 
 
 def kinds_of(entry: Entry) -> Iterator[tuple[str, str]]:
-    """Yield (kind, ordinal) of each fact that a record tells by itself; ordinals tell its follow-ups apart."""
+    """Yield (kind, ordinal) of each fact that a record tells by itself; ordinals tell its
+    follow-ups apart.
+    """
     if entry.role in ("ask", "courtesy", "talk"):
         yield "customer_message", ""
     if entry.role in ("human", "bot", "auto", "talk"):
@@ -98,10 +116,15 @@ def facts_of(seen: Seen, entry: Entry, rules: Rules, whose: Whose) -> list[Conve
     }
     facts: list[ConversationFact] = []
     for kind, ordinal in kinds_of(entry):
-        own: dict[str, Any] = {"fact_id": fact_id(kind, seen.record_id, *([ordinal] if ordinal else []))}
+        own: dict[str, Any] = {
+            "fact_id": fact_id(kind, seen.record_id, *([ordinal] if ordinal else []))
+        }
         if kind == "customer_message":
             detail = ("call_answered" if entry.role == "talk" else "call_missed") if call else ""
-            own |= {"actor": "customer", "detail": "courtesy" if entry.role == "courtesy" else detail}
+            own |= {
+                "actor": "customer",
+                "detail": "courtesy" if entry.role == "courtesy" else detail,
+            }
             if entry.role != "courtesy":
                 own["first_response_due_at"] = _at(rules.first_due(seen.occurred_ms, seen.channel))
                 own["next_response_due_at"] = _at(rules.later_due(seen.occurred_ms, seen.channel))
@@ -124,8 +147,13 @@ def facts_of(seen: Seen, entry: Entry, rules: Rules, whose: Whose) -> list[Conve
 
 
 def _answer(seen: Seen, entry: Entry, rules: Rules) -> dict[str, Any]:
-    """Return an agent message's own fields; a call is answered when it is picked up, not when it rings."""
-    own: dict[str, Any] = {"actor": "human" if entry.role == "talk" else entry.role, "staff": seen.staff}
+    """Return an agent message's own fields; a call is answered when it is picked up, not when it
+    rings.
+    """
+    own: dict[str, Any] = {
+        "actor": "human" if entry.role == "talk" else entry.role,
+        "staff": seen.staff,
+    }
     if entry.bits & CALL:
         at = max(seen.occurred_ms, seen.answered_ms or 0)
         own |= {"detail": "call_answered", "talk_s": seen.talk_s}
@@ -133,7 +161,9 @@ def _answer(seen: Seen, entry: Entry, rules: Rules) -> dict[str, Any]:
     return own
 
 
-def untold(entry: Entry, conversation_id: str, kind: str, ordinal: str, whose: Whose) -> ConversationFact:
+def untold(
+    entry: Entry, conversation_id: str, kind: str, ordinal: str, whose: Whose
+) -> ConversationFact:
     """Return the retraction of a fact that a record told before."""
     return made(
         ConversationFact,
@@ -149,7 +179,9 @@ def untold(entry: Entry, conversation_id: str, kind: str, ordinal: str, whose: W
     )
 
 
-def reopened(entry: Entry, conversation_id: str, rules: Rules, whose: Whose, retracted: bool) -> ConversationFact:
+def reopened(
+    entry: Entry, conversation_id: str, rules: Rules, whose: Whose, retracted: bool
+) -> ConversationFact:
     """Return that a record reopened its conversation, or that it did not after all."""
     return made(
         ConversationFact,
@@ -167,7 +199,9 @@ def reopened(entry: Entry, conversation_id: str, rules: Rules, whose: Whose, ret
     )
 
 
-def opened(thread: Thread, tally: Tally, rules: Rules, whose: Whose, retracted: bool) -> ConversationFact:
+def opened(
+    thread: Thread, tally: Tally, rules: Rules, whose: Whose, retracted: bool
+) -> ConversationFact:
     """Return when the contact point's part of a conversation began, or that it never did."""
     return made(
         ConversationFact,
@@ -185,7 +219,9 @@ def opened(thread: Thread, tally: Tally, rules: Rules, whose: Whose, retracted: 
     )
 
 
-def conversation(thread: Thread, tally: Tally, rules: Rules, whose: Whose, retracted: bool = False) -> Conversation:
+def conversation(
+    thread: Thread, tally: Tally, rules: Rules, whose: Whose, retracted: bool = False
+) -> Conversation:
     """Return the row of a contact point's part of a conversation."""
     waiting = tally.waiting_at
     due = None
@@ -217,7 +253,12 @@ def conversation(thread: Thread, tally: Tally, rules: Rules, whose: Whose, retra
 
 
 def followup(
-    entry: Entry, ordinal: int, one: FollowUpEntry, conversation_id: str, whose: Whose, retracted: bool = False
+    entry: Entry,
+    ordinal: int,
+    one: FollowUpEntry,
+    conversation_id: str,
+    whose: Whose,
+    retracted: bool = False,
 ) -> FollowUp:
     """Return a follow-up as it stands."""
     return made(
@@ -242,7 +283,9 @@ def followup(
     )
 
 
-def flag(entry: Entry, one: Flag, conversation_id: str, whose: Whose, retracted: bool = False) -> RecordFlag:
+def flag(
+    entry: Entry, one: Flag, conversation_id: str, whose: Whose, retracted: bool = False
+) -> RecordFlag:
     """Return a record's flag, or that it no longer holds."""
     name, other, value = one
     return made(
@@ -260,10 +303,16 @@ def flag(entry: Entry, one: Flag, conversation_id: str, whose: Whose, retracted:
 
 
 def business_facts(record: BusinessRecord, rules: Rules) -> list[ConversationFact]:
-    """Return what a business event tells: a rating, a complaint's stages, the end of the conversation that a complaint closed."""
+    """Return what a business event tells: a rating, a complaint's stages, the end of the
+    conversation that a complaint closed.
+    """
     at = to_ms(record.occurred_at)
     named = record.conversation
-    thread = stable_id("conversation", record.tenant, "platform", record.source, named) if named else None
+    thread = (
+        stable_id("conversation", record.tenant, "platform", record.source, named)
+        if named
+        else None
+    )
     told: dict[str, Any] = {
         "tenant": record.tenant,
         "customer_id": record.customer_id,
@@ -279,11 +328,18 @@ def business_facts(record: BusinessRecord, rules: Rules) -> list[ConversationFac
     facts: list[ConversationFact] = []
     record_id = str(record.record_id)
     if record.kind == "feedback" and record.rating_index is not None:
-        own = {"fact_id": fact_id("rated", record_id), "actor": "customer", "rating_index": record.rating_index}
+        own = {
+            "fact_id": fact_id("rated", record_id),
+            "actor": "customer",
+            "rating_index": record.rating_index,
+        }
         facts.append(ConversationFact(kind="rated", **told | own))
     if record.kind == "complaint":
         kind = f"complaint_{record.action}"
-        own = {"fact_id": fact_id(kind, record_id), "actor": "customer" if record.action == "opened" else "human"}
+        own = {
+            "fact_id": fact_id(kind, record_id),
+            "actor": "customer" if record.action == "opened" else "human",
+        }
         facts.append(ConversationFact(kind=kind, **told | own))
         if record.action == "closed" and thread is not None:
             own = {

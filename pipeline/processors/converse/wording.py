@@ -1,4 +1,6 @@
-"""One form for text that rules read: half-width, lower case, straight quotes, simplified characters; sentences and clauses of it."""
+"""One form for text that rules read: half-width, lower case, straight quotes, simplified
+characters; sentences and clauses of it.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +15,25 @@ _PAIRS = (
     "員员專专經经應应將将確确認认訊讯饋馈們们謝谢補补換换撥拨訪访報报價价辦办審审賬账帳账並并總总從从務务進进"
     "戶户約约準准備备傳传幾几誰谁東东麼么裡里雙双預预計计檢检運运課课導导領领檔档錄录驗验維维頭头"
 )
-_MAP = str.maketrans(dict(zip(_PAIRS[::2], _PAIRS[1::2], strict=True)) | {"’": "'", "‘": "'", "`": "'"})
+_MAP = str.maketrans(
+    dict(zip(_PAIRS[::2], _PAIRS[1::2], strict=True)) | {"’": "'", "‘": "'", "`": "'"}
+)
 _DOTTED = re.compile(r"\b([ap])\.\s?m\b\.?")
 _QUOTED = re.compile(r"\"[^\"\n]{1,200}\"|“[^”\n]{1,200}”|「[^」\n]{1,200}」|『[^』\n]{1,200}』")
 _SENTENCE = re.compile(r"[^.!?。;\n]*(?:\.(?=\d)[^.!?。;\n]*)*[.!?。;\n]*")
 
 
 def plain(text: str) -> str:
-    """Return text in the one form: NFKC, case-folded, traditional characters of our rules simplified, p.m. as pm."""
+    """Return text in the one form: NFKC, case-folded, traditional characters of our rules
+    simplified, p.m. as pm.
+    """
     return _DOTTED.sub(r"\1m", unicodedata.normalize("NFKC", text).casefold().translate(_MAP))
 
 
 def sentences(text: str) -> Iterator[str]:
-    """Yield the sentences of a text in the one form, with the mark that ends each; what stands in quotation marks is left out."""
+    """Yield the sentences of a text in the one form, with the mark that ends each; what stands in
+    quotation marks is left out.
+    """
     for found in _SENTENCE.finditer(_QUOTED.sub(" ", text)):
         if sentence := found[0].strip():
             yield sentence

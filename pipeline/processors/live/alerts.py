@@ -14,13 +14,16 @@ from pipeline.processors.live.view import View
 from schemas.envelope import stable_id
 from schemas.live import Alert
 
-# A spike is over when nothing of it has been found for ten minutes, twice its larger window; sooner, and a flood that pauses is two.
+# A spike is over when nothing of it has been found for ten minutes, twice its larger window;
+# sooner, and a flood that pauses is two.
 _SPIKE_OVER_MS: Final = 600_000
 # A new level is the level once the day has seen nothing else.
 _LEVEL_OVER_MS: Final = 86_400_000
-# What a spike brought the hour has not forgotten when it is over: a level that changed with it is not told as another alert.
+# What a spike brought the hour has not forgotten when it is over: a level that changed with it is
+# not told as another alert.
 _AFTERMATH_MS: Final = 2 * 3_600_000
-# Told again when it is twice what was told last: a person who knows of forty wants to know of eighty.
+# Told again when it is twice what was told last: a person who knows of forty wants to know of
+# eighty.
 _GROWN: Final = 2
 # Enough to read what it is about.
 _EVIDENCE: Final = 20
@@ -36,7 +39,9 @@ class _Open:
 
 
 class Watch:
-    """Looks at a view now and then; its memory is the alerts it told, so that another one can take over from those (`recall`)."""
+    """Looks at a view now and then; its memory is the alerts it told, so that another one can take
+    over from those (`recall`).
+    """
 
     def __init__(self) -> None:
         self._open: dict[UUID, _Open] = {}
@@ -45,10 +50,14 @@ class Watch:
     def recall(self, told: Iterable[Alert]) -> None:
         """Take over alerts that were told before, in their order."""
         for alert in told:
-            self._open[alert.alert_id] = _Open(alert, _ms(alert.last_at), set(map(str, alert.evidence)))
+            self._open[alert.alert_id] = _Open(
+                alert, _ms(alert.last_at), set(map(str, alert.evidence))
+            )
 
     def look(self, view: View, now_ms: int) -> list[Alert]:
-        """Return what is to be told as of an instant: alerts that are new, have grown, or are over."""
+        """Return what is to be told as of an instant: alerts that are new, have grown, or are
+        over.
+        """
         told: dict[UUID, Alert] = {}
         for finding in [*spikes(view, now_ms), *self._levels.look(view, now_ms)]:
             alert = self._taken(finding, now_ms)
@@ -64,7 +73,9 @@ class Watch:
         return sorted(still, key=lambda alert: (alert.raised_at, str(alert.alert_id)), reverse=True)
 
     def _taken(self, finding: Finding, now_ms: int) -> Alert | None:
-        """Take a finding in; return the alert that is to be told for it, or None where nothing is new."""
+        """Take a finding in; return the alert that is to be told for it, or None where nothing is
+        new.
+        """
         one = self._known(finding, now_ms)
         if one is None:
             alert = _raised(finding, now_ms)
@@ -94,7 +105,9 @@ class Watch:
                 continue
             if finding.kind == "level":
                 since = now_ms - one.last_ms
-                if finding.measure in alert.measures and (alert.kind == "level" or since < _AFTERMATH_MS):
+                if finding.measure in alert.measures and (
+                    alert.kind == "level" or since < _AFTERMATH_MS
+                ):
                     return one
             elif alert.kind == "spike" and alert.ended_at is None and _belongs(finding, one):
                 return one
@@ -106,7 +119,9 @@ class Watch:
         for one in self._open.values():
             lasts = _SPIKE_OVER_MS if one.alert.kind == "spike" else _LEVEL_OVER_MS
             if one.alert.ended_at is None and now_ms - one.last_ms >= lasts:
-                one.alert = one.alert.model_copy(update={"last_at": _at(one.last_ms), "ended_at": _at(now_ms)})
+                one.alert = one.alert.model_copy(
+                    update={"last_at": _at(one.last_ms), "ended_at": _at(now_ms)}
+                )
                 ended.append(one.alert)
         self._open = {
             alert_id: one
@@ -117,7 +132,9 @@ class Watch:
 
 
 def _belongs(finding: Finding, one: _Open) -> bool:
-    """Return whether a spike is the same event as an open one: the same measure, mere number, or mostly the same records."""
+    """Return whether a spike is the same event as an open one: the same measure, mere number, or
+    mostly the same records.
+    """
     if finding.measure in one.alert.measures or INBOUND in (finding.measure, one.alert.measure):
         return True
     records = set(finding.samples.values())

@@ -1,7 +1,8 @@
-"""The fold of live: sightings of one partition of one topic, in order, into its panes and its waiting customers.
+"""The fold of live: sightings of one partition of one topic, in order, into its panes and its
+waiting customers.
 
-Each pane keeps the offset of the last record that it counts. So a host may give records again after a crash, in order, and every
-count stays exact, however far behind the state its offsets were.
+Each pane keeps the offset of the last record that it counts. So a host may give records again after
+a crash, in order, and every count stays exact, however far behind the state its offsets were.
 """
 
 from __future__ import annotations
@@ -17,11 +18,18 @@ Read = Callable[[Sequence[bytes]], Mapping[bytes, bytes]]
 
 # Who has waited for longer than a week is no news of today; the history has them all.
 WAITING_KEPT_MS: Final = 7 * 86_400_000
-# A clock ahead of ours by more than the largest window would leave a pane that no window ever reaches.
+# A clock ahead of ours by more than the largest window would leave a pane that no window ever
+# reaches.
 _AHEAD_MS: Final = 86_400_000
 
 
-def fold(partition: int, topic: str, batch: Sequence[tuple[int, Sighting | Part]], read: Read, now_ms: int) -> State:
+def fold(
+    partition: int,
+    topic: str,
+    batch: Sequence[tuple[int, Sighting | Part]],
+    read: Read,
+    now_ms: int,
+) -> State:
     """Return what a batch of offsets and sightings changes in the state of their partition."""
     changed: State = {}
     touched: dict[PaneKey, list[tuple[int, Sighting]]] = {}
@@ -39,7 +47,9 @@ def fold(partition: int, topic: str, batch: Sequence[tuple[int, Sighting | Part]
         pane = Pane.load(raw) if raw else Pane()
         before = pane.offset
         for offset, seen in sightings:
-            pane.add(offset, seen.labels, seen.customer, seen.record_id, sampled=key.resolution.samples)
+            pane.add(
+                offset, seen.labels, seen.customer, seen.record_id, sampled=key.resolution.samples
+            )
         if pane.offset != before:
             changed[keys[key]] = pane.dump()
     return changed

@@ -1,6 +1,8 @@
-"""Panes: what was seen within a short span, per tenant and channel. A hopping window is the sum of the panes that it covers.
+"""Panes: what was seen within a short span, per tenant and channel. A hopping window is the sum of
+the panes that it covers.
 
-A window of 24 hours that hops every 15 minutes holds each record 96 times; the pane holds it once (docs/adr/0012).
+A window of 24 hours that hops every 15 minutes holds each record 96 times; the pane holds it once
+(docs/adr/0012).
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ import orjson
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """A window of `span_s` seconds that hops every `pane_s`; with `samples` its panes remember a few records of each label."""
+    """A window of `span_s` seconds that hops every `pane_s`; with `samples` its panes remember a
+    few records of each label.
+    """
 
     name: str
     pane_s: int
@@ -28,7 +32,9 @@ class Resolution:
         return second - second % self.pane_s
 
     def holds(self, start_s: int, now_ms: int) -> bool:
-        """Return whether the window as of now covers a pane: at most its whole span, at least that less one hop."""
+        """Return whether the window as of now covers a pane: at most its whole span, at least that
+        less one hop.
+        """
         newest = self.pane_of(now_ms)
         return newest - self.span_s < start_s <= newest
 
@@ -37,19 +43,23 @@ class Resolution:
         return start_s <= self.pane_of(now_ms) - self.span_s
 
 
-# The windows that operators watch. Each hops by a sixth of a minute, a sixtieth of an hour, a ninety-sixth of a day.
+# The windows that operators watch. Each hops by a sixth of a minute, a sixtieth of an hour, a
+# ninety-sixth of a day.
 MINUTE: Final = Resolution("1m", 10, 60, samples=True)
 HOUR: Final = Resolution("1h", 60, 3_600, samples=True)
 DAY: Final = Resolution("24h", 900, 86_400, samples=False)
 RESOLUTIONS: Final = (MINUTE, HOUR, DAY)
 _BY_PANE: Final = {resolution.pane_s: resolution for resolution in RESOLUTIONS}
 
-# One record each of so many customers: over six partitions that is evidence of thirty, and a pane stays below a KiB or two.
+# One record each of so many customers: over six partitions that is evidence of thirty, and a pane
+# stays below a KiB or two.
 _SAMPLES: Final = 5
 
 
 class PaneKey(NamedTuple):
-    """Where a pane stands: it counts the records of one partition of one topic, so that their offsets tell which are counted."""
+    """Where a pane stands: it counts the records of one partition of one topic, so that their
+    offsets tell which are counted.
+    """
 
     partition: int
     topic: str
@@ -70,13 +80,17 @@ class PaneKey(NamedTuple):
 
 @dataclass(slots=True)
 class Pane:
-    """Counts by label, samples of each label (record ids by customer), and the last offset that is counted."""
+    """Counts by label, samples of each label (record ids by customer), and the last offset that is
+    counted.
+    """
 
     offset: int = -1
     counts: Counter[str] = field(default_factory=Counter)
     samples: dict[str, dict[str, str]] = field(default_factory=dict)
 
-    def add(self, offset: int, labels: tuple[str, ...], customer: str, record_id: str, *, sampled: bool) -> None:
+    def add(
+        self, offset: int, labels: tuple[str, ...], customer: str, record_id: str, *, sampled: bool
+    ) -> None:
         """Count a record, unless it was counted before: a log may give a record again, in order."""
         if offset <= self.offset:
             return
@@ -87,7 +101,9 @@ class Pane:
                 kept.setdefault(customer, record_id)
 
     def voices(self, label: str) -> int:
-        """Return how many customers a label was counted for, where few; all its records where they are many."""
+        """Return how many customers a label was counted for, where few; all its records where they
+        are many.
+        """
         customers = len(self.samples.get(label, ()))
         return customers if customers < _SAMPLES else self.counts[label]
 
@@ -116,7 +132,9 @@ class WaitingKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A customer who waits for an answer: since when, and until when one is promised (ms since 1970, UTC; None: no promise)."""
+    """A customer who waits for an answer: since when, and until when one is promised (ms since
+    1970, UTC; None: no promise).
+    """
 
     tenant: str
     channel: str
@@ -127,7 +145,16 @@ class Waiting:
 
     def dump(self) -> bytes:
         """Return it as bytes."""
-        return orjson.dumps([self.tenant, self.channel, self.contact, self.conversation_id, self.since_ms, self.due_ms])
+        return orjson.dumps(
+            [
+                self.tenant,
+                self.channel,
+                self.contact,
+                self.conversation_id,
+                self.since_ms,
+                self.due_ms,
+            ]
+        )
 
     @classmethod
     def load(cls, raw: bytes) -> Waiting:

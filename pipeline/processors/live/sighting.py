@@ -1,4 +1,6 @@
-"""What live reads of the log: who was heard when and what it was about, and which customers wait."""
+"""What live reads of the log: who was heard when and what it was about, and which customers
+wait.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ INBOUND, BUSINESS = "inbound", "business"
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """One record or business event: when it happened (ms since 1970), and the labels under which it counts."""
+    """One record or business event: when it happened (ms since 1970), and the labels under which it
+    counts.
+    """
 
     tenant: str
     channel: str
@@ -29,7 +33,9 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A contact point's part in a conversation as of its last record; `waiting` is None where its customer waits for nothing."""
+    """A contact point's part in a conversation as of its last record; `waiting` is None where its
+    customer waits for nothing.
+    """
 
     part_id: str
     waiting: Waiting | None
@@ -40,12 +46,16 @@ def _instant(text: str) -> int:
 
 
 def record_seen(record: Mapping[str, Any]) -> Sighting | None:
-    """Return what is read of a Record's JSON; None for what a platform or a colleague says. Raises KeyError, ValueError."""
+    """Return what is read of a Record's JSON; None for what a platform or a colleague says. Raises
+    KeyError, ValueError.
+    """
     if record["kind"] not in ("message", "call"):
         return None
     answers = record.get("predictions") or {}
     said = [
-        f"{head}:{answer['label']}" for head, answer in answers.items() if answer["label"] and not answer["abstained"]
+        f"{head}:{answer['label']}"
+        for head, answer in answers.items()
+        if answer["label"] and not answer["abstained"]
     ]
     return Sighting(
         record.get("tenant", DEFAULT_TENANT),

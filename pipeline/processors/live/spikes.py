@@ -1,4 +1,6 @@
-"""What is not as it was: labels far more frequent than the day before lets expect, and lasting changes of level; pure."""
+"""What is not as it was: labels far more frequent than the day before lets expect, and lasting
+changes of level; pure.
+"""
 
 from __future__ import annotations
 
@@ -27,29 +29,35 @@ ORDINARY: Final = frozenset(
 )
 # Over a minute a flood is seen at once, over five a swell that no single minute shows.
 _SPIKE_WINDOWS: Final[tuple[tuple[Resolution, int], ...]] = ((MINUTE, 60), (HOUR, 300))
-# Some 60 measures looked at 17,280 times a day (every five seconds) are a million looks: at one in a thousand million for each, chance
-# alone raises an alert in three years.
+# Some 60 measures looked at 17,280 times a day (every five seconds) are a million looks: at one in
+# a thousand million for each, chance alone raises an alert in three years.
 _SURPRISE: Final = 9.0
 # Fewer is an incident, not a spike; and one angry customer who writes twenty times is one customer.
 _LEAST, _LEAST_CUSTOMERS = 10, 5
-# With thousands of messages in five minutes any small change is beyond chance; twice as many is what people call a spike.
+# With thousands of messages in five minutes any small change is beyond chance; twice as many is
+# what people call a spike.
 _TIMES: Final = 2.0
 # Shares are learnt from the rest of the day: of fewer messages than this they are a guess.
 _LEAST_BEFORE: Final = 200
-# The number of messages follows the hours of the day, so it is held against the busiest quarter of the day before: most of a day must
-# be known, and three times its peak is no rhythm.
+# The number of messages follows the hours of the day, so it is held against the busiest quarter of
+# the day before: most of a day must be known, and three times its peak is no rhythm.
 _VOLUME_HISTORY_S, _VOLUME_TIMES, _VOLUME_LEAST = 20 * 3_600, 3.0, 30
-# A change of level is told of once the last hour by itself shows it: beyond chance (one in a million), and by a factor that matters.
+# A change of level is told of once the last hour by itself shows it: beyond chance (one in a
+# million), and by a factor that matters.
 _LEVEL_SURPRISE, _LEVEL_TIMES, _LEVEL_LEAST = 6.0, 2.0, 100
-# A change that ADWIN saw is looked for in the hour for so long: within it the hour holds nothing of before.
+# A change that ADWIN saw is looked for in the hour for so long: within it the hour holds nothing of
+# before.
 _CONFIRMED_MS: Final = 5_400_000
-# ADWIN is given each minute's messages one by one, evenly mixed; more than so many of a pane tell it nothing more of a share.
+# ADWIN is given each minute's messages one by one, evenly mixed; more than so many of a pane tell
+# it nothing more of a share.
 _PER_PANE: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A measure that is not as it was; see `schemas.live.Alert`. `samples`: record ids by customer."""
+    """A measure that is not as it was; see `schemas.live.Alert`. `samples`: record ids by
+    customer.
+    """
 
     tenant: str
     kind: AlertKind
@@ -64,9 +72,11 @@ class Finding:
 
 
 def surprise(seen: int, of: int, share: float) -> float:
-    """Return by how many powers of ten chance alone is unlikely to give so many (or so few) of so many, at a share within (0, 1).
+    """Return by how many powers of ten chance alone is unlikely to give so many (or so few) of so
+    many, at a share within (0, 1).
 
-    Chernoff's bound of the binomial's tail, n·KL(k/n ‖ p), https://en.wikipedia.org/wiki/Chernoff_bound#Additive_form_(absolute_error).
+    Chernoff's bound of the binomial's tail, n·KL(k/n ‖ p),
+    https://en.wikipedia.org/wiki/Chernoff_bound#Additive_form_(absolute_error).
     """
     found = seen / of
     up = found * math.log(found / share) if found > 0 else 0.0
@@ -75,12 +85,16 @@ def surprise(seen: int, of: int, share: float) -> float:
 
 
 def surprise_of_rate(seen: int, expected: float) -> float:
-    """Return the same for a number of events of which so many are expected: Chernoff's bound of Poisson's tail."""
+    """Return the same for a number of events of which so many are expected: Chernoff's bound of
+    Poisson's tail.
+    """
     return (seen * math.log(seen / expected) - seen + expected) / math.log(10)
 
 
 def denominator(measure: str) -> str:
-    """Return what a measure is a share of: business events of all business events, answers of heads of messages by customers."""
+    """Return what a measure is a share of: business events of all business events, answers of heads
+    of messages by customers.
+    """
     return BUSINESS if measure.startswith(BUSINESS + ":") else INBOUND
 
 
@@ -112,18 +126,31 @@ def _spikes_of(tenant: str, recent: Measured, day: Counter[str], span_s: int) ->
         if seen < _TIMES * share * of or (unlikely := surprise(seen, of, share)) < _SURPRISE:
             continue
         yield Finding(
-            tenant, "spike", measure, _channel(recent, measure), span_s, seen, of, share * of, unlikely, samples
+            tenant,
+            "spike",
+            measure,
+            _channel(recent, measure),
+            span_s,
+            seen,
+            of,
+            share * of,
+            unlikely,
+            samples,
         )
 
 
 def _share_at_most(seen: int, of: int) -> float:
-    """Return a share that is known from so many: two standard deviations above what was seen, and never 0 nor 1."""
+    """Return a share that is known from so many: two standard deviations above what was seen, and
+    never 0 nor 1.
+    """
     return min((seen + 1 + 2 * math.sqrt(seen + 1)) / of, 1 - 1 / of)
 
 
 def _channel(measured: Measured, measure: str) -> str:
     """Return the channel that brought most of a measure."""
-    return max(measured.channels, key=lambda channel: (measured.channels[channel][measure], channel))
+    return max(
+        measured.channels, key=lambda channel: (measured.channels[channel][measure], channel)
+    )
 
 
 def _volumes(view: View, now_ms: int) -> Iterator[Finding]:
@@ -139,12 +166,18 @@ def _volumes(view: View, now_ms: int) -> Iterator[Finding]:
         expected = max(busiest, 1) * span_s / DAY.pane_s
         recent = recents[tenant]
         seen = recent.voices[INBOUND]
-        if seen < _VOLUME_LEAST or seen < _VOLUME_TIMES * expected or len(recent.samples[INBOUND]) < _LEAST_CUSTOMERS:
+        if (
+            seen < _VOLUME_LEAST
+            or seen < _VOLUME_TIMES * expected
+            or len(recent.samples[INBOUND]) < _LEAST_CUSTOMERS
+        ):
             continue
         if (unlikely := surprise_of_rate(seen, expected)) >= _SURPRISE:
             channel = _channel(recent, INBOUND)
             samples = recent.samples[INBOUND]
-            yield Finding(tenant, "spike", INBOUND, channel, span_s, seen, seen, expected, unlikely, samples)
+            yield Finding(
+                tenant, "spike", INBOUND, channel, span_s, seen, seen, expected, unlikely, samples
+            )
 
 
 class Adwin(Protocol):
@@ -165,9 +198,11 @@ def _adwin() -> Adwin:
 
 
 class Levels:
-    """Watches the share of every measure with ADWIN (Bifet and Gavaldà 2007, by river), minute after minute.
+    """Watches the share of every measure with ADWIN (Bifet and Gavaldà 2007, by river), minute
+    after minute.
 
-    What it holds can be lost: a new one takes in the day and the hour that the view holds, and goes on from there.
+    What it holds can be lost: a new one takes in the day and the hour that the view holds, and goes
+    on from there.
     """
 
     def __init__(self) -> None:
@@ -176,14 +211,18 @@ class Levels:
         self._fed_s = -1
 
     def look(self, view: View, now_ms: int) -> list[Finding]:
-        """Take in the minutes that are over, and return the measures whose level has changed, as the last hour shows."""
+        """Take in the minutes that are over, and return the measures whose level has changed, as
+        the last hour shows.
+        """
         over = HOUR.pane_of(now_ms)
         if over <= self._fed_s:
             return []
         minutes = view.pane_totals(HOUR, now_ms)
         quarters: dict[str, dict[int, Counter[str]]] | None = None
         for tenant, panes in minutes.items():
-            measures = {measure for counts in panes.values() for measure in counts if ":" in measure} - ORDINARY
+            measures = {
+                measure for counts in panes.values() for measure in counts if ":" in measure
+            } - ORDINARY
             for measure in sorted(measures):
                 window = self._windows.get((tenant, measure))
                 if window is None:
@@ -194,11 +233,15 @@ class Levels:
                 elif _feed(window, measure, panes, self._fed_s, over):
                     self._changed[tenant, measure] = now_ms + _CONFIRMED_MS
         self._fed_s = over
-        self._changed = {measure: until for measure, until in self._changed.items() if now_ms < until}
+        self._changed = {
+            measure: until for measure, until in self._changed.items() if now_ms < until
+        }
         return list(_changes(view, list(self._changed), now_ms))
 
 
-def _feed(window: Adwin, measure: str, panes: dict[int, Counter[str]], since_s: int, until_s: int) -> bool:
+def _feed(
+    window: Adwin, measure: str, panes: dict[int, Counter[str]], since_s: int, until_s: int
+) -> bool:
     """Give a window the panes that start within [since, until); return whether it saw a change."""
     changed = False
     for start in sorted(start for start in panes if since_s <= start < until_s):
@@ -227,4 +270,15 @@ def _changes(view: View, changed: Sequence[tuple[str, str]], now_ms: int) -> Ite
         if (unlikely := surprise(seen, of, share)) >= _LEVEL_SURPRISE:
             samples = hour.samples[measure]
             channel = _channel(hour, measure)
-            yield Finding(tenant, "level", measure, channel, HOUR.span_s, seen, of, share * of, unlikely, samples)
+            yield Finding(
+                tenant,
+                "level",
+                measure,
+                channel,
+                HOUR.span_s,
+                seen,
+                of,
+                share * of,
+                unlikely,
+                samples,
+            )

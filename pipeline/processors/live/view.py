@@ -1,4 +1,6 @@
-"""The view of live: all partitions' panes and waiting customers put together, and asked for windows as of an instant."""
+"""The view of live: all partitions' panes and waiting customers put together, and asked for windows
+as of an instant.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ EVERY_CHANNEL: Final = ""
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The counts of one hopping window, of a tenant's channel or, with channel "", of all; instants in ms since 1970, UTC."""
+    """The counts of one hopping window, of a tenant's channel or, with channel "", of all; instants
+    in ms since 1970, UTC.
+    """
 
     tenant: str
     channel: str
@@ -39,7 +43,9 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """The customers of a tenant's channel who wait for an answer; `soon`: the promise ends within 15 minutes, `overdue`: it has."""
+    """The customers of a tenant's channel who wait for an answer; `soon`: the promise ends within
+    15 minutes, `overdue`: it has.
+    """
 
     tenant: str
     channel: str
@@ -64,9 +70,11 @@ class Due:
 
 @dataclass
 class Measured:
-    """What a span of panes holds of one tenant over all channels: counts by label, by channel and label, and sampled records.
+    """What a span of panes holds of one tenant over all channels: counts by label, by channel and
+    label, and sampled records.
 
-    `voices` count a customer who says the same again and again within a pane as one; they need samples.
+    `voices` count a customer who says the same again and again within a pane as one; they need
+    samples.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -87,7 +95,9 @@ class View:
     """Everything that the folds of all partitions hold, as read back from where they keep it."""
 
     def __init__(self) -> None:
-        self._panes: dict[int, dict[int, dict[PaneKey, Pane]]] = {r.pane_s: defaultdict(dict) for r in RESOLUTIONS}
+        self._panes: dict[int, dict[int, dict[PaneKey, Pane]]] = {
+            r.pane_s: defaultdict(dict) for r in RESOLUTIONS
+        }
         self._waiting: dict[WaitingKey, Waiting] = {}
 
     def apply(self, changes: Iterable[tuple[bytes, bytes]]) -> None:
@@ -133,7 +143,9 @@ class View:
                 yield from panes.items()
 
     def windows(self, now_ms: int) -> list[Window]:
-        """Return every window as of an instant, by tenant, channel ("" first: all of them) and span; empty ones are left out."""
+        """Return every window as of an instant, by tenant, channel ("" first: all of them) and
+        span; empty ones are left out.
+        """
         found: list[Window] = []
         for resolution in RESOLUTIONS:
             sums: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
@@ -142,12 +154,25 @@ class View:
                 sums[key.tenant, key.channel].update(pane.counts)
             end = (resolution.pane_of(now_ms) + resolution.pane_s) * 1000
             for (tenant, channel), counts in sums.items():
-                found.append(Window(tenant, channel, resolution.name, end - resolution.span_s * 1000, end, counts))
+                found.append(
+                    Window(
+                        tenant,
+                        channel,
+                        resolution.name,
+                        end - resolution.span_s * 1000,
+                        end,
+                        counts,
+                    )
+                )
         order = {resolution.name: place for place, resolution in enumerate(RESOLUTIONS)}
         return sorted(found, key=lambda one: (one.tenant, one.channel, order[one.window]))
 
-    def measured(self, resolution: Resolution, now_ms: int, span_s: int | None = None) -> dict[str, Measured]:
-        """Return what the window as of an instant holds by tenant, or its last `span_s` seconds (to the pane)."""
+    def measured(
+        self, resolution: Resolution, now_ms: int, span_s: int | None = None
+    ) -> dict[str, Measured]:
+        """Return what the window as of an instant holds by tenant, or its last `span_s` seconds (to
+        the pane).
+        """
         oldest = resolution.pane_of(now_ms) - (span_s or resolution.span_s)
         sums: dict[str, Measured] = defaultdict(Measured)
         for key, pane in self._covered(resolution, now_ms):
@@ -155,8 +180,12 @@ class View:
                 sums[key.tenant].add(key.channel, pane)
         return sums
 
-    def pane_totals(self, resolution: Resolution, now_ms: int) -> dict[str, dict[int, Counter[str]]]:
-        """Return the counts over all channels by tenant and pane start, of the panes that the window as of an instant covers."""
+    def pane_totals(
+        self, resolution: Resolution, now_ms: int
+    ) -> dict[str, dict[int, Counter[str]]]:
+        """Return the counts over all channels by tenant and pane start, of the panes that the
+        window as of an instant covers.
+        """
         sums: dict[str, dict[int, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
         for key, pane in self._covered(resolution, now_ms):
             sums[key.tenant][key.start_s].update(pane.counts)
@@ -168,10 +197,15 @@ class View:
         for one in self._waiting.values():
             if one.since_ms <= now_ms:
                 lines[one.tenant, one.channel].append(one)
-        return [_queue(tenant, channel, line, now_ms) for (tenant, channel), line in sorted(lines.items())]
+        return [
+            _queue(tenant, channel, line, now_ms)
+            for (tenant, channel), line in sorted(lines.items())
+        ]
 
     def due(self, now_ms: int) -> list[Due]:
-        """Return the customers whose promise has broken or breaks within 15 minutes, those to break next first, then the overdue."""
+        """Return the customers whose promise has broken or breaks within 15 minutes, those to break
+        next first, then the overdue.
+        """
         near = [
             Due(
                 one.tenant,
@@ -185,7 +219,13 @@ class View:
             for one in self._waiting.values()
             if one.due_ms is not None and one.since_ms <= now_ms and one.due_ms <= now_ms + SOON_MS
         ]
-        near.sort(key=lambda one: (one.overdue, -one.due_ms if one.overdue else one.due_ms, one.conversation_id))
+        near.sort(
+            key=lambda one: (
+                one.overdue,
+                -one.due_ms if one.overdue else one.due_ms,
+                one.conversation_id,
+            )
+        )
         return near[:_MOST_DUE]
 
 

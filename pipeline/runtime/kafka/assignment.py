@@ -1,4 +1,6 @@
-"""Which partitions a worker holds, from which offset on, and what has to happen when they come and go."""
+"""Which partitions a worker holds, from which offset on, and what has to happen when they come and
+go.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +17,16 @@ from pipeline.runtime.log import LogRecord, TopicPartition
 
 logger = logging.getLogger(__name__)
 
-# One deadline for all that taking partitions over needs. A worker that died inside a transaction holds its offsets back until the
-# transaction times out (10 s), so it is several times that, and well below max.poll.interval.ms.
+# One deadline for all that taking partitions over needs. A worker that died inside a transaction
+# holds its offsets back until the transaction times out (10 s), so it is several times that, and
+# well below max.poll.interval.ms.
 _TAKE_OVER_S = 60.0
 
 
 class Assignment:
-    """The partitions of one consumer. Each has the next offset that is not committed: records before it are not handled again."""
+    """The partitions of one consumer. Each has the next offset that is not committed: records
+    before it are not handled again.
+    """
 
     def __init__(self, consumer: Consumer, in_flight: InFlight, states: StateCache | None) -> None:
         self._consumer = consumer
@@ -35,7 +40,9 @@ class Assignment:
 
     def subscribe(self, topics: Sequence[str]) -> None:
         """Join the group."""
-        self._consumer.subscribe(list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
+        self._consumer.subscribe(
+            list(topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+        )
 
     def close(self) -> None:
         """Leave the group, so that others take the partitions over at once."""
@@ -44,12 +51,16 @@ class Assignment:
             self._leave(place)
 
     def raise_failure(self) -> None:
-        """Raise what went wrong in a callback, where an exception cannot be raised for all clients alike."""
+        """Raise what went wrong in a callback, where an exception cannot be raised for all clients
+        alike.
+        """
         if self._failure is not None:
             raise self._failure
 
     def expected(self, records: list[LogRecord]) -> list[LogRecord]:
-        """Return those records that are ours and not handled yet: a rebalance in the midst of a fetch may leave others behind."""
+        """Return those records that are ours and not handled yet: a rebalance in the midst of a
+        fetch may leave others behind.
+        """
         if not self._changed:
             return records
         self._changed = False
@@ -60,11 +71,15 @@ class Assignment:
         ]
 
     def ended(self, end: Message) -> None:
-        """Note the end of a partition, which lies behind its last record where marks of transactions follow that."""
+        """Note the end of a partition, which lies behind its last record where marks of
+        transactions follow that.
+        """
         self._ends[end.topic() or "", end.partition() or 0] = end.offset() or 0
 
     def lag(self) -> dict[TopicPartition, int]:
-        """Return how many offsets are left of each partition, as far as the last fetch has shown its end."""
+        """Return how many offsets are left of each partition, as far as the last fetch has shown
+        its end.
+        """
         left: dict[TopicPartition, int] = {}
         for place, offset in self._next.items():
             _, high = self._consumer.get_watermark_offsets(KafkaPartition(*place), cached=True)
@@ -85,7 +100,8 @@ class Assignment:
             try:
                 self._consumer.seek(place)
             except KafkaException:
-                # A partition that was assigned a moment ago cannot seek yet; assigned anew it starts where it should.
+                # A partition that was assigned a moment ago cannot seek yet; assigned anew it
+                # starts where it should.
                 self._consumer.incremental_unassign([place])
                 self._consumer.incremental_assign([place])
 
@@ -117,7 +133,8 @@ class Assignment:
             if self._paused:
                 consumer.pause(starts)
             logger.info(
-                "took over %s", ", ".join(f"{start.topic}/{start.partition}@{start.offset}" for start in starts)
+                "took over %s",
+                ", ".join(f"{start.topic}/{start.partition}@{start.offset}" for start in starts),
             )
         except Exception as error:
             self._failure = error
@@ -127,7 +144,10 @@ class Assignment:
         for partition in partitions:
             self._leave((partition.topic, partition.partition))
         consumer.incremental_unassign(partitions)
-        logger.info("gave up %s", ", ".join(f"{partition.topic}/{partition.partition}" for partition in partitions))
+        logger.info(
+            "gave up %s",
+            ", ".join(f"{partition.topic}/{partition.partition}" for partition in partitions),
+        )
 
     def _leave(self, place: TopicPartition) -> None:
         self._next.pop(place, None)
@@ -137,7 +157,9 @@ class Assignment:
             self._states.leave(*place)
 
     def _starts(self, partitions: list[KafkaPartition]) -> list[KafkaPartition]:
-        """Return where to start: at the group's offsets, once no transaction over them is pending, else at the first record."""
+        """Return where to start: at the group's offsets, once no transaction over them is pending,
+        else at the first record.
+        """
 
         def asked() -> list[KafkaPartition]:
             committed = self._consumer.committed(partitions, timeout=REQUEST_TIMEOUT_S)
@@ -154,7 +176,8 @@ class Assignment:
             return KafkaPartition(committed.topic, committed.partition, low)
         if committed.offset < low:
             logger.error(
-                "%s/%d: the records from %d to %d are past their retention and were never read; reading on at %d",
+                "%s/%d: the records from %d to %d are past their retention and were never read;"
+                " reading on at %d",
                 committed.topic,
                 committed.partition,
                 committed.offset,

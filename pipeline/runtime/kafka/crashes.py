@@ -1,7 +1,8 @@
-"""Which records were in hand when a process died: after enough deaths they go one by one, and the one that kills is set aside.
+"""Which records were in hand when a process died: after enough deaths they go one by one, and the
+one that kills is set aside.
 
-The marks survive kill -9 but not the loss of the disk: workers that share a data folder share them, so a partition that moves to
-another worker of the same machine keeps its history.
+The marks survive kill -9 but not the loss of the disk: workers that share a data folder share them,
+so a partition that moves to another worker of the same machine keeps its history.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import orjson
 
 from pipeline.runtime.log import LogRecord, TopicPartition, spans_of
 
-# A worker may die for reasons that are not its records (an operator, the kernel short of memory): three deaths over the same range
-# are no chance any more (DESIGN §4), and two more over one record alone name the killer.
+# A worker may die for reasons that are not its records (an operator, the kernel short of memory):
+# three deaths over the same range are no chance any more (DESIGN §4), and two more over one record
+# alone name the killer.
 _RANGE_DEATHS, _RECORD_DEATHS = 3, 2
 # Longer than any mark is as JSON: every write covers the one before.
 _WIDTH = 256
@@ -24,7 +26,9 @@ _NONE = -1
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One partition's mark: the offsets [start, end) under suspicion, how often they were in hand at a death; the same of one alone."""
+    """One partition's mark: the offsets [start, end) under suspicion, how often they were in hand
+    at a death; the same of one alone.
+    """
 
     start: int = _NONE
     end: int = _NONE
@@ -45,7 +49,8 @@ class Mark:
 class Portion:
     """Records to be handled together, with the first and last offset of each partition.
 
-    `alone`: it is one record under suspicion; `killer`: it has killed its process and is not to be handled again.
+    `alone`: it is one record under suspicion; `killer`: it has killed its process and is not to be
+    handled again.
     """
 
     records: list[LogRecord]
@@ -65,7 +70,9 @@ class Portion:
 
 
 class InFlight:
-    """The marks of one group's partitions in a folder; one file each, written in place around every batch (some µs)."""
+    """The marks of one group's partitions in a folder; one file each, written in place around every
+    batch (some µs).
+    """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -76,11 +83,15 @@ class InFlight:
     def take(self, place: TopicPartition) -> None:
         """Take over a partition, and count the death of whoever had records of it in hand."""
         topic, partition = place
-        self._files[place] = os.open(self._folder / f"{topic}-{partition}", os.O_RDWR | os.O_CREAT, 0o600)
+        self._files[place] = os.open(
+            self._folder / f"{topic}-{partition}", os.O_RDWR | os.O_CREAT, 0o600
+        )
         mark = self._read(place)
         if mark.busy and not _alive(mark):
             alone = mark.alone != _NONE
-            mark = replace(mark, alone_deaths=mark.alone_deaths + alone, deaths=mark.deaths + (not alone))
+            mark = replace(
+                mark, alone_deaths=mark.alone_deaths + alone, deaths=mark.deaths + (not alone)
+            )
         self._write(place, replace(mark, busy=False))
 
     def leave(self, place: TopicPartition) -> None:
@@ -91,7 +102,9 @@ class InFlight:
             del self._marks[place]
 
     def portions(self, records: list[LogRecord]) -> list[Portion]:
-        """Return a batch as it may be handled: usually whole; records under suspicion alone, in their order."""
+        """Return a batch as it may be handled: usually whole; records under suspicion alone, in
+        their order.
+        """
         if not any(mark.careful for mark in self._marks.values()):
             return [Portion.of(records)]
         together: list[LogRecord] = []
@@ -103,7 +116,8 @@ class InFlight:
             elif record.offset < mark.end:
                 killer = record.offset == mark.alone and mark.alone_deaths >= _RECORD_DEATHS
                 single.append(Portion.of([record], alone=True, killer=killer))
-            # What lies behind a range under suspicion comes with a later batch: offsets are committed in order.
+            # What lies behind a range under suspicion comes with a later batch: offsets are
+            # committed in order.
         return [*([Portion.of(together)] if together else []), *single]
 
     def begin(self, portion: Portion) -> None:
@@ -124,7 +138,9 @@ class InFlight:
         for place, (_, last) in portion.spans.items():
             mark = self._marks[place]
             over = last + 1 >= mark.end
-            self._write(place, Mark() if over else replace(mark, alone=_NONE, alone_deaths=0, busy=False))
+            self._write(
+                place, Mark() if over else replace(mark, alone=_NONE, alone_deaths=0, busy=False)
+            )
 
     def release(self) -> None:
         """Say that whatever is in hand kills nobody: the process leaves by itself."""
@@ -146,14 +162,18 @@ class InFlight:
 
 
 def _alive(mark: Mark) -> bool:
-    """Return whether the process that made a mark still lives: then it lost the partition, not its life."""
+    """Return whether the process that made a mark still lives: then it lost the partition, not its
+    life.
+    """
     return mark.pid != os.getpid() and bool(mark.born) and _born(mark.pid) == mark.born
 
 
 def _born(pid: int) -> str:
-    """Return when a process started, in clock ticks since boot; a pid alone is used again. "" where there is none, or no /proc.
+    """Return when a process started, in clock ticks since boot; a pid alone is used again. "" where
+    there is none, or no /proc.
 
-    https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html, field 22; the name in field 2 may hold blanks and brackets.
+    https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html, field 22; the name in field 2 may
+    hold blanks and brackets.
     """
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]

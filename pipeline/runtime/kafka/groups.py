@@ -10,7 +10,9 @@ from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, patiently
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One worker: the name that it keeps over restarts, the address it comes from, how many partitions it holds."""
+    """One worker: the name that it keeps over restarts, the address it comes from, how many
+    partitions it holds.
+    """
 
     group: str
     name: str
@@ -19,10 +21,14 @@ class Member:
 
 
 def members(broker: Broker, groups: Sequence[str]) -> list[Member]:
-    """Return the members of groups, by group and name; none for one that is not known. Raises BrokerAway."""
+    """Return the members of groups, by group and name; none for one that is not known. Raises
+    BrokerAway.
+    """
 
     def ask() -> list[Member]:
-        futures = broker.admin.describe_consumer_groups(list(groups), request_timeout=REQUEST_TIMEOUT_S)
+        futures = broker.admin.describe_consumer_groups(
+            list(groups), request_timeout=REQUEST_TIMEOUT_S
+        )
         found = []
         for group, future in futures.items():
             for one in future.result().members:

@@ -1,7 +1,9 @@
-"""Adding partitions without loss. A fold's states lie by key beside their records, so they move with them; all else only grows.
+"""Adding partitions without loss. A fold's states lie by key beside their records, so they move
+with them; all else only grows.
 
-Order matters where states move: the topic of states grows first, then its states move, then the topic of records grows. A worker of the
-fold that is given a partition in between finds two different numbers and refuses, so a growth that broke off is only ever taken up again.
+Order matters where states move: the topic of states grows first, then its states move, then the
+topic of records grows. A worker of the fold that is given a partition in between finds two
+different numbers and refuses, so a growth that broke off is only ever taken up again.
 """
 
 from __future__ import annotations
@@ -15,7 +17,14 @@ from pathlib import Path
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import NewPartitions
 
-from pipeline.runtime.kafka.broker import EMPTY_S, REQUEST_TIMEOUT_S, Broker, BrokerError, produce, reason
+from pipeline.runtime.kafka.broker import (
+    EMPTY_S,
+    REQUEST_TIMEOUT_S,
+    Broker,
+    BrokerError,
+    produce,
+    reason,
+)
 from pipeline.runtime.kafka.partitioner import home_of
 from pipeline.runtime.kafka.states import open_states
 from pipeline.runtime.kafka.topics import Change
@@ -27,15 +36,23 @@ _TRANSACTIONAL_ID = "switchboard-grow"
 _POLL_S = 0.2
 
 
-def grow(broker: Broker, changes: Sequence[Change], state_topics: Mapping[str, str], group: str) -> int:
+def grow(
+    broker: Broker, changes: Sequence[Change], state_topics: Mapping[str, str], group: str
+) -> int:
     """Add the partitions that changes name; return how many states have moved.
 
-    `state_topics` names the topic of states of each topic that has one, `group` who folds them. Raises BrokerError where a topic has
-    more partitions than are wanted, GroupRunning where the group has members and states would have to move.
+    `state_topics` names the topic of states of each topic that has one, `group` who folds them.
+    Raises BrokerError where a topic has more partitions than are wanted, GroupRunning where the
+    group has members and states would have to move.
     """
     wanted = {change.topic: int(change.wanted) for change in changes if change.what == "partitions"}
-    if too_many := [c.topic for c in changes if c.what == "partitions" and int(c.found) > int(c.wanted)]:
-        raise BrokerError(f"{', '.join(too_many)} have more partitions than wanted: Kafka cannot take partitions away")
+    if too_many := [
+        c.topic for c in changes if c.what == "partitions" and int(c.found) > int(c.wanted)
+    ]:
+        raise BrokerError(
+            f"{', '.join(too_many)} have more partitions than wanted: Kafka cannot take partitions"
+            " away"
+        )
     keyed = {*state_topics, *state_topics.values()}
     _add(broker, {topic: count for topic, count in wanted.items() if topic not in keyed})
     if wanted.keys() & keyed:
@@ -57,7 +74,9 @@ def _add(broker: Broker, wanted: Mapping[str, int]) -> None:
     if not wanted:
         return
     new = [NewPartitions(topic, count) for topic, count in wanted.items()]
-    for topic, future in broker.admin.create_partitions(new, request_timeout=REQUEST_TIMEOUT_S).items():
+    for topic, future in broker.admin.create_partitions(
+        new, request_timeout=REQUEST_TIMEOUT_S
+    ).items():
         try:
             future.result()
         except KafkaException as error:
@@ -66,7 +85,8 @@ def _add(broker: Broker, wanted: Mapping[str, int]) -> None:
     while any(_partitions(broker, topic) < count for topic, count in wanted.items()):
         if time.monotonic() > deadline:
             raise BrokerError(
-                f"partitions of {', '.join(wanted)} were added and are not there {REQUEST_TIMEOUT_S:.0f} s later"
+                f"partitions of {', '.join(wanted)} were added and are not there"
+                f" {REQUEST_TIMEOUT_S:.0f} s later"
             )
         time.sleep(_POLL_S)
 
@@ -76,20 +96,24 @@ def _partitions(broker: Broker, topic: str) -> int:
 
 
 def _no_members(broker: Broker, group: str) -> None:
-    """Return when a group has no member; raises GroupRunning where it still has some after a session has surely ended."""
+    """Return when a group has no member; raises GroupRunning where it still has some after a
+    session has surely ended.
+    """
     deadline = time.monotonic() + EMPTY_S
     while (members := _members(broker, group)) and time.monotonic() < deadline:
         time.sleep(_POLL_S)
     if members:
         raise GroupRunning(
-            f"{members} workers of {group} run, and their states would move under their hands: end them (SIGTERM to their keepers;"
-            " all other stages may run), and run this again"
+            f"{members} workers of {group} run, and their states would move under their hands: end"
+            " them (SIGTERM to their keepers; all other stages may run), and run this again"
         )
 
 
 def _members(broker: Broker, group: str) -> int:
     try:
-        (future,) = broker.admin.describe_consumer_groups([group], request_timeout=REQUEST_TIMEOUT_S).values()
+        (future,) = broker.admin.describe_consumer_groups(
+            [group], request_timeout=REQUEST_TIMEOUT_S
+        ).values()
         return len(future.result().members)
     except KafkaException as error:
         if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
@@ -110,11 +134,15 @@ def _rehome(broker: Broker, topic: str) -> int:
                     _move(producer, (topic, partition), part, count)
                     moved += len(part)
     except KafkaException as error:
-        raise BrokerError(f"the states of {topic} could not all be moved, run this again: {reason(error)}") from error
+        raise BrokerError(
+            f"the states of {topic} could not all be moved, run this again: {reason(error)}"
+        ) from error
     return moved
 
 
-def _away(broker: Broker, place: TopicPartition, count: int, folder: Path) -> Iterator[tuple[bytes, bytes]]:
+def _away(
+    broker: Broker, place: TopicPartition, count: int, folder: Path
+) -> Iterator[tuple[bytes, bytes]]:
     """Yield the states of a partition whose keys lie on another."""
     file = open_states(broker, place, folder)
     try:
@@ -125,10 +153,15 @@ def _away(broker: Broker, place: TopicPartition, count: int, folder: Path) -> It
         file.close()
 
 
-def _move(producer: Producer, place: TopicPartition, states: Sequence[tuple[bytes, bytes]], count: int) -> None:
+def _move(
+    producer: Producer, place: TopicPartition, states: Sequence[tuple[bytes, bytes]], count: int
+) -> None:
     """Write states to their new partition and remove them from the old, both or neither."""
     topic, partition = place
     producer.begin_transaction()
-    produce(producer, [Message(topic, key, value, partition=home_of(key, count)) for key, value in states])
+    produce(
+        producer,
+        [Message(topic, key, value, partition=home_of(key, count)) for key, value in states],
+    )
     produce(producer, [Message(topic, key, b"", partition=partition) for key, _ in states])
     producer.commit_transaction(REQUEST_TIMEOUT_S)

@@ -1,4 +1,6 @@
-"""The kafka host: one stage on one consumer, a batch's outputs, states and offsets in one transaction."""
+"""The kafka host: one stage on one consumer, a batch's outputs, states and offsets in one
+transaction.
+"""
 
 from __future__ import annotations
 
@@ -33,31 +35,41 @@ logger = logging.getLogger(__name__)
 
 # An idle worker looks this often whether it shall stop, and keeps its place in the group by it.
 _IDLE_S = 0.5
-# Records are taken from librdkafka in parts, so that a batch of large ones ends at `max_bytes` and not far behind.
+# Records are taken from librdkafka in parts, so that a batch of large ones ends at `max_bytes` and
+# not far behind.
 _TAKE = 1_000
-# A batch that takes longer than this is stuck: the process ends with every thread's stack on standard error, counts as dead
-# (crashes.py), and others take over. Below max.poll.interval.ms, after which the group would drop the worker anyway.
+# A batch that takes longer than this is stuck: the process ends with every thread's stack on
+# standard error, counts as dead (crashes.py), and others take over. Below max.poll.interval.ms,
+# after which the group would drop the worker anyway.
 STUCK_S = 240
-# Doubling from a tenth of a second: a warehouse out of memory for a moment is asked again soon, one that is down rarely.
+# Doubling from a tenth of a second: a warehouse out of memory for a moment is asked again soon, one
+# that is down rarely.
 _FIRST_WAIT_S, _MAX_WAIT_S = 0.1, 10.0
-# What a call of librdkafka may take that was told to end after `REQUEST_TIMEOUT_S`. Some never end: send_offsets_to_transaction
-# forgets its time-out where the coordinator went away (https://github.com/confluentinc/librdkafka/issues/5456; seen with every worker
-# after a broker was killed). Past a transaction's life nothing can be committed anyway, so the process ends and starts anew.
+# What a call of librdkafka may take that was told to end after `REQUEST_TIMEOUT_S`. Some never end:
+# send_offsets_to_transaction forgets its time-out where the coordinator went away
+# (https://github.com/confluentinc/librdkafka/issues/5456; seen with every worker after a broker was
+# killed). Past a transaction's life nothing can be committed anyway, so the process ends and starts
+# anew.
 _CALL_S = 15.0
-# A worker that gets nothing asks so often whether Kafka is there: one small request, and no alert is later for it. It waits no longer
-# than this for the answer.
+# A worker that gets nothing asks so often whether Kafka is there: one small request, and no alert
+# is later for it. It waits no longer than this for the answer.
 _LOOK_EVERY_S, _LOOK_S = 10.0, 5.0
-# Committing is tried again for as long as the transaction can live; then the process ends and starts anew.
+# Committing is tried again for as long as the transaction can live; then the process ends and
+# starts anew.
 _COMMIT_S = 30.0
 
 
 class HostBroken(Exception):
-    """The worker cannot go on with its clients (fenced, an error for good): the process must end, and may start again."""
+    """The worker cannot go on with its clients (fenced, an error for good): the process must end,
+    and may start again.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """What a batch is: at most so many records and bytes, and after the first record no longer wait than `linger_s`."""
+    """What a batch is: at most so many records and bytes, and after the first record no longer wait
+    than `linger_s`.
+    """
 
     records: int
     max_bytes: int
@@ -70,12 +82,15 @@ def nothing() -> None:
 
 @dataclass
 class KafkaHost:
-    """Runs one stage: `run` until told to stop. One instance is one member of the stage's group, with one transactional id.
+    """Runs one stage: `run` until told to stop. One instance is one member of the stage's group,
+    with one transactional id.
 
-    `counts` tells what the host did, `outcomes` is where the stage counts what became of records, and the host what it set aside.
+    `counts` tells what the host did, `outcomes` is where the stage counts what became of records,
+    and the host what it set aside.
 
-    Nothing is in hand when the group rebalances: a batch is committed or aborted before the consumer is asked again, so giving
-    partitions up needs no flush, only that a batch ends within `STUCK_S`.
+    Nothing is in hand when the group rebalances: a batch is committed or aborted before the
+    consumer is asked again, so giving partitions up needs no flush, only that a batch ends within
+    `STUCK_S`.
     """
 
     broker: Broker
@@ -95,13 +110,17 @@ class KafkaHost:
     _look_at: float = 0.0
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Work until `stop` says so; raises HostBroken where only a new process helps, and whatever stops a stage for good."""
+        """Work until `stop` says so; raises HostBroken where only a new process helps, and whatever
+        stops a stage for good.
+        """
         self._producer = self.broker.producer(self.transactional_id)
         self._consumer: Consumer = self.broker.group_consumer(self.group, self._instance())
         self._assignment = Assignment(self._consumer, self.in_flight, self.states)
         self._watch()
         try:
-            self._until_done(self._producer.init_transactions, "joining as a transactional producer")
+            self._until_done(
+                self._producer.init_transactions, "joining as a transactional producer"
+            )
             self._assignment.subscribe(self.handler.topics)
             with collected_between_batches() as collect:
                 while not stop():
@@ -114,15 +133,19 @@ class KafkaHost:
             self._assignment.close()
 
     def _instance(self) -> str:
-        """Return the name under which the group knows this worker over restarts; another one where the stage reads other topics.
+        """Return the name under which the group knows this worker over restarts; another one where
+        the stage reads other topics.
 
-        A static member that comes back is given its old partitions without a rebalance, even where it asks for other topics now.
+        A static member that comes back is given its old partitions without a rebalance, even where
+        it asks for other topics now.
         """
         topics = zlib.crc32(",".join(sorted(self.handler.topics)).encode())
         return f"{self.transactional_id}-{topics:08x}"
 
     def _watch(self, seconds: float = STUCK_S) -> None:
-        """Let the process end, with every thread's stack on standard error, unless this is called again within so many seconds."""
+        """Let the process end, with every thread's stack on standard error, unless this is called
+        again within so many seconds.
+        """
         if self.watched:
             faulthandler.dump_traceback_later(seconds, exit=True)
 
@@ -159,7 +182,9 @@ class KafkaHost:
         self._look_at = time.monotonic() + _LOOK_EVERY_S
 
     def _take(self) -> list[LogRecord]:
-        """Return the next batch, in order within each partition; waits `_IDLE_S` for a first record and `linger_s` for more."""
+        """Return the next batch, in order within each partition; waits `_IDLE_S` for a first record
+        and `linger_s` for more.
+        """
         taken = self._consume(1, _IDLE_S)
         if not taken:
             return []
@@ -239,8 +264,12 @@ class KafkaHost:
             self._assignment.raise_failure()
         self._assignment.resume()
 
-    def _committed(self, messages: Sequence[Message], positions: Mapping[TopicPartition, int]) -> bool:
-        """Commit outputs, states and offsets together; return False where the transaction was aborted and the batch goes back."""
+    def _committed(
+        self, messages: Sequence[Message], positions: Mapping[TopicPartition, int]
+    ) -> bool:
+        """Commit outputs, states and offsets together; return False where the transaction was
+        aborted and the batch goes back.
+        """
         stored: dict[TopicPartition, int] = {}
 
         def placed(_error: object, message: KafkaMessage) -> None:
@@ -253,10 +282,15 @@ class KafkaHost:
             self._producer.begin_transaction()
             produce(self._producer, [message for message in messages if message.partition is None])
             produce(self._producer, states, placed)
-            offsets = [KafkaPartition(topic, partition, offset) for (topic, partition), offset in positions.items()]
+            offsets = [
+                KafkaPartition(topic, partition, offset)
+                for (topic, partition), offset in positions.items()
+            ]
             metadata = self._consumer.consumer_group_metadata()
             self._until_done(
-                lambda timeout: self._producer.send_offsets_to_transaction(offsets, metadata, timeout),
+                lambda timeout: self._producer.send_offsets_to_transaction(
+                    offsets, metadata, timeout
+                ),
                 "sending offsets",
             )
             self._until_done(self._producer.commit_transaction, "committing")
@@ -267,7 +301,9 @@ class KafkaHost:
         self._keep_states(states, stored)
         return True
 
-    def _keep_states(self, messages: Sequence[Message], stored: Mapping[TopicPartition, int]) -> None:
+    def _keep_states(
+        self, messages: Sequence[Message], stored: Mapping[TopicPartition, int]
+    ) -> None:
         if self.states is None or not messages:
             return
         self._producer.poll(0)
@@ -287,7 +323,9 @@ class KafkaHost:
         self._assignment.rewind()
 
     def _until_done(self, call: Callable[[float], object], what: str) -> None:
-        """Call what may be called again after a passing failure, for as long as a transaction can live."""
+        """Call what may be called again after a passing failure, for as long as a transaction can
+        live.
+        """
         deadline = time.monotonic() + _COMMIT_S
         while True:
             self._watch(_CALL_S)
@@ -303,6 +341,7 @@ class KafkaHost:
 
 _KILLER = Reject(
     RejectCode.CRASH,
-    "handling this record ended the worker's process again and again; report it with the payload, mend, then replay",
+    "handling this record ended the worker's process again and again; report it with the payload,"
+    " mend, then replay",
     "host",
 )

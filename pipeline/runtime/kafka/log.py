@@ -1,4 +1,6 @@
-"""Kafka as publishers and tools see it: every message confirmed by the broker, or kept in the spool until it is."""
+"""Kafka as publishers and tools see it: every message confirmed by the broker, or kept in the spool
+until it is.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,14 @@ from confluent_kafka import KafkaError, Producer
 from confluent_kafka import Message as KafkaMessage
 from confluent_kafka import TopicPartition as KafkaPartition
 
-from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, BrokerAway, BrokerError, patiently, produce
+from pipeline.runtime.kafka.broker import (
+    REQUEST_TIMEOUT_S,
+    Broker,
+    BrokerAway,
+    BrokerError,
+    patiently,
+    produce,
+)
 from pipeline.runtime.kafka.scan import KafkaScan, first_records, first_since, log_ends
 from pipeline.runtime.kafka.spool import Spool
 from pipeline.runtime.log import Lag, LogRecord, Message, Position, TopicPartition, TopicSize
@@ -21,9 +30,11 @@ from schemas.topics import TOPICS
 
 logger = logging.getLogger(__name__)
 
-# How long the broker may take to confirm a message before it is spooled: a leader election passes, an outage does not hold ingestion up.
+# How long the broker may take to confirm a message before it is spooled: a leader election passes,
+# an outage does not hold ingestion up.
 _CONFIRM_MS = 10_000
-# After an outage was seen the broker is left alone this long: each batch would wait in vain for `_CONFIRM_MS` otherwise.
+# After an outage was seen the broker is left alone this long: each batch would wait in vain for
+# `_CONFIRM_MS` otherwise.
 _LEAVE_ALONE_S = 10.0
 # Spooled messages are sent again in parts of this many.
 _DRAIN = 5_000
@@ -59,9 +70,11 @@ class _Outgoing:
 
 
 class KafkaLog:
-    """Fulfils `Log`. What a transaction produced is on the broker, or in the spool, when it ends; checkpoints only then.
+    """Fulfils `Log`. What a transaction produced is on the broker, or in the spool, when it ends;
+    checkpoints only then.
 
-    A batch may reach the broker twice (a confirmation lost on its way): ids are deterministic, so it is the same records again.
+    A batch may reach the broker twice (a confirmation lost on its way): ids are deterministic, so
+    it is the same records again.
     """
 
     def __init__(self, broker: Broker, folder: Path, spool_bytes: int) -> None:
@@ -73,7 +86,9 @@ class KafkaLog:
 
     @contextmanager
     def transaction(self) -> Iterator[_Outgoing]:
-        """Open a transaction: all of it is safe when the block ends, none of it is kept if it raises."""
+        """Open a transaction: all of it is safe when the block ends, none of it is kept if it
+        raises.
+        """
         outgoing = _Outgoing()
         yield outgoing
         unsent = outgoing.messages
@@ -96,7 +111,9 @@ class KafkaLog:
         return self._spool.waiting()
 
     def _send(self, messages: Sequence[Message]) -> list[Message]:
-        """Produce and wait for every confirmation; return the messages that have none. Raises BrokerError for what none can have."""
+        """Produce and wait for every confirmation; return the messages that have none. Raises
+        BrokerError for what none can have.
+        """
         if not messages:
             return []
         if time.monotonic() < self._away_until:
@@ -118,16 +135,22 @@ class KafkaLog:
         if refused:
             topic, error = refused[0]
             raise BrokerError(
-                f"Kafka at {self._broker.servers} refuses {len(refused)} messages for good, the first for {topic}:"
-                f" {error.str()}; see `switchboard topics apply`"
+                f"Kafka at {self._broker.servers} refuses {len(refused)} messages for good, the"
+                f" first for {topic}: {error.str()}; see `switchboard topics apply`"
             )
         # A report carries no headers, so the message is looked up by what it does carry.
-        unsent = [message for message in messages if (message.topic, message.key, message.value) in unconfirmed]
+        unsent = [
+            message
+            for message in messages
+            if (message.topic, message.key, message.value) in unconfirmed
+        ]
         if unsent:
             # A topic that does not exist looks like a broker that is slow; only the latter passes.
             self._known({message.topic for message in unsent})
             self._away_until = time.monotonic() + _LEAVE_ALONE_S
-            logger.warning("Kafka at %s confirms nothing: %d messages wait", self._broker.servers, len(unsent))
+            logger.warning(
+                "Kafka at %s confirms nothing: %d messages wait", self._broker.servers, len(unsent)
+            )
         return unsent
 
     def _known(self, topics: set[str]) -> None:
@@ -148,25 +171,34 @@ class KafkaLog:
         return self._spool.checkpoints(prefix)
 
     def lag(self, group: str, topics: Sequence[str], now_ms: int) -> list[Lag]:
-        """Return how far a group is behind on each topic; a group that never committed is behind from the first record on."""
+        """Return how far a group is behind on each topic; a group that never committed is behind
+        from the first record on.
+        """
         self._broker.check_topics(topics)
-        return patiently(f"the lag of {group} cannot be had", lambda: self._lag(group, topics, now_ms))
+        return patiently(
+            f"the lag of {group} cannot be had", lambda: self._lag(group, topics, now_ms)
+        )
 
     def _lag(self, group: str, topics: Sequence[str], now_ms: int) -> list[Lag]:
         places = self._open(group, topics)
-        # Between two records lie marks of transactions, so offsets only bound the number: reading tells whether there is one.
+        # Between two records lie marks of transactions, so offsets only bound the number: reading
+        # tells whether there is one.
         oldest = first_records(self._broker, {place: start for place, (start, _) in places.items()})
         records: dict[str, int] = defaultdict(int)
         seconds: dict[str, float] = defaultdict(float)
         for record in oldest:
             records[record.topic] += places[record.topic, record.partition][1] - record.offset
-            seconds[record.topic] = max(seconds[record.topic], (now_ms - record.timestamp_ms) / 1000)
+            seconds[record.topic] = max(
+                seconds[record.topic], (now_ms - record.timestamp_ms) / 1000
+            )
         return [Lag(topic, group, records[topic], seconds[topic]) for topic in topics]
 
     def unread(self, group: str, topics: Sequence[str]) -> Iterator[LogRecord]:
         """Yield the records that a group has not committed; see `Log.unread`."""
         self._broker.check_topics(topics)
-        places = patiently(f"the offsets of {group} cannot be had", lambda: self._open(group, topics))
+        places = patiently(
+            f"the offsets of {group} cannot be had", lambda: self._open(group, topics)
+        )
         for place, (start, end) in places.items():
             at = start
             while at < end and (records := self._scan.scan(*place, at, _SCAN_RECORDS)):
@@ -178,7 +210,11 @@ class KafkaLog:
         ends = log_ends(self._broker.admin, topics)
         committed = self._broker.committed(group, list(ends))
         starts = {place: max(committed.get(place, low), low) for place, (low, _) in ends.items()}
-        return {place: (start, ends[place][1]) for place, start in starts.items() if start < ends[place][1]}
+        return {
+            place: (start, ends[place][1])
+            for place, start in starts.items()
+            if start < ends[place][1]
+        }
 
     def positions(self, group: str, topics: Sequence[str]) -> list[Position]:
         """Return where a group stands on every partition of topics; see `Log.positions`."""
@@ -187,35 +223,52 @@ class KafkaLog:
         def asked() -> list[Position]:
             ends = log_ends(self._broker.admin, topics)
             committed = self._broker.committed(group, list(ends))
-            return [Position(*place, low, committed.get(place), high) for place, (low, high) in ends.items()]
+            return [
+                Position(*place, low, committed.get(place), high)
+                for place, (low, high) in ends.items()
+            ]
 
         return patiently(f"the offsets of {group} cannot be had", asked)
 
     def offsets_since(self, topics: Sequence[str], since_ms: int) -> dict[TopicPartition, int]:
-        """Return of every partition the first offset taken at or after an instant; see `Log.offsets_since`."""
+        """Return of every partition the first offset taken at or after an instant; see
+        `Log.offsets_since`.
+        """
         self._broker.check_topics(topics)
-        return patiently("offsets cannot be had", lambda: first_since(self._broker.admin, topics, since_ms))
+        return patiently(
+            "offsets cannot be had", lambda: first_since(self._broker.admin, topics, since_ms)
+        )
 
     def rewind(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
-        """Set a group's offsets; see `Log.rewind`. Kafka takes them only while the group has no member."""
+        """Set a group's offsets; see `Log.rewind`. Kafka takes them only while the group has no
+        member.
+        """
         self._broker.set_offsets(group, positions)
 
     def sizes(self) -> dict[str, TopicSize]:
-        """Return the partitions of each topic, and how many offsets it ever gave out: one a record, and one a transaction and partition."""
+        """Return the partitions of each topic, and how many offsets it ever gave out: one a record,
+        and one a transaction and partition.
+        """
         topics = list(TOPICS)
         self._broker.check_topics(topics)
-        ends = patiently("the ends of topics cannot be had", lambda: log_ends(self._broker.admin, topics))
+        ends = patiently(
+            "the ends of topics cannot be had", lambda: log_ends(self._broker.admin, topics)
+        )
         highs: dict[str, list[int]] = defaultdict(list)
         for (topic, _), (_, high) in ends.items():
             highs[topic].append(high)
         return {topic: TopicSize(len(found), sum(found)) for topic, found in highs.items()}
 
     def truncate(self, topic: str, partition: int, before: int) -> None:
-        """Delete the records before an offset; see `Log.truncate`. Brokers delete the files when a whole segment is past it."""
+        """Delete the records before an offset; see `Log.truncate`. Brokers delete the files when a
+        whole segment is past it.
+        """
         place = KafkaPartition(topic, partition, before)
 
         def asked() -> None:
-            for future in self._broker.admin.delete_records([place], request_timeout=REQUEST_TIMEOUT_S).values():
+            for future in self._broker.admin.delete_records(
+                [place], request_timeout=REQUEST_TIMEOUT_S
+            ).values():
                 future.result()
 
         patiently(f"{topic}/{partition} cannot be shortened", asked)

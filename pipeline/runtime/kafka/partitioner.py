@@ -1,6 +1,7 @@
 """Where a key lies: the partitioner of Java, aiokafka and, as `murmur2_random`, librdkafka.
 
-https://github.com/apache/kafka/blob/4.1/clients/src/main/java/org/apache/kafka/common/utils/Utils.java (murmur2, toPositive)
+https://github.com/apache/kafka/blob/4.1/clients/src/main/java/org/apache/kafka/common/utils/Utils.java
+(murmur2, toPositive)
 """
 
 from __future__ import annotations

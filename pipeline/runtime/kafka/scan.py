@@ -8,7 +8,14 @@ from collections.abc import Mapping, Sequence
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, BrokerAway, log_record, patiently, reason
+from pipeline.runtime.kafka.broker import (
+    REQUEST_TIMEOUT_S,
+    Broker,
+    BrokerAway,
+    log_record,
+    patiently,
+    reason,
+)
 from pipeline.runtime.log import LogRecord
 from pipeline.runtime.log import TopicPartition as Place
 
@@ -18,7 +25,9 @@ _POLL_S = 0.05
 
 
 class KafkaScan:
-    """Fulfils `Scan`. Once at the end of a partition, asking for the next records costs no request: librdkafka fetches ahead."""
+    """Fulfils `Scan`. Once at the end of a partition, asking for the next records costs no request:
+    librdkafka fetches ahead.
+    """
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -28,7 +37,9 @@ class KafkaScan:
         self._at_end = False
 
     def scan(self, topic: str, partition: int, start: int, limit: int) -> list[LogRecord]:
-        """Return committed records from an offset on; none: the end is reached. Raises BrokerError where it can't be read."""
+        """Return committed records from an offset on; none: the end is reached. Raises BrokerError
+        where it can't be read.
+        """
         try:
             if self._place != (topic, partition) or self._next > start:
                 self._assign(topic, partition, start)
@@ -68,7 +79,9 @@ class KafkaScan:
             elif self._at_end:
                 return []
             elif time.monotonic() > deadline:
-                raise BrokerAway(f"{self._place} gave neither a record nor its end within {_PATIENCE_S:.0f} s")
+                raise BrokerAway(
+                    f"{self._place} gave neither a record nor its end within {_PATIENCE_S:.0f} s"
+                )
 
     def close(self) -> None:
         """Hang up."""
@@ -77,14 +90,21 @@ class KafkaScan:
 
 
 def log_ends(admin: AdminClient, topics: Sequence[str]) -> dict[Place, tuple[int, int]]:
-    """Return the first offset and the one after the last of every partition of topics; raises KafkaException."""
+    """Return the first offset and the one after the last of every partition of topics; raises
+    KafkaException.
+    """
     places = _places(admin, topics)
-    lows, highs = _offsets(admin, places, OffsetSpec.earliest()), _offsets(admin, places, OffsetSpec.latest())
+    lows, highs = (
+        _offsets(admin, places, OffsetSpec.earliest()),
+        _offsets(admin, places, OffsetSpec.latest()),
+    )
     return {place: (low, highs[place]) for place, low in lows.items()}
 
 
 def first_since(admin: AdminClient, topics: Sequence[str], since_ms: int) -> dict[Place, int]:
-    """Return of every partition the first offset taken at or after an instant, or its end; raises KafkaException."""
+    """Return of every partition the first offset taken at or after an instant, or its end; raises
+    KafkaException.
+    """
     places = _places(admin, topics)
     found = _offsets(admin, places, OffsetSpec.for_timestamp(since_ms))
     ends = _offsets(admin, places, OffsetSpec.latest())
@@ -94,16 +114,26 @@ def first_since(admin: AdminClient, topics: Sequence[str], since_ms: int) -> dic
 
 def _places(admin: AdminClient, topics: Sequence[str]) -> list[TopicPartition]:
     known = admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics
-    return [TopicPartition(topic, partition) for topic in topics for partition in sorted(known[topic].partitions)]
+    return [
+        TopicPartition(topic, partition)
+        for topic in topics
+        for partition in sorted(known[topic].partitions)
+    ]
 
 
-def _offsets(admin: AdminClient, places: Sequence[TopicPartition], spec: OffsetSpec) -> dict[Place, int]:
+def _offsets(
+    admin: AdminClient, places: Sequence[TopicPartition], spec: OffsetSpec
+) -> dict[Place, int]:
     futures = admin.list_offsets(dict.fromkeys(places, spec), request_timeout=REQUEST_TIMEOUT_S)
-    return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
+    return {
+        (place.topic, place.partition): future.result().offset for place, future in futures.items()
+    }
 
 
 def first_records(broker: Broker, starts: Mapping[Place, int]) -> list[LogRecord]:
-    """Return the first committed record of each partition from an offset on, where there is one; raises KafkaException."""
+    """Return the first committed record of each partition from an offset on, where there is one;
+    raises KafkaException.
+    """
     if not starts:
         return []
     consumer, found, open_places = broker.consumer(eof=True), list[LogRecord](), set(starts)
@@ -121,7 +151,8 @@ def first_records(broker: Broker, starts: Mapping[Place, int]) -> list[LogRecord
                 open_places.discard(place)
             if time.monotonic() > deadline:
                 raise BrokerAway(
-                    f"{sorted(open_places)} gave neither a record nor their end within {_PATIENCE_S:.0f} s"
+                    f"{sorted(open_places)} gave neither a record nor their end within"
+                    f" {_PATIENCE_S:.0f} s"
                 )
     finally:
         consumer.close()

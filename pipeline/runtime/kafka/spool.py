@@ -1,4 +1,6 @@
-"""The spool: what could not be sent waits in a local SQLite file, together with the checkpoints of what was read."""
+"""The spool: what could not be sent waits in a local SQLite file, together with the checkpoints of
+what was read.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +12,24 @@ from pipeline.runtime.sqlite_file import CHECKPOINTS, SqliteFile
 from pipeline.runtime.sqlite_log import dump_headers, load_headers
 
 _SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS messages (place INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, key BLOB,"
-    " value BLOB NOT NULL, headers BLOB NOT NULL, partition INTEGER)",
+    (
+        "CREATE TABLE IF NOT EXISTS messages (place INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT"
+        " NOT NULL, key BLOB, value BLOB NOT NULL, headers BLOB NOT NULL, partition INTEGER)"
+    ),
     CHECKPOINTS,
 )
 
 
 class SpoolFull(LogError):
-    """The broker is away and the spool holds as much as it may: nothing more is taken, nothing is lost."""
+    """The broker is away and the spool holds as much as it may: nothing more is taken, nothing is
+    lost.
+    """
 
 
 class Spool(SqliteFile):
-    """Messages that wait, in their order, and checkpoints; every change is durable or did not happen."""
+    """Messages that wait, in their order, and checkpoints; every change is durable or did not
+    happen.
+    """
 
     def __init__(self, path: Path, max_bytes: int) -> None:
         super().__init__(path)
@@ -30,26 +38,40 @@ class Spool(SqliteFile):
             self._db.execute(statement)
 
     def keep(self, messages: Sequence[Message], checkpoints: Mapping[str, bytes]) -> None:
-        """Add messages and set checkpoints together; raises SpoolFull and does neither where there is no room."""
+        """Add messages and set checkpoints together; raises SpoolFull and does neither where there
+        is no room.
+        """
         with self._writing():
             held = self.waiting()[1]
-            if messages and held + sum(len(message.value) for message in messages) > self._max_bytes:
+            if (
+                messages
+                and held + sum(len(message.value) for message in messages) > self._max_bytes
+            ):
                 raise SpoolFull(
-                    f"Kafka is not to be reached and {self._path} holds {held >> 20} MiB of at most {self._max_bytes >> 20}:"
-                    " mend the connection and run the command again, or raise the setting spool_bytes"
+                    f"Kafka is not to be reached and {self._path} holds {held >> 20} MiB of at most"
+                    f" {self._max_bytes >> 20}: mend the connection and run the command again, or"
+                    " raise the setting spool_bytes"
                 )
             self._db.executemany(
-                "INSERT INTO messages (topic, key, value, headers, partition) VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO messages (topic, key, value, headers, partition) VALUES (?, ?, ?,"
+                " ?, ?)",
                 [(m.topic, m.key, m.value, dump_headers(m.headers), m.partition) for m in messages],
             )
-            self._db.executemany("INSERT OR REPLACE INTO checkpoints VALUES (?, ?)", list(checkpoints.items()))
+            self._db.executemany(
+                "INSERT OR REPLACE INTO checkpoints VALUES (?, ?)", list(checkpoints.items())
+            )
 
     def first(self, limit: int) -> tuple[list[Message], int]:
         """Return the messages that wait longest, and the place of the last of them, for `sent`."""
         rows = self._db.execute(
-            "SELECT place, topic, key, value, headers, partition FROM messages ORDER BY place LIMIT ?", (limit,)
+            "SELECT place, topic, key, value, headers, partition FROM messages ORDER BY place"
+            " LIMIT ?",
+            (limit,),
         ).fetchall()
-        messages = [Message(topic, key, value, load_headers(raw), at) for _, topic, key, value, raw, at in rows]
+        messages = [
+            Message(topic, key, value, load_headers(raw), at)
+            for _, topic, key, value, raw, at in rows
+        ]
         return messages, rows[-1][0] if rows else 0
 
     def sent(self, place: int) -> None:
@@ -59,5 +81,7 @@ class Spool(SqliteFile):
 
     def waiting(self) -> tuple[int, int]:
         """Return how many messages wait, and their bytes."""
-        count, size = self._db.execute("SELECT count(*), coalesce(sum(length(value)), 0) FROM messages").fetchone()
+        count, size = self._db.execute(
+            "SELECT count(*), coalesce(sum(length(value)), 0) FROM messages"
+        ).fetchone()
         return int(count), int(size)

@@ -1,4 +1,6 @@
-"""Following a topic from its beginning, all partitions at once: how what others fold is seen while they fold it."""
+"""Following a topic from its beginning, all partitions at once: how what others fold is seen while
+they fold it.
+"""
 
 from __future__ import annotations
 
@@ -15,18 +17,23 @@ class KafkaTail:
     """Follows a topic's committed records; an instance belongs to one thread at a time."""
 
     def __init__(self, broker: Broker, topic: str) -> None:
-        """Begin to follow; raises BrokerAway where the broker does not answer, LogError where there is no such topic."""
+        """Begin to follow; raises BrokerAway where the broker does not answer, LogError where there
+        is no such topic.
+        """
         broker.check_topics([topic])
         self._topic = topic
         self._consumer: Consumer = broker.consumer(eof=True)
         known = patiently(
-            f"{topic} cannot be read", lambda: self._consumer.list_topics(topic, timeout=REQUEST_TIMEOUT_S)
+            f"{topic} cannot be read",
+            lambda: self._consumer.list_topics(topic, timeout=REQUEST_TIMEOUT_S),
         )
         numbers = list(known.topics[topic].partitions)
         self._behind: set[Place] = {(topic, number) for number in numbers}
         starts = {number: self._first(number) for number in numbers}
         self._read = dict(starts)
-        self._consumer.assign([TopicPartition(topic, number, start) for number, start in starts.items()])
+        self._consumer.assign(
+            [TopicPartition(topic, number, start) for number, start in starts.items()]
+        )
 
     def _first(self, partition: int) -> int:
         place = TopicPartition(self._topic, partition)
@@ -42,15 +49,23 @@ class KafkaTail:
         return not self._behind
 
     def read(self) -> dict[int, int]:
-        """Return how far each partition has been read: the offset after the last record, or the end where that was seen."""
+        """Return how far each partition has been read: the offset after the last record, or the end
+        where that was seen.
+        """
         return dict(self._read)
 
     def poll(self, timeout: float) -> list[tuple[bytes, bytes]]:
-        """Return keys and values that have come, waiting so many seconds for the first; raises BrokerAway."""
+        """Return keys and values that have come, waiting so many seconds for the first; raises
+        BrokerAway.
+        """
         pairs: list[tuple[bytes, bytes]] = []
         try:
             for message in self._consumer.consume(_TAKE, timeout):
-                error, number, offset = message.error(), message.partition() or 0, message.offset() or 0
+                error, number, offset = (
+                    message.error(),
+                    message.partition() or 0,
+                    message.offset() or 0,
+                )
                 if error is None:
                     pairs.append((message.key() or b"", message.value() or b""))
                     self._read[number] = offset + 1

@@ -1,4 +1,6 @@
-"""Kafka's topics as `schemas/topics.py` declares them: what differs, and what makes it so. Nothing is ever deleted."""
+"""Kafka's topics as `schemas/topics.py` declares them: what differs, and what makes it so. Nothing
+is ever deleted.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +21,16 @@ from confluent_kafka.admin import (
 from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, BrokerAway, BrokerError, reason
 from schemas.topics import TOPICS, Topic
 
-# A compacted topic is read whole when a worker starts without a cache: cleaned early it stays near its live size.
+# A compacted topic is read whole when a worker starts without a cache: cleaned early it stays near
+# its live size.
 _DIRTY_RATIO = "0.1"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference between a topic as it is and as it is declared; `manual` ones are told and never applied."""
+    """One difference between a topic as it is and as it is declared; `manual` ones are told and
+    never applied.
+    """
 
     topic: str
     what: str
@@ -49,7 +54,8 @@ def declared_configs(topic: Topic) -> dict[str, str]:
 class TopicPlan:
     """What differs from the declarations, and the way to apply it.
 
-    `partitions` (None: as declared) and `replication` (-1: the brokers' default) are the installation's; a topic of one keeps one.
+    `partitions` (None: as declared) and `replication` (-1: the brokers' default) are the
+    installation's; a topic of one keeps one.
     """
 
     def __init__(self, broker: Broker, partitions: int | None, replication: int) -> None:
@@ -62,17 +68,28 @@ class TopicPlan:
         return topic.partitions if topic.partitions == 1 else self._partitions or topic.partitions
 
     def changes(self) -> list[Change]:
-        """Return the differences, topic by topic; raises BrokerError where Kafka does not answer."""
+        """Return the differences, topic by topic; raises BrokerError where Kafka does not
+        answer.
+        """
         try:
             known = self._admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics
             present = [topic for topic in TOPICS.values() if topic.name in known]
             configs = self._configs(present)
         except KafkaException as error:
-            raise BrokerAway(f"Kafka at {self._servers} does not answer: {reason(error)}") from error
+            raise BrokerAway(
+                f"Kafka at {self._servers} does not answer: {reason(error)}"
+            ) from error
         changes: list[Change] = []
         for topic in TOPICS.values():
             if topic.name not in known:
-                changes.append(Change(topic.name, "topic", "absent", f"{self._wanted_partitions(topic)} partitions"))
+                changes.append(
+                    Change(
+                        topic.name,
+                        "topic",
+                        "absent",
+                        f"{self._wanted_partitions(topic)} partitions",
+                    )
+                )
                 continue
             changes.extend(self._partition_changes(topic, len(known[topic.name].partitions)))
             for name, wanted in declared_configs(topic).items():
@@ -84,7 +101,8 @@ class TopicPlan:
         wanted = self._wanted_partitions(topic)
         if found == wanted:
             return []
-        # Fewer cannot be; more moves keys to other partitions, so a person decides when: growing.py, docs/guide/runbook.md.
+        # Fewer cannot be; more moves keys to other partitions, so a person decides when:
+        # growing.py, docs/guide/runbook.md.
         return [Change(topic.name, "partitions", str(found), str(wanted), manual=True)]
 
     def _configs(self, topics: list[Topic]) -> dict[str, dict[str, str]]:
@@ -98,7 +116,9 @@ class TopicPlan:
         }
 
     def apply(self, changes: list[Change]) -> None:
-        """Make absent topics and set differing configurations; `manual` changes are left. Raises BrokerError naming the topic."""
+        """Make absent topics and set differing configurations; `manual` changes are left. Raises
+        BrokerError naming the topic.
+        """
         absent = {change.topic for change in changes if change.what == "topic"}
         new = [
             NewTopic(
@@ -114,7 +134,9 @@ class TopicPlan:
         altered: dict[str, list[ConfigEntry]] = {}
         for change in changes:
             if change.topic not in absent and not change.manual:
-                entry = ConfigEntry(change.what, change.wanted, incremental_operation=AlterConfigOpType.SET)
+                entry = ConfigEntry(
+                    change.what, change.wanted, incremental_operation=AlterConfigOpType.SET
+                )
                 altered.setdefault(change.topic, []).append(entry)
         self._until_known(absent)
         if altered:
@@ -122,16 +144,21 @@ class TopicPlan:
                 ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
                 for name, entries in altered.items()
             ]
-            futures = self._admin.incremental_alter_configs(resources, request_timeout=REQUEST_TIMEOUT_S)
+            futures = self._admin.incremental_alter_configs(
+                resources, request_timeout=REQUEST_TIMEOUT_S
+            )
             self._wait({resource.name: future for resource, future in futures.items()})
 
     def _until_known(self, names: set[str]) -> None:
-        """Wait until the brokers tell of topics that were just made: they learn of them one after the other."""
+        """Wait until the brokers tell of topics that were just made: they learn of them one after
+        the other.
+        """
         deadline = time.monotonic() + REQUEST_TIMEOUT_S
         while missing := names - set(self._admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics):
             if time.monotonic() > deadline:
                 raise BrokerError(
-                    f"{', '.join(sorted(missing))} were made but are not there {REQUEST_TIMEOUT_S:.0f} s later"
+                    f"{', '.join(sorted(missing))} were made but are not there"
+                    f" {REQUEST_TIMEOUT_S:.0f} s later"
                 )
 
     @staticmethod

@@ -1,4 +1,6 @@
-"""On a worker's path: one fault of `enrich`, a text that ends the process as a segmentation fault in a library would."""
+"""On a worker's path: one fault of `enrich`, a text that ends the process as a segmentation fault
+in a library would.
+"""
 
 from __future__ import annotations
 

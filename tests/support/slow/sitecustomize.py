@@ -1,4 +1,6 @@
-"""On a worker's path: `enrich` is slower than what comes in, as behind a slow disk or on a machine that others use."""
+"""On a worker's path: `enrich` is slower than what comes in, as behind a slow disk or on a machine
+that others use.
+"""
 
 from __future__ import annotations
 

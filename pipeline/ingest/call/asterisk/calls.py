@@ -1,4 +1,6 @@
-"""From the legs of one call to the call: who called whom, when it was answered by a person, how long they spoke, how it ended."""
+"""From the legs of one call to the call: who called whom, when it was answered by a person, how
+long they spoke, how it ended.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,11 @@ from schemas.types import Channel, Direction
 
 COMPLETED, MISSED = "comm.call.completed", "comm.call.missed"
 
-# Applications that join two channels. Everything else that "answers" (Hangup, Playback, an IVR, VoiceMail) is the exchange itself.
-_JOINING = frozenset({"dial", "queue", "followme", "retrydial", "bridge", "pickup", "parkedcall", "directedpickup"})
+# Applications that join two channels. Everything else that "answers" (Hangup, Playback, an IVR,
+# VoiceMail) is the exchange itself.
+_JOINING = frozenset(
+    {"dial", "queue", "followme", "retrydial", "bridge", "pickup", "parkedcall", "directedpickup"}
+)
 _DISPOSITIONS = {
     "ANSWERED": Disposition.ANSWERED,
     "NO ANSWER": Disposition.NO_ANSWER,
@@ -24,27 +29,33 @@ _DISPOSITIONS = {
     "FAILED": Disposition.FAILED,
     "CONGESTION": Disposition.FAILED,
 }
-# Where nobody answered, the legs end differently: one phone that rang outweighs one that was busy, that one a broken line.
+# Where nobody answered, the legs end differently: one phone that rang outweighs one that was busy,
+# that one a broken line.
 _PRECEDENCE = ("NO ANSWER", "BUSY", "CONGESTION", "FAILED")
-# Extensions have up to six digits: more is a public number in every numbering plan that exchanges meet. Other rules: `own`.
+# Extensions have up to six digits: more is a public number in every numbering plan that exchanges
+# meet. Other rules: `own`.
 _EXTENSION = re.compile(r"\d{1,6}")
 _CHANNEL = re.compile(r"[^/]+/(?P<peer>.+?)(?:-[0-9a-fA-F]{2,})?(?:;[12])?")
 _CLID = re.compile(r'\s*"?(?P<name>.*?)"?\s*<(?P<number>[^<>]*)>\s*')
 # The name that a trunk cuts off a number: its first digits, then the halves of a character.
 _NUMBER_AS_NAME = re.compile(r"\+?(\d{6,})")
-# The id's second and the row's start are the same moment; a quarter of an hour is the smallest error that a zone can make.
+# The id's second and the row's start are the same moment; a quarter of an hour is the smallest
+# error that a zone can make.
 _ZONE_STEP = timedelta(minutes=15)
 
 
 def call_data(rows: Sequence[Row], own: OwnSide) -> tuple[str, dict[str, Any]]:
-    """Return the event's type and body (the contract is `CallData`) for the legs of one call, in the order of the file.
+    """Return the event's type and body (the contract is `CallData`) for the legs of one call, in
+    the order of the file.
 
-    - Answered means answered by a person: a leg of Dial or Queue with a far channel and the disposition ANSWERED. A call that has
-      none is missed. Where every leg was answered by an application alone, `answered_at` and the disposition are the exchange's,
-      `answered_by` names the application, and the type still says missed.
-    - `talk_s` is the time in which at least one such leg was up (billsec from its answer), so that transfers add up and the two
-      halves of a Local channel do not count twice. Seconds.
-    - The direction follows `own` where it knows one of the two numbers, else their form: up to six digits are an extension.
+    - Answered means answered by a person: a leg of Dial or Queue with a far channel and the
+      disposition ANSWERED. A call that has none is missed. Where every leg was answered by an
+      application alone, `answered_at` and the disposition are the exchange's, `answered_by` names
+      the application, and the type still says missed.
+    - `talk_s` is the time in which at least one such leg was up (billsec from its answer), so that
+      transfers add up and the two halves of a Local channel do not count twice. Seconds.
+    - The direction follows `own` where it knows one of the two numbers, else their form: up to six
+      digits are an extension.
     """
     root = _root(rows)
     spoken = _legs_with_people(rows)
@@ -64,7 +75,9 @@ def call_data(rows: Sequence[Row], own: OwnSide) -> tuple[str, dict[str, Any]]:
     }
     word = _word(rows, spoken)
     disposition = _DISPOSITIONS.get(word)
-    if not spoken and any(row.answered and row.lastapp.casefold().startswith("voicemail") for row in rows):
+    if not spoken and any(
+        row.answered and row.lastapp.casefold().startswith("voicemail") for row in rows
+    ):
         disposition = Disposition.VOICEMAIL
     data["disposition"] = disposition.value if disposition else None
     data["hangup_cause"] = word or None
@@ -77,18 +90,28 @@ def call_data(rows: Sequence[Row], own: OwnSide) -> tuple[str, dict[str, Any]]:
 
 
 def _root(rows: Sequence[Row]) -> Row:
-    """Return the leg that began the call: that of the channel after which the call is named, else the earliest."""
+    """Return the leg that began the call: that of the channel after which the call is named, else
+    the earliest.
+    """
     return next(
-        (row for row in rows if row.uniqueid and row.uniqueid == row.linkedid), min(rows, key=lambda row: row.start)
+        (row for row in rows if row.uniqueid and row.uniqueid == row.linkedid),
+        min(rows, key=lambda row: row.start),
     )
 
 
-# ---- answered by whom -------------------------------------------------------------------------------------------------------
+# ---- answered by whom
+# -------------------------------------------------------------------------------------------------------
 
 
 def _legs_with_people(rows: Sequence[Row]) -> list[Row]:
-    """Return the legs that a person answered, in the order of the answer; real channels before Local ones, which only stand for them."""
-    answered = [row for row in rows if row.answered and row.dstchannel and row.lastapp.casefold() in _JOINING]
+    """Return the legs that a person answered, in the order of the answer; real channels before
+    Local ones, which only stand for them.
+    """
+    answered = [
+        row
+        for row in rows
+        if row.answered and row.dstchannel and row.lastapp.casefold() in _JOINING
+    ]
     real = [row for row in answered if not _is_local(row.dstchannel)]
     if not real:
         real = [row for row in answered if not _ends_in_machine(row, rows)]
@@ -96,7 +119,9 @@ def _legs_with_people(rows: Sequence[Row]) -> list[Row]:
 
 
 def _ends_in_machine(leg: Row, rows: Sequence[Row]) -> bool:
-    """Return whether the far half of a leg's Local channel is among the rows: it then tells that no real channel answered it."""
+    """Return whether the far half of a leg's Local channel is among the rows: it then tells that no
+    real channel answered it.
+    """
     half = leg.dstchannel.removesuffix(";1").removesuffix(";2")
     return any(row.channel.startswith(f"{half};") for row in rows)
 
@@ -111,17 +136,19 @@ def _word(rows: Sequence[Row], spoken: Sequence[Row]) -> str:
     if spoken or all(word == "ANSWERED" for word in words):
         return "ANSWERED"
     return next(
-        (word for word in _PRECEDENCE if word in words), next((word for word in words if word != "ANSWERED"), "")
+        (word for word in _PRECEDENCE if word in words),
+        next((word for word in words if word != "ANSWERED"), ""),
     )
 
 
-# ---- times ------------------------------------------------------------------------------------------------------------------
+# ---- times
+# ------------------------------------------------------------------------------------------------------------------
 
 
 def _times(rows: Sequence[Row], spoken: Sequence[Row], by_machine: bool) -> dict[str, Any]:
     started = min(row.start for row in rows)
     ends = [row.end for row in rows if row.end]
-    answers = [row.answer for row in (spoken or (rows if by_machine else ())) if row.answer]
+    answers = [row.answer for row in spoken or (rows if by_machine else ()) if row.answer]
     times: dict[str, Any] = {
         "started_at": rfc3339(started),
         "answered_at": rfc3339(min(answers)) if answers else None,
@@ -130,13 +157,16 @@ def _times(rows: Sequence[Row], spoken: Sequence[Row], by_machine: bool) -> dict
     }
     made = next((epoch for row in rows if (epoch := epoch_of(row.call))), None)
     if made and abs(made - started) >= _ZONE_STEP:
-        # Seen in practice where the zone was given wrong, or the exchange writes GMT (usegmtime): kept, so that it can be seen.
+        # Seen in practice where the zone was given wrong, or the exchange writes GMT (usegmtime):
+        # kept, so that it can be seen.
         times["uniqueid_says"] = rfc3339(made)
     return times
 
 
 def _talk(spoken: Sequence[Row]) -> float | None:
-    """Return the seconds in which at least one of the legs was up, or None where the rows do not tell."""
+    """Return the seconds in which at least one of the legs was up, or None where the rows do not
+    tell.
+    """
     spans: list[tuple[datetime, datetime]] = []
     for row in spoken:
         if row.answer and row.billsec is not None:
@@ -152,13 +182,15 @@ def _talk(spoken: Sequence[Row]) -> float | None:
     return total
 
 
-# ---- who --------------------------------------------------------------------------------------------------------------------
+# ---- who
+# --------------------------------------------------------------------------------------------------------------------
 
 
 def _direction(root: Row, own: OwnSide) -> Direction:
     from_us, to_us = _listed(root.src, own), _listed(root.dst, own)
     if not from_us and not to_us:
-        # A channel named after the number that was dialled is the line it came in by: a short number outside, not an extension.
+        # A channel named after the number that was dialled is the line it came in by: a short
+        # number outside, not an extension.
         from_us = bool(_EXTENSION.fullmatch(root.src)) and peer_of(root.channel) != root.dst
         # What is not a number is a place in our own dial plan: s, an IVR, a feature code.
         to_us = bool(_EXTENSION.fullmatch(root.dst)) or not re.fullmatch(r"\+?\d+", root.dst)
@@ -199,7 +231,9 @@ def _staff(root: Row, spoken: Sequence[Row], direction: Direction) -> str | None
 
 
 def peer_of(channel: str) -> str | None:
-    """Return the peer or extension in a channel's name: 301 for SIP/301-0000a1b2, PJSIP/301-0000000f or Local/301@agents-0001;1."""
+    """Return the peer or extension in a channel's name: 301 for SIP/301-0000a1b2,
+    PJSIP/301-0000000f or Local/301@agents-0001;1.
+    """
     match = _CHANNEL.fullmatch(channel)
     if not match:
         return None

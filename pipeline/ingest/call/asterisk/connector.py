@@ -1,4 +1,6 @@
-"""Reads Asterisk's call detail records (cdr_csv, Master.csv): one event per call, whatever the number of its legs."""
+"""Reads Asterisk's call detail records (cdr_csv, Master.csv): one event per call, whatever the
+number of its legs.
+"""
 
 from __future__ import annotations
 
@@ -25,16 +27,20 @@ from pipeline.ingest.text_files import (
 from pipeline.ingest.units import Line, UnreadableUnitError, read_lines, refuse_unreadable
 from schemas.envelope import Event
 
-# cdr_csv builds a line in a buffer of 1,024 bytes; whatever is longer than this was not written by it.
+# cdr_csv builds a line in a buffer of 1,024 bytes; whatever is longer than this was not written by
+# it.
 _MAX_LINE = 64 * 1024
-# A leg is written when it ends, so the legs of a call may have those of others between them: as many as end while it lasts. An
-# exchange with 500 calls at a time writes 2,000 rows in some ten minutes; a longer one is joined by its linkedid (`conversation`).
+# A leg is written when it ends, so the legs of a call may have those of others between them: as
+# many as end while it lasts. An exchange with 500 calls at a time writes 2,000 rows in some ten
+# minutes; a longer one is joined by its linkedid (`conversation`).
 _WINDOW_ROWS = 2_000
-# Ring groups and queues reach dozens of legs. A call without end (a dialler that reuses a channel) must not grow in memory.
+# Ring groups and queues reach dozens of legs. A call without end (a dialler that reuses a channel)
+# must not grow in memory.
 _MAX_LEGS = 1_000
 # Calls that are closed are remembered, 8 bytes each, to tell rows that come late.
 _REMEMBERED = 131_072
-# Asterisk's own ids have up to 150 characters; an event's may have 512, and a late row's hash must fit behind.
+# Asterisk's own ids have up to 150 characters; an event's may have 512, and a late row's hash must
+# fit behind.
 _MAX_ID = 200
 
 
@@ -46,11 +52,18 @@ class AsteriskCdr:
         self.version = "1"
         self.keeps_items = False
         self.summary = (
-            "Asterisk call detail records (cdr_csv: Master.csv): one event per call, its legs grouped by linkedid"
+            "Asterisk call detail records (cdr_csv: Master.csv): one event per call, its legs"
+            " grouped by linkedid"
         )
         self.options = {
-            "timezone": "zone of the file's times, such as Asia/Shanghai; UTC where cdr.conf says usegmtime=yes (required)",
-            "own": "own numbers and extensions, for the direction; without them up to six digits are an extension",
+            "timezone": (
+                "zone of the file's times, such as Asia/Shanghai; UTC where cdr.conf says"
+                " usegmtime=yes (required)"
+            ),
+            "own": (
+                "own numbers and extensions, for the direction; without them up to six digits are"
+                " an extension"
+            ),
             "source": "name of the exchange in the events, asterisk unless given",
         }
 
@@ -61,13 +74,15 @@ class AsteriskCdr:
     def read(self, unit: Unit, options: IngestOptions) -> Iterator[Item]:
         """Yield one event per call, and a refusal for each line that is no row.
 
-        A call is given out once 2,000 rows without one of it have passed, and at the end of the file; items come in that order.
-        Raises OptionError without a zone.
+        A call is given out once 2,000 rows without one of it have passed, and at the end of the
+        file; items come in that order. Raises OptionError without a zone.
         """
         if options.zone is None:
             raise zone_missing("Asterisk's records")
         check_known(options.extra, {}, self.name)
-        return refuse_unreadable(unit, _Reader(unit, options, f"{self.name}/{self.version}").items())
+        return refuse_unreadable(
+            unit, _Reader(unit, options, f"{self.name}/{self.version}").items()
+        )
 
 
 @dataclass(slots=True)
@@ -79,7 +94,12 @@ class _OpenCall:
 class _Reader:
     def __init__(self, unit: Unit, options: IngestOptions, connector: str) -> None:
         assert options.zone is not None
-        self._unit, self._options, self._zone, self._connector = unit, options, options.zone, connector
+        self._unit, self._options, self._zone, self._connector = (
+            unit,
+            options,
+            options.zone,
+            connector,
+        )
         self._open: OrderedDict[str, _OpenCall] = OrderedDict()
         self._closed: OrderedDict[int, None] = OrderedDict()
         self._seen = 0
@@ -117,7 +137,8 @@ class _Reader:
         if not row.call:
             yield self._found([row], _row_id(row))
         elif _key(row.call) in self._closed:
-            # Its call is given out already. The row is kept as an event of its own, in the call's conversation.
+            # Its call is given out already. The row is kept as an event of its own, in the call's
+            # conversation.
             yield self._found([row], f"{_call_id(row.call)}/late/{_row_id(row)}")
         else:
             call = self._open.setdefault(row.call, _OpenCall())
@@ -158,7 +179,11 @@ def _key(name: str) -> int:
 
 def _call_id(name: str) -> str:
     """Return the call's id, or a hash where a broken file has one that no envelope takes."""
-    return name if len(name) <= _MAX_ID else hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+    return (
+        name
+        if len(name) <= _MAX_ID
+        else hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+    )
 
 
 def _row_id(row: Row) -> str:

@@ -1,7 +1,7 @@
 """Rows of Asterisk's cdr_csv: Master.csv, one line per leg, no header.
 
-Columns as in cdr/cdr_csv.c of Asterisk 1.8 to 22: sixteen, then uniqueid (loguniqueid), userfield (loguserfield), and peeraccount,
-linkedid, sequence (newcdrcolumns), each as configured.
+Columns as in cdr/cdr_csv.c of Asterisk 1.8 to 22: sixteen, then uniqueid (loguniqueid), userfield
+(loguserfield), and peeraccount, linkedid, sequence (newcdrcolumns), each as configured.
 """
 
 from __future__ import annotations
@@ -14,7 +14,17 @@ from datetime import UTC, datetime, tzinfo
 from pipeline.ingest.localtime import instant
 from schemas.dead_letters import RejectCode
 
-_TEXTS = ("accountcode", "src", "dst", "dcontext", "clid", "channel", "dstchannel", "lastapp", "lastdata")
+_TEXTS = (
+    "accountcode",
+    "src",
+    "dst",
+    "dcontext",
+    "clid",
+    "channel",
+    "dstchannel",
+    "lastapp",
+    "lastdata",
+)
 _COLUMNS = (*_TEXTS, "start", "answer", "end", "duration", "billsec", "disposition", "amaflags")
 _NEW_COLUMNS = ("peeraccount", "linkedid", "sequence")
 # Sixteen, with uniqueid or userfield or both, each with or without the three new ones.
@@ -37,7 +47,9 @@ class RowError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One leg. Times are UTC; `answer` is None where nobody answered, `end` where it is not told. `line` counts from 1."""
+    """One leg. Times are UTC; `answer` is None where nobody answered, `end` where it is not told.
+    `line` counts from 1.
+    """
 
     line: int
     raw: bytes
@@ -86,8 +98,9 @@ def epoch_of(uniqueid: str) -> datetime | None:
 def parse_row(raw: bytes, line: int, zone: tzinfo) -> Row:
     """Return the row of one line; its local times lie in the zone.
 
-    Bytes that are not UTF-8 (names cut in the middle of a character, which exchanges do write) become U+FFFD. The hour that a clock
-    change repeats is told by the second that Asterisk writes into uniqueid, answer and end then follow the start.
+    Bytes that are not UTF-8 (names cut in the middle of a character, which exchanges do write)
+    become U+FFFD. The hour that a clock change repeats is told by the second that Asterisk writes
+    into uniqueid, answer and end then follow the start.
 
     Raises RowError.
     """
@@ -99,7 +112,8 @@ def parse_row(raw: bytes, line: int, zone: tzinfo) -> Row:
     if len(values) not in WIDTHS:
         raise RowError(
             RejectCode.UNPARSABLE,
-            f"it has {len(values)} columns; cdr_csv writes {', '.join(map(str, WIDTHS))}, by loguniqueid, loguserfield, newcdrcolumns",
+            f"it has {len(values)} columns; cdr_csv writes {', '.join(map(str, WIDTHS))}, by"
+            " loguniqueid, loguserfield, newcdrcolumns",
         )
     cell = {name: value.strip() for name, value in _named(values).items()}
     made = epoch_of(cell.get("uniqueid", ""))
@@ -150,7 +164,10 @@ def _time(
     local = _local(text)
     moment = instant(local, zone, not_before, near) if local else None
     if moment is None:
-        raise RowError(RejectCode.TIME_INVALID, f"{column} is no time such as 2026-11-01 09:30:00: {text[:40]!r}")
+        raise RowError(
+            RejectCode.TIME_INVALID,
+            f"{column} is no time such as 2026-11-01 09:30:00: {text[:40]!r}",
+        )
     return moment
 
 

@@ -1,4 +1,6 @@
-"""Reads chats exported from WhatsApp (`WhatsApp Chat with ….txt`, `_chat.txt`): one event per message."""
+"""Reads chats exported from WhatsApp (`WhatsApp Chat with ….txt`, `_chat.txt`): one event per
+message.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,15 @@ from pipeline.ingest.chat.whatsapp.names import chat_of, party_of, split_sender
 from pipeline.ingest.chat.whatsapp.order import ShapeCount, infer, prevailing
 from pipeline.ingest.chat.whatsapp.stamps import Shape, Stamp, may_begin, read_stamp
 from pipeline.ingest.localtime import DateOrder, instant, without_marks
-from pipeline.ingest.port import MAX_ITEM_BYTES, Found, IngestOptions, Item, OptionError, Refused, Unit
+from pipeline.ingest.port import (
+    MAX_ITEM_BYTES,
+    Found,
+    IngestOptions,
+    Item,
+    OptionError,
+    Refused,
+    Unit,
+)
 from pipeline.ingest.streams import Line, UnreadableUnitError, read_lines, refuse_unreadable
 from pipeline.ingest.text_files import (
     Block,
@@ -35,13 +45,18 @@ from schemas.types import Channel, Direction
 
 _EXTRA = {
     "date_order": "dmy, mdy or ymd: the order of the dates, where the file does not tell",
-    "chat": "name of the chat; give the same for several exports of one chat, whose files have different names",
+    "chat": (
+        "name of the chat; give the same for several exports of one chat, whose files have"
+        " different names"
+    ),
 }
 # A stamp, a name and the beginning of the text, in UTF-8.
 _HEAD_BYTES = 1_024
-# After so many messages form and participants are known, and mostly the order of dates; where it is not, reading goes on.
+# After so many messages form and participants are known, and mostly the order of dates; where it is
+# not, reading goes on.
 _SURVEYED = 1_000
-# Equal lines of one minute are told apart by counting them; so many different ones are remembered, which is hours of a busy group.
+# Equal lines of one minute are told apart by counting them; so many different ones are remembered,
+# which is hours of a busy group.
 _REMEMBERED = 65_536
 
 
@@ -52,22 +67,35 @@ class WhatsAppExport:
         self.name = "whatsapp-export"
         self.version = "1"
         self.keeps_items = False
-        self.summary = "exported WhatsApp chats (.txt or .zip, iPhone and Android, any language): one event per message"
+        self.summary = (
+            "exported WhatsApp chats (.txt or .zip, iPhone and Android, any language): one event"
+            " per message"
+        )
         self.options = {
-            "timezone": "zone of the phone that exported, such as Asia/Shanghai (required: exports name none)",
-            "own": "own names and numbers as the chat shows them: their messages are outbound, all others inbound",
+            "timezone": (
+                "zone of the phone that exported, such as Asia/Shanghai (required: exports name"
+                " none)"
+            ),
+            "own": (
+                "own names and numbers as the chat shows them: their messages are outbound, all"
+                " others inbound"
+            ),
             "source": "name of the account in the events, whatsapp unless given",
             **_EXTRA,
         }
 
     def units(self, paths: Sequence[Path]) -> Iterator[Unit]:
-        """Yield the text files under the paths, those in the archives that iPhones export among them."""
+        """Yield the text files under the paths, those in the archives that iPhones export among
+        them.
+        """
         return matching(paths, file_pattern("txt"))
 
     def read(self, unit: Unit, options: IngestOptions) -> Iterator[Item]:
-        """Yield one event per message in the order of the file; its raw bytes are the lines it was read from.
+        """Yield one event per message in the order of the file; its raw bytes are the lines it was
+        read from.
 
-        The file is read twice, first for the order of its dates. Raises OptionError without a zone, and where the order stays open.
+        The file is read twice, first for the order of its dates. Raises OptionError without a zone,
+        and where the order stays open.
         """
         if options.zone is None:
             raise zone_missing("WhatsApp's exports")
@@ -86,20 +114,24 @@ def _given_order(options: IngestOptions) -> DateOrder | None:
         raise OptionError(f"date_order is {text!r}; it can be dmy, mdy or ymd") from None
 
 
-def _items(unit: Unit, options: IngestOptions, given: DateOrder | None, connector: str) -> Iterator[Item]:
+def _items(
+    unit: Unit, options: IngestOptions, given: DateOrder | None, connector: str
+) -> Iterator[Item]:
     survey = _survey(unit, options)
     shape = prevailing(survey.counts)
     order = DateOrder.YMD if shape is None else given or infer(survey.counts[shape], unit.name)
     yield from _Reader(unit, options, shape, order, survey.others, connector).items()
 
 
-# ---- first reading: the form of the stamps, the order of the dates, and who takes part --------------------------------------
+# ---- first reading: the form of the stamps, the order of the dates, and who takes part
+# --------------------------------------
 
 
 @dataclass(slots=True)
 class _Survey:
     counts: dict[Shape, ShapeCount] = field(default_factory=dict)
-    # Senders who are not ours, no more than two: whether there is one, or a group, is all that is asked.
+    # Senders who are not ours, no more than two: whether there is one, or a group, is all that is
+    # asked.
     others: set[str] = field(default_factory=set)
     stamps: int = 0
 
@@ -152,7 +184,8 @@ def _body_of(name: str | None, text: str, stamp: Stamp) -> Body:
     return read_body(text, stamp.marked, ios=stamp.shape.style == "bracket")
 
 
-# ---- second reading: the messages -------------------------------------------------------------------------------------------
+# ---- second reading: the messages
+# -------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -172,14 +205,27 @@ class _Reader:
         others: set[str],
         connector: str,
     ) -> None:
-        self._unit, self._options, self._shape, self._order, self._connector = unit, options, shape, order, connector
+        self._unit, self._options, self._shape, self._order, self._connector = (
+            unit,
+            options,
+            shape,
+            order,
+            connector,
+        )
         titled: bool
         self._chat, titled = chat_of(unit.name)
         if given := options.extra.get("chat", "").strip():
             self._chat, titled = given, True
-        # Where neither the person nor WhatsApp names the chat, its first message tells it from others: a file may be moved and renamed.
+        # Where neither the person nor WhatsApp names the chat, its first message tells it from
+        # others: a file may be moved and renamed.
         self._identity = self._chat if titled else ""
-        counterpart = next(iter(others)) if len(others) == 1 else self._chat if titled and not others else None
+        counterpart = (
+            next(iter(others))
+            if len(others) == 1
+            else self._chat
+            if titled and not others
+            else None
+        )
         self._counterpart = [party_of(counterpart)] if counterpart else []
         self._seen: OrderedDict[bytes, int] = OrderedDict()
         self._ours: dict[str, bool] = {}
@@ -219,7 +265,8 @@ class _Reader:
             return None
         last = message.line + message.block.lines - 1
         what = (
-            "no line begins as a WhatsApp message does, such as `[14/08/2023, 09:15:32] Ann: hi` or `2023/8/14 09:15 - 小王: 你好`"
+            "no line begins as a WhatsApp message does, such as `[14/08/2023, 09:15:32] Ann: hi` or"
+            " `2023/8/14 09:15 - 小王: 你好`"
             if self._shape is None
             else f"the lines up to {last} stand before the first message"
         )
@@ -235,7 +282,10 @@ class _Reader:
         try:
             text = raw.decode("utf-8")
         except UnicodeDecodeError as error:
-            what = f"it is not UTF-8, as exports are: {error.reason} at byte {error.start + 1} of the message"
+            what = (
+                f"it is not UTF-8, as exports are: {error.reason} at byte {error.start + 1} of the"
+                " message"
+            )
             return refusal(self._unit, message.line, raw, RejectCode.CHARSET, what)
         moment = instant(local, zone, not_before=self._last)
         if moment is None:
@@ -248,7 +298,11 @@ class _Reader:
         event = Event(
             id=self._id(local, name or "", content),
             source=source_of(self._options, "whatsapp"),
-            type="comm.message.sent" if data["direction"] == Direction.OUTBOUND else "comm.message.received",
+            type=(
+                "comm.message.sent"
+                if data["direction"] == Direction.OUTBOUND
+                else "comm.message.received"
+            ),
             time=moment,
             tenant=self._options.tenant,
             locator=at_line(self._unit, message.line),
@@ -265,7 +319,9 @@ class _Reader:
         self._seen[line] = ordinal + 1
         if len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)
-        return str(stable_id("whatsapp", self._identity, local.isoformat(), name, words, str(ordinal)))
+        return str(
+            stable_id("whatsapp", self._identity, local.isoformat(), name, words, str(ordinal))
+        )
 
     def _owns(self, name: str) -> bool:
         if name not in self._ours:

@@ -1,4 +1,6 @@
-"""Who wrote a line, and which chat a file is: names as phones show them, and the names that exports give their files."""
+"""Who wrote a line, and which chat a file is: names as phones show them, and the names that exports
+give their files.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,10 @@ _TITLES = tuple(
         r"(?:与|與|和|跟)\s?(?P<chat>.+?)\s?的\s?whatsapp\s?(?:聊天|对话|對話)(?:记录|記錄|紀錄)?",
         r"whatsapp\s?(?:聊天|对话|對話)(?:记录|記錄|紀錄)?\s?(?:[-–:：]|与|與)\s?(?P<chat>.+)",
         r"whatsapp[ -]?chat (?:with|mit|met|-|–) (?P<chat>.+)",
-        r"(?:chat de|chat|conversa (?:do|no)|conversación de|discussion|чат|czat|đoạn chat) whatsapp "
-        r"(?:con|com|avec|с (?:контактом |группой )?|z (?:użytkownikiem )?|dengan|với|-|–) ?(?P<chat>.+)",
+        r"(?:chat de|chat|conversa (?:do|no)|conversación de|discussion|чат|czat|đoạn chat)"
+        r" whatsapp "
+        r"(?:con|com|avec|с (?:контактом |группой )?|z (?:użytkownikiem )?|dengan|với|-|–)"
+        r" ?(?P<chat>.+)",
         r"whatsapp[ -]?(?:sohbeti|チャット|대화|채팅) ?[-–] ?(?P<chat>.+)",
         r"(?P<chat>.+?) (?:ile whatsapp sohbeti)",
         r"(?P<chat>.+?)(?:との ?whatsapp ?チャット|님과의 whatsapp ?(?:대화|채팅))",
@@ -35,9 +39,11 @@ _TITLES = tuple(
 
 
 def split_sender(text: str) -> tuple[str | None, str]:
-    """Return the sender's name and the text after it; None where the platform wrote the line and names nobody.
+    """Return the sender's name and the text after it; None where the platform wrote the line and
+    names nobody.
 
-    A name ends with the first colon and blank. A colon inside a quotation (`… changed the subject to “Plan: B”`) ends no name.
+    A name ends with the first colon and blank. A colon inside a quotation (`… changed the subject
+    to “Plan: B”`) ends no name.
     """
     first, newline, more = text.partition("\n")
     if first.rstrip().endswith(":") and ": " not in first.rstrip():
@@ -58,16 +64,22 @@ def _name_in(written: str) -> str | None:
 
 
 def clean_name(written: str) -> str:
-    """Return a name without direction marks, odd blanks and the tilde that marks people who are not in the address book."""
+    """Return a name without direction marks, odd blanks and the tilde that marks people who are not
+    in the address book.
+    """
     return re.sub(r"\s+", " ", without_marks(written)).strip().removeprefix("~").strip()
 
 
 def _opens_a_quotation(name: str) -> bool:
-    return name.count('"') % 2 == 1 or any(name.count(opening) > name.count(closing) for opening, closing in _QUOTES)
+    return name.count('"') % 2 == 1 or any(
+        name.count(opening) > name.count(closing) for opening, closing in _QUOTES
+    )
 
 
 def party_of(name: str) -> dict[str, str]:
-    """Return the party of a name: a telephone number where it looks like one, else a handle that is the name."""
+    """Return the party of a name: a telephone number where it looks like one, else a handle that is
+    the name.
+    """
     digits = plain(name).strip()
     if _PHONE.fullmatch(digits) and sum(char.isdigit() for char in digits) >= 7:
         return {"phone": digits}
@@ -77,10 +89,13 @@ def party_of(name: str) -> dict[str, str]:
 def chat_of(unit_name: str) -> tuple[str, bool]:
     """Return the chat's name by the file's, and whether WhatsApp itself named the file after it.
 
-    `WhatsApp Chat with Ann.txt` and `与小王的WhatsApp聊天.txt` name the chat; `_chat.txt` takes the name of its folder or archive; of any
-    other file it is the name without its ending. Folders above have no part in it.
+    `WhatsApp Chat with Ann.txt` and `与小王的WhatsApp聊天.txt` name the chat; `_chat.txt` takes the name
+    of its folder or archive; of any other file it is the name without its ending. Folders above
+    have no part in it.
     """
-    parts = [part for part in re.split(r"[/\\]", _ARCHIVED.sub(r"\1/", _LINE.sub("", unit_name))) if part]
+    parts = [
+        part for part in re.split(r"[/\\]", _ARCHIVED.sub(r"\1/", _LINE.sub("", unit_name))) if part
+    ]
     stem = ""
     while parts and not stem:
         candidate = _stem(parts.pop())

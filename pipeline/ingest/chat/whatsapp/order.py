@@ -10,8 +10,9 @@ from pipeline.ingest.chat.whatsapp.stamps import Shape, Stamp
 from pipeline.ingest.localtime import DateOrder
 from pipeline.ingest.port import OptionError
 
-# An export is in order of time but for its first line (the encryption notice bears the day it was shown) and clocks that were set.
-# Read in the wrong order it jumps back at every turn of a month: this many times more often is no accident.
+# An export is in order of time but for its first line (the encryption notice bears the day it was
+# shown) and clocks that were set. Read in the wrong order it jumps back at every turn of a month:
+# this many times more often is no accident.
 _FEWER_JUMPS = 4
 # Days taken for years stretch a month of chat over decades.
 _LONGER = 10
@@ -23,7 +24,9 @@ _FIRST_YEAR = 2009
 
 @dataclass(slots=True)
 class _Reading:
-    """How one order fares: stamps that are no date in it, and how often time runs backwards in it."""
+    """How one order fares: stamps that are no date in it, and how often time runs backwards in
+    it.
+    """
 
     order: DateOrder
     invalid: int = 0
@@ -64,12 +67,17 @@ class ShapeCount:
         self.count += 1
         for order in _possible(stamp.shape):
             self.readings.setdefault(order, _Reading(order))
-        days = {order: reading.add(stamp, first=self.count == 1) for order, reading in self.readings.items()}
+        days = {
+            order: reading.add(stamp, first=self.count == 1)
+            for order, reading in self.readings.items()
+        }
         self.dates_differ = self.dates_differ or days.get(DateOrder.DMY) != days.get(DateOrder.MDY)
 
     @property
     def settled(self) -> bool:
-        """Whether the order of dates is beyond doubt, so that the rest of a long file need not be asked."""
+        """Whether the order of dates is beyond doubt, so that the rest of a long file need not be
+        asked.
+        """
         if list(self.readings) == [DateOrder.YMD]:
             return True
         fewest = _least(self.readings.values())
@@ -90,19 +98,24 @@ def _possible(shape: Shape) -> tuple[DateOrder, ...]:
 
 
 def prevailing(counts: dict[Shape, ShapeCount]) -> Shape | None:
-    """Return the shape that most stamps of a file have, the earliest of equals; None where there are no stamps."""
+    """Return the shape that most stamps of a file have, the earliest of equals; None where there
+    are no stamps.
+    """
     return max(counts, key=lambda shape: counts[shape].count, default=None)
 
 
 def infer(count: ShapeCount, where: str) -> DateOrder:
-    """Return the order of dates: the one in which fewest stamps are impossible, else the one in which time runs forward.
+    """Return the order of dates: the one in which fewest stamps are impossible, else the one in
+    which time runs forward.
 
-    Two digits are taken for a year in front only where days read as years would be impossible or decades apart.
-    Raises OptionError where two orders fit equally and mean different days.
+    Two digits are taken for a year in front only where days read as years would be impossible or
+    decades apart. Raises OptionError where two orders fit equally and mean different days.
     """
     if list(count.readings) == [DateOrder.YMD]:
         return DateOrder.YMD
-    rivals = [count.readings[order] for order in (DateOrder.DMY, DateOrder.MDY) if order in count.readings]
+    rivals = [
+        count.readings[order] for order in (DateOrder.DMY, DateOrder.MDY) if order in count.readings
+    ]
     year_first = count.readings.get(DateOrder.YMD)
     fewest = _least(rivals)
     if year_first and all(_beats(year_first, rival) for rival in fewest):
@@ -114,8 +127,8 @@ def infer(count: ShapeCount, where: str) -> DateOrder:
         if _runs_forward(one, other):
             return one.order
     raise OptionError(
-        f"{where}: its dates can be day-month-year as well as month-day-year, nothing in it tells which; "
-        "say it with --option date_order=dmy or --option date_order=mdy"
+        f"{where}: its dates can be day-month-year as well as month-day-year, nothing in it tells"
+        " which; say it with --option date_order=dmy or --option date_order=mdy"
     )
 
 

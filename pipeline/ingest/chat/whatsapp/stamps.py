@@ -9,7 +9,8 @@ from typing import Literal
 
 from pipeline.ingest.localtime import MARKS, DateOrder, date_of, half_of_day, hour_of_day, plain
 
-# A stamp has up to some forty characters, marks among them; what stands later in a line is never one.
+# A stamp has up to some forty characters, marks among them; what stands later in a line is never
+# one.
 STAMP_CHARS = 80
 
 _OPENING = re.compile(rf"[{MARKS}\s]*")
@@ -18,14 +19,17 @@ _DASH = re.compile(rf"[{MARKS}]*\s[{MARKS}]*[-–][{MARKS}]*(?:\s[{MARKS}]*|$)")
 
 _DATE = (
     r"(?P<a>\d{1,4}) ?(?P<s1>[./年년-]) ?(?P<b>\d{1,2}) ?(?P<s2>[./月월-]) ?(?P<c>\d{1,4})"
-    # Korean and Hungarian dates end in a dot, Chinese, Japanese and Korean ones in 日 or 일, Bulgarian ones in г.
+    # Korean and Hungarian dates end in a dot, Chinese, Japanese and Korean ones in 日 or 일,
+    # Bulgarian ones in г.
     r"(?: ?(?:\.|日|일|г\.?))?"
 )
 _CLOCK = (
-    r"(?P<before>[^\d\s,:]{1,12}?)? ?(?P<hour>\d{1,2})[:.時时h] ?(?P<minute>\d{2})(?:[:.分] ?(?P<second>\d{2}))?[分秒]?"
+    r"(?P<before>[^\d\s,:]{1,12}?)? ?(?P<hour>\d{1,2})[:.時时h] ?(?P<minute>\d{2})(?:[:.分]"
+    r" ?(?P<second>\d{2}))?[分秒]?"
     r"(?: ?(?P<after>[^\d,:]{1,14}))?"
 )
-# Words between date and time: Finnish klo, German um, English at, French à, Portuguese às, Spanish a las, Russian в, Croatian u …
+# Words between date and time: Finnish klo, German um, English at, French à, Portuguese às, Spanish
+# a las, Russian в, Croatian u …
 _LINK = r"(?:klo|kl\.?|um|at|à|a las|às|alle|ore|в|о|у|u|om|saat|lúc|pukul|ob|v|o)"
 _BETWEEN = rf"(?:[,،、] ?| |(?=\D))(?:{_LINK} )?"
 _DATE_FIRST = re.compile(rf"{_DATE}{_BETWEEN}{_CLOCK}", re.IGNORECASE)
@@ -40,7 +44,8 @@ Style = Literal["bracket", "dash", "colon"]
 class Shape:
     """What all stamps of one export share; a line of another shape is text that somebody pasted.
 
-    `style` is how the stamp ends: `[…]` on iOS, ` - ` on Android, `: ` before 2017. `long_year` tells where four digits stand.
+    `style` is how the stamp ends: `[…]` on iOS, ` - ` on Android, `: ` before 2017. `long_year`
+    tells where four digits stand.
     """
 
     style: Style
@@ -53,7 +58,8 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """A stamp before the order of its date is known; `end` is where the text after it begins, `marked` whether a mark stands before it.
+    """A stamp before the order of its date is known; `end` is where the text after it begins,
+    `marked` whether a mark stands before it.
 
     iOS puts a direction mark before the bracket where the line is about media.
     """
@@ -69,7 +75,11 @@ class Stamp:
     def local(self, order: DateOrder) -> datetime | None:
         """Return the local time, or None where there is no such day in this order."""
         day = self.date(order)
-        return datetime(day.year, day.month, day.day, self.hour, self.minute, self.second) if day else None
+        return (
+            datetime(day.year, day.month, day.day, self.hour, self.minute, self.second)
+            if day
+            else None
+        )
 
     def date(self, order: DateOrder) -> date | None:
         """Return the date in this order; four digits in front are always a year."""
@@ -77,9 +87,16 @@ class Stamp:
 
 
 def may_begin(data: bytes) -> bool:
-    """Return whether a line of bytes may begin with a stamp: a bracket, a digit, a half of the day or a mark; cheap."""
+    """Return whether a line of bytes may begin with a stamp: a bracket, a digit, a half of the day
+    or a mark; cheap.
+    """
     first = data[:1]
-    return first == b"[" or first.isdigit() or first >= b"\x80" or first in (b" ", b"a", b"p", b"A", b"P")
+    return (
+        first == b"["
+        or first.isdigit()
+        or first >= b"\x80"
+        or first in (b" ", b"a", b"p", b"A", b"P")
+    )
 
 
 def read_stamp(line: str) -> Stamp | None:
@@ -117,6 +134,8 @@ def _parse(text: str, style: Style, end: int, marked: bool) -> Stamp | None:
     long_year: Literal["first", "last", "none"] = (
         "first" if len(parts[0]) > 2 else "last" if len(parts[2]) > 2 else "none"
     )
-    shape = Shape(style, match["s1"], date_first, match["second"] is not None, half is not None, long_year)
+    shape = Shape(
+        style, match["s1"], date_first, match["second"] is not None, half is not None, long_year
+    )
     # A leap second is written as 60 by some phones; no clock of ours has one.
     return Stamp(parts, hour, minute, min(second, 59), shape, end, marked)

@@ -1,4 +1,6 @@
-"""Lists of addresses (RFC 5322 §3.4) as they are written: groups, comments, unquoted commas, encoded names, broken brackets."""
+"""Lists of addresses (RFC 5322 §3.4) as they are written: groups, comments, unquoted commas,
+encoded names, broken brackets.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +30,11 @@ class _Entry:
 
 
 def parse_addresses(text: str, limit: int = 2_000) -> tuple[Address, ...]:
-    """Read a list of addresses; what has no "@" is kept as a name without an address, if it is a name at all.
+    """Read a list of addresses; what has no "@" is kept as a name without an address, if it is a
+    name at all.
 
-    `text` is a header in Unicode with its encoded words; linear in its length; at most `limit` addresses.
+    `text` is a header in Unicode with its encoded words; linear in its length; at most `limit`
+    addresses.
     """
     addresses: list[Address] = []
     for entry in _entries(text, limit):
@@ -117,7 +121,10 @@ def _finished(entry: _Entry) -> list[Address]:
         email = found[0].rstrip(".")
         name = name[: found.start()] + name[found.end() :]
         if "@" in name:
-            return [Address("", email), *(Address("", other.rstrip(".")) for other in _MAILBOX.findall(name))]
+            return [
+                Address("", email),
+                *(Address("", other.rstrip(".")) for other in _MAILBOX.findall(name)),
+            ]
     name = _name(name) or _name(decode_words("".join(entry.comment)))
     return [Address("" if name == email else name, email)]
 
@@ -130,7 +137,9 @@ def _nameless(name: str, email: str, inside: str, entry: _Entry) -> list[Address
 
 
 def _email(inside: str) -> str:
-    """Clean what stands between angle brackets: a route before it, a scheme, blanks, and brackets doubled."""
+    """Clean what stands between angle brackets: a route before it, a scheme, blanks, and brackets
+    doubled.
+    """
     address = _SCHEME.sub("", inside.strip().strip("<>'\""))
     if "=?" in address:
         address = decode_words(address)

@@ -10,35 +10,49 @@ from pipeline.processors.clean.mime.parts import Part
 from pipeline.processors.clean.mime.selection import leaves
 
 _DAEMON = re.compile(
-    r"^(?:mailer[-_.]?daemon|postmaster|mail[-_.]?daemon|mdaemon|bounces?)(?:[+=-].*)?@", re.IGNORECASE
+    r"^(?:mailer[-_.]?daemon|postmaster|mail[-_.]?daemon|mdaemon|bounces?)(?:[+=-].*)?@",
+    re.IGNORECASE,
 )
 _FAILURE_SUBJECT = re.compile(
-    r"undeliver|returned (?:to sender|mail)|delivery (?:status|failure|notification|report|has failed)|mail delivery"
-    r"|failure notice|delivery failed|non.?remis|unzustellbar|退信|退回|无法投递|無法傳送|投递失败|未送达|未能送达|系统退信",
+    r"undeliver|returned (?:to sender|mail)|delivery (?:status|failure|notification|report|has"
+    r" failed)|mail delivery"
+    r"|failure notice|delivery"
+    r" failed|non.?remis|unzustellbar|退信|退回|无法投递|無法傳送|投递失败|未送达|未能送达|系统退信",
     re.IGNORECASE,
 )
 _ABSENCE = re.compile(
-    r"out of (?:the )?office|\booo\b|vacation|on leave|annual leave|away from|auto(?:matic|mated)?[- ]?(?:reply|response)"
-    r"|autoreply|abwesen|automatische antwort|absence|réponse automatique|fuera de (?:la )?oficina|respuesta automática"
-    r"|fuori sede|ausência|resposta automática|自动回复|自動回覆|自動回復|外出|休假|不在办公室|不在辦公室"
+    r"out of (?:the )?office|\booo\b|vacation|on leave|annual leave|away"
+    r" from|auto(?:matic|mated)?[- ]?(?:reply|response)"
+    r"|autoreply|abwesen|automatische antwort|absence|réponse automatique|fuera de (?:la"
+    r" )?oficina|respuesta automática"
+    r"|fuori sede|ausência|resposta"
+    r" automática|自动回复|自動回覆|自動回復|外出|休假|不在办公室|不在辦公室"
     r"|不在席|自動返信|자동 ?회신|부재중",
     re.IGNORECASE,
 )
-# What mail programs put at the very beginning of the subject of an answer by themselves; a person does not begin so.
+# What mail programs put at the very beginning of the subject of an answer by themselves; a person
+# does not begin so.
 _ABSENCE_SUBJECT = re.compile(
-    r"\s*(?:auto(?:matic|mated)?[- ]?(?:reply|response)|auto-?reply|out[- ]of[- ](?:the[- ])?office|\(?ooo\)?\s*[:：]"
-    r"|automatische antwort|abwesenheits|réponse automatique|respuesta automática|risposta automatica|resposta automática"
+    r"\s*(?:auto(?:matic|mated)?[- ]?(?:reply|response)|auto-?reply|out[- ]of[- ](?:the[-"
+    r" ])?office|\(?ooo\)?\s*[:：]"
+    r"|automatische antwort|abwesenheits|réponse automatique|respuesta automática|risposta"
+    r" automatica|resposta automática"
     r"|自动回复|自動回覆|自動回復|自动答复|自動返信|不在通知|자동 ?회신|부재중)",
     re.IGNORECASE,
 )
 _RECEIPT = re.compile(
-    r"we(?: have|'ve)? received (?:your|the)|thank you for (?:contacting|your (?:e-?mail|message|enquiry|inquiry|request))"
-    r"|(?:your )?(?:request|ticket|case|enquiry|inquiry).{0,30}(?:received|created|opened)|acknowledg|confirmation of receipt"
+    r"we(?: have|'ve)? received (?:your|the)|thank you for (?:contacting|your"
+    r" (?:e-?mail|message|enquiry|inquiry|request))"
+    r"|(?:your"
+    r" )?(?:request|ticket|case|enquiry|inquiry).{0,30}(?:received|created|opened)|acknowledg|confirmation"
+    r" of receipt"
     r"|\[?(?:ticket|case) ?(?:#|id|no)|eingangsbestätigung|accusé de réception|acuse de recibo"
     r"|(?:已|已经)收到(?:您|你)?的?|收到您的|工单|受理编号|確認信|受付",
     re.IGNORECASE,
 )
-_MESSAGE_ID_FIELD = re.compile(rb"^[>\s]{0,4}message-id[ \t]*:\s{0,80}<([^<>\s]{1,500})>", re.IGNORECASE | re.MULTILINE)
+_MESSAGE_ID_FIELD = re.compile(
+    rb"^[>\s]{0,4}message-id[ \t]*:\s{0,80}<([^<>\s]{1,500})>", re.IGNORECASE | re.MULTILINE
+)
 _ANGLED = re.compile(r"<([^<>\s]+)>")
 
 # The copy of a failed mail begins within the notice; headers beyond are of other mails.
@@ -48,15 +62,16 @@ _COPY_WINDOW = 256 << 10
 def auto_kind(head: Head, root: Part, subject: str, sender: str, opening: str) -> str:
     """Return "bounce", "ooo", "ack", "bot", "bulk", or "" for a mail that a person wrote.
 
-    `sender` is the address in From, `opening` the beginning of the text. First a failed delivery (a delivery report, or a
-    mailer daemon's own words), then answers by themselves (told apart by their words: absence or receipt), then what
-    systems send, then mass mail.
+    `sender` is the address in From, `opening` the beginning of the text. First a failed delivery (a
+    delivery report, or a mailer daemon's own words), then answers by themselves (told apart by
+    their words: absence or receipt), then what systems send, then mass mail.
     """
     if _is_bounce(head, root, subject, sender):
         return "bounce"
     submitted = _token(head, b"auto-submitted")
     answered = submitted == "auto-replied" or any(
-        head.first(name) for name in (b"x-autoreply", b"x-autorespond", b"x-autoresponder", b"x-auto-reply")
+        head.first(name)
+        for name in (b"x-autoreply", b"x-autorespond", b"x-autoresponder", b"x-auto-reply")
     )
     answered = answered or _token(head, b"precedence") == "auto_reply"
     if root.parameters.get("report-type", "").lower() == "disposition-notification":
@@ -65,7 +80,9 @@ def auto_kind(head: Head, root: Part, subject: str, sender: str, opening: str) -
         return _answer_kind(subject, opening)
     if submitted and submitted != "no":
         return "ack" if _RECEIPT.search(subject) else "bot"
-    if _token(head, b"x-loop") in ("yes", "true") or "all" in _tokens(head, b"x-auto-response-suppress"):
+    if _token(head, b"x-loop") in ("yes", "true") or "all" in _tokens(
+        head, b"x-auto-response-suppress"
+    ):
         return "bot"
     if any(head.first(name) for name in (b"x-auto-generated", b"x-autogenerated", b"x-auto-sent")):
         return "bot"
@@ -76,7 +93,9 @@ def auto_kind(head: Head, root: Part, subject: str, sender: str, opening: str) -
 
 def _token(head: Head, name: bytes) -> str:
     value = head.first(name)
-    return re.split(r"[\s;(,]", unicode_value(value).strip().lower(), maxsplit=1)[0] if value else ""
+    return (
+        re.split(r"[\s;(,]", unicode_value(value).strip().lower(), maxsplit=1)[0] if value else ""
+    )
 
 
 def _tokens(head: Head, name: bytes) -> list[str]:
@@ -110,19 +129,27 @@ def _answer_kind(subject: str, opening: str) -> str:
 
 
 def _is_newsletter(head: Head) -> bool:
-    """Tell mass mail by the header that mass mailers must send; a discussion list, which has a way to post, is people's."""
-    return bool(head.first(b"list-unsubscribe") or head.first(b"feedback-id")) and not head.first(b"list-post")
+    """Tell mass mail by the header that mass mailers must send; a discussion list, which has a way
+    to post, is people's.
+    """
+    return bool(head.first(b"list-unsubscribe") or head.first(b"feedback-id")) and not head.first(
+        b"list-post"
+    )
 
 
 def bounced_message_id(head: Head, root: Part) -> str:
-    """Return the Message-ID of the mail that could not be delivered, from its copy in the notice; "" where it is not there."""
+    """Return the Message-ID of the mail that could not be delivered, from its copy in the notice;
+    "" where it is not there.
+    """
     for name in (b"x-original-message-id", b"original-message-id"):
         if head.first(name):
             found = _ANGLED.search(unicode_value(head.first(name)))
             if found is not None:
                 return found[1]
     for part in _copies(root):
-        found_raw = _MESSAGE_ID_FIELD.search(part.data, part.start, min(part.end, part.start + _COPY_WINDOW))
+        found_raw = _MESSAGE_ID_FIELD.search(
+            part.data, part.start, min(part.end, part.start + _COPY_WINDOW)
+        )
         if found_raw is not None:
             return unicode_value(found_raw[1])
     answered = _ANGLED.findall(unicode_value(head.first(b"in-reply-to")))
@@ -130,7 +157,13 @@ def bounced_message_id(head: Head, root: Part) -> str:
 
 
 def _copies(root: Part) -> Iterator[Part]:
-    """Yield the parts where the copy may be: attached mails and headers first, then the notice itself."""
+    """Yield the parts where the copy may be: attached mails and headers first, then the notice
+    itself.
+    """
     parts = list(leaves(root))
     yield from (part for part in parts if part.is_message() or part.mime == "text/rfc822-headers")
-    yield from (part for part in parts if part.mime.startswith(("text/", "message/")) and not part.is_message())
+    yield from (
+        part
+        for part in parts
+        if part.mime.startswith(("text/", "message/")) and not part.is_message()
+    )

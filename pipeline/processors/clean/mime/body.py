@@ -11,15 +11,22 @@ from pipeline.processors.clean.charset import decode_text, known_charset
 from pipeline.processors.clean.mime.model import Attachment, Limits, Segment
 from pipeline.processors.clean.mime.parts import Part
 from pipeline.processors.clean.mime.selection import HTML_TYPES, Piece, refuges, select
-from pipeline.processors.clean.mime.transfer import Content, decode_transfer, looks_like_base64, take_inline_files
+from pipeline.processors.clean.mime.transfer import (
+    Content,
+    decode_transfer,
+    looks_like_base64,
+    take_inline_files,
+)
 
 _META_CHARSET = re.compile(
-    rb"<(?:meta|\?xml)\b[^>]{0,200}?(?:charset|encoding)\s{0,9}=\s{0,9}[\"']?\s{0,9}([\w.:-]{2,40})", re.IGNORECASE
+    rb"<(?:meta|\?xml)\b[^>]{0,200}?(?:charset|encoding)\s{0,9}=\s{0,9}[\"']?\s{0,9}([\w.:-]{2,40})",
+    re.IGNORECASE,
 )
 _HTML_START = re.compile(r"\s*(?:<!doctype html|<html|<head|<body)\b", re.IGNORECASE)
 _MIME_NOTICE = re.compile(r"multi-?part|MIME\b", re.IGNORECASE)
 _LINE_ENDS = re.compile("\r+\n?")
-# NUL, the byte order mark inside text, and the mark that rendered HTML uses for quotes: none is ever a writer's.
+# NUL, the byte order mark inside text, and the mark that rendered HTML uses for quotes: none is
+# ever a writer's.
 _UNWANTED = re.compile("[\0\ufeff\ue000]")
 _IDENTITY = frozenset({"", "7bit", "8bit", "binary"})
 
@@ -32,7 +39,9 @@ _PROSE_WINDOW, _PROSE_SHARE = 4_096, 0.95
 
 @dataclass(slots=True)
 class Body:
-    """The text and the attachments of a mail, the character set of its first text, and what was wrong."""
+    """The text and the attachments of a mail, the character set of its first text, and what was
+    wrong.
+    """
 
     segments: tuple[Segment, ...] = ()
     attachments: tuple[Attachment, ...] = ()
@@ -42,7 +51,9 @@ class Body:
 
 
 def read_body(root: Part, limits: Limits) -> Body:
-    """Decode the body of a mail; where the parts that should hold text hold none, take it from where it is."""
+    """Decode the body of a mail; where the parts that should hold text hold none, take it from
+    where it is.
+    """
     reader = _Reader(limits.text_bytes)
     selection = select(root)
     segments = reader.segments(selection.pieces)
@@ -63,7 +74,9 @@ def _attachment(part: Part) -> Attachment:
     content = part.content
     if not part.children and part.encoding not in _IDENTITY:
         content = decode_transfer(content, part.encoding).raw
-    return Attachment(part.filename, part.mime, len(content), sha256(content).hexdigest(), part.content_id)
+    return Attachment(
+        part.filename, part.mime, len(content), sha256(content).hexdigest(), part.content_id
+    )
 
 
 class _Reader:
@@ -139,7 +152,9 @@ class _Reader:
     # --- text where none should be
 
     def around(self, root: Part) -> list[Segment]:
-        """Read what stands before, between and behind the parts of the mail, save the notice that it is MIME."""
+        """Read what stands before, between and behind the parts of the mail, save the notice that
+        it is MIME.
+        """
         found: list[Segment] = []
         for start, end in root.around:
             text = self._unicode(root.data[start:end], "", is_html=False)
@@ -164,7 +179,9 @@ def _cut(raw: bytes, size: int) -> bytes:
 def _inline_file(file: tuple[bytes, bytes]) -> Attachment:
     name, content = file
     label = decode_text(name, None).text
-    return Attachment(label, "application/octet-stream", len(content), sha256(content).hexdigest(), "")
+    return Attachment(
+        label, "application/octet-stream", len(content), sha256(content).hexdigest(), ""
+    )
 
 
 def _is_prose(raw: bytes) -> bool:

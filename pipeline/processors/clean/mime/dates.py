@@ -36,9 +36,13 @@ _ZONES = {
     "PDT": -7,
 }
 _MONTHS = {
-    m: i for i, m in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1)
+    m: i
+    for i, m in enumerate(
+        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1
+    )
 }
-# Months that mail programs wrote in their user's language (Chinese, German, French, Spanish, Italian, Portuguese).
+# Months that mail programs wrote in their user's language (Chinese, German, French, Spanish,
+# Italian, Portuguese).
 _FOREIGN_MONTHS = {
     "十二月": "Dec", "十一月": "Nov", "十月": "Oct", "九月": "Sep", "八月": "Aug", "七月": "Jul", "六月": "Jun", "五月": "May",
     "四月": "Apr", "三月": "Mar", "二月": "Feb", "一月": "Jan", "mär": "Mar", "mrz": "Mar", "mai": "May", "okt": "Oct",
@@ -54,21 +58,33 @@ _COMMENT = re.compile(r"\([^()]*\)")
 
 @dataclass(frozen=True, slots=True)
 class Instant:
-    """A moment in UTC and the zone it was written in, in minutes east of UTC; None where none was given (then UTC is meant)."""
+    """A moment in UTC and the zone it was written in, in minutes east of UTC; None where none was
+    given (then UTC is meant).
+    """
 
     at: datetime
     offset_min: int | None
 
 
 def parse_date(text: str) -> Instant | None:
-    """Read a date of a mail header, or return None where it names no instant between the years 1 and 9999."""
+    """Read a date of a mail header, or return None where it names no instant between the years 1
+    and 9999.
+    """
     text = text[:_LONGEST_DATE]
     usual = _USUAL.match(text)
     if usual is not None and usual[2].lower() in _MONTHS:
         day, month, year, hour, minute, second, sign, zone_h, zone_m = usual.groups()
         offset = (int(zone_h) * 60 + int(zone_m)) * (-1 if sign == "-" else 1)
         known = None if sign == "-" and offset == 0 else offset
-        return _instant(int(year), _MONTHS[month.lower()], int(day), int(hour), int(minute), int(second or 0), known)
+        return _instant(
+            int(year),
+            _MONTHS[month.lower()],
+            int(day),
+            int(hour),
+            int(minute),
+            int(second or 0),
+            known,
+        )
     iso = _ISO.match(text)
     if iso is not None:
         *numbers, zone, sign, zone_h, zone_m = iso.groups()
@@ -81,19 +97,30 @@ def parse_date(text: str) -> Instant | None:
 
 
 def _by_library(text: str) -> Instant | None:
-    english = _FOREIGN_MONTH.sub(lambda month: _FOREIGN_MONTHS[month[0].lower()], _COMMENT.sub(" ", text))
+    english = _FOREIGN_MONTH.sub(
+        lambda month: _FOREIGN_MONTHS[month[0].lower()], _COMMENT.sub(" ", text)
+    )
     english = _SPACED_COLON.sub(":", english)
     for candidate in (text, english):
         try:
             parsed = parsedate_tz(candidate)
         except (ValueError, IndexError, TypeError, OverflowError):
-            continue  # its parser trips over some broken dates; the next reading, or none, is the answer
+            # its parser trips over some broken dates; the next reading, or none, is the answer
+            continue
         if parsed is None:
             continue
         year, month, day, hour, minute, second, *_, zone = parsed
         # The library takes a missing zone for UTC.
         known = zone is not None and _ENDS_WITH_TIME.search(candidate) is None
-        found = _instant(year, month, day, hour, minute, second, zone // 60 if zone is not None and known else None)
+        found = _instant(
+            year,
+            month,
+            day,
+            hour,
+            minute,
+            second,
+            zone // 60 if zone is not None and known else None,
+        )
         if found is not None:
             return found
     return None

@@ -1,4 +1,6 @@
-"""The header block of a mail or a part: where it ends, and its fields, also where blank lines and indents are missing."""
+"""The header block of a mail or a part: where it ends, and its fields, also where blank lines and
+indents are missing.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +10,17 @@ from dataclasses import dataclass, field
 
 from pipeline.processors.clean.charset import decode_text
 
-# Names of RFC 5322, 2045, 2369, 2919, 3834 and of servers that a mail begins with; a letter, a log or a page has none.
+# Names of RFC 5322, 2045, 2369, 2919, 3834 and of servers that a mail begins with; a letter, a log
+# or a page has none.
 _KNOWN = frozenset(
-    b"from to cc bcc subject date message-id in-reply-to references sender reply-to return-path received delivered-to"
-    b" envelope-to apparently-to mime-version content-type content-transfer-encoding content-disposition content-id"
-    b" content-language content-description content-class auto-submitted precedence importance priority comments keywords"
-    b" organization user-agent newsgroups path lines status errors-to disposition-notification-to dkim-signature"
-    b" domainkey-signature authentication-results received-spf thread-topic thread-index encrypted resent-from resent-to"
-    b" resent-date resent-message-id resent-sender original-recipient delivery-date feedback-id arc-seal".split()
+    b"from to cc bcc subject date message-id in-reply-to references sender reply-to return-path"
+    b" received delivered-to envelope-to apparently-to mime-version content-type"
+    b" content-transfer-encoding content-disposition content-id content-language"
+    b" content-description content-class auto-submitted precedence importance priority comments"
+    b" keywords organization user-agent newsgroups path lines status errors-to"
+    b" disposition-notification-to dkim-signature domainkey-signature authentication-results"
+    b" received-spf thread-topic thread-index encrypted resent-from resent-to resent-date"
+    b" resent-message-id resent-sender original-recipient delivery-date feedback-id arc-seal".split()
 )
 _KNOWN_PREFIXES = (b"x-", b"list-", b"resent-", b"content-", b"arc-")
 
@@ -25,13 +30,16 @@ _FIELD = re.compile(rb"([!-9;-~]{1,200})[ \t]*:[ \t]*(.*)", re.DOTALL)
 _ENVELOPE = re.compile(rb">*From [^:\n]*")
 _CONTROLS = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]+")
 
-# A line that lost its indent, or noise, stands alone between headers; more such lines in a row are the body already.
+# A line that lost its indent, or noise, stands alone between headers; more such lines in a row are
+# the body already.
 _MAX_STRAY_LINES = 2
 
 
 @dataclass(slots=True)
 class Head:
-    """A header block: (name, raw value) pairs in order, where the body begins, and what was wrong."""
+    """A header block: (name, raw value) pairs in order, where the body begins, and what was
+    wrong.
+    """
 
     fields: list[tuple[bytes, bytes]] = field(default_factory=list)
     body: int = 0
@@ -62,11 +70,15 @@ def is_known_field(name: bytes) -> bool:
     return lower in _KNOWN or lower.startswith(_KNOWN_PREFIXES)
 
 
-def split_head(data: bytes, start: int, end: int, max_bytes: int, max_fields: int, max_value: int) -> Head:
-    """Read the header block at `start`; the body begins after the first blank line, or at the first line that is no header.
+def split_head(
+    data: bytes, start: int, end: int, max_bytes: int, max_fields: int, max_value: int
+) -> Head:
+    """Read the header block at `start`; the body begins after the first blank line, or at the first
+    line that is no header.
 
-    A line without a colon and without an indent belongs to the header before it if headers that mails have follow it at
-    once; otherwise the blank line was forgotten and the line is the body's first.
+    A line without a colon and without an indent belongs to the header before it if headers that
+    mails have follow it at once; otherwise the blank line was forgotten and the line is the body's
+    first.
     """
     head = Head(body=start)
     if start >= end:
@@ -90,7 +102,9 @@ def split_head(data: bytes, start: int, end: int, max_bytes: int, max_fields: in
 
 
 def _read_lines(lines: list[bytes], head: Head, max_fields: int, max_value: int) -> int | None:
-    """Collect fields; return the index of the line where the body begins if that is inside the block."""
+    """Collect fields; return the index of the line where the body begins if that is inside the
+    block.
+    """
     name, pieces, size = b"", [], 0
     body: int | None = None
     for index, line in enumerate(lines):
@@ -147,6 +161,12 @@ def _offset_of_line(data: bytes, start: int, end: int, index: int) -> int:
 
 
 def unicode_value(value: bytes, hint: str | None = None) -> str:
-    """Decode a header's bytes (8-bit ones by `hint`, the body's label, or by evidence); controls become one blank."""
-    text = value.decode("ascii") if value.isascii() and b"\x1b" not in value else decode_text(value, hint).text
+    """Decode a header's bytes (8-bit ones by `hint`, the body's label, or by evidence); controls
+    become one blank.
+    """
+    text = (
+        value.decode("ascii")
+        if value.isascii() and b"\x1b" not in value
+        else decode_text(value, hint).text
+    )
     return text if text.isprintable() else _CONTROLS.sub(" ", text)

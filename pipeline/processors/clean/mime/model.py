@@ -20,9 +20,12 @@ class NotAMail(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of the work one mail may cause; what lies beyond is cut and flagged, never an error."""
+    """Bounds of the work one mail may cause; what lies beyond is cut and flagged, never an
+    error.
+    """
 
-    # Providers accept 25 to 50 MB, 35 % more in base64; anything above that is no mail to a company.
+    # Providers accept 25 to 50 MB, 35 % more in base64; anything above that is no mail to a
+    # company.
     total_bytes: int = 96 << 20
     # Mails seen in the wild nest 10 deep at most (forwards of forwards).
     depth: int = 32
@@ -40,7 +43,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A mailbox: display name as shown and address as written; either may be empty where a broken header gives one."""
+    """A mailbox: display name as shown and address as written; either may be empty where a broken
+    header gives one.
+    """
 
     name: str
     email: str
@@ -48,7 +53,9 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """What came with a mail: file name, media type, size in bytes, SHA-256 of the decoded content (hexadecimal), Content-ID."""
+    """What came with a mail: file name, media type, size in bytes, SHA-256 of the decoded content
+    (hexadecimal), Content-ID.
+    """
 
     name: str
     mime: str
@@ -67,13 +74,16 @@ class Segment:
 
 @dataclass(frozen=True)
 class Mail:
-    """A mail read: headers decoded, instants in UTC, text as Unicode without surrogates, findings in `flags`.
+    """A mail read: headers decoded, instants in UTC, text as Unicode without surrogates, findings
+    in `flags`.
 
-    `headers` holds every header in order, unfolded and in Unicode, encoded words left as they are; ids are without angle
-    brackets; `tz_offset_min` is the sender's zone in minutes east of UTC (None: not given); `received_at` is the time in
-    the topmost Received header, which our own server wrote. `text` joins the plain parts, `html` the HTML parts;
-    `body_text` is the one text to read: each piece plain where it is, else its HTML rendered (on first use, then kept).
-    `auto_kind` is "", "ooo", "bounce", "bot", "bulk" or "ack"; `flags` are of `schemas.records.QUALITY_FLAGS`.
+    `headers` holds every header in order, unfolded and in Unicode, encoded words left as they are;
+    ids are without angle brackets; `tz_offset_min` is the sender's zone in minutes east of UTC
+    (None: not given); `received_at` is the time in the topmost Received header, which our own
+    server wrote. `text` joins the plain parts, `html` the HTML parts; `body_text` is the one text
+    to read: each piece plain where it is, else its HTML rendered (on first use, then kept).
+    `auto_kind` is "", "ooo", "bounce", "bot", "bulk" or "ack"; `flags` are of
+    `schemas.records.QUALITY_FLAGS`.
     """
 
     headers: tuple[tuple[str, str], ...]

@@ -30,10 +30,10 @@ _ESSENTIAL = (b"from", b"to", b"subject", b"date", b"content-type", b"message-id
 def parse_mail(raw: bytes, limits: Limits = _DEFAULT_LIMITS) -> Mail:
     """Read a mail as it was received (RFC 5322, MIME), with all that real mail does wrong.
 
-    Deterministic, without recursion beyond `limits.depth`, in time and memory linear in the bytes. What is broken is
-    read as well as it can be and named in `Mail.flags`; what exceeds the limits is cut and named there.
-    Raises NotAMail where the bytes begin with no header that a mail has (an mbox "From " line and blank lines may
-    precede).
+    Deterministic, without recursion beyond `limits.depth`, in time and memory linear in the bytes.
+    What is broken is read as well as it can be and named in `Mail.flags`; what exceeds the limits
+    is cut and named there. Raises NotAMail where the bytes begin with no header that a mail has (an
+    mbox "From " line and blank lines may precede).
     """
     flags: set[str] = set()
     data = _upright(raw[: limits.total_bytes])
@@ -52,7 +52,9 @@ def parse_mail(raw: bytes, limits: Limits = _DEFAULT_LIMITS) -> Mail:
 
 
 def _upright(data: bytes) -> bytes:
-    """Return the bytes from the first header on, in UTF-8 if the file is UTF-16, with line feeds if it has none."""
+    """Return the bytes from the first header on, in UTF-8 if the file is UTF-16, with line feeds if
+    it has none.
+    """
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         data = data.decode("utf_16", "replace").encode("utf_8")
     data = data.removeprefix(b"\xef\xbb\xbf")
@@ -71,7 +73,9 @@ def _top_head(data: bytes, limits: Limits) -> Head:
     if not any(is_known_field(name) for name, _ in head.fields):
         head = _after_preface(data, limits)
     elif not any(head.by_name.get(name) for name in _ESSENTIAL):
-        following = split_head(data, head.body, len(data), limits.header_bytes, limits.headers, limits.value_bytes)
+        following = split_head(
+            data, head.body, len(data), limits.header_bytes, limits.headers, limits.value_bytes
+        )
         if any(following.by_name.get(name) for name in _ESSENTIAL):
             for name, value in following.fields:
                 head.add(name, value)
@@ -89,13 +93,17 @@ def _after_preface(data: bytes, limits: Limits) -> Head:
             if end < 0 or not data[position:end].strip():
                 break
             position = end + 1
-            later = split_head(data, position, len(data), limits.header_bytes, limits.headers, limits.value_bytes)
+            later = split_head(
+                data, position, len(data), limits.header_bytes, limits.headers, limits.value_bytes
+            )
             if any(later.by_name.get(name) for name in _ESSENTIAL):
                 later.malformed = True
                 return later
     begin = data[:60]
     raise NotAMail(
-        "the bytes are empty" if not begin.strip() else f"no mail header in the first lines, which begin with {begin!r}"
+        "the bytes are empty"
+        if not begin.strip()
+        else f"no mail header in the first lines, which begin with {begin!r}"
     )
 
 
@@ -119,12 +127,19 @@ def _assembled(head: Head, root: Part, body: Body, flags: set[str], limits: Limi
     if not message_ids:
         flags.add("message_id_missing")
     received = reader.received()
-    recipients = {name: reader.addresses(name) for name in (b"to", b"cc", b"bcc", b"reply-to", b"sender")}
-    shown = (subject, *(address.name for group in (from_, *recipients.values()) for address in group))
+    recipients = {
+        name: reader.addresses(name) for name in (b"to", b"cc", b"bcc", b"reply-to", b"sender")
+    }
+    shown = (
+        subject,
+        *(address.name for group in (from_, *recipients.values()) for address in group),
+    )
     if any("\ufffd" in text for text in shown):
         flags.add("charset_replaced")
     return Mail(
-        headers=tuple((name.decode("ascii"), unicode_value(value, hint)) for name, value in head.fields),
+        headers=tuple(
+            (name.decode("ascii"), unicode_value(value, hint)) for name, value in head.fields
+        ),
         message_id=message_ids[0] if message_ids else "",
         in_reply_to=in_reply_to[0] if in_reply_to else "",
         references=tuple(dict.fromkeys(reader.ids(b"references")))[-limits.references :],
@@ -152,7 +167,9 @@ def _assembled(head: Head, root: Part, body: Body, flags: set[str], limits: Limi
 
 
 class _Header:
-    """Reads the fields of one header block; `hint` is the body's character set, which raw 8-bit headers share."""
+    """Reads the fields of one header block; `hint` is the body's character set, which raw 8-bit
+    headers share.
+    """
 
     def __init__(self, head: Head, hint: str | None, limits: Limits) -> None:
         self._head = head
@@ -170,11 +187,17 @@ class _Header:
         found: list[Address] = []
         for raw in self._head.all(name):
             if raw and len(found) < self._limits.addresses:
-                found.extend(parse_addresses(unicode_value(raw, self._hint), self._limits.addresses - len(found)))
+                found.extend(
+                    parse_addresses(
+                        unicode_value(raw, self._hint), self._limits.addresses - len(found)
+                    )
+                )
         return tuple(dict.fromkeys(found))
 
     def ids(self, name: bytes) -> list[str]:
-        """Return the ids of a header, without brackets; an id without brackets counts if it stands alone or has an "@"."""
+        """Return the ids of a header, without brackets; an id without brackets counts if it stands
+        alone or has an "@".
+        """
         value = self.value(name)
         if not value:
             return []

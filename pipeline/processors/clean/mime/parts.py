@@ -1,7 +1,9 @@
-"""A mail as a tree of parts, split by hand: linear in the bytes, bounded in depth and number, forgiving about boundaries.
+"""A mail as a tree of parts, split by hand: linear in the bytes, bounded in depth and number,
+forgiving about boundaries.
 
-The standard library's parser recurses per level and tests every line against every open boundary (3,000 levels raise
-RecursionError, 200 levels and 40,000 lines take 2.3 s); here each level is split by searching for its own boundary.
+The standard library's parser recurses per level and tests every line against every open boundary
+(3,000 levels raise RecursionError, 200 levels and 40,000 lines take 2.3 s); here each level is
+split by searching for its own boundary.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from pipeline.processors.clean.mime.words import parse_parameters
 _MEDIA_TYPE = re.compile(r"([a-z0-9!#$&^_.+-]+)\s*/\s*([a-z0-9!#$&^_.+-]+)")
 _BOUNDARY_TAIL = re.compile(rb"(--)?[ \t]*(?:\r*\n|\r|\Z)")
 # A boundary nobody declared: a line of two hyphens and a word, and a header of a part below it.
-_GUESSED = re.compile(rb"(?:^|\n)--([^\s-][^\r\n]{0,200}?|-[^\r\n]{3,200}?)[ \t]*\r?\n(?=Content-[A-Za-z-]{2,30}:)")
+_GUESSED = re.compile(
+    rb"(?:^|\n)--([^\s-][^\r\n]{0,200}?|-[^\r\n]{3,200}?)[ \t]*\r?\n(?=Content-[A-Za-z-]{2,30}:)"
+)
 _MESSAGE_TYPES = frozenset({"message/rfc822", "message/global", "message/news", "message/rfc2822"})
 
 _LONGEST_TYPE = 200
@@ -25,13 +29,16 @@ _LONGEST_TYPE = 200
 # The guess reads the beginning only; a boundary comes before the first part.
 _GUESS_WINDOW = 64 << 10
 
-# Lines that begin like the boundary but are another (a longer one, a bomb); beyond this the search ends.
+# Lines that begin like the boundary but are another (a longer one, a bomb); beyond this the search
+# ends.
 _MAX_FALSE_BOUNDARIES = 20_000
 
 
 @dataclass(slots=True)
 class Part:
-    """A node: its type and parameters, where its content lies in `data`, and its children if it is a container."""
+    """A node: its type and parameters, where its content lies in `data`, and its children if it is
+    a container.
+    """
 
     head: Head
     mime: str
@@ -120,7 +127,9 @@ class Splitter:
         return self._between(part, guess[1]) if guess is not None else []
 
     def _between(self, part: Part, boundary: bytes) -> list[tuple[int, int]]:
-        """Return where the parts between delimiter lines lie; what precedes, follows or interrupts them is `around`."""
+        """Return where the parts between delimiter lines lie; what precedes, follows or interrupts
+        them is `around`.
+        """
         data, end = part.data, part.end
         delimiter = b"--" + boundary
         spans: list[tuple[int, int]] = []
@@ -165,7 +174,9 @@ def _before_line_end(data: bytes, begin: int, position: int) -> int:
 
 
 def described(data: bytes, head: Head, end: int, default: str) -> Part:
-    """Return the part that a header block describes; of several fields the first that says anything counts."""
+    """Return the part that a header block describes; of several fields the first that says anything
+    counts.
+    """
     mime = default
     parameters: dict[str, str] = {}
     for raw in head.all(b"content-type"):
@@ -179,7 +190,12 @@ def described(data: bytes, head: Head, end: int, default: str) -> Part:
                 else ("text/html" if token == "html" else "text/plain")
             )
             break
-    encoding = unicode_value(head.first(b"content-transfer-encoding")).partition(";")[0].strip(" \"'").lower()
+    encoding = (
+        unicode_value(head.first(b"content-transfer-encoding"))
+        .partition(";")[0]
+        .strip(" \"'")
+        .lower()
+    )
     disposition = ""
     file_parameters: dict[str, str] = {}
     for raw in head.all(b"content-disposition"):
@@ -193,7 +209,9 @@ def described(data: bytes, head: Head, end: int, default: str) -> Part:
         encoding,
         disposition,
         file_parameters.get("filename") or parameters.get("name", ""),
-        unicode_value(head.first(b"content-id")).strip(" <>") if head.by_name.get(b"content-id") else "",
+        unicode_value(head.first(b"content-id")).strip(" <>")
+        if head.by_name.get(b"content-id")
+        else "",
         data,
         head.body,
         end,

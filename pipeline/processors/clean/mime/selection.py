@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from pipeline.processors.clean.mime.parts import Part
 
-# Text that is data for programs; any other kind of text, known or not, is to be read (RFC 2046 §4.1.4).
+# Text that is data for programs; any other kind of text, known or not, is to be read (RFC 2046
+# §4.1.4).
 _DATA_TYPES = {
     *(
         "text/calendar",
@@ -24,13 +25,20 @@ _DATA_TYPES = {
 HTML_TYPES = frozenset({"text/html", "application/xhtml+xml", "text/enriched", "text/richtext"})
 # What servers and mail programs say about a mail; read only where there is nothing else.
 _REPORT_TYPES = frozenset(
-    {"message/delivery-status", "message/disposition-notification", "message/feedback-report", "text/rfc822-headers"}
+    {
+        "message/delivery-status",
+        "message/disposition-notification",
+        "message/feedback-report",
+        "text/rfc822-headers",
+    }
 )
 
 
 @dataclass(slots=True)
 class Piece:
-    """A piece of the body: its plain parts and its HTML parts; both where it is the same text in two forms."""
+    """A piece of the body: its plain parts and its HTML parts; both where it is the same text in
+    two forms.
+    """
 
     plain: list[Part] = field(default_factory=list)
     html: list[Part] = field(default_factory=list)
@@ -45,10 +53,12 @@ class Selection:
 
 
 def select(root: Part) -> Selection:
-    """Tell body from attachments: the parts a reader is shown without opening anything are the body.
+    """Tell body from attachments: the parts a reader is shown without opening anything are the
+    body.
 
-    Of a multipart/alternative the plain and the HTML form make one piece; of a report and a signed mail the first part
-    is the body; mails in a digest are body, attached mails are attachments unless nothing surrounds them.
+    Of a multipart/alternative the plain and the HTML form make one piece; of a report and a signed
+    mail the first part is the body; mails in a digest are body, attached mails are attachments
+    unless nothing surrounds them.
     """
     selector = _Selector()
     pieces = selector.pieces(root, shown=True)
@@ -57,7 +67,11 @@ def select(root: Part) -> Selection:
 
 def refuges(selection: Selection) -> Iterator[list[Piece]]:
     """Yield where a text may hide in a mail without one, most likely place first."""
-    yield [_piece(part) for part in selection.attachments if part.mime.startswith("text/") and not _is_report(part)]
+    yield [
+        _piece(part)
+        for part in selection.attachments
+        if part.mime.startswith("text/") and not _is_report(part)
+    ]
     for part in selection.attachments:
         if part.children:
             yield select(part.children[0]).pieces
@@ -102,11 +116,14 @@ class _Selector:
         return []
 
     def _is_body(self, part: Part, shown: bool) -> bool:
-        if part.mime not in HTML_TYPES and (not part.mime.startswith("text/") or part.mime in _DATA_TYPES):
+        if part.mime not in HTML_TYPES and (
+            not part.mime.startswith("text/") or part.mime in _DATA_TYPES
+        ):
             return False
         if shown:
             return True
-        # Text files shown inline have a name; a body has one only where a mailer names its first text.
+        # Text files shown inline have a name; a body has one only where a mailer names its first
+        # text.
         return part.disposition != "attachment" and not (part.filename and self._texts)
 
     def _multipart(self, part: Part) -> list[Piece]:

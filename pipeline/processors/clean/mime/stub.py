@@ -8,13 +8,18 @@ import re
 _LONGEST_STUB = 400
 
 _NOTICE = re.compile(
-    r"\bhtml\b|\bbrowser\b|mail (?:client|reader|program)|\bview (?:this|the) (?:e-?mail|message)|网页|瀏覽器|浏览器|超文本"
+    r"\bhtml\b|\bbrowser\b|mail (?:client|reader|program)|\bview (?:this|the)"
+    r" (?:e-?mail|message)|网页|瀏覽器|浏览器|超文本"
     r"|不支持.{0,8}(?:格式|邮件)|无法(?:正常)?(?:显示|查看)|無法(?:正常)?(?:顯示|檢視)",
     re.IGNORECASE,
 )
 
 
 def is_stub(text: str) -> bool:
-    """Tell a plain part that only sends its reader to the HTML ("your mail client does not support…") or is blank."""
+    """Tell a plain part that only sends its reader to the HTML ("your mail client does not
+    support…") or is blank.
+    """
     visible = text.strip()
-    return not any(map(str.isalnum, visible)) or (len(visible) < _LONGEST_STUB and _NOTICE.search(visible) is not None)
+    return not any(map(str.isalnum, visible)) or (
+        len(visible) < _LONGEST_STUB and _NOTICE.search(visible) is not None
+    )

@@ -1,4 +1,6 @@
-"""Content transfer encodings (RFC 2045 §6), uuencode and yEnc, decoded leniently: nothing that is text gets lost."""
+"""Content transfer encodings (RFC 2045 §6), uuencode and yEnc, decoded leniently: nothing that is
+text gets lost.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +13,14 @@ from pipeline.processors.clean.mime.words import decode_base64_run
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 _BASE64_LINE = re.compile(rb"[A-Za-z0-9+/]{4,}={0,2}")
 _BLANKS = b" \t\r\n\x0b\x0c\0"
-# quopri lines end in "="; transports add blanks or carriage returns after it, or leave a bare carriage return.
+# quopri lines end in "="; transports add blanks or carriage returns after it, or leave a bare
+# carriage return.
 _BROKEN_SOFT_BREAK = re.compile(rb"=[ \t\r]*\n|=[ \t]*\r+|=[ \t]+$")
 _UU_BEGIN = re.compile(rb"^begin [0-7]{3,4} ([^\r\n]{1,255})\r?\n", re.MULTILINE)
 _UU_END = re.compile(rb"^(?:`|[ ]?)\r?\n?end[ \t]*\r?$", re.MULTILINE)
-_Y_BEGIN = re.compile(rb"^=ybegin [^\r\n]*?name=([^\r\n]*)\r?\n(?:=ypart [^\r\n]*\r?\n)?", re.MULTILINE)
+_Y_BEGIN = re.compile(
+    rb"^=ybegin [^\r\n]*?name=([^\r\n]*)\r?\n(?:=ypart [^\r\n]*\r?\n)?", re.MULTILINE
+)
 _Y_END = re.compile(rb"^=yend[^\r\n]*\r?$", re.MULTILINE)
 _Y_SHIFT = bytes((i - 42) % 256 for i in range(256))
 _Y_ESCAPE = re.compile(rb"=(.)", re.DOTALL)
@@ -37,26 +42,38 @@ class Content:
 
 
 def decode_transfer(raw: bytes, encoding: str) -> Content:
-    """Decode by the name of an encoding (lower case, without parameters); an unknown name means the bytes as they are."""
+    """Decode by the name of an encoding (lower case, without parameters); an unknown name means the
+    bytes as they are.
+    """
     if encoding == "base64":
         return decode_base64(raw)
     if encoding in ("quoted-printable", "quopri", "quoted_printable", "qp"):
         return Content(decode_quoted_printable(raw))
     if encoding in ("x-uuencode", "uuencode", "x-uue", "uue"):
         found = _UU_BEGIN.search(raw)
-        return Content(_decode_uu(raw[found.end() :])) if found is not None else Content(raw, invalid=True)
-    return Content(raw, invalid=encoding not in ("", "7bit", "8bit", "binary", "7-bit", "8-bit", "none", "plain"))
+        return (
+            Content(_decode_uu(raw[found.end() :]))
+            if found is not None
+            else Content(raw, invalid=True)
+        )
+    return Content(
+        raw,
+        invalid=encoding not in ("", "7bit", "8bit", "binary", "7-bit", "8-bit", "none", "plain"),
+    )
 
 
 def decode_quoted_printable(raw: bytes) -> bytes:
-    """Decode quoted-printable; `binascii` drops all after a "=" before a bare carriage return, so breaks are mended first."""
+    """Decode quoted-printable; `binascii` drops all after a "=" before a bare carriage return, so
+    breaks are mended first.
+    """
     if b"\r" in raw or b"= " in raw or b"=\t" in raw:
         raw = _BROKEN_SOFT_BREAK.sub(b"=\n", raw)
     return binascii.a2b_qp(raw)
 
 
 def decode_base64(raw: bytes) -> Content:
-    """Decode base64: noise inside lines is dropped, padding may stand in the middle, plain text after it is kept.
+    """Decode base64: noise inside lines is dropped, padding may stand in the middle, plain text
+    after it is kept.
 
     Text that is no base64 at all comes back as it is.
     """
@@ -66,7 +83,8 @@ def decode_base64(raw: bytes) -> Content:
     lines = raw.replace(b"\r", b"").split(b"\n")
     coded = [index for index, line in enumerate(lines) if _BASE64_LINE.fullmatch(line.strip())]
     plain = sum(1 for line in lines if line.strip()) - len(coded)
-    # A footer that a list's server adds in plain text has words, one to a line at times; the coded lines come first.
+    # A footer that a list's server adds in plain text has words, one to a line at times; the coded
+    # lines come first.
     tail = _tail_of_text(lines)
     if tail is not None and tail > 0:
         head = _decode_runs(b"".join(lines[:tail]))
@@ -78,13 +96,17 @@ def decode_base64(raw: bytes) -> Content:
 
 
 def _tail_of_text(lines: list[bytes]) -> int | None:
-    """Return the index of the first line that is prose after base64 that ended (padding, or a shorter line), or None."""
+    """Return the index of the first line that is prose after base64 that ended (padding, or a
+    shorter line), or None.
+    """
     width = len(lines[0].strip())
     for index, line in enumerate(lines):
         bare = line.strip()
         if _BASE64_LINE.fullmatch(bare) and len(bare) == width and not bare.endswith(b"="):
             continue
-        ended = bare.endswith(b"=") or (len(bare) < width and (not bare or _BASE64_LINE.fullmatch(bare) is not None))
+        ended = bare.endswith(b"=") or (
+            len(bare) < width and (not bare or _BASE64_LINE.fullmatch(bare) is not None)
+        )
         start = index + 1 if ended and bare else index
         rest = lines[start:]
         prose = [other for other in rest if other.strip()]
@@ -96,7 +118,9 @@ def _tail_of_text(lines: list[bytes]) -> int | None:
 
 
 def _decode_runs(raw: bytes) -> Content:
-    """Decode base64 that may hold several padded units; the standard decoder stops after the first."""
+    """Decode base64 that may hold several padded units; the standard decoder stops after the
+    first.
+    """
     clean = raw.translate(None, _BLANKS)
     if b"=" not in clean.rstrip(b"="):
         body = clean.rstrip(b"=")
@@ -106,9 +130,15 @@ def _decode_runs(raw: bytes) -> Content:
 
 
 def looks_like_base64(raw: bytes) -> bool:
-    """Tell a body that is base64 though nothing says so: several lines of one width, nothing else, no words."""
+    """Tell a body that is base64 though nothing says so: several lines of one width, nothing else,
+    no words.
+    """
     lines = raw.split()
-    if len(lines) < 2 or len(lines[0]) not in (60, 64, 72, 76) or not all(map(_BASE64_LINE.fullmatch, lines)):
+    if (
+        len(lines) < 2
+        or len(lines[0]) not in (60, 64, 72, 76)
+        or not all(map(_BASE64_LINE.fullmatch, lines))
+    ):
         return False
     return all(len(line) == len(lines[0]) for line in lines[:-1]) and sum(map(len, lines)) % 4 == 0
 
@@ -177,7 +207,8 @@ def _decode_uu_line(line: bytes) -> bytes:
     try:
         return binascii.a2b_uu(line)
     except binascii.Error:
-        # Encoders count the last group short or add a checksum: take as many characters as the length byte says.
+        # Encoders count the last group short or add a checksum: take as many characters as the
+        # length byte says.
         characters = (((line[0] - 32) & 63) * 4 + 5) // 3
         try:
             return binascii.a2b_uu(line[:characters])

@@ -1,4 +1,6 @@
-"""Encoded words (RFC 2047) and parameters (RFC 2231) of headers, with the mistakes that mailers make in them."""
+"""Encoded words (RFC 2047) and parameters (RFC 2231) of headers, with the mistakes that mailers
+make in them.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ _OPENING = re.compile(r"=\?([^?\s=]{1,60})\?([bBqQ])\?")
 _CONTROLS = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]+")
 _BLANKS = re.compile(r"[ \t\r\n]+")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
-_PARAMETER = re.compile(r'(?:^|[;\s])\s*([\w!#$&^.+-]+(?:\*\d{1,3})?\*?)\s*=\s*("(?:\\.|[^"\\])*"|[^;]*)', re.DOTALL)
+_PARAMETER = re.compile(
+    r'(?:^|[;\s])\s*([\w!#$&^.+-]+(?:\*\d{1,3})?\*?)\s*=\s*("(?:\\.|[^"\\])*"|[^;]*)', re.DOTALL
+)
 _TOKEN_END = re.compile(r"[\s;]")
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _EXTENDED = re.compile(r"^([\w.:+-]{0,60})'[^']{0,60}'", re.ASCII)
@@ -25,8 +29,9 @@ _EXTENDED = re.compile(r"^([\w.:+-]{0,60})'[^']{0,60}'", re.ASCII)
 def decode_words(text: str) -> str:
     """Decode the encoded words of a header; never raises.
 
-    Blanks between two words vanish (RFC 2047 §6.2); neighbours in one character set are joined as bytes before they are
-    decoded, because mailers split them inside a character; a word that was cut is decoded as far as it goes.
+    Blanks between two words vanish (RFC 2047 §6.2); neighbours in one character set are joined as
+    bytes before they are decoded, because mailers split them inside a character; a word that was
+    cut is decoded as far as it goes.
     """
     if "=?" not in text:
         return text
@@ -57,7 +62,9 @@ def decode_words(text: str) -> str:
 
 
 class _Word(NamedTuple):
-    """The bytes of an encoded word, and what they are if its underscores stand for themselves, as some encoders write."""
+    """The bytes of an encoded word, and what they are if its underscores stand for themselves, as
+    some encoders write.
+    """
 
     charset: str
     raw: bytes
@@ -85,14 +92,18 @@ def _decoded(word: _Word) -> str:
 
 
 def decode_base64_run(run: bytes) -> bytes:
-    """Decode base64 without padding; foreign characters and a last character that carries no whole byte are dropped."""
+    """Decode base64 without padding; foreign characters and a last character that carries no whole
+    byte are dropped.
+    """
     clean = _NOT_BASE64.sub(b"", run)
     clean = clean[: len(clean) - 1] if len(clean) % 4 == 1 else clean
     return binascii.a2b_base64(clean + b"=" * (-len(clean) % 4))
 
 
 def parse_parameters(value: str) -> tuple[str, dict[str, str]]:
-    """Split a structured header ("text/plain; charset=x") in its first token, in lower case, and its parameters, decoded."""
+    """Split a structured header ("text/plain; charset=x") in its first token, in lower case, and
+    its parameters, decoded.
+    """
     first = _BLANKS.sub(" ", value[:_LONGEST_STRUCTURED]).lstrip("; ")
     cut = _TOKEN_END.search(first)
     token = first[: cut.start()] if cut is not None else first
@@ -110,7 +121,9 @@ def parse_parameters(value: str) -> tuple[str, dict[str, str]]:
         if star:
             encoded = section.endswith("*") or not section
             number = section.rstrip("*")
-            extended.setdefault(base, []).append((int(number) if number.isdigit() else 0, encoded, content))
+            extended.setdefault(base, []).append(
+                (int(number) if number.isdigit() else 0, encoded, content)
+            )
         else:
             plain.setdefault(base, content)
     parameters = {name: decode_words(content) for name, content in plain.items()}
@@ -127,7 +140,9 @@ def _unquoted(raw: str) -> str:
 
 
 def _joined_sections(sections: list[tuple[int, bool, str]]) -> str:
-    """Join RFC 2231's numbered sections as bytes; the first may name the character set before two apostrophes."""
+    """Join RFC 2231's numbered sections as bytes; the first may name the character set before two
+    apostrophes.
+    """
     charset = None
     raw = b""
     for order, (_, encoded, content) in enumerate(sorted(sections, key=lambda section: section[0])):

@@ -1,8 +1,10 @@
-"""The line above a quote that says who wrote it and when: "On 5 May 2024 at 10:00, Ann <ann@example.com> wrote:".
+"""The line above a quote that says who wrote it and when: "On 5 May 2024 at 10:00, Ann
+<ann@example.com> wrote:".
 
-One recogniser for all languages: a table (tables/attributions.toml) names the words, and what makes a line an attribution (a date, a clock
-time, an address, the verb at its end) is the same everywhere. The wordings are those of Gmail, Apple Mail, Outlook,
-Thunderbird, Yahoo, mail.ru, NetEase, QQ, Naver and Proton in their own translations.
+One recogniser for all languages: a table (tables/attributions.toml) names the words, and what makes
+a line an attribution (a date, a clock time, an address, the verb at its end) is the same
+everywhere. The wordings are those of Gmail, Apple Mail, Outlook, Thunderbird, Yahoo, mail.ru,
+NetEase, QQ, Naver and Proton in their own translations.
 """
 
 import re
@@ -16,16 +18,25 @@ from pipeline.processors.clean.reply.tables import read_table
 _LANGUAGES: dict[str, dict[str, list[str]]] = read_table("attributions")
 
 # Phrases that open an attribution which ends in a date: Apple Mail in Polish, Gmail in Catalan.
-_NAMED_FIRST = re.compile(r"(?:Wiadomość napisana przez|Missatge de|Messaggio di|Mensaje de|Message de)\s", re.I)
+_NAMED_FIRST = re.compile(
+    r"(?:Wiadomość napisana przez|Missatge de|Messaggio di|Mensaje de|Message de)\s", re.I
+)
 
 
 def _languages_of(place: str) -> dict[str, str]:
-    """Return the words of a place with their language, the first language of the table where several share one."""
-    return {word.casefold(): code for code, words in reversed(_LANGUAGES.items()) for word in words[place]}
+    """Return the words of a place with their language, the first language of the table where
+    several share one.
+    """
+    return {
+        word.casefold(): code
+        for code, words in reversed(_LANGUAGES.items())
+        for word in words[place]
+    }
 
 
 _VERB_LANGUAGE = _languages_of("ends")
-# By their last two characters, longest first: the language of "a scris" is not that of a shorter verb.
+# By their last two characters, longest first: the language of "a scris" is not that of a shorter
+# verb.
 _VERBS_BY_END: dict[str, tuple[str, ...]] = {
     end: tuple(sorted((verb for verb in _VERB_LANGUAGE if verb[-2:] == end), key=len, reverse=True))
     for end in {verb[-2:] for verb in _VERB_LANGUAGE}
@@ -37,20 +48,21 @@ def _words(words: Sequence[str]) -> str:
     return "|".join(re.escape(word) for word in sorted(set(words), key=len, reverse=True))
 
 
-# The telling word of each inner verb, for a look that spares the expression on nearly all lines; those of scripts
-# without spaces may stand anywhere.
+# The telling word of each inner verb, for a look that spares the expression on nearly all lines;
+# those of scripts without spaces may stand anywhere.
 _INNER_TOKENS = frozenset(max(verb.split(), key=len) for verb in _INNER_LANGUAGE)
 _INNER_UNSPACED = tuple(verb for verb in _INNER_LANGUAGE if verb[0] >= "\u0e00")
 _INNER = re.compile(rf"(?<!\w)(?:{_words(list(_INNER_LANGUAGE))})(?!\w)", re.I)
 _INTRO_WORDS = [word for words in _LANGUAGES.values() for word in words["before"]]
 _INTRO_FIRST = frozenset(word.split()[0].casefold() for word in _INTRO_WORDS)
-# A date stands within 34 characters of the opening word: "Il giorno mercoledì 12 settembre" needs 20, the Arabic and
-# Thai weekdays more. Prose such as "On the other hand, he wrote:" has no digit there.
+# A date stands within 34 characters of the opening word: "Il giorno mercoledì 12 settembre" needs
+# 20, the Arabic and Thai weekdays more. Prose such as "On the other hand, he wrote:" has no digit
+# there.
 _INTRO = re.compile(rf"(?:{_words(_INTRO_WORDS)})(?=[\s\d,:،])[^\d<>@]{{0,34}}\d", re.I)
 # CJK words need no space before the date.
 _INTRO_CJK = re.compile(r"[在于於自]\s?[^\d<>@]{0,6}\d|(?:ใน)?วันที่[^\d<>@]{0,34}\d")
-# A date without an opening word: up to two short words (a weekday), then a digit: "ср, 30 апр.", "tir. 18. apr.";
-# or a weekday, a month and the day: "Monday, September 30".
+# A date without an opening word: up to two short words (a weekday), then a digit: "ср, 30 апр.",
+# "tir. 18. apr."; or a weekday, a month and the day: "Monday, September 30".
 _DATED = re.compile(
     r"\W?(?:[^\W\d_]{1,14}[.,،]{1,2}\s*|[^\W\d_]{1,3}\s+|[^\W\d_]{3,12}(?:day|dag|tag),?\s+){0,2}\d"
     r"|\W?[^\W\d_]{3,14},\s*[^\W\d_]{3,14}\s+\d{1,2}\b"
@@ -68,12 +80,17 @@ _ADDRESS_FIRST = re.compile(
     r"(?P<name>[^<>\[\]@:：]{0,90})\(?[<(\[]\s?(?:mailto:)?[^\s<>@]{1,80}@[^\s<>@]{1,120}(?:\s?<mailto:[^\s<>]{1,160}>)?"
     r"\s?[>)\]]{1,3}(?P<rest>.{0,120})$"
 )
-_PLAIN_ADDRESS_FIRST = re.compile(r"(?P<name>[^<>\[\]@:：\s]{1,60})@[^\s<>@]{1,120}(?P<rest>\s.{0,80})$")
-_NUMERIC_DATE_NAME = re.compile(r"\d{4}[/.-]\d{1,2}[/.-]\d{1,2}\s.{0,90}<[^<>\s]{1,80}@[^<>\s]{1,120}>$")
+_PLAIN_ADDRESS_FIRST = re.compile(
+    r"(?P<name>[^<>\[\]@:：\s]{1,60})@[^\s<>@]{1,120}(?P<rest>\s.{0,80})$"
+)
+_NUMERIC_DATE_NAME = re.compile(
+    r"\d{4}[/.-]\d{1,2}[/.-]\d{1,2}\s.{0,90}<[^<>\s]{1,80}@[^<>\s]{1,120}>$"
+)
 _CHINESE_NAME_FIRST = re.compile(r".{0,60}?[于於在]\s?\d{4}\s?[年/.-].{0,60}[写寫][道到入]$")
 _NAME_ONLY = re.compile(r"[^\d@:：<>!?。！？]{1,60}$")
 
-# Signs around an attribution that say nothing: Zoho's dashes, the asterisks of bold text, quotes of Outlook for Mac.
+# Signs around an attribution that say nothing: Zoho's dashes, the asterisks of bold text, quotes of
+# Outlook for Mac.
 _LEADING = " \t\xa0-–—_*\u201c\u201d\"'•>"
 _TRAILING = " \t\xa0\u202f:：*_-–—"
 # An attribution has rarely more than four lines and 500 characters; beyond that it is prose.
@@ -85,7 +102,18 @@ _MAX_INTRODUCTION = 160
 _MAX_INTRODUCTION_WORDS = 18
 _SAYING = frozenset(
     {
-        *("said", "says", "asked", "asks", "replied", "replies", "answered", "mentioned", "stated", "noted"),
+        *(
+            "said",
+            "says",
+            "asked",
+            "asks",
+            "replied",
+            "replies",
+            "answered",
+            "mentioned",
+            "stated",
+            "noted",
+        ),
         *("adds", "added", "posted", "forwarded"),
     }
 )
@@ -104,7 +132,9 @@ class Evidence(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """An attribution that starts at line ``first`` (column ``column``) and ends with the line it was looked for at."""
+    """An attribution that starts at line ``first`` (column ``column``) and ends with the line it
+    was looked for at.
+    """
 
     first: int
     column: int
@@ -124,21 +154,25 @@ _NOTHING = _Reading("", Evidence.NONE, False)
 
 
 def ends_like_attribution(line: str) -> bool:
-    """Return whether a stripped line may be the last of an attribution; cheap, and true for few lines of prose."""
+    """Return whether a stripped line may be the last of an attribution; cheap, and true for few
+    lines of prose.
+    """
     if len(line) > _MAX_LINE:
         return False
     if line[-1] in ":：":
         return True
     bare = line.rstrip(_TRAILING)
-    return bare.endswith(("wrote", "写道", "寫道")) or (line[0].isdigit() and bare.endswith(">") and "@" in bare)
+    return bare.endswith(("wrote", "写道", "寫道")) or (
+        line[0].isdigit() and bare.endswith(">") and "@" in bare
+    )
 
 
 def locate(lines: Sequence[str], last: int, floor: int, *, marked: bool) -> Attribution | None:
     """Return the attribution whose last line is ``last``, or None.
 
-    ``lines`` are stripped; no line before ``floor`` is looked at. ``marked`` says that quoted lines follow; without
-    them a name alone is no attribution. At most five lines are joined, so the cost does not depend on the length of
-    the mail.
+    ``lines`` are stripped; no line before ``floor`` is looked at. ``marked`` says that quoted lines
+    follow; without them a name alone is no attribution. At most five lines are joined, so the cost
+    does not depend on the length of the mail.
     """
     line = lines[last]
     top = _top_of_window(lines, last, floor)
@@ -186,9 +220,11 @@ def _is_telling(line: str) -> bool:
 
 
 def introduces(line: str) -> bool:
-    """Return whether a stripped line says who is quoted, in any words: it counts only right above quoted lines.
+    """Return whether a stripped line says who is quoted, in any words: it counts only right above
+    quoted lines.
 
-    "Quoting Ann (ann@example.com):", "Ann Lee stated on Thu, 4 Mar 2024 at 9:15:", "Ann Lee asked:", "Ann Lee:".
+    "Quoting Ann (ann@example.com):", "Ann Lee stated on Thu, 4 Mar 2024 at 9:15:", "Ann Lee
+    asked:", "Ann Lee:".
     """
     if line[-1] not in ":：" or len(line) > _MAX_INTRODUCTION:
         return False
@@ -210,7 +246,9 @@ def _worth_reading(line: str, above: str) -> bool:
     if _language_of_ending(folded.rstrip(_TRAILING)):
         return True
     # A verb inside the line says something only where a date follows or precedes it.
-    return (_DIGIT.search(line) or _DIGIT.search(above)) is not None and _names_inner(f"{above.casefold()} {folded}")
+    return (_DIGIT.search(line) or _DIGIT.search(above)) is not None and _names_inner(
+        f"{above.casefold()} {folded}"
+    )
 
 
 def _names_inner(folded: str) -> bool:
@@ -231,7 +269,9 @@ def _with_wrapped_name(lines: Sequence[str], found: Attribution, floor: int) -> 
 
 
 def _behind_text(line: str, last: int) -> Attribution | None:
-    """Find "text On Wed, 4 Apr 2012 at 3:59 PM, x@example.com wrote:", where a client lost the line break."""
+    """Find "text On Wed, 4 Apr 2012 at 3:59 PM, x@example.com wrote:", where a client lost the line
+    break.
+    """
     column = max(line.rfind(" On "), line.rfind("-On "), line.rfind("- On "))
     if column <= 0:
         return None
@@ -248,7 +288,9 @@ def read(joined: str) -> _Reading:
     bare = text.rstrip(_TRAILING)
     if not bare:
         return _NOTHING
-    colon = any(sign in text[len(bare) :] for sign in ":：") or (joined.startswith("--") and joined.endswith("--"))
+    colon = any(sign in text[len(bare) :] for sign in ":：") or (
+        joined.startswith("--") and joined.endswith("--")
+    )
     folded = bare.casefold()
     language = _language_of_ending(folded)
     inner = _INNER.search(bare) if colon and not language and _names_inner(folded) else None
@@ -264,7 +306,8 @@ def _language_of_ending(folded: str) -> str:
     for verb in _VERBS_BY_END.get(folded[-2:], ()):
         if folded.endswith(verb):
             before = folded[-len(verb) - 1 : -len(verb)]
-            # A verb is a word of its own, except where the script has no spaces ("...님이 작성", "...周一写道").
+            # A verb is a word of its own, except where the script has no spaces ("...님이 작성",
+            # "...周一写道").
             return "" if before.isalpha() and verb.isascii() else _VERB_LANGUAGE[verb]
     return ""
 
@@ -284,7 +327,8 @@ def _judge(bare: str, language: str, *, address: bool, colon: bool, inner: bool)
         return _Reading("zh", Evidence.FULL, False)
     if address and said and _is_address_first(bare, colon=colon, inner=inner):
         return _Reading(language, Evidence.FULL, False)
-    # "Max Muster schrieb am 5.1.2024 um 10:00:"; in English the same words are as often prose ("your agent wrote on").
+    # "Max Muster schrieb am 5.1.2024 um 10:00:"; in English the same words are as often prose
+    # ("your agent wrote on").
     if said and inner and language != "en" and _YEAR.search(bare) and _CLOCK.search(bare):
         return _Reading(language, Evidence.DATE, True)
     if said and colon and not inner and _NAME_ONLY.match(bare) and 1 <= bare.count(" ") <= 7:
@@ -297,7 +341,9 @@ def _opens(bare: str) -> bool:
     word = bare.split(None, 1)[0].rstrip(",:،").casefold()
     if word in _INTRO_FIRST:
         return _INTRO.match(bare) is not None
-    return not bare[0].isascii() and (_INTRO_CJK.match(bare) is not None or _INTRO.match(bare) is not None)
+    return not bare[0].isascii() and (
+        _INTRO_CJK.match(bare) is not None or _INTRO.match(bare) is not None
+    )
 
 
 def _is_dated_line(bare: str, said: bool, *, colon: bool) -> bool:
@@ -314,5 +360,6 @@ def _is_address_first(bare: str, *, colon: bool, inner: bool) -> bool:
     has_date = _DIGIT.search(rest) is not None
     if inner:
         return colon and has_date
-    # Between the address and the verb stands a date or a particle ("ezt", "님이"); more words are prose.
+    # Between the address and the verb stands a date or a particle ("ezt", "님이"); more words are
+    # prose.
     return rest.count(" ") <= 3 or (has_date and _CLOCK.search(bare) is not None)

@@ -9,7 +9,8 @@ _PUNCTUATION = " \t\xa0\u3000,.;:!?~*_-–—()[]<>\"'“”‘’，。；：�
 _EDGES = re.compile(r"^[\W_]+|[\W_]+$")
 # "Thanks and kind regards", "With very best wishes", "Warmest regards to all".
 _ENGLISH = re.compile(
-    r"(?P<thanks>(?:(?:many|with|again)\s)?(?:thanks|thank you|thx)(?:\s(?:again|in advance|so much|very much|a lot))?"
+    r"(?P<thanks>(?:(?:many|with|again)\s)?(?:thanks|thank you|thx)(?:\s(?:again|in advance|so"
+    r" much|very much|a lot))?"
     r"\s?(?:and|&|\+|,|/|-)?\s?)?(?:with\s|and\s|in\s)?"
     r"(?:(?:my|our|very|the|kind|kindest|best|warm|warmest|sincere|friendly|personal|good|many|most)[\s,]*){0,4}"
     r"(?:regards|wishes|greetings|rgds)(?:\sfrom\s.{1,30})?"
@@ -18,7 +19,9 @@ _BILINGUAL = re.compile(r"\s*[/|]\s*")
 
 
 def _bare(text: str) -> str:
-    """Return a phrase without what surrounds its words; emoji and other signs are rare, so they cost more."""
+    """Return a phrase without what surrounds its words; emoji and other signs are rare, so they
+    cost more.
+    """
     bare = text.strip(_PUNCTUATION)
     if bare and not (bare[0].isalnum() and bare[-1].isalnum()):
         bare = _EDGES.sub("", bare)
@@ -29,7 +32,8 @@ def _phrases(kind: str) -> frozenset[str]:
     return frozenset(_bare(phrase) for phrases in _TABLE[kind].values() for phrase in phrases)
 
 
-# Formulas mean nothing but "here I end", so they are cut even where no name follows; thanks are also speech.
+# Formulas mean nothing but "here I end", so they are cut even where no name follows; thanks are
+# also speech.
 _FORMULAS = _phrases("formula")
 _THANKS = _phrases("thanks")
 _LONGEST = 64
@@ -40,14 +44,18 @@ _PARTICLES = frozenset(_TABLE["names"]["particles"])
 _NOT_NAMES = frozenset(_TABLE["names"]["no_names"])
 _NO_NAME = re.compile(r"[?？@!！:：;\d]")
 _FIRM_FORMS = frozenset(_TABLE["names"]["firm_forms"])
-_HAN_NAME = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af·・ ]{1,16}(?:\s?[（(][^()（）]{1,20}[)）])?$")
+_HAN_NAME = re.compile(
+    r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af·・ ]{1,16}(?:\s?[（(][^()（）]{1,20}[)）])?$"
+)
 _HAN_WORD = re.compile(
     r"(?:谢|感谢|麻烦|请|好的|收到|不|没|是|可以|对|行|嗯|已|我|你|您|他|她|这|那|如|若|的|了|吗|呢|吧|啊).{0,16}$|.{1,15}[了吗呢吧啊的]$"
 )
 
 
 def closing_kind(line: str) -> str | None:
-    """Return "formula" or "thanks" where a stripped line is a closing phrase and nothing else, or None."""
+    """Return "formula" or "thanks" where a stripped line is a closing phrase and nothing else, or
+    None.
+    """
     if len(line) > _LONGEST:
         return None
     bare = _bare(line)
@@ -69,7 +77,9 @@ def _phrase_kind(bare: str) -> str | None:
 
 
 def closing_with_name(line: str) -> bool:
-    """Return whether a line is a formula and a name ("Best, Ann", "Viele Grüße Max", "顺颂商祺，张三", "张三 敬上")."""
+    """Return whether a line is a formula and a name ("Best, Ann", "Viele Grüße Max", "顺颂商祺，张三", "张三
+    敬上").
+    """
     if len(line) > _LONGEST:
         return False
     words = line.split()
@@ -77,7 +87,11 @@ def closing_with_name(line: str) -> bool:
         return len(line) <= 30
     head, comma, tail = line.partition("，" if "，" in line else ",")
     opened = _bare(head) if comma else ""
-    if (opened in _AMBIGUOUS or _phrase_kind(opened) == "formula") and tail.strip() and is_name(tail.strip()):
+    if (
+        (opened in _AMBIGUOUS or _phrase_kind(opened) == "formula")
+        and tail.strip()
+        and is_name(tail.strip())
+    ):
         return True
     if len(words) < 2 or _bare(words[0]) not in _FIRST_WORDS:
         return False
@@ -89,7 +103,9 @@ def closing_with_name(line: str) -> bool:
 
 
 def is_name(line: str) -> bool:
-    """Return whether a stripped line looks like a person's name: up to five capitalised words, or a short CJK name."""
+    """Return whether a stripped line looks like a person's name: up to five capitalised words, or a
+    short CJK name.
+    """
     if line[-1:] in (":", "："):
         return False
     bare = line.strip(" ,.;!*_-–—~/|\"'“”，。！、")
@@ -100,7 +116,10 @@ def is_name(line: str) -> bool:
     words = bare.replace(",", " ").split()
     if not 1 <= len(words) <= 5 or words[0].casefold() in _NOT_NAMES:
         return False
-    if any(len(word) > 4 and word[-1] == "." for word in words[:-1]) or words[0].casefold().rstrip(".") in _FIRM_FORMS:
+    if (
+        any(len(word) > 4 and word[-1] == "." for word in words[:-1])
+        or words[0].casefold().rstrip(".") in _FIRM_FORMS
+    ):
         return False
     cased = [word for word in words if word.casefold() not in _PARTICLES]
     return bool(cased) and all(_is_name_word(word) for word in cased)

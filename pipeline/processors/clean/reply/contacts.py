@@ -1,4 +1,6 @@
-"""What a line of a signature looks like: telephone, address, title, company; and what is prose instead."""
+"""What a line of a signature looks like: telephone, address, title, company; and what is prose
+instead.
+"""
 
 import re
 
@@ -16,7 +18,8 @@ _MAX_CONTACT = 160
 _DIGIT = re.compile(r"\d")
 _PHONE_ALONE = re.compile(r"[+(]?\d[\d\s().\-–/x+]{6,}$")
 _WEB = re.compile(
-    r"(?:https?://|www\.)\S+|(?<!\S)[\w-]{2,40}\.(?:com|net|org|io|de|fr|cn|co\.uk|eu|nl|it|es)(?:/\S*)?$", re.I
+    r"(?:https?://|www\.)\S+|(?<!\S)[\w-]{2,40}\.(?:com|net|org|io|de|fr|cn|co\.uk|eu|nl|it|es)(?:/\S*)?$",
+    re.I,
 )
 _EMAIL = re.compile(r"[^\s<>@]@[^\s<>@]+\.\w")
 _TITLES = frozenset(_TABLE["titles"])
@@ -60,14 +63,20 @@ def is_profile(line: str) -> bool:
 
 def _is_site(text: str) -> bool:
     spaces = text.count(" ")
-    return spaces <= 5 and ("//" in text or "www." in text or spaces <= 2) and _WEB.search(text) is not None
+    return (
+        spaces <= 5
+        and ("//" in text or "www." in text or spaces <= 2)
+        and _WEB.search(text) is not None
+    )
 
 
 def _is_title_or_place(text: str) -> bool:
     words = {word.strip(".,;|()&").casefold() for word in text.split()}
     if not words.isdisjoint(_TITLES):
         return True
-    if not text.isascii() and (any(title in text for title in _UNSPACED_TITLES) or _HAN_STREET.search(text)):
+    if not text.isascii() and (
+        any(title in text for title in _UNSPACED_TITLES) or _HAN_STREET.search(text)
+    ):
         return True
     return _DIGIT.search(text) is not None and (
         not words.isdisjoint(_STREETS) or _GLUED_STREET.search(text) is not None
@@ -87,7 +96,9 @@ def _has_label(text: str) -> bool:
 
 
 def is_prose(line: str) -> bool:
-    """Return whether a stripped line reads as a sentence or a part of one rather than as a line of a signature."""
+    """Return whether a stripped line reads as a sentence or a part of one rather than as a line of
+    a signature.
+    """
     if line.startswith(_IMAGES):
         return False
     if len(line) > _MAX_LATIN:
@@ -108,7 +119,10 @@ def _ends_sentence(line: str) -> bool:
     bare = line.rstrip(_CLOSERS)
     if not bare or bare[-1] not in _STOPS:
         return False
-    return bare[-1] != "." or bare[:-1].replace(",", " ").rsplit(None, 1)[-1].casefold() not in _ABBREVIATIONS
+    return (
+        bare[-1] != "."
+        or bare[:-1].replace(",", " ").rsplit(None, 1)[-1].casefold() not in _ABBREVIATIONS
+    )
 
 
 def _mostly_lower(line: str) -> bool:
@@ -125,4 +139,6 @@ def _is_han_prose(line: str) -> bool:
         return False
     if line[-1] in "？?":
         return True
-    return len(_HAN.findall(line)) > 8 and (line[-1] in "。！；，" or _CLAUSE.search(line) is not None)
+    return len(_HAN.findall(line)) > 8 and (
+        line[-1] in "。！；，" or _CLAUSE.search(line) is not None
+    )

@@ -1,4 +1,6 @@
-"""Texts that a server, a list or a legal department sets below a mail: disclaimers, list footers, scanner notices."""
+"""Texts that a server, a list or a legal department sets below a mail: disclaimers, list footers,
+scanner notices.
+"""
 
 import re
 from typing import Literal
@@ -8,7 +10,8 @@ from pipeline.processors.clean.reply.tables import any_of, read_table
 Footer = Literal["disclaimer", "list_footer"]
 
 _TABLE = read_table("footers")
-# Openings of a disclaimer that need no second look, and those that need a word of secrecy in the next lines.
+# Openings of a disclaimer that need no second look, and those that need a word of secrecy in the
+# next lines.
 _PLAIN_DISCLAIMER = re.compile(any_of(_TABLE["disclaimer"]), re.I)
 _OPENING = re.compile(any_of(_TABLE["opening"]), re.I)
 _SECRECY = re.compile(any_of(_TABLE["secrecy"]), re.I)
@@ -28,7 +31,9 @@ def may_open_footer(line: str) -> bool:
 
 
 def footer_at(lines: list[str], at: int) -> Footer | None:
-    """Return which footer starts at line ``at`` of stripped lines, or None. ``at`` must open a paragraph."""
+    """Return which footer starts at line ``at`` of stripped lines, or None. ``at`` must open a
+    paragraph.
+    """
     line = lines[at].lstrip(_NOISE)[:300]
     if _PLAIN_DISCLAIMER.match(line):
         return "disclaimer"

@@ -1,7 +1,8 @@
-"""The block of header lines with which Outlook, Foxmail, Yahoo and forwards open the mail they quote.
+"""The block of header lines with which Outlook, Foxmail, Yahoo and forwards open the mail they
+quote.
 
-"From: … / Sent: … / To: … / Subject: …" in the words of many languages, bold or not, with folded values, with blank
-lines between, as a table (NetEase) or run together in one line (Yahoo).
+"From: … / Sent: … / To: … / Subject: …" in the words of many languages, bold or not, with folded
+values, with blank lines between, as a table (NetEase) or run together in one line (Yahoo).
 """
 
 import re
@@ -17,7 +18,9 @@ _HAN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
 
 def _key_of(name: str) -> str:
-    """Fold a name; Chinese and Korean ones are padded at will ("主　题", "보낸 사람"), so their spaces go."""
+    """Fold a name; Chinese and Korean ones are padded at will ("主　题", "보낸 사람"), so their spaces
+    go.
+    """
     key = name.strip(" \t*_|>-·•\u3000\xa0").casefold()
     if key.isalpha():
         return key
@@ -25,13 +28,16 @@ def _key_of(name: str) -> str:
 
 
 _TABLE = read_table("headers")
-_FIELDS: dict[str, Field] = {_key_of(name): field for field in get_args(Field) for name in _TABLE[field]}
+_FIELDS: dict[str, Field] = {
+    _key_of(name): field for field in get_args(Field) for name in _TABLE[field]
+}
 _LONGEST_NAME = max(map(len, _FIELDS)) + 8
 _ADDRESS = re.compile(r"[^\s<>@]@[^\s<>@]")
 _DIGIT = re.compile(r"\d")
 _CLOCK = re.compile(r"\d{1,2}\s?[:：.]\s?\d{2}|\d{1,2}[时時点點시]")
 _RULE_CHARS = frozenset("-_=*—–─━‐ \t")
-# A value may be folded over this many lines (long address lists in To and Cc more often than not are).
+# A value may be folded over this many lines (long address lists in To and Cc more often than not
+# are).
 _MAX_FOLDED = 4
 _MAX_BLANK = 2
 # "Telephone:" within a form; a folded subject may have a colon further on.
@@ -66,13 +72,20 @@ def opening_field(line: str) -> tuple[Field, str] | None:
 
 
 def block_end(
-    lines: Sequence[str], first: int, opening: tuple[Field, str], *, separated: bool, opens_mail: bool = False
+    lines: Sequence[str],
+    first: int,
+    opening: tuple[Field, str],
+    *,
+    separated: bool,
+    opens_mail: bool = False,
 ) -> int | None:
-    """Return the index after the header block that starts at line ``first``, or None where there is none.
+    """Return the index after the header block that starts at line ``first``, or None where there is
+    none.
 
-    ``lines`` are stripped, ``opening`` is the opening field of the first. ``separated`` says that a line of dashes or
-    a title stands above, which lets a shorter block count. ``opens_mail`` says that nothing at all stands above: then
-    it must have a date, since web forms send "From: … / Subject: …" above what the customer wrote.
+    ``lines`` are stripped, ``opening`` is the opening field of the first. ``separated`` says that a
+    line of dashes or a title stands above, which lets a shorter block count. ``opens_mail`` says
+    that nothing at all stands above: then it must have a date, since web forms send "From: … /
+    Subject: …" above what the customer wrote.
     """
     fields: dict[Field, str] = {opening[0]: opening[1]}
     end = first + 1
@@ -104,7 +117,9 @@ def block_end(
 
 
 def _is_no_value(line: str) -> bool:
-    """Return whether a line cannot be the rest of a folded value: it is too long, or has a label of its own."""
+    """Return whether a line cannot be the rest of a folded value: it is too long, or has a label of
+    its own.
+    """
     at = max(line.find(":", 0, _LONGEST_LABEL), line.find("：", 0, _LONGEST_LABEL))
     labelled = at > 0 and line[at + 1 : at + 3] != "//" and not line[:at].lower().endswith("mailto")
     return labelled or len(line) > _MAX_LINE
@@ -116,7 +131,8 @@ def _is_block(fields: dict[Field, str], separated: bool) -> bool:
     addressed = any(_ADDRESS.search(value) for value in fields.values())
     dated = bool(_DIGIT.search(fields.get("date", "")))
     if len(named) >= 3:
-        # Three names alone are also a form ("From: London / To: Paris / Date: 5 May"): a subject or an address tells.
+        # Three names alone are also a form ("From: London / To: Paris / Date: 5 May"): a subject or
+        # an address tells.
         certain = "subject" in fields or addressed or (separated and "from" in fields)
         return certain and ("from" in fields or "date" in fields)
     if len(named) == 2:
@@ -136,10 +152,19 @@ def _run_together(line: str) -> bool:
 
 
 def names_sender(opening: tuple[Field, str]) -> bool:
-    """Return whether an opening field is a sender with an address ("From: Ann <ann@example.com>")."""
+    """Return whether an opening field is a sender with an address ("From: Ann
+    <ann@example.com>").
+    """
     return opening[0] == "from" and _ADDRESS.search(opening[1]) is not None
 
 
 def is_rule(line: str) -> bool:
-    """Return whether a stripped line is a drawn rule: three or more dashes, underscores, equals signs or asterisks."""
-    return len(line) >= 3 and line[0] in _RULE_CHARS and _RULE_CHARS.issuperset(line[:200]) and len(set(line)) <= 2
+    """Return whether a stripped line is a drawn rule: three or more dashes, underscores, equals
+    signs or asterisks.
+    """
+    return (
+        len(line) >= 3
+        and line[0] in _RULE_CHARS
+        and _RULE_CHARS.issuperset(line[:200])
+        and len(set(line)) <= 2
+    )

@@ -5,8 +5,9 @@ from itertools import accumulate
 
 from pipeline.processors.clean.reply.marks import read_mark
 
-# Soft hyphen, zero-width characters, direction marks and isolates, the byte order mark: Gmail, Apple Mail and Outlook
-# put them around names and times of day; none carries meaning for where a quote starts.
+# Soft hyphen, zero-width characters, direction marks and isolates, the byte order mark: Gmail,
+# Apple Mail and Outlook put them around names and times of day; none carries meaning for where a
+# quote starts.
 _UNSEEN = "\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\ufeff"
 _UNSEEN_DROPPED = dict.fromkeys(map(ord, _UNSEEN))
 _NOTHING: frozenset[int] = frozenset()
@@ -15,8 +16,8 @@ _NOTHING: frozenset[int] = frozenset()
 class Lines:
     """A stretch of a text as lines.
 
-    ``clean`` holds each line stripped and without unseen characters, ``raw`` as it is, ``starts`` the offset of each
-    in the whole text and, last, the end of the stretch.
+    ``clean`` holds each line stripped and without unseen characters, ``raw`` as it is, ``starts``
+    the offset of each in the whole text and, last, the end of the stretch.
     """
 
     __slots__ = ("clean", "raw", "starts", "text")
@@ -31,7 +32,10 @@ class Lines:
             self.clean = [line.translate(_UNSEEN_DROPPED).strip() for line in self.raw]
         if "\ue000" in text:
             # What is no mark shows without the private-use character, so it is read without it.
-            self.clean = [line if read_mark(line) is not None else line.replace("\ue000", "") for line in self.clean]
+            self.clean = [
+                line if read_mark(line) is not None else line.replace("\ue000", "")
+                for line in self.clean
+            ]
 
     def stretch(self, start: int, end: int) -> "Lines":
         """Return the lines between two offsets of the whole text."""
@@ -46,7 +50,9 @@ class Lines:
         return lines
 
     def first_filled(self, start: int) -> int:
-        """Return the offset of the first line from an offset on that is not blank, or the end of the stretch."""
+        """Return the offset of the first line from an offset on that is not blank, or the end of
+        the stretch.
+        """
         return self.starts[self.next_filled(bisect_left(self.starts, start))]
 
     def is_blank_above(self, start: int) -> bool:
@@ -65,7 +71,9 @@ class Lines:
         return at
 
     def fenced(self) -> frozenset[int]:
-        """Return the lines inside closed code fences (three backticks), where ``>`` and dashes are code."""
+        """Return the lines inside closed code fences (three backticks), where ``>`` and dashes are
+        code.
+        """
         if "```" not in self.text:
             return _NOTHING
         marks = [at for at, line in enumerate(self.clean) if line.startswith("```")]

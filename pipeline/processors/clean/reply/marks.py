@@ -1,9 +1,10 @@
 """Marks that carry the quote containers of an HTML mail through its rendering to text.
 
-The renderer writes a line ``QUOTE_MARK + name`` before a container that a selector below finds and, where the
-container has an end of its own (a blockquote, a div around the quote), a line ``QUOTE_END`` after it. Without an end
-everything below the mark is quoted, unless its lines carry ``>``. A mark counts only on a line of its own; anywhere
-else it cuts nothing. A renderer must drop U+E000 from what the sender typed, or he could hide his words as a quote.
+The renderer writes a line ``QUOTE_MARK + name`` before a container that a selector below finds and,
+where the container has an end of its own (a blockquote, a div around the quote), a line
+``QUOTE_END`` after it. Without an end everything below the mark is quoted, unless its lines carry
+``>``. A mark counts only on a line of its own; anywhere else it cuts nothing. A renderer must drop
+U+E000 from what the sender typed, or he could hide his words as a quote.
 """
 
 import re
@@ -12,14 +13,18 @@ import re
 QUOTE_MARK = "\ue000quote\ue000"
 QUOTE_END = "\ue000/quote\ue000"
 
-# (name, CSS selector). An element without content (hr, #appendonsend) marks all that follows it. Gmail puts answers
-# between quoted paragraphs inside its outer div, so the inner blockquote is the quote, and the div only where it has
-# none. Lotus, Roundcube and plain web mailers leave no container: their quotes are found in the text.
+# (name, CSS selector). An element without content (hr, #appendonsend) marks all that follows it.
+# Gmail puts answers between quoted paragraphs inside its outer div, so the inner blockquote is the
+# quote, and the div only where it has none. Lotus, Roundcube and plain web mailers leave no
+# container: their quotes are found in the text.
 QUOTE_SELECTORS: tuple[tuple[str, str], ...] = (
     ("gmail_quote", "blockquote.gmail_quote, div.gmail_quote:not(:has(blockquote))"),
     ("gmail_attr", "div.gmail_attr"),
     ("protonmail_quote", "blockquote.protonmail_quote, div.protonmail_quote:not(:has(blockquote))"),
-    ("yahoo_quoted", "div.yahoo_quoted, div[id^='yahoo_quoted']:not(.yahoo_quoted), blockquote.iosymail"),
+    (
+        "yahoo_quoted",
+        "div.yahoo_quoted, div[id^='yahoo_quoted']:not(.yahoo_quoted), blockquote.iosymail",
+    ),
     ("appendonsend", "#appendonsend, #x_appendonsend"),
     ("divRplyFwdMsg", "#divRplyFwdMsg, #x_divRplyFwdMsg"),
     ("stopSpelling", "hr#stopSpelling, hr#replySplit"),
@@ -27,8 +32,11 @@ QUOTE_SELECTORS: tuple[tuple[str, str], ...] = (
     ("outlook_mac", "#OLK_SRC_BODY_SECTION"),
     (
         "outlook_border",
-        "div[style*='border-top:solid #E1E1E1'], div[style*='border-top:solid #B5C4DF'],"
-        " div[style*='border-top: solid #E1E1E1'], div[style*='border-top: 1pt solid rgb(225, 225, 225)']",
+        (
+            "div[style*='border-top:solid #E1E1E1'], div[style*='border-top:solid #B5C4DF'],"
+            " div[style*='border-top: solid #E1E1E1'], div[style*='border-top: 1pt solid rgb(225,"
+            " 225, 225)']"
+        ),
     ),
     ("moz-cite-prefix", "div.moz-cite-prefix"),
     ("moz-forward-container", "div.moz-forward-container"),
@@ -44,7 +52,8 @@ QUOTE_SELECTORS: tuple[tuple[str, str], ...] = (
     ("lark_quote", "div.history-quote-wrapper"),
 )
 
-# Below these the quote goes on after their container has ended: it holds the header lines only, or nothing.
+# Below these the quote goes on after their container has ended: it holds the header lines only, or
+# nothing.
 OPEN_ENDED = frozenset({"appendonsend", "divRplyFwdMsg", "stopSpelling", "outlook_border"})
 
 # The name is bounded so that a hostile "mark" cannot hide a paragraph of text.

@@ -23,7 +23,9 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """What opens a quote: lines ``first`` to ``end`` (exclusive); ``start`` is the offset where the quote begins."""
+    """What opens a quote: lines ``first`` to ``end`` (exclusive); ``start`` is the offset where the
+    quote begins.
+    """
 
     start: int
     end: int
@@ -32,7 +34,8 @@ class _Head:
 
 _SEPARATOR_STARTS = frozenset("-_=*—–─━~<#+•")
 _OPENING = ANGLES | _SEPARATOR_STARTS | frozenset("&|\ue000")
-# Attributions without a colon: Zoho, Samsung, old Gmail ("2012/3/4 Ann <ann@example.com>"), bold ones.
+# Attributions without a colon: Zoho, Samsung, old Gmail ("2012/3/4 Ann <ann@example.com>"), bold
+# ones.
 _ENDING = ("wrote", "写道", "寫道", "-", ">", "*", "_")
 _POSTSCRIPT = re.compile(r"p\.?\s?s\.?\b|附[:：言]|又及|另[:：，]", re.I)
 # Longer runs of code are pasted without signs.
@@ -44,7 +47,8 @@ _SIGNATURE_LINES = 8
 def find_quotes(lines: Lines, *, strict: bool = False) -> list[Span]:
     """Return the quoted stretches of a mail in order.
 
-    ``strict`` gives up what protects the author's own use of ``>``: code fences, interpreter prompts, lone lines.
+    ``strict`` gives up what protects the author's own use of ``>``: code fences, interpreter
+    prompts, lone lines.
     """
     return _Scan(lines, strict).run()
 
@@ -92,7 +96,9 @@ class _Scan:
         return self.spans
 
     def _quote_at(self, at: int, line: str) -> int | None:
-        """Take the quote that opens at this line and return the line after it, or None where none does."""
+        """Take the quote that opens at this line and return the line after it, or None where none
+        does.
+        """
         if is_angled(line):
             head = self._attribution_head(at) if self._closes_address(at, line) else None
             return self._take_run(at) if head is None else self._take_head(head)
@@ -131,13 +137,20 @@ class _Scan:
 
     def _stands_alone(self, at: int) -> bool:
         """Return whether the author has written above and the line is a paragraph of its own."""
-        alone = at > self.floor and not self.clean[at - 1] and at + 1 < len(self.clean) and not self.clean[at + 1]
+        alone = (
+            at > self.floor
+            and not self.clean[at - 1]
+            and at + 1 < len(self.clean)
+            and not self.clean[at + 1]
+        )
         return alone and self.written
 
     def _attribution_head(self, at: int) -> _Head | None:
         marked = self._is_marked_below(at)
         found = attributions.locate(self.clean, at, self.floor, marked=marked)
-        if found is None or not (marked or found.evidence is Evidence.FULL or self._is_paragraph(found, at)):
+        if found is None or not (
+            marked or found.evidence is Evidence.FULL or self._is_paragraph(found, at)
+        ):
             if marked and attributions.introduces(self.clean[at]):
                 return _Head(self.lines.starts[at], at + 1, "attribution:any")
             return None
@@ -146,12 +159,16 @@ class _Scan:
         return _Head(start, at + 1, f"attribution:{found.language}")
 
     def _closes_address(self, at: int, line: str) -> bool:
-        """Return whether ``>`` closes an address that was wrapped: "<ann@example.com" above ">:"."""
+        """Return whether ``>`` closes an address that was wrapped: "<ann@example.com" above
+        ">:".
+        """
         above = self.clean[at - 1] if at > self.floor else ""
         return above.rfind("<") > above.rfind(">") and len(line) <= 20 and line[-1] in ":：e"
 
     def _is_paragraph(self, found: attributions.Attribution, last: int) -> bool:
-        """Return whether an attribution with a date but no time or address is a paragraph with text below it."""
+        """Return whether an attribution with a date but no time or address is a paragraph with text
+        below it.
+        """
         if found.evidence < Evidence.DATE or last in self.fenced:
             return False
         opens = found.first == self.floor or not self.clean[found.first - 1]
@@ -170,7 +187,9 @@ class _Scan:
         return _Head(self.lines.starts[at], at + 1 if end is None else end + 1, f"html:{name}")
 
     def _take_head(self, head: _Head) -> int:
-        """Take a head with the quote below it: up to its last marked line, or all the rest where none is marked."""
+        """Take a head with the quote below it: up to its last marked line, or all the rest where
+        none is marked.
+        """
         count = len(self.clean)
         end = head.end
         while end - 1 not in self.closers:
@@ -188,7 +207,9 @@ class _Scan:
         return end
 
     def _deeper_head(self, at: int) -> _Head | None:
-        """Return the head that directly follows another: header lines below a title, an attribution below a mark."""
+        """Return the head that directly follows another: header lines below a title, an attribution
+        below a mark.
+        """
         if at in self.mark_ends:
             return self._mark_head(at)
         if self._is_quoted_line(at):
@@ -229,7 +250,9 @@ class _Scan:
         return end
 
     def _is_authors_own(self, at: int, end: int) -> bool:
-        """Return whether ``>`` here is not a quote: code, a prompt, decoration, or mbox's escape of "From "."""
+        """Return whether ``>`` here is not a quote: code, a prompt, decoration, or mbox's escape of
+        "From ".
+        """
         if at in self.fenced:
             return True
         line = self.clean[at]
@@ -243,22 +266,30 @@ class _Scan:
         return all(part.startswith((">>> ", "...")) or not part for part in self.clean[at:end])
 
     def _shows_code(self, at: int, end: int) -> bool:
-        """Return whether an author who never quoted shows code behind ``>``, introduced by a colon."""
+        """Return whether an author who never quoted shows code behind ``>``, introduced by a
+        colon.
+        """
         above = at - 1
         while above >= 0 and not self.clean[above]:
             above -= 1
         if above < 0 or self.clean[above][-1] not in ":：" or end - at > _MAX_CODE_LINES:
             return False
         lines = [bare for line in self.clean[at:end] if (bare := line.lstrip("> "))]
-        return sum(line[-1] in "{}[]();,=" or line.endswith("=>") for line in lines) * 2 > len(lines) > 1
+        return (
+            sum(line[-1] in "{}[]();,=" or line.endswith("=>") for line in lines) * 2
+            > len(lines)
+            > 1
+        )
 
     def _is_quoted_line(self, at: int) -> bool:
         return self.mark_ends[at] is not None if at in self.mark_ends else self.signs.is_marked(at)
 
     def _take_after_device(self, at: int, line: str) -> int | None:
-        """Take what stands below "Sent from my iPhone" in a paragraph of its own as the quoted mail.
+        """Take what stands below "Sent from my iPhone" in a paragraph of its own as the quoted
+        mail.
 
-        The line is set between the new words and the old; clients without a mark for the old leave nothing else.
+        The line is set between the new words and the old; clients without a mark for the old leave
+        nothing else.
         """
         clean = self.clean
         if not self.written or at + 1 >= len(clean) or clean[at + 1] or clean[at - 1]:
@@ -285,7 +316,9 @@ class _Scan:
 
 
 def _match_marks(clean: list[str]) -> dict[int, int | None]:
-    """Return for each line that opens a marked quote the line that closes it, or None where nothing does."""
+    """Return for each line that opens a marked quote the line that closes it, or None where nothing
+    does.
+    """
     ends: dict[int, int | None] = {}
     open_marks: list[int] = []
     for at, line in enumerate(clean):
@@ -303,6 +336,8 @@ def _match_marks(clean: list[str]) -> dict[int, int | None]:
 
 
 def _cut_column(raw: str) -> int:
-    """Return where "On …" starts in a line that it shares with the reply, dashes before it included."""
+    """Return where "On …" starts in a line that it shares with the reply, dashes before it
+    included.
+    """
     column = max(raw.rfind(" On "), raw.rfind("-On "), 0)
     return len(raw[:column].rstrip(" -"))

@@ -15,7 +15,11 @@ def _titles(key: str, title: Title) -> dict[str, Title]:
 
 _ALONE = _titles("reply_above", "reply_above")
 _INTRODUCTIONS = _titles("forward_introduction", "forwarded")
-_TITLES = {**_titles("original_message", "original_message"), **_titles("forwarded", "forwarded"), **_ALONE}
+_TITLES = {
+    **_titles("original_message", "original_message"),
+    **_titles("forwarded", "forwarded"),
+    **_ALONE,
+}
 _FRAME = " \t-_=*—–─━~<>#+•:：.|\u3000\xa0"
 # With a colon, a full stop and some space.
 _LONGEST = max(map(len, (*_ALONE, *_INTRODUCTIONS))) + 4

@@ -13,13 +13,16 @@ from pipeline.processors.clean.reply.lines import Lines
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A signature, or a piece of one: it starts at an offset of the whole text and ends at the next cut."""
+    """A signature, or a piece of one: it starts at an offset of the whole text and ends at the next
+    cut.
+    """
 
     start: int
     rule: str
 
 
-# A signature below "--" has at most this many lines, one below a phrase or a drawn rule fewer: longer ones are text.
+# A signature below "--" has at most this many lines, one below a phrase or a drawn rule fewer:
+# longer ones are text.
 _MAX_BELOW_DELIMITER = 15
 _MAX_BELOW_CLOSING = 14
 _MAX_BELOW_RULE = 9
@@ -28,7 +31,8 @@ _MAX_MOTTO = 40
 _MAX_PROSE = 2
 # Footers of legal departments are long, so they are looked for further up than all else.
 _FOOTER_WINDOW = 80
-# One round takes one kind; mails stack a closing, a delimiter, a device line and a footer, seldom more.
+# One round takes one kind; mails stack a closing, a delimiter, a device line and a footer, seldom
+# more.
 _MAX_ROUNDS = 8
 # A telephone number and a name are enough; a title or a firm alone is not.
 _MIN_CONTACT_WEIGHT = 3
@@ -45,10 +49,12 @@ _DASHES = "-–—~/"
 
 
 def find_signature(lines: Lines, *, alone: bool, device_only: bool = False) -> list[Cut]:
-    """Return the cuts of the signature at the end of an author's text, in order; empty where there is none.
+    """Return the cuts of the signature at the end of an author's text, in order; empty where there
+    is none.
 
-    ``alone`` says that the mail has no other text of its author, so that what is left must not be emptied by a guess.
-    ``device_only`` looks for the line of a device or app only, which is all that may stand between quotes.
+    ``alone`` says that the mail has no other text of its author, so that what is left must not be
+    emptied by a guess. ``device_only`` looks for the line of a device or app only, which is all
+    that may stand between quotes.
     """
     return _Peeler(lines, alone).run(device_only)
 
@@ -118,7 +124,9 @@ class _Peeler:
         return known
 
     def _standard_delimiter(self) -> int | None:
-        """Return the line of the delimiter of RFC 3676, section 4.3: dash, dash, space. It needs no other sign."""
+        """Return the line of the delimiter of RFC 3676, section 4.3: dash, dash, space. It needs no
+        other sign.
+        """
         if "-- " not in self.lines.text:
             return None
         for at, line in enumerate(self.lines.raw):
@@ -143,7 +151,9 @@ class _Peeler:
                 return
 
     def _opens_paragraph(self, at: int) -> bool:
-        """Return whether a footer may start here: below a gap, a drawn rule or the short lines of a signature."""
+        """Return whether a footer may start here: below a gap, a drawn rule or the short lines of a
+        signature.
+        """
         above = self.clean[at - 1] if at else ""
         return not above or is_rule(above) or not self._is_prose(at - 1)
 
@@ -195,7 +205,9 @@ class _Peeler:
             if line in _DELIMITERS and line not in ("---", "***"):
                 return at
             if is_rule(line):
-                ruled = filled <= _MAX_BELOW_RULE and (filled == 0 or self._looks_signed(at + 1, prose))
+                ruled = filled <= _MAX_BELOW_RULE and (
+                    filled == 0 or self._looks_signed(at + 1, prose)
+                )
                 return at if ruled and (at > self.first or not self.alone) else None
             filled += 1
             prose += self._is_prose(at)
@@ -204,11 +216,15 @@ class _Peeler:
         return None
 
     def _looks_signed(self, start: int, prose: int) -> bool:
-        """Return whether lines from ``start`` to the end begin with a name, hold contact data, or are one short line."""
+        """Return whether lines from ``start`` to the end begin with a name, hold contact data, or
+        are one short line.
+        """
         filled = [self.clean[at] for at in range(start, self.end) if self.clean[at]]
         if len(filled) == 1 and len(filled[0]) <= _MAX_MOTTO:
             return True
-        return not prose and (is_name(filled[0]) or any(map(is_contact, filled)) or sum(map(is_profile, filled)) > 1)
+        return not prose and (
+            is_name(filled[0]) or any(map(is_contact, filled)) or sum(map(is_profile, filled)) > 1
+        )
 
     def _closing(self) -> int | None:
         if self.closed:
@@ -250,7 +266,9 @@ class _Peeler:
         return start
 
     def _dashed_name(self) -> int | None:
-        """Return the last line where it is a name behind a dash: "-Ann", "– Ann Lee", "/Ann", but no list item."""
+        """Return the last line where it is a name behind a dash: "-Ann", "– Ann Lee", "/Ann", but
+        no list item.
+        """
         at = self.end - 1
         line = self.clean[at]
         if at == self.first or line[0] not in _DASHES or line[:3] == "---" or len(line) > 32:
@@ -268,7 +286,9 @@ class _Peeler:
         return at if above < at - 1 or before[-1] in ".!?。！？)" or close else None
 
     def _contact_block(self) -> int | None:
-        """Return where a name with contact data below it starts, though no phrase closes the letter."""
+        """Return where a name with contact data below it starts, though no phrase closes the
+        letter.
+        """
         if self.contacted:
             return None
         self.contacted = True
@@ -288,7 +308,13 @@ class _Peeler:
                 break
             weight += own
             heavy = heavy or own == 2
-            if heavy and weight >= _MIN_CONTACT_WEIGHT and own < 2 and is_name(line) and self._may_start(at):
+            if (
+                heavy
+                and weight >= _MIN_CONTACT_WEIGHT
+                and own < 2
+                and is_name(line)
+                and self._may_start(at)
+            ):
                 start = at
         return start
 

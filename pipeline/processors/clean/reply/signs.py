@@ -1,4 +1,6 @@
-"""Signs at the start of quoted lines: ``>`` in all its forms, and what some clients and people set instead."""
+"""Signs at the start of quoted lines: ``>`` in all its forms, and what some clients and people set
+instead.
+"""
 
 import re
 
@@ -10,7 +12,8 @@ _INITIALS = re.compile(r"[A-Z]{1,3}>(?=\s|$)")
 _OTHER = re.compile(r"--\]|=>|->|[|#:%\]}~+!](?![|#:%\]}~+!])")
 # Prompts that look like initials.
 _PROMPTS = ("C>", "PS>", "SQL>", "A>", "D>")
-# A quoted line of this length was probably wrapped by the server, and its rest stands below without the sign.
+# A quoted line of this length was probably wrapped by the server, and its rest stands below without
+# the sign.
 _WRAPPED_AT = 60
 _MAX_OVERFLOW = 100
 
@@ -21,23 +24,33 @@ def is_angled(line: str) -> bool:
 
 
 class Signs:
-    """What marks quoted lines in one mail. ``shown`` is a sign other than ``>`` that a quote has shown."""
+    """What marks quoted lines in one mail. ``shown`` is a sign other than ``>`` that a quote has
+    shown.
+    """
 
     __slots__ = ("_clean", "_plain_until", "shown")
 
     def __init__(self, lines: Lines) -> None:
         self._clean = lines.clean
         self.shown = ""
-        # Lines before this one are known to be no quote by pipes or initials: each run is looked at once.
+        # Lines before this one are known to be no quote by pipes or initials: each run is looked at
+        # once.
         self._plain_until = 0
 
     def is_marked(self, at: int) -> bool:
-        """Return whether a filled line carries ``>``, the sign shown before, or initials ("JD> text")."""
+        """Return whether a filled line carries ``>``, the sign shown before, or initials ("JD>
+        text").
+        """
         line = self._clean[at]
-        return is_angled(line) or bool(self.shown and line.startswith(self.shown)) or _INITIALS.match(line) is not None
+        return (
+            is_angled(line)
+            or bool(self.shown and line.startswith(self.shown))
+            or _INITIALS.match(line) is not None
+        )
 
     def below_head(self, at: int) -> str:
-        """Return the sign that the lines below an attribution share where it is not ``>``: "| text", "# text".
+        """Return the sign that the lines below an attribution share where it is not ``>``: "|
+        text", "# text".
 
         A last line does not tell: where the rest of a mail is cut off, it must not become a quote.
         """
@@ -48,10 +61,11 @@ class Signs:
         return found[0] if not below or below.startswith(found[0]) else ""
 
     def open_run(self, at: int, line: str) -> bool:
-        """Return whether a run of lines with a sign other than ``>`` starts here, without an attribution.
+        """Return whether a run of lines with a sign other than ``>`` starts here, without an
+        attribution.
 
-        It takes the sign that was shown before, or two lines at least with a pipe or the same initials; lines of a
-        table have more than one pipe.
+        It takes the sign that was shown before, or two lines at least with a pipe or the same
+        initials; lines of a table have more than one pipe.
         """
         if self.shown and line.startswith(self.shown):
             return True
@@ -69,7 +83,9 @@ class Signs:
         return True
 
     def run_end(self, at: int) -> int:
-        """Return the line after a run of quoted lines, blank lines between them and wrapped rests included."""
+        """Return the line after a run of quoted lines, blank lines between them and wrapped rests
+        included.
+        """
         if not is_angled(self._clean[at]):
             return self._other_run_end(at)
         clean, count = self._clean, len(self._clean)
@@ -94,7 +110,9 @@ class Signs:
         sign = self.shown if self.shown and line.startswith(self.shown) else _sign_of(line)
         last = at
         below = at + 1
-        while below < len(self._clean) and (not self._clean[below] or self._clean[below].startswith(sign)):
+        while below < len(self._clean) and (
+            not self._clean[below] or self._clean[below].startswith(sign)
+        ):
             if self._clean[below]:
                 last = below
             below += 1
@@ -103,8 +121,9 @@ class Signs:
     def _is_overflow(self, above: int, at: int, wrapping: bool) -> bool:
         """Return whether a bare line between quoted lines is the rest of the quoted line above it.
 
-        Servers wrap quoted lines at some 76 columns and leave the rest without a sign; links are wrapped inside their
-        brackets. An author's answer starts with a capital, or stands apart, or follows a short line.
+        Servers wrap quoted lines at some 76 columns and leave the rest without a sign; links are
+        wrapped inside their brackets. An author's answer starts with a capital, or stands apart, or
+        follows a short line.
         """
         clean = self._clean
         if at + 1 >= len(clean) or not is_angled(clean[at + 1]) or len(clean[at]) > _MAX_OVERFLOW:

@@ -9,22 +9,24 @@ from pipeline.processors.clean.reply.quotes import Span, find_quotes
 from pipeline.processors.clean.reply.signatures import find_signature
 
 _Range = tuple[int, int]
-# Whether these open a quote depends on lines further down: code fences close there, tables and runs go on.
+# Whether these open a quote depends on lines further down: code fences close there, tables and runs
+# go on.
 _TOUCHY = (">", "＞", "|", "```", "&gt;", "\ue000")
 
 
 def split_reply(text: str) -> Split:
-    """Split a mail body (plain text, or HTML rendered with quote marks) into reply, quotes and signature.
+    """Split a mail body (plain text, or HTML rendered with quote marks) into reply, quotes and
+    signature.
 
-    Offsets of the parts are characters of ``text``. Any text is taken, in time linear in its length; splitting the
-    reply again finds no further quote.
+    Offsets of the parts are characters of ``text``. Any text is taken, in time linear in its
+    length; splitting the reply again finds no further quote.
     """
     lines = Lines(text)
     parts = _without_signatures(lines, _without_quotes(lines, find_quotes(lines)))
     strict = False
     while not _is_settled(text, parts):
-        # Lines that quotes kept apart may open a quote once they meet. The second round protects nothing of the
-        # author's use of ">", so that it leaves nothing for a third.
+        # Lines that quotes kept apart may open a quote once they meet. The second round protects
+        # nothing of the author's use of ">", so that it leaves nothing for a third.
         shown = _shown_ranges(text, parts)
         again = find_quotes(Lines("".join(text[start:end] for start, end in shown)), strict=strict)
         if not again:
@@ -35,7 +37,9 @@ def split_reply(text: str) -> Split:
 
 
 def _is_settled(text: str, parts: Sequence[Part]) -> bool:
-    """Return whether the reply is the plain beginning of the text, where cutting the rest can change nothing."""
+    """Return whether the reply is the plain beginning of the text, where cutting the rest can
+    change nothing.
+    """
     own = [part for part in parts if part.kind == "reply"]
     # Marks that cut nothing are dropped from what is shown, and their neighbours meet.
     if not own or (len(parts) == 1 and "\ue000" not in text):
@@ -45,7 +49,9 @@ def _is_settled(text: str, parts: Sequence[Part]) -> bool:
 
 
 def _without_quotes(lines: Lines, quotes: Iterable[Span]) -> list[Part]:
-    """Tile the text with its quotes and what is between them; blank lines below a quote belong to it."""
+    """Tile the text with its quotes and what is between them; blank lines below a quote belong to
+    it.
+    """
     parts: list[Part] = []
     done = 0
     for quote in quotes:
@@ -58,7 +64,9 @@ def _without_quotes(lines: Lines, quotes: Iterable[Span]) -> list[Part]:
 
 
 def _append_own(parts: list[Part], lines: Lines, start: int, end: int) -> None:
-    """Append the author's stretch. Blank lines above it stay with it only where they part it from his last one."""
+    """Append the author's stretch. Blank lines above it stay with it only where they part it from
+    his last one.
+    """
     filled = min(lines.first_filled(start), end)
     parted = len(parts) < 2 or lines.is_blank_above(parts[-1].start)
     if parts and filled > start and (parted or filled == end):
@@ -70,7 +78,9 @@ def _append_own(parts: list[Part], lines: Lines, start: int, end: int) -> None:
 
 
 def _without_signatures(lines: Lines, parts: Sequence[Part]) -> list[Part]:
-    """Cut signatures: at the end of the author's first stretch and of his last one; device lines anywhere."""
+    """Cut signatures: at the end of the author's first stretch and of his last one; device lines
+    anywhere.
+    """
     own = [at for at, part in enumerate(parts) if part.kind == "reply"]
     cut: dict[int, list[Part]] = {}
     # The last stretch goes first: if it is all signature, the first one is all the author wrote.
@@ -100,7 +110,9 @@ def _signed(lines: Lines, part: Part, *, alone: bool, device_only: bool) -> list
 
 
 def _shown_ranges(text: str, parts: Iterable[Part]) -> list[_Range]:
-    """Return the ranges of the text that make up the reply, without mark lines and outer blank lines."""
+    """Return the ranges of the text that make up the reply, without mark lines and outer blank
+    lines.
+    """
     ranges = [(part.start, part.end) for part in parts if part.kind == "reply"]
     if "\ue000" in text:
         ranges = [piece for start, end in ranges for piece in _unmarked(text, start, end)]
@@ -127,7 +139,9 @@ def _unmarked(text: str, start: int, end: int) -> list[_Range]:
 
 
 def _located(spans: Iterable[Span], shown: Sequence[_Range]) -> Iterator[tuple[int, int, str]]:
-    """Yield where stretches of the joined reply stand in the text; both are in order, so one walk does."""
+    """Yield where stretches of the joined reply stand in the text; both are in order, so one walk
+    does.
+    """
     at = offset = 0
     for span in spans:
         while at < len(shown):
@@ -188,7 +202,9 @@ def _flags(text: str, parts: Sequence[Part], reply: str) -> tuple[str, ...]:
         return ()
     flags = []
     written = [
-        at for at, part in enumerate(parts) if part.kind == "reply" and drop_marks(text[part.start : part.end]).strip()
+        at
+        for at, part in enumerate(parts)
+        if part.kind == "reply" and drop_marks(text[part.start : part.end]).strip()
     ]
     quoted = next((at for at, part in enumerate(parts) if part.kind == "quoted"), len(parts))
     if written and written[-1] > quoted:

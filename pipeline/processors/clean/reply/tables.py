@@ -7,8 +7,12 @@ from typing import Any
 
 
 def read_table(name: str) -> dict[str, Any]:
-    """Return the table ``tables/<name>.toml`` of this package; read once, when the module that uses it is imported."""
-    return tomllib.loads(resources.files(__package__).joinpath("tables", f"{name}.toml").read_text("utf-8"))
+    """Return the table ``tables/<name>.toml`` of this package; read once, when the module that uses
+    it is imported.
+    """
+    return tomllib.loads(
+        resources.files(__package__).joinpath("tables", f"{name}.toml").read_text("utf-8")
+    )
 
 
 def any_of(patterns: Iterable[str]) -> str:
