@@ -43,12 +43,12 @@ check: setup ## Lint, types, generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m schemas.generate --check
-	$(BIN)/python -m pipeline.ops.reference --check
+	$(BIN)/python -m pipeline.commands.reference --check
 	$(BIN)/python -m deploy.generate --check
 
 generate: setup ## Write what is generated from the contracts
 	$(BIN)/python -m schemas.generate
-	$(BIN)/python -m pipeline.ops.reference
+	$(BIN)/python -m pipeline.commands.reference
 	$(BIN)/python -m deploy.generate
 
 fuzz: setup ## 10,000 broken inputs for each connector

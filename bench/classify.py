@@ -30,20 +30,20 @@ from typing import Any
 import orjson
 from models_data import NEEDS, load
 
-from pipeline.models.characters import normalise
+from pipeline.log.port import Message
+from pipeline.log.sqlite_log import SqliteLog
 from pipeline.models.classifier import Classifier, hints_of, rule_answer
 from pipeline.models.clauses import clauses
 from pipeline.models.features import extract
 from pipeline.models.heads import HEADS
 from pipeline.models.learner import warm_up
-from pipeline.models.reading import Reading, read_all
+from pipeline.models.lexicon_reading import Reading, read_all
 from pipeline.models.replica import Replica
 from pipeline.models.rules import NO_ANSWER
 from pipeline.outcomes import Context
 from pipeline.processors.classify import Classify
-from pipeline.runtime.learning import Learner
-from pipeline.runtime.log import Message
-from pipeline.runtime.sqlite_log import SqliteLog
+from pipeline.runtime.model_worker import Learner
+from pipeline.text.normal_form import normalise
 from schemas.topics import EXAMPLES
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)

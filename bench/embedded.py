@@ -26,23 +26,22 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.envelope import contract_message, from_record
+from pipeline.identity.contacts import OwnSide
 from pipeline.ingest.port import IngestOptions
 from pipeline.ingest.publisher import Publisher
 from pipeline.ingest.registry import CONNECTORS
+from pipeline.log.claim_check import BlobFolder
+from pipeline.log.port import spans_of
+from pipeline.log.sqlite_log import SqliteLog
 from pipeline.models.replica import Replica
-from pipeline.ops.migrate import migrate
 from pipeline.outcomes import Context, Emit, run_checked
 from pipeline.processors.classify import Classify
+from pipeline.processors.clean.clean import CLEAN
 from pipeline.processors.clean.language import detect_language
-from pipeline.processors.clean.step import CLEAN
-from pipeline.processors.contacts import OwnSide
 from pipeline.processors.enrich import finish
 from pipeline.processors.identify import Identify, Identity
 from pipeline.processors.redact import REDACT
-from pipeline.runtime.claims import BlobFolder
-from pipeline.runtime.log import spans_of
 from pipeline.runtime.runner import utc_now
-from pipeline.runtime.sqlite_log import SqliteLog
 from pipeline.runtime.stages import (
     ENRICH_TOPICS,
     LOAD_FACTOR,
@@ -52,6 +51,7 @@ from pipeline.runtime.stages import (
 )
 from pipeline.settings import Settings
 from pipeline.sinks.chdb import ChdbWarehouse
+from pipeline.sinks.migrations import migrate
 from schemas.communications import Communication
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))

@@ -25,11 +25,11 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from pipeline.commands.reconciliation import lags
 from pipeline.envelope import checked, to_message
-from pipeline.ops.accounts import lags
+from pipeline.log.port import Message, now_ms
 from pipeline.outcomes import Reject
 from pipeline.runtime.kafka.broker import Broker, produce
-from pipeline.runtime.log import Message, now_ms
 from pipeline.runtime.stages import KAFKA_STAGES
 from schemas.envelope import Event
 from tests.support.clickhouse_server import ClickHouseServer

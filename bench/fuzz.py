@@ -40,7 +40,7 @@ from pipeline.ingest.port import (
     Unit,
 )  # noqa: E402
 from pipeline.ingest.registry import CONNECTORS  # noqa: E402
-from pipeline.processors.clean.mime import NotAMail, parse_mail  # noqa: E402
+from pipeline.mail.mime import NotAMail, parse_mail  # noqa: E402
 from schemas.communications import EmailData  # noqa: E402
 from schemas.registry import contract_of, explain  # noqa: E402
 from tests.support import fuzz  # noqa: E402

@@ -31,18 +31,18 @@ import numpy as np
 from clickhouse_driver import Client
 
 from pipeline.envelope import checked, to_message
+from pipeline.identity.contacts import OwnSide
+from pipeline.log.port import LogRecord, Message
 from pipeline.models.replica import Replica
-from pipeline.ops.migrate import migrate
 from pipeline.outcomes import Reject
-from pipeline.processors.contacts import OwnSide
 from pipeline.processors.identify import Identity
-from pipeline.runtime.collecting import collected_between_batches
-from pipeline.runtime.loading import trusted
-from pipeline.runtime.log import LogRecord, Message
+from pipeline.runtime.batch_insert import trusted
+from pipeline.runtime.gc_control import collected_between_batches
 from pipeline.runtime.stages import enrich_handler, load_handler
 from pipeline.sinks.chdb import ChdbWarehouse
 from pipeline.sinks.clickhouse import ClickHouseWarehouse
-from pipeline.sinks.rows import columns_of
+from pipeline.sinks.migrations import migrate
+from pipeline.sinks.row_mapping import columns_of
 from pipeline.sinks.warehouse import Warehouse
 from schemas.envelope import Event
 from schemas.topics import RECORDS

@@ -37,10 +37,10 @@ from typing import Any, NamedTuple, TypeVar
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from pipeline.processors.clean.charset import decode_text, known_charset  # noqa: E402
-from pipeline.processors.clean.htmltext import html_to_text  # noqa: E402
+from pipeline.mail.charset import decode_text, known_charset  # noqa: E402
+from pipeline.mail.html_text import html_to_text  # noqa: E402
+from pipeline.mail.mime import NotAMail, parse_mail  # noqa: E402
 from pipeline.processors.clean.language import detect_language  # noqa: E402
-from pipeline.processors.clean.mime import NotAMail, parse_mail  # noqa: E402
 
 # Samples are drawn once, with this seed.
 SEED = 7

@@ -22,14 +22,14 @@ from uuid import UUID
 from models_bars import Verdicts
 from models_data import TASKS, Rows, load, shuffled
 
-from pipeline.models.characters import normalise
+from pipeline.models.examples_fold import ExamplesFold
+from pipeline.models.examples_fold import Path as FoldPath
 from pipeline.models.features import Features, extract
-from pipeline.models.fold import ExamplesFold
-from pipeline.models.fold import Path as FoldPath
 from pipeline.models.heads import HEADS
 from pipeline.models.learner import Learner, warm_up
 from pipeline.models.replica import Replica
 from pipeline.models.snapshot import dump_fold, load_fold
+from pipeline.text.normal_form import normalise
 
 ORDERS = 3
 UNSEEN, STREAM = 1_500, 4_000

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from models_data import Parts, Rows
 
+from pipeline.models.evaluation.labelled_rows import Row
 from pipeline.models.evaluation.measures import calibration_floor
-from pipeline.models.evaluation.online import judge_online
-from pipeline.models.evaluation.rows import Row
+from pipeline.models.evaluation.online_model import judge_online
 
 NAN = float("nan")
 

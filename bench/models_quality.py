@@ -42,13 +42,13 @@ from models_measures import Result, percent, run_ours
 from models_peers import PEERS, PeerMissing
 from models_streams import report_drift, report_first_labels, report_scope
 
-from pipeline.models.characters import normalise
 from pipeline.models.classifier import hints_of, rule_answer
 from pipeline.models.features import extract
-from pipeline.models.frozen import Hints
 from pipeline.models.heads import HEADS
+from pipeline.models.inference import Hints
 from pipeline.models.learner import Learner, warm_up
-from pipeline.models.reading import Reading, read_all
+from pipeline.models.lexicon_reading import Reading, read_all
+from pipeline.text.normal_form import normalise
 
 FIRST_SEED = 7
 CURVE = (10, 30, 100, 200, 300, 1_000)

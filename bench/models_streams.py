@@ -14,7 +14,7 @@ from models_bars import Verdicts
 from models_data import Rows, clinc_inside, clinc_outside, clinc_train, load, shuffled
 from models_measures import as_rows, percent
 
-from pipeline.models.evaluation.online import judge_online
+from pipeline.models.evaluation.online_model import judge_online
 
 FIRST_LABELS = (50, 200, 500, 1_000)
 FIRST_SETS = ("banking77", "waimai", "sms")

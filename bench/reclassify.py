@@ -20,14 +20,14 @@ from typing import Any
 
 from classify import chats
 
+from pipeline.commands.reclassify import Progress, Wanted, reclassify
+from pipeline.log.sqlite_log import SqliteLog
 from pipeline.models.learner import warm_up
 from pipeline.models.replica import Replica
-from pipeline.ops.migrate import migrate
-from pipeline.ops.reclassifying import Progress, Wanted, reclassify
-from pipeline.runtime.loading import insert_all, trusted
-from pipeline.runtime.sqlite_log import SqliteLog
+from pipeline.runtime.batch_insert import insert_all, trusted
 from pipeline.sinks.chdb import ChdbWarehouse
-from pipeline.sinks.tables import Loadable
+from pipeline.sinks.migrations import migrate
+from pipeline.sinks.table_columns import Loadable
 from schemas.records import Prediction
 from schemas.topics import RECLASSIFIED
 from tests.support.judging import record_of

@@ -14,13 +14,13 @@ from uuid import UUID
 import orjson
 from pydantic import ValidationError
 
+from pipeline.log.port import Headers, LogRecord, Message
 from pipeline.outcomes import Reject
-from pipeline.runtime.log import Headers, LogRecord, Message
 from schemas.dead_letters import RejectCode
 from schemas.envelope import Event, record_id_of
-from schemas.made import to_json
 from schemas.registry import EVENT_TYPES, contract_of, explain, raw_topic_of
 from schemas.types import Contract
+from schemas.unchecked import to_json
 
 _PREFIX = "ce_"
 _STRUCTURED = "application/cloudevents+json"

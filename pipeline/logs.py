@@ -11,7 +11,7 @@ from typing import Literal
 
 import orjson
 
-from pipeline.runtime.log import LogRecord
+from pipeline.log.port import LogRecord
 
 # What every record of Python's logging has; whatever else one has was given as `extra`, and is told
 # as a field of its own.

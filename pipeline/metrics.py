@@ -24,7 +24,7 @@ from prometheus_client import Counter as Total
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from pipeline.runtime.log import TopicPartition
+from pipeline.log.port import TopicPartition
 
 # When a series was first told is of use to nobody here, and would be one undeclared series for each
 # declared one.

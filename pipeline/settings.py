@@ -21,11 +21,11 @@ from pydantic_settings import (
 )
 
 from pipeline.errors import UserError
+from pipeline.identity.contacts import OwnSide
 from pipeline.models.head_files import read_heads
 from pipeline.models.heads import HEADS, Head
-from pipeline.processors.contacts import OwnSide
-from pipeline.processors.converse.hours import parse_hours
-from pipeline.processors.converse.rules import EVERY_CHANNEL, Rules, ServicePromises
+from pipeline.processors.converse.business_hours import parse_hours
+from pipeline.processors.converse.service_rules import EVERY_CHANNEL, Rules, ServicePromises
 from pipeline.processors.identify import Identity
 from schemas.registry import explain
 from schemas.types import Channel

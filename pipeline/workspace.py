@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from pipeline.errors import UserError
 from pipeline.ingest.port import IngestOptions
 from pipeline.ingest.publisher import Publisher
-from pipeline.runtime.claims import Blobs, blobs_at
-from pipeline.runtime.log import Log
-from pipeline.runtime.sqlite_log import SqliteLog
+from pipeline.log.claim_check import Blobs, blobs_at
+from pipeline.log.port import Log
+from pipeline.log.sqlite_log import SqliteLog
 from pipeline.settings import Settings
 from pipeline.sinks.warehouse import Warehouse
 from schemas.topics import TOPICS
@@ -67,7 +67,7 @@ class Workspace:
         return SqliteLog(self.root / "log.sqlite")
 
     def _kafka_log(self) -> Log:
-        from pipeline.runtime.kafka.log import KafkaLog
+        from pipeline.runtime.kafka.kafka_log import KafkaLog
 
         return KafkaLog(self.broker(), self.root, self.settings.spool_bytes)
 
@@ -81,7 +81,7 @@ class Workspace:
             warehouse.close()
 
     def _store(self) -> Warehouse:
-        from pipeline.sinks.sharing import open_for_reading
+        from pipeline.sinks.store_server import open_for_reading
 
         return open_for_reading(self.root)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from pipeline.runtime.log import Headers, LogRecord, Message
+from pipeline.log.port import Headers, LogRecord, Message
 
 # The same for every client made of librdkafka, and as near as the others allow: what one fetch and
 # one produce request may hold. Sizes are librdkafka's own defaults, written out so that a peer that
@@ -167,8 +167,8 @@ def enrich_stage() -> Batch:
     process is not measured.
     """
     from bench.peers.records import chats, stored
+    from pipeline.identity.contacts import OwnSide
     from pipeline.models.replica import Replica
-    from pipeline.processors.contacts import OwnSide
     from pipeline.processors.identify import Identity
     from pipeline.runtime.stages import enrich_handler
 

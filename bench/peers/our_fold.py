@@ -11,14 +11,14 @@ import orjson
 
 from bench.peers.common import BATCH
 from bench.peers.folding import FoldJob, fold_job
+from pipeline.log.claim_check import BlobFolder
+from pipeline.log.port import LogRecord
 from pipeline.outcomes import Context, Emit, Outcome, Output
-from pipeline.runtime.claims import BlobFolder
-from pipeline.runtime.folding import FoldHandler
+from pipeline.runtime.fold_handler import FoldHandler
 from pipeline.runtime.kafka.broker import Broker
-from pipeline.runtime.kafka.crashes import InFlight
-from pipeline.runtime.kafka.host import KafkaHost, Sizes
-from pipeline.runtime.kafka.states import StateCache
-from pipeline.runtime.log import LogRecord
+from pipeline.runtime.kafka.crash_quarantine import InFlight
+from pipeline.runtime.kafka.kafka_host import KafkaHost, Sizes
+from pipeline.runtime.kafka.state_cache import StateCache
 from schemas.types import Contract
 
 _MAX_BYTES, _LINGER_S = 32 * 1024 * 1024, 0.2

@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 
 from pipeline.envelope import checked, to_message
+from pipeline.log.port import LogRecord, Message
 from pipeline.outcomes import Reject
-from pipeline.runtime.log import LogRecord, Message
 from schemas.envelope import Event
 from tests.support.events import make_events
 

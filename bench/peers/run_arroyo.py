@@ -27,7 +27,7 @@ from arroyo.processing.strategies.batching import BatchStep, ValuesBatch
 from arroyo.types import BrokerValue, Commit, Message, Partition, Topic
 
 from bench.peers.common import BATCH, Beginning, Job, headers_of, job, recode, step_of
-from pipeline.runtime.log import LogRecord
+from pipeline.log.port import LogRecord
 
 # A batch is full long before; this is what the last one waits.
 _BATCH_SECONDS = 0.2

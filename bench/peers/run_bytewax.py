@@ -29,7 +29,7 @@ from bench.peers.common import (
     recode,
     step_of,
 )
-from pipeline.runtime.log import LogRecord
+from pipeline.log.port import LogRecord
 
 Source: TypeAlias = "KafkaSourceMessage[bytes | None, bytes | None]"
 Sink: TypeAlias = "KafkaSinkMessage[bytes | None, bytes | None]"

@@ -31,7 +31,7 @@ from bench.peers.common import (
     recode,
     step_of,
 )
-from pipeline.runtime.log import LogRecord, Message
+from pipeline.log.port import LogRecord, Message
 
 # Below a batch of the others: all of one are in flight at once, each a future of the event loop.
 _TAKE, _TAKE_SECONDS = 1_000, 0.1

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.peers.common import TRANSACTION, Batch, Beginning, Job, job, step_of
-from pipeline.runtime.claims import BlobFolder
+from pipeline.log.claim_check import BlobFolder
+from pipeline.log.port import LogRecord, Message
 from pipeline.runtime.kafka.broker import Broker
-from pipeline.runtime.kafka.crashes import InFlight
-from pipeline.runtime.kafka.host import KafkaHost, Sizes
-from pipeline.runtime.log import LogRecord, Message
+from pipeline.runtime.kafka.crash_quarantine import InFlight
+from pipeline.runtime.kafka.kafka_host import KafkaHost, Sizes
 
 # As the settings of the enrich worker: a batch's bytes are bounded, a first record waits a fifth of
 # a second for more.

@@ -15,7 +15,7 @@ from quixstreams import Application, message_context
 from quixstreams.models.serializers import Serializer
 
 from bench.peers.common import COMMIT_SECONDS, Beginning, Job, headers_of, job, step_of
-from pipeline.runtime.log import LogRecord, Message
+from pipeline.log.port import LogRecord, Message
 
 
 class MessageValue(Serializer):

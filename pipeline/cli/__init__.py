@@ -4,34 +4,34 @@ from __future__ import annotations
 
 from pipeline.cli import (
     asking,
-    deadletters,
-    evaluating,
+    dlq,
+    evaluate,
     feeding,
     judging,
     keeping,
+    live,
     modelling,
     operating,
-    overview,
-    watching,
+    status,
 )
 from pipeline.cli.app import app
-from pipeline.console import HELD, fail
+from pipeline.cli.console import HELD, fail
 from pipeline.errors import UserError
 from pipeline.sinks.warehouse import StoreHeldError
 
 __all__ = [
     "app",
     "asking",
-    "deadletters",
-    "evaluating",
+    "dlq",
+    "evaluate",
     "feeding",
     "judging",
     "keeping",
     "main",
     "modelling",
     "operating",
-    "overview",
-    "watching",
+    "status",
+    "live",
 ]
 
 

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from pipeline import console
+from pipeline.cli import console
 from pipeline.cli.app import Json, app, workspace_of
-from pipeline.console import WRONG_USE, fail, note
+from pipeline.cli.console import WRONG_USE, fail, note
 
 
 @app.command()
@@ -29,7 +29,7 @@ def history(
     as_json: Json = False,
 ) -> None:
     """Show one customer's timeline over all channels, orders, feedback and complaints."""
-    from pipeline.reporting.screen import show_timeline
+    from pipeline.cli.timeline_screen import show_timeline
     from pipeline.reporting.timeline import timeline
 
     workspace = workspace_of(context)
@@ -60,7 +60,7 @@ def trace(
     """Show where an event is and what happened to it, from the connector that found it to its
     rows.
     """
-    from pipeline.reporting.screen import show_trace
+    from pipeline.cli.timeline_screen import show_trace
     from pipeline.reporting.trace import MOST_WAITING, trace
 
     workspace = workspace_of(context)

@@ -10,9 +10,9 @@ from uuid import UUID
 import typer
 from rich.text import Text
 
-from pipeline import console
+from pipeline.cli import console
 from pipeline.cli.app import Json, app, workspace_of
-from pipeline.console import FAILED, WRONG_USE, fail, note
+from pipeline.cli.console import FAILED, WRONG_USE, fail, note
 from pipeline.ingest.port import Connector
 from pipeline.settings import load_settings
 from pipeline.workspace import Workspace
@@ -45,7 +45,7 @@ def connectors(as_json: Json = False) -> None:
 
 def _options(connector: Connector) -> Text:
     """Return a connector's options as they are written on the command line, one a line."""
-    from pipeline.ops.ingesting import OPTIONS_OF_ALL
+    from pipeline.commands.ingest import OPTIONS_OF_ALL
 
     words = (
         (f"--{name}" if name in OPTIONS_OF_ALL else f"--option {name}=", meaning)
@@ -81,7 +81,7 @@ def ingest(
     """Read files into the log: once, resumably; a file that has grown is read further, one that is
     unchanged is left alone.
     """
-    from pipeline.ops.ingesting import ingest_paths
+    from pipeline.commands.ingest import ingest_paths
 
     settings = context.obj.model_copy(update={"tenant": tenant} if tenant else {})
     if timezone:
@@ -120,8 +120,8 @@ def label(
     note_text: Annotated[str, typer.Option("--note", help="Why.")] = "",
 ) -> None:
     """Give the right answer for one record; the models learn it with the next run."""
+    from pipeline.commands.labels import label_event
     from pipeline.ingest.port import Found
-    from pipeline.ops.labelling import label_event
     from pipeline.runtime.runner import utc_now
     from pipeline.runtime.stages import labelled_texts
 
@@ -156,8 +156,8 @@ def labels_import(
     file: Annotated[Path, typer.Argument(help="CSV or JSONL, see the guide.")],
 ) -> None:
     """Give many labels from a file: head, value, and record_id, or source and event_id."""
+    from pipeline.commands.labels import BadRow, read_labels
     from pipeline.ingest.port import Found
-    from pipeline.ops.labelling import BadRow, read_labels
 
     workspace = workspace_of(context)
     counts: Counter[str] = Counter()
@@ -193,6 +193,6 @@ def demo(
     samples: Annotated[Path | None, typer.Option(help="Folder of samples.")] = None,
 ) -> None:
     """Ingest the samples, run until idle, show a customer's history and write a report."""
-    from pipeline.ops.demo import run_demo
+    from pipeline.commands.demo import run_demo
 
     run_demo(context.obj, samples)

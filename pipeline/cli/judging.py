@@ -12,14 +12,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from pipeline import console
+from pipeline.cli import console
 from pipeline.cli.app import Json, app, workspace_of
-from pipeline.console import note, plain
+from pipeline.cli.console import note, plain
 
 if TYPE_CHECKING:
+    from pipeline.commands.explain import Explained
+    from pipeline.commands.review import Candidate
     from pipeline.models.heads import Head
-    from pipeline.ops.explaining import Explained
-    from pipeline.ops.reviewing import Candidate
 
 # More kinds of change than a person reads on a screen; --json has them all.
 _SHOWN_CHANGES = 25
@@ -49,8 +49,9 @@ def reclassify(
     The answers go on the log, and `switchboard run` (or the workers of load) brings them to the
     tables. A run that is broken off goes on where it was, with the models that it began with.
     """
-    from pipeline.ops.explaining import current_models
-    from pipeline.ops.reclassifying import (
+    from pipeline.commands.explain import current_models
+    from pipeline.commands.models import models_of
+    from pipeline.commands.reclassify import (
         Progress,
         Wanted,
         reclassify,
@@ -58,7 +59,6 @@ def reclassify(
         unfinished,
         wanted_heads,
     )
-    from pipeline.ops.versions import models_of
     from pipeline.reporting.report import Period
     from pipeline.runtime.runner import utc_now
 
@@ -147,9 +147,9 @@ def review(
     At a terminal it asks, else it lists; --json gives lines that `switchboard labels import` takes
     once their `value` is filled in.
     """
-    from pipeline.ops.labelling import give
-    from pipeline.ops.reclassifying import wanted_heads
-    from pipeline.ops.reviewing import ask, candidates
+    from pipeline.commands.labels import give
+    from pipeline.commands.reclassify import wanted_heads
+    from pipeline.commands.review import ask, candidates
     from pipeline.runtime.runner import utc_now
 
     workspace = workspace_of(context)
@@ -192,7 +192,7 @@ def review(
 def _reader(
     heads: Sequence[Head], lines: TextIO, total: int
 ) -> Callable[[Candidate, int, str], str | None]:
-    from pipeline.ops.reviewing import HELP
+    from pipeline.commands.review import HELP
 
     labels = {head.name: head.labels for head in heads}
 
@@ -240,8 +240,8 @@ def explain(
     """Show why a record was answered as it was: the words that moved each head, with their weights,
     and the rules that spoke.
     """
-    from pipeline.ops.explaining import explain_record
-    from pipeline.ops.reclassifying import wanted_heads
+    from pipeline.commands.explain import explain_record
+    from pipeline.commands.reclassify import wanted_heads
 
     workspace = workspace_of(context)
     heads = wanted_heads(head or [], workspace.settings.head_table())
@@ -256,7 +256,7 @@ def explain(
 
 def _show(one: Explained, most: int) -> None:
     """Print one head's explanation; what of it a customer wrote is made harmless."""
-    from pipeline.models.explaining import strongest
+    from pipeline.models.explanation import strongest
 
     why = one.why
     sure = " (a guess: below the threshold)" if why.answer.abstained and why.answer.label else ""

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from pipeline import console
+from pipeline.cli import console
 from pipeline.cli.app import Json, app, workspace_of
-from pipeline.console import FAILED, WRONG_USE, fail, note
+from pipeline.cli.console import FAILED, WRONG_USE, fail, note
 from pipeline.settings import zone_of
 
 
@@ -39,7 +39,7 @@ def replay(
     """Let a stage handle again what the log still holds: rows replace themselves. End the stage's
     workers first.
     """
-    from pipeline.ops.rewinding import instant_of, offsets_of, planned, rewind, stages_of
+    from pipeline.commands.replay import instant_of, offsets_of, planned, rewind, stages_of
 
     if bool(since) == bool(offset):
         fail("say from where: either --from TIME or --offset PARTITION:OFFSET", WRONG_USE)
@@ -79,7 +79,7 @@ def backup(
     """Back up while everything runs: the embedded log, store, bodies and models, or ClickHouse and
     the offsets that go with it.
     """
-    from pipeline.ops.backups import back_up
+    from pipeline.commands.backup import back_up
 
     manifest = back_up(workspace_of(context), folder)
     if as_json:
@@ -100,7 +100,7 @@ def restore(
     """Restore a backup into an empty installation and check it table by table; what came after it
     is loaded again by the next run.
     """
-    from pipeline.ops.backups import bring_back
+    from pipeline.commands.backup import bring_back
 
     manifest, rewinds = bring_back(workspace_of(context), folder)
     if as_json:

@@ -11,10 +11,10 @@ from uuid import UUID
 
 import typer
 
-from pipeline import console
+from pipeline.cli import console
 from pipeline.cli.app import Json, app, workspace_of
+from pipeline.cli.console import WRONG_USE, fail, note
 from pipeline.cli.feeding import labels_app
-from pipeline.console import WRONG_USE, fail, note
 
 models_app = typer.Typer(
     no_args_is_help=True, help="Versions of the models: list, show, export, pin, roll back."
@@ -33,7 +33,7 @@ def models_list(context: typer.Context, as_json: Json = False) -> None:
     """List generations, pins, rollbacks, promotions, the versions that answered last, and the one
     that answers now.
     """
-    from pipeline.ops.versions import listed
+    from pipeline.commands.models import listed
 
     workspace = workspace_of(context)
     with workspace.log() as log, workspace.reading() as warehouse:
@@ -68,7 +68,7 @@ def models_show(
     """Make a version again from the examples and show what it has learnt, how well it did, and the
     digest of its weights.
     """
-    from pipeline.ops.versions import read_exported, replica_at, shown
+    from pipeline.commands.models import read_exported, replica_at, shown
 
     if file is not None and version:
         fail("name a version or a --file, not both", WRONG_USE)
@@ -118,7 +118,7 @@ def models_export(
     """Write a version to a file with a checksum, which `models show --file` of any installation of
     this release reads.
     """
-    from pipeline.ops.versions import export, replica_at
+    from pipeline.commands.models import export, replica_at
 
     workspace = workspace_of(context)
     with workspace.log() as log:
@@ -131,7 +131,7 @@ def models_pin(context: typer.Context, version: Version = "", reason: Reason = "
     """Let every worker answer with a version from its next batch on; the models go on learning
     beside it.
     """
-    from pipeline.ops.versions import pin
+    from pipeline.commands.models import pin
 
     workspace = workspace_of(context)
     with workspace.log() as log:
@@ -145,7 +145,7 @@ def models_pin(context: typer.Context, version: Version = "", reason: Reason = "
 @models_app.command("unpin")
 def models_unpin(context: typer.Context, reason: Reason = "") -> None:
     """Let the models answer as they stand again."""
-    from pipeline.ops.versions import unpin
+    from pipeline.commands.models import unpin
 
     with workspace_of(context).log() as log:
         unpin(log, reason)
@@ -159,7 +159,7 @@ def models_rollback(
     reason: Reason = "",
 ) -> None:
     """Let every worker go on from a version, as if the examples since had not been."""
-    from pipeline.ops.versions import roll_back
+    from pipeline.commands.models import roll_back
 
     workspace = workspace_of(context)
     with workspace.log() as log:
@@ -178,8 +178,8 @@ def labels_retract(
     """Take the label of a record back; what it taught leaves the models with the next generation
     (`labels renew`).
     """
+    from pipeline.commands.labels import retraction_event
     from pipeline.ingest.port import Found
-    from pipeline.ops.labelling import retraction_event
     from pipeline.runtime.runner import utc_now
 
     workspace = workspace_of(context)
@@ -204,7 +204,7 @@ def labels_forget(
     """Let the models forget records: a new generation of the examples without them; the old ones
     are deleted.
     """
-    from pipeline.ops.generations import records_of, renew
+    from pipeline.commands.generations import records_of, renew
 
     workspace = workspace_of(context)
     forgotten = [*(records or ()), *(records_of(workspace, customer) if customer else ())]
@@ -230,7 +230,7 @@ def labels_renew(context: typer.Context, reason: Reason = "") -> None:
     """Write a new generation of the examples: what was corrected or taken back leaves the models,
     and nothing else.
     """
-    from pipeline.ops.generations import renew
+    from pipeline.commands.generations import renew
 
     with workspace_of(context).log() as log:
         done = renew(log, reason=reason)
@@ -255,8 +255,8 @@ def outcomes(
     """
     from datetime import UTC, datetime
 
-    from pipeline.ops.keeping import look_back
-    from pipeline.ops.outcomes import Horizon
+    from pipeline.commands.outcomes import Horizon
+    from pipeline.commands.periodic_tasks import look_back
     from schemas.types import EARLIEST
 
     workspace = workspace_of(context)

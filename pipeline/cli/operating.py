@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline import console
+from pipeline.cli import console
 from pipeline.cli.app import Json, app, workspace_of
-from pipeline.console import FAILED, note
-from pipeline.runtime.log import Lag, now_ms
+from pipeline.cli.console import FAILED, note
+from pipeline.log.port import Lag, now_ms
 
 if TYPE_CHECKING:
-    from pipeline.runtime.kafka.topics import Change
+    from pipeline.runtime.kafka.topic_admin import Change
 
 topics_app = typer.Typer(no_args_is_help=True, help="Kafka's topics as the contracts declare them.")
 app.add_typer(topics_app, name="topics")
@@ -30,8 +30,8 @@ def run(
     """Clean, classify, converse and load what was ingested; go on with what comes, until
     stopped.
     """
-    from pipeline.ops.running import run_host
-    from pipeline.ops.workers import run_all
+    from pipeline.commands.run import run_host
+    from pipeline.commands.worker import run_all
 
     workspace = workspace_of(context)
     if not workspace.settings.distributed:
@@ -54,7 +54,7 @@ def worker(
     """Keep workers of one stage running on Kafka: one that dies is started again. SIGTERM ends them
     after the batch in hand.
     """
-    from pipeline.ops.workers import run_worker, supervise
+    from pipeline.commands.worker import run_worker, supervise
 
     workspace = workspace_of(context)
     if child:
@@ -80,8 +80,8 @@ def topics_apply(
     """Make Kafka's topics what the contracts declare: shows what differs, adds and sets it, never
     deletes.
     """
-    from pipeline.runtime.kafka.growing import grow as add_partitions
-    from pipeline.runtime.kafka.topics import TopicPlan
+    from pipeline.runtime.kafka.repartition import grow as add_partitions
+    from pipeline.runtime.kafka.topic_admin import TopicPlan
     from pipeline.runtime.stages import STATE_TOPICS
 
     workspace = workspace_of(context)
@@ -125,8 +125,8 @@ def migrate(
     """Bring the tables to what this program needs; safe to run again, and by several processes at
     once.
     """
-    from pipeline.ops.migrate import migrate as apply
-    from pipeline.ops.migrate import missing
+    from pipeline.sinks.migrations import migrate as apply
+    from pipeline.sinks.migrations import missing
 
     workspace = workspace_of(context)
     if not workspace.settings.distributed:
@@ -152,7 +152,7 @@ def lag(context: typer.Context, as_json: Json = False) -> None:
     """Show how far each stage is behind on each topic: in records, and in seconds since the oldest
     unread one was written.
     """
-    from pipeline.ops.accounts import lags
+    from pipeline.commands.reconciliation import lags
 
     with workspace_of(context).log() as log:
         found = lags(log, now_ms())
@@ -173,7 +173,7 @@ def spool(context: typer.Context) -> None:
     """Send what waits in the data folder since Kafka was not to be reached; fails where something
     still waits.
     """
-    from pipeline.runtime.kafka.log import KafkaLog
+    from pipeline.runtime.kafka.kafka_log import KafkaLog
 
     workspace = workspace_of(context)
     log = KafkaLog(workspace.broker(), workspace.root, workspace.settings.spool_bytes)

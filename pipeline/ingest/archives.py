@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from pipeline.ingest.port import Unit
-from pipeline.ingest.streams import (
+from pipeline.ingest.byte_streams import (
     CHUNK,
     TAR_BLOCK,
     CheckedStream,
@@ -25,6 +24,7 @@ from pipeline.ingest.streams import (
     is_tar,
     is_zip,
 )
+from pipeline.ingest.port import Unit
 
 # What stands before a tar member's bytes: names of 4 KiB and a few attributes. A header that asks
 # for more is an attack or a ruin.

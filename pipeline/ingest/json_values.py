@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from pipeline.ingest.streams import BoundedBytes, UnreadableUnitError
+from pipeline.ingest.byte_streams import BoundedBytes, UnreadableUnitError
 
 # What matters outside of every value; what does not within one (texts and whatever is no bracket);
 # what ends a text.

@@ -10,7 +10,7 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from pipeline.processors.contacts import OwnSide
+from pipeline.identity.contacts import OwnSide
 from schemas.dead_letters import RejectCode
 from schemas.envelope import DEFAULT_TENANT, Event
 

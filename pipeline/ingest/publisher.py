@@ -11,9 +11,9 @@ import orjson
 
 from pipeline.envelope import checked, to_message
 from pipeline.ingest.port import Item, Refused
+from pipeline.log.claim_check import Blobs, check_in
+from pipeline.log.port import Log, Message
 from pipeline.outcomes import Reject
-from pipeline.runtime.claims import Blobs, check_in
-from pipeline.runtime.log import Log, Message
 from pipeline.runtime.runner import Clock, collect_letter, utc_now
 from schemas.dead_letters import RejectCode
 from schemas.envelope import DEFAULT_TENANT

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pipeline.ingest.business import CsvConnector
 from pipeline.ingest.call.asterisk import AsteriskCdr
 from pipeline.ingest.chat.whatsapp import WhatsAppExport
-from pipeline.ingest.email.connector import EmailConnector
-from pipeline.ingest.events import EventsFile
+from pipeline.ingest.cloudevents_file import EventsFile
+from pipeline.ingest.email.email_connector import EmailConnector
 from pipeline.ingest.port import Connector
 
 CONNECTORS: dict[str, Connector] = {

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipeline.ingest.archives import legible
+from pipeline.ingest.byte_streams import BoundedBytes, Line
+from pipeline.ingest.input_units import log_skip, walk
 from pipeline.ingest.port import IngestOptions, OptionError, Refused, Unit
-from pipeline.ingest.streams import BoundedBytes, Line
-from pipeline.ingest.units import log_skip, walk
 from schemas.dead_letters import RejectCode
 
 # An archive has no unit of its own name unless it could not be opened: that must be seen, whatever

@@ -14,9 +14,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from pipeline.models.characters import normalise
 from pipeline.models.features import Features, extract
 from pipeline.models.learner import Learner, LearnerSettings
+from pipeline.text.normal_form import normalise
 
 
 def extract_raw(texts: Sequence[str]) -> Features:

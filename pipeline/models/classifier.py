@@ -10,13 +10,13 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
-from pipeline.models.characters import normalise
 from pipeline.models.clauses import Sure, clauses, together
 from pipeline.models.features import Features, extract
-from pipeline.models.frozen import FrozenLearner, Hints
 from pipeline.models.heads import Head
-from pipeline.models.reading import Reading, read_all
+from pipeline.models.inference import FrozenLearner, Hints
+from pipeline.models.lexicon_reading import Reading, read_all
 from pipeline.models.rules import NO_ANSWER, RuleAnswer
+from pipeline.text.normal_form import normalise
 
 Source = Literal["rules", "model"]
 

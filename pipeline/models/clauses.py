@@ -10,11 +10,11 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.models.compiled import compiled
-from pipeline.models.reading import Reading
+from pipeline.models.jit import compiled
+from pipeline.models.lexicon_reading import Reading
 from pipeline.models.rules import RuleAnswer
-from pipeline.models.scanning import SEPARATOR, vocabulary
-from pipeline.models.segments import Spans, segments_of
+from pipeline.models.term_matches import Spans, segments_of
+from pipeline.models.term_scan import SEPARATOR, vocabulary
 
 # Numba's cache of a compiled function sees changes of the file it stands in only, so all constants
 # it uses stand here.

@@ -14,9 +14,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.models.characters import READ_CHARACTERS
-from pipeline.models.compiled import compiled
-from pipeline.models.meaning import DIMENSIONS, vocabulary, vocabulary_version, write_meanings
+from pipeline.models.jit import compiled
+from pipeline.models.word_vectors import DIMENSIONS, vocabulary, vocabulary_version, write_meanings
+from pipeline.text.normal_form import READ_CHARACTERS
 
 # Numba's cache of a compiled function sees changes of the file it stands in only, so all constants
 # it uses stand here.

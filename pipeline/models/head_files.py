@@ -11,8 +11,8 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from pipeline.errors import UserError
+from pipeline.models.custom_terms import TermsError, rule_of
 from pipeline.models.heads import HEADS, Head, Meaning
-from pipeline.models.own_terms import TermsError, rule_of
 from pipeline.models.rules import Rule
 from schemas.labels import Name
 from schemas.registry import explain

@@ -43,7 +43,7 @@ class Head:
     nothing is said before), and abstains below `threshold` (a probability). The model answers from
     `minimum_labels` examples of at least `minimum_classes` labels on; it abstains below the
     confidence from which on the share `precision` of its answers has been right, as far as the
-    examples tell, and never answers below `threshold` (`pipeline.models.doubt`). Texts of other
+    examples tell, and never answers below `threshold` (`pipeline.models.abstention`). Texts of other
     `directions` are not asked about ("" is an unknown direction). Labels that are `combinable` may
     be given together, where a text asks several things. `terms` are a team's own words, by label;
     the built-in lists are no part of them.

@@ -17,12 +17,12 @@ from pipeline.models import kernels
 from pipeline.models.clauses import clauses
 from pipeline.models.drift import DriftDetector
 from pipeline.models.features import BUCKETS, Features, extract
-from pipeline.models.frozen import FrozenLearner, Hints, by_expert
+from pipeline.models.inference import FrozenLearner, Hints, by_expert
 from pipeline.models.kernels import Example, Seen, Squares, Weights
-from pipeline.models.meaning import DIMENSIONS
-from pipeline.models.packing import Arrays, StateError, pack, unpack
-from pipeline.models.reading import read_all
+from pipeline.models.lexicon_reading import read_all
 from pipeline.models.rehearsal import Lesson, Rehearsal
+from pipeline.models.state_format import Arrays, StateError, pack, unpack
+from pipeline.models.word_vectors import DIMENSIONS
 
 # Weight of one example, at most: a mistyped weight must not wash out what a head has learnt.
 GREATEST_IMPORTANCE: Final = 100.0

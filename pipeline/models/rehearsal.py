@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.models.kernels import Example
-from pipeline.models.meaning import DIMENSIONS
-from pipeline.models.packing import Arrays, StateError
+from pipeline.models.state_format import Arrays, StateError
+from pipeline.models.word_vectors import DIMENSIONS
 
 # More did no better on the streams of bench/models_quality.py, and a snapshot carries them all.
 _KEPT: Final = 1_000

@@ -12,18 +12,25 @@ from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
-from pipeline.models import doubt
+from pipeline.models import abstention
 from pipeline.models import features as text_features
-from pipeline.models.characters import normalise
+from pipeline.models.abstention import Doubt
 from pipeline.models.classifier import Classifier, HeadView, Source, hints_of, rule_answer
-from pipeline.models.doubt import Doubt
 from pipeline.models.features import Features, extract
-from pipeline.models.frozen import Hints
 from pipeline.models.heads import HEADS, Head
-from pipeline.models.held import TAKEN_BACK, Effect, Held, Ruling, key_of, standing_of
+from pipeline.models.inference import Hints
+from pipeline.models.label_resolution import (
+    TAKEN_BACK,
+    Effect,
+    LabelResolution,
+    Ruling,
+    key_of,
+    standing_of,
+)
 from pipeline.models.learner import GREATEST_IMPORTANCE, Learner, LearnerSettings
-from pipeline.models.reading import read_all
-from pipeline.models.terms import lexicon
+from pipeline.models.lexicon_files import lexicon
+from pipeline.models.lexicon_reading import read_all
+from pipeline.text.normal_form import normalise
 
 EXAMPLE_KINDS: Final = ("example", "retraction")
 # Smaller weights teach nothing that shows and are no normal numbers of 32 bits.
@@ -138,7 +145,7 @@ class Replica:
     heads: tuple[Head, ...] = HEADS
     offset: int = -1
     tallies: dict[TallyKey, Tally] = field(default_factory=dict)
-    held: Held = field(default_factory=Held)
+    held: LabelResolution = field(default_factory=LabelResolution)
     _states: dict[str, _HeadState] = field(default_factory=dict)
     _recipe: str = ""
     _latest: weakref.ref[Classifier] | None = None
@@ -335,7 +342,7 @@ def recipe_hash(heads: Sequence[Head]) -> str:
         "lists": lexicon().version,
         "rules": _RULES_VERSION,
         "heads": table,
-        "doubt": doubt.recipe(),
+        "doubt": abstention.recipe(),
     }
     return sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
 

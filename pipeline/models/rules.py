@@ -8,11 +8,11 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pipeline.models.terms import Entry
+from pipeline.models.lexicon_files import Entry
 
 if TYPE_CHECKING:
     # What reads is compiled; whoever only needs the table of heads does not wait for it.
-    from pipeline.models.reading import Reading
+    from pipeline.models.lexicon_reading import Reading
 
 
 class RuleAnswer(NamedTuple):

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.models.doubt import Doubt
-from pipeline.models.fold import ExamplesFold, Mark
+from pipeline.models.abstention import Doubt
+from pipeline.models.examples_fold import ExamplesFold, Mark
 from pipeline.models.heads import HEADS, Head
-from pipeline.models.held import Held
+from pipeline.models.label_resolution import LabelResolution
 from pipeline.models.learner import Learner
-from pipeline.models.packing import Arrays, StateError, pack, unpack
 from pipeline.models.replica import Replica, Tally, TallyKey
+from pipeline.models.state_format import Arrays, StateError, pack, unpack
 
 _HELD = "held/"
 
@@ -71,7 +71,7 @@ def load(data: bytes, heads: tuple[Head, ...] = HEADS) -> Replica:
         )
         held = _within(_HELD.rstrip("/"), arrays)
         named = {name.partition("/")[0] for name in held}
-        replica.held = Held.restore(
+        replica.held = LabelResolution.restore(
             {name: _within(name, held) for name in sorted(named)}, _labels(heads)
         )
     except (KeyError, TypeError, ValueError, IndexError) as error:

@@ -10,10 +10,10 @@ from typing import Any
 
 from pipeline.envelope import Incoming
 from pipeline.outcomes import Context, Emit, Outcome, Output
-from pipeline.processors.clean.text import limited, tidy
-from pipeline.processors.clean.times import choose
+from pipeline.processors.clean.plain_text import limited, tidy
+from pipeline.processors.clean.timestamps import choose
 from pipeline.processors.identify import Identity
-from pipeline.processors.shared import shared_fields
+from pipeline.processors.shared_fields import shared_fields
 from schemas.business import BusinessData, ComplaintData, CustomerData, FeedbackData, OrderData
 from schemas.records import BusinessRecord
 from schemas.topics import BUSINESS, LINKS

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pipeline.outcomes import Answer, Context, Outcome, emit
 from pipeline.processors.draft import Judged, Redacted
 from schemas.communications import MessageData
-from schemas.made import made
 from schemas.records import Prediction
 from schemas.types import Direction
+from schemas.unchecked import made
 
 
 @dataclass(frozen=True, slots=True)

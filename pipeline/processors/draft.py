@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from pipeline.envelope import Incoming
-from pipeline.processors.clean.times import Times
+from pipeline.processors.clean.timestamps import Times
 from schemas.communications import Communication
 from schemas.records import CallFacts, Link, Participant, Prediction
 from schemas.types import Direction

@@ -13,20 +13,20 @@ from pipeline.models.heads import HEADS, Head
 from pipeline.outcomes import Chain, Context, Emit, MapStep, Outcome, Output, Step, run_checked
 from pipeline.processors.business import BusinessEvents
 from pipeline.processors.classify import Classify
-from pipeline.processors.clean.step import CLEAN
+from pipeline.processors.clean.clean import CLEAN
 from pipeline.processors.draft import Judged
 from pipeline.processors.identify import Identify, Identity
 from pipeline.processors.labels import accept_labels
 from pipeline.processors.redact import REDACT
-from pipeline.processors.shared import shared_fields
+from pipeline.processors.shared_fields import shared_fields
 from schemas.business import BusinessData
 from schemas.communications import CallData, Communication, EmailData, MessageData
 from schemas.envelope import Event, stable_id
 from schemas.labels import Judgement
-from schemas.made import made
 from schemas.records import Record
 from schemas.topics import LINKS, RECORDS
 from schemas.types import Contract
+from schemas.unchecked import made
 
 
 @dataclass(frozen=True, slots=True)

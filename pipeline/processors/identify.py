@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from pipeline.outcomes import Context, Outcome, emit
-from pipeline.processors.contacts import (
+from pipeline.identity.contacts import (
     ContactPoint,
     OwnSide,
     contact_points,
     normalise_email,
     normalise_phone,
 )
+from pipeline.outcomes import Context, Outcome, emit
 from pipeline.processors.draft import Cleaned, CustomerRef, Identified
 from schemas.communications import Communication, EmailData, MessageData, default_direction
 from schemas.envelope import stable_id, uuid8
-from schemas.made import made
 from schemas.records import Link, Participant
 from schemas.types import Direction, Party
+from schemas.unchecked import made
 
 
 @dataclass(frozen=True, slots=True)

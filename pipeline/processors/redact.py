@@ -65,6 +65,11 @@ _KINDS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
 )
 
 
+def _replacement(mask: str, valid: Callable[[str], bool]) -> Callable[[re.Match[str]], str]:
+    """Return a function for `re.sub` that writes `mask` where `valid` accepts the match."""
+    return lambda match: mask if valid(match[0]) else match[0]
+
+
 def redact_text(text: str) -> str:
     """Return a text with mail addresses, telephone, card, bank account and identity numbers, and
     IPv4 addresses masked by kind.
@@ -74,9 +79,7 @@ def redact_text(text: str) -> str:
     if not _DIGIT.search(text):
         return text
     for mask, pattern, valid in _KINDS:
-        text = pattern.sub(
-            lambda match, mask=mask, valid=valid: mask if valid(match[0]) else match[0], text
-        )  # type: ignore[misc]
+        text = pattern.sub(_replacement(mask, valid), text)
     return text
 
 

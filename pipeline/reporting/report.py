@@ -13,8 +13,8 @@ import pandas as pd
 
 from pipeline.errors import UserError
 from pipeline.reporting.charts import PALETTE, bars, columns_by_day
-from pipeline.reporting.pages import render
-from pipeline.reporting.queries import SECTIONS
+from pipeline.reporting.html_pages import render
+from pipeline.reporting.report_queries import SECTIONS
 from pipeline.sinks.warehouse import Warehouse
 
 _SENTIMENTS = ("very_positive", "positive", "neutral", "negative", "very_negative")

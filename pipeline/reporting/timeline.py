@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from pipeline.processors.contacts import normalise_email, normalise_phone
+from pipeline.identity.contacts import normalise_email, normalise_phone
 from pipeline.processors.identify import Identity
 from pipeline.sinks.warehouse import Warehouse, rows
 

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from pipeline.runtime.log import Log, LogRecord
+from pipeline.log.port import Log, LogRecord
 from pipeline.runtime.stages import STAGES
 from pipeline.sinks.warehouse import Warehouse, rows
 from schemas.envelope import record_id_of

@@ -31,17 +31,17 @@ from faust.web import View as WebView
 from yarl import URL
 
 from pipeline.errors import UserError
+from pipeline.log.port import LogRecord, Message, TopicPartition, now_ms
 from pipeline.metrics import Meter, Stopwatch
 from pipeline.processors.live.alerts import Watch
-from pipeline.processors.live.fold import fold
+from pipeline.processors.live.live_fold import fold
 from pipeline.processors.live.view import View
 from pipeline.runtime.faust_driver import CountedConsumer, after, transport
 from pipeline.runtime.faust_state import FollowedTable, LiveState
+from pipeline.runtime.gap_detection import continued
 from pipeline.runtime.kafka.broker import Broker
-from pipeline.runtime.kafka.scan import KafkaScan, first_records, log_ends
-from pipeline.runtime.live import alert_message, recent_alerts, sightings
-from pipeline.runtime.log import LogRecord, Message, TopicPartition, now_ms
-from pipeline.runtime.sequence import continued
+from pipeline.runtime.kafka.topic_scan import KafkaScan, first_records, log_ends
+from pipeline.runtime.live_handler import alert_message, recent_alerts, sightings
 from pipeline.runtime.stages import LIVE_TOPICS
 from schemas.topics import LIVE_STATE, RECORDS
 

@@ -7,7 +7,7 @@ committed: the state lies in the changelog, which live reads to its end first. R
 given again change nothing, for each count knows the last offset in it.
 
 Faust also resumes partitions before it seeks, and clears its queues after: a record may come too
-early, or not at all. So each message bears the offset that it follows (runtime/sequence.py), noted
+early, or not at all. So each message bears the offset that it follows (runtime/gap_detection.py), noted
 in the thread that fetches, where positions change too.
 """
 
@@ -20,7 +20,7 @@ import aiokafka
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP, AppT, ConsumerMessage, Message
 
-from pipeline.runtime.sequence import Chain, Fetched
+from pipeline.runtime.gap_detection import Chain, Fetched
 
 Starts = Callable[[set[TP]], Awaitable[Mapping[TP, int]]]
 """Returns, for those partitions that have a state, the offset to read on from."""

@@ -16,12 +16,12 @@ from typing import Any
 import faust
 import orjson
 
+from pipeline.log.port import TopicPartition
 from pipeline.processors.live.panes import PaneKey, State, read_key
 from pipeline.processors.live.view import View
 from pipeline.runtime.kafka.broker import Broker
-from pipeline.runtime.kafka.scan import log_ends
-from pipeline.runtime.kafka.tail import KafkaTail
-from pipeline.runtime.log import TopicPartition
+from pipeline.runtime.kafka.topic_scan import log_ends
+from pipeline.runtime.kafka.topic_tail import KafkaTail
 from schemas.topics import LIVE_STATE
 
 logger = logging.getLogger(__name__)

@@ -16,6 +16,7 @@ from typing import Generic, Protocol, TypeVar
 
 from pipeline.envelope import contract_message, following
 from pipeline.errors import UserError
+from pipeline.log.port import LogRecord, Message, version_of
 from pipeline.logs import places
 from pipeline.outcomes import (
     Context,
@@ -29,9 +30,8 @@ from pipeline.outcomes import (
     StepContractError,
     run_checked,
 )
-from pipeline.runtime.loading import insert_all, trusted
-from pipeline.runtime.log import LogRecord, Message, version_of
-from pipeline.sinks.tables import Loadable
+from pipeline.runtime.batch_insert import insert_all, trusted
+from pipeline.sinks.table_columns import Loadable
 from pipeline.sinks.warehouse import (
     Warehouse,
     WarehouseBusyError,

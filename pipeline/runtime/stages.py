@@ -13,14 +13,14 @@ import orjson
 from pydantic import ValidationError
 
 from pipeline.envelope import from_record
+from pipeline.log.port import LogRecord, States
 from pipeline.models.heads import HEADS, Head
 from pipeline.outcomes import Fold, Models, Reject, Step
-from pipeline.processors.converse.seen import Seen
+from pipeline.processors.converse.record_view import Seen
 from pipeline.processors.identify import Identity
 from pipeline.processors.labels import LabelledText, Resolve
-from pipeline.runtime.assessing import ResolveHandler
-from pipeline.runtime.folding import FoldHandler
-from pipeline.runtime.log import LogRecord, States
+from pipeline.runtime.fold_handler import FoldHandler
+from pipeline.runtime.resolve_handler import ResolveHandler
 from pipeline.runtime.runner import Clock, LoadHandler, StepHandler, utc_now
 from pipeline.sinks.warehouse import Warehouse, rows
 from schemas.dead_letters import RejectCode
@@ -48,7 +48,7 @@ from schemas.topics import (
 from schemas.types import Contract, Direction
 
 if TYPE_CHECKING:
-    from pipeline.runtime.learning import Learner
+    from pipeline.runtime.model_worker import Learner
 
 logger = logging.getLogger(__name__)
 

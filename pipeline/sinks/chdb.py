@@ -14,7 +14,7 @@ import pyarrow as pa
 from chdb.session import Session
 
 from pipeline.sinks.backups import Sums, back_up, file_place, restore
-from pipeline.sinks.reading import NORMALIZED, ReadingGuard
+from pipeline.sinks.readonly_guard import NORMALIZED, ReadingGuard
 from pipeline.sinks.warehouse import (
     DATABASE,
     TYPE_MISMATCH,

@@ -19,8 +19,8 @@ from clickhouse_driver.writer import write_binary_str, write_binary_uint8
 from pipeline.sinks.backups import Sums, back_up
 from pipeline.sinks.clickhouse_query import Header, printed
 from pipeline.sinks.clickhouse_url import Address, parse_address
-from pipeline.sinks.native import write
-from pipeline.sinks.reading import NORMALIZED, ReadingGuard
+from pipeline.sinks.native_encoder import write
+from pipeline.sinks.readonly_guard import NORMALIZED, ReadingGuard
 from pipeline.sinks.warehouse import (
     Columns,
     WarehouseBusyError,

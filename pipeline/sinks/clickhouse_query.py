@@ -26,7 +26,7 @@ from clickhouse_driver.varint import write_varint
 from clickhouse_driver.writer import write_binary_str
 
 from pipeline.sinks.clickhouse_types import element, parsed
-from pipeline.sinks.native import Collected, encoded_as_read
+from pipeline.sinks.native_encoder import Collected, encoded_as_read
 from pipeline.sinks.warehouse import WarehouseError
 
 Header = Sequence[tuple[str, str]]
@@ -283,7 +283,7 @@ def _by_engine(header: Header, columns: Sequence[Values], fmt: str) -> bytes:
     with tempfile.TemporaryDirectory(prefix="switchboard-") as folder:
         path = Path(folder) / "answer.native"
         path.write_bytes(b"".join(collected.parts))
-        command = [sys.executable, "-m", "pipeline.sinks.printing", str(path), fmt]
+        command = [sys.executable, "-m", "pipeline.sinks.format_converter", str(path), fmt]
         done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode != 0:
         raise WarehouseError(

@@ -4,7 +4,7 @@ whose columns are its fields.
 
 from __future__ import annotations
 
-from pipeline.sinks.tables import Table, mirror
+from pipeline.sinks.table_columns import Table, mirror
 from schemas.conversations import Conversation, ConversationFact, FollowUp, RecordFlag
 from schemas.types import Contract
 

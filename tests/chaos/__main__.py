@@ -18,8 +18,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from pipeline.ops.accounts import lags
-from pipeline.runtime.log import now_ms
+from pipeline.commands.reconciliation import lags
+from pipeline.log.port import now_ms
 from pipeline.runtime.stages import KAFKA_STAGES
 from pipeline.workspace import Workspace
 from tests.chaos.faults import Cast, strike

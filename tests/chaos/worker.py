@@ -19,10 +19,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.ops.hosting import kafka_host
-from pipeline.ops.workers import Stopping, leaving
-from pipeline.runtime.kafka import host as host_module
-from pipeline.runtime.log import LogRecord
+from pipeline.commands.host_factory import kafka_host
+from pipeline.commands.worker import Stopping, leaving
+from pipeline.log.port import LogRecord
+from pipeline.runtime.kafka import kafka_host as host_module
 from pipeline.runtime.runner import Handler, LoadHandler
 from pipeline.settings import load_settings
 from pipeline.workspace import Workspace

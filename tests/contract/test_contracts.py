@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 import schemas.generate
 from pipeline.envelope import checked, contract_message, from_record, to_message
+from pipeline.log.port import LogRecord, Message
 from pipeline.outcomes import Reject
-from pipeline.runtime.log import LogRecord, Message
 from schemas.dead_letters import RejectCode
 from schemas.envelope import Event, record_id_of, stable_id
 from schemas.registry import EVENT_TYPES, contract_of, explain, raw_topic_of

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from pipeline.models.replica import Replica
 from pipeline.outcomes import Context, Drop, Emit, run_checked
-from pipeline.processors.converse.seen import Seen
+from pipeline.processors.converse.record_view import Seen
 from pipeline.processors.enrich import enrich_step
 from schemas.conversations import ConversationFact
-from schemas.made import to_json
 from schemas.records import Record
 from schemas.topics import TOPICS
+from schemas.unchecked import to_json
 from tests.contract.test_step_laws import EVENTS, IDENTITY
 from tests.support.conversing import (
     FOLD,

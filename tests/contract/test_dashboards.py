@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import orjson
 import pytest
 
+from pipeline.commands.demo import run_demo
 from pipeline.metrics import METRICS
-from pipeline.ops.demo import run_demo
 from pipeline.settings import load_settings
 from pipeline.sinks.warehouse import Warehouse, rows
 from pipeline.workspace import Workspace

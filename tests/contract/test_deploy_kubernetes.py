@@ -65,7 +65,7 @@ def test_probes_and_ports_are_those_of_a_worker() -> None:
         for probe in ("startupProbe", "readinessProbe", "livenessProbe")
     }
     assert {one["port"] for one in asked.values()} == {port["name"]}
-    watching = (DEPLOY.parent / "pipeline/ops/watching.py").read_text("utf-8")
+    watching = (DEPLOY.parent / "pipeline/commands/health_server.py").read_text("utf-8")
     assert all(f'"{one["path"]}"' in watching for one in asked.values())
     assert asked["livenessProbe"]["path"] == "/healthz"
     assert asked["readinessProbe"]["path"] == "/readyz"

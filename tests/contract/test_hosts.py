@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.ops.hosting import Wrap, bare
+from pipeline.commands.host_factory import Wrap, bare
 from pipeline.runtime.runner import TooManyErrorsError
 from tests.support.events import make_events
 from tests.support.faults import (

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.ops.keeping import look_back
-from pipeline.ops.outcomes import Horizon
+from pipeline.commands.outcomes import Horizon
+from pipeline.commands.periodic_tasks import look_back
 from pipeline.sinks.warehouse import rows
 from schemas.envelope import record_id_of
 from tests.support.installations import Distributed, Embedded, Installation, as_lines, publish
@@ -193,7 +193,7 @@ def test_an_installation_without_orders_has_no_negatives(make: Make, tmp_path: P
 def test_negatives_are_sampled_by_the_day_and_weighted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipeline.ops import outcomes
+    from pipeline.commands import outcomes
 
     fewer = outcomes._NEGATIVES.replace("of_day <= 100", "of_day <= 4").replace(
         "least(on_day, 100)", "least(on_day, 4)"

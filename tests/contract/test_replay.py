@@ -13,12 +13,12 @@ from uuid import UUID
 
 import pytest
 
+from pipeline.commands.host_factory import embedded_host, kafka_host
+from pipeline.commands.labels import label_event
+from pipeline.commands.replay import BEGINNING, Rewind, instant_of, planned, rewind, stages_of
 from pipeline.errors import UserError
 from pipeline.ingest.port import Found
-from pipeline.ops.hosting import embedded_host, kafka_host
-from pipeline.ops.labelling import label_event
-from pipeline.ops.rewinding import BEGINNING, Rewind, instant_of, planned, rewind, stages_of
-from pipeline.runtime.log import GroupRunning
+from pipeline.log.port import GroupRunning
 from pipeline.settings import zone_of
 from pipeline.sinks.warehouse import StoreHeldError, rows
 from pipeline.workspace import Workspace

@@ -14,18 +14,18 @@ from hypothesis import strategies as st
 
 import schemas.generate
 from pipeline.envelope import Incoming, checked, from_record, to_message
+from pipeline.identity.contacts import OwnSide
+from pipeline.log.port import LogRecord
 from pipeline.models.replica import Replica
 from pipeline.outcomes import Context, Emit, Outcome, Reject, Step, run_checked
-from pipeline.processors.contacts import OwnSide
 from pipeline.processors.enrich import enrich_step
 from pipeline.processors.identify import Identity
-from pipeline.runtime.log import LogRecord
-from pipeline.sinks.rows import rows_of
+from pipeline.sinks.row_mapping import rows_of
 from schemas.envelope import Event
-from schemas.made import to_json
 from schemas.records import QUALITY_FLAGS, Record
 from schemas.topics import TOPICS
 from schemas.types import Contract
+from schemas.unchecked import to_json
 from tests.support.events import make_events
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)

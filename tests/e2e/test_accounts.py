@@ -7,10 +7,10 @@ from pathlib import Path
 import orjson
 import pytest
 
+from pipeline.commands.host_factory import embedded_host
+from pipeline.commands.reconciliation import Account, accounts
 from pipeline.ingest.registry import CONNECTORS
-from pipeline.ingest.session import Ingest
-from pipeline.ops.accounts import Account, accounts
-from pipeline.ops.hosting import embedded_host
+from pipeline.ingest.resumable_ingest import Ingest
 from pipeline.settings import Settings
 from pipeline.workspace import Workspace
 from schemas.records import QUALITY_FLAGS

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.models.evaluation.rows import Row
+from pipeline.models.evaluation.labelled_rows import Row
 from tests.e2e.conftest import QUIET_BROWSER, Command
 from tests.support.labelled import labelled
 

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from pipeline.sinks.sharing import open_for_reading
+from pipeline.sinks.store_server import open_for_reading
 from tests.e2e.conftest import Command
 from tests.support.events import make_events
 

@@ -11,8 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipeline.ops.migrate import migrations
 from pipeline.runtime.stages import STAGES
+from pipeline.sinks.migrations import migrations
 from schemas.topics import TOPICS
 from tests.e2e.conftest import Command
 from tests.support.events import make_events

@@ -14,12 +14,12 @@ from uuid import UUID
 import pandas as pd
 import pytest
 
-from pipeline.ops.migrate import migrate
-from pipeline.runtime.log import LogRecord
+from pipeline.log.port import LogRecord
 from pipeline.runtime.stages import load_handler
 from pipeline.sinks.chdb import ChdbWarehouse
 from pipeline.sinks.clickhouse import ClickHouseWarehouse
-from pipeline.sinks.rows import TABLES
+from pipeline.sinks.migrations import migrate
+from pipeline.sinks.row_mapping import TABLES
 from pipeline.sinks.warehouse import (
     Warehouse,
     WarehouseBusyError,

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.ops.migrate import migrate
 from pipeline.runtime.stages import load_handler
 from pipeline.sinks.clickhouse import ClickHouseWarehouse
+from pipeline.sinks.migrations import migrate
 from pipeline.sinks.warehouse import (
     Columns,
     WarehouseBusyError,

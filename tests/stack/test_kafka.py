@@ -16,18 +16,18 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pipeline.ops.hosting import kafka_host
-from pipeline.runtime.claims import BlobFolder
+from pipeline.commands.host_factory import kafka_host
+from pipeline.log.claim_check import BlobFolder
+from pipeline.log.port import GroupRunning, LogRecord, Message, again
 from pipeline.runtime.kafka.broker import Broker, BrokerError
-from pipeline.runtime.kafka.crashes import InFlight
-from pipeline.runtime.kafka.growing import grow
-from pipeline.runtime.kafka.host import HostBroken, KafkaHost, Sizes
-from pipeline.runtime.kafka.log import KafkaLog
+from pipeline.runtime.kafka.crash_quarantine import InFlight
+from pipeline.runtime.kafka.kafka_host import HostBroken, KafkaHost, Sizes
+from pipeline.runtime.kafka.kafka_log import KafkaLog
 from pipeline.runtime.kafka.partitioner import home_of
+from pipeline.runtime.kafka.repartition import grow
 from pipeline.runtime.kafka.spool import SpoolFull
-from pipeline.runtime.kafka.states import StateCache
-from pipeline.runtime.kafka.topics import TopicPlan
-from pipeline.runtime.log import GroupRunning, LogRecord, Message, again
+from pipeline.runtime.kafka.state_cache import StateCache
+from pipeline.runtime.kafka.topic_admin import TopicPlan
 from pipeline.runtime.stages import STATE_TOPICS
 from pipeline.workspace import Workspace
 from schemas.topics import BUSINESS, CONVERSE_STATE, RAW_CHAT, RAW_EMAIL, RECORDS, TOPICS
@@ -235,7 +235,7 @@ def test_a_worker_killed_inside_its_transaction_leaves_nothing_behind(
 ) -> None:
     publish(log, 500)
     script = (
-        "import os, signal, sys; from pathlib import Path; import pipeline.runtime.kafka.host as"
+        "import os, signal, sys; from pathlib import Path; import pipeline.runtime.kafka.kafka_host as"
         " host\nfrom tests.stack.test_kafka import *\nsend = host.produce\ndef die(producer,"
         " messages, on_delivery=None):\n    send(producer, messages, on_delivery);"
         " producer.flush(); os.kill(os.getpid(), signal.SIGKILL)\nhost.produce = die\nfolder ="

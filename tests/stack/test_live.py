@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from pipeline.ops.accounts import lags
-from pipeline.ops.following import following
-from pipeline.reporting.live import page
-from pipeline.runtime.log import now_ms
+from pipeline.commands.live import following
+from pipeline.commands.reconciliation import lags
+from pipeline.log.port import now_ms
+from pipeline.reporting.live_page import page
 from schemas.conversations import Conversation
 from schemas.records import BusinessRecord, Record
 from tests.support import live

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.ops import migrate as migrations
-from pipeline.ops.migration_lock import MigrationLock
+from pipeline.sinks import migrations as migrations
 from pipeline.sinks.clickhouse import ClickHouseWarehouse
+from pipeline.sinks.migration_lock import MigrationLock
 from pipeline.sinks.warehouse import WarehouseBusyError, rows
 from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.warehouses import fresh_url
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.stack
 
 _MIGRATOR = """
 import sys
-from pipeline.ops.migrate import migrate
+from pipeline.sinks.migrations import migrate
 from pipeline.sinks.clickhouse import ClickHouseWarehouse
 sys.stdin.read(1)
 print(len(migrate(ClickHouseWarehouse(sys.argv[1]))), flush=True)
@@ -30,7 +30,7 @@ print(len(migrate(ClickHouseWarehouse(sys.argv[1]))), flush=True)
 # Applies the first two statements, says so, and never comes to the third.
 _SLEEPER = """
 import sys
-from pipeline.ops.migrate import migrate
+from pipeline.sinks.migrations import migrate
 from pipeline.sinks.clickhouse import ClickHouseWarehouse
 
 class Sleeper(ClickHouseWarehouse):

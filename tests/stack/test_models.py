@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.commands.generations import renew
+from pipeline.commands.labels import read_labels
+from pipeline.commands.models import listed, pin, replica_at, roll_back, shown
 from pipeline.ingest.port import Found
 from pipeline.models.snapshot import digest, load_fold
-from pipeline.ops.generations import renew
-from pipeline.ops.labelling import read_labels
-from pipeline.ops.versions import listed, pin, replica_at, roll_back, shown
-from pipeline.runtime.learning import scanned
+from pipeline.runtime.model_worker import scanned
 from schemas.envelope import Event, record_id_of
 from tests.e2e.conftest import Command
 from tests.support.clickhouse_server import ClickHouseServer

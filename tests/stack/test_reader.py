@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from clickhouse_driver import Client, errors
 
-from pipeline.ops.migrate import migrate
 from pipeline.sinks.clickhouse import ClickHouseWarehouse
+from pipeline.sinks.migrations import migrate
 from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.deploying import DASHBOARDS, DEPLOY, as_sql, queries
 from tests.support.stack import StackMissing, skip_or_fail

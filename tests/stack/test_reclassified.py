@@ -12,14 +12,14 @@ from uuid import UUID
 
 import pytest
 
+from pipeline.commands.reclassify import Progress, Wanted, reclassify
+from pipeline.log.sqlite_log import SqliteLog
 from pipeline.models.replica import Replica
-from pipeline.ops.migrate import migrate
-from pipeline.ops.reclassifying import Progress, Wanted, reclassify
-from pipeline.runtime.loading import insert_all
-from pipeline.runtime.sqlite_log import SqliteLog
+from pipeline.runtime.batch_insert import insert_all
 from pipeline.runtime.stages import decode_contract
 from pipeline.sinks.chdb import ChdbWarehouse
-from pipeline.sinks.tables import Loadable
+from pipeline.sinks.migrations import migrate
+from pipeline.sinks.table_columns import Loadable
 from pipeline.sinks.warehouse import Warehouse, rows
 from schemas.reclassified import Reclassification
 from schemas.records import Prediction

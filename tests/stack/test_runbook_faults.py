@@ -14,8 +14,8 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from pipeline.envelope import checked, to_message
+from pipeline.log.port import now_ms
 from pipeline.outcomes import Reject
-from pipeline.runtime.log import now_ms
 from schemas.envelope import Event, record_id_of
 from schemas.topics import RAW_CHAT
 from tests.support.clickhouse_server import ClickHouseServer

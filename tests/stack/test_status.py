@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.ops.migrate import migrations
 from pipeline.runtime.kafka.broker import Broker
 from pipeline.runtime.stages import KAFKA_STAGES, STAGES
+from pipeline.sinks.migrations import migrations
 from schemas.topics import TOPICS
 from tests.e2e.conftest import Command
 from tests.support.clickhouse_server import ClickHouseServer

@@ -11,10 +11,10 @@ from zoneinfo import ZoneInfo
 
 from pipeline.models.replica import Replica
 from pipeline.outcomes import Context, Emit
-from pipeline.processors.converse.fold import Converse, Read
-from pipeline.processors.converse.hours import BusinessHours, parse_hours, to_ms
-from pipeline.processors.converse.rules import Rules, ServicePromises
-from pipeline.processors.converse.seen import Seen
+from pipeline.processors.converse.business_hours import BusinessHours, parse_hours, to_ms
+from pipeline.processors.converse.converse import Converse, Read
+from pipeline.processors.converse.record_view import Seen
+from pipeline.processors.converse.service_rules import Rules, ServicePromises
 from pipeline.processors.converse.state import State
 from schemas.conversations import Conversation, ConversationFact, FollowUp, RecordFlag
 from schemas.envelope import stable_id

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipeline.ops.hosting import Wrap
+from pipeline.commands.host_factory import Wrap
+from pipeline.log.port import LogRecord, Message
 from pipeline.outcomes import Context, Outcome
-from pipeline.runtime.folding import FoldHandler
-from pipeline.runtime.log import LogRecord, Message
+from pipeline.runtime.fold_handler import FoldHandler
 from pipeline.runtime.runner import Handler, StepHandler
 from pipeline.sinks.warehouse import WarehouseBusyError
 

@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from pipeline.commands.host_factory import Wrap, bare, embedded_host, kafka_host
+from pipeline.commands.reconciliation import lags
 from pipeline.ingest.registry import CONNECTORS
-from pipeline.ingest.session import Ingest
-from pipeline.ops.accounts import lags
-from pipeline.ops.hosting import Wrap, bare, embedded_host, kafka_host
-from pipeline.ops.migrate import migrate
-from pipeline.runtime.kafka.topics import TopicPlan
-from pipeline.runtime.log import now_ms
+from pipeline.ingest.resumable_ingest import Ingest
+from pipeline.log.port import now_ms
+from pipeline.runtime.kafka.topic_admin import TopicPlan
 from pipeline.runtime.stages import KAFKA_STAGES, STAGES
 from pipeline.settings import Settings, load_settings
+from pipeline.sinks.migrations import migrate
 from pipeline.workspace import Workspace
 
 SECRET = "a secret for tests only"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from pipeline.runtime.log import Message
+from pipeline.log.port import Message
 from schemas.records import Delivery, Record
 from schemas.topics import EXAMPLES
 from schemas.types import Channel, Direction

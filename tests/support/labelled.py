@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import random
 
-from pipeline.models.evaluation.rows import Row
+from pipeline.models.evaluation.labelled_rows import Row
 
 _WORDS = {
     "refund": (["refund", "money back", "return it", "credited"], ["退款", "退货", "把钱退给我"]),

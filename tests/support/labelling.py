@@ -10,10 +10,10 @@ from uuid import UUID
 import orjson
 from hypothesis import strategies as st
 
-from pipeline.models.fold import ExamplesFold
+from pipeline.log.port import Log, Message, Scan
+from pipeline.models.examples_fold import ExamplesFold
 from pipeline.models.heads import HEADS
-from pipeline.runtime.learning import fold_path, scanned
-from pipeline.runtime.log import Log, Message, Scan
+from pipeline.runtime.model_worker import fold_path, scanned
 from schemas.labels import Example, Retraction
 from schemas.topics import EXAMPLES
 

@@ -12,12 +12,12 @@ from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from pipeline.envelope import contract_message
+from pipeline.log.port import Message
 from pipeline.processors.live.panes import RESOLUTIONS
-from pipeline.runtime.log import Message
 from schemas.conversations import Conversation
-from schemas.made import made
 from schemas.records import BusinessRecord, Delivery, Prediction, Record
 from schemas.topics import BUSINESS, CONVERSATIONS, RECORDS
+from schemas.unchecked import made
 
 DAY_MS = 86_400_000
 _DELIVERY = Delivery(sha256="0" * 64)

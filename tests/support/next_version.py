@@ -7,7 +7,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from pipeline.ops.migrate import migrations
+from pipeline.sinks.migrations import migrations
 
 _ROOT = Path(__file__).resolve().parents[2]
 # What a developer changes for the branch (门店) that a customer speaks to: the contract of the event,
@@ -29,7 +29,7 @@ _CHANGES = {
         "        sent_at=cleaned.times.sent_at,\n",
         '        branch=(data.branch or "") if isinstance(data, MessageData) else "",\n',
     ),
-    "pipeline/sinks/rows.py": (
+    "pipeline/sinks/row_mapping.py": (
         '        **instants("sent_at"),\n',
         '        "branch": each(lambda body: body.get("branch", "")),\n',
     ),

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from pipeline.models.terms import Entry, lexicon, tokenise
+from pipeline.models.lexicon_files import Entry, lexicon, tokenise
 
 _BREAKS = frozenset(",.;!?:、…~\n")
 _SENTENCE_ENDS = frozenset(".!?。")

@@ -7,8 +7,8 @@ from __future__ import annotations
 import base64
 from datetime import UTC
 
+from pipeline.identity.contacts import OwnSide
 from pipeline.ingest.port import IngestOptions
-from pipeline.processors.contacts import OwnSide
 
 PLAIN_MAIL = (
     b"Return-Path: <an.li@example.com>\nReceived: from mx.example.com (mx.example.com"

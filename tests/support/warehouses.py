@@ -10,14 +10,14 @@ from itertools import count
 from typing import Any
 
 from pipeline.envelope import checked, contract_message, to_message
+from pipeline.identity.contacts import OwnSide
+from pipeline.log.port import LogRecord, Message
 from pipeline.models.replica import Replica
-from pipeline.ops.migrate import migrate
 from pipeline.outcomes import Reject
-from pipeline.processors.contacts import OwnSide
 from pipeline.processors.identify import Identity
-from pipeline.runtime.log import LogRecord, Message
 from pipeline.runtime.stages import enrich_handler
 from pipeline.sinks.clickhouse import ClickHouseWarehouse
+from pipeline.sinks.migrations import migrate
 from pipeline.sinks.warehouse import Columns
 from schemas.envelope import Event
 from schemas.types import Contract

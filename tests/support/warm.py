@@ -24,7 +24,7 @@ from pathlib import Path
 from tests.support.stack import die_with_parent
 
 # chdb starts threads when it is imported, which would not be there after a fork.
-_LEFT_OUT = {"pipeline.__main__", "pipeline.sinks.chdb", "pipeline.sinks.sharing"}
+_LEFT_OUT = {"pipeline.__main__", "pipeline.sinks.chdb", "pipeline.sinks.store_server"}
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -78,7 +78,7 @@ class WarmCommands:
 def _warm_up() -> None:
     import pipeline
     from pipeline.models.features import extract
-    from pipeline.models.reading import read_all
+    from pipeline.models.lexicon_reading import read_all
     from pipeline.processors.clean.language import detect_language
 
     for module in pkgutil.walk_packages(pipeline.__path__, "pipeline."):

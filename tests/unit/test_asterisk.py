@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.ingest.call.asterisk import AsteriskCdr, connector
-from pipeline.ingest.call.asterisk.calls import peer_of
+from pipeline.identity.contacts import OwnSide
+from pipeline.ingest.byte_streams import UnreadableUnitError
+from pipeline.ingest.call.asterisk import AsteriskCdr, asterisk_connector
+from pipeline.ingest.call.asterisk.call_legs import peer_of
 from pipeline.ingest.port import Found, IngestOptions, Item, OptionError, Refused, Unit
-from pipeline.ingest.streams import UnreadableUnitError
-from pipeline.processors.contacts import OwnSide
 from schemas.communications import CallData
 from schemas.dead_letters import RejectCode
 
@@ -412,7 +412,7 @@ def other_call(number: int) -> str:
 def test_a_row_that_comes_long_after_its_call_is_an_event_of_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connector, "_WINDOW_ROWS", 5)
+    monkeypatch.setattr(asterisk_connector, "_WINDOW_ROWS", 5)
     late = line(linkedid="c.1", start="2026-03-04 14:00:00")
     items = read(
         line(linkedid="c.1"), line(linkedid="c.1"), *(other_call(n) for n in range(9)), late, late
@@ -428,7 +428,7 @@ def test_a_row_that_comes_long_after_its_call_is_an_event_of_its_own(
 
 
 def test_rows_between_do_not_part_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connector, "_WINDOW_ROWS", 5)
+    monkeypatch.setattr(asterisk_connector, "_WINDOW_ROWS", 5)
     mixed = [
         row
         for n in range(20)
@@ -443,7 +443,7 @@ def test_rows_between_do_not_part_a_call(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_call_without_end_is_cut_and_nothing_of_it_is_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connector, "_MAX_LEGS", 10)
+    monkeypatch.setattr(asterisk_connector, "_MAX_LEGS", 10)
     rows = [line(linkedid="c.1", duration=n) for n in range(25)]
     found = [item for item in read(*rows) if isinstance(item, Found)]
     assert [item.event.data["legs"] for item in found] == [10] + [1] * 15
@@ -453,10 +453,10 @@ def test_a_call_without_end_is_cut_and_nothing_of_it_is_lost(
 def test_closed_calls_are_forgotten_after_a_while_and_memory_stays_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connector, "_WINDOW_ROWS", 1)
-    monkeypatch.setattr(connector, "_REMEMBERED", 3)
+    monkeypatch.setattr(asterisk_connector, "_WINDOW_ROWS", 1)
+    monkeypatch.setattr(asterisk_connector, "_REMEMBERED", 3)
     unit = Unit("x", lambda: io.BytesIO("".join(other_call(n) for n in range(50)).encode()))
-    reader = connector._Reader(unit, IngestOptions(zone=SHANGHAI), "asterisk-cdr/1")
+    reader = asterisk_connector._Reader(unit, IngestOptions(zone=SHANGHAI), "asterisk-cdr/1")
     sizes = [(len(reader._open), len(reader._closed)) for _ in reader.items()]
     assert len(sizes) == 50
     assert max(sizes) <= (2, 3)

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.models.evaluation.online import judge_online
-from pipeline.models.evaluation.rows import Row
+from pipeline.models.evaluation.labelled_rows import Row
+from pipeline.models.evaluation.online_model import judge_online
 from tests.support.labelled import labelled
 
 BENCH = Path(__file__).resolve().parents[2] / "bench"

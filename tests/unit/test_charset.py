@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.processors.clean.charset import Decoded, decode_text, known_charset
+from pipeline.mail.charset import Decoded, decode_text, known_charset
 
 SIMPLIFIED = (
     "您好，我的订单还没有收到，请帮忙查一下物流。",

@@ -11,7 +11,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 
 from pipeline.errors import UserError
-from pipeline.runtime.claims import (
+from pipeline.log.claim_check import (
     THRESHOLD_BYTES,
     BlobBucket,
     BlobFolder,
@@ -21,7 +21,7 @@ from pipeline.runtime.claims import (
     check_in,
     check_out,
 )
-from pipeline.runtime.log import LogRecord, Message
+from pipeline.log.port import LogRecord, Message
 
 
 def as_records(messages: list[Message]) -> list[LogRecord]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.processors.contacts import (
+from pipeline.identity.contacts import (
     OwnSide,
     contact_points,
     normalise_email,

@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from pipeline.ops import migrate as migrations
 from pipeline.outcomes import Emit
-from pipeline.processors.converse.reading import assigned_to, closing_of, role_of
-from pipeline.processors.converse.rules import ServicePromises
-from pipeline.processors.converse.seen import Seen
-from pipeline.processors.converse.texts import is_courtesy, words_of
-from pipeline.processors.converse.told import fact_id
+from pipeline.processors.converse.emit import fact_id
+from pipeline.processors.converse.record_view import Seen
+from pipeline.processors.converse.roles import assigned_to, closing_of, role_of
+from pipeline.processors.converse.service_rules import ServicePromises
+from pipeline.processors.converse.similarity import is_courtesy, words_of
 from pipeline.reporting.followups import followup_counts, followups
+from pipeline.sinks import migrations as migrations
 from pipeline.sinks.chdb import ChdbWarehouse
-from pipeline.sinks.rows import columns_of
-from pipeline.sinks.tables import Loadable
+from pipeline.sinks.row_mapping import columns_of
+from pipeline.sinks.table_columns import Loadable
 from pipeline.sinks.warehouse import rows
 from schemas.conversations import Conversation, ConversationFact, FollowUp, RecordFlag
 from schemas.envelope import stable_id

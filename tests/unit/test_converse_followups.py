@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from pipeline.processors.converse.business_hours import parse_hours, usual_hours
 from pipeline.processors.converse.followups import Found, promises_in, requests_in
-from pipeline.processors.converse.hours import parse_hours, usual_hours
 
 ZONE = ZoneInfo("Asia/Shanghai")
 HOURS = usual_hours(ZONE)

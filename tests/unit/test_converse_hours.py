@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.processors.converse.hours import BusinessHours, parse_hours, usual_hours
+from pipeline.processors.converse.business_hours import BusinessHours, parse_hours, usual_hours
 
 SHANGHAI, BERLIN, NEW_YORK = (
     ZoneInfo("Asia/Shanghai"),

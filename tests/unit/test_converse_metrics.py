@@ -12,12 +12,12 @@ from typing import Any
 import orjson
 import pytest
 
-from pipeline.ops import migrate as migrations
-from pipeline.processors.converse.hours import from_ms
-from pipeline.processors.converse.seen import Seen
+from pipeline.processors.converse.business_hours import from_ms
+from pipeline.processors.converse.record_view import Seen
+from pipeline.sinks import migrations as migrations
 from pipeline.sinks.chdb import ChdbWarehouse
-from pipeline.sinks.rows import columns_of
-from pipeline.sinks.tables import Loadable
+from pipeline.sinks.row_mapping import columns_of
+from pipeline.sinks.table_columns import Loadable
 from schemas.envelope import stable_id
 from schemas.types import Contract
 from tests.support.conversing import FOLD, HOURS, call, outputs, seen

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.runtime.kafka import crashes
-from pipeline.runtime.kafka.crashes import InFlight, Mark, Portion
-from pipeline.runtime.log import LogRecord
+from pipeline.log.port import LogRecord
+from pipeline.runtime.kafka import crash_quarantine
+from pipeline.runtime.kafka.crash_quarantine import InFlight, Mark, Portion
 
 PLACE = ("raw.chat.v1", 0)
 
@@ -23,7 +23,7 @@ def _records(start: int, end: int, place: tuple[str, int] = PLACE) -> list[LogRe
 @pytest.fixture(autouse=True)
 def _every_process_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     # One test process plays many workers, each of which has died when the next one comes.
-    monkeypatch.setattr(crashes, "_alive", lambda _mark: False)
+    monkeypatch.setattr(crash_quarantine, "_alive", lambda _mark: False)
 
 
 class Died(Exception):
@@ -136,6 +136,8 @@ def test_a_living_process_that_lost_its_partition_has_not_died(
 ) -> None:
     monkeypatch.undo()
     parent = os.getppid()
-    assert crashes._alive(Mark(pid=parent, born=crashes._born(parent)))
-    assert not crashes._alive(Mark(pid=parent, born="1"))
-    assert not crashes._alive(Mark(pid=os.getpid(), born=crashes._born(os.getpid())))
+    assert crash_quarantine._alive(Mark(pid=parent, born=crash_quarantine._born(parent)))
+    assert not crash_quarantine._alive(Mark(pid=parent, born="1"))
+    assert not crash_quarantine._alive(
+        Mark(pid=os.getpid(), born=crash_quarantine._born(os.getpid()))
+    )

@@ -19,9 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.ingest.business import CsvConnector, csv_rows
-from pipeline.ingest.business.tables import TABLES, TIME
-from pipeline.ingest.business.times import read_time
-from pipeline.ingest.business.values import (
+from pipeline.ingest.business.cell_times import read_time
+from pipeline.ingest.business.cell_values import (
     CellError,
     Reading,
     clean,
@@ -31,9 +30,10 @@ from pipeline.ingest.business.values import (
     read_rating,
     word_key,
 )
-from pipeline.ingest.localtime import DateOrder
+from pipeline.ingest.business.column_names import TABLES, TIME
+from pipeline.ingest.byte_streams import UnreadableUnitError
+from pipeline.ingest.local_times import DateOrder
 from pipeline.ingest.port import Found, IngestOptions, Item, OptionError, Refused, Unit
-from pipeline.ingest.streams import UnreadableUnitError
 from schemas.dead_letters import RejectCode
 from schemas.registry import contract_of
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import random
 
-from pipeline.ops.drifting import Trial, changes
+from pipeline.commands.drift_detection import Trial, changes
 
 
 def trials(*parts: tuple[int, float], seed: int = 1) -> list[Trial]:

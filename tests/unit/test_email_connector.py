@@ -18,12 +18,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.ingest.email import connector as connector_module
-from pipeline.ingest.email.connector import EmailConnector
-from pipeline.ingest.email.headers import MailBytes, looks_like_mail
+from pipeline.identity.contacts import OwnSide
+from pipeline.ingest.email import email_connector as connector_module
+from pipeline.ingest.email.email_connector import EmailConnector
+from pipeline.ingest.email.mail_headers import MailBytes, looks_like_mail
 from pipeline.ingest.email.mbox import message_of, split_mbox, starts_mbox
 from pipeline.ingest.port import Found, IngestOptions, Item, Refused, Unit
-from pipeline.processors.contacts import OwnSide
 from schemas.dead_letters import RejectCode
 from schemas.registry import contract_of
 

@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
-from pipeline.models.evaluation.as_json import as_json
+from pipeline.commands.evaluate import head_named
 from pipeline.models.evaluation.candidates import CANDIDATES
 from pipeline.models.evaluation.comparison import Plan, compare
-from pipeline.models.evaluation.contenders import Comparison, seen_before
 from pipeline.models.evaluation.evaluate import Data, Evaluation, evaluate
+from pipeline.models.evaluation.json_output import as_json
+from pipeline.models.evaluation.labelled_rows import EvaluationError, Row
 from pipeline.models.evaluation.measures import score
-from pipeline.models.evaluation.rows import EvaluationError, Row
-from pipeline.ops.evaluating import head_named
+from pipeline.models.evaluation.results import Comparison, seen_before
 from pipeline.reporting.charts import lines
-from pipeline.reporting.evaluation import mistakes_of, write_page
+from pipeline.reporting.evaluation_page import mistakes_of, write_page
 from tests.support.labelled import labelled
 
 TRAIN, TEST = labelled(90), labelled(45, seed=2)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.feature_selection import mutual_info_classif
 
 from pipeline.models.evaluation.candidates import Components, presence_information
-from pipeline.models.evaluation.grams import (
+from pipeline.models.evaluation.ngram_counts import (
     FAMILY_COLUMNS,
     Grams,
     InSomeDocuments,

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.models.characters import normalise
+from pipeline.models.evaluation.labelled_rows import Row
 from pipeline.models.evaluation.measures import doubt, score
-from pipeline.models.evaluation.online import Online, answered, judge_online, learnt
-from pipeline.models.evaluation.rows import Row
+from pipeline.models.evaluation.online_model import Online, answered, judge_online, learnt
 from pipeline.models.features import extract
 from pipeline.models.learner import Learner
+from pipeline.text.normal_form import normalise
 from tests.support.labelled import labelled
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.models.evaluation.rows import BadLine, EvaluationError, Row, read_rows
+from pipeline.models.evaluation.labelled_rows import BadLine, EvaluationError, Row, read_rows
 
 WORDS = st.text(min_size=1, max_size=20).filter(
     lambda text: text.strip() != "" and not _has_surrogates(text)

@@ -15,9 +15,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.compose import ColumnTransformer
 
 from pipeline.models.evaluation.candidates import CANDIDATES, Candidate
-from pipeline.models.evaluation.grams import Grams
-from pipeline.models.evaluation.rows import EvaluationError
-from pipeline.models.evaluation.search import (
+from pipeline.models.evaluation.labelled_rows import EvaluationError
+from pipeline.models.evaluation.nested_search import (
     LEAST_ROWS,
     Labels,
     folds_for,
@@ -26,6 +25,7 @@ from pipeline.models.evaluation.search import (
     settings_of,
     stratified_order,
 )
+from pipeline.models.evaluation.ngram_counts import Grams
 
 
 @dataclass

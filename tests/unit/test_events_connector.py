@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.ingest import events as module
-from pipeline.ingest.events import EventsFile
+from pipeline.ingest import cloudevents_file as module
+from pipeline.ingest.byte_streams import UnreadableUnitError
+from pipeline.ingest.cloudevents_file import EventsFile
 from pipeline.ingest.json_values import split_values
 from pipeline.ingest.port import Found, IngestOptions, Item, OptionError, Refused, Unit
-from pipeline.ingest.streams import UnreadableUnitError
 from schemas.dead_letters import RejectCode
 
 EVENT: dict[str, Any] = {

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.log.port import LogRecord, Message, version_of
+from pipeline.log.port import again as put_again
 from pipeline.outcomes import Context, Emit, Outcome, Output, Reject, StepContractError
-from pipeline.runtime.folding import FoldHandler
-from pipeline.runtime.log import LogRecord, Message, version_of
-from pipeline.runtime.log import again as put_again
+from pipeline.runtime.fold_handler import FoldHandler
 from pipeline.runtime.runner import TooManyErrorsError
 from schemas.dead_letters import DeadLetter, Replay
 from schemas.topics import BUSINESS, CONVERSE_STATE, DEAD_LETTERS, RECORDS

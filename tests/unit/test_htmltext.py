@@ -10,8 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.processors.clean.htmltext import html_to_text
-from pipeline.processors.clean.reply import QUOTE_END, QUOTE_MARK, QUOTE_SELECTORS, split_reply
+from pipeline.mail.html_text import html_to_text
+from pipeline.mail.quote_marks import QUOTE_END, QUOTE_MARK, QUOTE_SELECTORS
+from pipeline.processors.clean.reply import split_reply
 
 
 @pytest.mark.parametrize(

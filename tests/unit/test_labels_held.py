@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.models.heads import HEADS
-from pipeline.models.held import Held, Holder, LabelKey, Standing, key_of, standing_of
+from pipeline.models.label_resolution import (
+    Holder,
+    LabelKey,
+    LabelResolution,
+    Standing,
+    key_of,
+    standing_of,
+)
 
 LABELS = {head.name: list(head.labels) for head in HEADS}
 Said = tuple[LabelKey, Standing, str, float]
@@ -31,14 +38,14 @@ def said(draw: st.DrawFn) -> Said:
     )
 
 
-def after(labels: list[Said]) -> Held:
-    held = Held()
+def after(labels: list[Said]) -> LabelResolution:
+    held = LabelResolution()
     for key, standing, value, weight in labels:
         held.take(key, standing, value, weight)
     return held
 
 
-def holding(held: Held) -> dict[LabelKey, tuple[Standing, str]]:
+def holding(held: LabelResolution) -> dict[LabelKey, tuple[Standing, str]]:
     return {key: (holder.standing, holder.value) for key, holder in held.values()}
 
 
@@ -66,7 +73,7 @@ def test_what_is_delivered_again_is_nothing_new(labels: list[Said], again: list[
 def test_arrays_hold_all_of_it(labels: list[Said]) -> None:
     held = after(labels)
     state = held.state(LABELS)
-    again = Held.restore(state, LABELS)
+    again = LabelResolution.restore(state, LABELS)
     assert again._holders == held._holders
     assert {
         head: {name: array.tobytes() for name, array in part.items()}
@@ -78,7 +85,7 @@ def test_arrays_hold_all_of_it(labels: list[Said]) -> None:
 
 
 def rule(*values: tuple[int, int, str, float]) -> list[tuple[str, float]]:
-    held, key = Held(), LabelKey("spam", bytes(16))
+    held, key = LabelResolution(), LabelKey("spam", bytes(16))
     return [
         tuple(held.take(key, Standing(rank, ms, bytes([place] * 16)), value, weight))  # type: ignore[misc]
         for place, (rank, ms, value, weight) in enumerate(values)
@@ -105,7 +112,9 @@ def test_an_outcome_never_overrules_a_person_and_a_person_always_an_outcome() ->
 def test_what_was_taken_back_holds_no_more_until_it_is_said_anew() -> None:
     effects = rule((1, 1, "spam", 1.0), (1, 2, "", 1.0), (1, 1, "spam", 1.0), (1, 3, "ham", 1.0))
     assert [effect for effect, _ in effects] == ["first", "retracts", "outdated", "corrects"]
-    held = Held({LabelKey("spam", bytes(16)): Holder(Standing(2, 2, bytes(16)), "", 1.0)})
+    held = LabelResolution(
+        {LabelKey("spam", bytes(16)): Holder(Standing(2, 2, bytes(16)), "", 1.0)}
+    )
     assert list(held.values()) == []
 
 

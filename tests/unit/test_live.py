@@ -15,19 +15,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.log.port import LogRecord, Message
 from pipeline.processors.live.alerts import Watch
-from pipeline.processors.live.fold import WAITING_KEPT_MS, fold
+from pipeline.processors.live.live_fold import WAITING_KEPT_MS, fold
+from pipeline.processors.live.observations import Part, Sighting, part_seen, record_seen
 from pipeline.processors.live.panes import RESOLUTIONS, State
-from pipeline.processors.live.sighting import Part, Sighting, part_seen, record_seen
 from pipeline.processors.live.spikes import surprise
 from pipeline.processors.live.view import SOON_MS, View
-from pipeline.reporting.live import page
-from pipeline.runtime.live import LiveHandler, sightings
-from pipeline.runtime.log import LogRecord, Message
+from pipeline.reporting.live_page import page
+from pipeline.runtime.live_handler import LiveHandler, sightings
 from schemas.live import Alert
-from schemas.made import to_json
 from schemas.records import BusinessRecord, Record
 from schemas.topics import ALERTS, CONVERSATIONS, DEAD_LETTERS, LIVE_STATE, RECORDS
+from schemas.unchecked import to_json
 from tests.support import live
 
 NOW = 1_795_000_000_000

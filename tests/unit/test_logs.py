@@ -11,8 +11,8 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.log.port import LogRecord
 from pipeline.logs import JsonLines, places
-from pipeline.runtime.log import LogRecord
 
 
 def line(message: str, *args: object, **more: Any) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from pipeline.commands.health_server import watched
+from pipeline.commands.host_factory import embedded_host
 from pipeline.errors import UserError
+from pipeline.log.port import Message
 from pipeline.metrics import METRICS, Meter
-from pipeline.ops.hosting import embedded_host
-from pipeline.ops.watching import watched
-from pipeline.runtime.log import Message
 from schemas.topics import RAW_CHAT
 from tests.support.events import make_events
 from tests.support.installations import Embedded, as_lines, publish

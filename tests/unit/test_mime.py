@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.processors.clean.mime import Address, Limits, Mail, NotAMail, parse_mail
+from pipeline.mail.mime import Address, Limits, Mail, NotAMail, parse_mail
 from schemas.records import QUALITY_FLAGS
 
 HEADERS = (

@@ -12,18 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.models.characters import normalise
+from pipeline.models.abstention import NEVER, Doubt
 from pipeline.models.classifier import Classifier, Prediction
 from pipeline.models.clauses import Sure, clauses, together
-from pipeline.models.doubt import NEVER, Doubt
-from pipeline.models.explaining import OTHER, explain, strongest
+from pipeline.models.explanation import OTHER, explain, strongest
 from pipeline.models.features import extract, sizes_of
-from pipeline.models.frozen import Hints
 from pipeline.models.heads import HEADS
+from pipeline.models.inference import Hints
 from pipeline.models.learner import Learner
-from pipeline.models.reading import read_all
+from pipeline.models.lexicon_reading import read_all
 from pipeline.models.replica import Applied, Replica
 from pipeline.models.snapshot import dump, load
+from pipeline.text.normal_form import normalise
 from tests.support.labelling import made_up
 
 STREAM = st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=300)

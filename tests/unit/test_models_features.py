@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.models.characters import READ_CHARACTERS, normalise
 from pipeline.models.features import (
     BUCKETS,
     CHARACTERS,
@@ -24,6 +23,7 @@ from pipeline.models.features import (
     character_classes,
     extract,
 )
+from pipeline.text.normal_form import READ_CHARACTERS, normalise
 
 TEXTS = st.lists(st.text(max_size=80), max_size=6)
 # The features of SAMPLES: a change of these needs a new RECIPE_VERSION, for what was learnt then
@@ -94,7 +94,7 @@ def test_normal_form_is_stable_and_bounded(text: str) -> None:
 def test_features_are_the_same_in_another_process() -> None:
     program = (
         "import json, sys; from pipeline.models.features import extract; from"
-        " pipeline.models.characters import normalise;f = extract([normalise(t) for t in"
+        " pipeline.text.normal_form import normalise;f = extract([normalise(t) for t in"
         " json.load(sys.stdin)]);print(json.dumps([f.starts.tolist(), f.buckets.tolist(),"
         " f.tf.tolist(), f.families.tolist(), f.meanings.tolist()]))"
     )

@@ -14,12 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.models.fold import ExamplesFold, Obeyed
-from pipeline.models.packing import StateError
-from pipeline.models.replica import Applied, Noted, Refused, Replica
-from pipeline.models.snapshot import digest, dump, dump_fold, load_fold
-from pipeline.ops.generations import produce, renew
-from pipeline.ops.versions import (
+from pipeline.commands.generations import produce, renew
+from pipeline.commands.models import (
     VersionError,
     checked,
     export,
@@ -30,8 +26,12 @@ from pipeline.ops.versions import (
     shown,
     unpin,
 )
-from pipeline.runtime.learning import Learner, fold_path, outline
-from pipeline.runtime.sqlite_log import SqliteLog
+from pipeline.log.sqlite_log import SqliteLog
+from pipeline.models.examples_fold import ExamplesFold, Obeyed
+from pipeline.models.replica import Applied, Noted, Refused, Replica
+from pipeline.models.snapshot import digest, dump, dump_fold, load_fold
+from pipeline.models.state_format import StateError
+from pipeline.runtime.model_worker import Learner, fold_path, outline
 from schemas.labels import Generation
 from schemas.topics import EXAMPLES
 from tests.support.labelling import BEGAN, example, labellings, made_up, put, whole_fold

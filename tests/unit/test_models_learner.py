@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from pipeline.models import kernels
 from pipeline.models.adapters import extract_raw
-from pipeline.models.frozen import Hints
+from pipeline.models.inference import Hints
 from pipeline.models.learner import Learner, LearnerSettings, warm_up
-from pipeline.models.packing import StateError, pack, unpack
 from pipeline.models.replica import Replica
+from pipeline.models.state_format import StateError, pack, unpack
 
 TOPICS = {
     "invoice": [
@@ -92,7 +92,7 @@ def test_a_restored_learner_goes_on_as_if_nothing_had_been(
 
 def test_the_same_order_gives_the_same_bytes_in_another_process() -> None:
     program = (
-        "import json, sys; from hashlib import sha256; from pipeline.models.characters import"
+        "import json, sys; from hashlib import sha256; from pipeline.text.normal_form import"
         " normalise;from pipeline.models.features import extract; from pipeline.models.learner"
         " import Learner; learner = Learner();[learner.learn(extract([normalise(text)]), label) for"
         " text, label in json.load(sys.stdin)];print(sha256(learner.to_bytes()).hexdigest())"

@@ -9,7 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.models.adapters import extract_raw
-from pipeline.models.meaning import DIMENSIONS, LATIN_DIMENSIONS, vocabulary, vocabulary_version
+from pipeline.models.word_vectors import (
+    DIMENSIONS,
+    LATIN_DIMENSIONS,
+    vocabulary,
+    vocabulary_version,
+)
 
 
 def meaning(text: str) -> npt.NDArray[np.float32]:

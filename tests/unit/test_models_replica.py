@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.models.classifier import Classifier, Prediction
-from pipeline.models.explaining import explain
+from pipeline.models.explanation import explain
 from pipeline.models.heads import HEADS, Head, Meaning
-from pipeline.models.packing import StateError, pack, unpack
 from pipeline.models.replica import Applied, Refused, Replica
 from pipeline.models.snapshot import dump, load
+from pipeline.models.state_format import StateError, pack, unpack
 
 WORDS = [
     "refund",

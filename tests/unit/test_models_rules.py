@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.models.characters import normalise
 from pipeline.models.heads import HEADS, Head
-from pipeline.models.reading import Reading, read_all
-from pipeline.models.terms import lexicon
+from pipeline.models.lexicon_files import lexicon
+from pipeline.models.lexicon_reading import Reading, read_all
+from pipeline.text.normal_form import normalise
 
 TABLE = {head.name: head for head in HEADS}
 WORDS = sorted({entry.term for entry in lexicon().entries})

@@ -17,13 +17,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.models import signs
-from pipeline.models.characters import READ_CHARACTERS, normalise
+from pipeline.models import spam_signals
 from pipeline.models.clauses import clauses
-from pipeline.models.reading import Reading, read_all
-from pipeline.models.scanning import SEPARATOR, scan, vocabulary
-from pipeline.models.segments import whole
-from pipeline.models.terms import lexicon, tokenise
+from pipeline.models.lexicon_files import lexicon, tokenise
+from pipeline.models.lexicon_reading import Reading, read_all
+from pipeline.models.term_matches import whole
+from pipeline.models.term_scan import SEPARATOR, scan, vocabulary
+from pipeline.text.normal_form import READ_CHARACTERS, normalise
 from tests.support import reading as plain
 
 WORDS = sorted({entry.term for entry in lexicon().entries})
@@ -66,7 +66,9 @@ def agree(raws: Sequence[str]) -> None:
     for reading, raw, text in zip(together, raws, normal, strict=True):
         tokens = tokenise(text)
         agree_on(reading, tokens, 0, len(tokens))
-        assert signs.weight_of(reading.shown, text) == plain.signs(raw[:READ_CHARACTERS], text)
+        assert spam_signals.weight_of(reading.shown, text) == plain.signs(
+            raw[:READ_CHARACTERS], text
+        )
     for reading, parts in zip(together, clauses(together), strict=True):
         tokens = tokenise(reading.text)
         spans = plain.spans(tokens)
@@ -130,8 +132,8 @@ def test_code_points_show_the_signs_that_they_are_to_the_patterns() -> None:
     characters = [chr(code) for code in (*range(0x20000), *range(0x20000, sys.maxunicode + 1, 97))]
     for form in ("ABCD{} EFGH {}IJKL", "12{}45", "{}$1", "5{}%", "9{}usd", ".com{}"):
         raws = [form.replace("{}", one) for one in characters]
-        shown = signs.look(raws, scan(raws))
-        assert [signs.weight_of(*each) for each in zip(shown, raws, strict=True)] == [
+        shown = spam_signals.look(raws, scan(raws))
+        assert [spam_signals.weight_of(*each) for each in zip(shown, raws, strict=True)] == [
             plain.signs(raw, raw) for raw in raws
         ]
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from pipeline.sinks.clickhouse_query import printed
 from pipeline.sinks.clickhouse_types import TypeName, element, parsed
-from pipeline.sinks.native import Collected, write
+from pipeline.sinks.native_encoder import Collected, write
 from pipeline.sinks.warehouse import WarehouseError
 
 _CONTEXT = SimpleNamespace(

@@ -13,17 +13,17 @@ from uuid import UUID
 import orjson
 import pytest
 
-from pipeline.models.characters import READ_CHARACTERS
+from pipeline.commands.evaluate import data_of_log, examples_of, head_named
+from pipeline.commands.generations import produce, renew
+from pipeline.commands.promote import PromotionError, promote
+from pipeline.log.port import Message
+from pipeline.log.sqlite_log import SqliteLog
 from pipeline.models.evaluation.comparison import Plan, compare
-from pipeline.models.evaluation.contenders import Contender
-from pipeline.models.evaluation.rows import EvaluationError, Row
+from pipeline.models.evaluation.labelled_rows import EvaluationError, Row
+from pipeline.models.evaluation.results import Contender
 from pipeline.models.replica import Replica
 from pipeline.models.snapshot import dump
-from pipeline.ops.evaluating import data_of_log, examples_of, head_named
-from pipeline.ops.generations import produce, renew
-from pipeline.ops.promoting import PromotionError, promote
-from pipeline.runtime.log import Message
-from pipeline.runtime.sqlite_log import SqliteLog
+from pipeline.text.normal_form import READ_CHARACTERS
 from schemas.labels import Example, Promotion, Rollback
 from schemas.topics import EXAMPLES
 from tests.support.labelled import labelled

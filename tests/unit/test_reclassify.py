@@ -11,12 +11,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.models.classifier import Classifier
-from pipeline.models.heads import HEADS
-from pipeline.models.replica import Replica
-from pipeline.ops.generations import renew
-from pipeline.ops.migrate import migrate
-from pipeline.ops.reclassifying import (
+from pipeline.commands.generations import renew
+from pipeline.commands.models import models_of, replica_at, roll_back
+from pipeline.commands.reclassify import (
     Progress,
     Wanted,
     reclassify,
@@ -24,12 +21,15 @@ from pipeline.ops.reclassifying import (
     unfinished,
     wanted_heads,
 )
-from pipeline.ops.versions import models_of, replica_at, roll_back
-from pipeline.runtime.loading import insert_all
-from pipeline.runtime.sqlite_log import SqliteLog
+from pipeline.log.sqlite_log import SqliteLog
+from pipeline.models.classifier import Classifier
+from pipeline.models.heads import HEADS
+from pipeline.models.replica import Replica
+from pipeline.runtime.batch_insert import insert_all
 from pipeline.runtime.stages import decode_contract
 from pipeline.sinks.chdb import ChdbWarehouse
-from pipeline.sinks.tables import Loadable
+from pipeline.sinks.migrations import migrate
+from pipeline.sinks.table_columns import Loadable
 from pipeline.sinks.warehouse import rows
 from schemas.envelope import stable_id
 from schemas.reclassified import Reclassification
@@ -249,8 +249,8 @@ def test_history_is_judged_once_by_the_heads_and_in_the_span_that_are_wanted(
 def test_a_run_that_was_broken_off_goes_on_with_its_own_models(
     warehouse: ChdbWarehouse, log: SqliteLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.ops.reclassifying._BATCH", 3)
-    monkeypatch.setattr("pipeline.ops.reclassifying._PAGE", 7)
+    monkeypatch.setattr("pipeline.commands.reclassify._BATCH", 3)
+    monkeypatch.setattr("pipeline.commands.reclassify._PAGE", 7)
     filled(warehouse, 20)
     models = Replica().snapshot()
     running = reclassify(log, warehouse, models, ALWAYS, Progress(models.version), NOW, dry=False)

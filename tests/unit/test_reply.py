@@ -12,14 +12,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
-from pipeline.processors.clean.reply import (
-    QUOTE_END,
-    QUOTE_MARK,
-    QUOTE_SELECTORS,
-    Part,
-    Split,
-    split_reply,
-)
+from pipeline.mail.quote_marks import QUOTE_END, QUOTE_MARK, QUOTE_SELECTORS
+from pipeline.processors.clean.reply import Part, Split, split_reply
 
 # Lines that open, close, imitate or break up quotes and signatures.
 _LINES = st.sampled_from(

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.commands.review import Candidate, Given, ask, candidates, chosen
 from pipeline.models.heads import HEADS
-from pipeline.ops.migrate import migrate
-from pipeline.ops.reviewing import Candidate, Given, ask, candidates, chosen
-from pipeline.runtime.loading import insert_all
+from pipeline.runtime.batch_insert import insert_all
 from pipeline.sinks.chdb import ChdbWarehouse
-from pipeline.sinks.tables import Loadable
+from pipeline.sinks.migrations import migrate
+from pipeline.sinks.table_columns import Loadable
 from schemas.labels import Label
 from schemas.records import Delivery, Prediction
 from schemas.types import Contract, Direction

@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from pipeline.commands.replay import Rewind, instant_of, offsets_of, planned, stages_of
 from pipeline.errors import UserError
-from pipeline.ops.rewinding import Rewind, instant_of, offsets_of, planned, stages_of
-from pipeline.runtime.log import Message
-from pipeline.runtime.sqlite_log import SqliteLog
+from pipeline.log.port import Message
+from pipeline.log.sqlite_log import SqliteLog
 from schemas.topics import BUSINESS, LABELS, RAW_CHAT, RECORDS, Topic
 
 _SHANGHAI = ZoneInfo("Asia/Shanghai")

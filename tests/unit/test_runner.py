@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.log.port import LogRecord, Message
 from pipeline.outcomes import (
     Chain,
     Context,
@@ -22,7 +23,6 @@ from pipeline.outcomes import (
     emit,
     run_checked,
 )
-from pipeline.runtime.log import LogRecord, Message
 from pipeline.runtime.runner import (
     LoadHandler,
     StepHandler,

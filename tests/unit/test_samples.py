@@ -19,10 +19,10 @@ from uuid import UUID
 import pytest
 
 from pipeline.envelope import checked
+from pipeline.identity.contacts import contact_points
 from pipeline.ingest.port import Found, IngestOptions, Item
 from pipeline.ingest.registry import CONNECTORS
 from pipeline.outcomes import Reject
-from pipeline.processors.contacts import contact_points
 from pipeline.settings import CONFIG_VARIABLE, Settings, load_settings
 from schemas.business import BusinessData
 from schemas.communications import CallData, Communication, MessageData

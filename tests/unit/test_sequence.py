@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.runtime.sequence import Chain, Fetched, continued
+from pipeline.runtime.gap_detection import Chain, Fetched, continued
 
 _PLACE = ("records.v1", 0)
 

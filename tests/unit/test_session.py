@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from pipeline.ingest.input_units import walk
 from pipeline.ingest.port import Found, IngestOptions, Item, OptionError, Unit
 from pipeline.ingest.publisher import MAX_BATCH, Publisher
 from pipeline.ingest.registry import CONNECTORS
-from pipeline.ingest.session import Ingest, UnitResult
-from pipeline.ingest.units import walk
-from pipeline.runtime.claims import BlobFolder
-from pipeline.runtime.sqlite_log import SqliteLog
+from pipeline.ingest.resumable_ingest import Ingest, UnitResult
+from pipeline.log.claim_check import BlobFolder
+from pipeline.log.sqlite_log import SqliteLog
 from schemas.envelope import Event
 from schemas.topics import RAW_CHAT
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.log.port import Message
 from pipeline.runtime.kafka.spool import Spool, SpoolFull
-from pipeline.runtime.log import Message
 
 
 def _message(number: int, size: int = 10) -> Message:

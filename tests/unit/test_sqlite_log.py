@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.runtime.log import LogError, Message, OffsetRegression, version_of
-from pipeline.runtime.sqlite_log import SqliteLog
+from pipeline.log.port import LogError, Message, OffsetRegression, version_of
+from pipeline.log.sqlite_log import SqliteLog
 from schemas.topics import Topic
 
 T = Topic("t.v1", "test", (), "any", 3, 1_000)
@@ -202,8 +202,8 @@ def test_the_file_is_nobody_elses_and_another_format_is_refused(tmp_path: Path) 
 _WRITER = """
 import sys
 from pathlib import Path
-from pipeline.runtime.log import Message
-from pipeline.runtime.sqlite_log import SqliteLog
+from pipeline.log.port import Message
+from pipeline.log.sqlite_log import SqliteLog
 log = SqliteLog(Path(sys.argv[1]))
 n = 0
 while True:

@@ -12,7 +12,7 @@ def test_a_worker_starts_without_what_other_stages_need() -> None:
         " 'fsspec'}"
     )
     program = (
-        "import sys, pipeline.cli, pipeline.ops.workers, pipeline.ops.hosting,"
+        "import sys, pipeline.cli, pipeline.commands.worker, pipeline.commands.host_factory,"
         f" pipeline.runtime.stages\nsys.exit(', '.join({heavy} & sys.modules.keys()) or 0)"
     )
     done = subprocess.run(

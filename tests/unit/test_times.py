@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.processors.clean.times import MAX_SKEW, call_facts, choose
+from pipeline.processors.clean.timestamps import MAX_SKEW, call_facts, choose
 from schemas.communications import CallData
 
 NOW = datetime(2026, 11, 1, 10, tzinfo=UTC)

@@ -21,9 +21,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.ingest import archives, streams, units
+from pipeline.ingest import archives, byte_streams, input_units
+from pipeline.ingest.input_units import UnreadableUnitError, read_lines, walk
 from pipeline.ingest.port import Unit
-from pipeline.ingest.units import UnreadableUnitError, read_lines, walk
 
 Skips = list[tuple[str, str]]
 
@@ -142,7 +142,7 @@ def test_names_are_sorted_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for name in names:
         (tmp_path / name).touch()
     for batch in (1, 7, 50, 51):
-        monkeypatch.setattr(units, "_SORT_BATCH", batch)
+        monkeypatch.setattr(input_units, "_SORT_BATCH", batch)
         assert list(contents(tmp_path)) == names
 
 
@@ -289,7 +289,7 @@ def test_unreadable_files_say_why(tmp_path: Path, packed: bytes, why: str) -> No
 
 
 def test_a_bomb_is_stopped_by_its_ratio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "RATIO_FLOOR", 1024 * 1024)
+    monkeypatch.setattr(byte_streams, "RATIO_FLOOR", 1024 * 1024)
     (tmp_path / "bomb").write_bytes(bz2.compress(b"\0" * 8 * 1024 * 1024))
     assert "bomb" in error_of(only(tmp_path / "bomb"))
     (tmp_path / "mail").write_bytes(gzip.compress(TEXT))
@@ -586,4 +586,4 @@ def test_lines_are_those_of_splitlines_and_bounded(data: bytes, limit: int, size
 def test_the_first_line_comes_before_the_rest_is_read() -> None:
     stream = io.BytesIO(b"first\n" + b"x" * 10_000_000)
     assert next(read_lines(stream, 1_000)).data == b"first\n"
-    assert stream.tell() <= streams.CHUNK
+    assert stream.tell() <= byte_streams.CHUNK

@@ -15,10 +15,10 @@ from typing import Any
 import orjson
 import pytest
 
-from pipeline.ops import migrate as migrations
-from pipeline.sinks import sharing
+from pipeline.sinks import migrations as migrations
+from pipeline.sinks import store_server
 from pipeline.sinks.chdb import ChdbWarehouse
-from pipeline.sinks.sharing import RemoteWarehouse, open_for_reading, open_for_running
+from pipeline.sinks.store_server import RemoteWarehouse, open_for_reading, open_for_running
 from pipeline.sinks.warehouse import (
     StoreHeldError,
     Warehouse,
@@ -245,7 +245,7 @@ def test_every_column_of_every_table_and_view_says_what_it_means(warehouse: Chdb
 _HOLDER = """
 import sys, time
 from pathlib import Path
-from pipeline.sinks.sharing import open_for_running
+from pipeline.sinks.store_server import open_for_running
 warehouse = open_for_running(Path(sys.argv[1]))
 print("open", flush=True)
 sys.stdin.read()
@@ -291,7 +291,7 @@ def test_while_one_process_holds_the_store_others_are_answered_through_it(
 def test_one_that_is_still_opening_the_store_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lock = sharing._Lock.take(tmp_path)
+    lock = store_server._Lock.take(tmp_path)
     assert lock is not None
     waits: list[float] = []
 
@@ -299,7 +299,7 @@ def test_one_that_is_still_opening_the_store_is_waited_for(
         waits.append(seconds)
         lock.release()
 
-    monkeypatch.setattr(sharing, "time", SimpleNamespace(monotonic=time.monotonic, sleep=wait))
+    monkeypatch.setattr(store_server, "time", SimpleNamespace(monotonic=time.monotonic, sleep=wait))
     warehouse = open_for_reading(tmp_path)
     assert warehouse.query("SELECT 1 AS one") == b'{"one":1}\n'
     warehouse.close()

@@ -16,11 +16,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.identity.contacts import OwnSide
 from pipeline.ingest.chat.whatsapp import WhatsAppExport
-from pipeline.ingest.chat.whatsapp.body import read_body
-from pipeline.ingest.chat.whatsapp.names import chat_of, party_of, split_sender
-from pipeline.ingest.chat.whatsapp.stamps import read_stamp
-from pipeline.ingest.localtime import DateOrder
+from pipeline.ingest.chat.whatsapp.message_body import read_body
+from pipeline.ingest.chat.whatsapp.sender_names import chat_of, party_of, split_sender
+from pipeline.ingest.chat.whatsapp.timestamps import read_stamp
+from pipeline.ingest.local_times import DateOrder
 from pipeline.ingest.port import (
     MAX_ITEM_BYTES,
     Found,
@@ -30,7 +31,6 @@ from pipeline.ingest.port import (
     Refused,
     Unit,
 )
-from pipeline.processors.contacts import OwnSide
 from schemas.communications import MessageData
 from schemas.dead_letters import RejectCode
 
@@ -620,7 +620,7 @@ def test_a_time_outside_history_is_refused() -> None:
 def test_a_message_too_large_is_refused_and_the_next_one_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("pipeline.ingest.chat.whatsapp.connector.MAX_ITEM_BYTES", 200)
+    monkeypatch.setattr("pipeline.ingest.chat.whatsapp.whatsapp_connector.MAX_ITEM_BYTES", 200)
     text = (
         "2023/8/14 09:15 - Ann: "
         + "line\n" * 100

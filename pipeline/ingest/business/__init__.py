@@ -1,5 +1,5 @@
 """What shops export beside messages: orders, feedback, complaints, customers as CSV."""
 
-from pipeline.ingest.business.connector import CsvConnector
+from pipeline.ingest.business.csv_connector import CsvConnector
 
 __all__ = ["CsvConnector"]

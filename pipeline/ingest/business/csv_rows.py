@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from pipeline.ingest.byte_streams import CHUNK, Line, UnreadableUnitError, read_lines
 from pipeline.ingest.port import OptionError, Unit
-from pipeline.ingest.streams import CHUNK, Line, UnreadableUnitError, read_lines
 from pipeline.ingest.text_files import is_blank
 from schemas.dead_letters import RejectCode
 

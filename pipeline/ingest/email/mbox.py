@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from pipeline.ingest.streams import BoundedBytes, UnreadableUnitError
+from pipeline.ingest.byte_streams import BoundedBytes, UnreadableUnitError
 
 # The separator: `From `, an address or something like it, a date as C's asctime writes it. The zone
 # may stand before the year or after it, seconds may be missing, the weekday may have a comma:

@@ -24,7 +24,7 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
-from pipeline.models.evaluation.grams import Grams
+from pipeline.models.evaluation.ngram_counts import Grams
 
 # What the linear models keep: on 77 intents a linear SVM reached 89.1 % with all n-grams, 88.9 with
 # 20,000, 87.6 with 5,000.

@@ -12,18 +12,18 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from pipeline.models.evaluation.candidates import CANDIDATES, Candidate
-from pipeline.models.evaluation.contenders import (
+from pipeline.models.evaluation.labelled_rows import EvaluationError, Row
+from pipeline.models.evaluation.measures import score
+from pipeline.models.evaluation.nested_search import Labels, folds_for, outer_folds
+from pipeline.models.evaluation.offline_models import Bench
+from pipeline.models.evaluation.online_model import Online, answered, judge_online, learnt
+from pipeline.models.evaluation.results import (
     ONLINE,
     Comparison,
     Contender,
     contender,
     curve_sizes,
 )
-from pipeline.models.evaluation.measures import score
-from pipeline.models.evaluation.offline import Bench
-from pipeline.models.evaluation.online import Online, answered, judge_online, learnt
-from pipeline.models.evaluation.rows import EvaluationError, Row
-from pipeline.models.evaluation.search import Labels, folds_for, outer_folds
 
 # Told what is worked on, how many models are done, and of how many.
 Tell = Callable[[str, int, int], object]

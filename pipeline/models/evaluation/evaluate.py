@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.models.evaluation.comparison import Plan, Tell, check, compare
-from pipeline.models.evaluation.contenders import Comparison, curve_sizes
+from pipeline.models.evaluation.labelled_rows import BadLine, Row
 from pipeline.models.evaluation.measures import Scores, score
-from pipeline.models.evaluation.online import Online, judge_online
-from pipeline.models.evaluation.rows import BadLine, Row
+from pipeline.models.evaluation.online_model import Online, judge_online
+from pipeline.models.evaluation.results import Comparison, curve_sizes
 from pipeline.models.heads import Head
 from pipeline.models.replica import Applied, Replica
 

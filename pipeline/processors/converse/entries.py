@@ -6,14 +6,14 @@ from operator import attrgetter
 
 import orjson
 
+from pipeline.processors.converse.business_hours import from_ms, to_ms
+from pipeline.processors.converse.flags import counts_from
 from pipeline.processors.converse.followups import Found, promises_in, requests_in
-from pipeline.processors.converse.hours import from_ms, to_ms
-from pipeline.processors.converse.neighbours import counts_from
-from pipeline.processors.converse.reading import Role, assigned_to, closing_of, role_of
-from pipeline.processors.converse.rules import Rules
-from pipeline.processors.converse.seen import Seen
+from pipeline.processors.converse.record_view import Seen
+from pipeline.processors.converse.roles import Role, assigned_to, closing_of, role_of
+from pipeline.processors.converse.service_rules import Rules
+from pipeline.processors.converse.similarity import fingerprints, hash63, is_courtesy, words_of
 from pipeline.processors.converse.state import ASSIGNS, CALL, CLOSES, Entry, FollowUpEntry
-from pipeline.processors.converse.texts import fingerprints, hash63, is_courtesy, words_of
 from schemas.types import Channel
 
 # A mail names its thread's root and its nearest ancestors; what lies between them they name

@@ -15,11 +15,11 @@ from datetime import datetime
 from functools import cache, partial
 from typing import Literal
 
-from pipeline.processors.converse import chinese, english
-from pipeline.processors.converse.due import Due, due_of
-from pipeline.processors.converse.english import Way
-from pipeline.processors.converse.hours import BusinessHours
-from pipeline.processors.converse.wording import plain, sentences
+from pipeline.processors.converse import promises_en, promises_zh
+from pipeline.processors.converse.business_hours import BusinessHours
+from pipeline.processors.converse.due_dates import Due, due_of
+from pipeline.processors.converse.promises_en import Way
+from pipeline.processors.converse.sentences import plain, sentences
 
 # The first 2,000 characters, as everywhere that texts are judged (DESIGN §7): promises stand in
 # letters, not in their annexes.
@@ -67,7 +67,7 @@ def promises_in(text: str, said_at: datetime, hours: BusinessHours) -> tuple[Fou
     sentences, at most three.
     """
     return (
-        _found(text, said_at, hours, english.promise, chinese.promise)
+        _found(text, said_at, hours, promises_en.promise, promises_zh.promise)
         if _MAYBE_PROMISE.search(text)
         else ()
     )
@@ -78,7 +78,7 @@ def requests_in(text: str, said_at: datetime, hours: BusinessHours) -> tuple[Fou
     most three.
     """
     return (
-        _found(text, said_at, hours, english.request, chinese.request)
+        _found(text, said_at, hours, promises_en.request, promises_zh.request)
         if _MAYBE_REQUEST.search(text)
         else ()
     )

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from pipeline.processors.converse.reading import Role
-from pipeline.processors.converse.tally import Tally
+from pipeline.processors.converse.roles import Role
+from pipeline.processors.converse.summary import Tally
 
 # Format of the bytes; `load` reads every older one.
 _FORMAT = 1

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from pipeline.processors.live.sighting import BUSINESS, INBOUND
+from pipeline.processors.live.observations import BUSINESS, INBOUND
 from pipeline.processors.live.spikes import Finding, Levels, denominator, spikes
 from pipeline.processors.live.view import View
 from schemas.envelope import stable_id

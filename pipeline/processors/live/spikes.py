@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from pipeline.processors.live.observations import BUSINESS, INBOUND
 from pipeline.processors.live.panes import DAY, HOUR, MINUTE, Resolution
-from pipeline.processors.live.sighting import BUSINESS, INBOUND
 from pipeline.processors.live.view import Measured, View
 from schemas.live import AlertKind
 

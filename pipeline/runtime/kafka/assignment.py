@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 
+from pipeline.log.port import LogRecord, TopicPartition
 from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, patiently
-from pipeline.runtime.kafka.crashes import InFlight
-from pipeline.runtime.kafka.states import StateCache
-from pipeline.runtime.log import LogRecord, TopicPartition
+from pipeline.runtime.kafka.crash_quarantine import InFlight
+from pipeline.runtime.kafka.state_cache import StateCache
 
 logger = logging.getLogger(__name__)
 

@@ -24,8 +24,8 @@ from confluent_kafka import (
 from confluent_kafka import Message as KafkaMessage
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from pipeline.runtime.log import GroupRunning, LogError, LogRecord, Message
-from pipeline.runtime.log import TopicPartition as Place
+from pipeline.log.port import GroupRunning, LogError, LogRecord, Message
+from pipeline.log.port import TopicPartition as Place
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pipeline.runtime.log import LogError, Message
-from pipeline.runtime.sqlite_file import CHECKPOINTS, SqliteFile
-from pipeline.runtime.sqlite_log import dump_headers, load_headers
+from pipeline.log.port import LogError, Message
+from pipeline.log.sqlite_file import CHECKPOINTS, SqliteFile
+from pipeline.log.sqlite_log import dump_headers, load_headers
 
 _SCHEMA = (
     (

@@ -9,7 +9,7 @@ import signal
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.runtime.log import LogRecord, Message
+from pipeline.log.port import LogRecord, Message
 from pipeline.runtime.runner import StepHandler
 
 _handle = StepHandler.handle

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.runtime.log import LogRecord, Message
+from pipeline.log.port import LogRecord, Message
 from pipeline.runtime.runner import StepHandler
 
 # A batch of some hundred records then takes many times as long as a scrape.

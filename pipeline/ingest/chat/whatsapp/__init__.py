@@ -1,5 +1,5 @@
 """Chats exported from WhatsApp."""
 
-from pipeline.ingest.chat.whatsapp.connector import WhatsAppExport
+from pipeline.ingest.chat.whatsapp.whatsapp_connector import WhatsAppExport
 
 __all__ = ["WhatsAppExport"]

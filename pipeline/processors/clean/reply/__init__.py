@@ -2,16 +2,11 @@
 else.
 """
 
-from pipeline.processors.clean.reply.marks import QUOTE_END, QUOTE_MARK, QUOTE_SELECTORS, drop_marks
-from pipeline.processors.clean.reply.model import Part, Split
 from pipeline.processors.clean.reply.split import split_reply
+from pipeline.processors.clean.reply.split_result import Part, Split
 
 __all__ = [
-    "QUOTE_END",
-    "QUOTE_MARK",
-    "QUOTE_SELECTORS",
     "Part",
     "Split",
-    "drop_marks",
     "split_reply",
 ]

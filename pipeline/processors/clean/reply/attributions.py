@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from pipeline.processors.clean.reply.closings import is_name
-from pipeline.processors.clean.reply.tables import read_table
+from pipeline.processors.clean.reply.word_tables import read_table
 
 _LANGUAGES: dict[str, dict[str, list[str]]] = read_table("attributions")
 

@@ -2,7 +2,7 @@
 
 import re
 
-from pipeline.processors.clean.reply.tables import read_table
+from pipeline.processors.clean.reply.word_tables import read_table
 
 _TABLE = read_table("closings")
 _PUNCTUATION = " \t\xa0\u3000,.;:!?~*_-–—()[]<>\"'“”‘’，。；：！？、～（）【】…·|/"

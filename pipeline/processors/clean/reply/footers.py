@@ -5,7 +5,7 @@ scanner notices.
 import re
 from typing import Literal
 
-from pipeline.processors.clean.reply.tables import any_of, read_table
+from pipeline.processors.clean.reply.word_tables import any_of, read_table
 
 Footer = Literal["disclaimer", "list_footer"]
 

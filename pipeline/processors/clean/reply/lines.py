@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from itertools import accumulate
 
-from pipeline.processors.clean.reply.marks import read_mark
+from pipeline.mail.quote_marks import read_mark
 
 # Soft hyphen, zero-width characters, direction marks and isolates, the byte order mark: Gmail,
 # Apple Mail and Outlook put them around names and times of day; none carries meaning for where a

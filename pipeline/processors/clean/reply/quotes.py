@@ -3,13 +3,13 @@
 import re
 from dataclasses import dataclass
 
-from pipeline.processors.clean.reply import attributions, headers, separators
+from pipeline.mail.quote_marks import OPEN_ENDED, read_mark
+from pipeline.processors.clean.reply import attributions, header_blocks, separators
 from pipeline.processors.clean.reply.attributions import Evidence
-from pipeline.processors.clean.reply.contacts import is_prose
-from pipeline.processors.clean.reply.devices import device_language
+from pipeline.processors.clean.reply.device_lines import device_language
 from pipeline.processors.clean.reply.lines import Lines
-from pipeline.processors.clean.reply.marks import OPEN_ENDED, read_mark
-from pipeline.processors.clean.reply.signs import ANGLES, Signs, is_angled
+from pipeline.processors.clean.reply.quote_prefixes import ANGLES, Signs, is_angled
+from pipeline.processors.clean.reply.signature_lines import is_prose
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class _Scan:
             if title is not None:
                 return _Head(self._start_above(at), at + 1, f"separator:{title}")
         if (":" in line or "：" in line or line[0] == "|") and at not in self.fenced:
-            opening = headers.opening_field(line)
+            opening = header_blocks.opening_field(line)
             block = self._block_head(at, opening) if opening else None
             if block is not None:
                 return block
@@ -126,12 +126,14 @@ class _Scan:
             return self._attribution_head(at)
         return None
 
-    def _block_head(self, at: int, opening: tuple[headers.Field, str]) -> _Head | None:
+    def _block_head(self, at: int, opening: tuple[header_blocks.Field, str]) -> _Head | None:
         start = self._start_above(at)
         separated = start < self.lines.starts[at]
         opens_mail = not (self.written or self.spans)
-        end = headers.block_end(self.clean, at, opening, separated=separated, opens_mail=opens_mail)
-        if end is None and self._stands_alone(at) and headers.names_sender(opening):
+        end = header_blocks.block_end(
+            self.clean, at, opening, separated=separated, opens_mail=opens_mail
+        )
+        if end is None and self._stands_alone(at) and header_blocks.names_sender(opening):
             end = at + 1
         return None if end is None else _Head(start, end, "header_block")
 
@@ -214,8 +216,8 @@ class _Scan:
             return self._mark_head(at)
         if self._is_quoted_line(at):
             return None
-        opening = headers.opening_field(self.clean[at])
-        end = headers.block_end(self.clean, at, opening, separated=True) if opening else None
+        opening = header_blocks.opening_field(self.clean[at])
+        end = header_blocks.block_end(self.clean, at, opening, separated=True) if opening else None
         if end is not None:
             return _Head(self.lines.starts[at], end, "")
         for last in range(at, min(at + 4, len(self.clean))):
@@ -234,7 +236,7 @@ class _Scan:
         above = at - 1
         while above >= self.floor and at - above <= 4:
             if self.clean[above]:
-                if not headers.is_rule(self.clean[above]):
+                if not header_blocks.is_rule(self.clean[above]):
                     break
                 start = above
             above -= 1

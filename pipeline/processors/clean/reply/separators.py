@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pipeline.processors.clean.reply.tables import read_table
+from pipeline.processors.clean.reply.word_tables import read_table
 
 Title = Literal["original_message", "forwarded", "reply_above"]
 

@@ -4,11 +4,11 @@ import re
 from dataclasses import dataclass
 
 from pipeline.processors.clean.reply.closings import closing_kind, closing_with_name, is_name
-from pipeline.processors.clean.reply.contacts import is_contact, is_profile, is_prose
-from pipeline.processors.clean.reply.devices import device_language
+from pipeline.processors.clean.reply.device_lines import device_language
 from pipeline.processors.clean.reply.footers import footer_at, may_open_footer, names_a_list
-from pipeline.processors.clean.reply.headers import is_rule
+from pipeline.processors.clean.reply.header_blocks import is_rule
 from pipeline.processors.clean.reply.lines import Lines
+from pipeline.processors.clean.reply.signature_lines import is_contact, is_profile, is_prose
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from pipeline.mail.quote_marks import drop_marks, read_mark
 from pipeline.processors.clean.reply.lines import Lines
-from pipeline.processors.clean.reply.marks import drop_marks, read_mark
-from pipeline.processors.clean.reply.model import Kind, Part, Split
 from pipeline.processors.clean.reply.quotes import Span, find_quotes
 from pipeline.processors.clean.reply.signatures import find_signature
+from pipeline.processors.clean.reply.split_result import Kind, Part, Split
 
 _Range = tuple[int, int]
 # Whether these open a quote depends on lines further down: code fences close there, tables and runs

@@ -1,0 +1,340 @@
+"""Finds what there is to read: files, folders, Maildirs, archives and compressed files, as units in
+a stable order.
+"""
+
+from __future__ import annotations
+
+import heapq
+import io
+import logging
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from pipeline.ingest.archives import Skip, broken_unit, legible, tar_units, zip_units
+from pipeline.ingest.byte_streams import (
+    CHUNK,
+    TAR_BLOCK,
+    Line,
+    UnreadableUnitError,
+    chunks,
+    decompressed,
+    is_compressed,
+    is_tar,
+    is_zip,
+    read_lines,
+    refuse_unreadable,
+)
+from pipeline.ingest.port import Unit
+
+__all__ = [
+    "Line",
+    "Skip",
+    "UnreadableUnitError",
+    "chunks",
+    "read_lines",
+    "refuse_unreadable",
+    "walk",
+]
+
+_log = logging.getLogger(__name__)
+
+# Names are sorted this many at a time, about 10 MB; a larger folder is listed once for each such
+# batch.
+_SORT_BATCH = 100_000
+
+_DROPPINGS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r".*~|#.*#|.*\.sw[a-p]|~\$.*"), "an editor's backup or lock file"),
+    (re.compile(r"(?i)thumbs\.db|desktop\.ini|__MACOSX"), "the operating system's own file"),
+    (re.compile(r"(?i).*\.(part|crdownload|lock)"), "a download or lock in progress"),
+    (
+        re.compile(
+            r"(?i)dovecot([.-].*)?|courier.*|maildirfolder|maildirsize|subscriptions|.*\.msf"
+        ),
+        "a mail program's index",
+    ),
+)
+# https://cr.yp.to/proto/maildir.html: "unique:2,FLAGS"; file systems without colons get ; or !
+# instead.
+_MAILDIR_FLAGS = re.compile(r"[:;!][12],[^/]*$")
+# A message being delivered, as it may lie in an archive: tmp/1699999999.unique.host
+_MAILDIR_TMP = re.compile(r"(^|/)tmp/\d+\.[^/]+\.[^/]+$")
+_MAILDIR_READ = ("cur", "new")
+
+
+def log_skip(name: str, reason: str) -> None:
+    """Log what is not read, and why."""
+    _log.info("not read: %s: %s", name, reason)
+
+
+def walk(paths: Sequence[Path], skip: Skip = log_skip) -> Iterator[Unit]:
+    """Yield all units under the paths: in the order given, folders recursively and sorted by name;
+    memory does not grow with them.
+
+    - A file is a unit named by its absolute path; gzip, bzip2 and xz are told by their first bytes
+      and decompressed.
+    - A tar (plain or compressed) or zip archive gives a unit `path!member` for each file in it,
+      streamed. The units of a tar are meant to be opened and read one after the other, as they
+      come; see `tar_units`.
+    - A folder with cur and new or tmp is a Maildir: tmp is left out, and a message's unit is
+      `folder/unique`, the same before and after it is read and flagged.
+    - In folders and archives, hidden files and editors', mail programs' and systems' own files go
+      to `skip` with the reason, as do sockets, pipes, devices and dangling links. What is named in
+      `paths` is read whatever its name. Links are followed, a folder is read once.
+
+    A unit that cannot be read raises UnreadableUnitError (its bytes) or OSError (the machine) when
+    it is opened or read. Raises FileNotFoundError, before the first unit, for a path that is not
+    there.
+    """
+    named = [os.path.abspath(path) for path in paths]
+    for path, given in zip(named, paths, strict=True):
+        if not os.path.exists(path):
+            raise FileNotFoundError(f"{given}: no such file or folder")
+    return _Walk(skip).units(named)
+
+
+class _Walk:
+    def __init__(self, skip: Skip) -> None:
+        self._skip = skip
+        self._folders_seen: set[tuple[int, int]] = set()
+
+    def units(self, named: Sequence[str]) -> Iterator[Unit]:
+        for path in named:
+            yield from self._visit(path, named=True)
+            # A stack and not recursion: folders may be nested deeper than Python's calls.
+            open_folders = [self._children(path)] if os.path.isdir(path) else []
+            while open_folders:
+                child = next(open_folders[-1], None)
+                if child is None:
+                    open_folders.pop()
+                elif isinstance(child, Unit):
+                    yield child
+                elif os.path.isdir(child):
+                    open_folders.append(self._children(child))
+                else:
+                    yield from self._visit(child, named=False)
+
+    def _visit(self, path: str, named: bool) -> Iterator[Unit]:
+        """Yield the units of a path that is no folder."""
+        name = legible(path)
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            self._skip(
+                name,
+                (
+                    "a dangling link"
+                    if os.path.islink(path)
+                    else f"it cannot be looked at: {error.strerror}"
+                ),
+            )
+            return
+        if stat.S_ISDIR(status.st_mode):
+            return
+        if not stat.S_ISREG(status.st_mode):
+            if named:
+                yield broken_unit(
+                    name,
+                    f"{name}: it is a pipe, socket or device, not a file; save it as a file first",
+                    "",
+                )
+            else:
+                self._skip(name, "a pipe, socket or device")
+            return
+        folder, base = os.path.split(path)
+        if os.path.basename(folder) in _MAILDIR_READ and _is_maildir(os.path.dirname(folder)):
+            yield _message(os.path.dirname(folder), folder, base, status)
+        else:
+            yield from self._file(path, name, status)
+
+    def _file(self, path: str, name: str, status: os.stat_result) -> Iterator[Unit]:
+        signature = _signature(status)
+        open_file = partial(_open, path, name)
+        try:
+            kind = _kind(path, name)
+        except OSError:
+            kind = "file"  # opening it fails in the same way, where it is reported
+        if kind == "tar":
+            yield from self._members(tar_units(open_file, name, signature, self._skip), name)
+        elif kind == "zip":
+            yield from self._members(zip_units(path, name, signature, self._skip), name)
+        else:
+            yield Unit(name, open_file, signature)
+
+    def _members(self, units: Iterator[Unit], archive: str) -> Iterator[Unit]:
+        empty = True
+        for unit in units:
+            empty = False
+            if reason := _unwanted_member(unit.name.removeprefix(f"{archive}!")):
+                self._skip(unit.name, reason)
+            else:
+                yield unit
+        if empty:
+            self._skip(archive, "an archive without files")
+
+    def _children(self, folder: str) -> Iterator[Unit | str]:
+        """Yield what a folder holds: the units of a Maildir's messages, and the paths to visit."""
+        try:
+            status = os.stat(folder)
+            identity = (status.st_dev, status.st_ino)
+            if identity in self._folders_seen:
+                self._skip(legible(folder), "a folder that is read already, by another path")
+                return
+            self._folders_seen.add(identity)
+            yield from self._entries(folder)
+        except OSError as error:
+            # The other folders are read; this one is reported as a file would be that cannot be
+            # opened.
+            yield Unit(legible(str(error.filename or folder)), partial(_raise, error))
+
+    def _entries(self, folder: str) -> Iterator[Unit | str]:
+        maildir = _is_maildir(folder)
+        if maildir:
+            yield from self._messages(folder)
+        for base in _sorted_names(folder):
+            path = os.path.join(folder, base)
+            if maildir and base in (*_MAILDIR_READ, "tmp"):
+                continue
+            if (reason := _unwanted(base)) and not (os.path.isdir(path) and _is_maildir(path)):
+                self._skip(legible(path), reason)
+            else:
+                yield path
+
+    def _messages(self, maildir: str) -> Iterator[Unit]:
+        """Yield the messages of new and cur in the order of their unique names, which begin with
+        the time of delivery.
+        """
+        folders = [os.path.join(maildir, folder) for folder in _MAILDIR_READ]
+        listings = (
+            ((base, folder) for base in _sorted_names(folder))
+            for folder in folders
+            if os.path.isdir(folder)
+        )
+        for base, folder in heapq.merge(*listings):
+            path = os.path.join(folder, base)
+            if reason := _unwanted(base):
+                self._skip(legible(path), reason)
+                continue
+            try:
+                status = os.stat(path)
+            except FileNotFoundError:
+                # It was moved while we looked: into cur, which is listed later or has been listed
+                # under this very name.
+                path = _find_message(maildir, base) or path
+                if not os.path.exists(path):
+                    self._skip(legible(path), "it was removed meanwhile")
+                    continue
+                status = os.stat(path)
+            if stat.S_ISREG(status.st_mode):
+                yield _message(maildir, os.path.dirname(path), os.path.basename(path), status)
+            else:
+                self._skip(legible(path), "not a file")
+
+
+def _sorted_names(folder: str) -> Iterator[str]:
+    """Yield the names in a folder in order of their code points, in bounded memory however many
+    there are.
+    """
+    last = ""
+    while True:
+        with os.scandir(folder) as entries:
+            batch = heapq.nsmallest(
+                _SORT_BATCH, (entry.name for entry in entries if entry.name > last)
+            )
+        yield from batch
+        if len(batch) < _SORT_BATCH:
+            return
+        last = batch[-1]
+
+
+def _unwanted(base: str) -> str | None:
+    if base.startswith("."):
+        return "hidden"
+    return next((reason for pattern, reason in _DROPPINGS if pattern.fullmatch(base)), None)
+
+
+def _unwanted_member(member: str) -> str | None:
+    if _MAILDIR_TMP.search(member):
+        return "a message in delivery"
+    *folders, base = member.split("/")
+    # The folders of a Maildir are hidden ones: Maildir/.Sent/cur/unique:2,S
+    ours = (
+        ()
+        if folders and folders[-1] in _MAILDIR_READ
+        else [name for name in folders if name not in ("", ".", "..")]
+    )
+    return next((reason for name in (base, *ours) if (reason := _unwanted(name))), None)
+
+
+def _signature(status: os.stat_result) -> str:
+    return f"{status.st_size}:{status.st_mtime_ns}"
+
+
+def _kind(path: str, name: str) -> str:
+    """Return tar, zip or file, by the first bytes; of a compressed file by the first bytes
+    inside.
+    """
+    with open(path, "rb") as file:
+        head = file.peek(TAR_BLOCK)
+        if is_zip(head):
+            return "zip"
+        if is_compressed(head):
+            try:
+                head = decompressed(file, name, os.fstat(file.fileno()).st_size).read(TAR_BLOCK)
+            except UnreadableUnitError:
+                # what can be read of it is read, and then the fault reported, when it is opened
+                return "file"
+        return "tar" if is_tar(head) else "file"
+
+
+def _open(path: str, name: str) -> BinaryIO:
+    file = io.BufferedReader(io.FileIO(path), CHUNK)
+    return decompressed(file, name, os.fstat(file.fileno()).st_size)
+
+
+# ---- Maildir
+# ----------------------------------------------------------------------------------------------------------------
+
+
+def _is_maildir(folder: str) -> bool:
+    # Archivers and version control leave empty folders out, so one of new and tmp may be missing.
+    return os.path.isdir(os.path.join(folder, "cur")) and any(
+        os.path.isdir(os.path.join(folder, other)) for other in ("new", "tmp")
+    )
+
+
+def _unique(base: str) -> str:
+    return _MAILDIR_FLAGS.sub("", base)
+
+
+def _message(maildir: str, folder: str, base: str, status: os.stat_result) -> Unit:
+    name = legible(os.path.join(maildir, _unique(base)))
+
+    def open_message() -> BinaryIO:
+        try:
+            return _open(os.path.join(folder, base), name)
+        except FileNotFoundError:
+            # Flagged or moved from new to cur since it was listed.
+            if (found := _find_message(maildir, base)) is None:
+                raise
+            return _open(found, name)
+
+    return Unit(name, open_message, _signature(status))
+
+
+def _find_message(maildir: str, base: str) -> str | None:
+    for folder in (os.path.join(maildir, name) for name in _MAILDIR_READ):
+        if os.path.isdir(folder):
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if _unique(entry.name) == _unique(base):
+                        return entry.path
+    return None
+
+
+def _raise(error: OSError) -> BinaryIO:
+    raise error

@@ -1,0 +1,154 @@
+"""Encoded words (RFC 2047) and parameters (RFC 2231) of headers, with the mistakes that mailers
+make in them.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from pipeline.mail.charset import decode_text
+
+# A media type with its parameters; longer ones are noise.
+_LONGEST_STRUCTURED = 16_384
+
+_OPENING = re.compile(r"=\?([^?\s=]{1,60})\?([bBqQ])\?")
+_CONTROLS = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]+")
+_BLANKS = re.compile(r"[ \t\r\n]+")
+_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
+_PARAMETER = re.compile(
+    r'(?:^|[;\s])\s*([\w!#$&^.+-]+(?:\*\d{1,3})?\*?)\s*=\s*("(?:\\.|[^"\\])*"|[^;]*)', re.DOTALL
+)
+_TOKEN_END = re.compile(r"[\s;]")
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_EXTENDED = re.compile(r"^([\w.:+-]{0,60})'[^']{0,60}'", re.ASCII)
+
+
+def decode_words(text: str) -> str:
+    """Decode the encoded words of a header; never raises.
+
+    Blanks between two words vanish (RFC 2047 §6.2); neighbours in one character set are joined as
+    bytes before they are decoded, because mailers split them inside a character; a word that was
+    cut is decoded as far as it goes.
+    """
+    if "=?" not in text:
+        return text
+    pieces: list[str] = []
+    pending = _Word("", b"", b"")
+    position = 0
+    end_mark = -1
+    while (opening := _OPENING.search(text, position)) is not None:
+        between = text[position : opening.start()]
+        if end_mark < opening.end():
+            end_mark = text.find("?=", opening.end())
+            end_mark = end_mark if end_mark >= 0 else len(text)
+        following = _OPENING.search(text, opening.end(), end_mark)
+        if following is not None:
+            content_end = position = following.start()
+        else:
+            content_end, position = end_mark, min(len(text), end_mark + 2)
+        word = _word(opening[1], opening[2], text[opening.end() : content_end])
+        if pending.raw and (word.charset != pending.charset or (between and not between.isspace())):
+            pieces.append(_decoded(pending))
+            pending = _Word("", b"", b"")
+        if between and not (between.isspace() and (pending.raw or pieces)):
+            pieces.append(between)
+        pending = _Word(word.charset, pending.raw + word.raw, pending.literal + word.literal)
+    pieces.append(_decoded(pending))
+    pieces.append(text[position:])
+    return _CONTROLS.sub(" ", "".join(pieces))
+
+
+class _Word(NamedTuple):
+    """The bytes of an encoded word, and what they are if its underscores stand for themselves, as
+    some encoders write.
+    """
+
+    charset: str
+    raw: bytes
+    literal: bytes
+
+
+def _word(label: str, kind: str, content: str) -> _Word:
+    charset = label.partition("*")[0].lower()
+    coded = content.encode("utf-8")
+    if kind in "qQ":
+        return _Word(charset, binascii.a2b_qp(coded, header=True), binascii.a2b_qp(coded))
+    # Some encoders pad in the middle: each run up to its padding is a unit of its own.
+    raw = b"".join(map(decode_base64_run, _BLANKS.sub("", content).encode("utf-8").split(b"=")))
+    return _Word(charset, raw, raw)
+
+
+def _decoded(word: _Word) -> str:
+    if not word.raw:
+        return ""
+    decoded = decode_text(word.raw, word.charset)
+    if decoded.replaced and word.literal != word.raw:
+        literal = decode_text(word.literal, word.charset)
+        return literal.text if literal.replaced < decoded.replaced else decoded.text
+    return decoded.text
+
+
+def decode_base64_run(run: bytes) -> bytes:
+    """Decode base64 without padding; foreign characters and a last character that carries no whole
+    byte are dropped.
+    """
+    clean = _NOT_BASE64.sub(b"", run)
+    clean = clean[: len(clean) - 1] if len(clean) % 4 == 1 else clean
+    return binascii.a2b_base64(clean + b"=" * (-len(clean) % 4))
+
+
+def parse_parameters(value: str) -> tuple[str, dict[str, str]]:
+    """Split a structured header ("text/plain; charset=x") in its first token, in lower case, and
+    its parameters, decoded.
+    """
+    first = _BLANKS.sub(" ", value[:_LONGEST_STRUCTURED]).lstrip("; ")
+    cut = _TOKEN_END.search(first)
+    token = first[: cut.start()] if cut is not None else first
+    if "=" in token:
+        token, rest = "", first
+    else:
+        rest = first[len(token) :]
+    if "=" not in rest:
+        return token.lower(), {}
+    plain: dict[str, str] = {}
+    extended: dict[str, list[tuple[int, bool, str]]] = {}
+    for name, raw in _PARAMETER.findall(rest):
+        content = _unquoted(raw)
+        base, star, section = name.lower().partition("*")
+        if star:
+            encoded = section.endswith("*") or not section
+            number = section.rstrip("*")
+            extended.setdefault(base, []).append(
+                (int(number) if number.isdigit() else 0, encoded, content)
+            )
+        else:
+            plain.setdefault(base, content)
+    parameters = {name: decode_words(content) for name, content in plain.items()}
+    for name, sections in extended.items():
+        parameters[name] = _joined_sections(sections) or parameters.get(name, "")
+    return token.lower(), parameters
+
+
+def _unquoted(raw: str) -> str:
+    raw = raw.strip()
+    if len(raw) > 1 and raw[0] == '"' and raw[-1] == '"':
+        return _ESCAPED.sub(r"\1", raw[1:-1]) if "\\" in raw else raw[1:-1]
+    return raw.strip("\"'")
+
+
+def _joined_sections(sections: list[tuple[int, bool, str]]) -> str:
+    """Join RFC 2231's numbered sections as bytes; the first may name the character set before two
+    apostrophes.
+    """
+    charset = None
+    raw = b""
+    for order, (_, encoded, content) in enumerate(sorted(sections, key=lambda section: section[0])):
+        piece = content
+        if encoded and order == 0 and (prefix := _EXTENDED.match(content)) is not None:
+            charset, piece = prefix[1], content[prefix.end() :]
+        raw += unquote_to_bytes(piece) if encoded else piece.encode("utf-8")
+    text = decode_text(raw, charset).text
+    return _CONTROLS.sub(" ", decode_words(text))

@@ -1,0 +1,134 @@
+"""Lists of words and phrases, kept as data files, and what a token is."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from importlib import resources
+from typing import Final, NamedTuple
+
+from pipeline.text.normal_form import normalise
+
+# A token is a word of a spaced script (inner apostrophes included), or any one character else: a
+# Han or kana character, a punctuation mark, an emoji. Control characters are none.
+_UNSPACED: Final = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3031-\u3035\u3041-\u312f\u31a0-\u31bf\u31f0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
+# A character of such a word, and one of any token, as classes of regular expressions.
+WORD_CHARACTER: Final = rf"[^\W{_UNSPACED}]"
+TOKEN_CHARACTER: Final = r"[^\s\x00-\x1f\x7f-\x9f]"
+_TOKEN: Final = re.compile(rf"{WORD_CHARACTER}+(?:'{WORD_CHARACTER}+)*|{TOKEN_CHARACTER}")
+
+_FILES: Final = "lexicon"
+_NOT_LISTS: Final = "han_variants.toml"
+_VOWELS: Final = frozenset("aeiou")
+
+
+class Entry(NamedTuple):
+    """What a term means to one head: the group it belongs to (a label or a role), a value, and the
+    term in normal form.
+    """
+
+    head: str
+    group: str
+    value: float
+    term: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lexicon:
+    """All lists: no two entries of one head have the same term. `version` is a hash of the lists'
+    contents.
+    """
+
+    entries: tuple[Entry, ...]
+    version: str
+
+
+def tokenise(text: str) -> list[str]:
+    """Return the tokens of a text in normal form (`characters.normalise`); `scanning` finds the
+    same in many texts at once.
+    """
+    return _TOKEN.findall(text)
+
+
+@cache
+def lexicon() -> Lexicon:
+    """Return the lists shipped with the package.
+
+    Raises ValueError when a term stands in two entries of one head, which would make its meaning
+    depend on their order.
+    """
+    digest = sha256()
+    explicit: dict[tuple[str, str], Entry] = {}
+    inflected: dict[tuple[str, str], Entry] = {}
+    for name, text in _list_files():
+        digest.update(name.encode() + b"\0" + text.encode() + b"\0")
+        content = tomllib.loads(text)
+        for row in content["terms"]:
+            head, group, value = (
+                row.get("head", content["head"]),
+                row.get("group", ""),
+                float(row.get("value", 1.0)),
+            )
+            for term in _terms_of(row):
+                forms = list(_inflections(term)) if "~" in term else [term]
+                known = inflected if "~" in term else explicit
+                for form in forms:
+                    entry = Entry(head, group, value, normalise(form))
+                    key = (head, entry.term)
+                    if known is explicit and known.get(key, entry) != entry:
+                        raise ValueError(
+                            f"{name}: {form!r} stands in two entries of the head {head}"
+                        )
+                    known[key] = entry
+    return Lexicon(tuple((inflected | explicit).values()), digest.hexdigest()[:12])
+
+
+def _list_files() -> list[tuple[str, str]]:
+    folder = resources.files("pipeline.models").joinpath(_FILES)
+    files = [
+        file for file in folder.iterdir() if file.name.endswith(".toml") and file.name != _NOT_LISTS
+    ]
+    return sorted((file.name, file.read_text("utf-8")) for file in files)
+
+
+def _terms_of(row: Mapping[str, str]) -> list[str]:
+    english = [term.strip() for term in row.get("en", "").replace("\n", " ").split(",")]
+    return [term for term in english if term] + row.get("zh", "").split()
+
+
+def _inflections(term: str) -> Iterator[str]:
+    """Yield a term with every word that carries a "~" in its regular English forms (a form too many
+    does no harm).
+    """
+    word, _, rest = term.partition("~")
+    before, _, stem = word.rpartition(" ")
+    for form in _forms_of(stem):
+        whole = f"{before} {form}" if before else form
+        if "~" in rest:
+            yield from (whole + tail for tail in _inflections(rest))
+        else:
+            yield whole + rest
+
+
+def _forms_of(word: str) -> list[str]:
+    forms = [word, word + "s", word + "'s"]
+    if word.endswith("e"):
+        forms += [word + "d", word[:-1] + "ing", word[:-1] + "er"]
+    elif word.endswith("y") and len(word) > 2 and word[-2] not in _VOWELS:
+        forms += [word[:-1] + "ies", word[:-1] + "ied", word + "ing"]
+    else:
+        forms += [
+            word + "es",
+            word + "ed",
+            word + "ing",
+            word + word[-1] + "ed",
+            word + word[-1] + "ing",
+        ]
+    return forms

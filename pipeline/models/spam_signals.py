@@ -1,0 +1,159 @@
+"""What mass mail shows beside its words: links, numbers to call, money, shouting."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.models.jit import compiled
+from pipeline.models.term_scan import Scan, codes_of, matching
+
+# Numba's cache of a compiled function sees changes of the file it stands in only, so all constants
+# it uses stand here.
+
+# What a look at the characters shows: where a pattern is worth its search, and what is counted
+# outright.
+_LINKED: Final = 1
+_NUMBERED: Final = 2
+_PRICED: Final = 4
+_SHOUTED: Final = 8
+_EXCLAIMED: Final = 16
+
+_LINK: Final = re.compile(r"https?:|www\.|\.(?:com|net|org|cn|info|biz|ru)\b")
+_LONG_NUMBER: Final = re.compile(r"[\dx]{5,}|\d{3,4}-\d{3,}")
+_MONEY: Final = re.compile(r"[$£€¥]\s?\d|\d+\s?(?:元|万|usd|gbp|p/)|\d+%")
+# What each of them cannot do without: a character on either side of a dot or a colon, so many
+# digits together, a character before or behind a digit.
+_BEFORE_COLON: Final = tuple(np.uint32(ord(mark)) for mark in "ps")
+_BEFORE_DOT: Final = np.uint32(ord("w"))
+_BEHIND_DOT: Final = tuple(np.uint32(ord(mark)) for mark in "cnoibr")
+_DIGITS: Final = 3
+_BEFORE_DIGIT: Final = tuple(np.uint32(ord(mark)) for mark in "$£€¥")
+_BEHIND_DIGIT: Final = tuple(np.uint32(ord(mark)) for mark in "元万ugp%")
+
+_DOT, _COLON = np.uint32(ord(".")), np.uint32(ord(":"))
+_MARK, _HIDDEN_DIGIT = np.uint32(ord("!")), np.uint32(ord("x"))
+_A, _Z = np.uint32(ord("A")), np.uint32(ord("Z"))
+# A word all in capitals of so many letters shouts; an abbreviation is shorter, and a name or two
+# are no shouting.
+_SHOUT: Final = 4
+_SHOUTS: Final = 3
+_EXCLAMATIONS: Final = 3
+
+_LETTER: Final = 1
+_DIGIT: Final = 2
+_BLANK: Final = 4
+
+
+def look(raws: Sequence[str], scan: Scan) -> list[int]:
+    """Return what the characters of each text show, for `weight_of`: `raws` are the texts as
+    written, as far as they are read.
+    """
+    shown = np.zeros(len(raws), dtype=np.uint8)
+    _look(*codes_of(raws), scan.codes, scan.bounds, _kinds(), shown)
+    return shown.tolist()
+
+
+def weight_of(shown: int, text: str) -> float:
+    """Return the weight of a text's signs: `shown` is what `look` says of it, `text` its normal
+    form.
+    """
+    if not shown:
+        return 0.0
+    weight = 0.0
+    for sign, pattern in ((_LINKED, _LINK), (_NUMBERED, _LONG_NUMBER), (_PRICED, _MONEY)):
+        if shown & sign and pattern.search(text):
+            weight += 1.0
+    if shown & _SHOUTED:
+        weight += 1.0
+    if shown & _EXCLAIMED:
+        weight += 0.5
+    return weight
+
+
+@cache
+def _kinds() -> npt.NDArray[np.uint8]:
+    """Return whether each code point is a letter or a digit of a word, a digit, a blank to a
+    pattern; shape (1,114,112,).
+    """
+    kinds = matching(r"\w") * _LETTER | matching(r"\d") * _DIGIT | matching(r"\s") * _BLANK
+    return kinds.astype(np.uint8)
+
+
+@compiled
+def _look(
+    raw_codes: npt.NDArray[np.uint32],
+    raw_bounds: npt.NDArray[np.int32],
+    codes: npt.NDArray[np.uint32],
+    bounds: npt.NDArray[np.int32],
+    kinds: npt.NDArray[np.uint8],
+    shown: npt.NDArray[np.uint8],
+) -> None:
+    for text in range(len(shown)):
+        shown[text] = _signs(codes[bounds[text] : bounds[text + 1]], kinds)
+        if _shouts(raw_codes[raw_bounds[text] : raw_bounds[text + 1]], kinds) >= _SHOUTS:
+            shown[text] |= _SHOUTED
+
+
+@compiled
+def _signs(codes: npt.NDArray[np.uint32], kinds: npt.NDArray[np.uint8]) -> int:
+    found, exclamations, run = 0, 0, 0
+    for position in range(len(codes)):
+        code = codes[position]
+        if kinds[code] & _DIGIT:
+            run += 1
+            if _near(codes, position, -1, kinds, _BEFORE_DIGIT) or _near(
+                codes, position, 1, kinds, _BEHIND_DIGIT
+            ):
+                found |= _PRICED
+        elif code == _HIDDEN_DIGIT:
+            run += 1
+        else:
+            run = 0
+            exclamations += code == _MARK
+            if (code == _COLON and position > 0 and codes[position - 1] in _BEFORE_COLON) or (
+                code == _DOT
+                and (
+                    (position > 0 and codes[position - 1] == _BEFORE_DOT)
+                    or (position + 1 < len(codes) and codes[position + 1] in _BEHIND_DOT)
+                )
+            ):
+                found |= _LINKED
+        if run >= _DIGITS:
+            found |= _NUMBERED
+    return found | _EXCLAIMED if exclamations >= _EXCLAMATIONS else found
+
+
+@compiled
+def _near(
+    codes: npt.NDArray[np.uint32],
+    position: int,
+    step: int,
+    kinds: npt.NDArray[np.uint8],
+    marks: tuple[np.uint32, ...],
+) -> bool:
+    """Return whether one of the marks stands beside a character, or with one blank between."""
+    beside = position + step
+    if 0 <= beside < len(codes) and kinds[codes[beside]] & _BLANK:
+        beside += step
+    return 0 <= beside < len(codes) and codes[beside] in marks
+
+
+@compiled
+def _shouts(codes: npt.NDArray[np.uint32], kinds: npt.NDArray[np.uint8]) -> int:
+    """Return how many words of four letters or more stand all in capitals."""
+    shouts, length, capitals = 0, 0, 0
+    for position in range(len(codes)):
+        code = codes[position]
+        if kinds[code] & _LETTER:
+            length += 1
+            capitals += _A <= code <= _Z
+        else:
+            shouts += length == capitals and length >= _SHOUT
+            length, capitals = 0, 0
+    return shouts + (length == capitals and length >= _SHOUT)

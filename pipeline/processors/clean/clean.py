@@ -1,0 +1,118 @@
+"""The step `clean`: an event's bytes and fields become readable text, believable times and a list
+of what was wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pipeline.envelope import Incoming
+from pipeline.mail.html_text import html_to_text
+from pipeline.mail.mime import Address, Mail, NotAMail, parse_mail
+from pipeline.outcomes import Context, MapStep, Outcome, Reject, emit
+from pipeline.processors.clean.language import detect_language
+from pipeline.processors.clean.plain_text import limited, split, tidy, whole
+from pipeline.processors.clean.timestamps import Times, call_facts, choose
+from pipeline.processors.draft import Cleaned
+from schemas.communications import AutoKind, CallData, Communication, EmailData, MessageData
+from schemas.dead_letters import RejectCode
+from schemas.types import Attachment, Party, in_range
+
+
+def clean(incoming: Incoming, _ctx: Context) -> Outcome[Cleaned]:
+    """Clean one communication of any channel; a mail whose bytes are no mail is refused."""
+    data = incoming.data
+    if not isinstance(data, Communication):
+        raise TypeError(f"clean is for communications, not for {type(data).__name__}")
+    found: tuple[str, ...] = ()
+    if isinstance(data, EmailData) and data.mime is not None:
+        try:
+            mail = parse_mail(data.mime)
+        except NotAMail as error:
+            return Reject(RejectCode.UNPARSABLE, f"data.mime: {error}")
+        data, found = _opened(data, mail), mail.flags
+    text, truncated = limited(tidy(_text(data)))
+    times = _times(incoming, data)
+    parts, cut_flags = split(text) if isinstance(data, EmailData) else (whole(text), ())
+    call, call_flags = (
+        call_facts(data, times.occurred_at) if isinstance(data, CallData) else (None, ())
+    )
+    flags = (
+        *found,
+        *times.flags,
+        *cut_flags,
+        *call_flags,
+        *_absences(data, text),
+        *(("text_truncated",) if truncated else ()),
+    )
+    language = detect_language(parts.reply or text or data.subject or "").code
+    return emit(Cleaned(incoming, data, times, parts, language, call, flags))
+
+
+CLEAN: MapStep[Incoming, Cleaned] = MapStep("clean", clean)
+
+
+def _opened(data: EmailData, mail: Mail) -> EmailData:
+    """Return a mail's event with its headers and text filled in where the event itself says
+    nothing.
+    """
+    read: dict[str, Any] = {
+        "from_": next(iter(_parties(mail.from_)), Party()),
+        "reply_to": _parties(mail.reply_to),
+        "to": _parties(mail.to),
+        "cc": _parties(mail.cc),
+        "bcc": _parties(mail.bcc),
+        "subject": tidy(mail.subject) or None,
+        "message_id": mail.message_id or None,
+        "in_reply_to": mail.in_reply_to or None,
+        "references": mail.references,
+        "text": mail.body_text,
+        "sent_at": mail.date if mail.date is not None and in_range(mail.date) else None,
+        "received_at": mail.received_at
+        if mail.received_at is not None and in_range(mail.received_at)
+        else None,
+        "auto_kind": AutoKind(mail.auto_kind) if mail.auto_kind else None,
+        "attachments": tuple(
+            Attachment(
+                name=tidy(item.name) or None, mime=item.mime, bytes=item.bytes, sha256=item.sha256
+            )
+            for item in mail.attachments
+        ),
+    }
+    said = data.model_fields_set
+    return data.model_copy(
+        update={"mime": None} | {name: value for name, value in read.items() if name not in said}
+    )
+
+
+def _parties(addresses: tuple[Address, ...]) -> tuple[Party, ...]:
+    return tuple(
+        Party(name=tidy(address.name) or None, email=tidy(address.email) or None)
+        for address in addresses
+    )
+
+
+def _text(data: Communication) -> str:
+    if isinstance(data, CallData):
+        return data.transcript or ""
+    if isinstance(data, (EmailData, MessageData)):
+        return data.text or (html_to_text(data.html) if data.html else "")
+    raise TypeError(f"no text is known of {type(data).__name__}")
+
+
+def _times(incoming: Incoming, data: Communication) -> Times:
+    event_time = incoming.event.time
+    if isinstance(data, EmailData):
+        return choose(
+            event_time or data.sent_at, data.received_at, incoming.taken_at, sender_clock=True
+        )
+    if isinstance(data, CallData):
+        event_time = data.started_at or event_time
+    return choose(event_time, data.received_at, incoming.taken_at, sender_clock=False)
+
+
+def _absences(data: Communication, text: str) -> Iterator[str]:
+    if text or isinstance(data, CallData):
+        return
+    yield "attachment_only" if data.attachments else "missing_text"

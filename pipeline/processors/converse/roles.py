@@ -1,0 +1,99 @@
+"""Who speaks in a record and what it does to its conversation: asks, answers, closes, assigns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Literal
+
+from pipeline.processors.converse.record_view import Seen
+
+Role = Literal["ask", "courtesy", "talk", "human", "bot", "auto", "none"]
+"""ask: the customer wants something, a call in vain included; talk: a call of the customer that somebody answered, both sides at once;
+human, bot, auto: who of ours speaks; none: nobody speaks to anybody (notes, the platform's lines, machines' mail, our calls in vain)."""
+
+# Names that say themselves that nobody is behind them; an installation adds its own.
+_BOT_NAME = re.compile(
+    r"(?i:(?:^|[^a-z])(?:chat)?bot(?:$|[^a-z])|机器人|機器人|智能客服|智能助[手理]|virtual"
+    r" assistant|自动回复|自動回覆)|[a-z]Bot\b"
+)
+_MACHINE_NAMES = frozenset({"system", "系统", "系統", "auto", "automation", "noreply", "no-reply"})
+
+# Results that end a conversation, as staff or platforms note them; the taxonomy of the reference
+# (§6.4) and common words for its ends.
+_CLOSINGS = (
+    "resolved solved closed done completed finished won lost abandoned spam fixed settled"
+    " 已解决 已解決 解决 解決 已关闭 已關閉 关闭 已结束 已結束 已完成 完成 已处理 已處理 已成交"
+    " 成交 已办结 办结 已结案 结案"
+)
+_CLOSING_RESULTS = frozenset(_CLOSINGS.split())
+_CLOSING_LINE = re.compile(
+    r"(?:conversation|chat|ticket|case|session|issue|thread)\b.{0,40}\b(?:closed|resolved|ended|solved|completed|archived)\b"
+    r"|(?:closed|resolved|ended|solved)\s+(?:the|this)\s+(?:conversation|chat|ticket|case|session)|marked\s+(?:as\s+)?(?:resolved|solved|closed|done)"
+    r"|(?:会话|對話|对话|聊天|会話|會話|工单|工單|服务|服務).{0,12}(?:已?结束|已?結束|已?关闭|已?關閉|已?解决|已?解決|已?完成|超时关闭)"
+    r"|(?:结束|結束|关闭|關閉)了?(?:本次|此次|该)?(?:会话|會話|对话|對話|聊天|工单|工單)|标记为(?:已)?(?:解决|关闭|完成)",
+    re.I,
+)
+_NOT_CLOSED = re.compile(r"\bnot\b|reopen|未|没有|重新打开|重新打開", re.I)
+_ASSIGNING_LINE = re.compile(
+    r"(?:assigned|transferred|handed\s+over|escalated|passed)\s+(?:this\s+|the\s+)?(?:conversation\s+|chat\s+|ticket\s+|case\s+)?(?:by\s+\S+\s+)?to\s+(?P<en>[^.\n]{1,60})"
+    r"|(?P<en2>[^.\n]{1,60}?)\s+(?:has\s+)?(?:joined|accepted|picked\s+up)\s+the\s+(?:conversation|chat)"
+    r"|(?:转接|轉接|分配|转交|轉交|指派|移交|转给|轉給)(?:给|給|至|到)?了?\s*(?P<zh>[^,，。"
+    r"\s]{1,30})|(?P<zh2>[^,，。\s]{1,30})\s*(?:已?接入|接起|加入)了?(?:会话|會話|对话|對話)",
+    re.I,
+)
+
+
+def answered(seen: Seen) -> bool:
+    """Return whether a call reached a person: not a mailbox, not in vain."""
+    if seen.disposition in ("voicemail", "no_answer", "busy", "failed", "cancelled"):
+        return False
+    return seen.disposition == "answered" or seen.answered_ms is not None or bool(seen.talk_s)
+
+
+def role_of(seen: Seen, courtesy: bool, bots: Collection[str]) -> Role:
+    """Return who speaks; `courtesy` whether the text is a bare thanks, `bots` the case-folded names
+    of this installation's bots.
+    """
+    if seen.kind in ("system", "note") or seen.direction == "internal":
+        return "none"
+    if seen.direction == "inbound":
+        if seen.auto_kind:
+            return "none"
+        if seen.disposition is not None:
+            return "talk" if answered(seen) else "ask"
+        return "courtesy" if courtesy else "ask"
+    name = seen.staff.casefold()
+    if seen.auto_kind == "bot" or name in bots or (name and _BOT_NAME.search(seen.staff)):
+        return "bot"
+    # A campaign's message that nobody signs was sent to many at once.
+    if seen.auto_kind or name in _MACHINE_NAMES or (seen.campaign and not name):
+        return "auto"
+    if seen.disposition is not None and not answered(seen):
+        return "none"
+    return "human"
+
+
+def closing_of(seen: Seen) -> str:
+    """Return what in a record closes its conversation: the noted result, or the platform's line;
+    empty: nothing does.
+    """
+    if seen.result and seen.result.strip().casefold() in _CLOSING_RESULTS:
+        return seen.result.strip()
+    if (
+        seen.kind == "system"
+        and _CLOSING_LINE.search(seen.text)
+        and not _NOT_CLOSED.search(seen.text)
+    ):
+        return seen.text.strip()[:120]
+    return ""
+
+
+def assigned_to(seen: Seen) -> str:
+    """Return to whom the platform's line says the conversation was given; empty: it does not say
+    so.
+    """
+    if seen.kind != "system":
+        return ""
+    found = _ASSIGNING_LINE.search(seen.text)
+    return next((name.strip() for name in found.groups() if name), "") if found else ""

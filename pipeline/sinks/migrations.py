@@ -1,0 +1,195 @@
+"""Migrations: the numbered SQL files of schemas/clickhouse, each applied once, in order, recorded
+with its checksum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import resources
+
+from pipeline.errors import UserError
+from pipeline.sinks.migration_lock import MigrationLock
+from pipeline.sinks.warehouse import Warehouse, WarehouseBusyError, WarehouseError, rows
+
+_STATUS_TABLE = """
+CREATE TABLE IF NOT EXISTS schema_migrations
+(
+    number UInt32 COMMENT 'Number of the file',
+    name String COMMENT 'Its name',
+    sha256 String COMMENT 'SHA-256 of its text',
+    status LowCardinality(String) COMMENT 'started or completed',
+    changed_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC') COMMENT 'When, UTC'
+)
+ENGINE = ReplacingMergeTree(changed_at) ORDER BY number
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
+COMMENT 'Which migrations this database has had'
+"""
+# Apart from the table, for stores of the first version have it without.
+_STATUS_COLUMNS = """
+ALTER TABLE schema_migrations
+    ADD COLUMN IF NOT EXISTS started_at DateTime64(3, 'UTC') COMMENT 'When it was begun, UTC',
+    ADD COLUMN IF NOT EXISTS finished_at Nullable(DateTime64(3, 'UTC')) COMMENT 'When it was done, UTC; null: it was not',
+    ADD COLUMN IF NOT EXISTS by String COMMENT 'Who applied it: host and process'
+"""
+# ClickHouse's numbers for a table and a database that are not there: nothing has been applied yet.
+_NOT_THERE = (60, 81)
+# Longer than a statement that makes a table may take on a busy server; a migrator that was killed
+# is waited for no longer than this.
+_LEASE_S = 30.0
+# Long enough for another to apply everything, or to die and its lease to run out, twice over.
+_PATIENCE_S, _POLL_S = 120.0, 0.2
+_STARTED, _COMPLETED = "started", "completed"
+
+
+class MigrationError(UserError):
+    """A migration was changed after it had been applied, or the database has one that this program
+    does not know.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One file: its number, its name and its statements, all of them safe to run again."""
+
+    number: int
+    name: str
+    sha256: str
+    statements: tuple[str, ...]
+
+
+def migrations() -> tuple[Migration, ...]:
+    """Return all migrations in order; raises MigrationError where numbers have a gap or repeat."""
+    folder = resources.files("schemas") / "clickhouse"
+    found = sorted(
+        (
+            _parse(entry.name, entry.read_text("utf-8"))
+            for entry in folder.iterdir()
+            if entry.name.endswith(".sql")
+        ),
+        key=lambda migration: migration.number,
+    )
+    if [migration.number for migration in found] != list(range(1, len(found) + 1)):
+        raise MigrationError(
+            f"migrations must be numbered 1, 2, 3 …: {', '.join(m.name for m in found)}"
+        )
+    return tuple(found)
+
+
+def _parse(name: str, text: str) -> Migration:
+    return Migration(
+        int(name.partition("_")[0]),
+        name,
+        hashlib.sha256(text.encode()).hexdigest(),
+        tuple(_statements(text)),
+    )
+
+
+def _statements(text: str) -> Iterator[str]:
+    bare = re.sub(r"^--.*$", "", text, flags=re.MULTILINE)
+    yield from (
+        statement.strip()
+        for statement in re.split(r";\s*$", bare, flags=re.MULTILINE)
+        if statement.strip()
+    )
+
+
+def applied(warehouse: Warehouse) -> dict[int, tuple[str, str]]:
+    """Return number → (sha256, status) of the migrations that the database has had."""
+    try:
+        found = rows(warehouse, "SELECT number, sha256, status FROM schema_migrations FINAL")
+    except WarehouseError as error:
+        if error.code in _NOT_THERE:
+            return {}
+        raise
+    return {row["number"]: (row["sha256"], row["status"]) for row in found}
+
+
+def missing(warehouse: Warehouse) -> list[Migration]:
+    """Return the migrations that the database has not had, or not to their end, in order; nothing
+    is changed.
+
+    Raises MigrationError where an applied file was changed since, or where the database is newer
+    than this program.
+    """
+    known, had = migrations(), applied(warehouse)
+    if newer := sorted(set(had) - {migration.number for migration in known}):
+        raise MigrationError(
+            f"the database has migrations {newer} that this program does not know: upgrade"
+            " Switchboard"
+        )
+    for migration in known:
+        sha256, status = had.get(migration.number, ("", ""))
+        if status == _COMPLETED and sha256 != migration.sha256:
+            raise MigrationError(
+                f"{migration.name} was changed after it was applied: write a new migration instead"
+            )
+    return [
+        migration for migration in known if had.get(migration.number, ("", ""))[1] != _COMPLETED
+    ]
+
+
+def migrate(warehouse: Warehouse, lease_s: float = _LEASE_S) -> list[Migration]:
+    """Apply what is missing, in order, and return it; a migration that broke off is run again from
+    its start.
+
+    Any number of processes may call it at once: one applies, the others wait for it. Raises
+    MigrationError as `missing` does, and WarehouseBusyError where somebody else is at it for longer
+    than two minutes.
+    """
+    warehouse.create_database()
+    lock = MigrationLock(warehouse, lease_s)
+    deadline = time.monotonic() + _PATIENCE_S
+    while missing(warehouse):
+        if lock.take():
+            try:
+                return _applied_now(warehouse, lock)
+            finally:
+                # Where the server is gone, what went wrong is told, and the lease runs out by
+                # itself.
+                with suppress(WarehouseError):
+                    lock.release()
+        if time.monotonic() > deadline:
+            raise WarehouseBusyError(
+                f"{lock.holder} has been migrating for more than {_PATIENCE_S:.0f} s: look after it"
+            )
+        time.sleep(_POLL_S)
+    return []
+
+
+def _applied_now(warehouse: Warehouse, lock: MigrationLock) -> list[Migration]:
+    warehouse.execute(_STATUS_TABLE)
+    warehouse.execute(_STATUS_COLUMNS)
+    done = []
+    for migration in missing(warehouse):
+        begun = _now_ms()
+        _record(warehouse, migration, begun, None, lock.owner)
+        for statement in migration.statements:
+            lock.renew()
+            warehouse.execute(statement)
+        _record(warehouse, migration, begun, _now_ms(), lock.owner)
+        done.append(migration)
+    return done
+
+
+def _record(
+    warehouse: Warehouse, migration: Migration, begun: int, finished: int | None, by: str
+) -> None:
+    row = {
+        "number": migration.number,
+        "name": migration.name,
+        "sha256": migration.sha256,
+        "status": _STARTED if finished is None else _COMPLETED,
+        "started_at": begun,
+        "finished_at": finished,
+        "by": by,
+    }
+    warehouse.insert("schema_migrations", {name: [value] for name, value in row.items()})
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,275 @@
+"""One process holds the embedded store at a time; whoever else wants to read is answered through
+it, over a local socket.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Client, Connection, Listener
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+
+from pipeline.sinks.backups import BackupError, Sums
+from pipeline.sinks.chdb import ChdbWarehouse
+from pipeline.sinks.migrations import migrate
+from pipeline.sinks.warehouse import Columns, StoreHeldError, WarehouseError, error_of
+
+logger = logging.getLogger(__name__)
+
+# A Unix socket's address holds 108 bytes on Linux and 104 on macOS; a data folder may lie deeper.
+_MAX_SOCKET_PATH = 100
+# Commands that hold the store without serving (a query, a report) are done in seconds; a minute
+# says that something hangs.
+_PATIENCE_S, _POLL_S = 60.0, 0.05
+_OK, _ERROR = b"+", b"-"
+
+
+def open_for_reading(data_dir: Path) -> _Held | RemoteWarehouse:
+    """Return the warehouse of a data folder: the store itself where nobody holds it, else the way
+    through its holder.
+    """
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        lock = _Lock.take(data_dir)
+        if lock is not None:
+            return _Held(data_dir, lock)
+        # One that is still opening it has not said yet where it answers.
+        if "socket" in (holder := _Lock.holder(data_dir)):
+            with suppress(OSError, EOFError, ValueError):
+                return RemoteWarehouse(holder["socket"], holder["pid"])
+        if time.monotonic() > deadline:
+            raise StoreHeldError(
+                f"process {_Lock.holder_pid(data_dir)} holds {data_dir} and does not answer; end"
+                " it, or wait"
+            )
+        time.sleep(_POLL_S)
+
+
+def open_for_running(data_dir: Path) -> ServedWarehouse:
+    """Return the store, served to all who want to read, for as long as it is open; raises
+    StoreHeldError where a run holds it.
+    """
+    return ServedWarehouse(data_dir, _lock_for_running(data_dir))
+
+
+@contextmanager
+def open_for_restoring(data_dir: Path) -> Iterator[ChdbWarehouse]:
+    """Open a store that is still empty, without its tables, for a backup to be restored into."""
+    with nobody_running(data_dir):
+        store = ChdbWarehouse(data_dir / "store")
+        try:
+            yield store
+        finally:
+            store.close()
+
+
+@contextmanager
+def nobody_running(data_dir: Path) -> Iterator[None]:
+    """Keep everybody from opening a data folder's store while inside; raises StoreHeldError where a
+    run holds it.
+    """
+    lock = _lock_for_running(data_dir)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _lock_for_running(data_dir: Path) -> _Lock:
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        lock = _Lock.take(data_dir)
+        if lock is not None:
+            return lock
+        if "socket" in _Lock.holder(data_dir) or time.monotonic() > deadline:
+            raise StoreHeldError(
+                f"process {_Lock.holder_pid(data_dir)} already runs on {data_dir}; end it, or use"
+                " another --data-dir"
+            )
+        time.sleep(_POLL_S)
+
+
+class _Lock:
+    """A lock that the kernel frees with its process, however that ends; the file says who holds it
+    and where it answers.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    @classmethod
+    def take(cls, data_dir: Path) -> _Lock | None:
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = open(data_dir / "store.lock", "ab", buffering=0)  # noqa: SIM115  # held for as long as the lock
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return None
+        lock = cls(file)
+        lock.announce({})
+        return lock
+
+    def announce(self, facts: Mapping[str, str]) -> None:
+        self._file.truncate(0)
+        self._file.write(orjson.dumps({"pid": os.getpid(), **facts}))
+
+    def release(self) -> None:
+        self._file.close()
+
+    @staticmethod
+    def holder(data_dir: Path) -> dict[str, Any]:
+        try:
+            facts = orjson.loads((data_dir / "store.lock").read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return facts if isinstance(facts, dict) else {}
+
+    @classmethod
+    def holder_pid(cls, data_dir: Path) -> str:
+        return str(cls.holder(data_dir).get("pid", "unknown"))
+
+
+class _Held(ChdbWarehouse):
+    """The store, held by this process alone until it is closed."""
+
+    def __init__(self, data_dir: Path, lock: _Lock) -> None:
+        self._lock = lock
+        try:
+            super().__init__(data_dir / "store")
+            migrate(self)
+        except BaseException:
+            lock.release()
+            raise
+
+    def close(self) -> None:
+        """Leave the store and its lock."""
+        super().close()
+        self._lock.release()
+
+
+class ServedWarehouse(_Held):
+    """The store, held by this process and readable through it."""
+
+    def __init__(self, data_dir: Path, lock: _Lock) -> None:
+        super().__init__(data_dir, lock)
+        self._address, self._folder = _address(data_dir)
+        with suppress(FileNotFoundError):
+            os.unlink(self._address)
+        # A process of another user must not even find the door: created without rights for others,
+        # not changed afterwards.
+        mask = os.umask(0o177)
+        try:
+            self._listener = Listener(self._address, "AF_UNIX", backlog=16)
+        finally:
+            os.umask(mask)
+        self._closing = False
+        threading.Thread(target=self._accept, name="store-door", daemon=True).start()
+        lock.announce({"socket": self._address})
+
+    def _accept(self) -> None:
+        while not self._closing:
+            try:
+                connection = self._listener.accept()
+            except OSError as error:
+                if not self._closing:
+                    logger.warning("a reader could not connect: %s", error)
+                continue
+            threading.Thread(
+                target=self._answer, args=(connection,), name="store-reader", daemon=True
+            ).start()
+
+    def _answer(self, connection: Connection) -> None:
+        with connection, suppress(EOFError, ConnectionError):
+            while True:
+                asked = orjson.loads(connection.recv_bytes())
+                try:
+                    reply = _OK + self._reply(asked)
+                except (WarehouseError, BackupError) as error:
+                    reply = _ERROR + orjson.dumps(
+                        {"code": getattr(error, "code", 0), "message": str(error)}
+                    )
+                connection.send_bytes(reply)
+
+    def _reply(self, asked: dict[str, Any]) -> bytes:
+        if "backup" in asked:
+            return orjson.dumps(self.back_up(asked["backup"], asked["witnesses"]))
+        return self.query(asked["sql"], asked["parameters"], asked["fmt"])
+
+    def close(self) -> None:
+        """Close the door, then the store."""
+        self._closing = True
+        self._listener.close()
+        with suppress(FileNotFoundError):
+            os.unlink(self._address)
+        if self._folder is not None:
+            self._folder.cleanup()
+        super().close()
+
+
+def _address(data_dir: Path) -> tuple[str, tempfile.TemporaryDirectory[str] | None]:
+    near = str((data_dir / "store.sock").absolute())
+    if len(os.fsencode(near)) <= _MAX_SOCKET_PATH:
+        return near, None
+    folder = tempfile.TemporaryDirectory(prefix="switchboard-")
+    return str(Path(folder.name) / "store.sock"), folder
+
+
+class RemoteWarehouse:
+    """The store behind another process of this machine, `pid`: it answers what only reads."""
+
+    def __init__(self, address: str, pid: int) -> None:
+        self._connection = Client(address, "AF_UNIX")
+        self.pid = pid
+
+    def query(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, fmt: str = "JSONEachRow"
+    ) -> bytes:
+        """Answer a reading query; see `Warehouse.query`."""
+        return self._ask({"sql": sql, "parameters": parameters, "fmt": fmt})
+
+    def back_up(self, name: str, witnesses: Sequence[Sequence[str]]) -> Sums:
+        """Let the holder write a backup of that name beside the store; see
+        `ChdbWarehouse.back_up`.
+        """
+        sums: Sums = orjson.loads(self._ask({"backup": name, "witnesses": witnesses}))
+        return sums
+
+    def _ask(self, question: dict[str, Any]) -> bytes:
+        try:
+            self._connection.send_bytes(orjson.dumps(question))
+            reply = self._connection.recv_bytes()
+        except (EOFError, OSError) as error:
+            raise WarehouseError("the process that holds the store has ended; ask again") from error
+        if reply[:1] == _OK:
+            return reply[1:]
+        problem = orjson.loads(reply[1:])
+        raise error_of(problem["code"], problem["message"])
+
+    def insert(self, table: str, columns: Columns) -> None:
+        """Refuse: only the process that holds the store writes."""
+        raise WarehouseError(f"{table} can only be written by the process that holds the store")
+
+    def insert_all(self, blocks: Iterable[Mapping[str, Columns]]) -> None:
+        """Refuse: only the process that holds the store writes."""
+        raise WarehouseError("the store can only be written by the process that holds it")
+
+    def execute(self, sql: str) -> None:
+        """Refuse: only the process that holds the store changes tables."""
+        raise WarehouseError(f"only the process that holds the store can carry out: {sql[:80]}")
+
+    def create_database(self) -> None:
+        """Do nothing: whoever holds the store has created it."""
+
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()
