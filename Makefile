@@ -38,15 +38,19 @@ chaos: setup ## Kill everything while 12,000 events flow through real servers, t
 chaos-long: setup ## The same with 200,000 events and 120 faults (about 50 minutes)
 	$(BIN)/python -m tests.chaos --events 200000 --faults 120 --minutes 30 --batch 200 --drag 0
 
-check: setup ## Lint, types, generated files
+check: setup ## Lint, types, layers, names, generated files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m checks.names
+	$(BIN)/python -m checks.layers --check
 	$(BIN)/python -m schemas.generate --check
 	$(BIN)/python -m pipeline.commands.reference --check
 	$(BIN)/python -m deploy.generate --check
 
 generate: setup ## Write what is generated from the contracts
+	$(BIN)/python -m checks.layers
 	$(BIN)/python -m schemas.generate
 	$(BIN)/python -m pipeline.commands.reference
 	$(BIN)/python -m deploy.generate

@@ -1,0 +1,1 @@
+"""Contact points, our own side, and the direction of a communication."""

@@ -1,0 +1,1 @@
+"""Connectors: one folder per channel; they read files and yield events or rejections."""

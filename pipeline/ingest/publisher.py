@@ -11,7 +11,7 @@ import orjson
 
 from pipeline.envelope import checked, to_message
 from pipeline.ingest.port import Item, Refused
-from pipeline.log.claim_check import Blobs, check_in
+from pipeline.log.claim_check import BodyStore, store_large_bodies
 from pipeline.log.port import Log, Message
 from pipeline.outcomes import Reject
 from pipeline.runtime.runner import Clock, collect_letter, utc_now
@@ -30,7 +30,7 @@ class Publisher:
     """
 
     log: Log
-    blobs: Blobs
+    blobs: BodyStore
     clock: Clock = utc_now
     counts: Counter[str] = field(default_factory=Counter)
     _messages: list[Message] = field(default_factory=list)
@@ -86,7 +86,7 @@ class Publisher:
         """Make everything taken and marked durable, in one transaction."""
         if not self._messages and not self._checkpoints:
             return
-        messages = check_in(self._messages, self.blobs)
+        messages = store_large_bodies(self._messages, self.blobs)
         with self.log.transaction() as transaction:
             transaction.produce(messages)
             for name, checkpoint in self._checkpoints.items():

@@ -1,0 +1,1 @@
+"""Mail as bytes and markup: MIME, character sets, HTML; shared by ingest and cleaning."""

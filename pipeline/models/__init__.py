@@ -1,3 +1,1 @@
-"""The online models: features, learner, heads, rules, and the replica that folds the examples
-topic.
-"""
+"""The online models: features, learners, heads, rules, and the replica that folds examples."""

@@ -1,0 +1,1 @@
+"""Timelines, the report page, charts: what people read of the history."""

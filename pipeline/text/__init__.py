@@ -1,0 +1,1 @@
+"""Normal forms of text and scripts: one definition for rules, features and comparisons."""

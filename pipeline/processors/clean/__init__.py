@@ -1,0 +1,1 @@
+"""The step `clean`: bytes and fields become readable text and believable times."""

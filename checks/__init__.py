@@ -1,0 +1,1 @@
+"""Checks of the code base that no other linter makes; `make check` runs them."""
