@@ -197,7 +197,7 @@ def test_the_example_is_an_installation() -> None:
         if one["kind"] in ("StatefulSet", "Job")
         for container in one["spec"]["template"]["spec"]["containers"]
     }
-    assert images == {"registry.example.com/switchboard:0.1.0"}
+    assert images == {"registry.example.com/switchboard:0.2.0"}
 
 
 def test_validators_of_manifests_see_faults(tmp_path: Path) -> None:
