@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 export PYTHONUTF8 := 1
 
-.PHONY: setup demo test test-stack validate chaos chaos-long check generate fuzz bench bench-quality clean
+.PHONY: setup demo test test-stack downloads validate chaos chaos-long check lint types generated generate fuzz bench bench-quality clean
 .DEFAULT_GOAL := help
 
 help: ## Show what can be made
@@ -23,20 +23,27 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup ## The whole way on the samples: a history on screen and a report file
 	$(BIN)/switchboard --data-dir switchboard-data demo
 
-test: setup ## All tests that need no server
-	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not stack"
+# What is slow is printed at the end of every run.
+SLOWEST := --durations=25 --durations-min=1
 
-test-stack: setup ## The tests on real Kafka and ClickHouse and by real validators, fetched by Maven, npm, pip, apt (Java 17, Linux x86-64)
-	$(BIN)/python -m pytest -q -m stack --timeout 300
+test: setup ## All tests that need no server
+	$(BIN)/python -m pytest -q -n auto --dist worksteal -m "not stack" $(SLOWEST)
+
+# Each of the two processes has its own Kafka and ClickHouse: topics and groups have fixed names.
+test-stack: setup ## The tests on real Kafka and ClickHouse and by real validators, downloaded by Maven, npm, pip, apt (Java 17, Linux x86-64)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m stack --timeout 300 $(SLOWEST)
+
+downloads: setup ## Download the servers and validators of test-stack, which it does by itself too
+	$(BIN)/python -m tests.support.downloads
 
 validate: setup ## deploy/ by the validators of what reads it: hadolint, Compose, promtool, Kubernetes, KEDA, Grafana
 	$(BIN)/python -m pytest -q tests/stack/test_deploy_validators.py
 
-chaos: setup ## Kill everything while 12,000 events flow through real servers, then compare every row (about 8 minutes)
+chaos: setup ## Kill everything while 6,000 events flow through real servers, then compare every row (about 4 minutes)
 	$(BIN)/python -m tests.chaos $(CHAOS)
 
 chaos-long: setup ## The same with 200,000 events and 120 faults (about 50 minutes)
-	$(BIN)/python -m tests.chaos --events 200000 --faults 120 --minutes 30 --batch 200 --drag 0
+	$(BIN)/python -m tests.chaos --events 200000 --faults 120 --chunk 600 --minutes 30 --batch 200 --drag 0
 
 check: setup ## Lint, types, layers, names, generated files
 	$(BIN)/ruff check .

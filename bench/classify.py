@@ -32,17 +32,17 @@ from models_data import NEEDS, load
 
 from pipeline.log.port import Message
 from pipeline.log.sqlite_log import SqliteLog
-from pipeline.models.classifier import Classifier, hints_of, rule_answer
-from pipeline.models.clauses import clauses
-from pipeline.models.features import extract
+from pipeline.models.classifier import Classifier, rule_answer, rule_hints
+from pipeline.models.clauses import split_clauses
+from pipeline.models.features import extract_features
 from pipeline.models.heads import HEADS
 from pipeline.models.learner import warm_up
-from pipeline.models.lexicon_reading import Reading, read_all
+from pipeline.models.lexicon_reading import LexiconReading, read_texts
 from pipeline.models.replica import Replica
 from pipeline.models.rules import NO_ANSWER
 from pipeline.outcomes import Context
 from pipeline.processors.classify import Classify
-from pipeline.runtime.model_worker import Learner
+from pipeline.runtime.model_worker import ModelWorker
 from pipeline.text.normal_form import normalise
 from schemas.topics import EXAMPLES
 
@@ -98,7 +98,7 @@ def taught(events: Sequence[dict[str, Any]]) -> Classifier:
     replica = Replica()
     for offset, event in enumerate(events):
         replica.apply(event, offset)
-    return replica.snapshot()
+    return replica.classifier()
 
 
 def cost(action: Callable[[Sequence[str]], Any], texts: Sequence[str], rounds: int) -> float:
@@ -115,8 +115,8 @@ def cost(action: Callable[[Sequence[str]], Any], texts: Sequence[str], rounds: i
 def parts(models: Classifier, single: Classifier) -> dict[str, Callable[[Sequence[str]], Any]]:
     """Return what the stage is made of, each timed by itself."""
 
-    def readings(texts: Sequence[str]) -> list[Reading]:
-        return read_all(texts, [normalise(text) for text in texts])
+    def readings(texts: Sequence[str]) -> list[LexiconReading]:
+        return read_texts(texts, [normalise(text) for text in texts])
 
     def rules(texts: Sequence[str]) -> None:
         for reading in readings(texts):
@@ -124,10 +124,10 @@ def parts(models: Classifier, single: Classifier) -> dict[str, Callable[[Sequenc
                 rule_answer(head, reading)
 
     def predict(texts: Sequence[str]) -> None:
-        features = extract([normalise(text) for text in texts])
+        features = extract_features([normalise(text) for text in texts])
         for view in models.views:
             if view.model is not None:
-                view.model.predict_proba(features, hints_of(view.head, [NO_ANSWER] * len(texts)))
+                view.model.predict_proba(features, rule_hints(view.head, [NO_ANSWER] * len(texts)))
 
     def stage(texts: Sequence[str]) -> None:
         # As much of an item as the step reads.
@@ -142,9 +142,11 @@ def parts(models: Classifier, single: Classifier) -> dict[str, Callable[[Sequenc
         "of it: normal form": lambda texts: [normalise(text) for text in texts],
         "normal form, tokens, lists": readings,
         "... and the rules": rules,
-        "normal form, features": lambda texts: extract([normalise(text) for text in texts]),
+        "normal form, features": lambda texts: extract_features(
+            [normalise(text) for text in texts]
+        ),
         "... and the models": predict,
-        "clauses cut": lambda texts: clauses(readings(texts)),
+        "clauses cut": lambda texts: split_clauses(readings(texts)),
         "classify, one need only": lambda texts: single.classify(texts, ["inbound"] * len(texts)),
     }
 
@@ -160,7 +162,7 @@ def report_labels(events: Sequence[dict[str, Any]], texts: Sequence[str], second
             transaction.produce(
                 [Message(EXAMPLES.name, b"label", orjson.dumps(event)) for event in events]
             )
-        learner = Learner(log, Path(folder) / "snapshot")
+        learner = ModelWorker(log, Path(folder) / "snapshot")
 
         def label() -> None:
             mine, chance, offset = SqliteLog(path), random.Random(SEED), len(events)
@@ -236,7 +238,7 @@ def main() -> None:
     mean = sum(map(len, texts)) / len(texts)
     events = examples(options.data, options.labels)
     for name, models in (
-        ("rules only", Replica().snapshot()),
+        ("rules only", Replica().classifier()),
         ("every head learnt", taught(events)),
     ):
         single = replace(

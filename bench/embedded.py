@@ -25,13 +25,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pipeline.envelope import contract_message, from_record
+from pipeline.envelope import decode_event
 from pipeline.identity.contacts import OwnSide
 from pipeline.ingest.port import IngestOptions
 from pipeline.ingest.publisher import Publisher
 from pipeline.ingest.registry import CONNECTORS
-from pipeline.log.claim_check import BlobFolder
-from pipeline.log.port import spans_of
+from pipeline.log.claim_check import FolderBodyStore
+from pipeline.log.clock import utc_now
+from pipeline.log.contract_messages import encode_contract
+from pipeline.log.port import offset_ranges
 from pipeline.log.sqlite_log import SqliteLog
 from pipeline.models.replica import Replica
 from pipeline.outcomes import Context, Emit, run_checked
@@ -41,7 +43,6 @@ from pipeline.processors.clean.language import detect_language
 from pipeline.processors.enrich import finish
 from pipeline.processors.identify import Identify, Identity
 from pipeline.processors.redact import REDACT
-from pipeline.runtime.runner import utc_now
 from pipeline.runtime.stages import (
     ENRICH_TOPICS,
     LOAD_FACTOR,
@@ -91,11 +92,11 @@ def measure(count: int) -> dict[str, Any]:
             file.writelines(
                 json.dumps(event, ensure_ascii=False) + "\n" for event in make_events(count)
             )
-        log, blobs = SqliteLog(root / "log.sqlite"), BlobFolder(root / "bodies")
+        log, blobs = SqliteLog(root / "log.sqlite"), FolderBodyStore(root / "bodies")
         warehouse = ChdbWarehouse(root / "store")
         migrate(warehouse)
         identity = Identity(b"bench", OwnSide(("shop.example.com",)))
-        models = Replica().snapshot()
+        models = Replica().classifier()
         # Loaded and compiled once a process, whatever the number of records.
         models.classify(["warm up 预热"], ["inbound"])
         detect_language("warm up the model of languages")
@@ -135,7 +136,7 @@ def _enrich(watch: Stopwatch, log: SqliteLog, identity: Identity, models: Any) -
             return
         ctx = Context(utc_now(), models)
         with watch.part("parse"):
-            incoming = [from_record(record) for record in records]
+            incoming = [decode_event(record) for record in records]
         business = [
             r
             for r, item in zip(records, incoming, strict=True)
@@ -158,7 +159,7 @@ def _enrich(watch: Stopwatch, log: SqliteLog, identity: Identity, models: Any) -
                 ]
         with watch.part("clean"):
             messages = [
-                contract_message(output.outlet, output.key, output.value)
+                encode_contract(output.outlet, output.key, output.value)
                 for judged in step
                 for output in finish(judged, ctx).outputs
             ]
@@ -166,7 +167,8 @@ def _enrich(watch: Stopwatch, log: SqliteLog, identity: Identity, models: Any) -
         with watch.part("log"), log.transaction() as transaction:
             transaction.produce(messages)
             transaction.commit(
-                "bench-enrich", {place: last + 1 for place, (_, last) in spans_of(records).items()}
+                "bench-enrich",
+                {place: last + 1 for place, (_, last) in offset_ranges(records).items()},
             )
 
 
@@ -182,7 +184,8 @@ def _load(watch: Stopwatch, log: SqliteLog, warehouse: ChdbWarehouse) -> None:
         with watch.part("log"), log.transaction() as transaction:
             transaction.produce(letters)
             transaction.commit(
-                "bench-load", {place: last + 1 for place, (_, last) in spans_of(records).items()}
+                "bench-load",
+                {place: last + 1 for place, (_, last) in offset_ranges(records).items()},
             )
 
 

@@ -25,9 +25,10 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from pipeline.commands.reconciliation import lags
-from pipeline.envelope import checked, to_message
-from pipeline.log.port import Message, now_ms
+from pipeline.commands.lag import lags
+from pipeline.envelope import encode_event, validate_data
+from pipeline.log.clock import now_ms
+from pipeline.log.port import Message
 from pipeline.outcomes import Reject
 from pipeline.runtime.kafka.broker import Broker, produce
 from pipeline.runtime.stages import KAFKA_STAGES
@@ -51,9 +52,9 @@ def chats(count: int) -> list[Message]:
     )
     for number, fields in enumerate(islice(made, count)):
         event = Event.model_validate(fields | {"id": str(number)})
-        data = checked(event)
+        data = validate_data(event)
         assert not isinstance(data, Reject), data
-        messages.append(to_message(event, data))
+        messages.append(encode_event(event, data))
     return messages
 
 
@@ -99,7 +100,7 @@ class Stack:
     def behind(self) -> dict[str, int]:
         """Return how many records each stage is behind."""
         behind = dict.fromkeys(KAFKA_STAGES, 0)
-        with self.installation.workspace.log() as log:
+        with self.installation.workspace.open_log() as log:
             for lag in lags(log, now_ms()):
                 if lag.group in behind:
                     behind[lag.group] += lag.records

@@ -34,13 +34,13 @@ sys.path.insert(0, str(ROOT))
 from pipeline.ingest.port import (
     MAX_ITEM_BYTES,
     Connector,
-    Found,
-    Item,
+    ReadEvent,
+    ConnectorItem,
     OptionError,
-    Unit,
+    InputUnit,
 )  # noqa: E402
 from pipeline.ingest.registry import CONNECTORS  # noqa: E402
-from pipeline.mail.mime import NotAMail, parse_mail  # noqa: E402
+from pipeline.mail.mime import NotAMailError, parse_mail  # noqa: E402
 from schemas.communications import EmailData  # noqa: E402
 from schemas.registry import contract_of, explain  # noqa: E402
 from tests.support import fuzz  # noqa: E402
@@ -65,15 +65,15 @@ PATIENCE = 3
 # Written to a file, a table is not to be squeezed into eighty columns.
 TABLE_WIDTH = 140
 
-Check = Callable[[Item], None]
+Check = Callable[[ConnectorItem], None]
 """Called with every item that a connector gives; raising anything is a crash."""
 
 
-def check_contract(item: Item) -> None:
+def check_contract(item: ConnectorItem) -> None:
     """Validate an event's data as the gate of the raw topics does: it fits, or the fault can be
     explained.
     """
-    if not isinstance(item, Found):
+    if not isinstance(item, ReadEvent):
         return
     contract = contract_of(item.event.type, item.event.data)
     assert contract is not None, f"no contract has the type {item.event.type}"
@@ -85,7 +85,7 @@ def check_contract(item: Item) -> None:
     if isinstance(data, EmailData) and data.mime is not None:
         try:
             parse_mail(data.mime)
-        except NotAMail as error:
+        except NotAMailError as error:
             assert str(error)  # noqa: PT017
 
 
@@ -130,7 +130,7 @@ class TooSlow(Exception):
     """An input took so long that it was given up."""
 
 
-class Watch:
+class InputTimer:
     """Prints the stack when an input's time is over, and gives it up when its patience is.
 
     The stack is printed by the signal's own handler and not by faulthandler's timer, whose thread
@@ -162,7 +162,7 @@ class Bench:
 
     def __init__(self, checks: Sequence[Check], folder: Path) -> None:
         self._checks = checks
-        self._watch = Watch()
+        self._watch = InputTimer()
         self._file = folder / "unit"
         self._running = os.open(folder / "running", os.O_CREAT | os.O_RDWR)
 
@@ -172,7 +172,7 @@ class Bench:
         reset_peak()
         start = settled = memory("VmRSS")
         for case in inputs:
-            self._one(CONNECTORS[name], case, tally)
+            self._run_case(CONNECTORS[name], case, tally)
             if tally.inputs == max(1, count // 5):
                 gc.collect()
                 settled = memory("VmRSS")
@@ -181,7 +181,7 @@ class Bench:
         tally.growth = max(0, memory("VmRSS") - settled)
         return tally
 
-    def _one(self, connector: Connector, case: fuzz.Case, tally: Tally) -> None:
+    def _run_case(self, connector: Connector, case: fuzz.Case, tally: Tally) -> None:
         watch = self._watch
         # After a crash of the interpreter itself this file tells which input it was.
         os.pwrite(self._running, case.label.ljust(200).encode(), 0)
@@ -190,8 +190,8 @@ class Bench:
         try:
             for unit in self._units(connector, case):
                 for item in connector.read(unit, OPTIONS):
-                    tally.records += isinstance(item, Found)
-                    tally.refused += not isinstance(item, Found)
+                    tally.records += isinstance(item, ReadEvent)
+                    tally.refused += not isinstance(item, ReadEvent)
                     for check in self._checks:
                         check(item)
         except OptionError:
@@ -207,9 +207,9 @@ class Bench:
         tally.inputs += 1
         tally.slowest = max(tally.slowest, (time.perf_counter() - began, case.label))
 
-    def _units(self, connector: Connector, case: fuzz.Case) -> Iterator[Unit]:
+    def _units(self, connector: Connector, case: fuzz.Case) -> Iterator[InputUnit]:
         if not case.packed:
-            return iter([Unit("/fuzz/unit", lambda: io.BytesIO(case.data))])
+            return iter([InputUnit("/fuzz/unit", lambda: io.BytesIO(case.data))])
         self._file.write_bytes(case.data)
         return connector.units([self._file])
 

@@ -30,14 +30,14 @@ from uuid import UUID
 import numpy as np
 from clickhouse_driver import Client
 
-from pipeline.envelope import checked, to_message
+from pipeline.envelope import validate_data, encode_event
 from pipeline.identity.contacts import OwnSide
 from pipeline.log.port import LogRecord, Message
 from pipeline.models.replica import Replica
 from pipeline.outcomes import Reject
 from pipeline.processors.identify import Identity
-from pipeline.runtime.batch_insert import trusted
-from pipeline.runtime.gc_control import collected_between_batches
+from pipeline.runtime.batch_insert import loadable_unchecked
+from pipeline.runtime.gc_control import gc_between_batches
 from pipeline.runtime.stages import enrich_handler, load_handler
 from pipeline.sinks.chdb import ChdbWarehouse
 from pipeline.sinks.clickhouse import ClickHouseWarehouse
@@ -64,13 +64,13 @@ def log_records(count: int, topics: Sequence[str] = ()) -> list[LogRecord]:
     """Return what enrich makes of events until there are `count` records of the topics (none: of
     all).
     """
-    models = Replica().snapshot()
+    models = Replica().classifier()
     enrich = enrich_handler(Identity(b"bench", OwnSide(("shop.example.com",))), lambda: models)
     events = make_events(count * 3)
     found: list[LogRecord] = []
     while len(found) < count:
         raw = [
-            _logged(to_message(event, data), 0)
+            _logged(encode_event(event, data), 0)
             for event, data in map(_event, islice(events, _ENRICHED_AT_ONCE))
         ]
         for message in enrich.handle(raw):
@@ -81,7 +81,7 @@ def log_records(count: int, topics: Sequence[str] = ()) -> list[LogRecord]:
 
 def _event(told: dict[str, Any]) -> tuple[Event, Any]:
     event = Event.model_validate(told)
-    data = checked(event)
+    data = validate_data(event)
     if isinstance(data, Reject):
         raise SystemExit(f"the bench made an event that is refused: {data}")
     return event, data
@@ -202,7 +202,7 @@ def _cpu_of(pid: int) -> float:
 
 def _load(warehouse: Warehouse, parts: Sequence[Sequence[LogRecord]]) -> None:
     handler = load_handler(warehouse)
-    with collected_between_batches() as collect:
+    with gc_between_batches() as collect:
         for part in parts:
             if letters := handler.handle(part):
                 raise SystemExit(f"the warehouse refused a record: {letters[0].value!r}")
@@ -217,7 +217,7 @@ class Contest:
     def __init__(self, server: ClickHouseServer, records: Sequence[LogRecord], rounds: int) -> None:
         self._server, self._rounds, self._count = server, rounds, len(records)
         self._parts = batches(records)
-        self._ready: list[Tables] = [dict(columns_of(map(trusted, part))) for part in self._parts]
+        self._ready: list[Tables] = [dict(columns_of(map(loadable_unchecked, part))) for part in self._parts]
         self._tables = list(self._ready[0])
         self._ours = ClickHouseWarehouse(server.url)
         migrate(self._ours)

@@ -37,9 +37,9 @@ from typing import Any, NamedTuple, TypeVar
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from pipeline.mail.charset import decode_text, known_charset  # noqa: E402
+from pipeline.mail.charset import decode_text, lookup_charset  # noqa: E402
 from pipeline.mail.html_text import html_to_text  # noqa: E402
-from pipeline.mail.mime import NotAMail, parse_mail  # noqa: E402
+from pipeline.mail.mime import NotAMailError, parse_mail  # noqa: E402
 from pipeline.processors.clean.language import detect_language  # noqa: E402
 
 # Samples are drawn once, with this seed.
@@ -199,7 +199,7 @@ def bench_mime(folder: Path, with_peers: bool) -> None:
         for raw in mails:
             try:
                 results.append(parser(raw))
-            except NotAMail:
+            except NotAMailError:
                 refused += 1
                 results.append(Reading("", False))
             except Exception:  # whatever a peer raises is what is counted
@@ -286,7 +286,7 @@ def bench_charset(data: Path, with_peers: bool) -> None:
     parts = [
         part for part in text_parts(small_sets(folder) + corpus(folder)) if not part.raw.isascii()
     ]
-    known = [(part.raw, known_charset(part.label), decoded(part.raw, part.label)) for part in parts]
+    known = [(part.raw, lookup_charset(part.label), decoded(part.raw, part.label)) for part in parts]
     hidden = [
         (raw, {text, decoded(raw, charset.codecs[0])})
         for raw, charset, text in known

@@ -23,8 +23,8 @@ from models_bars import Verdicts
 from models_data import TASKS, Rows, load, shuffled
 
 from pipeline.models.examples_fold import ExamplesFold
-from pipeline.models.examples_fold import Path as FoldPath
-from pipeline.models.features import Features, extract
+from pipeline.models.examples_fold import ReplayPlan as FoldPath
+from pipeline.models.features import Features, extract_features
 from pipeline.models.heads import HEADS
 from pipeline.models.learner import Learner, warm_up
 from pipeline.models.replica import Replica
@@ -76,11 +76,11 @@ def report_corrections(data: Path, tasks: Sequence[str]) -> None:
         for seed in range(ORDERS):
             rows = shuffled(load(data, task), None, seed)
             stream = [
-                (extract([normalise(text)]), label)
+                (extract_features([normalise(text)]), label)
                 for text, label in rows[: min(STREAM, len(rows) - UNSEEN)]
             ]
             unseen, labels = rows[-UNSEEN:], sorted({label for _, label in rows})
-            texts = extract([normalise(text) for text, _ in unseen])
+            texts = extract_features([normalise(text) for text, _ in unseen])
             for column, weight in enumerate((0.0, 1.0, 2.0, 3.0, None)):
                 names, probabilities = corrected(stream, labels, weight, seed + 1).predict_proba(
                     texts
@@ -143,7 +143,7 @@ def report_fold(data: Path, count: int, verdicts: Verdicts) -> None:
     load_fold(stored).classifier()
     started = time.process_time() - dumped
     assert dump_fold(load_fold(stored)) == stored
-    heads = len(classifier.answering())
+    heads = len(classifier.heads_with_model())
     print(
         f"\n{count:,} labels over {heads} heads: fold {1e6 * (folded - start) / count:.0f} µs an"
         f" example, {folded - start:.1f} s in all; {grown:.0f} MB of memory, the labels that hold"

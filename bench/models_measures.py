@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from models_data import Parts, Rows
 
-from pipeline.models.evaluation.labelled_rows import Row
+from pipeline.models.evaluation.labelled_rows import LabelledRow
 from pipeline.models.evaluation.measures import calibration_floor
 from pipeline.models.evaluation.online_model import judge_online
 
@@ -40,9 +40,9 @@ class Result:
     floor: float = NAN
 
 
-def as_rows(rows: Rows) -> list[Row]:
+def as_rows(rows: Rows) -> list[LabelledRow]:
     """Return texts and labels as the evaluation takes them."""
-    return [Row(text, label) for text, label in rows]
+    return [LabelledRow(text, label) for text, label in rows]
 
 
 def run_ours(parts: Parts) -> Result:
@@ -57,8 +57,8 @@ def run_ours(parts: Parts) -> Result:
     return Result(
         100 * whole.prequential.scores.accuracy,
         100 * last.test.scores.accuracy,
-        100 * last.test.doubt.calibration_error,
-        100 * last.test.doubt.accuracy_at_80_coverage,
+        100 * last.test.calibration.calibration_error,
+        100 * last.test.calibration.accuracy_at_80_coverage,
         whole.cost.features_us,
         last.cost.predict_us,
         whole.cost.learn_us,

@@ -42,12 +42,12 @@ from models_measures import Result, percent, run_ours
 from models_peers import PEERS, PeerMissing
 from models_streams import report_drift, report_first_labels, report_scope
 
-from pipeline.models.classifier import hints_of, rule_answer
-from pipeline.models.features import extract
+from pipeline.models.classifier import rule_answer, rule_hints
+from pipeline.models.features import extract_features
 from pipeline.models.heads import HEADS
-from pipeline.models.inference import Hints
+from pipeline.models.inference import RuleHints
 from pipeline.models.learner import Learner, warm_up
-from pipeline.models.lexicon_reading import Reading, read_all
+from pipeline.models.lexicon_reading import LexiconReading, read_texts
 from pipeline.text.normal_form import normalise
 
 FIRST_SEED = 7
@@ -230,10 +230,10 @@ def rule_accuracy(head: str, rows: Rows, right: Callable[[str, str], bool]) -> t
     )
 
 
-def readings(rows: Rows) -> list[Reading]:
+def readings(rows: Rows) -> list[LexiconReading]:
     """Return texts as rules read them."""
     texts = [text for text, _ in rows]
-    return read_all(texts, [normalise(text) for text in texts])
+    return read_texts(texts, [normalise(text) for text in texts])
 
 
 def report_rules(data: Path, limit: int) -> None:
@@ -320,15 +320,15 @@ def few_labels(head: str, stream: Rows, unseen: Rows, hinted: bool) -> list[floa
     row = next(entry for entry in HEADS if entry.name == head)
     learner = Learner(tuple(row.labels))
 
-    def hints(rows: Rows) -> Hints:
+    def hints(rows: Rows) -> RuleHints:
         if not hinted:
-            return Hints.none(len(rows))
-        return hints_of(row, [rule_answer(row, reading) for reading in readings(rows)])
+            return RuleHints.none(len(rows))
+        return rule_hints(row, [rule_answer(row, reading) for reading in readings(rows)])
 
     part = stream[: CURVE[-1]]
     learnt, held_out = (
-        extract([normalise(text) for text, _ in part]),
-        extract([normalise(text) for text, _ in unseen]),
+        extract_features([normalise(text) for text, _ in part]),
+        extract_features([normalise(text) for text, _ in unseen]),
     )
     said, said_unseen = hints(part), hints(unseen)
     curve: list[float] = []

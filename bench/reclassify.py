@@ -20,14 +20,14 @@ from typing import Any
 
 from classify import chats
 
-from pipeline.commands.reclassify import Progress, Wanted, reclassify
+from pipeline.commands.reclassify import ReclassificationProgress, ReclassificationScope, reclassify_records
 from pipeline.log.sqlite_log import SqliteLog
 from pipeline.models.learner import warm_up
 from pipeline.models.replica import Replica
-from pipeline.runtime.batch_insert import insert_all, trusted
+from pipeline.runtime.batch_insert import insert_batch, loadable_unchecked
 from pipeline.sinks.chdb import ChdbWarehouse
 from pipeline.sinks.migrations import migrate
-from pipeline.sinks.table_columns import Loadable
+from pipeline.sinks.table_columns import VersionedContract
 from schemas.records import Prediction
 from schemas.topics import RECLASSIFIED
 from tests.support.judging import record_of
@@ -43,12 +43,12 @@ def timed(name: str, count: int, action: Callable[[], Any]) -> None:
     print(f"  {name:34} {count / cpu:9,.0f} records a CPU second, {count / wall:9,.0f} a second")
 
 
-def records(texts: list[str], count: int) -> Iterator[Loadable]:
+def records(texts: list[str], count: int) -> Iterator[VersionedContract]:
     """Yield records that an older version answered."""
     old = Prediction(label="other", p=0.5, abstained=True, version="rules/old")
     for number in range(count):
         record = record_of(number, texts[number % len(texts)], predictions={"need": old})
-        yield Loadable.of(record, (1 << 40) + number)
+        yield VersionedContract.of(record, (1 << 40) + number)
 
 
 def main() -> None:
@@ -68,20 +68,20 @@ def main() -> None:
         )
         migrate(warehouse)
         made = list(records(chats(options.data, 8_000), count))
-        wanted = Wanted("1970-01-01 00:00:00", "2200-01-01 00:00:00", ("need",))
-        models = Replica().snapshot()
+        wanted = ReclassificationScope("1970-01-01 00:00:00", "2200-01-01 00:00:00", ("need",))
+        models = Replica().classifier()
 
-        def load(rows: list[Loadable]) -> None:
+        def load(rows: list[VersionedContract]) -> None:
             for first in range(0, len(rows), BATCH):
-                insert_all(warehouse, rows[first : first + BATCH])
+                insert_batch(warehouse, rows[first : first + BATCH])
 
         def judge() -> None:
-            for _ in reclassify(
+            for _ in reclassify_records(
                 log,
                 warehouse,
                 models,
                 wanted,
-                Progress(models.version),
+                ReclassificationProgress(models.version),
                 datetime.now(UTC),
                 dry=False,
             ):
@@ -104,7 +104,7 @@ def main() -> None:
         timed(
             "load the answers, rows settled",
             len(messages),
-            lambda: load([trusted(one) for one in messages]),
+            lambda: load([loadable_unchecked(one) for one in messages]),
         )
         timed("ask for needs", count, query)
         timed("judge again, nothing new", count, judge)

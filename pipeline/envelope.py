@@ -14,13 +14,12 @@ from uuid import UUID
 import orjson
 from pydantic import ValidationError
 
-from pipeline.log.port import Headers, LogRecord, Message
+from pipeline.log.port import LogRecord, Message
 from pipeline.outcomes import Reject
 from schemas.dead_letters import RejectCode
 from schemas.envelope import Event, record_id_of
 from schemas.registry import EVENT_TYPES, contract_of, explain, raw_topic_of
 from schemas.types import Contract
-from schemas.unchecked import to_json
 
 _PREFIX = "ce_"
 _STRUCTURED = "application/cloudevents+json"
@@ -28,7 +27,7 @@ _JSON = (("content-type", b"application/json"),)
 
 
 @dataclass(frozen=True, slots=True)
-class Incoming:
+class IncomingEvent:
     """An event that kept its contract, with what the log adds: when it took the event, and the hash
     of the event's body.
     """
@@ -36,11 +35,11 @@ class Incoming:
     event: Event
     data: Contract
     record_id: UUID
-    taken_at: datetime
+    appended_at: datetime
     body_sha256: str
 
 
-def checked(event: Event) -> Contract | Reject:
+def validate_data(event: Event) -> Contract | Reject:
     """Return an event's data under its contract, or why not, naming the field."""
     contract = contract_of(event.type, event.data)
     if contract is None:
@@ -52,7 +51,7 @@ def checked(event: Event) -> Contract | Reject:
         return Reject(*explain(error, "data"))
 
 
-def to_message(event: Event, data: Contract) -> Message:
+def encode_event(event: Event, data: Contract) -> Message:
     """Return the message that carries a checked event on its raw topic, keyed by the record it will
     be.
     """
@@ -68,7 +67,7 @@ def to_message(event: Event, data: Contract) -> Message:
     )
 
 
-def from_record(record: LogRecord) -> Incoming | Reject:
+def decode_event(record: LogRecord) -> IncomingEvent | Reject:
     """Return the event of a raw topic's record, or why it is none: broken JSON, a missing
     attribute, a broken contract.
     """
@@ -78,14 +77,14 @@ def from_record(record: LogRecord) -> Incoming | Reject:
         return Reject(RejectCode.UNPARSABLE, f"value: not JSON in UTF-8: {error}")
     except ValidationError as error:
         return Reject(*explain(error))
-    data = checked(event)
+    data = validate_data(event)
     if isinstance(data, Reject):
         return data
-    return Incoming(
+    return IncomingEvent(
         event=event,
         data=data,
         record_id=record_id_of(event.tenant, event.source, event.id),
-        taken_at=datetime.fromtimestamp(record.timestamp_ms / 1000, UTC),
+        appended_at=datetime.fromtimestamp(record.timestamp_ms / 1000, UTC),
         body_sha256=hashlib.sha256(record.value).hexdigest(),
     )
 
@@ -100,26 +99,3 @@ def _event(record: LogRecord) -> Event:
         if name.startswith(_PREFIX)
     }
     return Event.model_validate({**attributes, "data": body})
-
-
-# What follows an event from its connector to its row, so that a dead letter of any stage can tell
-# where it came from.
-_FOLLOWING = frozenset({"ce_id", "ce_source", "ce_tenant", "ce_connector", "ce_locator"})
-
-
-def following(headers: Headers) -> Headers:
-    """Return those of an event's headers that whatever is made of it carries on."""
-    return tuple(header for header in headers if header[0] in _FOLLOWING)
-
-
-def contract_message(topic: str, key: str, contract: Contract, headers: Headers = ()) -> Message:
-    """Return the message that carries one of our own contracts (a record, a link, a dead letter) on
-    a derived topic.
-    """
-    kind = type(contract).__name__
-    return Message(
-        topic=topic,
-        key=key.encode() or None,
-        value=to_json(contract),
-        headers=(*headers, ("sb_contract", kind.encode()), *_JSON),
-    )

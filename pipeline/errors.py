@@ -1,7 +1,12 @@
-"""The base of every error that a person can mend."""
+"""The base class of errors that the user of a command can fix."""
 
 
 class UserError(Exception):
-    """Something is wrong outside the program; the message says what and what to do, and the command
-    line prints it alone.
+    """A problem outside the program; the message says what happened and what to do.
+
+    The command line prints the message without a traceback.
     """
+
+
+class UsageError(UserError):
+    """The command is wrong: an option, a name or a path; the message says how to write it."""

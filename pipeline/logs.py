@@ -1,6 +1,4 @@
-"""How the program logs: lines for people, or one JSON object a line for machines, with the places
-that say which record is meant.
-"""
+"""Logging: text lines, or JSON lines with the fields that identify a record."""
 
 from __future__ import annotations
 
@@ -13,31 +11,33 @@ import orjson
 
 from pipeline.log.port import LogRecord
 
-# What every record of Python's logging has; whatever else one has was given as `extra`, and is told
-# as a field of its own.
+# The attributes of every Python log record; all others were passed as `extra` and become fields of
+# the JSON line.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
 def configure(form: Literal["text", "json"], verbose: bool) -> None:
-    """Send the program's log to standard error, warnings and worse, with `verbose` all that is
-    said.
-    """
+    """Log to standard error: warnings and errors, with `verbose` also information."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        JsonLines() if form == "json" else logging.Formatter("%(levelname)s %(name)s: %(message)s")
+        JsonFormatter()
+        if form == "json"
+        else logging.Formatter("%(levelname)s %(name)s: %(message)s")
     )
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING, handlers=[handler], force=True
     )
 
 
-class JsonLines(logging.Formatter):
-    """One object a line: `at` (RFC 3339, UTC), `level`, `logger`, `message`, `process`, `error` (a
-    traceback), and what is `extra`.
+class JsonFormatter(logging.Formatter):
+    """Formats a log record as one line of JSON.
+
+    Its fields are `at` (RFC 3339, UTC), `level`, `logger`, `message`, `process`, `error` (a
+    traceback), and those of `extra`.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return a record's line."""
+        """Return the line of a log record."""
         line = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.casefold(),
@@ -54,20 +54,23 @@ class JsonLines(logging.Formatter):
 
 
 def _printable(value: object) -> object:
-    """Return a value that JSON can hold: text of customers may have lone surrogates."""
+    """Return a value that JSON can represent: texts of customers may have lone surrogates."""
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
-def places(record: LogRecord) -> dict[str, str | int]:
-    """Return the fields by which a log line names a record of the log: its event from the connector
-    on, and where it stands.
+def record_fields(record: LogRecord) -> dict[str, str | int]:
+    """Return the log fields that identify a record: its event and its position.
+
+    >>> fields = record_fields(LogRecord("raw.chat.v1", 2, 17, 0, b"", b"", [("ce_id", b"m-1")]))
+    >>> fields["event_id"], fields["topic"], fields["partition"], fields["offset"]
+    ('m-1', 'raw.chat.v1', 2, 17)
     """
-    named = {
+    origin = {
         name: record.header(f"ce_{name.removeprefix('event_')}")
         for name in ("event_id", "source", "locator")
     }
     return {
-        **{name: value for name, value in named.items() if value},
+        **{name: value for name, value in origin.items() if value},
         "topic": record.topic,
         "partition": record.partition,
         "offset": record.offset,

@@ -1,4 +1,4 @@
-"""The words that steps and hosts share: what a step is given, and what may become of it."""
+"""What steps and hosts share: steps, folds, their context and the outcomes of inputs."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ State = TypeVar("State")
 
 @dataclass(frozen=True, slots=True)
 class Output(Generic[Out_co]):
-    """One thing a step gives out: to which outlet (a topic's name; "" between two steps of a
-    chain), under which key.
+    """An output of a step, with its outlet and its key.
+
+    The outlet is the name of a topic, or "" between two steps of a chain.
     """
 
     value: Out_co
@@ -30,23 +31,21 @@ class Output(Generic[Out_co]):
 
 @dataclass(frozen=True, slots=True)
 class Emit(Generic[Out_co]):
-    """The input became these outputs."""
+    """The input yields these outputs."""
 
     outputs: tuple[Output[Out_co], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """The input is rightly nobody's: nothing comes of it and nothing is lost. `reason` is
-    counted.
-    """
+    """The input rightly has no output, and nothing is lost. Drops are counted by `reason`."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """The input cannot become anything; it goes to the dead letters with its original bytes."""
+    """The input is invalid and becomes a dead letter with its original bytes."""
 
     code: RejectCode
     detail: str
@@ -57,12 +56,16 @@ Outcome = Emit[Out] | Drop | Reject
 
 
 def emit(value: Out, outlet: str = "", key: str = "") -> Emit[Out]:
-    """Return the outcome of one output."""
+    """Return the outcome with a single output.
+
+    >>> emit("text", "records.v1").outputs[0].outlet
+    'records.v1'
+    """
     return Emit((Output(value, outlet, key),))
 
 
 class Answer(Protocol):
-    """One head's answer about one text; see `schemas.records.Prediction`."""
+    """The answer of one head about one text; see `schemas.records.Prediction`."""
 
     @property
     def label(self) -> str: ...
@@ -77,8 +80,9 @@ class Answer(Protocol):
 
 
 class Models(Protocol):
-    """The models as they stand: an immutable snapshot that judges texts, of directions inbound,
-    outbound, internal.
+    """An immutable snapshot of the models, which classifies texts.
+
+    Directions are inbound, outbound and internal.
     """
 
     def classify(
@@ -87,19 +91,20 @@ class Models(Protocol):
 
 
 class NoModels:
-    """Models for stages that ask none: no head answers."""
+    """Models for stages that use none: no head answers."""
 
     def classify(
         self, texts: Sequence[str], directions: Sequence[str]
     ) -> Sequence[Mapping[str, Answer]]:
-        """Return no answer for each text."""
+        """Return an empty mapping for each text."""
         return [{} for _ in texts]
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What would otherwise make a step impure: now (aware, UTC), and the models as they stand, both
-    fixed within a batch.
+    """What steps must not fetch themselves: the time (aware, UTC) and the models.
+
+    Both stay the same within a batch.
     """
 
     now: datetime
@@ -107,10 +112,9 @@ class Context:
 
 
 class Step(Protocol[In_contra, Out_co]):
-    """A stateless step over a micro-batch: outcomes in the same number and order as the batch, no
-    I/O, no clock, no commit.
+    """A stateless step over a batch: one outcome per input, in order; no I/O and no clock.
 
-    `name` is its metric label, its dead letters' header and its name in a stack trace.
+    `name` is its metric label, the `step` of its dead letters and its name in a stack trace.
     """
 
     @property
@@ -120,11 +124,10 @@ class Step(Protocol[In_contra, Out_co]):
 
 
 class Fold(Protocol[State, In_contra, Out_co]):
-    """A stateful step: folds the inputs of one key, in log order, into that key's state; pure, so
-    it returns the new state.
+    """A stateful step: folds the inputs of one key, in log order, and returns the new state.
 
-    The host keeps states as bytes: `load(dump(state))` equals the state, and an older program's
-    bytes stay readable.
+    The host stores states as bytes: `load(dump(state))` equals the state, and the bytes of older
+    versions stay readable.
     """
 
     @property
@@ -142,14 +145,12 @@ class Fold(Protocol[State, In_contra, Out_co]):
 
 
 class StepContractError(AssertionError):
-    """A step gave back another number of outcomes than it was given inputs: a record would have
-    vanished.
-    """
+    """A step returned more or fewer outcomes than inputs: a record would be lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class MapStep(Generic[In, Out]):
-    """A step made of a function of one input; most steps are."""
+    """A step that maps a function over the batch; most steps are of this kind."""
 
     name: str
     function: Callable[[In, Context], Outcome[Out]]
@@ -160,8 +161,9 @@ class MapStep(Generic[In, Out]):
 
 @dataclass(frozen=True, slots=True)
 class Chain(Generic[In, Via, Out]):
-    """Two steps as one: every output of the first is an input of the second; a refusal of either is
-    the outcome.
+    """Two steps as one: the outputs of the first are the inputs of the second.
+
+    A rejection by either step is the outcome of the input.
     """
 
     name: str
@@ -169,26 +171,23 @@ class Chain(Generic[In, Via, Out]):
     second: Step[Via, Out]
 
     def __call__(self, batch: Sequence[In], ctx: Context) -> Sequence[Outcome[Out]]:
-        befores = run_checked(self.first, batch, ctx)
-        onward = [
-            output.value
-            for before in befores
-            if isinstance(before, Emit)
-            for output in before.outputs
+        firsts = run_checked(self.first, batch, ctx)
+        inputs = [
+            output.value for first in firsts if isinstance(first, Emit) for output in first.outputs
         ]
-        afters = iter(run_checked(self.second, onward, ctx))
-        return [_joined(before, afters) for before in befores]
+        seconds = iter(run_checked(self.second, inputs, ctx))
+        return [_combine(first, seconds) for first in firsts]
 
 
-def _joined(before: Outcome[Via], afters: Iterator[Outcome[Out]]) -> Outcome[Out]:
-    if not isinstance(before, Emit):
-        return before
-    if len(before.outputs) == 1:
-        return next(afters)
-    outcomes = [next(afters) for _ in before.outputs]
-    refusal = next((outcome for outcome in outcomes if isinstance(outcome, Reject)), None)
-    if refusal is not None:
-        return refusal
+def _combine(first: Outcome[Via], seconds: Iterator[Outcome[Out]]) -> Outcome[Out]:
+    if not isinstance(first, Emit):
+        return first
+    if len(first.outputs) == 1:
+        return next(seconds)
+    outcomes = [next(seconds) for _ in first.outputs]
+    rejection = next((outcome for outcome in outcomes if isinstance(outcome, Reject)), None)
+    if rejection is not None:
+        return rejection
     return Emit(
         tuple(
             output
@@ -200,13 +199,14 @@ def _joined(before: Outcome[Via], afters: Iterator[Outcome[Out]]) -> Outcome[Out
 
 
 def run_checked(step: Step[In, Out], batch: Sequence[In], ctx: Context) -> Sequence[Outcome[Out]]:
-    """Run a step, name it in its rejections, and raise StepContractError unless every input has its
-    outcome.
+    """Run a step and put its name into its rejections.
+
+    Raises StepContractError if the number of outcomes differs from that of the inputs.
     """
     outcomes = step(batch, ctx) if batch else []
     if len(outcomes) != len(batch):
         raise StepContractError(
-            f"step {step.name} gave {len(outcomes)} outcomes for {len(batch)} inputs"
+            f"step {step.name} returned {len(outcomes)} outcomes for {len(batch)} inputs"
         )
     return [
         replace(outcome, step=step.name)

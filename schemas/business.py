@@ -43,7 +43,7 @@ class ComplaintResult(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
-class Item(Contract):
+class OrderItem(Contract):
     """One line of an order."""
 
     sku: str = Field(min_length=1, description="Article number.")
@@ -76,7 +76,7 @@ class OrderData(BusinessData):
         ge=0,
     )
     currency: Currency | None = Field(None, description="ISO 4217 code of the amount.")
-    items: tuple[Item, ...] = Field((), description="What was ordered.")
+    items: tuple[OrderItem, ...] = Field((), description="What was ordered.")
     payment_method: Text = Field(None, description="How it was paid (付款方式).")
     reason: Text = Field(None, description="Why it was refunded or cancelled (退款原因).")
 

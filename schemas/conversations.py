@@ -46,7 +46,7 @@ RECORD_FLAGS: dict[str, str] = {
 }
 
 
-class Told(Contract):
+class ConverseOutput(Contract):
     """What all that converse tells shares: whose it is, and whether it still holds."""
 
     tenant: str = DEFAULT_TENANT
@@ -57,7 +57,7 @@ class Told(Contract):
     schema_version: Literal[1] = 1
 
 
-class Conversation(Told):
+class Conversation(ConverseOutput):
     """One contact point's part in a conversation, as of its last record; what depends on now is
     left to views.
     """
@@ -111,7 +111,7 @@ class Conversation(Told):
     )
 
 
-class ConversationFact(Told):
+class ConversationFact(ConverseOutput):
     """Something that happened in a conversation; metrics are views over these."""
 
     fact_id: UUID = Field(description="Hash of kind and record, or of kind and conversation part.")
@@ -150,7 +150,7 @@ class ConversationFact(Told):
     )
 
 
-class FollowUp(Told):
+class FollowUp(ConverseOutput):
     """Something to be done for a customer: we promised it, or the customer asked for it."""
 
     followup_id: UUID = Field(description="Hash of the record and the place of the sentence in it.")
@@ -178,7 +178,7 @@ class FollowUp(Told):
     fulfilled_by: UUID | None = Field(None, description="By which record.")
 
 
-class RecordFlag(Told):
+class RecordFlag(ConverseOutput):
     """Something about a record that only its neighbours show."""
 
     flag_id: UUID = Field(description="Hash of record and flag.")

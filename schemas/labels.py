@@ -20,11 +20,11 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Origin = Literal["person", "outcome", "import"]
 
 
-class Judgement(Contract):
+class LabelEventData(Contract):
     """Base of the events that say, or take back, what is right about a record."""
 
 
-class LabelData(Judgement):
+class LabelData(LabelEventData):
     """The right answer of one head about one record (the body of comm.label.given)."""
 
     record_id: UUID = Field(description="The record it is about.")
@@ -38,7 +38,7 @@ class LabelData(Judgement):
     note: Text = Field(None, description="Why.")
 
 
-class RetractionData(Judgement):
+class RetractionData(LabelEventData):
     """A label taken back: nothing is known of that head about that record any more (the body of
     comm.label.retracted).
     """
@@ -49,7 +49,7 @@ class RetractionData(Judgement):
     note: Text = Field(None, description="Why.")
 
 
-class MovedData(Judgement):
+class MovedData(LabelEventData):
     """A message that somebody moved into the spam folder or out of it (the body of
     comm.message.moved).
     """

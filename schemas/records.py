@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from schemas.business import Item
+from schemas.business import OrderItem
 from schemas.communications import AutoKind, Disposition
 from schemas.envelope import DEFAULT_TENANT
 from schemas.types import Attachment, Channel, Contract, Direction, UtcTime
@@ -213,7 +213,7 @@ class BusinessRecord(Enriched):
     conversation: str = ""
     amount: Decimal | None = Field(None, description="Sum in `currency`.")
     currency: str = ""
-    items: tuple[Item, ...] = ()
+    items: tuple[OrderItem, ...] = ()
     payment_method: str = ""
     feedback_kind: str = ""
     rating: float | None = None

@@ -29,7 +29,7 @@ def _defaults(contract: type[Contract]) -> dict[str, Any]:
     }
 
 
-def made(contract: type[T], *parts: dict[str, Any], **fields: Any) -> T:
+def construct(contract: type[T], *parts: dict[str, Any], **fields: Any) -> T:
     """Return a contract of values that have its fields' types already, from dictionaries and names;
     later ones win.
 

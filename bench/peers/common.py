@@ -172,7 +172,7 @@ def enrich_stage() -> Batch:
     from pipeline.processors.identify import Identity
     from pipeline.runtime.stages import enrich_handler
 
-    models = Replica().snapshot()
+    models = Replica().classifier()
     handle = enrich_handler(
         Identity(b"bench", OwnSide(("shop.example.com",))), lambda: models
     ).handle

@@ -11,13 +11,13 @@ import orjson
 
 from bench.peers.common import BATCH
 from bench.peers.folding import FoldJob, fold_job
-from pipeline.log.claim_check import BlobFolder
+from pipeline.log.claim_check import FolderBodyStore
 from pipeline.log.port import LogRecord
 from pipeline.outcomes import Context, Emit, Outcome, Output
 from pipeline.runtime.fold_handler import FoldHandler
 from pipeline.runtime.kafka.broker import Broker
-from pipeline.runtime.kafka.crash_quarantine import InFlight
-from pipeline.runtime.kafka.kafka_host import KafkaHost, Sizes
+from pipeline.runtime.kafka.crash_quarantine import CrashMarkers
+from pipeline.runtime.kafka.kafka_host import BatchLimits, KafkaHost
 from pipeline.runtime.kafka.state_cache import StateCache
 from schemas.types import Contract
 
@@ -80,9 +80,9 @@ def run(job: FoldJob) -> None:
         handler=handler,
         group=job.group,
         transactional_id=f"{job.group}-{job.slot}",
-        blobs=BlobFolder(job.folder / "bodies"),
-        sizes=Sizes(BATCH, _MAX_BYTES, _LINGER_S),
-        in_flight=InFlight(job.folder / "in-flight"),
+        bodies=FolderBodyStore(job.folder / "bodies"),
+        limits=BatchLimits(BATCH, _MAX_BYTES, _LINGER_S),
+        markers=CrashMarkers(job.folder / "in-flight"),
         states=states,
     ).run(lambda: False)
 

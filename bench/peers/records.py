@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from pipeline.envelope import checked, to_message
+from pipeline.envelope import encode_event, validate_data
 from pipeline.log.port import LogRecord, Message
 from pipeline.outcomes import Reject
 from schemas.envelope import Event
@@ -31,11 +31,11 @@ def chats(count: int) -> Iterator[Message]:
         event = Event.model_validate(
             raw | {"locator": f"bench.jsonl:{found}", "connector": "events/1"}
         )
-        data = checked(event)
+        data = validate_data(event)
         if isinstance(data, Reject):
             raise ValueError(f"event {event.id} is refused: {data.detail}")
         found += 1
-        yield to_message(event, data)
+        yield encode_event(event, data)
 
 
 def plain(number: int) -> Message:

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.peers.common import TRANSACTION, Batch, Beginning, Job, job, step_of
-from pipeline.log.claim_check import BlobFolder
+from pipeline.log.claim_check import FolderBodyStore
 from pipeline.log.port import LogRecord, Message
 from pipeline.runtime.kafka.broker import Broker
-from pipeline.runtime.kafka.crash_quarantine import InFlight
-from pipeline.runtime.kafka.kafka_host import KafkaHost, Sizes
+from pipeline.runtime.kafka.crash_quarantine import CrashMarkers
+from pipeline.runtime.kafka.kafka_host import BatchLimits, KafkaHost
 
 # As the settings of the enrich worker: a batch's bytes are bounded, a first record waits a fifth of
 # a second for more.
@@ -41,9 +41,9 @@ def run(job_: Job) -> None:
         handler=Stage((job_.source,), step_of(job_), Beginning(job_.begun)),
         group=job_.group,
         transactional_id=f"{job_.group}-ours",
-        blobs=BlobFolder(job_.folder / "bodies"),
-        sizes=Sizes(TRANSACTION, _MAX_BYTES, _LINGER_S),
-        in_flight=InFlight(job_.folder / "in-flight"),
+        bodies=FolderBodyStore(job_.folder / "bodies"),
+        limits=BatchLimits(TRANSACTION, _MAX_BYTES, _LINGER_S),
+        markers=CrashMarkers(job_.folder / "in-flight"),
     ).run(lambda: False)
 
 

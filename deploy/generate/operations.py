@@ -29,13 +29,13 @@ from pipeline.metrics import (
     BEHIND_SECONDS,
     INSERT_SECONDS,
     LAG_RECORDS,
-    LAST_TURN,
+    LAST_HEARTBEAT,
     METRICS,
     MODEL_OFFSET,
     OUTCOMES,
     RECORDS,
     RETRIES,
-    Declared,
+    MetricDefinition,
 )
 
 # Metrics that have a panel made for them; what is declared beside them gets a plain one.
@@ -50,7 +50,7 @@ _SHOWN = frozenset(
         BEHIND_SECONDS,
         LAG_RECORDS,
         MODEL_OFFSET,
-        LAST_TURN,
+        LAST_HEARTBEAT,
     }
 )
 _OF = '{stage=~"$stage"}'
@@ -121,8 +121,8 @@ def _behind(board: boards.Dashboard) -> boards.Dashboard:
         .with_panel(
             lines(
                 "Since the last turn",
-                LAST_TURN.meaning,
-                promql(f"time() - max by (stage) ({LAST_TURN.name}{_OF})", "{{stage}}"),
+                LAST_HEARTBEAT.meaning,
+                promql(f"time() - max by (stage) ({LAST_HEARTBEAT.name}{_OF})", "{{stage}}"),
                 unit="s",
                 width=THIRD,
             )
@@ -277,7 +277,7 @@ def _others(board: boards.Dashboard) -> boards.Dashboard:
     return board
 
 
-def _plain(metric: Declared) -> str:
+def _plain(metric: MetricDefinition) -> str:
     """Return the expression that shows a metric as such: a gauge as it is, what only grows by its
     rate.
     """

@@ -1,47 +1,81 @@
-"""The command `switchboard`: what people do with an installation."""
+"""The command `switchboard`: one module per command, named after it."""
 
 from __future__ import annotations
 
 from pipeline.cli import (
-    asking,
+    backup,
+    demo,
     dlq,
     evaluate,
-    feeding,
-    judging,
-    keeping,
+    explain,
+    followups,
+    history,
+    ingest,
+    labels,
+    lag,
     live,
-    modelling,
-    operating,
+    migrate,
+    models,
+    outcomes,
+    query,
+    reclassify,
+    replay,
+    report,
+    restore,
+    review,
+    run,
+    schemas,
+    spool,
     status,
+    topics,
+    trace,
+    worker,
 )
 from pipeline.cli.app import app
-from pipeline.cli.console import HELD, fail
-from pipeline.errors import UserError
-from pipeline.sinks.warehouse import StoreHeldError
+from pipeline.cli.console import STORE_IN_USE, WRONG_USE, fail
+from pipeline.errors import UsageError, UserError
+from pipeline.sinks.warehouse import StoreInUseError
 
 __all__ = [
     "app",
-    "asking",
+    "backup",
+    "demo",
     "dlq",
     "evaluate",
-    "feeding",
-    "judging",
-    "keeping",
-    "main",
-    "modelling",
-    "operating",
-    "status",
+    "explain",
+    "followups",
+    "history",
+    "ingest",
+    "labels",
+    "lag",
     "live",
+    "main",
+    "migrate",
+    "models",
+    "outcomes",
+    "query",
+    "reclassify",
+    "replay",
+    "report",
+    "restore",
+    "review",
+    "run",
+    "schemas",
+    "spool",
+    "status",
+    "topics",
+    "trace",
+    "worker",
 ]
 
 
 def main() -> None:
-    """Run the command line; what a person can mend ends with one line that says how, not with a
-    traceback.
-    """
+    """Run the command line; errors that a person can repair are printed without a traceback."""
     try:
         app()
-    except StoreHeldError as error:
-        fail(str(error), HELD)
+    except StoreInUseError as error:
+        fail(str(error), STORE_IN_USE)
+    except UsageError as error:
+        fail(str(error), WRONG_USE)
     except (UserError, OSError) as error:
         fail(str(error))

@@ -1,6 +1,4 @@
-"""The command line's frame: what all commands share. Each command says what it needs; `--json` is
-for machines.
-"""
+"""The root of the command line: the options and helpers that all commands share."""
 
 from __future__ import annotations
 
@@ -23,7 +21,10 @@ app = typer.Typer(
     ),
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a machine.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+HeadNames = Annotated[
+    list[str] | None, typer.Option("--head", help="Only this head; may be repeated.")
+]
 
 
 @app.callback()
@@ -31,11 +32,11 @@ def configure(
     context: typer.Context,
     data_dir: Annotated[
         Path | None,
-        typer.Option(help="Folder of log, store and secret [default: ./switchboard-data]."),
+        typer.Option(help="Folder of the embedded log and store [default: ./switchboard-data]."),
     ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Say more on standard error.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Log more to standard error.")] = False,
 ) -> None:
-    """Read the settings once, for whichever command follows."""
+    """Load the settings and configure logging, before any command runs."""
     settings = load_settings(data_dir=data_dir)
     logs.configure(settings.log_format, verbose)
     context.obj = settings

@@ -1,8 +1,6 @@
-"""How commands speak: tables and timelines on a terminal, JSON for machines, errors that say what
-to do next.
+"""Output of commands: tables on a terminal, JSON for machines, notes and errors.
 
-What customers wrote is hostile until escaped: it reaches the terminal as rich `Text` without
-control characters.
+Texts of customers are untrusted: they reach the terminal as rich `Text` without control characters.
 """
 
 from __future__ import annotations
@@ -18,20 +16,22 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-# Exit codes: 1 something was refused or failed, 2 the command was wrong (typer's own too), 3
-# somebody else holds the store.
-FAILED, WRONG_USE, HELD = 1, 2, 3
+# Exit codes: 1 something failed or was rejected, 2 the command was wrong (as in typer), 3 another
+# process uses the store.
+FAILED, WRONG_USE, STORE_IN_USE = 1, 2, 3
 
-# A pipe has no width; tables are read there by people with a wide window, or by grep.
+# A pipe has no width; its reader is grep, or a person with a wide window.
 _PIPE_WIDTH = 200
 
 out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH)
 err = Console(stderr=True)
 
 
-def plain(value: object, width: int | None = None) -> Text:
-    """Return a value as text that cannot command a terminal: no markup, no control or format
-    characters, one line.
+def safe_text(value: object, width: int | None = None) -> Text:
+    """Return a value as one line without markup, control or format characters.
+
+    >>> safe_text("hello\\x1b[31m world", 12).plain
+    'hello [31m …'
     """
     text = "" if value is None else str(value)
     safe = "".join(char if unicodedata.category(char)[0] != "C" else " " for char in text)
@@ -47,8 +47,8 @@ def table(
     *,
     numbers: Sequence[str] = (),
 ) -> None:
-    """Print a table; the columns named in `numbers` are set flush right."""
-    drawn = Table(
+    """Print a table; the columns named in `numbers` are aligned to the right."""
+    printed = Table(
         title=title,
         title_justify="left",
         title_style="bold",
@@ -57,10 +57,12 @@ def table(
         pad_edge=False,
     )
     for column in columns:
-        drawn.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+        printed.add_column(
+            column, justify="right" if column in numbers else "left", overflow="fold"
+        )
     for row in rows:
-        drawn.add_row(*(cell if isinstance(cell, Text) else plain(cell) for cell in row))
-    out.print(drawn)
+        printed.add_row(*(cell if isinstance(cell, Text) else safe_text(cell) for cell in row))
+    out.print(printed)
 
 
 def json(value: Any) -> None:
@@ -72,11 +74,11 @@ def json(value: Any) -> None:
 
 
 def note(message: str) -> None:
-    """Print a line for the person, not for a pipe: it goes to standard error."""
-    err.print(plain(message), soft_wrap=True)
+    """Print a line to standard error, where it does not disturb a pipe."""
+    err.print(safe_text(message), soft_wrap=True)
 
 
 def fail(message: str, code: int = FAILED) -> NoReturn:
-    """Print an error and end with an exit code that means something."""
-    err.print(Text("error: ", "bold red") + plain(message), soft_wrap=True)
+    """Print an error and end the process with an exit code."""
+    err.print(Text("error: ", "bold red") + safe_text(message), soft_wrap=True)
     raise SystemExit(code)

@@ -1,4 +1,4 @@
-"""The commands `dlq …`: what was refused."""
+"""`switchboard dlq`: dead letters."""
 
 from __future__ import annotations
 
@@ -14,32 +14,38 @@ from pipeline.settings import load_settings
 from pipeline.workspace import Workspace
 
 dlq_app = typer.Typer(
-    no_args_is_help=True, help="What was refused: list it, look at it, send it again."
+    no_args_is_help=True, help="List, show and replay dead letters (rejected inputs)."
 )
 app.add_typer(dlq_app, name="dlq")
+
+Stage = Annotated[str, typer.Option(help="Only dead letters of one stage.")]
+Code = Annotated[str, typer.Option(help="Only dead letters with one reason code.")]
+Connector = Annotated[str, typer.Option(help="Only dead letters of one connector.")]
 
 
 @dlq_app.command("list")
 def dlq_list(
     context: typer.Context,
-    stage: str = "",
-    code: str = "",
-    connector: str = "",
+    stage: Stage = "",
+    code: Code = "",
+    connector: Connector = "",
     open_only: Annotated[
-        bool, typer.Option("--open", help="Only those not accepted since.")
+        bool, typer.Option("--open", help="Only dead letters that no replay has repaired.")
     ] = False,
-    limit: int = 50,
+    limit: Annotated[int, typer.Option(help="Maximum number of dead letters.")] = 50,
     as_json: Json = False,
 ) -> None:
     """List dead letters, newest first."""
-    from pipeline.commands.dlq import Filter, listed
+    from pipeline.commands.dlq import DeadLetterFilter, list_dead_letters
 
-    with workspace_of(context).reading() as warehouse:
-        letters = listed(warehouse, Filter((), stage, code, connector, open_only), limit)
+    with workspace_of(context).open_warehouse() as warehouse:
+        letters = list_dead_letters(
+            warehouse, DeadLetterFilter((), stage, code, connector, open_only), limit
+        )
     if as_json:
         console.json(letters)
         return
-    columns = ("id", "stage", "reason", "where", "what is wrong", "replay")
+    columns = ("id", "stage", "reason", "where", "problem", "replay")
     rows = [
         (
             row["dead_letter_id"][:8],
@@ -57,29 +63,27 @@ def dlq_list(
 @dlq_app.command("show")
 def dlq_show(
     context: typer.Context,
-    letter: Annotated[str, typer.Argument(help="A dead letter's id, or its beginning.")],
+    letter: Annotated[str, typer.Argument(help="The id of a dead letter, or a prefix of it.")],
     raw: Annotated[
         bool,
-        typer.Option(
-            "--raw", help="Write the original bytes, and nothing else, to standard output."
-        ),
+        typer.Option("--raw", help="Write only the original bytes to standard output."),
     ] = False,
 ) -> None:
-    """Show a dead letter whole, or its original bytes."""
-    from pipeline.commands.dlq import Filter, whole
+    """Show all of a dead letter, or its original bytes."""
+    from pipeline.commands.dlq import DeadLetterFilter, read_dead_letters
 
-    with workspace_of(context).reading() as warehouse:
-        found = list(whole(warehouse, Filter((letter,))))
-    if len(found) != 1:
+    with workspace_of(context).open_warehouse() as warehouse:
+        letters = list(read_dead_letters(warehouse, DeadLetterFilter((letter,))))
+    if len(letters) != 1:
         fail(
-            f"{len(found)} dead letters have an id that starts with {letter!r}; see `switchboard"
-            " dlq list`",
+            f"{len(letters)} dead letters have an id that starts with {letter!r}; list them with"
+            " `switchboard dlq list`",
             WRONG_USE,
         )
     if raw:
-        sys.stdout.buffer.write(found[0].payload)
+        sys.stdout.buffer.write(letters[0].payload)
     else:
-        console.json(found[0].model_dump(mode="json"))
+        console.json(letters[0].model_dump(mode="json"))
 
 
 @dlq_app.command("replay")
@@ -87,34 +91,38 @@ def dlq_replay(
     context: typer.Context,
     letters: Annotated[
         list[str] | None,
-        typer.Argument(help="Ids or their beginnings; none: all that the options name."),
+        typer.Argument(help="Ids or prefixes of ids [default: all that the options select]."),
     ] = None,
-    stage: str = "",
-    code: str = "",
-    connector: str = "",
+    stage: Stage = "",
+    code: Code = "",
+    connector: Connector = "",
     timezone: Annotated[
-        str | None, typer.Option(help="IANA zone for files that were refused for want of one.")
+        str | None,
+        typer.Option(help="IANA zone for files that were rejected because they needed one."),
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="All that are open, where nothing else is named.")
+        bool, typer.Option("--all", help="All open dead letters, without other options.")
     ] = False,
 ) -> None:
-    """Send dead letters again. What would be refused again is told, not sent, and the command
-    fails; every try is audited.
+    """Send dead letters through the pipeline again.
+
+    A dead letter that would be rejected again is listed, not sent, and the command fails. Every
+    attempt is recorded.
     """
-    from pipeline.commands.dlq import Filter
-    from pipeline.commands.dlq_replay import replay
+    from pipeline.commands.dlq import DeadLetterFilter
+    from pipeline.commands.dlq_replay import replay_dead_letters
 
     if not (letters or stage or code or connector or everything):
-        fail("name dead letters, or --stage, --code, --connector, or --all", WRONG_USE)
+        fail("name dead letters, or use --stage, --code, --connector or --all", WRONG_USE)
     settings = load_settings(
         **context.obj.model_dump(exclude={"timezone"}), timezone=timezone or context.obj.timezone
     )
-    accepted, refused = replay(
-        Workspace(settings), Filter(tuple(letters or ()), stage, code, connector, open_only=True)
+    accepted, rejected = replay_dead_letters(
+        Workspace(settings),
+        DeadLetterFilter(tuple(letters or ()), stage, code, connector, open_only=True),
     )
-    for audit in refused:
+    for audit in rejected:
         note(f"{audit.dead_letter_id}: {audit.message}")
-    note(f"{len(accepted)} sent again, {len(refused)} would be refused again")
-    if refused or not accepted:
+    note(f"{len(accepted)} sent again, {len(rejected)} would be rejected again")
+    if rejected or not accepted:
         raise SystemExit(FAILED)

@@ -1,4 +1,4 @@
-"""The command that judges models: evaluate."""
+"""`switchboard evaluate`: measure the models on labelled texts."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pipeline.cli.app import Json, app, workspace_of
 from pipeline.cli.console import WRONG_USE, fail, note
 
 if TYPE_CHECKING:
-    from pipeline.models.evaluation.comparison import Plan
-    from pipeline.models.evaluation.evaluate import Data, Evaluation
+    from pipeline.models.evaluation.comparison import EvaluationPlan
+    from pipeline.models.evaluation.evaluate import Evaluation, EvaluationData
     from pipeline.models.heads import Head
     from pipeline.workspace import Workspace
 
-# Bad lines that are named one by one; a file of another kind has nothing else.
-_NAMED = 20
+# Bad lines that are printed; a file of another format has nothing else.
+_MAX_BAD_LINES = 20
 
 
 @app.command()
@@ -29,96 +29,101 @@ def evaluate(
     online: Annotated[
         bool,
         typer.Option(
-            "--online", help="The pipeline's own model: one pass, tested before it learns."
+            "--online",
+            help="Only the online model of the pipeline: one pass, each text tested before learnt.",
         ),
     ] = False,
     offline: Annotated[
         bool,
         typer.Option(
-            "--offline", help="The offline models beside it, tuned by nested cross-validation."
+            "--offline", help="Only the offline models, tuned by nested cross-validation."
         ),
     ] = False,
     train: Annotated[
         Path | None,
-        typer.Option(help='JSONL of {"text", "label", "language"?, "channel"?} to learn from.'),
+        typer.Option(help='Training file: JSONL of {"text", "label", "language"?, "channel"?}.'),
     ] = None,
     test: Annotated[
         Path | None,
         typer.Option(
-            help="The same, never learnt; absent, --offline holds a fifth of --train out."
+            help="Test file of the same format; default: --offline tests on a fifth of --train."
         ),
     ] = None,
     head: Annotated[
         str,
         typer.Option(
             help=(
-                "A head: its examples in the log where --train is absent, else whose labels a file"
-                " holds."
+                "A head: without --train, evaluate on its examples in the log; with --train, the"
+                " head of the labels in the file."
             )
         ),
     ] = "",
     models: Annotated[
         str, typer.Option(help="Offline models, comma-separated [default: all].")
     ] = "",
-    folds: Annotated[int, typer.Option(min=2, max=10, help="Outer and inner folds.")] = 3,
+    folds: Annotated[
+        int, typer.Option(min=2, max=10, help="Number of outer and of inner folds.")
+    ] = 3,
     budget: Annotated[
         float,
         typer.Option(
             min=0,
-            help="CPU seconds after which a model's search takes up no further setting or fold.",
+            help="CPU seconds after which the search for a model starts no further fit.",
         ),
     ] = 120.0,
-    seed: Annotated[int, typer.Option(min=0, max=2**31, help="Of all that is random.")] = 7,
+    seed: Annotated[int, typer.Option(min=0, max=2**31, help="Random seed.")] = 7,
     out: Annotated[
-        Path | None, typer.Option(help="Write one self-contained HTML page too.")
+        Path | None, typer.Option(help="Also write one self-contained HTML page.")
     ] = None,
     promote: Annotated[
         bool,
         typer.Option(
             "--promote",
-            help="Make the training rows examples of --head, so that its model starts warm.",
+            help="Add the training rows to the examples of --head, so its model starts trained.",
         ),
     ] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse a file with a bad line, in place of going on.")
+        bool,
+        typer.Option("--strict", help="Fail if a file has a bad line, instead of skipping it."),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Judge the online model, and offline models beside it, on a labelled file or on the examples
-    that a head has learnt.
+    """Compare the online model with offline models on labelled texts.
+
+    The texts are those of a file, or the examples that a head has learnt.
     """
     online, offline = online or not offline, offline or not online
     if train is None and not head:
         fail(
-            "name a file with --train, or a head whose examples to judge on with --head", WRONG_USE
+            "name a file with --train, or a head with --head to evaluate on its examples", WRONG_USE
         )
     if train is None and test is not None:
-        fail("--test needs --train: a head's own examples are held out by their time", WRONG_USE)
+        fail("--test needs --train: the examples of a head are split by time", WRONG_USE)
     if promote and (train is None or not head or not offline):
-        fail(
-            "--promote needs --offline, --train and the --head that is to learn the file", WRONG_USE
-        )
+        fail("--promote needs --offline, --train and the --head that learns the file", WRONG_USE)
 
     from pipeline.commands.evaluate import head_named
-    from pipeline.models.evaluation.comparison import Plan
+    from pipeline.models.evaluation.comparison import EvaluationPlan
     from pipeline.models.evaluation.json_output import as_json as json_of
 
     workspace = workspace_of(context)
-    asked = head_named(head, workspace.settings.head_table()) if head else None
-    data = _data(workspace, train, test, asked, seed, offline)
-    for line in data.refused[:_NAMED]:
+    named_head = head_named(head, workspace.heads()) if head else None
+    data = _load_data(workspace, train, test, named_head, seed, offline)
+    for line in data.refused[:_MAX_BAD_LINES]:
         note(str(line))
     if data.refused and strict:
         fail(
-            f"{len(data.refused)} lines are bad, nothing was judged: mend them, or leave --strict"
-            " out to go on without them"
+            f"{len(data.refused)} lines are bad and nothing was evaluated: repair them, or omit"
+            " --strict to skip them"
         )
-    plan = Plan(folds=folds, seed=seed, budget_s=budget)
+    plan = EvaluationPlan(folds=folds, seed=seed, budget_s=budget)
     if models:
-        plan = Plan(tuple(name.strip() for name in models.split(",")), folds, seed, budget)
-    evaluation = _judged(data, plan, online=online, offline=offline)
+        plan = EvaluationPlan(
+            tuple(name.strip() for name in models.split(",")), folds, seed, budget
+        )
+    evaluation = _evaluate(data, plan, online=online, offline=offline)
     if promote:
-        evaluation = _promoted(workspace, evaluation)
+        evaluation = _promote(workspace, evaluation)
     if out is not None:
         from pipeline.reporting.evaluation_page import write_page
 
@@ -131,26 +136,28 @@ def evaluate(
         show_evaluation(evaluation)
 
 
-def _data(
+def _load_data(
     workspace: Workspace,
     train: Path | None,
     test: Path | None,
     head: Head | None,
     seed: int,
     offline: bool,
-) -> Data:
-    """Return the rows of the files, or a head's of the examples log."""
-    from pipeline.commands.evaluate import data_of_files, data_of_log
+) -> EvaluationData:
+    """Return the rows of the files, or those of a head in the examples log."""
+    from pipeline.commands.evaluate import data_from_files, data_from_log
 
     if train is not None:
-        return data_of_files(train, test, head, seed, hold_out=offline)
+        return data_from_files(train, test, head, seed, hold_out=offline)
     assert head is not None
-    with workspace.log() as log:
-        return data_of_log(log, head)
+    with workspace.open_log() as log:
+        return data_from_log(log, head)
 
 
-def _judged(data: Data, plan: Plan, *, online: bool, offline: bool) -> Evaluation:
-    """Judge with a bar that says what is worked on."""
+def _evaluate(
+    data: EvaluationData, plan: EvaluationPlan, *, online: bool, offline: bool
+) -> Evaluation:
+    """Evaluate behind a progress bar."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from pipeline.models.evaluation.evaluate import evaluate as judge
@@ -162,18 +169,16 @@ def _judged(data: Data, plan: Plan, *, online: bool, offline: bool) -> Evaluatio
         def tell(what: str, done: int, total: int) -> None:
             bar.update(task, description=what, completed=done, total=total)
 
-        return judge(data, plan, online=online, offline=offline, tell=tell)
+        return judge(data, plan, online=online, offline=offline, on_progress=tell)
 
 
-def _promoted(workspace: Workspace, evaluation: Evaluation) -> Evaluation:
-    """Make the training rows examples of the head; the checks of the command have seen that there
-    is one, and a winner.
-    """
+def _promote(workspace: Workspace, evaluation: Evaluation) -> Evaluation:
+    """Add the training rows to the examples of the head; the command checked that there is one."""
     from pipeline.commands.promote import promote
 
     data, comparison = evaluation.data, evaluation.comparison
     assert data.head is not None
     assert comparison is not None
-    with workspace.log() as log:
+    with workspace.open_log() as log:
         done = promote(log, data.head, data.train, comparison.winner, datetime.now(UTC))
     return replace(evaluation, promoted=done)

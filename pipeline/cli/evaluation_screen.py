@@ -1,37 +1,35 @@
-"""An evaluation on a terminal: figures of the online model, the table of all models, the winner in
-detail.
-"""
+"""Tables of an evaluation on a terminal: the online model, all models, the best one in detail."""
 
 from __future__ import annotations
 
-from pipeline.cli.console import note, out, plain, table
+from pipeline.cli.console import note, out, safe_text, table
 from pipeline.models.evaluation.evaluate import Evaluation
-from pipeline.models.evaluation.online_model import Online
+from pipeline.models.evaluation.online_model import OnlineResult
 from pipeline.models.evaluation.results import Comparison, Contender
 from pipeline.reporting.evaluation_page import mistakes_of, notes_of, settings_of
 
-# Labels of a classification report that a terminal shows: those with the most rows.
+# A terminal shows the labels with the most rows in a classification report.
 _REPORT_LABELS = 30
 
 
 def show_evaluation(evaluation: Evaluation) -> None:
-    """Print everything that was found; shares in percent."""
+    """Print all results of an evaluation; shares in percent."""
     data = evaluation.data
     tested = f"; tested on {data.test_source}: {len(data.test):,} rows" if data.test else ""
-    out.print(plain(f"learnt from {data.train_source}: {len(data.train):,} rows{tested}"))
+    out.print(safe_text(f"trained on {data.train_source}: {len(data.train):,} rows{tested}"))
     for line in notes_of(evaluation):
         note(f"note: {line}")
     if evaluation.online:
         out.print()
         _show_online(evaluation.online)
     if served := evaluation.served:
-        rows = [("before learning, the rule alone", _percent(served.rule_accuracy))]
-        rows.append(("before learning, as served", _percent(served.prequential_accuracy)))
+        rows = [("before learning, rule only", _percent(served.rule_accuracy))]
+        rows.append(("before learning, with the rule", _percent(served.prequential_accuracy)))
         if served.test:
-            rows.append(("test, as served", _percent(served.test.accuracy)))
+            rows.append(("test, with the rule", _percent(served.test.accuracy)))
         out.print()
         table(
-            "As readers are served, the head's rule included",
+            "As in production, with the rule of the head",
             ("part", "accuracy %"),
             rows,
             numbers=("accuracy %",),
@@ -41,11 +39,11 @@ def show_evaluation(evaluation: Evaluation) -> None:
     if promoted := evaluation.promoted:
         note(
             f"{promoted.added:,} examples of {promoted.head} added to the examples log,"
-            f" {promoted.already:,} were there; every worker learns them with its next batch"
+            f" {promoted.already:,} were there before; every worker learns them with its next batch"
         )
 
 
-def _show_online(online: Online) -> None:
+def _show_online(online: OnlineResult) -> None:
     parts = {"prequential": online.prequential} | ({"test": online.test} if online.test else {})
     columns = (
         "part",
@@ -59,8 +57,8 @@ def _show_online(online: Online) -> None:
             name,
             _percent(part.scores.accuracy),
             _percent(part.scores.macro_f1),
-            f"{part.doubt.calibration_error:.3f}",
-            _percent(part.doubt.accuracy_at_80_coverage),
+            f"{part.calibration.calibration_error:.3f}",
+            _percent(part.calibration.accuracy_at_80_coverage),
         )
         for name, part in parts.items()
     ]
@@ -70,7 +68,7 @@ def _show_online(online: Online) -> None:
         f"features {cost.features_us:.0f} µs, predict {cost.predict_us:.0f} µs, learn"
         f" {cost.learn_us:.0f} µs"
     )
-    out.print(plain(f"{words} of CPU a text"))
+    out.print(safe_text(f"{words} of CPU per text"))
 
 
 def _show_comparison(comparison: Comparison) -> None:
@@ -140,14 +138,14 @@ def _show_selection(comparison: Comparison) -> None:
     ]
     table(
         "Feature selection, by a linear SVM",
-        ("method", *numbers, "valued most"),
+        ("method", *numbers, "most valued terms"),
         rows,
         numbers=numbers,
     )
 
 
 def _show_detail(winner: Contender) -> None:
-    out.print(plain(f"{winner.title}, the best:"))
+    out.print(safe_text(f"The best model, {winner.title}:"))
     reports = sorted(winner.reports, key=lambda report: -report.rows)[:_REPORT_LABELS]
     columns = ("label", "precision %", "recall %", "F1 %", "rows")
     rows = [
@@ -157,7 +155,7 @@ def _show_detail(winner: Contender) -> None:
     table("Classification report", columns, rows, numbers=columns[1:])
     if mistakes := mistakes_of(winner.confusion):
         out.print()
-        table("Commonest mistakes", ("truth", "answer", "times"), mistakes, numbers=("times",))
+        table("Most frequent mistakes", ("truth", "answer", "times"), mistakes, numbers=("times",))
 
 
 def _percent(share: float) -> str:

@@ -1,4 +1,4 @@
-"""The command `status`: everything about an installation at one glance."""
+"""`switchboard status`: the state of an installation on one screen."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from pipeline.cli import console
 from pipeline.cli.app import Json, app, workspace_of
 from pipeline.cli.console import FAILED, note
-from pipeline.log.port import now_ms
+from pipeline.log.clock import now_ms
 
 if TYPE_CHECKING:
     from pipeline.commands.status import Status
@@ -21,41 +21,43 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 @app.command()
 def status(context: typer.Context, as_json: Json = False) -> None:
-    """Show everything at one glance: engine, workers, lag, dead letters, tables, models; fails
-    where something is away or missing.
-    """
-    from pipeline.commands.status import status as ask
+    """Show the state of the installation on one screen.
 
-    found = ask(workspace_of(context), now_ms())
+    It shows the engine, workers, lag, dead letters, tables and models. It fails if a part is
+    unreachable or missing.
+    """
+    from pipeline.commands.status import collect_status
+
+    state = collect_status(workspace_of(context), now_ms())
     if as_json:
-        console.json(_as_json(found))
+        console.json(_as_json(state))
     else:
-        _show(found)
-    for problem in found.problems:
+        _show(state)
+    for problem in state.problems:
         note(f"{problem.part}: {problem.message}")
-    if found.problems:
+    if state.problems:
         raise SystemExit(FAILED)
 
 
-def _as_json(found: Status) -> dict[str, object]:
-    told = asdict(found)
-    told["stages"] = found.stages and [
-        {**asdict(lag), "rejected": found.rejected(lag.group, lag.topic)} for lag in found.stages
+def _as_json(state: Status) -> dict[str, object]:
+    value = asdict(state)
+    value["stages"] = state.stages and [
+        {**asdict(lag), "rejected": state.rejected(lag.group, lag.topic)} for lag in state.stages
     ]
-    told["accounts"] = found.accounts and [
-        {**asdict(one), "missing": one.missing} for one in found.accounts
+    value["accounts"] = state.accounts and [
+        {**asdict(row), "missing": row.missing} for row in state.accounts
     ]
-    return told
+    return value
 
 
-def _show(found: Status) -> None:
-    _show_parts(found)
-    _show_stages(found)
-    _show_history(found)
+def _show(state: Status) -> None:
+    _show_parts(state)
+    _show_stages(state)
+    _show_history(state)
 
 
-def _show_parts(found: Status) -> None:
-    engine, waiting, bodies, migrations = found.engine, found.spool, found.bodies, found.migrations
+def _show_parts(state: Status) -> None:
+    engine, waiting, bodies, migrations = state.engine, state.spool, state.bodies, state.migrations
     lines = [
         ("engine", engine.way),
         ("log", engine.log),
@@ -79,11 +81,11 @@ def _show_parts(found: Status) -> None:
     console.table("Installation", ("part", "what"), lines)
 
 
-def _show_stages(found: Status) -> None:
-    if found.workers is not None:
-        rows = [(one.stage, one.name, one.host, one.partitions or "") for one in found.workers]
+def _show_stages(state: Status) -> None:
+    if state.workers is not None:
+        rows = [(row.stage, row.name, row.host, row.partitions or "") for row in state.workers]
         _table("Workers", ("stage", "name", "host", "partitions"), rows, ("partitions",))
-    if found.stages is not None and found.topics is not None:
+    if state.stages is not None and state.topics is not None:
         columns = (
             "stage",
             "topic",
@@ -100,46 +102,46 @@ def _show_stages(found: Status) -> None:
                 (
                     lag.group,
                     lag.topic,
-                    found.topics[lag.topic].partitions,
-                    found.topics[lag.topic].records,
+                    state.topics[lag.topic].partitions,
+                    state.topics[lag.topic].records,
                     lag.records,
                     f"{lag.seconds:.1f}",
-                    found.rejected(lag.group, lag.topic),
+                    state.rejected(lag.group, lag.topic),
                 )
-                for lag in found.stages
+                for lag in state.stages
             ],
             columns[2:],
         )
 
 
-def _show_history(found: Status) -> None:
-    if found.dead_letters is not None:
+def _show_history(state: Status) -> None:
+    if state.dead_letters is not None:
         names: Sequence[str] = ("stage", "topic", "reason", "letters", "last")
-        _table("Open dead letters", names, _picked(found.dead_letters, names), ("letters",))
-    if found.accounts is not None:
+        _table("Open dead letters", names, _cells(state.dead_letters, names), ("letters",))
+    if state.accounts is not None:
         columns = ("connector", "read", "records", "repeats", "dead letters", "missing")
         kept = [
             (a.connector, a.read, a.records, a.repeats, a.dead_letters, a.missing)
-            for a in found.accounts
+            for a in state.accounts
         ]
-        _table("Read and kept", columns, kept, columns[1:])
-    if found.channels is not None:
+        _table("Reconciliation", columns, kept, columns[1:])
+    if state.channels is not None:
         names = ("channel", "rows", "last_event", "last_row")
         _table(
             "History",
             ("channel", "rows", "last event", "last row written"),
-            _picked(found.channels, names),
+            _cells(state.channels, names),
             ("rows",),
         )
-    if found.models is not None:
+    if state.models is not None:
         names = ("head", "version", "last")
-        _table("Models", ("head", "version", "last answer"), _picked(found.models, names))
-    if found.tables is not None:
-        tables = [(one["name"], f"{one['rows']:,}", _size(one["bytes"])) for one in found.tables]
+        _table("Models", ("head", "version", "last answer"), _cells(state.models, names))
+    if state.tables is not None:
+        tables = [(row["name"], f"{row['rows']:,}", _size(row["bytes"])) for row in state.tables]
         _table("Tables", ("table", "rows stored", "size"), tables, ("rows stored", "size"))
 
 
-def _picked(rows: Sequence[Mapping[str, object]], names: Sequence[str]) -> list[list[object]]:
+def _cells(rows: Sequence[Mapping[str, object]], names: Sequence[str]) -> list[list[object]]:
     return [[row[name] for name in names] for row in rows]
 
 
@@ -157,7 +159,11 @@ def _table(
 
 
 def _size(count: float) -> str:
-    """Return bytes as people read them."""
+    """Return a number of bytes with a unit.
+
+    >>> _size(1536)
+    '1.5 KiB'
+    """
     for unit in _UNITS[:-1]:
         if count < 1024:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"

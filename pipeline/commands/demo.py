@@ -1,26 +1,23 @@
-"""The command `demo`: the whole way on the samples of this repository, ending with a history on
-screen and a report.
-"""
+"""`demo`: ingest the samples, process them, and return the history of one customer."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.cli.console import WRONG_USE, fail, note
-from pipeline.cli.timeline_screen import show_timeline
-from pipeline.commands.ingest import ingest_paths
-from pipeline.commands.run import run_host
+from pipeline.commands.ingest import IngestTally, ingest_paths
+from pipeline.commands.run import run_embedded
+from pipeline.errors import UsageError
 from pipeline.reporting.report import Period, write_report
-from pipeline.reporting.timeline import timeline
+from pipeline.reporting.timeline import Timeline, timeline
 from pipeline.settings import CONFIG_VARIABLE, Settings, load_settings
 from pipeline.workspace import Workspace
 
 _SAMPLES = Path(__file__).resolve().parents[2] / "samples"
-# Which connector reads which part of the samples, in the order in which a person would tell the
-# story.
+# The connector of each part of the samples, in the order of the story that they tell.
 _PARTS: tuple[tuple[str, str], ...] = (
     ("customers", "business/customers.csv"),
     ("email", "mail"),
@@ -31,46 +28,56 @@ _PARTS: tuple[tuple[str, str], ...] = (
     ("feedback", "business/feedback.csv"),
     ("complaints", "business/complaints.csv"),
 )
-_HERO = "lin.xiaojie@example.com"
+# A customer who wrote on every channel of the samples.
+DEMO_CUSTOMER = "lin.xiaojie@example.com"
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """The timeline of one customer, the report file and the data folder of the demo."""
+
+    timeline: Timeline
+    report: Path
+    data_dir: Path
 
 
 @contextmanager
-def _configured_by(path: Path) -> Iterator[None]:
-    """Have settings read a file while inside, unless the environment names another; whoever calls
-    keeps its environment.
-    """
-    named = CONFIG_VARIABLE in os.environ
+def _config_file(path: Path) -> Iterator[None]:
+    """Let settings read a file inside the block, unless the environment names another."""
+    set_before = CONFIG_VARIABLE in os.environ
     os.environ.setdefault(CONFIG_VARIABLE, str(path))
     try:
         yield
     finally:
-        if not named:
+        if not set_before:
             del os.environ[CONFIG_VARIABLE]
 
 
-def run_demo(settings: Settings, samples: Path | None) -> None:
-    """Ingest, run until idle, show one customer, write `report.html` into the data folder; a second
-    run adds nothing.
+def run_demo(
+    settings: Settings,
+    samples: Path | None,
+    on_ingested: Callable[[str, IngestTally], object] = lambda _connector, _tally: None,
+) -> DemoResult:
+    """Ingest the samples, run until idle and write `report.html`; a second run adds nothing.
+
+    `on_ingested` gets the tally of each connector. Raises UsageError for a folder without samples.
     """
     folder = samples or _SAMPLES
     if not (folder / "switchboard.toml").exists():
-        fail(
-            f"{folder} holds no samples: run the demo from a checkout, or name the folder with"
-            " --samples",
-            WRONG_USE,
+        raise UsageError(
+            f"{folder} contains no samples: run the demo from a checkout, or name the folder with"
+            " --samples"
         )
-    with _configured_by(folder / "switchboard.toml"):
+    with _config_file(folder / "switchboard.toml"):
         workspace = Workspace(load_settings(data_dir=settings.data_dir))
     for connector, part in _PARTS:
-        ingest_paths(workspace, connector, [folder / part], None, (), {})
-    run_host(workspace, until_idle=True)
-    with workspace.reading() as warehouse:
-        found = timeline(warehouse, workspace.settings.identity(), workspace.settings.tenant, _HERO)
-        show_timeline(_HERO, found)
+        tally = ingest_paths(workspace, connector, [folder / part], None, (), {})
+        on_ingested(connector, tally)
+    run_embedded(workspace, until_idle=True)
+    with workspace.open_warehouse() as warehouse:
+        history = timeline(
+            warehouse, workspace.identity(), workspace.settings.tenant, DEMO_CUSTOMER
+        )
         period = Period.of(None, None, workspace.settings.timezone or "UTC")
-        path = write_report(warehouse, workspace.settings.data_dir / "report.html", period)
-    note(f"report: {path}")
-    note(
-        f"try: switchboard --data-dir {workspace.settings.data_dir} query 'SELECT * FROM"
-        " daily_volume'"
-    )
+        report = write_report(warehouse, workspace.root / "report.html", period)
+    return DemoResult(history, report, workspace.root)

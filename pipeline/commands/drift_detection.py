@@ -1,8 +1,7 @@
-"""Drift: whether a head's accuracy has changed, found by ADWIN over its tests in the order of the
-examples.
+"""Drift detection: whether the error rate of a head changed, by ADWIN over its tests.
 
-A. Bifet, R. Gavaldà: Learning from time-changing data with adaptive windowing, SDM 2007; the
-implementation is river's.
+The tests are in the order of the examples. A. Bifet, R. Gavaldà: Learning from time-changing data
+with adaptive windowing, SDM 2007; the implementation is that of river.
 """
 
 from __future__ import annotations
@@ -15,15 +14,15 @@ from uuid import UUID
 
 from river import drift
 
-from pipeline.envelope import contract_message
+from pipeline.log.contract_messages import encode_contract
 from pipeline.log.port import Log
 from pipeline.sinks.warehouse import Warehouse, rows
 from schemas.envelope import stable_id
 from schemas.labels import Drift
 from schemas.topics import QUALITY
 
-# The chance with which two halves of a steady row of tests are taken for unlike: river's default,
-# and the paper's.
+# The probability of a false alarm when the error rate is constant: the default of river and of the
+# paper.
 _DELTA = 0.002
 _DETECTOR = f"adwin {_DELTA}"
 
@@ -37,20 +36,16 @@ _KNOWN = "SELECT tenant, head, max(tests) AS tests FROM drifts GROUP BY tenant, 
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """One test of a head: the label by which it was judged, when that was given (RFC 3339), and
-    whether the answer was wrong.
-    """
+class HeadTest:
+    """One test of a head: the label, its time (RFC 3339), and whether the answer was wrong."""
 
     label_id: str
     at: str
     wrong: bool
 
 
-def changes(tests: Iterable[Trial]) -> Iterator[tuple[int, Trial, float, float]]:
-    """Yield where the share of wrong answers changed: tests until then, the test, the share before
-    and the share since.
-    """
+def error_rate_changes(tests: Iterable[HeadTest]) -> Iterator[tuple[int, HeadTest, float, float]]:
+    """Yield the changes of the error rate: count of tests, the test, the rates before and after."""
     window = drift.ADWIN(delta=_DELTA)  # type: ignore[no-untyped-call]
     errors: list[bool] = []
     for count, test in enumerate(tests, 1):
@@ -64,25 +59,27 @@ def changes(tests: Iterable[Trial]) -> Iterator[tuple[int, Trial, float, float]]
 
 
 def new_drifts(warehouse: Warehouse) -> list[Drift]:
-    """Return the drifts that the history does not know yet, by tenant and head."""
+    """Return the drifts that the history does not contain yet, by tenant and head."""
     known = {(row["tenant"], row["head"]): int(row["tests"]) for row in rows(warehouse, _KNOWN)}
     found = []
     for key, tests in groupby(
         rows(warehouse, _TESTS), key=lambda row: (row["tenant"], row["head"])
     ):
-        for count, test, before, after in changes(map(_test, tests)):
-            # A correction moves a row a little: what was noticed before is not noticed again a few
-            # tests further on.
+        for count, test, before, after in error_rate_changes(map(_test, tests)):
+            # A corrected label moves a test a little: do not report a known drift again a few tests
+            # later.
             if count > known.get(key, 0):
                 found.append(_drift(*key, count, test, before, after))
     return found
 
 
-def _test(row: dict[str, Any]) -> Trial:
-    return Trial(row["label_id"], row["at"], bool(row["wrong"]))
+def _test(row: dict[str, Any]) -> HeadTest:
+    return HeadTest(row["label_id"], row["at"], bool(row["wrong"]))
 
 
-def _drift(tenant: str, head: str, count: int, test: Trial, before: float, after: float) -> Drift:
+def _drift(
+    tenant: str, head: str, count: int, test: HeadTest, before: float, after: float
+) -> Drift:
     return Drift.model_validate(
         {
             "drift_id": stable_id("drift", tenant, head, test.label_id),
@@ -98,12 +95,12 @@ def _drift(tenant: str, head: str, count: int, test: Trial, before: float, after
     )
 
 
-def note_drifts(warehouse: Warehouse, log: Log) -> list[Drift]:
-    """Put new drifts on the log, and return them."""
+def publish_new_drifts(warehouse: Warehouse, log: Log) -> list[Drift]:
+    """Write new drifts to the log, and return them."""
     found = new_drifts(warehouse)
     if found:
         with log.transaction() as transaction:
             transaction.produce(
-                [contract_message(QUALITY.name, drifted.head, drifted) for drifted in found]
+                [encode_contract(QUALITY.name, drifted.head, drifted) for drifted in found]
             )
     return found

@@ -1,6 +1,4 @@
-"""Which examples of the log hold: one definition for what a new generation copies and for what
-models are judged by.
-"""
+"""The effective examples of the log: a new generation copies them, and `evaluate` tests on them."""
 
 from __future__ import annotations
 
@@ -9,26 +7,28 @@ from uuid import UUID
 
 import orjson
 
-from pipeline.log.port import LogRecord, Scan
-from pipeline.models.label_resolution import LabelKey, LabelResolution, key_of, standing_of
+from pipeline.log.port import LogRecord, TopicReader
+from pipeline.models.label_resolution import LabelKey, LabelResolution, label_key, label_precedence
 from pipeline.models.replica import EXAMPLE_KINDS
-from pipeline.runtime.model_worker import outline, scanned
+from pipeline.runtime.model_worker import fold_markers_only, scan_examples
 
 
-def live_records(log: Scan, last: int | None = None) -> Iterator[LogRecord]:
-    """Yield the events of the version that goes on, up to an offset (None: all): what was rolled
-    back is not among them.
+def current_records(log: TopicReader, last: int | None = None) -> Iterator[LogRecord]:
+    """Yield the events of the newest version up to an offset (None: all), without rollbacks."""
+    fold = fold_markers_only(log)
+    for span in fold.replay_plan(fold.live.offset).ranges:
+        yield from scan_examples(
+            log, span.after + 1, span.last if last is None else min(span.last, last)
+        )
+
+
+def effective_offsets(records: Iterable[LogRecord], gone: Collection[UUID] = ()) -> set[int]:
+    """Return the offsets of the effective labels and retractions (`models.label_resolution`).
+
+    Those of `gone` records are left out. An example without a record id and a label id cannot be
+    superseded, so it is always included.
     """
-    fold = outline(log)
-    for span in fold.path(fold.live.offset).spans:
-        yield from scanned(log, span.after + 1, span.last if last is None else min(span.last, last))
-
-
-def holding(records: Iterable[LogRecord], gone: Collection[UUID] = ()) -> set[int]:
-    """Return the offsets of the labels and retractions that hold (`pipeline.models.label_resolution`), those
-    about `gone` records not among them; an example that names neither record nor label is held by
-    nobody, and always one more."""
-    held, places, unnamed = LabelResolution(), dict[LabelKey, int](), set[int]()
+    resolution, offsets, unnamed = LabelResolution(), dict[LabelKey, int](), set[int]()
     forgotten = {record.bytes for record in gone}
     for record in records:
         event = orjson.loads(record.value)
@@ -37,12 +37,12 @@ def holding(records: Iterable[LogRecord], gone: Collection[UUID] = ()) -> set[in
         if event.get("record_id") is None and event.get("label_id") is None:
             unnamed.add(record.offset)
             continue
-        key, standing = key_of(event), standing_of(event)
-        if isinstance(key, str) or isinstance(standing, str) or key.record in forgotten:
+        key, precedence = label_key(event), label_precedence(event)
+        if isinstance(key, str) or isinstance(precedence, str) or key.record in forgotten:
             continue
-        ruling = held.take(
-            key, standing, str(event.get("value") or ""), float(event.get("weight") or 0.0)
+        result = resolution.add(
+            key, precedence, str(event.get("value") or ""), float(event.get("weight") or 0.0)
         )
-        if ruling.effect not in ("outdated", "repeated"):
-            places[key] = record.offset
-    return {*places.values(), *unnamed}
+        if result.effect not in ("outdated", "repeated"):
+            offsets[key] = record.offset
+    return {*offsets.values(), *unnamed}

@@ -1,6 +1,4 @@
-"""The command `explain`: a record's text and the models that answered about it, brought together
-once more.
-"""
+"""`explain`: rebuild the models that answered about a record, and explain their answers."""
 
 from __future__ import annotations
 
@@ -9,39 +7,37 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from pipeline.commands.models import models_of
+from pipeline.commands.models import models_at_version
 from pipeline.errors import UserError
 from pipeline.log.port import Log
 from pipeline.models.classifier import Classifier
-from pipeline.models.explanation import Explanation, explain, strongest
-from pipeline.runtime.model_worker import Learner
+from pipeline.models.explanation import Explanation, explain, top_contributions
+from pipeline.runtime.model_worker import ModelWorker
 from pipeline.runtime.stages import labelled_texts
 from pipeline.sinks.warehouse import Warehouse, rows
 from pipeline.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
-    """Why a head answered as it did, and a note where it was not possible to ask the models that
-    did.
-    """
+class HeadExplanation:
+    """Why a head answered as it did, and a note if its models could not be rebuilt."""
 
     why: Explanation
     note: str
 
     @property
     def rival(self) -> str:
-        """The likeliest label beside the answer, or ""."""
+        """The most likely label besides the answer, or ""."""
         return next(
             (label for label in self.why.probabilities if label != self.why.answer.label), ""
         )
 
     def weight(self, text: str, label: str) -> float:
-        """Return what a piece of the text adds to a label's score."""
-        return next(piece.weights[label] for piece in self.why.pieces if piece.text == text)
+        """Return how much a piece of the text adds to the score of a label."""
+        return next(piece.weights[label] for piece in self.why.contributions if piece.text == text)
 
     def as_json(self, most: int) -> dict[str, Any]:
-        """Return everything for a machine, the `most` telling pieces of the text."""
+        """Return the explanation as JSON, with the `most` pieces that weigh most."""
         why = self.why
         return {
             "head": why.head,
@@ -60,7 +56,7 @@ class Explained:
                     "weight": weight,
                     "rival": self.weight(text, self.rival) if self.rival else 0.0,
                 }
-                for text, weight in strongest(why.pieces, why.answer.label, most)
+                for text, weight in top_contributions(why.contributions, why.answer.label, most)
             ],
             "rival": self.rival,
             "clauses": [
@@ -70,11 +66,9 @@ class Explained:
 
 
 def current_models(workspace: Workspace, log: Log) -> Classifier:
-    """Return the models that answer now, pinned or not: this installation's snapshot, where one
-    lies here, and all examples since.
-    """
-    return Learner(
-        log, workspace.root / "models" / "snapshot", workspace.settings.head_table()
+    """Return the models that answer now: the local snapshot, if any, and all examples since."""
+    return ModelWorker(
+        log, workspace.root / "models" / "snapshot", workspace.heads()
     ).fold.classifier()
 
 
@@ -86,43 +80,44 @@ def explain_record(
     heads: Sequence[str],
     *,
     current: bool,
-) -> list[Explained]:
-    """Return why each head answered as the record shows, by the models that did, or by the
-    `current` ones where that is asked.
+) -> list[HeadExplanation]:
+    """Return why each head answered as it did, by the models that answered, or the `current` ones.
 
-    Where those that did cannot be had again, the current ones are asked and the note says so.
-    Raises UserError for a record that the history does not hold.
+    If the models that answered cannot be rebuilt, the current ones explain, and a note says so.
+    Raises UserError for a record that the history does not contain.
     """
-    found = labelled_texts(warehouse, [record])
-    if record not in found:
+    texts = labelled_texts(warehouse, [record])
+    if record not in texts:
         raise UserError(
-            f"the history holds no record {record}; see `switchboard query 'SELECT record_id,"
-            " subject FROM communications'`"
+            f"the history contains no record {record}; list records with `switchboard query"
+            " 'SELECT record_id, subject FROM communications'`"
         )
-    shown = {} if current else _shown(warehouse, record)
+    recorded = {} if current else _recorded_versions(warehouse, record)
     asked: dict[str, Classifier | None] = {}
     now: Classifier | None = None
     explained = []
     for head in heads:
-        version, note = shown.get(head, ""), ""
+        version, note = recorded.get(head, ""), ""
         if version and version not in asked:
-            asked[version] = models_of(log, version, workspace.settings.head_table())
+            asked[version] = models_at_version(log, version, workspace.heads())
         models = asked.get(version)
         if models is None:
             if version:
                 note = (
-                    f"the record shows an answer of {version}, whose models cannot be had again:"
-                    " these are the current ones"
+                    f"the models of the answer ({version}) cannot be rebuilt: this explains the"
+                    " current models"
                 )
             models = now = now or current_models(workspace, log)
         explained.append(
-            Explained(explain(models, found[record].text, found[record].direction)[head], note)
+            HeadExplanation(
+                explain(models, texts[record].text, texts[record].direction)[head], note
+            )
         )
     return explained
 
 
-def _shown(warehouse: Warehouse, record: UUID) -> dict[str, str]:
-    """Return the version of the newest answer of each head about a record."""
+def _recorded_versions(warehouse: Warehouse, record: UUID) -> dict[str, str]:
+    """Return the model version of the newest answer of each head about a record."""
     newest = rows(
         warehouse,
         "SELECT head, argMax(model_version, version) AS newest FROM prediction_rows FINAL"

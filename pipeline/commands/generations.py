@@ -1,6 +1,4 @@
-"""New generations of the examples: those that hold, without what is to be forgotten; then the log
-before them is deleted.
-"""
+"""Write new generations of the examples log: the effective labels, without forgotten records."""
 
 from __future__ import annotations
 
@@ -12,52 +10,50 @@ from uuid import UUID
 
 import orjson
 
-from pipeline.commands.effective_examples import holding, live_records
-from pipeline.envelope import contract_message
+from pipeline.commands.effective_examples import current_records, effective_offsets
 from pipeline.errors import UserError
+from pipeline.log.clock import utc_now
+from pipeline.log.contract_messages import encode_contract
 from pipeline.log.port import Log, LogRecord, Message
 from pipeline.reporting.timeline import find_customers, with_linked
-from pipeline.runtime.model_worker import scanned
-from pipeline.runtime.runner import utc_now
+from pipeline.runtime.model_worker import scan_examples
 from pipeline.sinks.warehouse import rows
 from pipeline.workspace import Workspace
 from schemas.labels import Example, Generation
 from schemas.topics import EXAMPLES
 from schemas.types import Contract
 
-# Copies go in parts of this many: a few MiB.
-_PART = 1_000
-# A transaction of `resolve` that is open holds back what stands behind it; it can live for ten
-# seconds.
-_PATIENCE_S, _POLL_S = 60.0, 0.05
+# Examples per transaction: a few MiB.
+_CHUNK = 1_000
+# An open transaction of `resolve` hides what is written after it; it can last ten seconds.
+_TIMEOUT_S, _POLL_S = 60.0, 0.05
 
 
 class GenerationError(UserError):
-    """A generation could not be written to its end; the message says what to do."""
+    """A generation could not be completed; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
-class Renewed:
-    """A generation that was written: its number, how many labels went over, how many examples of
-    the log did not.
-    """
+class RenewalResult:
+    """A new generation: its number, and how many labels it copied and left out."""
 
     number: int
-    kept: int
+    copied: int
     left_out: int
 
 
-def renew(log: Log, forgotten: Collection[UUID] = (), reason: str = "", by: str = "") -> Renewed:
-    """Write a new generation of the labels that hold, without those of forgotten records, and
-    delete the log before it.
+def renew_generation(
+    log: Log, forgotten: Collection[UUID] = (), reason: str = "", by: str = ""
+) -> RenewalResult:
+    """Write a generation of the effective labels, without forgotten records; delete the old one.
 
-    Every replica takes it over when it is complete. One that breaks off changes nothing and is made
-    up for by the next, which leaves out what it was to forget too. Raises GenerationError where the
-    log does not take it in time.
+    Every replica switches to it when it is complete. An interrupted generation changes nothing; the
+    next one also forgets what it was to forget. Raises GenerationError if the log does not accept
+    it in time.
     """
-    number, told = _next_number(log)
-    gone = {*forgotten, *told}
-    begun = Generation(
+    number, unfinished = _next_number(log)
+    gone = {*forgotten, *unfinished}
+    start_event = Generation(
         number=number,
         state="begun",
         forgotten=tuple(sorted(gone)),
@@ -65,29 +61,27 @@ def renew(log: Log, forgotten: Collection[UUID] = (), reason: str = "", by: str 
         reason=reason,
         at=utc_now(),
     )
-    produce(log, [begun])
-    marker = _found(log, begun)
-    # What was rolled back does not come again by the back door.
-    keep = holding(live_records(log, marker - 1), gone)
-    before = sum(_is_example(record) for record in scanned(log, 0, marker - 1))
-    kept = 0
-    for part in _parts(_copies(scanned(log, 0, marker - 1), keep)):
+    publish_events(log, [start_event])
+    marker = _wait_for(log, start_event)
+    # Only current records, so that examples that were rolled back do not return.
+    keep = effective_offsets(current_records(log, marker - 1), gone)
+    before = sum(_is_example(record) for record in scan_examples(log, 0, marker - 1))
+    copied = 0
+    for chunk in _chunks(_copies(scan_examples(log, 0, marker - 1), keep)):
         with log.transaction() as transaction:
-            transaction.produce(part)
-        kept += sum(_is_example(message) for message in part)
-    complete = begun.model_copy(update={"state": "complete", "at": utc_now()})
-    produce(log, [complete])
-    _found(log, complete, marker)
+            transaction.produce(chunk)
+        copied += sum(_is_example(message) for message in chunk)
+    complete = start_event.model_copy(update={"state": "complete", "at": utc_now()})
+    publish_events(log, [complete])
+    _wait_for(log, complete, marker)
     log.truncate(EXAMPLES.name, 0, marker)
-    return Renewed(number, kept, max(before - kept, 0))
+    return RenewalResult(number, copied, max(before - copied, 0))
 
 
-def records_of(workspace: Workspace, customer: str) -> list[UUID]:
-    """Return the records of a customer over all linked contact points; none where the history knows
-    nobody of that name.
-    """
-    with workspace.reading() as warehouse:
-        identity, tenant = workspace.settings.identity(), workspace.settings.tenant
+def customer_records(workspace: Workspace, customer: str) -> list[UUID]:
+    """Return the records of a customer over all linked contact points; none if it is unknown."""
+    with workspace.open_warehouse() as warehouse:
+        identity, tenant = workspace.identity(), workspace.settings.tenant
         ids = with_linked(warehouse, find_customers(warehouse, identity, tenant, customer))
         found = rows(
             warehouse,
@@ -97,35 +91,36 @@ def records_of(workspace: Workspace, customer: str) -> list[UUID]:
     return [UUID(row["record_id"]) for row in found]
 
 
-def produce(log: Log, events: Iterable[Contract]) -> None:
-    """Put events of our own on the examples topic, durably."""
+def publish_events(log: Log, events: Iterable[Contract]) -> None:
+    """Write control events (pins, rollbacks, generations) to the examples topic, durably."""
     with log.transaction() as transaction:
-        transaction.produce([contract_message(EXAMPLES.name, "", event) for event in events])
+        transaction.produce([encode_contract(EXAMPLES.name, "", event) for event in events])
 
 
 def _next_number(log: Log) -> tuple[int, set[UUID]]:
-    """Return the number of the next generation, and what generations that broke off were to
-    forget.
-    """
-    number, told, complete = 0, dict[int, set[UUID]](), set[int]()
-    for record in scanned(log):
+    """Return the next number, and the records that interrupted generations were to forget."""
+    number, forgotten, complete = 0, dict[int, set[UUID]](), set[int]()
+    for record in scan_examples(log):
         if record.header("sb_contract") != Generation.__name__:
             continue
         generation = Generation.model_validate_json(record.value)
         number = max(number, generation.number)
-        told[generation.number] = set(generation.forgotten)
+        forgotten[generation.number] = set(generation.forgotten)
         if generation.state == "complete":
             complete.add(generation.number)
     return number + 1, {
-        record for one, records in told.items() if one not in complete for record in records
+        record
+        for generation_number, records in forgotten.items()
+        if generation_number not in complete
+        for record in records
     }
 
 
-def _found(log: Log, event: Generation, start: int = 0) -> int:
-    """Return the offset at which an event stands, once it and all before it can be read."""
-    deadline = time.monotonic() + _PATIENCE_S
+def _wait_for(log: Log, event: Generation, start: int = 0) -> int:
+    """Return the offset of an event, once it and everything before it can be read."""
+    deadline = time.monotonic() + _TIMEOUT_S
     while time.monotonic() < deadline:
-        for record in scanned(log, start):
+        for record in scan_examples(log, start):
             start = record.offset + 1
             if record.header("sb_contract") == Generation.__name__ and record.value == _bytes(
                 event
@@ -133,13 +128,13 @@ def _found(log: Log, event: Generation, start: int = 0) -> int:
                 return record.offset
         time.sleep(_POLL_S)
     raise GenerationError(
-        f"generation {event.number} could not be read back within {_PATIENCE_S:.0f} s: when the log"
-        " is to be reached again, run `switchboard labels renew`, which finishes it"
+        f"generation {event.number} could not be read back within {_TIMEOUT_S:.0f} s: run"
+        " `switchboard labels renew` when the log is reachable again, to finish it"
     )
 
 
 def _bytes(event: Generation) -> bytes:
-    return contract_message(EXAMPLES.name, "", event).value
+    return encode_contract(EXAMPLES.name, "", event).value
 
 
 def _copies(records: Iterable[LogRecord], keep: Collection[int]) -> Iterator[Message]:
@@ -153,12 +148,12 @@ def _is_example(record: LogRecord | Message) -> bool:
     return ("sb_contract", Example.__name__.encode()) in record.headers
 
 
-def _parts(messages: Iterable[Message]) -> Iterator[list[Message]]:
-    part: list[Message] = []
+def _chunks(messages: Iterable[Message]) -> Iterator[list[Message]]:
+    chunk: list[Message] = []
     for message in messages:
-        part.append(message)
-        if len(part) == _PART:
-            yield part
-            part = []
-    if part:
-        yield part
+        chunk.append(message)
+        if len(chunk) == _CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

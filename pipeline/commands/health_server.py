@@ -1,6 +1,4 @@
-"""The port of a worker: /metrics for Prometheus, /healthz and /readyz for whoever restarts it and
-sends it work.
-"""
+"""The HTTP port of a worker: /metrics for Prometheus, /healthz and /readyz for Kubernetes."""
 
 from __future__ import annotations
 
@@ -19,27 +17,26 @@ from pipeline.metrics import Meter
 
 logger = logging.getLogger(__name__)
 
-# A batch may take four minutes before its watchdog ends the process; whoever asks here must not be
-# quicker.
+# The watchdog ends the process after four minutes in a batch; the health check must be slower.
 _ALIVE_S = 300.0
-# How often the server looks whether it shall end; nothing waits for it but the end of a worker.
+# How often the server checks whether to stop; only the end of a worker waits for it.
 _POLL_S = 0.1
 
 
 @contextmanager
-def watched(meter: Meter, host: str, port: int) -> Iterator[int]:
-    """Serve a meter while inside, and give the port, which the system chooses where it is 0; raises
-    UserError where it is taken.
+def serve_health(meter: Meter, host: str, port: int) -> Iterator[int]:
+    """Serve a meter inside the block, and yield the port; port 0 lets the system choose one.
 
-    /healthz answers 200 while the worker asks for records or has a batch in hand, 503 where it has
-    stood still for five minutes; /readyz answers 503 until it has asked for the first time.
+    /healthz answers 200 while the worker polls or handles a batch, and 503 after five minutes
+    without progress; /readyz answers 503 until the first poll. Raises UserError if the port is
+    taken.
     """
     try:
         server = ThreadingHTTPServer((host, port), _handler(meter))
     except OSError as error:
         raise UserError(
-            f"metrics cannot be served on {host}:{port}: {error.strerror}; set"
-            " SWITCHBOARD_METRICS_PORT otherwise for this stage"
+            f"cannot serve metrics on {host}:{port}: {error.strerror}; set SWITCHBOARD_METRICS_PORT"
+            " to another port for this stage"
         ) from error
     server.daemon_threads = True
     thread = threading.Thread(
@@ -56,17 +53,20 @@ def watched(meter: Meter, host: str, port: int) -> Iterator[int]:
 
 def _handler(meter: Meter) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        # Nothing is said of the program and its version.
+        # Do not reveal the program and its version.
         server_version, sys_version = "switchboard", ""
 
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             if path == "/metrics":
-                self._answer(HTTPStatus.OK, meter.page(), CONTENT_TYPE_LATEST)
+                self._answer(HTTPStatus.OK, meter.render(), CONTENT_TYPE_LATEST)
             elif path == "/healthz":
-                self._say(meter.turned_at is None or time.monotonic() - meter.turned_at < _ALIVE_S)
+                self._say(
+                    meter.last_heartbeat is None
+                    or time.monotonic() - meter.last_heartbeat < _ALIVE_S
+                )
             elif path == "/readyz":
-                self._say(meter.turned_at is not None)
+                self._say(meter.last_heartbeat is not None)
             else:
                 self._answer(
                     HTTPStatus.NOT_FOUND,

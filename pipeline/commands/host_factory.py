@@ -1,6 +1,4 @@
-"""Putting hosts together: the stages of an installation, with everything that each needs, on the
-engine that the settings name.
-"""
+"""Build the hosts of an installation: each stage with its dependencies, on the engine in use."""
 
 from __future__ import annotations
 
@@ -14,13 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
-from pipeline.commands.health_server import watched
+from pipeline.commands.health_server import serve_health
 from pipeline.errors import UserError
-from pipeline.log.port import now_ms
+from pipeline.log.clock import now_ms
 from pipeline.metrics import Meter
 from pipeline.runtime.kafka.broker import Broker
-from pipeline.runtime.kafka.crash_quarantine import InFlight
-from pipeline.runtime.kafka.kafka_host import KafkaHost, Sizes, nothing
+from pipeline.runtime.kafka.crash_quarantine import CrashMarkers
+from pipeline.runtime.kafka.kafka_host import BatchLimits, KafkaHost, do_nothing
 from pipeline.runtime.kafka.state_cache import StateCache
 from pipeline.runtime.kafka.topic_scan import KafkaScan
 from pipeline.runtime.runner import Handler, LoadHandler
@@ -42,108 +40,102 @@ from schemas.topics import EXAMPLES, LIVE_STATE, TOPICS
 if TYPE_CHECKING:
     from pipeline.runtime.embedded_host import EmbeddedHost
     from pipeline.runtime.faust_app import LiveApp
-    from pipeline.runtime.model_worker import Learner
+    from pipeline.runtime.model_worker import ModelWorker
 
-# What a stage waits after a batch's first record for more of them. Where people wait for the row, a
-# twentieth of a second costs nobody anything and makes a batch of a hundred at 2,000 records/s;
-# load waits longer, for ClickHouse wants few large inserts.
+# How long a stage waits for more records after the first one of a batch. In enrich, 0.05 s is
+# unnoticeable and makes batches of 100 at 2,000 records/s; load waits longer, because ClickHouse
+# needs few large inserts.
 _LINGER_S = {"enrich": 0.05, "converse": 0.1, "load": 0.5, "resolve": 0.5}
-# More workers of one stage than this on one machine is a slip of the finger.
+# More workers of one stage on one machine are a mistake.
 _MAX_SLOTS = 256
 
 
 class CountingHandler(Handler, Protocol):
-    """A stage that counts what becomes of records."""
+    """A stage that counts the outcomes of its records."""
 
     @property
     def counts(self) -> Counter[str]: ...
 
 
-Wrap = Callable[[Handler], Handler]
-"""What stands between a host and a stage: nothing in a worker, faults in a test."""
+HandlerWrapper = Callable[[Handler], Handler]
+"""Wraps the handler of a stage: a worker does not, a test injects faults."""
 
 
-def bare(handler: Handler) -> Handler:
-    """Return a stage as it is."""
+def unwrapped(handler: Handler) -> Handler:
+    """Return a handler unchanged."""
     return handler
 
 
-def _timed(handler: LoadHandler, meter: Meter) -> LoadHandler:
-    return replace(handler, took=lambda seconds: meter.inserted(handler.name, seconds))
+def _measured(handler: LoadHandler, meter: Meter) -> LoadHandler:
+    return replace(handler, on_insert=lambda seconds: meter.insert_finished(handler.name, seconds))
 
 
-def _served(meter: Meter, settings: Settings, place: int) -> AbstractContextManager[object]:
-    """Serve a process's metrics on the port of its place on this machine, where the settings name
-    one.
-    """
+def _serve_metrics(meter: Meter, settings: Settings, slot: int) -> AbstractContextManager[object]:
+    """Serve the metrics of the worker with a slot number, if the settings name a port."""
     if settings.metrics_port is None:
         return nullcontext()
-    return watched(meter, settings.metrics_host, settings.metrics_port + place)
+    return serve_health(meter, settings.metrics_host, settings.metrics_port + slot)
 
 
 @contextmanager
-def embedded_host(workspace: Workspace, wrap: Wrap = bare) -> Iterator[EmbeddedHost]:
-    """Open everything that an embedded run needs; raises StoreHeldError where one is running
-    already.
-    """
-    # The embedded store takes most of a second to import, which a worker on Kafka need not spend
-    # when it comes back.
+def embedded_host(workspace: Workspace, wrap: HandlerWrapper = unwrapped) -> Iterator[EmbeddedHost]:
+    """Open everything that an embedded run needs; raises StoreInUseError if another one runs."""
+    # The embedded store takes most of a second to import: a worker on Kafka restarts faster
+    # without it.
     from pipeline.processors.converse.converse import Converse
-    from pipeline.processors.live.alerts import Watch
-    from pipeline.processors.live.view import View
+    from pipeline.processors.live.alerts import AlertMonitor
+    from pipeline.processors.live.view import LiveView
     from pipeline.runtime.embedded_host import EmbeddedHost
     from pipeline.runtime.live_handler import LiveHandler, recent_alerts
-    from pipeline.runtime.model_worker import Learner
+    from pipeline.runtime.model_worker import ModelWorker
     from pipeline.sinks.store_server import open_for_running
 
     settings, root = workspace.settings, workspace.root
     with ExitStack() as stack:
         warehouse = open_for_running(root)
         stack.callback(warehouse.close)
-        log = workspace.sqlite_log()
+        log = workspace.open_sqlite_log()
         stack.callback(log.close)
         log.expire()
         workspace.expire_bodies()
-        heads = settings.head_table()
-        # What `resolve` has not committed it learns itself, and tells of it.
+        heads = workspace.heads()
+        # Examples that `resolve` has not committed are learnt, and reported, by `resolve` itself.
         waiting = next(log.unread("resolve", (EXAMPLES.name,)), None)
-        learner = Learner(
+        learner = ModelWorker(
             log, root / "models" / "snapshot", heads, None if waiting is None else waiting.offset
         )
-        view, watch = View(), Watch()
-        view.apply(log.kept(LIVE_STATE.name))
-        watch.recall(recent_alerts(log, now_ms()))
-        some = settings.batch_records
+        view, watch = LiveView(), AlertMonitor()
+        view.apply(log.compacted_entries(LIVE_STATE.name))
+        watch.restore(recent_alerts(log, now_ms()))
+        batch_records = settings.batch_records
         meter = Meter()
         handlers: tuple[tuple[CountingHandler, int], ...] = (
-            (enrich_handler(settings.identity(), learner.models, heads=heads), some),
-            (converse_handler(Converse(settings.converse_rules()), log), some),
-            (_timed(load_handler(warehouse), meter), some * LOAD_FACTOR),
-            (resolve_handler(warehouse, lambda _: learner), some),
-            (LiveHandler(log, view, watch), some),
+            (enrich_handler(workspace.identity(), learner.models, heads=heads), batch_records),
+            (converse_handler(Converse(workspace.service_rules()), log), batch_records),
+            (_measured(load_handler(warehouse), meter), batch_records * LOAD_FACTOR),
+            (resolve_handler(warehouse, lambda _: learner), batch_records),
+            (LiveHandler(log, view, watch), batch_records),
         )
         for handler, _ in handlers:
-            meter.watch_outcomes(handler.name, handler.counts)
-            meter.started(handler.name)
-        meter.watch_models("enrich", lambda: learner.fold.live.offset)
-        stack.enter_context(_served(meter, settings, 0))
+            meter.register_outcomes(handler.name, handler.counts)
+            meter.stage_started(handler.name)
+        meter.register_model_offset("enrich", lambda: learner.fold.live.offset)
+        stack.enter_context(_serve_metrics(meter, settings, 0))
         wrapped = [(wrap(handler), limit) for handler, limit in handlers]
         host = EmbeddedHost(log, workspace.blobs, learner, wrapped, meter)
         yield host
         host.close()
 
 
-class SlotsTaken(UserError):
-    """There are as many workers of a stage on this machine as there may be."""
+class SlotsTakenError(UserError):
+    """The maximum number of workers of a stage runs on this machine."""
 
 
 @dataclass
 class Slot:
-    """A worker's place among those of its stage on this machine: the lowest that is free, held
-    until its process ends.
+    """The lowest free number among the workers of a stage on this machine, until the process ends.
 
-    Transactional ids, state caches and snapshots are named by it, so that a worker that comes back
-    finds its own.
+    It names the transactional id, state cache and snapshot, so that a restarted worker reuses them.
     """
 
     number: int
@@ -163,55 +155,56 @@ class Slot:
                 lock.close()
                 continue
             return cls(number, folder, lock)
-        raise SlotsTaken(f"{_MAX_SLOTS} workers of {stage} run on {root} already")
+        raise SlotsTakenError(f"{_MAX_SLOTS} workers of {stage} run on {root} already")
 
     def transactional_id(self, stage: str) -> str:
-        """Return group-host-slot: the same after every restart, another for every data folder of a
-        machine.
-        """
+        """Return an id that is stable over restarts and differs between data folders."""
         folder = zlib.crc32(str(self.folder.parent.absolute()).encode())
         return f"{stage}-{socket.gethostname()}-{folder:08x}-{self.number}"
 
     def release(self) -> None:
-        """Give the slot up."""
+        """Release the slot."""
         self._lock.close()
 
 
 @dataclass(frozen=True, slots=True)
 class _Stage:
     handler: CountingHandler
-    before_batch: Callable[[], object] = nothing
+    before_batch: Callable[[], object] = do_nothing
     states: StateCache | None = None
 
 
 @contextmanager
-def kafka_host(workspace: Workspace, stage: str, wrap: Wrap = bare) -> Iterator[KafkaHost]:
-    """Open everything that one worker of a stage needs; raises UserError for an unknown stage or
-    settings that lack something.
+def kafka_host(
+    workspace: Workspace, stage: str, wrap: HandlerWrapper = unwrapped
+) -> Iterator[KafkaHost]:
+    """Open everything that one worker of a stage needs.
+
+    Raises UserError for an unknown stage, missing settings or missing topics.
     """
     if stage not in KAFKA_STAGES:
-        raise UserError(f"there is no stage {stage!r}; there are {', '.join(KAFKA_STAGES)}")
+        raise UserError(f"there is no stage {stage!r}; the stages are {', '.join(KAFKA_STAGES)}")
     broker, settings = workspace.broker(), workspace.settings
-    # Those that are written and scanned too: a worker that finds one missing on the way would be
-    # started again for ever.
+    # All topics, also those that are written or scanned: a worker that misses one later would be
+    # restarted forever.
     broker.check_topics(sorted(TOPICS))
     with ExitStack() as stack:
         slot = Slot.take(workspace.root, stage)
         stack.callback(slot.release)
         meter = Meter()
         parts = _stage(workspace, stage, slot, broker, stack, meter)
-        meter.watch_outcomes(stage, parts.handler.counts)
-        meter.started(stage)
-        stack.enter_context(_served(meter, settings, slot.number))
+        meter.register_outcomes(stage, parts.handler.counts)
+        meter.stage_started(stage)
+        stack.enter_context(_serve_metrics(meter, settings, slot.number))
         records = settings.batch_records * (LOAD_FACTOR if stage == "load" else 1)
         yield KafkaHost(
             broker=broker,
             handler=wrap(parts.handler),
             group=stage,
             transactional_id=slot.transactional_id(stage),
-            blobs=workspace.blobs,
-            sizes=Sizes(records, BATCH_BYTES, _LINGER_S[stage]),
-            in_flight=InFlight(workspace.root / "in-flight" / stage),
+            bodies=workspace.blobs,
+            limits=BatchLimits(records, BATCH_BYTES, _LINGER_S[stage]),
+            markers=CrashMarkers(workspace.root / "in-flight" / stage),
             states=parts.states,
             before_batch=parts.before_batch,
             meter=meter,
@@ -220,9 +213,10 @@ def kafka_host(workspace: Workspace, stage: str, wrap: Wrap = bare) -> Iterator[
 
 
 @contextmanager
-def live_worker(workspace: Workspace) -> Iterator[LiveApp]:
-    """Open what one worker of live needs, on Faust; raises UserError for settings or topics that
-    lack something.
+def live_host(workspace: Workspace) -> Iterator[LiveApp]:
+    """Open what one worker of live needs, on Faust.
+
+    Raises UserError for missing settings or topics.
     """
     from pipeline.reporting.live_page import page
     from pipeline.runtime.faust_app import LiveApp
@@ -234,51 +228,50 @@ def live_worker(workspace: Workspace) -> Iterator[LiveApp]:
         meter = Meter()
         port = None if settings.live_port is None else settings.live_port + slot.number
         live = LiveApp(broker, slot.folder, settings.metrics_host, port, meter, page)
-        meter.watch_outcomes("live", live.counts)
-        stack.enter_context(_served(meter, settings, slot.number))
+        meter.register_outcomes("live", live.counts)
+        stack.enter_context(_serve_metrics(meter, settings, slot.number))
         yield live
 
 
 def _stage(
     workspace: Workspace, stage: str, slot: Slot, broker: Broker, stack: ExitStack, meter: Meter
 ) -> _Stage:
-    # Each stage imports what it needs and no more: a worker that was killed is back the sooner.
-    settings = workspace.settings
+    # Each stage imports only what it needs, so that a killed worker restarts quickly.
     if stage == "enrich":
         from pipeline.models.learner import warm_up
-        from pipeline.runtime.model_worker import Learner
+        from pipeline.runtime.model_worker import ModelWorker
 
-        heads = settings.head_table()
+        heads = workspace.heads()
         scan = KafkaScan(broker)
         stack.callback(scan.close)
-        # Compiled before the group counts on this worker.
+        # Compile before the worker joins the group.
         warm_up()
-        learner = Learner(scan, slot.folder / "snapshot", heads)
+        learner = ModelWorker(scan, slot.folder / "snapshot", heads)
         stack.callback(learner.save)
-        meter.watch_models(stage, lambda: learner.fold.live.offset)
+        meter.register_model_offset(stage, lambda: learner.fold.live.offset)
         return _Stage(
-            enrich_handler(settings.identity(), learner.models, heads=heads), learner.catch_up
+            enrich_handler(workspace.identity(), learner.models, heads=heads), learner.catch_up
         )
     if stage == "converse":
         from pipeline.processors.converse.converse import Converse
 
         states = StateCache(broker, STATE_TOPICS, slot.folder / "states")
-        return _Stage(converse_handler(Converse(settings.converse_rules()), states), states=states)
-    warehouse: Warehouse = workspace.server()
+        return _Stage(converse_handler(Converse(workspace.service_rules()), states), states=states)
+    warehouse: Warehouse = workspace.connect_clickhouse()
     stack.callback(warehouse.close)
     if stage == "load":
-        return _Stage(_timed(load_handler(warehouse), meter))
+        return _Stage(_measured(load_handler(warehouse), meter))
 
-    def make_learner(first: int) -> Learner:
+    def make_learner(first: int) -> ModelWorker:
         from pipeline.models.learner import warm_up
-        from pipeline.runtime.model_worker import Learner
+        from pipeline.runtime.model_worker import ModelWorker
 
         warm_up()
         scan = KafkaScan(broker)
         stack.callback(scan.close)
-        learner = Learner(scan, slot.folder / "snapshot", settings.head_table(), first)
+        learner = ModelWorker(scan, slot.folder / "snapshot", workspace.heads(), first)
         stack.callback(learner.save)
-        meter.watch_models(stage, lambda: learner.fold.live.offset)
+        meter.register_model_offset(stage, lambda: learner.fold.live.offset)
         return learner
 
     return _Stage(resolve_handler(warehouse, make_learner))

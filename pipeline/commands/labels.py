@@ -1,6 +1,4 @@
-"""Labels from people: one by command, many from a file; a wrong row is named and the rest goes
-on.
-"""
+"""`label` and `labels import|retract`: labels that people give, one by one or in a file."""
 
 from __future__ import annotations
 
@@ -15,26 +13,29 @@ from uuid import UUID
 import orjson
 
 from pipeline.errors import UserError
-from pipeline.ingest.port import Found
+from pipeline.ingest.port import ReadEvent
 from pipeline.ingest.publisher import Publisher
+from pipeline.log.clock import utc_now
 from pipeline.models.heads import HEADS, Head
 from pipeline.processors.labels import label_problem
+from pipeline.runtime.stages import labelled_texts
+from pipeline.workspace import Workspace
 from schemas.envelope import Event, record_id_of, stable_id
 from schemas.registry import LABEL_GIVEN, LABEL_RETRACTED
 from schemas.types import in_range
 
 SOURCE = "switchboard/label"
-# As the contract has it (schemas/labels.py: LabelData).
-_MOST_WEIGHT = 100.0
+# The limit of the contract (schemas/labels.py: LabelData).
+_MAX_WEIGHT = 100.0
 
 
 class LabelError(UserError, ValueError):
-    """A label is wrong; the message names the field and what is declared."""
+    """A label is wrong; the message names the field and the declared values."""
 
 
 @dataclass(frozen=True, slots=True)
-class BadRow:
-    """A row of a label file that is no label, and why."""
+class BadLabelRow:
+    """A row of a label file that is not a label, and the reason."""
 
     line: int
     detail: str
@@ -56,9 +57,9 @@ def label_event(
 ) -> Event:
     """Return the event of a label; raises LabelError for a head or value that is not declared.
 
-    The same judgement by the same person at the same time is the same event, so that a file
-    imported twice labels once. `at`: when it was given; of two labels of one record and head the
-    later holds. None: when the log takes it.
+    The same label by the same person at the same time is the same event, so a file that is imported
+    twice labels once. `at` is the time of the label: of two labels of one record and head the later
+    one is effective. None is the time at which the log takes it.
     """
     if problem := label_problem(head, value, heads):
         raise LabelError(problem)
@@ -87,9 +88,7 @@ def retraction_event(
     at: datetime | None = None,
     heads: Sequence[Head] = HEADS,
 ) -> Event:
-    """Return the event that takes a label back; raises LabelError for a head that is not
-    declared.
-    """
+    """Return the event that retracts a label; raises LabelError for an undeclared head."""
     if problem := label_problem(head, "", heads):
         raise LabelError(problem)
     data = {"record_id": str(record_id), "head": head, "by": by, "note": note}
@@ -104,7 +103,7 @@ def retraction_event(
     )
 
 
-def give(
+def publish_label(
     publisher: Publisher,
     record_id: UUID,
     head: str,
@@ -115,24 +114,79 @@ def give(
     at: datetime,
     heads: Sequence[Head],
 ) -> None:
-    """Publish a person's label of a record, durably; raises LabelError as `label_event` does."""
+    """Publish a person's label of a record durably; raises LabelError like `label_event`."""
     event = label_event(record_id, head, value, by=by, tenant=tenant, at=at, heads=heads)
-    publisher.publish(Found(event, event.model_dump_json().encode()), "label/1", tenant)
+    _publish(publisher, event, "label/1")
     publisher.flush()
 
 
-def read_labels(path: Path, tenant: str, heads: Sequence[Head] = HEADS) -> Iterator[Event | BadRow]:
-    """Yield the labels of a CSV (with a header) or JSONL file in UTF-8: head, value, and record_id
-    or source and event_id.
+def label_record(
+    workspace: Workspace, record_id: UUID, head: str, value: str, *, by: str, note: str
+) -> None:
+    """Label a record of the history; raises UserError if the history does not contain it."""
+    event = label_event(
+        record_id,
+        head,
+        value,
+        by=by,
+        note=note,
+        tenant=workspace.settings.tenant,
+        at=utc_now(),
+        heads=workspace.heads(),
+    )
+    with workspace.open_warehouse() as warehouse:
+        if record_id not in labelled_texts(warehouse, [record_id]):
+            raise UserError(
+                f"the history contains no record {record_id}; list records with `switchboard query"
+                " 'SELECT record_id, subject FROM communications'`"
+            )
+    with workspace.open_publisher() as publisher:
+        _publish(publisher, event, "label/1")
 
-    Further columns: by, note, weight, and labelled_at (RFC 3339, with its zone), which is else when
-    the file was last written: a label given since is not overruled when a file is imported again.
-    Raises OSError where the file can't be read, LabelError where a CSV lacks a column.
+
+def retract_label(workspace: Workspace, record_id: UUID, head: str, *, by: str, note: str) -> None:
+    """Retract the label of a record; raises LabelError for a head that is not declared."""
+    event = retraction_event(
+        record_id,
+        head,
+        by=by,
+        note=note,
+        tenant=workspace.settings.tenant,
+        at=utc_now(),
+        heads=workspace.heads(),
+    )
+    with workspace.open_publisher() as publisher:
+        _publish(publisher, event, "label/1")
+
+
+def import_labels(workspace: Workspace, path: Path) -> Iterator[Event | BadLabelRow]:
+    """Publish the labels of a file; yield each, and each bad row; raises as `read_labels`."""
+    with workspace.open_publisher() as publisher:
+        for item in read_labels(path, workspace.settings.tenant, workspace.heads()):
+            if isinstance(item, Event):
+                _publish(publisher, item, "labels/1")
+            yield item
+
+
+def _publish(publisher: Publisher, event: Event, connector: str) -> None:
+    item = ReadEvent(event, event.model_dump_json().encode())
+    publisher.publish(item, connector, event.tenant)
+
+
+def read_labels(
+    path: Path, tenant: str, heads: Sequence[Head] = HEADS
+) -> Iterator[Event | BadLabelRow]:
+    """Yield the labels, and the bad rows, of a CSV (with a header) or JSONL file in UTF-8.
+
+    Required columns: head, value, and record_id, or source and event_id. Optional columns: by,
+    note, weight, and labelled_at (RFC 3339 with a zone). Without labelled_at, the time of a label
+    is the last change of the file, so importing a file again does not override newer labels. Raises
+    OSError for a file that cannot be read, LabelError for a CSV that lacks a column.
     """
     written = datetime.fromtimestamp(path.stat().st_mtime, UTC).replace(microsecond=0)
     for line, row in _rows(path):
         if isinstance(row, str):
-            yield BadRow(line, row)
+            yield BadLabelRow(line, row)
             continue
         try:
             yield label_event(
@@ -148,7 +202,7 @@ def read_labels(path: Path, tenant: str, heads: Sequence[Head] = HEADS) -> Itera
                 heads=heads,
             )
         except (LabelError, ValueError) as error:
-            yield BadRow(line, str(error))
+            yield BadLabelRow(line, str(error))
 
 
 def _record_id(row: dict[str, Any], tenant: str) -> UUID:
@@ -156,38 +210,38 @@ def _record_id(row: dict[str, Any], tenant: str) -> UUID:
         try:
             return UUID(str(row["record_id"]))
         except ValueError as error:
-            raise LabelError(f"record_id: {row['record_id']!r} is no record id") from error
+            raise LabelError(f"record_id: {row['record_id']!r} is not a record id") from error
     if row.get("source") and row.get("event_id"):
         return record_id_of(tenant, str(row["source"]), str(row["event_id"]))
-    raise LabelError("needs a record_id, or source and event_id")
+    raise LabelError("the row needs a record_id, or a source and an event_id")
 
 
 def _weight(row: dict[str, Any]) -> float:
-    given = row.get("weight")
-    if given in (None, ""):
+    value = row.get("weight")
+    if value in (None, ""):
         return 1.0
     try:
-        weight = float(given)
+        weight = float(value)
     except (TypeError, ValueError):
         weight = 0.0
-    if not 0 < weight <= _MOST_WEIGHT:
-        raise LabelError(f"weight: {given!r} is no number over 0 and at most {_MOST_WEIGHT:g}")
+    if not 0 < weight <= _MAX_WEIGHT:
+        raise LabelError(f"weight: {value!r} is not a number above 0 and at most {_MAX_WEIGHT:g}")
     return weight
 
 
 def _labelled_at(row: dict[str, Any]) -> datetime | None:
-    given = row.get("labelled_at")
-    if not given:
+    value = row.get("labelled_at")
+    if not value:
         return None
     try:
-        moment = datetime.fromisoformat(str(given))
+        moment = datetime.fromisoformat(str(value))
     except ValueError as error:
         raise LabelError(
-            f"labelled_at: {given!r} is no time such as 2026-11-01T10:00:00+08:00"
+            f"labelled_at: {value!r} is not a time such as 2026-11-01T10:00:00+08:00"
         ) from error
     if moment.tzinfo is None or not in_range(moment):
         raise LabelError(
-            f"labelled_at: {given!r} needs a zone, such as 2026-11-01T10:00:00+08:00, and a year"
+            f"labelled_at: {value!r} needs a zone, such as 2026-11-01T10:00:00+08:00, and a year"
             " from 1970 on"
         )
     return moment
@@ -217,8 +271,8 @@ def _csv_rows(path: Path, file: Any) -> Iterator[tuple[int, dict[str, Any] | str
     missing = {"head", "value"} - set(reader.fieldnames or ())
     if missing:
         raise LabelError(
-            f"{path}: the header lacks {', '.join(sorted(missing))}; it needs head, value and"
-            " record_id"
+            f"{path}: the header lacks {', '.join(sorted(missing))}; the columns head, value and"
+            " record_id are required"
         )
     for row in reader:
         yield reader.line_num, row

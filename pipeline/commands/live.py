@@ -1,38 +1,37 @@
-"""Seeing what live sees from outside: the embedded log as it stands, or Kafka's topics followed."""
+"""`live`: read the state that the stage live writes, from the embedded log or from Kafka."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from pipeline.log.port import Scan, now_ms
-from pipeline.processors.live.alerts import Watch
-from pipeline.processors.live.view import View
+from pipeline.log.clock import now_ms
+from pipeline.log.port import TopicReader
+from pipeline.processors.live.alerts import AlertMonitor
+from pipeline.processors.live.view import LiveView
 from pipeline.runtime.live_handler import recent_alerts
 from pipeline.workspace import Workspace
 from schemas.topics import LIVE_STATE
 
-Refresh = Callable[[], tuple[View, Watch]]
-"""Returns everything that live has counted and told, as of now."""
+Refresh = Callable[[], tuple[LiveView, AlertMonitor]]
+"""Returns the current counts and alerts of live."""
 
-# A poll that gives nothing for so long has all there is.
+# A poll that returns nothing for this long has reached the end.
 _POLL_S = 0.2
 
 
 @contextmanager
-def following(workspace: Workspace) -> Iterator[Refresh]:
-    """Open what live writes, for as long as the block lasts; raises UserError where it cannot be
-    read.
-    """
+def open_live_state(workspace: Workspace) -> Iterator[Refresh]:
+    """Open the state of live inside the block; raises UserError if it cannot be read."""
     with ExitStack() as stack:
         if not workspace.settings.distributed:
-            log = workspace.sqlite_log()
+            log = workspace.open_sqlite_log()
             stack.callback(log.close)
 
-            def read() -> tuple[View, Watch]:
-                view = View()
-                view.apply(log.kept(LIVE_STATE.name))
-                return view, _told(log)
+            def read() -> tuple[LiveView, AlertMonitor]:
+                view = LiveView()
+                view.apply(log.compacted_entries(LIVE_STATE.name))
+                return view, _alerts(log)
 
             yield read
             return
@@ -42,21 +41,21 @@ def following(workspace: Workspace) -> Iterator[Refresh]:
         tail, scan, view = (
             KafkaTail(workspace.broker(), LIVE_STATE.name),
             KafkaScan(workspace.broker()),
-            View(),
+            LiveView(),
         )
         stack.callback(tail.close)
         stack.callback(scan.close)
 
-        def follow() -> tuple[View, Watch]:
-            while (changes := tail.poll(_POLL_S)) or not tail.caught_up:
+        def follow() -> tuple[LiveView, AlertMonitor]:
+            while (changes := tail.poll(_POLL_S)) or not tail.at_end:
                 view.apply(changes)
-            view.forget(now_ms())
-            return view, _told(scan)
+            view.evict(now_ms())
+            return view, _alerts(scan)
 
         yield follow
 
 
-def _told(scan: Scan) -> Watch:
-    watch = Watch()
-    watch.recall(recent_alerts(scan, now_ms()))
-    return watch
+def _alerts(scan: TopicReader) -> AlertMonitor:
+    alerts = AlertMonitor()
+    alerts.restore(recent_alerts(scan, now_ms()))
+    return alerts

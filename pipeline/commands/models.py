@@ -1,6 +1,4 @@
-"""Versions of the models: what there is, a version made again from the examples, pins and
-rollbacks.
-"""
+"""`models`: list, rebuild, export, pin and roll back versions of the models."""
 
 from __future__ import annotations
 
@@ -12,46 +10,48 @@ from typing import Any
 
 import orjson
 
-from pipeline.commands.generations import produce
+from pipeline.commands.generations import publish_events
 from pipeline.errors import UserError
-from pipeline.log.port import Log, Scan
+from pipeline.log.clock import utc_now
+from pipeline.log.port import Log, TopicReader
 from pipeline.models.classifier import Classifier
 from pipeline.models.examples_fold import ExamplesFold
 from pipeline.models.heads import HEADS, Head
-from pipeline.models.replica import EXAMPLE_KINDS, Refused, Replica, rules_version
+from pipeline.models.replica import EXAMPLE_KINDS, RefusedEvent, Replica, rules_version
 from pipeline.models.snapshot import digest, dump, load
 from pipeline.models.state_format import StateError
-from pipeline.runtime.model_worker import fold_path, outline, scanned
-from pipeline.runtime.runner import utc_now
+from pipeline.runtime.model_worker import fold_markers_only, fold_path, scan_examples
 from pipeline.sinks.warehouse import Warehouse, rows
 from schemas.labels import Pin, Rollback
 
 _VERSION = re.compile(r"(\d+)/(-?\d+)(?:/([0-9a-f]+))?")
-# Every label makes a version: a list of the last ones that answered is what a person reads.
+# Every label makes a version; a person reads a list of the last ones that answered.
 _MOST_VERSIONS = 20
 
 
 class VersionError(UserError, ValueError):
-    """A version is not one, or none that can be made again; the message says why."""
+    """A version does not exist or cannot be rebuilt; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
-    """A state of the models: that of a generation after the event at an offset."""
+class ModelVersion:
+    """The state of the models after one offset of a generation of the examples log."""
 
     generation: int
     offset: int
 
     @classmethod
-    def parse(cls, text: str, recipe: str) -> Version:
-        """Return the version that predictions carry as generation/offset/recipe; the recipe may be
-        left out.
+    def parse(cls, text: str, recipe: str) -> ModelVersion:
+        """Return the version of generation/offset/recipe, as in predictions; recipe is optional.
+
+        >>> ModelVersion.parse("3/120", recipe="ab12")
+        ModelVersion(generation=3, offset=120)
         """
         found = _VERSION.fullmatch(text.strip())
         if found is None:
             raise VersionError(
-                f"{text!r} is no version: write generation/offset, as `switchboard models list`"
-                " shows it"
+                f"{text!r} is not a version: write generation/offset, as in `switchboard models"
+                " list`"
             )
         if found[3] and found[3] != recipe:
             raise VersionError(
@@ -63,9 +63,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class HeadState:
-    """What one head has learnt, and how well it did before each label: shares of right answers,
-    null without a test.
-    """
+    """What one head has learnt, and its accuracy before each label; None without a test."""
 
     head: str
     labels: int
@@ -78,64 +76,57 @@ class HeadState:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """A version as `models show` tells it. `digest` is the SHA-256 of all its weights: two workers
-    at one version agree in it.
-    """
+class VersionSummary:
+    """A version as `models show` prints it; `digest` is the SHA-256 of all its weights."""
 
     version: str
     digest: str
-    held: int
+    effective_labels: int
     heads: tuple[HeadState, ...]
 
 
-def checked(fold: ExamplesFold, text: str) -> Version:
-    """Return a version that the examples can make again (text empty: the one that goes on); raises
-    VersionError saying why not.
-    """
+def resolve_version(fold: ExamplesFold, text: str) -> ModelVersion:
+    """Return a version that can be rebuilt (empty text: the newest); raises VersionError."""
     if not text:
-        return Version(fold.live.generation, fold.live.offset)
-    version = Version.parse(text, fold.live.recipe)
+        return ModelVersion(fold.live.generation, fold.live.offset)
+    version = ModelVersion.parse(text, fold.live.recipe)
     if version.generation != fold.live.generation:
         raise VersionError(
-            f"generation {version.generation} is gone: the examples of generation"
-            f" {fold.live.generation} are what is kept"
+            f"generation {version.generation} is deleted: the log contains the examples of"
+            f" generation {fold.live.generation}"
         )
     first, last = fold.generation_start(), fold.live.offset
     if not first <= version.offset <= last:
         raise VersionError(
-            f"offset {version.offset} is not one of generation {version.generation}: {first} to"
-            f" {last}"
+            f"offset {version.offset} is not in generation {version.generation}: its offsets are"
+            f" {first} to {last}"
         )
     return version
 
 
-def replica_at(log: Scan, text: str = "", heads: tuple[Head, ...] = HEADS) -> Replica:
-    """Return the models of a version, made again from the examples; raises VersionError where they
-    cannot be.
-    """
-    fold = outline(log, heads)
-    return fold_path(log, fold.path(checked(fold, text).offset), heads)
+def replica_at(log: TopicReader, text: str = "", heads: tuple[Head, ...] = HEADS) -> Replica:
+    """Rebuild the models of a version from the examples; raises VersionError if impossible."""
+    fold = fold_markers_only(log, heads)
+    return fold_path(log, fold.replay_plan(resolve_version(fold, text).offset), heads)
 
 
-def models_of(log: Scan, version: str, heads: tuple[Head, ...]) -> Classifier | None:
-    """Return the models that answer with this version, made again; None where they cannot be had:
-    other recipe, gone generation.
+def models_at_version(log: TopicReader, version: str, heads: tuple[Head, ...]) -> Classifier | None:
+    """Rebuild the models of a version; None for another recipe or a deleted generation.
 
     A hundred thousand examples take some twenty seconds.
     """
     if version == rules_version(heads):
-        return Replica(heads=heads).snapshot()
+        return Replica(heads=heads).classifier()
     try:
-        return replica_at(log, version, heads).snapshot()
+        return replica_at(log, version, heads).classifier()
     except VersionError:
         return None
 
 
-def shown(replica: Replica) -> Shown:
-    """Return what a version has learnt, and how well it did."""
+def summarise_version(replica: Replica) -> VersionSummary:
+    """Return what a version has learnt, and its accuracy."""
     learners = replica.learners()
-    answering = replica.snapshot().answering()
+    answering = replica.classifier().heads_with_model()
     states = []
     for head in replica.heads:
         learner, tally = learners.get(head.name), replica.quality(head.name)
@@ -147,7 +138,7 @@ def shown(replica: Replica) -> Shown:
             HeadState(
                 head=head.name,
                 labels=learner.documents if learner else 0,
-                classes=int((learner.seen > 0).sum()) if learner else 0,
+                classes=int((learner.label_counts > 0).sum()) if learner else 0,
                 answers="model" if head.name in answering else "rules",
                 tests=tally.count,
                 accuracy=share(tally.served_correct),
@@ -155,22 +146,27 @@ def shown(replica: Replica) -> Shown:
                 rule_accuracy=share(tally.rule_correct),
             )
         )
-    return Shown(replica.version, digest(replica), len(replica.held), tuple(states))
+    return VersionSummary(
+        replica.version, digest(replica), len(replica.label_resolution), tuple(states)
+    )
 
 
-def listed(log: Log, warehouse: Warehouse, heads: tuple[Head, ...] = HEADS) -> list[dict[str, Any]]:
-    """Return generations, pins, rollbacks and promotions, then the versions that answered last,
-    then what answers now.
+def list_versions(
+    log: Log, warehouse: Warehouse, heads: tuple[Head, ...] = HEADS
+) -> list[dict[str, Any]]:
+    """Return generations, pins, rollbacks and promotions, then the versions that answered last.
+
+    The last row is the version that answers now.
     """
     found = []
-    for record in scanned(log):
+    for record in scan_examples(log):
         event = orjson.loads(record.value)
         if event.get("kind") not in EXAMPLE_KINDS:
             found.append(
                 {
                     "offset": record.offset,
                     "at": event.get("at") or event.get("promoted_at", ""),
-                    **_told(event),
+                    **_control_event_row(event),
                 }
             )
     answered = rows(
@@ -191,13 +187,13 @@ def listed(log: Log, warehouse: Warehouse, heads: tuple[Head, ...] = HEADS) -> l
         }
         for row in reversed(answered)
     ]
-    fold = outline(log, heads)
+    fold = fold_markers_only(log, heads)
     now = fold.pin or fold.live.version
     reason = f"pinned; {fold.live.version} learns beside it" if fold.pin else ""
     return [*found, {"what": "answers now", "version": now, "at": "", "by": "", "reason": reason}]
 
 
-def _told(event: dict[str, Any]) -> dict[str, Any]:
+def _control_event_row(event: dict[str, Any]) -> dict[str, Any]:
     kind, state = event.get("kind", ""), event.get("state", "")
     generation = event.get("number", event.get("generation"))
     version = (
@@ -211,19 +207,19 @@ def _told(event: dict[str, Any]) -> dict[str, Any]:
     reason = event.get("reason", "")
     if kind == "promotion":
         reason = (
-            f"{event.get('examples')} examples of {event.get('head')} follow, for which"
-            f" {event.get('model')} spoke"
+            f"{event.get('examples')} examples of {event.get('head')} follow; the best model was"
+            f" {event.get('model')}"
         )
     return {"what": what, "version": version, "by": event.get("by", ""), "reason": reason}
 
 
-def pin(log: Log, text: str, reason: str = "", heads: tuple[Head, ...] = HEADS) -> Version:
-    """Let every worker answer with a version (text empty: the one that goes on) until the pin is
-    taken out.
-    """
-    fold = outline(log, heads)
-    version = checked(fold, text)
-    _say(
+def pin_version(
+    log: Log, text: str, reason: str = "", heads: tuple[Head, ...] = HEADS
+) -> ModelVersion:
+    """Make every worker answer with a version (empty text: the newest) until it is unpinned."""
+    fold = fold_markers_only(log, heads)
+    version = resolve_version(fold, text)
+    _publish_if_accepted(
         log,
         fold,
         Pin(
@@ -237,17 +233,19 @@ def pin(log: Log, text: str, reason: str = "", heads: tuple[Head, ...] = HEADS) 
     return version
 
 
-def unpin(log: Log, reason: str = "") -> None:
-    """Let the models answer as they stand again; raises VersionError where nothing is pinned."""
-    if not outline(log).pin:
+def unpin_version(log: Log, reason: str = "") -> None:
+    """Make the newest version answer again; raises VersionError if nothing is pinned."""
+    if not fold_markers_only(log).pin:
         raise VersionError("nothing is pinned")
-    produce(log, [Pin(by=getuser(), reason=reason, at=utc_now())])
+    publish_events(log, [Pin(by=getuser(), reason=reason, at=utc_now())])
 
 
-def roll_back(log: Log, text: str, reason: str = "", heads: tuple[Head, ...] = HEADS) -> Version:
-    """Let every worker go on from a version, as if the examples since had not been."""
-    fold = outline(log, heads)
-    version = checked(fold, text)
+def roll_back(
+    log: Log, text: str, reason: str = "", heads: tuple[Head, ...] = HEADS
+) -> ModelVersion:
+    """Make every worker continue from a version, without the examples since."""
+    fold = fold_markers_only(log, heads)
+    version = resolve_version(fold, text)
     event = Rollback(
         generation=version.generation,
         offset=version.offset,
@@ -255,28 +253,24 @@ def roll_back(log: Log, text: str, reason: str = "", heads: tuple[Head, ...] = H
         reason=reason,
         at=utc_now(),
     )
-    _say(log, fold, event)
+    _publish_if_accepted(log, fold, event)
     return version
 
 
-def _say(log: Log, fold: ExamplesFold, event: Pin | Rollback) -> None:
-    """Put an event on the log that the fold will obey; raises VersionError with the fold's own
-    reason where it would not.
-    """
-    would = fold.apply(
+def _publish_if_accepted(log: Log, fold: ExamplesFold, event: Pin | Rollback) -> None:
+    """Write an event that the fold accepts; raises VersionError with its reason if it does not."""
+    effect = fold.apply(
         event.model_dump(mode="json"),
         fold.position + 1,
         lambda _: Replica(fold.live.generation, fold.heads),
     )
-    if isinstance(would, Refused):
-        raise VersionError(would.detail)
-    produce(log, [event])
+    if isinstance(effect, RefusedEvent):
+        raise VersionError(effect.detail)
+    publish_events(log, [event])
 
 
-def export(replica: Replica, path: Path) -> str:
-    """Write a version to a file, whole or not at all, and return its digest, which `read_exported`
-    checks.
-    """
+def export_version(replica: Replica, path: Path) -> str:
+    """Write a version to a file atomically; return its digest, which `read_exported` verifies."""
     part = path.with_name(path.name + ".part")
     part.write_bytes(dump(replica))
     part.replace(path)
@@ -284,9 +278,7 @@ def export(replica: Replica, path: Path) -> str:
 
 
 def read_exported(path: Path, heads: tuple[Head, ...] = HEADS) -> Replica:
-    """Return the models of an exported file; raises VersionError where it is harmed, or another
-    recipe made it.
-    """
+    """Read an exported file; raises VersionError if it is damaged or of another recipe."""
     try:
         return load(path.read_bytes(), heads)
     except StateError as error:

@@ -1,215 +1,65 @@
-"""Labels from outcomes: what customers did afterwards tells what their messages meant. Queries over
-the history, each idempotent.
-
-Every label has an id and a time that follow from the record and the outcome alone, so a run repeats
-nothing, whenever and wherever it runs.
-"""
+"""`outcomes`: scan the history for outcomes and drift, once or periodically in a thread."""
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
-from uuid import UUID
+from contextlib import contextmanager
 
-from pipeline.commands.labels import label_event
-from pipeline.ingest.port import Found
-from pipeline.ingest.publisher import Publisher
-from pipeline.sinks.warehouse import Warehouse, rows
-from schemas.envelope import Event
-from schemas.types import EARLIEST
+from pipeline.commands.outcome_labels import OutcomeHorizon, publish_outcome_labels
+from pipeline.errors import UserError
+from pipeline.log.clock import utc_now
+from pipeline.workspace import Workspace
 
-SOURCE = "switchboard/outcomes"
-
-# Messages before an order that speak of it: the last three. Earlier ones in a long talk are about
-# anything.
-_MESSAGES_AN_ORDER = 3
-# Who pays within two days was about to order; who pays later was still weighing it.
-_READY_S = 2 * 86_400
-# An order says what its customer did, not what a text says: half of what a person's label weighs.
-_POSITIVE_WEIGHT = 0.5
-# Most messages lead to no order and say nothing of it: a quarter, times how many of its day a
-# sampled one stands for, up to a person's.
-_NEGATIVE_WEIGHT, _MOST_NEGATIVE_WEIGHT = 0.25, 1.0
-# Of a day's positives and negatives at most so many: learning does not grow with traffic. Record
-# ids are hashes, so the smallest of a day are a sample of it, the same at every run.
-_POSITIVES_A_DAY, _NEGATIVES_A_DAY = 100, 100
-# A customer's own words with their own mark; a mark alone says something of the last message before
-# it.
-_RATED_TEXT_WEIGHT, _RATED_MESSAGE_WEIGHT = 1.0, 0.5
-# A survey is answered within days; a week later the customer thinks of something else.
-_RATING_S = 7 * 86_400
-
-_MESSAGES = """
-    messages AS
-    (
-        SELECT
-            c.tenant AS tenant,
-            c.record_id AS record,
-            c.occurred_at AS occurred_at,
-            if(p.person_id IS NULL, c.customer_id, p.person_id) AS person
-        FROM communications AS c
-        LEFT JOIN (SELECT toNullable(customer_id) AS customer_id, toNullable(person_id) AS person_id FROM people) AS p USING (customer_id)
-        WHERE c.direction = 'inbound' AND c.kind IN ('message', 'call') AND c.auto_kind = '' AND c.redacted_text != ''
-            AND c.customer_id IS NOT NULL AND c.occurred_at >= {since:DateTime64(3, 'UTC')}
-    ),
-    business AS
-    (
-        SELECT b.*, if(p.person_id IS NULL, b.customer_id, p.person_id) AS person
-        FROM business_events AS b
-        LEFT JOIN (SELECT toNullable(customer_id) AS customer_id, toNullable(person_id) AS person_id FROM people) AS p USING (customer_id)
-        WHERE b.customer_id IS NOT NULL
-    )"""
-
-_UNSAID = """
-    NOT IN (SELECT tenant, record_id FROM labels WHERE head = '{head}' AND origin != 'outcome')"""
-
-_INTENT = f"""
-WITH {_MESSAGES},
-    paid AS (SELECT tenant, person, occurred_at AS paid_at FROM business WHERE kind = 'order' AND action = 'paid'),
-    followed AS
-    (
-        SELECT messages.tenant AS tenant, messages.person AS person, record, occurred_at, paid_at,
-            paid_at > occurred_at AND paid_at <= occurred_at + INTERVAL {{horizon_s:UInt32}} SECOND AS bought
-        FROM messages ASOF LEFT JOIN paid
-            ON messages.tenant = paid.tenant AND messages.person = paid.person AND messages.occurred_at < paid.paid_at
-    )"""
-
-_POSITIVES = f"""{_INTENT}
-SELECT toString(record) AS record_id, tenant, if(seconds <= {_READY_S}, 'ready', 'considering') AS value,
-    toUnixTimestamp64Milli(paid_at) AS at_ms, seconds, {_POSITIVE_WEIGHT} AS weight
-FROM
-(
-    SELECT *, row_number() OVER (PARTITION BY tenant, toDate(paid_at, 'UTC') ORDER BY toString(record)) AS of_day
-    FROM
-    (
-        SELECT *, toUInt32(dateDiff('second', occurred_at, paid_at)) AS seconds,
-            row_number() OVER (PARTITION BY tenant, person, paid_at ORDER BY occurred_at DESC, toString(record)) AS of_order
-        FROM followed
-        WHERE bought
-    )
-    WHERE of_order <= {_MESSAGES_AN_ORDER}
-)
-WHERE of_day <= {_POSITIVES_A_DAY}
-    AND (tenant, record) {_UNSAID.format(head="purchase_intent")}
-    AND (tenant, record, value) NOT IN (SELECT tenant, record_id, value FROM labels WHERE head = 'purchase_intent')
-ORDER BY at_ms, record_id
-"""
-
-# A day counts once orders are known from before it until its horizon is over: an installation
-# without orders has no negatives.
-_NEGATIVES = f"""{_INTENT},
-    known AS (SELECT tenant, min(paid_at) AS first_paid, max(paid_at) AS last_paid FROM paid GROUP BY tenant)
-SELECT toString(record) AS record_id, tenant, 'none' AS value, toUnixTimestamp64Milli(occurred_at) AS at_ms,
-    least({_NEGATIVE_WEIGHT} * on_day / least(on_day, {_NEGATIVES_A_DAY}), {_MOST_NEGATIVE_WEIGHT}) AS weight
-FROM
-(
-    SELECT *, row_number() OVER (PARTITION BY tenant, day ORDER BY toString(record)) AS of_day,
-        count() OVER (PARTITION BY tenant, day) AS on_day
-    FROM
-    (
-        SELECT followed.*, toStartOfDay(occurred_at, 'UTC') AS day
-        FROM followed INNER JOIN known ON followed.tenant = known.tenant
-        WHERE NOT bought AND toStartOfDay(occurred_at, 'UTC') >= first_paid
-            AND toStartOfDay(occurred_at, 'UTC') + INTERVAL 1 DAY + INTERVAL {{horizon_s:UInt32}} SECOND <= last_paid
-    )
-)
-WHERE of_day <= {_NEGATIVES_A_DAY} AND (tenant, record) NOT IN (SELECT tenant, record_id FROM labels WHERE head = 'purchase_intent')
-ORDER BY at_ms, record_id
-"""
-
-_FEELING = (
-    "multiIf(rating_index < 12.5, 'very_negative', rating_index < 37.5, 'negative', rating_index <="
-    " 62.5, 'neutral', rating_index <= 87.5, 'positive', 'very_positive')"
-)
-
-_RATINGS = f"""
-WITH {_MESSAGES},
-    rated AS
-    (
-        SELECT tenant, person, record_id AS feedback, occurred_at AS rated_at, text, {_FEELING} AS value
-        FROM business
-        WHERE kind = 'feedback' AND rating_index IS NOT NULL AND occurred_at >= {{since:DateTime64(3, 'UTC')}}
-    ),
-    about AS
-    (
-        SELECT tenant, feedback AS record, rated_at, value, {_RATED_TEXT_WEIGHT} AS weight FROM rated WHERE text != ''
-        UNION ALL
-        SELECT rated.tenant AS tenant, messages.record AS record, rated_at, value, {_RATED_MESSAGE_WEIGHT} AS weight
-        FROM (SELECT * FROM rated WHERE text = '') AS rated ASOF INNER JOIN messages
-            ON rated.tenant = messages.tenant AND rated.person = messages.person AND rated.rated_at >= messages.occurred_at
-        WHERE messages.occurred_at >= rated_at - INTERVAL {_RATING_S} SECOND
-    ),
-    last_marks AS
-    (
-        SELECT tenant, record, argMax(about.value, about.rated_at) AS value, max(about.rated_at) AS marked_at, any(about.weight) AS weight
-        FROM about GROUP BY tenant, record
-    )
-SELECT toString(record) AS record_id, tenant, value, toUnixTimestamp64Milli(marked_at) AS at_ms, weight
-FROM last_marks
-WHERE (tenant, record) {_UNSAID.format(head="sentiment")}
-    AND (tenant, record, value) NOT IN (SELECT tenant, record_id, value FROM labels WHERE head = 'sentiment')
-ORDER BY at_ms, record_id
-"""
+logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Horizon:
-    """Within how many days a payment counts as what a message led to, and from which instant on
-    messages are looked at.
+def scan_outcomes(workspace: Workspace, horizon: OutcomeHorizon) -> Counter[str]:
+    """Publish new labels of outcomes and new drifts; return how many of each kind.
+
+    A second scan publishes nothing again.
     """
+    from pipeline.commands.drift_detection import publish_new_drifts
 
-    days: int
-    since: datetime = EARLIEST
-
-    @classmethod
-    def recent(cls, days: int, now: datetime) -> Horizon:
-        """Return the horizon of a run every few minutes: messages whose own has ended within a
-        month, and all younger ones.
-        """
-        return cls(days, now - timedelta(days=2 * days + 31))
-
-
-def outcome_labels(warehouse: Warehouse, horizon: Horizon) -> Iterator[Event]:
-    """Yield the labels that outcomes give and the history does not have yet: positives, negatives,
-    ratings, each by time.
-
-    What a person said of a record, or took back, is never overruled.
-    """
-    asked = {"horizon_s": horizon.days * 86_400, "since": f"{horizon.since:%Y-%m-%d %H:%M:%S}"}
-    for row in rows(warehouse, _POSITIVES, **asked):
-        yield _label(row, "purchase_intent", f"paid {row['seconds'] / 86_400:.1f} days later")
-    for row in rows(warehouse, _NEGATIVES, **asked):
-        yield _label(row, "purchase_intent", f"nothing paid within {horizon.days} days")
-    for row in rows(warehouse, _RATINGS, since=asked["since"]):
-        yield _label(row, "sentiment", "rated so by the customer")
+    with workspace.open_warehouse() as warehouse:
+        with workspace.open_publisher() as publisher:
+            counts = publish_outcome_labels(warehouse, publisher, horizon)
+        with workspace.open_log() as log:
+            for drifted in publish_new_drifts(warehouse, log):
+                counts[f"{drifted.head}: drift"] += 1
+                logger.warning(
+                    "The error rate of %s drifted from %.1f %% to %.1f %%",
+                    drifted.head,
+                    100 * drifted.error_before,
+                    100 * drifted.error_after,
+                )
+    return counts
 
 
-def _label(row: dict[str, Any], head: str, note: str) -> Event:
-    return label_event(
-        UUID(row["record_id"]),
-        head,
-        row["value"],
-        note=note,
-        origin="outcome",
-        tenant=row["tenant"],
-        source=SOURCE,
-        weight=round(float(row["weight"]), 4),
-        at=datetime.fromtimestamp(int(row["at_ms"]) / 1000, UTC),
-    )
+@contextmanager
+def periodic_outcome_scan(workspace: Workspace) -> Iterator[None]:
+    """Scan every `outcomes_minutes` inside the block; log errors and retry with the next scan."""
+    minutes, ended = workspace.settings.outcomes_minutes, threading.Event()
+    if not minutes:
+        yield
+        return
 
+    def run() -> None:
+        while not ended.wait(minutes * 60):
+            try:
+                counts = scan_outcomes(
+                    workspace,
+                    OutcomeHorizon.recent(workspace.settings.intent_horizon_days, utc_now()),
+                )
+                logger.info("Published labels of outcomes: %s", dict(counts))
+            except (UserError, OSError):
+                logger.exception("The scan for outcomes failed; retrying in %g minutes", minutes)
 
-def give_outcomes(warehouse: Warehouse, publisher: Publisher, horizon: Horizon) -> Counter[str]:
-    """Publish the labels of outcomes; return how many by head and value."""
-    given: Counter[str] = Counter()
-    for event in outcome_labels(warehouse, horizon):
-        refusal = publisher.publish(
-            Found(event, event.model_dump_json().encode()), "outcomes/1", event.tenant
-        )
-        given["refused" if refusal else f"{event.data['head']}: {event.data['value']}"] += 1
-        if publisher.full:
-            publisher.flush()
-    publisher.flush()
-    return given
+    thread = threading.Thread(target=run, name="outcomes", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()

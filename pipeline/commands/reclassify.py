@@ -1,6 +1,4 @@
-"""The command `reclassify`: what the history holds is judged again by other models, and only that
-(docs/adr/0015).
-"""
+"""`reclassify`: classify records of the history again with the current models (docs/adr/0015)."""
 
 from __future__ import annotations
 
@@ -14,27 +12,29 @@ from uuid import UUID
 
 import orjson
 
-from pipeline.envelope import contract_message
+from pipeline.commands.explain import current_models
+from pipeline.commands.models import models_at_version
 from pipeline.errors import UserError
+from pipeline.log.clock import utc_now
+from pipeline.log.contract_messages import encode_contract
 from pipeline.log.port import Log
-from pipeline.models.classifier import Classifier, Prediction
+from pipeline.models.classifier import Classifier, HeadPrediction
 from pipeline.models.heads import HEADS, Head
-from pipeline.sinks.reclassification import text_hash
+from pipeline.sinks.reclassification import text_hash_sql
 from pipeline.sinks.warehouse import Warehouse, rows
+from pipeline.workspace import Workspace
 from schemas.envelope import stable_id
 from schemas.reclassified import Reclassification
 from schemas.topics import RECLASSIFIED
 
-# Ids of a page are sixteen bytes each; texts are read a batch at a time, as enrich takes them.
+# An id has sixteen bytes, so a page is small; texts are read in batches of the size of enrich.
 _PAGE, _BATCH = 100_000, 2_000
 _BUILT_IN = frozenset(head.name for head in HEADS)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is to be judged again: records of a span (instants as text in UTC, the end exclusive),
-    by these heads.
-    """
+class ReclassificationScope:
+    """The records and heads to classify again: `start` to `end` (exclusive), as text in UTC."""
 
     start: str
     end: str
@@ -42,17 +42,16 @@ class Wanted:
 
     @property
     def checkpoint(self) -> str:
-        """The name under which the log remembers how far this has come."""
-        told = "\0".join((self.start, self.end, *self.heads))
-        return f"reclassify/{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+        """The name of the checkpoint of this scope in the log."""
+        key = "\0".join((self.start, self.end, *self.heads))
+        return f"reclassify/{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 
 @dataclass(slots=True)
-class Progress:
-    """How far a run has come: the models' version, the last record, and what became of them; `done`
-    at its end.
+class ReclassificationProgress:
+    """The progress of a run: the version of the models, the last record, and counts.
 
-    `changed` counts by head, earlier and later label.
+    `changed` counts by head, earlier label and new label; `done` is true at the end of the run.
     """
 
     version: str
@@ -63,73 +62,112 @@ class Progress:
     changed: Counter[tuple[str, str, str]] = field(default_factory=Counter)
 
     def to_json(self) -> bytes:
-        """Return everything as JSON; see `of`."""
+        """Return the progress as JSON, for `from_json`."""
         changed = [[*key, count] for key, count in sorted(self.changed.items())]
         return orjson.dumps({**asdict(self), "changed": changed})
 
     @classmethod
-    def of(cls, raw: bytes) -> Progress:
-        """Return the progress of `to_json`."""
-        given = orjson.loads(raw)
+    def from_json(cls, raw: bytes) -> ReclassificationProgress:
+        """Return the progress that `to_json` wrote."""
+        fields = orjson.loads(raw)
         changed = Counter(
-            {(head, old, new): count for head, old, new, count in given.pop("changed")}
+            {(head, old, new): count for head, old, new, count in fields.pop("changed")}
         )
-        return cls(**given, changed=changed)
+        return cls(**fields, changed=changed)
 
 
-def wanted_heads(names: Sequence[str], heads: Sequence[Head]) -> tuple[str, ...]:
-    """Return the names of heads to judge by, all of the table where none is named; raises UserError
-    for one that does not exist.
+@dataclass
+class ReclassificationRun:
+    """A run that can start: its models, its progress so far and the number of records in scope.
+
+    `lost_version` is the version of an interrupted run whose models no longer exist, or "".
+    """
+
+    scope: ReclassificationScope
+    models: Classifier
+    progress: ReclassificationProgress
+    total: int
+    lost_version: str = ""
+
+    def classify(
+        self, log: Log, warehouse: Warehouse, *, dry: bool
+    ) -> Iterator[ReclassificationProgress]:
+        """Classify batch by batch; see `reclassify_records`."""
+        return reclassify_records(
+            log, warehouse, self.models, self.scope, self.progress, utc_now(), dry=dry
+        )
+
+
+def prepare_run(
+    workspace: Workspace,
+    log: Log,
+    warehouse: Warehouse,
+    scope: ReclassificationScope,
+    *,
+    resume: bool,
+) -> ReclassificationRun:
+    """Return a new run with the current models, or resume an interrupted one with its models."""
+    total = count_records(warehouse, scope)
+    earlier = unfinished_run(log, scope) if resume else None
+    if earlier and (models := models_at_version(log, earlier.version, workspace.heads())):
+        return ReclassificationRun(scope, models, earlier, total)
+    models = current_models(workspace, log)
+    progress = ReclassificationProgress(models.version)
+    return ReclassificationRun(scope, models, progress, total, earlier.version if earlier else "")
+
+
+def select_heads(names: Sequence[str], heads: Sequence[Head]) -> tuple[str, ...]:
+    """Return the names that are heads, in the order of the table; all heads if no name is given.
+
+    Raises UserError for a head that does not exist.
     """
     known = [head.name for head in heads]
     if unknown := [name for name in names if name not in known]:
-        raise UserError(f"there is no head {', '.join(unknown)}; there are {', '.join(known)}")
+        raise UserError(f"there is no head {', '.join(unknown)}; the heads are {', '.join(known)}")
     return tuple(name for name in known if name in names) if names else tuple(known)
 
 
-def unfinished(log: Log, wanted: Wanted) -> Progress | None:
-    """Return how far an earlier run of the same has come that did not end; None where there is
-    none.
-    """
-    raw = log.checkpoint(wanted.checkpoint)
-    progress = Progress.of(raw) if raw else None
+def unfinished_run(log: Log, scope: ReclassificationScope) -> ReclassificationProgress | None:
+    """Return the progress of an interrupted run of the same scope, or None."""
+    raw = log.checkpoint(scope.checkpoint)
+    progress = ReclassificationProgress.from_json(raw) if raw else None
     return None if progress is None or progress.done else progress
 
 
-def records_of(warehouse: Warehouse, wanted: Wanted) -> int:
-    """Return how many records lie in the span."""
+def count_records(warehouse: Warehouse, scope: ReclassificationScope) -> int:
+    """Return the number of records in scope."""
     return int(
-        rows(
-            warehouse, f"SELECT count() AS n FROM communications WHERE {_WITHIN}", **_span(wanted)
-        )[0]["n"]
+        rows(warehouse, f"SELECT count() AS n FROM communications WHERE {_WITHIN}", **_span(scope))[
+            0
+        ]["n"]
     )
 
 
-def reclassify(
+def reclassify_records(
     log: Log,
     warehouse: Warehouse,
     models: Classifier,
-    wanted: Wanted,
-    progress: Progress,
+    scope: ReclassificationScope,
+    progress: ReclassificationProgress,
     now: datetime,
     *,
     dry: bool,
-) -> Iterator[Progress]:
-    """Judge batch by batch and yield the progress after each; what is new is on the log, with the
-    progress, when it is yielded.
+) -> Iterator[ReclassificationProgress]:
+    """Classify batch by batch and yield the progress after each batch.
 
-    A head's answer that the record shows already from the same models is left alone, so a second
-    run writes nothing. `dry` writes nothing at all.
+    New answers and the progress are durable on the log when they are yielded. Answers that the
+    record has from the same models already are skipped, so a second run writes nothing. `dry`
+    writes nothing at all.
     """
     models = replace(
-        models, views=tuple(view for view in models.views if view.head.name in wanted.heads)
+        models, views=tuple(view for view in models.views if view.head.name in scope.heads)
     )
-    for batch in _batches(warehouse, wanted, progress.after):
+    for batch in _batches(warehouse, scope, progress.after):
         messages = []
-        judged = models.classify(
+        answers_by_row = models.classify(
             [row["text"] for row in batch], [row["direction"] for row in batch]
         )
-        for row, answers in zip(batch, judged, strict=True):
+        for row, answers in zip(batch, answers_by_row, strict=True):
             for head, answer in answers.items():
                 label, version = _shown(row, head)
                 if version == answer.version or not (label or answer.label):
@@ -137,31 +175,36 @@ def reclassify(
                 progress.answers += 1
                 if label != answer.label:
                     progress.changed[head, label, answer.label] += 1
-                made = _reclassification(row, head, answer, now)
-                messages.append(contract_message(RECLASSIFIED.name, row["record_id"], made))
+                event = _reclassification(row, head, answer, now)
+                messages.append(encode_contract(RECLASSIFIED.name, row["record_id"], event))
         progress.records += len(batch)
         progress.after = batch[-1]["record_id"]
-        _kept(log, wanted, messages, progress, dry)
+        _save(log, scope, messages, progress, dry)
         yield progress
     progress.done = True
-    _kept(log, wanted, (), progress, dry)
+    _save(log, scope, (), progress, dry)
 
 
-def _kept(log: Log, wanted: Wanted, messages: Sequence[Any], progress: Progress, dry: bool) -> None:
+def _save(
+    log: Log,
+    scope: ReclassificationScope,
+    messages: Sequence[Any],
+    progress: ReclassificationProgress,
+    dry: bool,
+) -> None:
     if dry:
         return
     with log.transaction() as transaction:
         transaction.produce(messages)
-        transaction.checkpoint(wanted.checkpoint, progress.to_json())
+        transaction.checkpoint(scope.checkpoint, progress.to_json())
 
 
 _WITHIN = (
     "occurred_at >= toDateTime64({start:String}, 3, 'UTC') AND occurred_at <"
     " toDateTime64({end:String}, 3, 'UTC')"
 )
-# Ids in the order of the table's key: texts of one batch lie side by side, and so do the rows that
-# load writes again. Ids of earlier versions of a row are the same, so the current version need not
-# be known.
+# In the order of the table's key, so that the texts of a batch are adjacent, and the rows that load
+# writes again too. All versions of a row have the same id, so the query needs no FINAL.
 _IDS = (
     f"SELECT record_id FROM communication_rows WHERE {_WITHIN}"
     " AND ({after:String} = '' OR record_id > toUUIDOrZero({after:String}))"
@@ -169,12 +212,14 @@ _IDS = (
 )
 
 
-def _batches(warehouse: Warehouse, wanted: Wanted, after: str) -> Iterator[list[dict[str, Any]]]:
-    texts = _texts(wanted.heads)
-    while page := [row["record_id"] for row in rows(warehouse, _IDS, after=after, **_span(wanted))]:
+def _batches(
+    warehouse: Warehouse, scope: ReclassificationScope, after: str
+) -> Iterator[list[dict[str, Any]]]:
+    texts = _texts(scope.heads)
+    while page := [row["record_id"] for row in rows(warehouse, _IDS, after=after, **_span(scope))]:
         for first in range(0, len(page), _BATCH):
             ids = page[first : first + _BATCH]
-            if found := rows(warehouse, texts, first=ids[0], last=ids[-1], **_span(wanted)):
+            if found := rows(warehouse, texts, first=ids[0], last=ids[-1], **_span(scope)):
                 yield found
         after = page[-1]
 
@@ -189,28 +234,26 @@ def _texts(heads: Sequence[str]) -> str:
         for head in heads
     )
     return (
-        f"SELECT record_id, tenant, redacted_text AS text, {text_hash('record')} AS text_hash,"
+        f"SELECT record_id, tenant, redacted_text AS text, {text_hash_sql('record')} AS text_hash,"
         f" {', '.join(shown)}, if(kind IN ('system', 'note'), 'internal', direction) AS direction"
         " FROM communications AS record WHERE record_id >= {first:UUID} AND record_id <="
         f" {{last:UUID}} AND {_WITHIN} ORDER BY record_id"
     )
 
 
-def _span(wanted: Wanted) -> dict[str, str]:
-    return {"start": wanted.start, "end": wanted.end}
+def _span(scope: ReclassificationScope) -> dict[str, str]:
+    return {"start": scope.start, "end": scope.end}
 
 
 def _shown(row: Mapping[str, Any], head: str) -> tuple[str, str]:
-    """Return the label and the version that a record shows for a head, each "" where it shows
-    none.
-    """
+    """Return the label and version that a record has for a head, or "" and ""."""
     shown = row[f"shown_{head}"]
     label, version = shown.values() if isinstance(shown, dict) else shown
     return str(label), str(version)
 
 
 def _reclassification(
-    row: Mapping[str, Any], head: str, answer: Prediction, now: datetime
+    row: Mapping[str, Any], head: str, answer: HeadPrediction, now: datetime
 ) -> Reclassification:
     return Reclassification(
         reclassification_id=stable_id("reclassification", row["record_id"], head, answer.version),

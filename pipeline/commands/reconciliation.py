@@ -1,6 +1,4 @@
-"""Accounts: whether everything that was read is somewhere. read = records + repeats + dead letters,
-for each connector.
-"""
+"""Reconciliation: read = records + redeliveries + dead letters, for each connector."""
 
 from __future__ import annotations
 
@@ -10,16 +8,13 @@ from dataclasses import dataclass
 
 import orjson
 
-from pipeline.log.port import Lag, Log
-from pipeline.runtime.stages import STAGES
+from pipeline.log.port import Log
 from pipeline.sinks.warehouse import Warehouse, rows
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What became of the items of one connector; `read` is None for what was published without
-    one.
-    """
+    """What became of the items of one connector; `read` is None for items without a connector."""
 
     connector: str
     read: int | None
@@ -29,21 +24,22 @@ class Account:
 
     @property
     def missing(self) -> int:
-        """Items read and not yet anywhere: on their way, or lost."""
+        """Items that were read and are nowhere yet: in flight, or lost."""
         return (
             0 if self.read is None else self.read - self.records - self.repeats - self.dead_letters
         )
 
 
 def accounts(log: Log, warehouse: Warehouse) -> list[Account]:
-    """Return one account a connector, by name. A label that finds no record is one all the same: it
-    waits in the dead letters.
+    """Return one account per connector, by name.
+
+    A label without a record counts as a record: it stays in the dead letters until there is one.
     """
-    return accounts_of(items_read(log), warehouse)
+    return accounts_from_counts(items_read(log), warehouse)
 
 
-def accounts_of(read: Mapping[str, int], warehouse: Warehouse) -> list[Account]:
-    """Return the accounts of what connectors have read, by their names."""
+def accounts_from_counts(read: Mapping[str, int], warehouse: Warehouse) -> list[Account]:
+    """Return the accounts for the numbers of items that connectors have read, by their names."""
     arrived = {
         row["name"]: row
         for row in rows(
@@ -73,13 +69,8 @@ def accounts_of(read: Mapping[str, int], warehouse: Warehouse) -> list[Account]:
 
 
 def items_read(log: Log) -> Counter[str]:
-    """Return how many items each connector's checkpoints count."""
+    """Return the number of items that each connector has read, by its checkpoints."""
     counts: Counter[str] = Counter()
     for name, value in log.checkpoints("ingest/"):
         counts[name.split("/")[1]] += orjson.loads(value)["items"]
     return counts
-
-
-def lags(log: Log, now_ms: int) -> list[Lag]:
-    """Return how far each stage is behind on each of its topics."""
-    return [lag for stage, topics in STAGES.items() for lag in log.lag(stage, topics, now_ms)]

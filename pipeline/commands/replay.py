@@ -1,6 +1,4 @@
-"""Replay: a stage's offsets set back, so that it handles again what the log still holds; same ids,
-so rows replace themselves.
-"""
+"""`replay`: reset the offsets of a stage, so that it reprocesses records; rows are upserted."""
 
 from __future__ import annotations
 
@@ -12,60 +10,66 @@ from getpass import getuser
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
-from pipeline.envelope import contract_message
 from pipeline.errors import UserError
-from pipeline.log.port import Log, Message, Position, TopicPartition
-from pipeline.runtime.runner import utc_now
+from pipeline.log.clock import utc_now
+from pipeline.log.contract_messages import encode_contract
+from pipeline.log.port import GroupPosition, Log, Message, TopicPartition
 from pipeline.runtime.stages import STAGES
 from pipeline.workspace import Workspace
 from schemas.dead_letters import StageReplay
 from schemas.topics import DEAD_LETTERS, TOPICS
 
 BEGINNING = "beginning"
-# Live counts what comes: what came again it would count twice, and its windows end by themselves.
-_REPLAYED = {stage: topics for stage, topics in STAGES.items() if stage != "live"}
-# The log's first record is not older.
+# Live cannot be replayed: it would count every record twice.
+_REPLAYABLE = {stage: topics for stage, topics in STAGES.items() if stage != "live"}
+# No record of the log is older.
 _EPOCH_MS = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Rewind:
-    """One partition of a stage: where it stands (`found`), where it will (`wanted`)."""
+    """The change of one offset of a stage: from `current` to `target`."""
 
     stage: str
     topic: str
     partition: int
-    found: int
-    wanted: int
+    current: int
+    target: int
 
     @property
     def offsets(self) -> int:
-        """How many offsets are handled again; below 0: so many are passed over."""
-        return self.found - self.wanted
+        """Number of offsets to process again; negative if offsets are skipped."""
+        return self.current - self.target
 
 
-def stages_of(target: str, stage: str = "") -> dict[str, tuple[str, ...]]:
-    """Return the stages that a stage's or topic's name means, each with its topics; raises
-    UserError for another name.
+def resolve_stages(target: str, stage: str = "") -> dict[str, tuple[str, ...]]:
+    """Return a stage, or the stages that read a topic, each with its topics.
+
+    Raises UserError for another name.
+
+    >>> resolve_stages("records.v1", "load")
+    {'load': ('records.v1',)}
     """
     readers: dict[str, tuple[str, ...]] = {
-        name: (target,) for name, topics in _REPLAYED.items() if target in topics
+        name: (target,) for name, topics in _REPLAYABLE.items() if target in topics
     }
-    found = {target: _REPLAYED[target]} if target in _REPLAYED else readers
-    if not found:
-        read = sorted({topic for topics in _REPLAYED.values() for topic in topics})
+    stages = {target: _REPLAYABLE[target]} if target in _REPLAYABLE else readers
+    if not stages:
+        read = sorted({topic for topics in _REPLAYABLE.values() for topic in topics})
         raise UserError(
-            f"{target} is neither a stage that can be replayed ({', '.join(_REPLAYED)})"
-            f" nor a topic that one reads ({', '.join(read)})"
+            f"{target} is neither a stage that can be replayed ({', '.join(_REPLAYABLE)})"
+            f" nor a topic that such a stage reads ({', '.join(read)})"
         )
-    if stage and stage not in found:
-        raise UserError(f"{stage} does not read {target}; {', '.join(found)} does")
-    return {stage: found[stage]} if stage else found
+    if stage and stage not in stages:
+        raise UserError(f"{stage} does not read {target}; its readers are {', '.join(stages)}")
+    return {stage: stages[stage]} if stage else stages
 
 
-def instant_of(text: str, zone: ZoneInfo) -> int:
-    """Return ms since 1970 of `beginning` or an ISO 8601 time, one without a zone in the given one;
-    raises UserError.
+def parse_instant(text: str, zone: ZoneInfo) -> int:
+    """Return `beginning` or an ISO 8601 time as ms since 1970; raises UserError for other text.
+
+    >>> parse_instant("1970-01-01T01:00:00", ZoneInfo("UTC"))
+    3600000
     """
     if text == BEGINNING:
         return _EPOCH_MS
@@ -73,29 +77,31 @@ def instant_of(text: str, zone: ZoneInfo) -> int:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise UserError(
-            f"--from {text}: write {BEGINNING}, or a time as 2026-11-01T10:00:00+08:00"
+            f"--from {text}: write {BEGINNING}, or a time such as 2026-11-01T10:00:00+08:00"
         ) from error
     return int((moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp() * 1000)
 
 
-def offsets_of(topic: str, words: Sequence[str]) -> dict[TopicPartition, int]:
-    """Return what `--offset PARTITION:OFFSET` names; raises UserError where it is written
-    otherwise.
+def parse_offsets(topic: str, words: Sequence[str]) -> dict[TopicPartition, int]:
+    """Return the offsets of `--offset PARTITION:OFFSET`; raises UserError for another form.
+
+    >>> parse_offsets("records.v1", ["3:1200"])
+    {('records.v1', 3): 1200}
     """
     if topic not in TOPICS:
         raise UserError(
-            f"--offset needs a topic, not the stage {topic}: its topics have offsets of their own"
+            f"--offset needs a topic: {topic} is a stage, and each of its topics has other offsets"
         )
-    found: dict[TopicPartition, int] = {}
+    offsets: dict[TopicPartition, int] = {}
     for word in words:
         partition, colon, offset = word.partition(":")
         if not (colon and partition.isdecimal() and offset.isdecimal()):
             raise UserError(f"--offset {word}: write it as PARTITION:OFFSET, such as 3:1200")
-        found[topic, int(partition)] = int(offset)
-    return found
+        offsets[topic, int(partition)] = int(offset)
+    return offsets
 
 
-def planned(
+def plan_rewinds(
     log: Log,
     stages: Mapping[str, Sequence[str]],
     *,
@@ -103,10 +109,10 @@ def planned(
     offsets: Mapping[TopicPartition, int],
     skip: bool,
 ) -> list[Rewind]:
-    """Return what a replay would change: from an instant, or from offsets. Forward, past unread
-    records, only where `skip` says so.
+    """Return the changes of a replay from an instant, or from offsets.
 
-    Raises UserError for a partition that does not exist.
+    Offsets move forward, past unread records, only if `skip` is true. Raises UserError for a
+    partition that does not exist.
     """
     rewinds: list[Rewind] = []
     for stage, topics in stages.items():
@@ -120,54 +126,56 @@ def planned(
     return rewinds
 
 
-def _rewind(stage: str, at: Position, wanted: int, skip: bool) -> list[Rewind]:
-    found = at.first if at.committed is None else at.committed
-    # What is past its retention is not there to be handled again.
-    to = min(max(wanted, at.first), at.end)
-    return (
-        [Rewind(stage, at.topic, at.partition, found, to)]
-        if to < found or (skip and to > found)
-        else []
-    )
+def next_offset(at: GroupPosition) -> int:
+    """Return the offset that a group reads next on a partition."""
+    return at.first if at.committed is None else at.committed
 
 
-def rewind(workspace: Workspace, log: Log, rewinds: Sequence[Rewind], asked: str) -> None:
-    """Set the offsets and write the audit; raises GroupRunning or StoreHeldError where workers of a
-    stage run.
+def _rewind(stage: str, at: GroupPosition, wanted: int, skip: bool) -> list[Rewind]:
+    current = next_offset(at)
+    # Records past their retention cannot be processed again.
+    target = min(max(wanted, at.first), at.end)
+    if target < current or (skip and target > current):
+        return [Rewind(stage, at.topic, at.partition, current, target)]
+    return []
+
+
+def apply_rewinds(workspace: Workspace, log: Log, rewinds: Sequence[Rewind], asked: str) -> None:
+    """Reset the offsets and write audit records.
+
+    Raises GroupRunningError or StoreInUseError if workers of a stage are running.
     """
     by_stage: dict[str, dict[TopicPartition, int]] = {}
-    for one in rewinds:
-        by_stage.setdefault(one.stage, {})[one.topic, one.partition] = one.wanted
-    with nobody_running(workspace):
+    for item in rewinds:
+        by_stage.setdefault(item.stage, {})[item.topic, item.partition] = item.target
+    with block_embedded_run(workspace):
         for stage, positions in by_stage.items():
-            log.rewind(stage, positions)
+            log.reset_offsets(stage, positions)
             with log.transaction() as transaction:
                 transaction.produce(
-                    [_audit(one, asked) for one in rewinds if one.stage == stage],
+                    [_audit(item, asked) for item in rewinds if item.stage == stage],
                 )
 
 
-def nobody_running(workspace: Workspace) -> AbstractContextManager[None]:
-    """Keep an embedded run from beginning while inside; on Kafka the group's coordinator sees to
-    it.
-    """
+def block_embedded_run(workspace: Workspace) -> AbstractContextManager[None]:
+    """Block embedded runs inside the block; on Kafka the coordinator of the group does so."""
     if workspace.settings.distributed:
         return nullcontext()
-    from pipeline.sinks.store_server import nobody_running as store_free
+    from pipeline.sinks.store_server import exclusive_store_access as store_free
 
     return store_free(workspace.root)
 
 
-def _audit(one: Rewind, asked: str) -> Message:
+def _audit(item: Rewind, asked: str) -> Message:
     audit = StageReplay(
         replay_id=uuid4(),
         replayed_at=utc_now(),
         by=getuser(),
-        stage=one.stage,
-        topic=one.topic,
-        partition=one.partition,
-        from_offset=one.found,
-        to_offset=one.wanted,
+        stage=item.stage,
+        topic=item.topic,
+        partition=item.partition,
+        from_offset=item.current,
+        to_offset=item.target,
         asked=asked,
     )
-    return contract_message(DEAD_LETTERS.name, str(audit.replay_id), audit)
+    return encode_contract(DEAD_LETTERS.name, str(audit.replay_id), audit)

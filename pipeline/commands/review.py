@@ -1,6 +1,4 @@
-"""The command `review`: which records are most worth a label, and the answers that a person
-gives.
-"""
+"""`review`: select the records whose labels would help most, and parse the answers of a person."""
 
 from __future__ import annotations
 
@@ -12,26 +10,23 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.models.features import extract
+from pipeline.models.features import extract_features
 from pipeline.models.heads import HEADS, Head
 from pipeline.sinks.warehouse import Warehouse, rows
 from pipeline.text.normal_form import normalise
 
 _BUILT_IN: Final = frozenset(head.name for head in HEADS)
-# What customers write changes with the month: half as much of what was written three weeks before
-# the newest record.
-_DAYS: Final = 30.0
-# From so many of the least sure for each that is wanted the different ones are chosen; more costs
-# time, fewer leave no choice.
-_CHOICE: Final = 20
-_MOST: Final = 4_000
+# Half-life of the value of a record: what customers write changes within months.
+_HALF_LIFE_DAYS: Final = 30.0
+# Uncertain candidates per wanted record, from which unlike ones are selected: more cost time, fewer
+# leave no choice.
+_CANDIDATES_PER_RECORD: Final = 20
+_MAX_CANDIDATES: Final = 4_000
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A record that is worth a label: what a head says of it, and how much it is worth (0 to 1, of
-    records of that head).
-    """
+class ReviewCandidate:
+    """A record to label: the answer of a head, and how much a label is worth (0 to 1)."""
 
     record_id: UUID
     head: str
@@ -45,9 +40,7 @@ class Candidate:
     worth: float
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything for a machine, with an empty `value` to be filled in for `labels
-        import`.
-        """
+        """Return a line for `labels import`, with an empty `value` to fill in."""
         return {
             "record_id": str(self.record_id),
             "head": self.head,
@@ -63,32 +56,38 @@ class Candidate:
         }
 
 
-def candidates(warehouse: Warehouse, heads: Sequence[Head], limit: int) -> list[Candidate]:
-    """Return the records most worth a label, best first: unsure, recent, and unlike those before
-    them in the list.
+def find_candidates(
+    warehouse: Warehouse, heads: Sequence[Head], limit: int
+) -> list[ReviewCandidate]:
+    """Return the records that are most worth a label, best first.
 
-    Records that a head has a label for are left out, and so is a text that stands in the list
-    already. Heads share the list.
+    They are uncertain, recent and unlike those before them in the list. Labelled records and texts
+    that are already in the list are left out. All heads share the list.
     """
-    chosen: list[Candidate] = []
+    selected: list[ReviewCandidate] = []
     for head in heads:
-        chosen += _different(_unsure(warehouse, head, min(limit * _CHOICE, _MOST)), limit)
-    return sorted(chosen, key=lambda one: (-one.worth, str(one.record_id), one.head))[:limit]
+        selected += _diverse(
+            _uncertain(warehouse, head, min(limit * _CANDIDATES_PER_RECORD, _MAX_CANDIDATES)), limit
+        )
+    return sorted(
+        selected, key=lambda candidate: (-candidate.worth, str(candidate.record_id), candidate.head)
+    )[:limit]
 
 
-def _unsure(warehouse: Warehouse, head: Head, most: int) -> list[Candidate]:
+def _uncertain(warehouse: Warehouse, head: Head, most: int) -> list[ReviewCandidate]:
     name = head.name
     built_in = name in _BUILT_IN
     label, p = (name, f"{name}_p") if built_in else (f"answers['{name}']", f"answers_p['{name}']")
-    # Of what no rule speaks p is 0: the head knows nothing of it, and that is the least sure of
-    # all.
+    # p is 0 where no rule matched: the head knows nothing, and nothing is less certain.
     found = rows(
         warehouse,
         f"""
         SELECT
-            record_id, {label} AS label, {p} AS p, redacted_text AS text, channel, direction, language,
-            toString(occurred_at) AS at,
-            (1 - p) * exp2(-dateDiff('second', occurred_at, newest) / {_DAYS * 86_400}) AS worth
+            record_id, {label} AS label, {p} AS p, redacted_text AS text,
+            channel, direction, language, toString(occurred_at) AS at,
+            (1 - p)
+                * exp2(-dateDiff('second', occurred_at, newest) / {_HALF_LIFE_DAYS * 86_400})
+                AS worth
         FROM communications
         CROSS JOIN (SELECT max(occurred_at) AS newest FROM communications) AS last
         WHERE redacted_text != '' AND kind NOT IN ('system', 'note') AND auto_kind = ''
@@ -100,7 +99,7 @@ def _unsure(warehouse: Warehouse, head: Head, most: int) -> list[Candidate]:
         directions=sorted(head.directions),
     )
     return [
-        Candidate(
+        ReviewCandidate(
             UUID(row["record_id"]),
             name,
             row["label"],
@@ -116,101 +115,105 @@ def _unsure(warehouse: Warehouse, head: Head, most: int) -> list[Candidate]:
     ]
 
 
-def _different(found: Sequence[Candidate], limit: int) -> list[Candidate]:
-    """Return those that are worth most when each loses as much as it is like one chosen before
-    (cosine of its features).
+def _diverse(found: Sequence[ReviewCandidate], limit: int) -> list[ReviewCandidate]:
+    """Return the candidates of the greatest worth, reduced by their similarity to earlier ones.
+
+    The similarity is the cosine of their features.
     """
-    unique = list({normalise(one.text): one for one in reversed(found)}.values())[::-1]
+    unique = list({normalise(candidate.text): candidate for candidate in reversed(found)}.values())[
+        ::-1
+    ]
     if not unique:
         return []
-    vectors = _vectors([normalise(one.text) for one in unique])
-    worth = np.array([one.worth for one in unique])
-    likest = np.zeros(len(unique))
-    chosen: list[int] = []
+    vectors = _vectors([normalise(candidate.text) for candidate in unique])
+    worth = np.array([candidate.worth for candidate in unique])
+    similarity = np.zeros(len(unique))
+    selected: list[int] = []
     for _ in range(min(limit, len(unique))):
-        value = worth * (1.0 - likest)
-        value[chosen] = -1.0
+        value = worth * (1.0 - similarity)
+        value[selected] = -1.0
         best = int(value.argmax())
-        chosen.append(best)
-        likest = np.maximum(likest, _likeness(vectors, best))
-    return [unique[place] for place in chosen]
+        selected.append(best)
+        similarity = np.maximum(similarity, _similarity(vectors, best))
+    return [unique[index] for index in selected]
 
 
 _Vectors = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.float64]]
 
 
 def _vectors(texts: Sequence[str]) -> _Vectors:
-    """Return starts, buckets and values of length 1 of each text's features."""
-    features = extract(texts)
+    """Return the features of each text as starts, buckets and values, scaled to length 1."""
+    features = extract_features(texts)
     rows_of = np.repeat(np.arange(len(texts)), np.diff(features.starts))
     values = features.tf.astype(np.float64)
     lengths = np.sqrt(np.bincount(rows_of, values * values, len(texts)))
     return features.starts, features.buckets, values / lengths[rows_of]
 
 
-def _likeness(vectors: _Vectors, one: int) -> npt.NDArray[np.float64]:
+def _similarity(vectors: _Vectors, row: int) -> npt.NDArray[np.float64]:
     starts, buckets, values = vectors
     own = np.zeros(int(buckets.max(initial=0)) + 1)
-    own[buckets[starts[one] : starts[one + 1]]] = values[starts[one] : starts[one + 1]]
+    own[buckets[starts[row] : starts[row + 1]]] = values[starts[row] : starts[row + 1]]
     rows_of = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     return np.bincount(rows_of, own[buckets] * values, len(starts) - 1).astype(np.float64)
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """An answer: this record's value for its head."""
+class ReviewAnswer:
+    """The answer of a person: the value of a candidate for its head."""
 
-    candidate: Candidate
+    candidate: ReviewCandidate
     value: str
 
 
-HELP: Final = (
-    "a number or the beginning of a label, Enter: the guess is right, s: skip, u: back, q: stop"
+ANSWER_HELP: Final = (
+    "number or prefix of a label, Enter: the guess is right, s: skip, u: undo, q: quit"
 )
 
 
-def ask(
-    todo: Sequence[Candidate],
+def collect_answers(
+    todo: Sequence[ReviewCandidate],
     heads: Sequence[Head],
-    read: Callable[[Candidate, int, str], str | None],
-) -> Iterator[Given]:
-    """Yield the answers to candidates, one behind what is asked, so that the last may be taken
-    back.
+    read: Callable[[ReviewCandidate, int, str], str | None],
+) -> Iterator[ReviewAnswer]:
+    """Yield the answers, each one question late, so that the last answer can be undone.
 
-    `read` shows a candidate (with its place, and what was wrong with the answer before) and returns
-    a line, None at the end of them. Going back to an answer that was yielded asks again; another
-    answer then corrects it, skipping leaves it.
+    `read` shows a candidate, with its index and the problem of the previous answer, and returns a
+    line, or None at the end of input. Undoing an answer that was yielded asks again: another answer
+    corrects it, skipping keeps it.
     """
     labels = {head.name: list(head.labels) for head in heads}
-    last: Given | None = None
-    place, wrong = 0, ""
-    while place < len(todo):
-        line = read(todo[place], place, wrong)
-        wrong = ""
+    last: ReviewAnswer | None = None
+    index, problem = 0, ""
+    while index < len(todo):
+        line = read(todo[index], index, problem)
+        problem = ""
         word = None if line is None else line.strip()
         if word is None or word == "q":
             break
         if word == "u":
-            place = max(place - 1, 0)
-            if last is not None and last.candidate is todo[place]:
+            index = max(index - 1, 0)
+            if last is not None and last.candidate is todo[index]:
                 last = None
             continue
         if word != "s":
-            value = chosen(word, labels[todo[place].head], todo[place].label)
+            value = parse_answer(word, labels[todo[index].head], todo[index].label)
             if value is None:
-                wrong = f"{word!r} is none: {HELP}"
+                problem = f"{word!r} is not a label: {ANSWER_HELP}"
                 continue
             if last is not None:
                 yield last
-            last = Given(todo[place], value)
-        place += 1
+            last = ReviewAnswer(todo[index], value)
+        index += 1
     if last is not None:
         yield last
 
 
-def chosen(word: str, labels: Sequence[str], guess: str) -> str | None:
-    """Return the label that a word means: its number from 1, its name or the only one that begins
-    so, or the guess; else None.
+def parse_answer(word: str, labels: Sequence[str], guess: str) -> str | None:
+    """Return the label of an answer: a number from 1, a name, a unique prefix, or "" for the guess.
+
+    >>> parse_answer("com", ["complaint", "order"], guess="order")
+    'complaint'
     """
     if not word:
         return guess if guess in labels else None
@@ -218,5 +221,5 @@ def chosen(word: str, labels: Sequence[str], guess: str) -> str | None:
         return labels[int(word) - 1] if 1 <= int(word) <= len(labels) else None
     if word in labels:
         return word
-    begun = [label for label in labels if label.startswith(word)]
-    return begun[0] if len(begun) == 1 else None
+    matches = [label for label in labels if label.startswith(word)]
+    return matches[0] if len(matches) == 1 else None

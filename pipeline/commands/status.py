@@ -1,6 +1,4 @@
-"""Everything about an installation at one glance, on either engine: what is away or missing is
-told, and all else still shown.
-"""
+"""`status`: the state of all parts of an installation, even if some are unreachable."""
 
 from __future__ import annotations
 
@@ -9,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.commands.reconciliation import Account, accounts_of, items_read, lags
+from pipeline.commands.lag import lags
+from pipeline.commands.reconciliation import Account, accounts_from_counts, items_read
 from pipeline.errors import UserError
 from pipeline.log.port import Lag, Log, TopicSize
 from pipeline.runtime.stages import STAGES
@@ -17,32 +16,40 @@ from pipeline.sinks.migrations import migrations, missing
 from pipeline.sinks.warehouse import Warehouse, rows
 from pipeline.workspace import Workspace
 
-# Of parts, not of rows: a server knows it without reading any.
+# From metadata: the server reads no rows for it.
 _TABLES = """
-SELECT name, toUInt64(total_rows) AS rows, toUInt64(total_bytes) AS bytes FROM system.tables
-WHERE database = currentDatabase() AND total_rows IS NOT NULL AND endsWith(engine, 'MergeTree') ORDER BY name
+SELECT name, toUInt64(total_rows) AS rows, toUInt64(total_bytes) AS bytes
+FROM system.tables
+WHERE database = currentDatabase() AND total_rows IS NOT NULL AND endsWith(engine, 'MergeTree')
+ORDER BY name
 """
 _CHANNELS = """
-SELECT channel, toUInt64(count()) AS rows, toString(max(occurred_at)) AS last_event, toString(max(ingested_at)) AS last_row
-FROM communication_rows GROUP BY channel ORDER BY channel
+SELECT channel, toUInt64(count()) AS rows,
+    toString(max(occurred_at)) AS last_event, toString(max(ingested_at)) AS last_row
+FROM communication_rows
+GROUP BY channel
+ORDER BY channel
 """
-# The one that answered last: in an upgrade or a promotion several answer beside each other for a
-# while.
+# The version that answered last: during an upgrade or a promotion several versions answer.
 _MODELS = """
 SELECT head, argMax(model_version, predicted_at) AS version, toString(max(predicted_at)) AS last
-FROM prediction_rows GROUP BY head ORDER BY head
+FROM prediction_rows
+GROUP BY head
+ORDER BY head
 """
 _DEAD_LETTERS = """
-SELECT stage, topic, reason_code AS reason, toUInt64(count()) AS letters, toString(max(failed_at)) AS last
-FROM dead_letters WHERE replay_outcome != 'accepted' GROUP BY stage, topic, reason ORDER BY letters DESC, stage, topic, reason
+SELECT stage, topic, reason_code AS reason, toUInt64(count()) AS letters,
+    toString(max(failed_at)) AS last
+FROM dead_letters
+WHERE replay_outcome != 'accepted'
+GROUP BY stage, topic, reason
+ORDER BY letters DESC, stage, topic, reason
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
-    """Where an installation lives: `way` is embedded or distributed; addresses without
-    passwords.
-    """
+class EngineInfo:
+    """Where an installation is: `way` is embedded or distributed; addresses without passwords."""
 
     way: str
     log: str
@@ -53,17 +60,15 @@ class Engine:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that is away or not as it must be: of which part, and what to do."""
+    """A problem of one part, and what to do."""
 
     part: str
     message: str
 
 
 @dataclass(frozen=True, slots=True)
-class Worker:
-    """A process that works: its stage (run: all of them), its name, where it runs, how many
-    partitions it holds.
-    """
+class WorkerInfo:
+    """A running worker: stage (`run`: all stages), name, host and number of partitions."""
 
     stage: str
     name: str
@@ -73,20 +78,19 @@ class Worker:
 
 @dataclass
 class Status:
-    """What is known of an installation; a part that could not be asked is None, and `problems` says
-    why.
+    """The state of an installation; an unreachable part is None, and `problems` says why.
 
-    Sizes are in bytes, instants ISO 8601 in UTC. `tables` counts rows as stored, replaced ones
-    included until ClickHouse merges them.
+    Sizes are in bytes, times are ISO 8601 in UTC. `tables` counts stored rows, including replaced
+    rows until ClickHouse merges them.
     """
 
-    engine: Engine
+    engine: EngineInfo
     problems: list[Problem] = field(default_factory=list)
     spool: Mapping[str, int] | None = None
     bodies: Mapping[str, int] | None = None
     topics: Mapping[str, TopicSize] | None = None
     stages: list[Lag] | None = None
-    workers: list[Worker] | None = None
+    workers: list[WorkerInfo] | None = None
     migrations: Mapping[str, Any] | None = None
     tables: list[dict[str, Any]] | None = None
     channels: list[dict[str, Any]] | None = None
@@ -95,113 +99,120 @@ class Status:
     accounts: list[Account] | None = None
 
     @contextmanager
-    def noting(self, part: str) -> Iterator[None]:
-        """Note what goes wrong inside as a problem of a part; what was learnt before stands."""
+    def record_problems(self, part: str) -> Iterator[None]:
+        """Record errors inside the block as a problem of a part; keep what was set before."""
         try:
             yield
         except (UserError, OSError) as error:
             self.problems.append(Problem(part, str(error)))
 
     def rejected(self, stage: str, topic: str) -> int:
-        """Return how many dead letters of a topic a stage has open."""
-        found = self.dead_letters or ()
+        """Return the number of open dead letters of a stage and topic."""
+        letters = self.dead_letters or ()
         return sum(
             letter["letters"]
-            for letter in found
+            for letter in letters
             if (letter["stage"], letter["topic"]) == (stage, topic)
         )
 
 
-def status(workspace: Workspace, now_ms: int) -> Status:
-    """Ask every part of an installation what there is; the lag in seconds is as of `now_ms`."""
-    found = Status(_engine(workspace))
+def collect_status(workspace: Workspace, now_ms: int) -> Status:
+    """Collect the state of every part of an installation; `now_ms` is the time for the lag."""
+    state = Status(_engine(workspace))
     read: Mapping[str, int] | None = None
-    with found.noting("bodies"):
+    with state.record_problems("bodies"):
         count, size = workspace.blobs.usage()
-        found.bodies = {"bodies": count, "bytes": size}
-    with found.noting("log"), workspace.log() as log:
-        # What is read and what waits is known on this machine, whether Kafka answers or not.
+        state.bodies = {"bodies": count, "bytes": size}
+    with state.record_problems("log"), workspace.open_log() as log:
+        # Checkpoints and spool are on this machine, whether Kafka answers or not.
         read = items_read(log)
-        _ask_spool(found, log)
+        _ask_spool(state, log)
         if workspace.settings.distributed:
-            _ask_kafka(found, workspace)
-        found.topics = log.sizes()
-        found.stages = lags(log, now_ms)
-    with found.noting("warehouse"), workspace.reading() as warehouse:
+            _ask_kafka(state, workspace)
+        state.topics = log.sizes()
+        state.stages = lags(log, now_ms)
+    with state.record_problems("warehouse"), workspace.open_warehouse() as warehouse:
         if not workspace.settings.distributed:
-            found.workers = _embedded_run(warehouse)
-        _ask_warehouse(found, warehouse)
-        if read is not None and found.tables is not None:
-            found.accounts = accounts_of(read, warehouse)
-    return found
+            state.workers = _embedded_run(warehouse)
+        _ask_warehouse(state, warehouse)
+        if read is not None and state.tables is not None:
+            state.accounts = accounts_from_counts(read, warehouse)
+    return state
 
 
-def _engine(workspace: Workspace) -> Engine:
+def _engine(workspace: Workspace) -> EngineInfo:
     settings, root = workspace.settings, workspace.root
     bodies = settings.bodies or str(root / "bodies")
     if settings.broker is None or settings.warehouse is None:
-        return Engine("embedded", str(root / "log.sqlite"), str(root / "store"), bodies, str(root))
+        return EngineInfo(
+            "embedded", str(root / "log.sqlite"), str(root / "store"), bodies, str(root)
+        )
     from pipeline.sinks.clickhouse_url import parse_address
 
     address = parse_address(settings.warehouse.get_secret_value())
-    return Engine("distributed", settings.broker, str(address), bodies, str(root))
+    return EngineInfo("distributed", settings.broker, str(address), bodies, str(root))
 
 
-def _ask_spool(found: Status, log: Log) -> None:
-    count, size = log.waiting()
-    found.spool = {"messages": count, "bytes": size}
+def _ask_spool(state: Status, log: Log) -> None:
+    count, size = log.spooled()
+    state.spool = {"messages": count, "bytes": size}
     if count:
-        found.problems.append(
+        state.problems.append(
             Problem(
-                "spool", f"{count} messages wait for Kafka: run `switchboard spool` when it is back"
+                "spool",
+                f"{count} messages are spooled: run `switchboard spool` when Kafka is reachable",
             )
         )
 
 
-def _ask_kafka(found: Status, workspace: Workspace) -> None:
-    """Ask what only Kafka knows: whether topics are as declared, and who works."""
-    from pipeline.runtime.kafka.group_members import members
+def _ask_kafka(state: Status, workspace: Workspace) -> None:
+    """Add what only Kafka knows: whether topics match their declarations, and the workers."""
+    from pipeline.runtime.kafka.group_members import group_members
     from pipeline.runtime.kafka.topic_admin import TopicPlan
 
     broker, settings = workspace.broker(), workspace.settings
     changes = TopicPlan(broker, settings.partitions, settings.replication).changes()
-    # Partitions are a person's choice, which a later setting does not make wrong.
+    # A person chose the number of partitions; a later setting does not make it wrong.
     if differing := sorted({change.topic for change in changes if not change.manual}):
-        found.problems.append(
-            Problem("topics", f"{', '.join(differing)} differ: run `switchboard topics apply`")
+        state.problems.append(
+            Problem(
+                "topics",
+                f"{', '.join(differing)} differ from their declarations: run `switchboard topics"
+                " apply`",
+            )
         )
-    found.workers = [
-        Worker(one.group, one.name, one.host, one.partitions)
-        for one in members(broker, list(STAGES))
+    state.workers = [
+        WorkerInfo(one.group, one.name, one.host, one.partitions)
+        for one in group_members(broker, list(STAGES))
     ]
 
 
-def _ask_warehouse(found: Status, warehouse: Warehouse) -> None:
+def _ask_warehouse(state: Status, warehouse: Warehouse) -> None:
     lacking = [migration.name for migration in missing(warehouse)]
-    found.migrations = {"known": len(migrations()), "missing": lacking}
+    state.migrations = {"known": len(migrations()), "missing": lacking}
     if lacking:
-        found.problems.append(
+        state.problems.append(
             Problem("migrations", f"{', '.join(lacking)} missing: run `switchboard migrate`")
         )
     if len(lacking) == len(migrations()):
-        # There is nothing yet that could be asked.
+        # There are no tables yet.
         return
-    found.tables = rows(warehouse, _TABLES)
-    found.channels = _in_utc(rows(warehouse, _CHANNELS), "last_event", "last_row")
-    found.models = _in_utc(rows(warehouse, _MODELS), "last")
-    found.dead_letters = _in_utc(rows(warehouse, _DEAD_LETTERS), "last")
+    state.tables = rows(warehouse, _TABLES)
+    state.channels = _in_utc(rows(warehouse, _CHANNELS), "last_event", "last_row")
+    state.models = _in_utc(rows(warehouse, _MODELS), "last")
+    state.dead_letters = _in_utc(rows(warehouse, _DEAD_LETTERS), "last")
 
 
-def _embedded_run(warehouse: Warehouse) -> list[Worker]:
+def _embedded_run(warehouse: Warehouse) -> list[WorkerInfo]:
     from pipeline.sinks.store_server import RemoteWarehouse
 
     if not isinstance(warehouse, RemoteWarehouse):
         return []
-    return [Worker("run", f"process {warehouse.pid}", "localhost", 0)]
+    return [WorkerInfo("run", f"process {warehouse.pid}", "localhost", 0)]
 
 
-def _in_utc(found: list[dict[str, Any]], *columns: str) -> list[dict[str, Any]]:
-    """Return rows whose instants, as ClickHouse prints them, are ISO 8601 in UTC."""
+def _in_utc(table: list[dict[str, Any]], *columns: str) -> list[dict[str, Any]]:
+    """Return rows with the times of ClickHouse converted to ISO 8601 in UTC."""
     return [
-        row | {column: row[column].replace(" ", "T") + "Z" for column in columns} for row in found
+        row | {column: row[column].replace(" ", "T") + "Z" for column in columns} for row in table
     ]

@@ -17,7 +17,7 @@ from schemas.types import Party
 # The first kind that a party has is the one that identifies it: a number given by the shop's own
 # system is never shared, a mail address rarely, a telephone by families, a handle means something
 # only inside one source.
-PRECEDENCE: tuple[ContactKind, ...] = ("id", "email", "phone", "handle")
+CONTACT_PRECEDENCE: tuple[ContactKind, ...] = ("id", "email", "phone", "handle")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ def contact_points(party: Party, source: str, region: str | None) -> tuple[Conta
         "phone": normalise_phone(party.phone, region) if party.phone else None,
         "handle": normalise_handle(party.handle, source) if party.handle else None,
     }
-    return tuple(point for kind in PRECEDENCE if (point := found[kind]) is not None)
+    return tuple(point for kind in CONTACT_PRECEDENCE if (point := found[kind]) is not None)
 
 
 @dataclass(frozen=True)
@@ -232,7 +232,7 @@ def _sort_entry(
     return "name", text
 
 
-def strongest(points: Sequence[ContactPoint]) -> ContactPoint | None:
+def strongest_point(points: Sequence[ContactPoint]) -> ContactPoint | None:
     """Return the contact point that identifies: the strongest valid one, else the strongest of all,
     else None.
     """

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pipeline.identity.contacts import OwnSide
-from pipeline.ingest.email.mail_headers import MailBytes
+from pipeline.ingest.email.mail_headers import RawMail
 from pipeline.mail.mime.addresses import parse_addresses
-from pipeline.mail.mime.header_block import unicode_value
+from pipeline.mail.mime.header_block import decode_header_bytes
 from schemas.types import Direction
 
 
-def direction_of(mail: MailBytes, own: OwnSide) -> Direction | None:
+def direction_of(mail: RawMail, own: OwnSide) -> Direction | None:
     """Return outbound for a mail from us, internal if all its visible recipients are ours too, else
     inbound; None if `own` is empty.
     """
@@ -22,8 +22,8 @@ def direction_of(mail: MailBytes, own: OwnSide) -> Direction | None:
     return Direction.INTERNAL if ours else Direction.OUTBOUND
 
 
-def _addresses(mail: MailBytes, field: bytes) -> list[str]:
-    values = (unicode_value(value) for value in mail.values(field))
+def _addresses(mail: RawMail, field: bytes) -> list[str]:
+    values = (decode_header_bytes(value) for value in mail.header_values(field))
     return [
         address.email for value in values for address in parse_addresses(value) if address.email
     ]

@@ -1,6 +1,4 @@
-"""Byte streams of units: decompression, lines of bounded length, and the error that says why the
-bytes cannot be had.
-"""
+"""Byte streams of input units: decompression, and lines of bounded length."""
 
 from __future__ import annotations
 
@@ -16,30 +14,29 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
-from pipeline.ingest.port import Item, Refused, Unit
+from pipeline.ingest.port import ConnectorItem, InputUnit, Rejection
 from schemas.dead_letters import RejectCode
 
-# One read: large enough that calls cost nothing beside the disk, small enough that the first item
-# comes at once.
+# Size of one read: large enough that the calls cost little beside the disk, small enough that the
+# first item comes at once.
 CHUNK = 64 * 1024
-# What a decompressor is fed at a time: where thousands of tiny streams stand in a row, the rest is
-# copied at the end of each.
+# Input of a decompressor at a time. The unused rest is copied at the end of each stream, which
+# matters in a file of thousands of tiny streams.
 _FEED = 8 * 1024
-# A bomb is told by its ratio once it has grown beyond what text reaches: mail and exports shrink 3
-# to 50 times, deflate can do 1,032 and bzip2 over a million. Below the floor even a bomb costs less
-# than a second.
+# A decompression bomb is recognised by its ratio: mail and exports shrink 3 to 50 times, while
+# deflate reaches 1,032 and bzip2 over a million. Below the floor even a bomb costs less than a
+# second.
 MAX_RATIO = 1_000
 RATIO_FLOOR = 256 * 1024 * 1024
-# xz -9 needs 65 MiB to decompress; a header may ask for 4 GiB.
+# xz -9 needs 65 MiB to decompress; a forged header may ask for 4 GiB.
 _XZ_MEMORY = 256 * 1024 * 1024
 
 
 class UnreadableUnitError(Exception):
-    """The bytes of a unit are corrupt, cut short, encrypted or of a format that is not read; the
-    message names the unit.
+    """The bytes of a unit are corrupt, cut short, encrypted or of an unsupported format.
 
-    `rest` is what had been read of the item in which it happened. Faults of the machine
-    (permission, a broken disk) are no such thing: they stay OSError, for reading again may succeed.
+    The message names the unit; `rest` are the bytes of the current item that were read before.
+    Faults of the machine (permission, a broken disk) stay OSError: reading again may succeed.
     """
 
     def __init__(self, message: str, rest: bytes = b"") -> None:
@@ -47,41 +44,41 @@ class UnreadableUnitError(Exception):
         self.rest = rest
 
 
-def refuse_unreadable(unit: Unit, items: Iterator[Item]) -> Iterator[Item]:
-    """Yield the items, and where the unit's bytes turn out unreadable a last refusal that holds
-    what was read of its item.
+def reject_unreadable(unit: InputUnit, items: Iterator[ConnectorItem]) -> Iterator[ConnectorItem]:
+    """Yield the items; if the unit turns out to be unreadable, yield a rejection last.
+
+    The rejection holds what was read of the broken item.
     """
     try:
         yield from items
     except UnreadableUnitError as error:
-        yield Refused(error.rest, RejectCode.UNPARSABLE, str(error), unit.name)
+        yield Rejection(error.rest, RejectCode.UNPARSABLE, str(error), unit.name)
 
 
-def is_format_fault(error: Exception) -> bool:
-    """Return whether an error raised by a decompressor or archive reader lies in the bytes, and not
-    in the machine.
-    """
+def is_format_error(error: Exception) -> bool:
+    """Return whether an exception of a decompressor is caused by the bytes, not by the machine."""
     if isinstance(error, OSError):
-        # bz2 raises a bare OSError for bad data; an offset below zero, in a damaged directory, is
-        # an invalid argument to seek.
+        # bz2 raises OSError without errno for bad data; a negative offset in a damaged directory is
+        # EINVAL of seek.
         return error.errno in (None, errno.EINVAL)
     return True
 
 
-def chunks(stream: BinaryIO) -> Iterator[bytes]:
-    """Yield the stream in pieces of at most 64 KiB, each as soon as it is there: what precedes a
-    corrupt place is delivered.
+def read_chunks(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield the stream in chunks of at most 64 KiB, each as soon as it is available.
+
+    The chunks before a corrupt position are delivered.
     """
     read: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
     while piece := read(CHUNK):
         yield piece
 
 
-def collect(pieces: Iterator[bytes], limit: int, until: int | None = None) -> BoundedBytes:
-    """Return the pieces joined, at most `limit` bytes of them held; all of them, or as many as it
-    takes to have `until` bytes.
+def join_chunks(pieces: Iterator[bytes], limit: int, until: int | None = None) -> BoundedBytes:
+    """Return the chunks joined; at most `limit` bytes of them are retained.
 
-    UnreadableUnitError is passed on with what was collected as its `rest`.
+    Stops when `until` bytes were read; None means to read all. UnreadableUnitError is passed on
+    with the bytes read so far as its `rest`.
     """
     joined = BoundedBytes(limit)
     try:
@@ -90,13 +87,12 @@ def collect(pieces: Iterator[bytes], limit: int, until: int | None = None) -> Bo
                 break
             joined.add(piece)
     except UnreadableUnitError as error:
-        error.rest = joined.held()
+        error.rest = joined.retained()
         raise
     return joined
 
 
 # ---- compression
-# ------------------------------------------------------------------------------------------------------------
 
 
 class _Decoder(Protocol):
@@ -110,10 +106,10 @@ class _Decoder(Protocol):
 
 
 class _Gzip:
-    """zlib's decompressor with the interface that those of bz2 and lzma share."""
+    """zlib's decompressor with the interface of those of bz2 and lzma."""
 
     def __init__(self) -> None:
-        # 16 + the largest window: a gzip header is expected and its checksum verified.
+        # 16 + the largest window: zlib expects a gzip header and verifies the checksum.
         self._inner = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
 
     @property
@@ -141,8 +137,8 @@ _COMPRESSIONS: tuple[tuple[re.Pattern[bytes], str, Callable[[], _Decoder]], ...]
         lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY),
     ),
 )
-# Formats that Python 3.11 cannot read, told by their magic so that the message can say so.
-_FOREIGN: tuple[tuple[bytes, str], ...] = (
+# Formats that are not supported, recognised by their first bytes so that the message names them.
+_UNSUPPORTED: tuple[tuple[bytes, str], ...] = (
     (b"\x28\xb5\x2f\xfd", "Zstandard"),
     (b"7z\xbc\xaf\x27\x1c", "7-Zip"),
     (b"Rar!\x1a\x07", "RAR"),
@@ -154,16 +150,17 @@ TAR_BLOCK = 512
 
 
 def is_zip(head: bytes) -> bool:
-    """Return whether these first bytes open a ZIP archive (APPNOTE 6.3.10), perhaps an empty
+    r"""Return whether the first bytes are those of a ZIP archive (APPNOTE 4.3), also of an empty
     one.
+
+    >>> is_zip(b"PK\x03\x04..."), is_zip(b"From: a@example.com")
+    (True, False)
     """
     return head.startswith((b"PK\x03\x04", b"PK\x05\x06"))
 
 
 def is_tar(head: bytes) -> bool:
-    """Return whether the first 512 bytes are the header of a tar archive of any age: its checksum
-    is right.
-    """
+    """Return whether the first 512 bytes are a tar header of any format: its checksum is right."""
     if len(head) < TAR_BLOCK:
         return False
     try:
@@ -174,18 +171,21 @@ def is_tar(head: bytes) -> bool:
 
 
 def is_compressed(head: bytes) -> bool:
-    """Return whether these first bytes open a gzip, bzip2 or xz stream."""
+    r"""Return whether the first bytes are those of a gzip, bzip2 or xz stream.
+
+    >>> is_compressed(b"\x1f\x8b\x08"), is_compressed(b"From: a@example.com")
+    (True, False)
+    """
     return any(magic.match(head) for magic, _, _ in _COMPRESSIONS)
 
 
-def decompressed(
+def decompress(
     stream: io.BufferedReader[Any], name: str, packed_bytes: int
 ) -> io.BufferedReader[Any]:
-    """Return the stream, decompressed where its magic says gzip, bzip2 or xz (several streams in a
-    row are one).
+    """Return the stream, decompressed if its first bytes are those of gzip, bzip2 or xz.
 
-    `packed_bytes` is its size as stored, from which a bomb is told. Raises UnreadableUnitError, at
-    once or while it is read.
+    Several compressed streams in a row are read as one. `packed_bytes` is the stored size, used to
+    recognise decompression bombs. Raises UnreadableUnitError, at once or while the stream is read.
     """
     head = stream.peek(TAR_BLOCK)
     for magic, what, new in _COMPRESSIONS:
@@ -193,25 +193,25 @@ def decompressed(
             return io.BufferedReader(
                 _Decompressing(stream, new, f"{name}: {what}", packed_bytes), CHUNK
             )
-    for prefix, what in _FOREIGN:
+    for prefix, what in _UNSUPPORTED:
         if head.startswith(prefix):
             stream.close()
-            raise UnreadableUnitError(f"{name}: {what} is not read; unpack or export it first")
+            raise UnreadableUnitError(f"{name}: {what} is not supported; unpack or export it first")
     return stream
 
 
 class CheckedStream(io.RawIOBase):
-    """Base of streams over unfriendly bytes: subclasses fill `_next`; format faults become
-    UnreadableUnitError, bombs are stopped.
+    """Base of streams over untrusted bytes; subclasses implement `_next`.
 
-    Memory is one chunk. `what` opens every message; closing it closes what lies beneath.
+    Format errors become UnreadableUnitError, decompression bombs are stopped, memory is one chunk.
+    `what` begins every message. Closing the stream closes the underlying one.
     """
 
     def __init__(self, beneath: BinaryIO, what: str, packed_bytes: int) -> None:
         super().__init__()
         self._beneath, self._what = beneath, what
         self._limit = max(RATIO_FLOOR, packed_bytes * MAX_RATIO)
-        self._given = 0
+        self._produced = 0
 
     def readable(self) -> bool:
         """Return True."""
@@ -224,16 +224,16 @@ class CheckedStream(io.RawIOBase):
         except (UnreadableUnitError, MemoryError):
             raise
         except Exception as error:
-            if not is_format_fault(error):
+            if not is_format_error(error):
                 raise
             raise UnreadableUnitError(
                 f"{self._what}: the data are corrupt: {error or type(error).__name__}"
             ) from error
-        self._given += len(data)
-        if self._given > self._limit:
+        self._produced += len(data)
+        if self._produced > self._limit:
             raise UnreadableUnitError(
-                f"{self._what}: it expands more than {MAX_RATIO} times, as bombs do; unpack it by"
-                " hand if it is genuine"
+                f"{self._what}: it expands more than {MAX_RATIO} times, like a decompression bomb;"
+                " if it is genuine, unpack it first"
             )
         buffer[: len(data)] = data
         return len(data)
@@ -242,7 +242,7 @@ class CheckedStream(io.RawIOBase):
         raise NotImplementedError
 
     def close(self) -> None:
-        """Close this stream and the one beneath it."""
+        """Close this stream and the underlying one."""
         if not self.closed:
             self._beneath.close()
         super().close()
@@ -255,7 +255,7 @@ class _Decompressing(CheckedStream):
         super().__init__(beneath, what, packed_bytes)
         self._new = new
         self._decoder = new()
-        # Read beyond the end of one stream: the beginning of the next.
+        # Bytes read beyond the end of a stream: the beginning of the next one.
         self._ahead = b""
 
     def _next(self, size: int) -> bytes:
@@ -268,12 +268,13 @@ class _Decompressing(CheckedStream):
                 return data
             if starved and not self._decoder.eof:
                 raise UnreadableUnitError(
-                    f"{self._what}: the data end in the middle; the file is cut short"
+                    f"{self._what}: the data end too early; the file is cut short"
                 )
 
     def _next_stream(self) -> bool:
-        """Start the decoder of the next stream in a row; False at the end. NUL bytes between and
-        after them are padding.
+        """Start the decoder of the next stream; return False at the end of the file.
+
+        NUL bytes between and after streams are padding.
         """
         rest = self._decoder.unused_data
         while not (rest := rest.lstrip(b"\0")):
@@ -288,15 +289,14 @@ class _Decompressing(CheckedStream):
 
 
 # ---- lines
-# ------------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    r"""One line with its ending (\n, \r\n or \r) as it stands; `number` counts from 1.
+    r"""One line with its line ending (\n, \r\n or \r) as in the file; `number` counts from 1.
 
-    Where `oversize`, `data` are its first bytes only; `size` is that of the whole line, `sha256`
-    (hexadecimal) its digest.
+    If `oversize`, `data` are only its first bytes; `size` and `sha256` (hexadecimal) are those of
+    the whole line.
     """
 
     data: bytes
@@ -307,16 +307,15 @@ class Line:
 
 
 def read_lines(stream: BinaryIO, limit: int) -> Iterator[Line]:
-    r"""Yield the lines of a stream, holding no more than `limit` bytes of one (and one chunk): \n,
-    \r\n and a lone \r end a line.
+    r"""Yield the lines of a stream; \n, \r\n and a lone \r end a line.
 
-    Where the bytes turn out unreadable, UnreadableUnitError is passed on with the broken line as
-    its `rest`.
+    At most `limit` bytes of a line are kept in memory, and one chunk. UnreadableUnitError is passed
+    on with the broken line as its `rest`.
     """
     number = 1
     open_line = BoundedBytes(limit)
     try:
-        for piece in chunks(stream):
+        for piece in read_chunks(stream):
             for part in piece.splitlines(keepends=True):
                 if open_line.size and open_line.last == b"\r" and part != b"\n":
                     yield open_line.as_line(number)
@@ -330,20 +329,21 @@ def read_lines(stream: BinaryIO, limit: int) -> Iterator[Line]:
                     yield open_line.as_line(number)
                     number, open_line = number + 1, BoundedBytes(limit)
     except UnreadableUnitError as error:
-        error.rest = open_line.held()
+        error.rest = open_line.retained()
         raise
     if open_line.size:
         yield open_line.as_line(number)
 
 
 class BoundedBytes:
-    """Bytes that grow piece by piece, of which at most `limit` are held; size and SHA-256 are those
-    of all of them.
+    """Bytes that are added piece by piece; at most `limit` of them are retained.
+
+    `size` and `sha256` are those of all bytes.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._held = bytearray()
+        self._retained = bytearray()
         self._digest = hashlib.sha256()
         self._hashed = False
         self.size = 0
@@ -351,36 +351,38 @@ class BoundedBytes:
 
     @property
     def oversize(self) -> bool:
-        """Whether more was added than is held."""
+        """Whether more bytes were added than are retained."""
         return self.size > self._limit
 
     @property
     def sha256(self) -> str:
-        """Digest of everything added, hexadecimal."""
-        return self._digest.hexdigest() if self._hashed else hashlib.sha256(self._held).hexdigest()
+        """Digest of all bytes, hexadecimal."""
+        return (
+            self._digest.hexdigest() if self._hashed else hashlib.sha256(self._retained).hexdigest()
+        )
 
     def add(self, piece: bytes) -> None:
-        """Add a piece; what goes beyond the limit is counted and hashed only."""
+        """Add bytes; what exceeds the limit is only counted and hashed."""
         if not piece:
             return
         self.size += len(piece)
         self.last = piece[-1:]
         if not self.oversize:
-            self._held += piece
+            self._retained += piece
             return
         if not self._hashed:
-            # Most never grow too large: they are hashed only if they do.
-            self._digest.update(self._held)
+            # Hashing starts only when the limit is exceeded, which is rare.
+            self._digest.update(self._retained)
             self._hashed = True
         self._digest.update(piece)
-        self._held += piece[: self._limit - len(self._held)]
+        self._retained += piece[: self._limit - len(self._retained)]
 
-    def held(self) -> bytes:
+    def retained(self) -> bytes:
         """Return the first `limit` bytes."""
-        return bytes(self._held)
+        return bytes(self._retained)
 
     def as_line(self, number: int) -> Line:
-        """Return them as a line."""
+        """Return the bytes as a line."""
         return Line(
-            self.held(), number, self.size, self.oversize, self.sha256 if self.oversize else ""
+            self.retained(), number, self.size, self.oversize, self.sha256 if self.oversize else ""
         )

@@ -1,5 +1,6 @@
-"""Reads files of CloudEvents: one JSON object per line, a JSON array of them (the batch format), or
-objects one after another.
+"""The `events` connector: files of CloudEvents in JSON.
+
+One object per line, an array of objects (the JSON batch format), or objects one after another.
 """
 
 from __future__ import annotations
@@ -15,21 +16,21 @@ from pydantic import ValidationError
 from pipeline.ingest.byte_streams import (
     CHUNK,
     UnreadableUnitError,
-    chunks,
-    collect,
+    join_chunks,
+    read_chunks,
     read_lines,
-    refuse_unreadable,
+    reject_unreadable,
 )
-from pipeline.ingest.json_values import split_values
-from pipeline.ingest.port import MAX_ITEM_BYTES, Found, IngestOptions, Item, Unit
+from pipeline.ingest.json_values import split_json_values
+from pipeline.ingest.port import MAX_ITEM_BYTES, ConnectorItem, IngestOptions, InputUnit, ReadEvent
 from pipeline.ingest.text_files import (
-    at_line,
-    check_known,
+    check_option_names,
     file_pattern,
     is_blank,
-    matching,
-    oversize,
-    refusal,
+    line_locator,
+    matching_units,
+    reject_line,
+    reject_oversize,
 )
 from schemas.dead_letters import RejectCode
 from schemas.envelope import Event
@@ -37,90 +38,90 @@ from schemas.registry import EVENT_TYPES, explain
 
 _BOM = b"\xef\xbb\xbf"
 _BLANK = b" \t\r\n"
-# orjson reads 1,024 levels and writes 254: what cannot be written again must not come in. No event
-# nests a tenth of this.
+# orjson reads 1,024 levels and writes 254; what could not be written again is rejected. Real events
+# have a few levels.
 _MAX_DEPTH = 100
-# JSON has no largest number, but orjson turns those beyond 64 bits into floats, which changes an
-# order number without a word.
+# JSON has no largest number, but orjson turns numbers beyond 64 bits into floats, which would
+# silently change an order number.
 _LONG_NUMBER = re.compile(rb"(?<![0-9.eE+\-])-?[0-9]{19,}(?![0-9.eE])")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _INT_RANGE = range(-(2**63), 2**64)
 
 
-class EventsFile:
-    """Connector for files of events as the contracts have them."""
+class EventsConnector:
+    """Connector for files of CloudEvents."""
 
     def __init__(self) -> None:
         self.name = "events"
         self.version = "1"
-        self.keeps_items = True
+        self.append_only = True
         self.summary = (
             "CloudEvents as JSON lines (.jsonl, .ndjson) or a JSON array: any comm.* and crm.* type"
         )
-        self.options = {"source": "source of events that name none"}
+        self.options = {"source": "source of events that do not name one"}
 
-    def units(self, paths: Sequence[Path]) -> Iterator[Unit]:
+    def units(self, paths: Sequence[Path]) -> Iterator[InputUnit]:
         """Yield the JSON files under the paths; a file named itself is read whatever its name."""
-        return matching(paths, file_pattern("jsonl", "ndjson", "json"))
+        return matching_units(paths, file_pattern("jsonl", "ndjson", "json"))
 
-    def read(self, unit: Unit, options: IngestOptions) -> Iterator[Item]:
-        """Yield one event per object; its envelope and type are checked here, `data` by whoever
-        publishes it.
-        """
-        check_known(options.extra, {}, self.name)
-        return refuse_unreadable(unit, self._items(unit, options))
+    def read(self, unit: InputUnit, options: IngestOptions) -> Iterator[ConnectorItem]:
+        """Yield one event per object; the envelope and the type are checked here, not `data`."""
+        check_option_names(options.extra, {}, self.name)
+        return reject_unreadable(unit, self._items(unit, options))
 
-    def _items(self, unit: Unit, options: IngestOptions) -> Iterator[Item]:
-        if _is_one_line_each(unit):
+    def _items(self, unit: InputUnit, options: IngestOptions) -> Iterator[ConnectorItem]:
+        if _is_json_lines(unit):
             yield from self._lines(unit, options)
             return
         with unit.open() as stream:
-            for value in split_values(chunks(stream), MAX_ITEM_BYTES):
+            for value in split_json_values(read_chunks(stream), MAX_ITEM_BYTES):
                 if value.size > MAX_ITEM_BYTES:
-                    yield oversize(unit, value.line, value.raw, value.size, MAX_ITEM_BYTES)
+                    yield reject_oversize(unit, value.line, value.raw, value.size, MAX_ITEM_BYTES)
                 else:
                     yield self._item(unit, value.line, value.raw, options)
 
-    def _lines(self, unit: Unit, options: IngestOptions) -> Iterator[Item]:
+    def _lines(self, unit: InputUnit, options: IngestOptions) -> Iterator[ConnectorItem]:
         with unit.open() as stream:
             for line in read_lines(stream, MAX_ITEM_BYTES):
                 if line.oversize:
-                    yield oversize(unit, line.number, line.data, line.size, MAX_ITEM_BYTES)
+                    yield reject_oversize(unit, line.number, line.data, line.size, MAX_ITEM_BYTES)
                 elif not is_blank(line.data):
                     yield self._item(unit, line.number, line.data, options)
 
-    def _item(self, unit: Unit, number: int, raw: bytes, options: IngestOptions) -> Item:
+    def _item(
+        self, unit: InputUnit, number: int, raw: bytes, options: IngestOptions
+    ) -> ConnectorItem:
         try:
             fields = _parse(raw.removeprefix(_BOM).strip(_BLANK))
         except _JsonError as error:
-            return refusal(unit, number, raw, error.code, str(error))
+            return reject_line(unit, number, raw, error.code, str(error))
         fields.setdefault("tenant", options.tenant)
         if options.source:
             fields.setdefault("source", options.source)
         fields = {
-            "locator": at_line(unit, number),
+            "locator": line_locator(unit, number),
             "connector": f"{self.name}/{self.version}",
         } | fields
         try:
             event = Event.model_validate(fields)
         except ValidationError as error:
             code, message = explain(error)
-            return refusal(unit, number, raw, code, message)
+            return reject_line(unit, number, raw, code, message)
         if event.type not in EVENT_TYPES:
-            what = f"type: no contract has {event.type[:80]!r}; there are {', '.join(EVENT_TYPES)}"
-            return refusal(unit, number, raw, RejectCode.UNKNOWN_TYPE, what)
-        return Found(event, raw)
+            what = (
+                f"type: unknown event type {event.type[:80]!r}; use one of {', '.join(EVENT_TYPES)}"
+            )
+            return reject_line(unit, number, raw, RejectCode.UNKNOWN_TYPE, what)
+        return ReadEvent(event, raw)
 
 
-def _is_one_line_each(unit: Unit) -> bool:
-    """Return whether the file holds an event in each line, and neither an array nor objects over
-    several lines.
-    """
+def _is_json_lines(unit: InputUnit) -> bool:
+    """Return whether the file has one event per line, not an array or multi-line objects."""
     try:
         with unit.open() as stream:
-            head = collect(chunks(stream), limit=CHUNK, until=CHUNK).held()
+            head = join_chunks(read_chunks(stream), limit=CHUNK, until=CHUNK).retained()
     except UnreadableUnitError as error:
-        # The reading meets the same fault, and reports it after what comes before.
+        # Reading the items meets the same error, and reports it after the items before it.
         head = error.rest
     head = head.removeprefix(_BOM).lstrip(_BLANK)
     first = head.partition(b"\n")[0].strip(_BLANK)
@@ -128,7 +129,6 @@ def _is_one_line_each(unit: Unit) -> bool:
 
 
 # ---- JSON
-# -------------------------------------------------------------------------------------------------------------------
 
 
 class _JsonError(ValueError):
@@ -141,14 +141,14 @@ def _parse(text: bytes) -> dict[str, Any]:
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise _explained(text, error) from error
+        raise _json_error(text, error) from error
     if not isinstance(value, dict):
         raise _JsonError(
             RejectCode.UNPARSABLE,
             f"it is {_KINDS.get(type(value), 'no object')}, not an object with an event's fields",
         )
     if _depth(value) > _MAX_DEPTH:
-        raise _JsonError(RejectCode.SCHEMA_VALUE, f"it nests deeper than {_MAX_DEPTH} levels")
+        raise _JsonError(RejectCode.SCHEMA_VALUE, f"it is nested deeper than {_MAX_DEPTH} levels")
     if number := _number_too_long(text):
         what = (
             f"the number {number} does not fit 64 bits and would be rounded: write it as a string"
@@ -159,7 +159,7 @@ def _parse(text: bytes) -> dict[str, Any]:
 
 _KINDS = {
     list: "a list",
-    str: "a text",
+    str: "a string",
     int: "a number",
     float: "a number",
     bool: "true or false",
@@ -167,7 +167,7 @@ _KINDS = {
 }
 
 
-def _explained(text: bytes, error: orjson.JSONDecodeError) -> _JsonError:
+def _json_error(text: bytes, error: orjson.JSONDecodeError) -> _JsonError:
     where = (
         f"column {error.colno}"
         if error.lineno == 1
@@ -181,15 +181,13 @@ def _explained(text: bytes, error: orjson.JSONDecodeError) -> _JsonError:
     if "surrogate" in error.msg:
         return _JsonError(
             RejectCode.CHARSET,
-            f"half a character (a lone surrogate \\ud800 to \\udfff) in the text at {where}",
+            f"a lone surrogate (\\ud800 to \\udfff), half a character, in the string at {where}",
         )
     return _JsonError(RejectCode.UNPARSABLE, f"it is not JSON: {error.msg} at {where}")
 
 
 def _depth(value: Any) -> int:
-    """Return how many levels of lists and objects there are, as far as is needed to tell that they
-    are too many.
-    """
+    """Return the number of levels of lists and objects, counted up to one above the limit."""
     level, layer = 0, [value]
     while layer and level <= _MAX_DEPTH:
         level += 1
@@ -206,7 +204,7 @@ def _number_too_long(text: bytes) -> str | None:
     if not _LONG_NUMBER.search(text):
         return None
     for match in _LONG_NUMBER.finditer(_STRING.sub(b'""', text)):
-        # Python refuses to convert thousands of digits; anything beyond twenty is too long anyway.
+        # Python refuses to convert thousands of digits; more than twenty are too long in any case.
         if len(match[0]) > 20 or int(match[0]) not in _INT_RANGE:
             return match[0][:40].decode("ascii")
     return None

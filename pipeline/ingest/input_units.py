@@ -1,5 +1,6 @@
-"""Finds what there is to read: files, folders, Maildirs, archives and compressed files, as units in
-a stable order.
+"""Finds what there is to read: files, folders, Maildirs, archives and compressed files.
+
+They come as input units in a stable order.
 """
 
 from __future__ import annotations
@@ -15,39 +16,26 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from pipeline.ingest.archives import Skip, broken_unit, legible, tar_units, zip_units
+from pipeline.ingest.archives import Skip, printable_name, unreadable_unit
 from pipeline.ingest.byte_streams import (
     CHUNK,
     TAR_BLOCK,
-    Line,
     UnreadableUnitError,
-    chunks,
-    decompressed,
+    decompress,
     is_compressed,
     is_tar,
     is_zip,
-    read_lines,
-    refuse_unreadable,
 )
-from pipeline.ingest.port import Unit
-
-__all__ = [
-    "Line",
-    "Skip",
-    "UnreadableUnitError",
-    "chunks",
-    "read_lines",
-    "refuse_unreadable",
-    "walk",
-]
+from pipeline.ingest.port import InputUnit
+from pipeline.ingest.tar_archives import tar_units
+from pipeline.ingest.zip_archives import zip_units
 
 _log = logging.getLogger(__name__)
 
-# Names are sorted this many at a time, about 10 MB; a larger folder is listed once for each such
-# batch.
+# So many names (about 10 MB) are sorted at a time; a larger folder is listed once per batch.
 _SORT_BATCH = 100_000
 
-_DROPPINGS: tuple[tuple[re.Pattern[str], str], ...] = (
+_IGNORED_NAMES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r".*~|#.*#|.*\.sw[a-p]|~\$.*"), "an editor's backup or lock file"),
     (re.compile(r"(?i)thumbs\.db|desktop\.ini|__MACOSX"), "the operating system's own file"),
     (re.compile(r"(?i).*\.(part|crdownload|lock)"), "a download or lock in progress"),
@@ -61,66 +49,67 @@ _DROPPINGS: tuple[tuple[re.Pattern[str], str], ...] = (
 # https://cr.yp.to/proto/maildir.html: "unique:2,FLAGS"; file systems without colons get ; or !
 # instead.
 _MAILDIR_FLAGS = re.compile(r"[:;!][12],[^/]*$")
-# A message being delivered, as it may lie in an archive: tmp/1699999999.unique.host
+# A message that was being delivered when an archive was made: tmp/1699999999.unique.host
 _MAILDIR_TMP = re.compile(r"(^|/)tmp/\d+\.[^/]+\.[^/]+$")
 _MAILDIR_READ = ("cur", "new")
 
 
 def log_skip(name: str, reason: str) -> None:
-    """Log what is not read, and why."""
-    _log.info("not read: %s: %s", name, reason)
+    """Log which file is not read, and why."""
+    _log.info("Skipped %s: %s", name, reason)
 
 
-def walk(paths: Sequence[Path], skip: Skip = log_skip) -> Iterator[Unit]:
-    """Yield all units under the paths: in the order given, folders recursively and sorted by name;
-    memory does not grow with them.
+def walk(paths: Sequence[Path], skip: Skip = log_skip) -> Iterator[InputUnit]:
+    """Yield all units under the paths, in the order of the paths; memory does not grow with them.
 
-    - A file is a unit named by its absolute path; gzip, bzip2 and xz are told by their first bytes
-      and decompressed.
-    - A tar (plain or compressed) or zip archive gives a unit `path!member` for each file in it,
-      streamed. The units of a tar are meant to be opened and read one after the other, as they
-      come; see `tar_units`.
+    Folders are read recursively, sorted by name.
+
+    - A file is a unit named by its absolute path. gzip, bzip2 and xz are recognised by their first
+      bytes and decompressed.
+    - A tar (plain or compressed) or zip archive gives a unit `path!member` for each of its files,
+      streamed. The units of a tar must be opened and read one after the other, as they come; see
+      `tar_units`.
     - A folder with cur and new or tmp is a Maildir: tmp is left out, and a message's unit is
       `folder/unique`, the same before and after it is read and flagged.
-    - In folders and archives, hidden files and editors', mail programs' and systems' own files go
-      to `skip` with the reason, as do sockets, pipes, devices and dangling links. What is named in
-      `paths` is read whatever its name. Links are followed, a folder is read once.
+    - In folders and archives, hidden files and files of editors, mail programs and operating
+      systems are passed to `skip` with the reason, as are sockets, pipes, devices and dangling
+      links. A file named in `paths` is read whatever its name. Links are followed, a folder is read
+      once.
 
     A unit that cannot be read raises UnreadableUnitError (its bytes) or OSError (the machine) when
-    it is opened or read. Raises FileNotFoundError, before the first unit, for a path that is not
-    there.
+    it is opened or read. Raises FileNotFoundError, before the first unit, for a missing path.
     """
     named = [os.path.abspath(path) for path in paths]
-    for path, given in zip(named, paths, strict=True):
+    for path, argument in zip(named, paths, strict=True):
         if not os.path.exists(path):
-            raise FileNotFoundError(f"{given}: no such file or folder")
+            raise FileNotFoundError(f"{argument}: no such file or folder")
     return _Walk(skip).units(named)
 
 
 class _Walk:
     def __init__(self, skip: Skip) -> None:
         self._skip = skip
-        self._folders_seen: set[tuple[int, int]] = set()
+        self._visited_folders: set[tuple[int, int]] = set()
 
-    def units(self, named: Sequence[str]) -> Iterator[Unit]:
+    def units(self, named: Sequence[str]) -> Iterator[InputUnit]:
         for path in named:
             yield from self._visit(path, named=True)
-            # A stack and not recursion: folders may be nested deeper than Python's calls.
+            # A stack instead of recursion: folders may be nested deeper than Python's call stack.
             open_folders = [self._children(path)] if os.path.isdir(path) else []
             while open_folders:
                 child = next(open_folders[-1], None)
                 if child is None:
                     open_folders.pop()
-                elif isinstance(child, Unit):
+                elif isinstance(child, InputUnit):
                     yield child
                 elif os.path.isdir(child):
                     open_folders.append(self._children(child))
                 else:
                     yield from self._visit(child, named=False)
 
-    def _visit(self, path: str, named: bool) -> Iterator[Unit]:
-        """Yield the units of a path that is no folder."""
-        name = legible(path)
+    def _visit(self, path: str, named: bool) -> Iterator[InputUnit]:
+        """Yield the units of a path that is not a folder."""
+        name = printable_name(path)
         try:
             status = os.stat(path)
         except OSError as error:
@@ -129,7 +118,7 @@ class _Walk:
                 (
                     "a dangling link"
                     if os.path.islink(path)
-                    else f"it cannot be looked at: {error.strerror}"
+                    else f"its status cannot be read: {error.strerror}"
                 ),
             )
             return
@@ -137,9 +126,10 @@ class _Walk:
             return
         if not stat.S_ISREG(status.st_mode):
             if named:
-                yield broken_unit(
+                yield unreadable_unit(
                     name,
-                    f"{name}: it is a pipe, socket or device, not a file; save it as a file first",
+                    f"{name}: this is a pipe, socket or device, not a file; save it as a file"
+                    " first",
                     "",
                 )
             else:
@@ -151,21 +141,22 @@ class _Walk:
         else:
             yield from self._file(path, name, status)
 
-    def _file(self, path: str, name: str, status: os.stat_result) -> Iterator[Unit]:
+    def _file(self, path: str, name: str, status: os.stat_result) -> Iterator[InputUnit]:
         signature = _signature(status)
         open_file = partial(_open, path, name)
         try:
             kind = _kind(path, name)
         except OSError:
-            kind = "file"  # opening it fails in the same way, where it is reported
+            # Opening it fails in the same way, and that error is reported.
+            kind = "file"
         if kind == "tar":
             yield from self._members(tar_units(open_file, name, signature, self._skip), name)
         elif kind == "zip":
             yield from self._members(zip_units(path, name, signature, self._skip), name)
         else:
-            yield Unit(name, open_file, signature)
+            yield InputUnit(name, open_file, signature)
 
-    def _members(self, units: Iterator[Unit], archive: str) -> Iterator[Unit]:
+    def _members(self, units: Iterator[InputUnit], archive: str) -> Iterator[InputUnit]:
         empty = True
         for unit in units:
             empty = False
@@ -176,22 +167,21 @@ class _Walk:
         if empty:
             self._skip(archive, "an archive without files")
 
-    def _children(self, folder: str) -> Iterator[Unit | str]:
-        """Yield what a folder holds: the units of a Maildir's messages, and the paths to visit."""
+    def _children(self, folder: str) -> Iterator[InputUnit | str]:
+        """Yield what a folder holds: units of a Maildir's messages, and paths to visit."""
         try:
             status = os.stat(folder)
             identity = (status.st_dev, status.st_ino)
-            if identity in self._folders_seen:
-                self._skip(legible(folder), "a folder that is read already, by another path")
+            if identity in self._visited_folders:
+                self._skip(printable_name(folder), "this folder was read already by another path")
                 return
-            self._folders_seen.add(identity)
+            self._visited_folders.add(identity)
             yield from self._entries(folder)
         except OSError as error:
-            # The other folders are read; this one is reported as a file would be that cannot be
-            # opened.
-            yield Unit(legible(str(error.filename or folder)), partial(_raise, error))
+            # The other folders are read. This one is reported like a file that cannot be opened.
+            yield InputUnit(printable_name(str(error.filename or folder)), partial(_raise, error))
 
-    def _entries(self, folder: str) -> Iterator[Unit | str]:
+    def _entries(self, folder: str) -> Iterator[InputUnit | str]:
         maildir = _is_maildir(folder)
         if maildir:
             yield from self._messages(folder)
@@ -200,13 +190,14 @@ class _Walk:
             if maildir and base in (*_MAILDIR_READ, "tmp"):
                 continue
             if (reason := _unwanted(base)) and not (os.path.isdir(path) and _is_maildir(path)):
-                self._skip(legible(path), reason)
+                self._skip(printable_name(path), reason)
             else:
                 yield path
 
-    def _messages(self, maildir: str) -> Iterator[Unit]:
-        """Yield the messages of new and cur in the order of their unique names, which begin with
-        the time of delivery.
+    def _messages(self, maildir: str) -> Iterator[InputUnit]:
+        """Yield the messages of new and cur in the order of their names.
+
+        The names begin with the time of delivery.
         """
         folders = [os.path.join(maildir, folder) for folder in _MAILDIR_READ]
         listings = (
@@ -217,28 +208,26 @@ class _Walk:
         for base, folder in heapq.merge(*listings):
             path = os.path.join(folder, base)
             if reason := _unwanted(base):
-                self._skip(legible(path), reason)
+                self._skip(printable_name(path), reason)
                 continue
             try:
                 status = os.stat(path)
             except FileNotFoundError:
-                # It was moved while we looked: into cur, which is listed later or has been listed
-                # under this very name.
+                # It was moved to cur after it was listed; cur is listed later, or was listed under
+                # the same name.
                 path = _find_message(maildir, base) or path
                 if not os.path.exists(path):
-                    self._skip(legible(path), "it was removed meanwhile")
+                    self._skip(printable_name(path), "it was removed after it was listed")
                     continue
                 status = os.stat(path)
             if stat.S_ISREG(status.st_mode):
                 yield _message(maildir, os.path.dirname(path), os.path.basename(path), status)
             else:
-                self._skip(legible(path), "not a file")
+                self._skip(printable_name(path), "not a file")
 
 
 def _sorted_names(folder: str) -> Iterator[str]:
-    """Yield the names in a folder in order of their code points, in bounded memory however many
-    there are.
-    """
+    """Yield the names in a folder in order of their code points, in bounded memory."""
     last = ""
     while True:
         with os.scandir(folder) as entries:
@@ -254,7 +243,7 @@ def _sorted_names(folder: str) -> Iterator[str]:
 def _unwanted(base: str) -> str | None:
     if base.startswith("."):
         return "hidden"
-    return next((reason for pattern, reason in _DROPPINGS if pattern.fullmatch(base)), None)
+    return next((reason for pattern, reason in _IGNORED_NAMES if pattern.fullmatch(base)), None)
 
 
 def _unwanted_member(member: str) -> str | None:
@@ -262,12 +251,12 @@ def _unwanted_member(member: str) -> str | None:
         return "a message in delivery"
     *folders, base = member.split("/")
     # The folders of a Maildir are hidden ones: Maildir/.Sent/cur/unique:2,S
-    ours = (
+    visible = (
         ()
         if folders and folders[-1] in _MAILDIR_READ
         else [name for name in folders if name not in ("", ".", "..")]
     )
-    return next((reason for name in (base, *ours) if (reason := _unwanted(name))), None)
+    return next((reason for name in (base, *visible) if (reason := _unwanted(name))), None)
 
 
 def _signature(status: os.stat_result) -> str:
@@ -275,33 +264,30 @@ def _signature(status: os.stat_result) -> str:
 
 
 def _kind(path: str, name: str) -> str:
-    """Return tar, zip or file, by the first bytes; of a compressed file by the first bytes
-    inside.
-    """
+    """Return tar, zip or file by the first bytes, decompressed where the file is compressed."""
     with open(path, "rb") as file:
         head = file.peek(TAR_BLOCK)
         if is_zip(head):
             return "zip"
         if is_compressed(head):
             try:
-                head = decompressed(file, name, os.fstat(file.fileno()).st_size).read(TAR_BLOCK)
+                head = decompress(file, name, os.fstat(file.fileno()).st_size).read(TAR_BLOCK)
             except UnreadableUnitError:
-                # what can be read of it is read, and then the fault reported, when it is opened
+                # Reading it delivers what comes before the damage, and then reports the damage.
                 return "file"
         return "tar" if is_tar(head) else "file"
 
 
 def _open(path: str, name: str) -> BinaryIO:
     file = io.BufferedReader(io.FileIO(path), CHUNK)
-    return decompressed(file, name, os.fstat(file.fileno()).st_size)
+    return decompress(file, name, os.fstat(file.fileno()).st_size)
 
 
 # ---- Maildir
-# ----------------------------------------------------------------------------------------------------------------
 
 
 def _is_maildir(folder: str) -> bool:
-    # Archivers and version control leave empty folders out, so one of new and tmp may be missing.
+    # Archive programs and version control omit empty folders, so new or tmp may be missing.
     return os.path.isdir(os.path.join(folder, "cur")) and any(
         os.path.isdir(os.path.join(folder, other)) for other in ("new", "tmp")
     )
@@ -311,19 +297,19 @@ def _unique(base: str) -> str:
     return _MAILDIR_FLAGS.sub("", base)
 
 
-def _message(maildir: str, folder: str, base: str, status: os.stat_result) -> Unit:
-    name = legible(os.path.join(maildir, _unique(base)))
+def _message(maildir: str, folder: str, base: str, status: os.stat_result) -> InputUnit:
+    name = printable_name(os.path.join(maildir, _unique(base)))
 
     def open_message() -> BinaryIO:
         try:
             return _open(os.path.join(folder, base), name)
         except FileNotFoundError:
-            # Flagged or moved from new to cur since it was listed.
-            if (found := _find_message(maildir, base)) is None:
+            # It was flagged, or moved from new to cur, after it was listed.
+            if (current := _find_message(maildir, base)) is None:
                 raise
-            return _open(found, name)
+            return _open(current, name)
 
-    return Unit(name, open_message, _signature(status))
+    return InputUnit(name, open_message, _signature(status))
 
 
 def _find_message(maildir: str, base: str) -> str | None:

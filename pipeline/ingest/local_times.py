@@ -1,5 +1,7 @@
-"""Local times as exports write them: digits of any script, halves of the day in many languages,
-zones, the repeated hour.
+"""Local times as exports write them.
+
+Digits of any script, halves of the day in many languages, time zones, the repeated hour of a clock
+change.
 """
 
 from __future__ import annotations
@@ -12,9 +14,9 @@ from typing import Literal
 
 from schemas.types import in_range
 
-# Marks that steer the direction of text and are not part of it: LRM, RLM, ALM, embeddings,
-# isolates, the byte order mark.
-MARKS = "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
+# Invisible characters that control the direction of text: LRM, RLM, ALM, embeddings, isolates; and
+# the byte order mark.
+DIRECTION_MARKS = "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
 
 # Every decimal digit of Unicode lies in the first two planes.
 _DIGITS = {
@@ -27,40 +29,45 @@ _SPACES = dict.fromkeys(
     ),
     " ",
 )
-_MARKS = {ord(mark): None for mark in MARKS}
-_ANY_MARK = re.compile(f"[{MARKS}]")
+_MARKS = {ord(mark): None for mark in DIRECTION_MARKS}
+_ANY_MARK = re.compile(f"[{DIRECTION_MARKS}]")
 _PLAIN: dict[int, str | None] = {**_DIGITS, **_SPACES, **_MARKS}
 
 
 class DateOrder(StrEnum):
-    """In which order day, month and year stand."""
+    """The order of day, month and year in a written date."""
 
     DMY = "dmy"
     MDY = "mdy"
     YMD = "ymd"
 
 
-def plain(text: str) -> str:
-    """Return the text with ASCII digits for those of any script, ordinary blanks for wide and
-    narrow ones, and no direction marks.
+def plain_text(text: str) -> str:
+    r"""Return the text with ASCII digits, ordinary blanks and no direction marks.
+
+    >>> plain_text("\u200e١٢\u00a0号")
+    '12 号'
     """
     return text.translate(_PLAIN)
 
 
-def without_marks(text: str) -> str:
-    """Return the text without direction marks."""
+def strip_direction_marks(text: str) -> str:
+    r"""Return the text without direction marks.
+
+    >>> strip_direction_marks("\u200eAnn")
+    'Ann'
+    """
     return _ANY_MARK.sub("", text)
 
 
 # ---- halves of the day
-# ------------------------------------------------------------------------------------------------------
 
-Half = Literal["am", "pm", "noon"]
+DayHalf = Literal["am", "pm", "noon"]
 
-# After CLDR's day periods (https://cldr.unicode.org/translation/date-time/date-time-symbols) of the
-# languages whose phones show twelve hours, without dots and blanks. Chinese also names parts of a
-# half: 凌晨, 清晨, 早上 before noon, 中午 around it, 傍晚, 晚上 after.
-_HALVES: dict[Half, str] = {
+# CLDR's day periods (https://cldr.unicode.org/translation/date-time/date-time-symbols) of the
+# languages whose phones show twelve hours. Chinese also names parts of a half: 凌晨, 清晨, 早上
+# before noon, 中午 around noon, 傍晚, 晚上 after noon.
+_HALVES: dict[DayHalf, str] = {
     "am": (
         "am a.m. 上午 凌晨 清晨 早上 午前 오전 새벽 SA ص صباحًا ق.ظ पूर्वाह्न πμ ÖÖ de. PD vorm."
         " vm. fm. ap. PG לפנה״צ ก่อนเที่ยง পূর্বাহ্ণ முற்பகல் ጥዋት дп dop. قبل‌ازظهر"
@@ -74,28 +81,33 @@ _HALVES: dict[Half, str] = {
 
 
 def _half_key(word: str) -> str:
-    folded = unicodedata.normalize("NFKC", plain(word)).casefold()
+    folded = unicodedata.normalize("NFKC", plain_text(word)).casefold()
     return "".join(char for char in folded if char.isalpha() or unicodedata.combining(char))
 
 
-_HALF_OF: dict[str, Half] = {}
+_HALF_OF: dict[str, DayHalf] = {}
 for _half, _words in _HALVES.items():
     for _word in _words.split():
         _HALF_OF[_half_key(_word)] = _half
 
 
-def half_of_day(word: str) -> Half | None:
-    """Return which half of the day a word such as `p. m.`, 下午 or م names, or None for no such
-    word.
+def parse_day_half(word: str) -> DayHalf | None:
+    """Return the half of the day that a word names, or None for any other word.
+
+    >>> parse_day_half("p. m."), parse_day_half("上午"), parse_day_half("often")
+    ('pm', 'am', None)
     """
     return _HALF_OF.get(_half_key(word))
 
 
-def hour_of_day(hour: int, half: Half | None) -> int | None:
-    """Return the hour on 24 for an hour as written; None where there is no such hour.
+def to_24_hours(hour: int, half: DayHalf | None) -> int | None:
+    """Return the hour of the 24-hour clock, or None where there is no such hour.
 
     Real exports write both 12:08 a.m. and 00:08 a.m., and some keep the word beside hours above
-    twelve: both are read.
+    twelve; both are accepted.
+
+    >>> to_24_hours(12, "am"), to_24_hours(3, "pm"), to_24_hours(24, None)
+    (0, 15, None)
     """
     if half is not None and hour <= 12:
         if half == "noon":
@@ -106,26 +118,32 @@ def hour_of_day(hour: int, half: Half | None) -> int | None:
 
 
 # ---- dates
-# ------------------------------------------------------------------------------------------------------------------
 
-# The Buddhist era of Thai phones runs 543 years ahead; no other calendar in use has years above
-# this.
+# The Buddhist era of Thai phones is 543 years ahead; no other calendar in use has years above 2400.
 _BUDDHIST_FROM, _BUDDHIST_AHEAD = 2400, 543
-# Two digits: 70 to 99 are of the last century, whose mail and calls a company may still hold; the
-# rest of this one.
+# Years of two digits: 70 to 99 belong to the last century, whose mail and calls a company may still
+# have; the others belong to this one.
 _CENTURY_PIVOT = 70
 
 
 def full_year(digits: str) -> int:
-    """Return the Gregorian year for one as written, of two or four digits."""
+    """Return the Gregorian year of a written year of two or four digits.
+
+    >>> full_year("26"), full_year("99"), full_year("2569")
+    (2026, 1999, 2026)
+    """
     year = int(digits)
     if len(digits) <= 2:
         return year + (1900 if year >= _CENTURY_PIVOT else 2000)
     return year - _BUDDHIST_AHEAD if year > _BUDDHIST_FROM else year
 
 
-def date_of(parts: tuple[str, str, str], order: DateOrder) -> date | None:
-    """Return the date that three numbers name in this order, or None where there is no such day."""
+def parse_date(parts: tuple[str, str, str], order: DateOrder) -> date | None:
+    """Return the date that three numbers name in this order, or None if there is no such day.
+
+    >>> parse_date(("13", "2", "26"), DateOrder.DMY), parse_date(("13", "2", "26"), DateOrder.MDY)
+    (datetime.date(2026, 2, 13), None)
+    """
     first, second, third = parts
     if order is DateOrder.YMD:
         year, month, day = first, second, third
@@ -133,7 +151,7 @@ def date_of(parts: tuple[str, str, str], order: DateOrder) -> date | None:
         month, day, year = first, second, third
     else:
         day, month, year = first, second, third
-    # A month or day of three or four digits is a year in the wrong place.
+    # A month or day of three or four digits is a year: the order is another one.
     if len(month) > 2 or len(day) > 2 or len(year) == 3:
         return None
     try:
@@ -142,26 +160,24 @@ def date_of(parts: tuple[str, str, str], order: DateOrder) -> date | None:
         return None
 
 
-# ---- zones
-# ------------------------------------------------------------------------------------------------------------------
+# ---- time zones
 
 
-def instant(
+def to_utc(
     local: datetime, zone: tzinfo, not_before: datetime | None = None, near: datetime | None = None
 ) -> datetime | None:
-    """Return the UTC instant of a local time, or None where it lies outside the span that the
-    history holds.
+    """Return the UTC instant of a local time, or None outside the supported years.
 
-    The hour that a clock change repeats is read as its first pass, unless that lies before
+    In the hour that a clock change repeats, the first pass is taken, unless it lies before
     `not_before` and the second does not, or the second is closer to `near`. A time that a clock
-    change skips is read by the offset before the change.
+    change skips is read with the offset before the change.
     """
-    # Beyond these years the conversion itself may overflow.
+    # Outside of these years the conversion itself may overflow.
     if not 1969 <= local.year <= 2200:
         return None
     chosen = first = local.replace(tzinfo=zone, fold=0).astimezone(UTC)
     second = local.replace(tzinfo=zone, fold=1).astimezone(UTC)
-    # In a skipped hour the second reading is the earlier one: only a repeated hour leaves a choice.
+    # In a skipped hour `second` is the earlier one; only a repeated hour is ambiguous.
     if second > first:
         if near is not None:
             chosen = min(first, second, key=lambda moment: abs(moment - near))
@@ -171,7 +187,11 @@ def instant(
 
 
 def rfc3339(moment: datetime) -> str:
-    """Return a UTC instant as RFC 3339 text with Z, with as many decimals of a second as it has."""
+    """Return a UTC instant as RFC 3339 text with Z, with as many decimals as it has.
+
+    >>> rfc3339(datetime(2026, 11, 1, 9, 30, tzinfo=UTC))
+    '2026-11-01T09:30:00Z'
+    """
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 

@@ -1,6 +1,4 @@
-"""The port every connector fills: it reads one unit of input and yields events or refusals, in
-order, without keeping any.
-"""
+"""The interface of connectors: a connector reads an input unit and yields events or rejections."""
 
 from __future__ import annotations
 
@@ -14,19 +12,20 @@ from pipeline.identity.contacts import OwnSide
 from schemas.dead_letters import RejectCode
 from schemas.envelope import DEFAULT_TENANT, Event
 
-# One item larger than this is refused as oversize, its bytes kept: the largest mail that big
-# providers accept is 150 MB on paper and 50 MB in practice, and an item must fit a worker's memory
-# several times over.
+# A larger item is rejected as oversize, and its first bytes are kept. The largest mail that big
+# providers accept is 150 MB by their documentation and 50 MB in practice, and a worker must be able
+# to keep several copies of an item in memory.
 MAX_ITEM_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
-    """One thing to read from start to end: a file, a member of an archive, a message of a Maildir.
+class InputUnit:
+    """One thing to read from start to end: a file, an archive member, a message of a Maildir.
 
-    `name` is stable over runs (an absolute path, `archive!member` inside one) and is the
-    checkpoint's key and the locators' root. `signature` tells an unchanged unit without reading it
-    (size and modification time in ns); "" where that can't be told.
+    `name` is the same in every run (an absolute path, or `archive!member`). It is the key of the
+    checkpoint and the first part of every locator. `signature` changes when the unit's content
+    changes (size and modification time in ns), so that an unchanged unit is skipped without reading
+    it; it is empty where nothing of the kind is known.
     """
 
     name: str
@@ -35,9 +34,10 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """An event, not yet checked against its contract; `raw` are the bytes it was read from, kept if
-    the contract refuses it.
+class ReadEvent:
+    """An event that a connector read; its data is not validated yet.
+
+    `raw` are the bytes it was read from. They go into the dead letter if validation fails.
     """
 
     event: Event
@@ -45,8 +45,8 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """Bytes that are no event, and why; `locator` names file and item."""
+class Rejection:
+    """Bytes that are not an event, and the reason; `locator` names the file and the item."""
 
     raw: bytes
     code: RejectCode
@@ -54,17 +54,18 @@ class Refused:
     locator: str
 
 
-Item = Found | Refused
+ConnectorItem = ReadEvent | Rejection
 
 
 @dataclass(frozen=True, slots=True)
 class IngestOptions:
-    """What a person says beside the path; each connector's summary names those it reads.
+    """Options of an ingest run beside the paths; `options` of a connector lists those that it
+    reads.
 
-    `source` None: the connector's own default. `zone` None: stamps without a zone are refused where
-    the format has none, with a message that says to give one. `region` is the ISO 3166 code of
-    national telephone numbers. `extra` holds options of one connector alone (chat name, date
-    order), already as text.
+    `source` None means the connector's default. `zone` None means that timestamps without a zone
+    are rejected, or that the connector asks for `--timezone`. `own` names the company's own
+    addresses and numbers. `extra` holds options of a single connector (chat name, date order) as
+    text.
     """
 
     tenant: str = DEFAULT_TENANT
@@ -75,32 +76,31 @@ class IngestOptions:
 
 
 class OptionError(ValueError):
-    """An option is missing or wrong; the message names it and says what to give."""
+    """An option is missing or wrong; the message names it and says what to write instead."""
 
 
 class Connector(Protocol):
-    """One kind of source. Reading is a pure function of the unit's bytes and the options: the same
-    file gives the same items.
+    """One kind of source. Reading is a pure function of the unit's bytes and of the options.
 
-    `keeps_items` says that a file which grows keeps all its items but the last, in their order, so
-    that it can be read further. A call may gain legs and a chat's order of dates may become clear
-    only later: such a file is read again from its start.
+    `append_only` means that a file which grows keeps all of its items except the last one, in the
+    same order; a later run then continues where the previous one ended. It is False where later
+    lines change earlier items (a call may gain legs, the date order of a chat may become clear only
+    later); such a file is read again from its start.
     """
 
     name: str
     version: str
-    keeps_items: bool
+    append_only: bool
     summary: str
     options: dict[str, str]
 
-    def units(self, paths: Sequence[Path]) -> Iterator[Unit]:
-        """Yield what there is to read, in a stable order; raises FileNotFoundError naming a path
-        that is not there.
-        """
+    def units(self, paths: Sequence[Path]) -> Iterator[InputUnit]:
+        """Yield the units to read in a stable order; raise FileNotFoundError for a missing path."""
         ...
 
-    def read(self, unit: Unit, options: IngestOptions) -> Iterator[Item]:
-        """Yield every item of the unit in order, in memory bounded by the largest item; raises
-        OptionError before the first.
+    def read(self, unit: InputUnit, options: IngestOptions) -> Iterator[ConnectorItem]:
+        """Yield every item of the unit in order; raise OptionError before the first one.
+
+        Memory is bounded by the largest item.
         """
         ...

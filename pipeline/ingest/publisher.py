@@ -1,6 +1,4 @@
-"""The publisher: an event is checked against its contract and put on its raw topic, or refused with
-its original bytes.
-"""
+"""Validates events and publishes them to their raw topics; what fails becomes a dead letter."""
 
 from __future__ import annotations
 
@@ -9,25 +7,24 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from pipeline.envelope import checked, to_message
-from pipeline.ingest.port import Item, Refused
+from pipeline.envelope import encode_event, validate_data
+from pipeline.ingest.port import ConnectorItem, Rejection
 from pipeline.log.claim_check import BodyStore, store_large_bodies
+from pipeline.log.clock import Clock, utc_now
+from pipeline.log.dead_letters import ingest_dead_letter
 from pipeline.log.port import Log, Message
 from pipeline.outcomes import Reject
-from pipeline.runtime.runner import Clock, collect_letter, utc_now
 from schemas.dead_letters import RejectCode
 from schemas.envelope import DEFAULT_TENANT
 
-# One transaction is one fsync (a few ms): a few hundred events make it cheap, a few MiB keep a
-# batch of large mails in memory.
+# A transaction costs one fsync (a few ms), which a few hundred events share; a limit in bytes
+# bounds the memory of a batch of large mails.
 MAX_BATCH, MAX_BATCH_BYTES = 1_000, 8 * 1024 * 1024
 
 
 @dataclass
 class Publisher:
-    """Publishes items in batches, each with the checkpoint that says how far the reading has come,
-    durably together.
-    """
+    """Publishes items in batches; a batch and its checkpoints become durable in one transaction."""
 
     log: Log
     blobs: BodyStore
@@ -37,53 +34,54 @@ class Publisher:
     _checkpoints: dict[str, bytes] = field(default_factory=dict)
     _bytes: int = 0
 
-    def publish(self, item: Item, connector: str, tenant: str = DEFAULT_TENANT) -> Reject | None:
-        """Take one item; return why its contract or its connector refused it, None where it was
-        accepted.
+    def publish(
+        self, item: ConnectorItem, connector: str, tenant: str = DEFAULT_TENANT
+    ) -> Reject | None:
+        """Add an item to the batch; return the rejection where its connector or its contract
+        rejects it.
 
-        It is durable after the next `flush`. A refused item becomes a dead letter: nothing is left
-        out.
+        The item is durable after the next `flush`. A rejected item is published as a dead letter.
         """
-        refusal, message = self._message(item, connector, tenant)
-        self.counts["refused" if refusal else "published"] += 1
+        rejection, message = self._message(item, connector, tenant)
+        self.counts["rejected" if rejection else "published"] += 1
         self._messages.append(message)
         self._bytes += len(message.value)
-        return refusal
+        return rejection
 
-    def _message(self, item: Item, connector: str, tenant: str) -> tuple[Reject | None, Message]:
-        if isinstance(item, Refused):
-            refusal = Reject(item.code, item.detail)
-            return refusal, collect_letter(
-                connector, item.raw, refusal, item.locator, tenant, self.clock()
+    def _message(
+        self, item: ConnectorItem, connector: str, tenant: str
+    ) -> tuple[Reject | None, Message]:
+        if isinstance(item, Rejection):
+            rejection = Reject(item.code, item.detail)
+            return rejection, ingest_dead_letter(
+                connector, item.raw, rejection, item.locator, tenant, self.clock()
             )
-        data = checked(item.event)
+        data = validate_data(item.event)
         if not isinstance(data, Reject):
             try:
-                return None, to_message(item.event, data)
+                return None, encode_event(item.event, data)
             except orjson.JSONEncodeError as error:
                 data = Reject(
                     RejectCode.CHARSET, f"data: cannot be written as JSON in UTF-8: {error}"
                 )
-        return data, collect_letter(
+        return data, ingest_dead_letter(
             connector, item.raw, data, item.event.locator, tenant, self.clock()
         )
 
     @property
     def full(self) -> bool:
-        """Whether the batch is as large as one should be."""
+        """Whether the batch has reached its largest size and should be flushed."""
         return (
             max(len(self._messages), len(self._checkpoints)) >= MAX_BATCH
             or self._bytes >= MAX_BATCH_BYTES
         )
 
     def mark(self, name: str, checkpoint: bytes) -> None:
-        """Remember how far the reading has come; it becomes durable together with everything taken
-        before it.
-        """
+        """Add a checkpoint to the batch; it becomes durable with the items added before it."""
         self._checkpoints[name] = checkpoint
 
     def flush(self) -> None:
-        """Make everything taken and marked durable, in one transaction."""
+        """Write the batch and its checkpoints in one transaction."""
         if not self._messages and not self._checkpoints:
             return
         messages = store_large_bodies(self._messages, self.blobs)

@@ -1,11 +1,11 @@
-"""All connectors, by name: a new channel is a folder of its own and one row here."""
+"""All connectors by name. To add one: write its class, and add one row to `CONNECTORS`."""
 
 from __future__ import annotations
 
 from pipeline.ingest.business import CsvConnector
-from pipeline.ingest.call.asterisk import AsteriskCdr
-from pipeline.ingest.chat.whatsapp import WhatsAppExport
-from pipeline.ingest.cloudevents_file import EventsFile
+from pipeline.ingest.call.asterisk import AsteriskConnector
+from pipeline.ingest.chat.whatsapp import WhatsAppConnector
+from pipeline.ingest.cloudevents_file import EventsConnector
 from pipeline.ingest.email.email_connector import EmailConnector
 from pipeline.ingest.port import Connector
 
@@ -13,9 +13,9 @@ CONNECTORS: dict[str, Connector] = {
     connector.name: connector
     for connector in (
         EmailConnector(),
-        AsteriskCdr(),
-        WhatsAppExport(),
-        EventsFile(),
+        AsteriskConnector(),
+        WhatsAppConnector(),
+        EventsConnector(),
         CsvConnector("orders"),
         CsvConnector("feedback"),
         CsvConnector("complaints"),

@@ -1,4 +1,4 @@
-"""Ingesting: units are read once, resumed where a stop left them, and read further where they have
+"""Reads input units into the log: each once, resumed after a stop, continued where a file has
 grown.
 """
 
@@ -14,17 +14,18 @@ from typing import BinaryIO
 import orjson
 
 from pipeline.ingest.byte_streams import UnreadableUnitError
-from pipeline.ingest.port import Connector, IngestOptions, Item, OptionError, Unit
+from pipeline.ingest.port import Connector, ConnectorItem, IngestOptions, InputUnit, OptionError
 from pipeline.ingest.publisher import Publisher
 
-# Reading for a hash is bound by the disk; a larger block saves nothing.
-_BLOCK = 1024 * 1024
+# Hashing is limited by the disk; larger reads would not be faster.
+_HASH_BLOCK = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far a unit was read: `items` are durable; `done` means to its end, whose first `size`
-    bytes hash to `prefix`.
+    """How far a unit was read: its first `items` items are durable.
+
+    `done` means that it was read to its end; its first `size` bytes had the hash `prefix`.
     """
 
     signature: str
@@ -36,22 +37,21 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class UnitResult:
-    """What one run made of one unit; one with a `problem` was not read to its end, and is read
-    again next time.
+    """The result of one run for one unit.
+
+    A unit with a `problem` was not read to its end, and the next run reads it again.
     """
 
     name: str
     published: int = 0
-    refused: int = 0
+    rejected: int = 0
     skipped: int = 0
     unchanged: bool = False
     problem: str = ""
 
 
 class Ingest:
-    """Reads units through a connector into a publisher; see `Checkpoint` for what makes it
-    resumable and idempotent.
-    """
+    """Reads units through a connector into a publisher; `Checkpoint` makes runs resumable."""
 
     def __init__(self, connector: Connector, options: IngestOptions, publisher: Publisher) -> None:
         self._connector = connector
@@ -59,11 +59,11 @@ class Ingest:
         self._publisher = publisher
 
     def run(self, paths: Sequence[Path]) -> Iterator[UnitResult]:
-        """Read all units of the paths and yield what came of each; raises FileNotFoundError where a
-        path is not there.
+        """Read all units of the paths and yield the result of each.
 
-        A unit that needs an option or cannot be read is told in its result, and the others are read
-        all the same. Everything is durable when the last result has been taken.
+        A unit that needs an option, or that cannot be read, has the problem in its result; the
+        others are read nevertheless. Everything is durable when the last result has been yielded.
+        Raises FileNotFoundError for a missing path.
         """
         for unit in self._connector.units(paths):
             try:
@@ -72,7 +72,7 @@ class Ingest:
                 yield UnitResult(unit.name, problem=str(error))
         self._publisher.flush()
 
-    def _read(self, unit: Unit) -> UnitResult:
+    def _read(self, unit: InputUnit) -> UnitResult:
         key = self._key(unit)
         last = self._checkpoint(key)
         if last is not None and last.done and unit.signature and last.signature == unit.signature:
@@ -80,7 +80,9 @@ class Ingest:
         start = self._start(unit, last)
         return self._publish(unit, key, self._connector.read(unit, self._options), start)
 
-    def _publish(self, unit: Unit, key: str, items: Iterator[Item], start: int) -> UnitResult:
+    def _publish(
+        self, unit: InputUnit, key: str, items: Iterator[ConnectorItem], start: int
+    ) -> UnitResult:
         publisher = self._publisher
         label = f"{self._connector.name}/{self._connector.version}"
         done, before = sum(1 for _ in islice(items, start)), publisher.counts.copy()
@@ -96,10 +98,12 @@ class Ingest:
         )
         if publisher.full:
             publisher.flush()
-        made = publisher.counts - before
-        return UnitResult(unit.name, made["published"], made["refused"], skipped=min(start, done))
+        counts = publisher.counts - before
+        return UnitResult(
+            unit.name, counts["published"], counts["rejected"], skipped=min(start, done)
+        )
 
-    def _key(self, unit: Unit) -> str:
+    def _key(self, unit: InputUnit) -> str:
         options = self._options
         settings = (
             options.tenant,
@@ -115,15 +119,15 @@ class Ingest:
         value = self._publisher.log.checkpoint(key)
         return None if value is None else Checkpoint(**orjson.loads(value))
 
-    def _start(self, unit: Unit, last: Checkpoint | None) -> int:
-        """Return how many items were published before and stand unchanged at the unit's head."""
+    def _start(self, unit: InputUnit, last: Checkpoint | None) -> int:
+        """Return how many items at the start of the unit are published already and unchanged."""
         if last is None:
             return 0
         if not last.done:
             return last.items if last.signature == unit.signature else 0
-        # A file that has grown may have ended inside its last item: that one is read again, and is
-        # the same record if it was whole.
-        if not self._connector.keeps_items:
+        # The file may have ended in the middle of its last item, so that one is read again. If it
+        # was complete it has the same id, and is a redelivery.
+        if not self._connector.append_only:
             return 0
         grown = (
             last.size > 0
@@ -137,31 +141,32 @@ def _dump(checkpoint: Checkpoint) -> bytes:
     return orjson.dumps(asdict(checkpoint))
 
 
-def _fingerprint(unit: Unit) -> tuple[int, str]:
-    """Return size and hash of a plain file; a member of an archive can be read once only, and
-    cannot grow.
+def _fingerprint(unit: InputUnit) -> tuple[int, str]:
+    """Return size and hash of a plain file, and (0, "") for a member of an archive.
+
+    An archive member can only be read once, and does not grow.
     """
     return _hash_of(unit, None) if Path(unit.name).is_file() else (0, "")
 
 
-def _hash_of_first(unit: Unit, size: int) -> str:
+def _hash_of_first(unit: InputUnit, size: int) -> str:
     read, digest = _hash_of(unit, size)
     return digest if read == size else ""
 
 
-def _hash_of(unit: Unit, limit: int | None) -> tuple[int, str]:
+def _hash_of(unit: InputUnit, limit: int | None) -> tuple[int, str]:
     try:
         with unit.open() as stream:
             return _hash(stream, limit)
     except UnreadableUnitError:
-        # The reading has told the damage already; a damaged file that changes is read from its
-        # start.
+        # The connector has reported the damage already. A damaged file has no fingerprint, so it is
+        # read from its start when it changes.
         return 0, ""
 
 
 def _hash(stream: BinaryIO, limit: int | None) -> tuple[int, str]:
     digest, read = hashlib.blake2b(digest_size=16), 0
-    while block := stream.read(_BLOCK if limit is None else min(_BLOCK, limit - read)):
+    while block := stream.read(_HASH_BLOCK if limit is None else min(_HASH_BLOCK, limit - read)):
         digest.update(block)
         read += len(block)
     return read, digest.hexdigest()

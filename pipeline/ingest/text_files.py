@@ -1,6 +1,4 @@
-"""What connectors of text files share: which files of a folder are theirs, where an item stands,
-and refusals that read alike.
-"""
+"""What connectors of text files share: file name patterns, locators and uniform rejections."""
 
 from __future__ import annotations
 
@@ -9,104 +7,112 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pipeline.ingest.archives import legible
+from pipeline.ingest.archives import printable_name
 from pipeline.ingest.byte_streams import BoundedBytes, Line
 from pipeline.ingest.input_units import log_skip, walk
-from pipeline.ingest.port import IngestOptions, OptionError, Refused, Unit
+from pipeline.ingest.port import IngestOptions, InputUnit, OptionError, Rejection
 from schemas.dead_letters import RejectCode
 
-# An archive has no unit of its own name unless it could not be opened: that must be seen, whatever
-# the connector looks for.
+# A unit is named like an archive only if the archive could not be opened. Every connector passes
+# such a unit on, so that the error is reported.
 _ARCHIVE = re.compile(r"(?i)\.(zip|tar|tgz|tbz2?|txz|tar\.\w+)$")
-# Files come compressed and rotated: Master.csv.1, Master.csv-20240131.gz
+# Files may be compressed and rotated: Master.csv.1, Master.csv-20240131.gz
 _ROTATED = r"(?:[.-]\d{1,14})?(?:\.(?:gz|bz2|xz))?"
 
-# What tells which item it was, kept of one too large to keep.
-_KEPT_OF_OVERSIZE = 1024 * 1024
+# How much is kept of an oversize item: enough to recognise which item it was.
+_OVERSIZE_HEAD_BYTES = 1024 * 1024
 
 
 def is_blank(data: bytes) -> bool:
-    """Return whether bytes hold nothing but blanks, line ends and perhaps a byte order mark."""
+    r"""Return whether bytes hold only blanks, line ends and perhaps a byte order mark.
+
+    >>> is_blank(b"\xef\xbb\xbf \r\n"), is_blank(b"a")
+    (True, False)
+    """
     return not data.removeprefix(b"\xef\xbb\xbf").strip(b" \t\r\n")
 
 
 def file_pattern(*suffixes: str) -> re.Pattern[str]:
-    """Return a pattern for file names that end in one of these suffixes (no dots), perhaps rotated
-    or compressed.
+    """Return a pattern for file names with one of these suffixes, also rotated or compressed.
+
+    >>> bool(file_pattern("csv").search("Master.csv-20240131.gz"))
+    True
     """
     return re.compile(rf"(?i)\.(?:{'|'.join(suffixes)}){_ROTATED}$")
 
 
-def matching(paths: Sequence[Path], pattern: re.Pattern[str]) -> Iterator[Unit]:
-    """Yield the units under the paths: files named themselves whatever their name, in folders and
-    archives those that match.
+def matching_units(paths: Sequence[Path], pattern: re.Pattern[str]) -> Iterator[InputUnit]:
+    """Yield the units under the paths whose names match the pattern.
 
-    Raises FileNotFoundError for a path that is not there.
+    A file that is named itself is read whatever its name. Raises FileNotFoundError for a missing
+    path.
     """
-    named = {legible(os.path.abspath(path)) for path in paths}
+    named = {printable_name(os.path.abspath(path)) for path in paths}
     for unit in walk(paths):
         if unit.name in named or pattern.search(unit.name) or _ARCHIVE.search(unit.name):
             yield unit
         else:
             log_skip(
                 unit.name,
-                "its name is not one that this connector reads; name the file itself to read it",
+                "this connector does not read files of such a name; to read it, name the file"
+                " itself",
             )
 
 
-def at_line(unit: Unit, number: int) -> str:
-    """Return the locator of an item that begins in this line of the unit, counted from 1."""
+def line_locator(unit: InputUnit, number: int) -> str:
+    """Return the locator of an item that starts in this line (counted from 1) of the unit."""
     return f"{unit.name}#{number}"
 
 
-def refusal(unit: Unit, number: int, raw: bytes, code: RejectCode, message: str) -> Refused:
-    """Refuse the bytes of an item that begins in this line; the message names file and line."""
-    return Refused(raw, code, f"{unit.name}, line {number}: {message}", at_line(unit, number))
+def reject_line(
+    unit: InputUnit, number: int, raw: bytes, code: RejectCode, message: str
+) -> Rejection:
+    """Return the rejection of an item that starts in this line; the message names file and line."""
+    return Rejection(
+        raw, code, f"{unit.name}, line {number}: {message}", line_locator(unit, number)
+    )
 
 
-class Block:
-    """Lines that make one item: at most `limit` bytes of them are held, `size` is that of all."""
+class LineBlock:
+    """The lines of one item: at most `limit` bytes are retained, `size` counts all of them."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._held = BoundedBytes(limit)
+        self._bytes = BoundedBytes(limit)
         self.size = 0
         self.lines = 0
 
     def add(self, line: Line) -> None:
-        """Add one more line."""
-        self._held.add(line.data)
+        """Add a line."""
+        self._bytes.add(line.data)
         self.size += line.size
         self.lines += 1
 
     @property
     def raw(self) -> bytes:
-        """The bytes, or the first of them."""
-        return self._held.held()
+        """The bytes of the lines, at most the first `limit`."""
+        return self._bytes.retained()
 
-    def refusal(self, unit: Unit, number: int) -> Refused | None:
-        """Return the refusal of a block that begins in this line and is larger than it may be; None
-        for one that is not.
-        """
+    def oversize_rejection(self, unit: InputUnit, number: int) -> Rejection | None:
+        """Return the rejection of a block that is larger than `limit`, or None."""
         return (
-            oversize(unit, number, self.raw, self.size, self._limit)
+            reject_oversize(unit, number, self.raw, self.size, self._limit)
             if self.size > self._limit
             else None
         )
 
 
-def oversize(unit: Unit, number: int, head: bytes, size: int, limit: int) -> Refused:
-    """Refuse an item larger than may be, with its first bytes."""
-    head = head[:_KEPT_OF_OVERSIZE]
+def reject_oversize(unit: InputUnit, number: int, head: bytes, size: int, limit: int) -> Rejection:
+    """Return the rejection of an oversize item, with its first bytes."""
+    head = head[:_OVERSIZE_HEAD_BYTES]
     message = (
-        f"it has {size} bytes, more than an item may have ({limit}); the first {len(head)} bytes"
-        " are kept"
+        f"it has {size} bytes, more than the limit of {limit}; the first {len(head)} bytes are kept"
     )
-    return refusal(unit, number, head, RejectCode.OVERSIZE, message)
+    return reject_line(unit, number, head, RejectCode.OVERSIZE, message)
 
 
-def check_known(extra: dict[str, str], known: dict[str, str], connector: str) -> None:
-    """Raise OptionError for an option that the connector does not have, naming those it has."""
+def check_option_names(extra: dict[str, str], known: dict[str, str], connector: str) -> None:
+    """Raise OptionError for an option that the connector does not have."""
     for name in extra:
         if name not in known:
             raise OptionError(
@@ -114,14 +120,14 @@ def check_known(extra: dict[str, str], known: dict[str, str], connector: str) ->
             )
 
 
-def zone_missing(what: str) -> OptionError:
-    """Return the error for local times without a zone."""
+def missing_zone_error(what: str) -> OptionError:
+    """Return the error for local times without a time zone."""
     return OptionError(
-        f"{what} are local times without a zone: say which with --timezone, such as Asia/Shanghai"
-        " or UTC"
+        f"{what} are local times without a time zone: name it with --timezone, such as"
+        " Asia/Shanghai or UTC"
     )
 
 
-def source_of(options: IngestOptions, default: str) -> str:
-    """Return the source that a person named, else the connector's own."""
+def source_name(options: IngestOptions, default: str) -> str:
+    """Return the source that the options name, else the connector's default."""
     return options.source or default

@@ -1,5 +1,6 @@
-"""The claim check: bodies too large for a log go to a content-addressed folder and travel as a
-reference.
+"""The claim check: bodies too large for the log lie in a body store and travel as references.
+
+https://www.enterpriseintegrationpatterns.com/patterns/messaging/StoreInLibrary.html
 """
 
 from __future__ import annotations
@@ -17,22 +18,23 @@ from typing import Protocol
 from pipeline.errors import UserError
 from pipeline.log.port import LogRecord, Message
 
-# DESIGN §4: brokers and page caches are built for small records; a quarter MiB still holds almost
-# every mail.
+# DESIGN §4: brokers and page caches are built for small records; almost every mail is smaller than
+# a quarter MiB.
 THRESHOLD_BYTES = 256 * 1024
-# CloudEvents' extension for a body kept elsewhere:
+# CloudEvents' extension for a body that is stored elsewhere:
 # https://github.com/cloudevents/spec/blob/main/cloudevents/extensions/dataref.md
 _HEADER = "ce_dataref"
 
 
-class ClaimLost(UserError):
-    """A reference whose bytes are gone or altered; the message names the file. Reading on would
-    lose the record, so it stops.
+class BodyMissingError(UserError):
+    """The body of a reference is missing or altered; the message names the file.
+
+    The stage stops, because reading on would lose the record.
     """
 
 
-class Blobs(Protocol):
-    """Where large bodies are kept, by their SHA-256."""
+class BodyStore(Protocol):
+    """Stores large bodies by their SHA-256."""
 
     def put(self, content: bytes) -> str: ...
 
@@ -43,17 +45,16 @@ class Blobs(Protocol):
     def usage(self) -> tuple[int, int]: ...
 
 
-def blobs_at(place: str) -> Blobs:
-    """Return where bodies are kept: a folder's path, or a URL that fsspec knows, such as
-    s3://bucket/prefix.
+def open_body_store(location: str) -> BodyStore:
+    """Return the body store at a folder's path or an fsspec URL such as s3://bucket/prefix.
 
-    Raises UserError for a URL of an unknown kind, or of one whose library is not installed.
+    Raises UserError if the URL's scheme is unknown or its library is not installed.
     """
-    return BlobBucket(place) if "://" in place else BlobFolder(Path(place))
+    return BucketBodyStore(location) if "://" in location else FolderBodyStore(Path(location))
 
 
-class BlobFolder:
-    """Bytes kept by their SHA-256 in a folder, written once, durable before `put` returns."""
+class FolderBodyStore:
+    """A body store in a folder: each body is one file, durable before `put` returns."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -63,7 +64,7 @@ class BlobFolder:
         reference = hashlib.sha256(content).hexdigest()
         path = self._path(reference)
         if path.exists():
-            os.utime(path)  # the age of a blob is that of its youngest reference
+            os.utime(path)  # a body is as old as its youngest reference
             return reference
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as part:
@@ -79,19 +80,15 @@ class BlobFolder:
         return reference
 
     def get(self, reference: str) -> bytes:
-        """Return the bytes of a reference; raises ClaimLost where they are missing or not what they
-        were.
-        """
+        """Return the bytes of a reference; raises BodyMissingError if missing or altered."""
         path = self._path(reference)
-        return _checked(path, reference, path.read_bytes)
+        return _verified(path, reference, path.read_bytes)
 
     def expire(self, older_than: float) -> int:
-        """Delete blobs last referenced before an instant (seconds since the epoch); return how
-        many.
-        """
+        """Delete bodies last referenced before an instant (s since the epoch); return how many."""
         expired = 0
         for path in self._root.glob("??/*"):
-            # Another worker that starts does the same.
+            # Another worker that starts at the same time deletes expired bodies, too.
             with suppress(FileNotFoundError):
                 if path.stat().st_mtime < older_than:
                     path.unlink()
@@ -107,20 +104,19 @@ class BlobFolder:
         return len(sizes), sum(sizes)
 
     def _path(self, reference: str) -> Path:
-        return self._root / _place_of(reference)
+        return self._root / _relative_path(reference)
 
 
-# A body that is referred to again is written again once it is this old, so that its age stays that
-# of its youngest reference.
+# A body older than this is written again when it is referenced again, so that it stays as old as
+# its youngest reference.
 _REFRESH = timedelta(days=1)
 
 
-class BlobBucket:
-    """Bytes kept by their SHA-256 in an object store, through
-    https://filesystem-spec.readthedocs.io: for workers on several machines.
+class BucketBodyStore:
+    """A body store in an object store, for workers on several machines.
 
-    An object is there whole or not at all, and durable when `put` returns, as far as the store
-    promises that (S3 does).
+    It uses https://filesystem-spec.readthedocs.io. An object exists whole or not at all and is
+    durable when `put` returns, as far as the object store promises that (S3 does).
     """
 
     def __init__(self, url: str) -> None:
@@ -129,7 +125,9 @@ class BlobBucket:
         try:
             self._files, self._root = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError) as error:
-            raise UserError(f"bodies cannot be kept at {url}: {error}") from error
+            raise UserError(
+                f"bodies cannot be stored at {url}: {error}; check the setting bodies"
+            ) from error
 
     def put(self, content: bytes) -> str:
         """Keep bytes and return their reference; the same bytes are kept once."""
@@ -144,16 +142,12 @@ class BlobBucket:
         return reference
 
     def get(self, reference: str) -> bytes:
-        """Return the bytes of a reference; raises ClaimLost where they are missing or not what they
-        were.
-        """
+        """Return the bytes of a reference; raises BodyMissingError if missing or altered."""
         path = self._path(reference)
-        return _checked(path, reference, lambda: self._files.cat_file(path))
+        return _verified(path, reference, lambda: self._files.cat_file(path))
 
     def expire(self, older_than: float) -> int:
-        """Delete blobs last written before an instant (seconds since the epoch); return how many.
-        See `BlobFolder.expire`.
-        """
+        """Delete bodies last written before an instant (s since the epoch); return how many."""
         before = datetime.fromtimestamp(older_than, UTC)
         expired = 0
         for path in self._files.find(self._root):
@@ -164,47 +158,49 @@ class BlobBucket:
         return expired
 
     def usage(self) -> tuple[int, int]:
-        """Return how many bodies there are, and their bytes; raises UserError where the store is
-        not to be reached.
+        """Return how many bodies there are, and their bytes.
+
+        Raises UserError if the store cannot be reached.
         """
         try:
             sizes = [found["size"] for found in self._files.find(self._root, detail=True).values()]
-        # Each of fsspec's stores has errors of its own.
+        # Each of fsspec's stores raises its own exceptions.
         except Exception as error:
-            raise UserError(f"the bodies at {self._root} are not to be reached: {error}") from error
+            raise UserError(f"the body store at {self._root} cannot be reached: {error}") from error
         return len(sizes), sum(sizes)
 
     def _path(self, reference: str) -> str:
-        return f"{self._root}/{_place_of(reference)}"
+        return f"{self._root}/{_relative_path(reference)}"
 
 
-def _place_of(reference: str) -> str:
+def _relative_path(reference: str) -> str:
     if len(reference) != 64 or not all(char in "0123456789abcdef" for char in reference):
-        raise ClaimLost(f"{reference[:80]!r} is no reference to a stored body")
+        raise BodyMissingError(f"{reference[:80]!r} is not a reference to a stored body")
     return f"{reference[:2]}/{reference}"
 
 
-def _checked(place: object, reference: str, read: Callable[[], bytes]) -> bytes:
+def _verified(path: object, reference: str, read: Callable[[], bytes]) -> bytes:
     try:
         content = read()
     except FileNotFoundError as error:
-        raise ClaimLost(
-            f"{place} is missing: restore it from a backup, or set the offset past its record"
+        raise BodyMissingError(
+            f"{path} is missing: restore it from a backup, or set the offset past its record"
         ) from error
     if hashlib.sha256(content).hexdigest() != reference:
-        raise ClaimLost(f"{place} does not hold what its name says: restore it from a backup")
+        raise BodyMissingError(f"{path} does not match its checksum: restore it from a backup")
     return content
 
 
-def check_in(messages: Sequence[Message], blobs: Blobs) -> list[Message]:
-    """Return the messages with every body over `THRESHOLD_BYTES` replaced by a reference; a fold
-    bounds its states itself.
+def store_large_bodies(messages: Sequence[Message], bodies: BodyStore) -> list[Message]:
+    """Return the messages with every body over `THRESHOLD_BYTES` replaced by a reference.
+
+    States (messages with a partition) stay as they are: a fold bounds their size itself.
     """
     return [
         replace(
             message,
             value=b"",
-            headers=(*message.headers, (_HEADER, blobs.put(message.value).encode())),
+            headers=(*message.headers, (_HEADER, bodies.put(message.value).encode())),
         )
         if len(message.value) > THRESHOLD_BYTES and message.partition is None
         else message
@@ -212,16 +208,16 @@ def check_in(messages: Sequence[Message], blobs: Blobs) -> list[Message]:
     ]
 
 
-def check_out(records: Sequence[LogRecord], blobs: Blobs) -> list[LogRecord]:
-    """Return the records with every reference replaced by its body; raises ClaimLost."""
-    return [_filled(record, blobs) for record in records]
+def restore_large_bodies(records: Sequence[LogRecord], bodies: BodyStore) -> list[LogRecord]:
+    """Return the records with every reference replaced by its body; raises BodyMissingError."""
+    return [_with_body(record, bodies) for record in records]
 
 
-def _filled(record: LogRecord, blobs: Blobs) -> LogRecord:
+def _with_body(record: LogRecord, bodies: BodyStore) -> LogRecord:
     if record.value:
         return record
     reference = record.header(_HEADER)
     if not reference:
         return record
     headers = tuple(header for header in record.headers if header[0] != _HEADER)
-    return replace(record, value=blobs.get(reference), headers=headers)
+    return replace(record, value=bodies.get(reference), headers=headers)

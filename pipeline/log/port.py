@@ -1,10 +1,10 @@
-"""The log port: topics of ordered, keyed records, read by groups with offsets. SQLite embeds it,
-Kafka distributes it.
+"""The log port: topics of ordered, keyed records, read by consumer groups with offsets.
+
+Two logs implement it: one SQLite file (`sqlite_log.py`) and Kafka (`runtime/kafka/kafka_log.py`).
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -12,20 +12,20 @@ from typing import Protocol
 
 from pipeline.errors import UserError
 
-# A list where librdkafka made it: copying it for every record costs more than reading it. Other
-# clients may write a null.
+# librdkafka returns a list: copying it for every record would cost more than reading it. Other
+# clients may write a null value.
 Headers = Sequence[tuple[str, bytes | None]]
 TopicPartition = tuple[str, int]
 
 
-# Not frozen, as all else here is: a frozen dataclass takes three times as long to make, and there
-# are two for every record.
+# Not frozen, unlike the other dataclasses here: creating a frozen one takes three times as long,
+# and each record needs two.
 @dataclass(slots=True)
 class Message:
-    """What is produced: key decides the partition unless one is named, headers are CloudEvents'
-    `ce_*` and our own.
+    """A message to produce. The key decides the partition unless one is set.
 
-    On a compacted topic the value replaces what stood under the key, and an empty value removes it.
+    Headers are CloudEvents' `ce_*` and our own `sb_*`. On a compacted topic the value replaces the
+    earlier value of the key, and an empty value removes the key.
     """
 
     topic: str
@@ -37,9 +37,7 @@ class Message:
 
 @dataclass(slots=True)
 class LogRecord:
-    """What is read back: a message, where it stands, and when the log took it (ms since the epoch,
-    UTC).
-    """
+    """A message as read from the log, with its position and append time (ms since the epoch)."""
 
     topic: str
     partition: int
@@ -50,69 +48,73 @@ class LogRecord:
     headers: Headers = ()
 
     def header(self, name: str) -> str:
-        """Return a header as text, or "" where it is absent."""
+        """Return a header as text, or "" if it is absent."""
         for key, value in self.headers:
             if key == name:
                 return (value or b"").decode("utf-8", "replace")
         return ""
 
 
-def spans_of(records: Sequence[LogRecord]) -> dict[TopicPartition, tuple[int, int]]:
-    """Return the first and the last offset of each partition among records that are in order within
-    each.
+def offset_ranges(records: Sequence[LogRecord]) -> dict[TopicPartition, tuple[int, int]]:
+    """Return the first and the last offset of each partition in a batch.
+
+    The records must be in order within each partition.
+
+    >>> offset_ranges([LogRecord("t", 0, offset, 0, None, b"") for offset in (3, 4, 7)])
+    {('t', 0): (3, 7)}
     """
     firsts: dict[TopicPartition, int] = {}
     lasts: dict[TopicPartition, int] = {}
-    topic, partition, place = "", -1, ("", -1)
-    # Records of a partition come in runs: only where a new run begins does anything need to be
-    # looked up.
+    topic, number, partition = "", -1, ("", -1)
+    # Records of a partition come in runs: a lookup is needed only at the start of a run.
     for record in records:
-        if record.partition != partition or record.topic != topic:
-            topic, partition = record.topic, record.partition
-            place = topic, partition
-            firsts.setdefault(place, record.offset)
-        lasts[place] = record.offset
-    return {place: (first, lasts[place]) for place, first in firsts.items()}
+        if record.partition != number or record.topic != topic:
+            topic, number = record.topic, record.partition
+            partition = topic, number
+            firsts.setdefault(partition, record.offset)
+        lasts[partition] = record.offset
+    return {partition: (first, lasts[partition]) for partition, first in firsts.items()}
 
 
-def now_ms() -> int:
-    """Return the present instant in ms since the epoch."""
-    return time.time_ns() // 1_000_000
-
-
-# Offsets in a version take 20 bits: a partition would have to take 1,048,576 records within one
-# millisecond to repeat one.
+# Offsets take 20 bits of a row version: a version repeats only if a partition appends 1,048,576
+# records within one millisecond.
 _OFFSET_BITS = 20
 
 
-# A record that is put on its log once more, as it is, carries its first version: nothing newer may
-# be replaced by it.
+# A republished record carries its first version in this header, so that its row never replaces a
+# newer one.
 _VERSION = "sb_version"
 
 
-def version_of(record: LogRecord) -> int:
-    """Return the version of the row a record becomes: the later in its log, the larger (DESIGN
-    §5).
+def row_version(record: LogRecord) -> int:
+    """Return the version of a record's row: the later the record lies in its log, the larger.
+
+    See DESIGN §5.
+
+    >>> row_version(LogRecord("t", 0, 5, 1, None, b"")) == (1 << 20) + 5
+    True
     """
-    # Whoever puts a record on its log again adds this last, so that nobody else has to look for it.
+    # `republish_message` appends the header last, so only the last one has to be looked at.
     if record.headers and record.headers[-1][0] == _VERSION:
         return int(record.headers[-1][1] or 0)
     return (record.timestamp_ms << _OFFSET_BITS) | (record.offset & ((1 << _OFFSET_BITS) - 1))
 
 
-def again(record: LogRecord) -> Message:
-    """Return the message that puts a record on its topic once more, where its key lies now, as old
-    as it is.
+def republish_message(record: LogRecord) -> Message:
+    """Return the message that republishes a record on its topic with its first row version.
+
+    Its key decides the partition anew, which matters after partitions were added.
     """
-    version = (_VERSION, str(version_of(record)).encode())
+    version = (_VERSION, str(row_version(record)).encode())
     headers = [header for header in record.headers if header[0] != _VERSION]
     return Message(record.topic, record.key, record.value, (*headers, version))
 
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """How far a group is behind on one topic: in records, and in seconds since the oldest unread
-    one was written.
+    """How far a group is behind on one topic, in records and in seconds.
+
+    The seconds are the age of the oldest unread record.
     """
 
     topic: str
@@ -123,18 +125,18 @@ class Lag:
 
 @dataclass(frozen=True, slots=True)
 class TopicSize:
-    """A topic as it is: its partitions, and how many records it ever took, expired ones
-    included.
-    """
+    """The partitions of a topic, and how many records were ever appended, expired ones included."""
 
     partitions: int
     records: int
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
-    """Where a group stands on a partition that holds the offsets from `first` to before `end`;
-    `committed` None: it never began.
+class GroupPosition:
+    """The committed offset of a group on a partition, and the partition's bounds.
+
+    The partition has the offsets from `first` up to but excluding `end`; `committed` is None if the
+    group never committed there.
     """
 
     topic: str
@@ -145,26 +147,25 @@ class Position:
 
 
 class Transaction(Protocol):
-    """What a publisher makes durable together: messages, and checkpoints that say how far its
-    reading has come.
-    """
+    """Messages, and the checkpoints of how far reading has come, made durable together."""
 
     def produce(self, messages: Sequence[Message]) -> None: ...
 
     def checkpoint(self, name: str, value: bytes) -> None: ...
 
 
-class Scan(Protocol):
-    """Reading a topic beside all groups."""
+class TopicReader(Protocol):
+    """Reads a topic independently of all consumer groups."""
 
     def scan(self, topic: str, partition: int, start: int, limit: int) -> list[LogRecord]:
-        """Return records from an offset on, in order; none: the end is reached."""
+        """Return records from an offset on, in order; an empty list means the end is reached."""
         ...
 
 
-class Log(Scan, Protocol):
-    """A durable log as publishers and tools see it. Safe from several processes; an instance
-    belongs to one thread.
+class Log(TopicReader, Protocol):
+    """A durable log as publishers and tools see it.
+
+    Several processes may use the same log; an instance belongs to one thread.
     """
 
     def transaction(self) -> AbstractContextManager[Transaction]: ...
@@ -176,71 +177,64 @@ class Log(Scan, Protocol):
     def lag(self, group: str, topics: Sequence[str], now_ms: int) -> list[Lag]: ...
 
     def unread(self, group: str, topics: Sequence[str]) -> Iterator[LogRecord]:
-        """Yield the records that a group has not committed, partition by partition, up to the end
-        as it is when each is begun.
+        """Yield the records that a group has not committed, partition by partition.
+
+        A partition is read up to its end as of the moment when reading it begins.
         """
         ...
 
     def sizes(self) -> dict[str, TopicSize]:
-        """Return what each topic holds, by name."""
+        """Return the size of each topic by name."""
         ...
 
-    def waiting(self) -> tuple[int, int]:
-        """Return how many messages wait in the data folder because the log was not to be reached,
-        and their bytes.
-        """
+    def spooled(self) -> tuple[int, int]:
+        """Return the number and the bytes of messages in the spool: the log was unreachable."""
         ...
 
     def truncate(self, topic: str, partition: int, before: int) -> None:
-        """Delete the records before an offset, for good: what nobody may keep. No group is asked;
-        readers go on at the offset.
+        """Delete the records before an offset permanently, whether or not groups have read them.
+
+        Readers continue at the offset.
         """
         ...
 
-    def positions(self, group: str, topics: Sequence[str]) -> list[Position]:
-        """Return where a group stands on every partition of topics, in their order."""
+    def positions(self, group: str, topics: Sequence[str]) -> list[GroupPosition]:
+        """Return the position of a group on every partition of topics, in their order."""
         ...
 
     def offsets_since(self, topics: Sequence[str], since_ms: int) -> dict[TopicPartition, int]:
-        """Return of every partition the first offset that the log took at or after an instant; its
-        end where there is none.
-        """
+        """Return each partition's first offset appended at or after an instant, or its end."""
         ...
 
-    def rewind(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
-        """Set a group's offsets back (or anywhere): for replays by hand, never by a stage; nobody
-        of the group may run.
+    def reset_offsets(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
+        """Set a group's offsets to any position, for a manual replay; no worker may run meanwhile.
 
-        Raises GroupRunning where the log knows that somebody does.
+        Raises GroupRunningError if the log knows that a worker of the group runs.
         """
         ...
 
     def close(self) -> None: ...
 
 
-class States(Protocol):
-    """The states of a fold: what last stood under each key of a compacted topic's partition."""
+class StateStore(Protocol):
+    """The states of a fold: the last value of each key of a compacted topic's partition."""
 
-    def home(self, topic: str, key: bytes) -> int:
-        """Return the partition of a state topic on which a key's state lies."""
+    def state_partition(self, topic: str, key: bytes) -> int:
+        """Return the partition of a state topic that has a key's state."""
         ...
 
-    def states(self, topic: str, partition: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Return the states of those keys that have one."""
+    def read_states(self, topic: str, partition: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return the states of the keys that have one."""
         ...
 
 
 class LogError(UserError):
-    """The log refuses: an unknown topic, a value of the wrong kind; the message says which."""
+    """The log rejects an operation, such as an unknown topic; the message says why."""
 
 
-class GroupRunning(LogError):
-    """A group's offsets cannot be set by hand while its workers run: they would go on from where
-    they are and commit over it.
-    """
+class GroupRunningError(LogError):
+    """A group's offsets cannot be reset while its workers run: their next commit would undo it."""
 
 
-class OffsetRegression(LogError):
-    """Somebody committed an offset behind the committed one: two workers hold one partition of a
-    group.
-    """
+class OffsetRegressionError(LogError):
+    """A commit would move an offset back: two workers of a group own the same partition."""

@@ -1,6 +1,4 @@
-"""What the files share that must survive kill -9 and power loss: one SQLite file with checkpoints
-in it.
-"""
+"""A durable SQLite file with checkpoints: commits survive kill -9 and power loss."""
 
 from __future__ import annotations
 
@@ -9,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-# Another process may hold the write lock for the length of one batch; a minute is far beyond any.
+# Another process may keep the write lock for as long as one batch takes, which is far below a
+# minute.
 _BUSY_S = 60
-# SQLite before 3.32 takes 999 variables a statement.
+# SQLite before 3.32 accepts 999 variables in a statement.
 _MAX_VARIABLES = 900
 CHECKPOINTS = (
     "CREATE TABLE IF NOT EXISTS checkpoints (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT"
@@ -20,10 +19,10 @@ CHECKPOINTS = (
 
 
 class SqliteFile:
-    """A file readable by its owner alone, whose every commit is durable (WAL, synchronous=FULL: one
-    fsync a transaction).
+    """A SQLite file that only its owner can read and whose every commit is durable.
 
-    Whoever builds on it makes its tables, `CHECKPOINTS` among them.
+    It runs in WAL mode with synchronous=FULL: one fsync a transaction. Subclasses create the
+    tables, `CHECKPOINTS` among them.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,7 +34,7 @@ class SqliteFile:
             self._db.execute(f"PRAGMA {pragma}")
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _write_transaction(self) -> Iterator[None]:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -45,7 +44,7 @@ class SqliteFile:
         self._db.execute("COMMIT")
 
     def checkpoint(self, name: str) -> bytes | None:
-        """Return what was last set under a checkpoint's name, or None."""
+        """Return the last value of a checkpoint, or None if it was never set."""
         row = self._db.execute("SELECT value FROM checkpoints WHERE name = ?", (name,)).fetchone()
         return None if row is None else bytes(row[0])
 
@@ -59,26 +58,25 @@ class SqliteFile:
         yield from ((name, bytes(value)) for name, value in rows)
 
     def close(self) -> None:
-        """Close the file; it keeps everything."""
+        """Close the file."""
         self._db.close()
 
 
-def values_of(
+def read_values(
     db: sqlite3.Connection,
     keys: Sequence[bytes],
     where: str = "true",
-    given: tuple[object, ...] = (),
+    parameters: tuple[object, ...] = (),
 ) -> dict[bytes, bytes]:
-    """Return the values that a table `states` holds under those keys that it has, of the rows that
-    a condition names.
-    """
-    found: dict[bytes, bytes] = {}
+    """Return the values of those keys that table `states` has among the rows of a condition."""
+    values: dict[bytes, bytes] = {}
     for start in range(0, len(keys), _MAX_VARIABLES):
         part = keys[start : start + _MAX_VARIABLES]
-        marks = ",".join("?" * len(part))
-        found.update(
+        placeholders = ",".join("?" * len(part))
+        values.update(
             db.execute(
-                f"SELECT key, value FROM states WHERE {where} AND key IN ({marks})", (*given, *part)
+                f"SELECT key, value FROM states WHERE {where} AND key IN ({placeholders})",
+                (*parameters, *part),
             )
         )
-    return found
+    return values

@@ -1,4 +1,4 @@
-"""The embedded log: topics, partitions, groups, offsets and retention in one SQLite file (WAL)."""
+"""The embedded log: topics, partitions, groups, offsets and retention in one SQLite file."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import Any
 
 import orjson
 
+from pipeline.log.clock import now_ms
 from pipeline.log.port import (
+    GroupPosition,
     Headers,
     Lag,
     LogError,
     LogRecord,
     Message,
-    OffsetRegression,
-    Position,
+    OffsetRegressionError,
     TopicPartition,
     TopicSize,
-    now_ms,
 )
-from pipeline.log.sqlite_file import CHECKPOINTS, SqliteFile, values_of
+from pipeline.log.sqlite_file import CHECKPOINTS, SqliteFile, read_values
 from schemas.topics import TOPICS, Topic
 
 _SCHEMA = (
@@ -47,24 +47,24 @@ _SCHEMA = (
         " partition)) WITHOUT ROWID"
     ),
     CHECKPOINTS,
-    # A compacted topic is the last value of each key and nothing else.
+    # A compacted topic consists of the last value of each key.
     (
         "CREATE TABLE IF NOT EXISTS states (topic_id INTEGER NOT NULL, partition INTEGER NOT NULL,"
         " key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (topic_id, partition, key))"
     ),
 )
-# The schema above; a file written by a program with another one is refused, not guessed at.
+# The version of the schema above; a file of another version is rejected.
 _FORMAT = 1
-# A record's place is its row id: topic, partition and offset packed so that one B-tree holds every
-# partition in order and a read is one range of it. 40 bits of offset are 10^12 records a partition,
-# 12 bits 4,096 partitions, leaving 2,047 topics.
+# A record's row id packs topic, partition and offset, so that one B-tree has every partition in
+# order and a read is one range of it. 40 bits of offset allow 10^12 records a partition, 12 bits
+# 4,096 partitions, which leaves 2,047 topics.
 _OFFSET_BITS, _PARTITION_BITS = 40, 12
-# 64 MiB of page cache: the tail that is being written is the tail that is being read.
+# 64 MiB of page cache: stages read what was written last.
 _CACHE_KIB = 65_536
 
 
 class SqliteLog(SqliteFile):
-    """A log in one file: neither kill -9 nor power loss undoes a commit."""
+    """Implements `Log` in one SQLite file: commits survive kill -9 and power loss."""
 
     def __init__(
         self, path: Path, topics: Mapping[str, Topic] = TOPICS, clock_ms: Callable[[], int] = now_ms
@@ -73,7 +73,7 @@ class SqliteLog(SqliteFile):
         self._clock_ms = clock_ms
         self._declared = topics
         self._db.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
-        with self._writing():
+        with self._write_transaction():
             self._create(topics)
         rows = self._db.execute("SELECT name, topic_id, partitions FROM topics")
         self._topics: dict[str, tuple[int, int]] = {
@@ -84,10 +84,10 @@ class SqliteLog(SqliteFile):
         self._turn = count()
 
     def _create(self, topics: Mapping[str, Topic]) -> None:
-        found = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if found not in (0, _FORMAT):
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version not in (0, _FORMAT):
             raise LogError(
-                f"{self._path} has log format {found}, this program reads {_FORMAT}: upgrade"
+                f"{self._path} has log format {version}, this program reads {_FORMAT}: upgrade"
                 " Switchboard"
             )
         for statement in _SCHEMA:
@@ -107,26 +107,24 @@ class SqliteLog(SqliteFile):
     def _topic(self, name: str) -> tuple[int, int]:
         if name not in self._topics:
             raise LogError(
-                f"topic {name!r} is not declared; declared are {', '.join(sorted(self._topics))}"
+                f"topic {name!r} is not declared; the declared topics are"
+                f" {', '.join(sorted(self._topics))}"
             )
         return self._topics[name]
 
     @contextmanager
     def transaction(self) -> Iterator[_SqliteTransaction]:
-        """Open a write transaction: all of it is durable when the block ends, none of it if it
-        raises.
-        """
-        with self._writing():
+        """Open a write transaction, durable when the block ends and undone if the block raises."""
+        with self._write_transaction():
             yield _SqliteTransaction(self)
 
     def read(
         self, group: str, topics: Sequence[str], limit: int, max_bytes: int
     ) -> list[LogRecord]:
-        """Return the next records after the group's committed offsets; in order within each
-        partition.
+        """Return the next records after a group's committed offsets, in order by partition.
 
-        At least one record is returned where there is one; further ones while both limits hold.
-        Partitions take turns at being first.
+        At least one record is returned if there is one, and more within both limits. Partitions
+        take turns at being read first.
         """
         backlog = [
             (topic_id, partition, start)
@@ -172,29 +170,27 @@ class SqliteLog(SqliteFile):
             )
 
     def scan(self, topic: str, partition: int, start: int, limit: int) -> list[LogRecord]:
-        """Return up to `limit` records of a partition from offset `start` on; expired ones are
-        passed over.
-        """
+        """Return up to `limit` records of a partition from offset `start` on."""
         return list(self._range(self._topic(topic)[0], partition, start, limit))
 
-    def states(self, topic: str, partition: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Return what last stood under each of those keys of a compacted topic; see `States`."""
+    def read_states(self, topic: str, partition: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return the last value of each of the keys of a compacted topic; see `StateStore`."""
         topic_id, _ = self._topic(topic)
-        return values_of(self._db, keys, "topic_id = ? AND partition = ?", (topic_id, partition))
+        return read_values(self._db, keys, "topic_id = ? AND partition = ?", (topic_id, partition))
 
-    def kept(self, topic: str) -> Iterator[tuple[bytes, bytes]]:
-        """Yield all that a compacted topic holds: keys and values."""
+    def compacted_entries(self, topic: str) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the keys and values of a compacted topic."""
         yield from self._db.execute(
             "SELECT key, value FROM states WHERE topic_id = ?", (self._topic(topic)[0],)
         )
 
-    def home(self, topic: str, key: bytes) -> int:
-        """Return the partition on which a key's state lies; see `States`."""
+    def state_partition(self, topic: str, key: bytes) -> int:
+        """Return the partition that has a key's state; see `StateStore`."""
         return zlib.crc32(key) % self._topic(topic)[1]
 
     def lag(self, group: str, topics: Sequence[str], now_ms: int) -> list[Lag]:
-        """Return how far a group is behind on each topic; a group that never committed is behind
-        from the first record on.
+        """Return the lag of a group on each topic, counted from the first record if it never
+        committed.
         """
         records: dict[int, int] = defaultdict(int)
         seconds: dict[int, float] = defaultdict(float)
@@ -213,29 +209,27 @@ class SqliteLog(SqliteFile):
             yield from self._range(topic_id, partition, start, end - start)
 
     def sizes(self) -> dict[str, TopicSize]:
-        """Return what each topic holds; see `Log.sizes`. A compacted one shows the keys that have a
-        value.
-        """
-        found = {
+        """Return the size of each topic; for a compacted topic, the number of its keys."""
+        sizes = {
             self._names[topic_id]: TopicSize(partitions, total)
             for topic_id, partitions, total in self._db.execute(
                 "SELECT topic_id, count(*), sum(next_offset) FROM partitions GROUP BY topic_id"
             )
         }
-        kept = self._db.execute(
+        compacted = self._db.execute(
             "SELECT topic_id, count(*) FROM states GROUP BY topic_id"
         ).fetchall()
-        return found | {
-            self._names[place]: TopicSize(self._topics[self._names[place]][1], keys)
-            for place, keys in kept
+        return sizes | {
+            self._names[topic_id]: TopicSize(self._topics[self._names[topic_id]][1], keys)
+            for topic_id, keys in compacted
         }
 
-    def waiting(self) -> tuple[int, int]:
-        """Return nothing: a file is always to be reached."""
+    def spooled(self) -> tuple[int, int]:
+        """Return zero messages and bytes: a file can always be reached."""
         return 0, 0
 
-    def positions(self, group: str, topics: Sequence[str]) -> list[Position]:
-        """Return where a group stands on every partition of topics; see `Log.positions`."""
+    def positions(self, group: str, topics: Sequence[str]) -> list[GroupPosition]:
+        """Return the position of a group on every partition of topics; see `Log.positions`."""
         ids = {self._topic(name)[0]: name for name in topics}
         committed = dict(
             self._db.execute(
@@ -244,7 +238,7 @@ class SqliteLog(SqliteFile):
             )
         )
         return [
-            Position(
+            GroupPosition(
                 ids[topic_id],
                 partition,
                 self._first(topic_id, partition, end),
@@ -259,10 +253,8 @@ class SqliteLog(SqliteFile):
         return next((record.offset for record in self._range(topic_id, partition, 0, 1)), end)
 
     def offsets_since(self, topics: Sequence[str], since_ms: int) -> dict[TopicPartition, int]:
-        """Return of every partition the first offset taken at or after an instant; see
-        `Log.offsets_since`.
-        """
-        found: dict[TopicPartition, int] = {}
+        """Return each partition's first offset at or after an instant; see `Log.offsets_since`."""
+        offsets: dict[TopicPartition, int] = {}
         for topic_id, partition, _, end in self._positions("", topics):
             base = _position(topic_id, partition, 0)
             row = self._db.execute(
@@ -270,24 +262,25 @@ class SqliteLog(SqliteFile):
                 " >= ? ORDER BY position LIMIT 1",
                 (base, base + (1 << _OFFSET_BITS), since_ms),
             ).fetchone()
-            found[self._names[topic_id], partition] = row[0] - base if row else end
-        return found
+            offsets[self._names[topic_id], partition] = row[0] - base if row else end
+        return offsets
 
-    def rewind(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
-        """Set a group's offsets back (or anywhere); see `Log.rewind`. Who runs is known by the
-        store's lock, not here.
+    def reset_offsets(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
+        """Set a group's offsets; see `Log.reset_offsets`.
+
+        Whether a worker runs is known from the lock of the embedded store, not here.
         """
-        with self._writing():
+        with self._write_transaction():
             self._set_offsets(group, positions)
 
     def expire(self) -> int:
         """Delete records past their topic's retention that every group has read; return how many.
 
-        Kafka would delete unread ones too; on one machine nobody watches the clock for a stage that
-        is switched off.
+        Kafka deletes unread records, too. Here they stay, because on one machine a stage may be
+        switched off for long.
         """
         now, deleted = self._clock_ms(), 0
-        with self._writing():
+        with self._write_transaction():
             for topic in self._declared.values():
                 if topic.retention_ms is None:
                     continue
@@ -306,18 +299,16 @@ class SqliteLog(SqliteFile):
         return deleted
 
     def truncate(self, topic: str, partition: int, before: int) -> None:
-        """Delete the records before an offset; see `Log.truncate`. Their bytes are overwritten, in
-        the write-ahead file too.
-        """
+        """Delete the records before an offset and overwrite their bytes; see `Log.truncate`."""
         base = _position(self._topic(topic)[0], partition, 0)
         self._db.execute("PRAGMA secure_delete=ON")
-        with self._writing():
+        with self._write_transaction():
             self._db.execute(
                 "DELETE FROM records WHERE position >= ? AND position < ?", (base, base + before)
             )
         self._db.execute("PRAGMA secure_delete=OFF")
-        # Where somebody else reads just now the write-ahead file is emptied with the next
-        # checkpoint instead.
+        # This empties the write-ahead file as well. While another process reads, SQLite does it at
+        # the next checkpoint instead.
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _append(self, messages: Sequence[Message]) -> None:
@@ -325,7 +316,7 @@ class SqliteLog(SqliteFile):
         for message in messages:
             topic_id, partitions = self._topic(message.topic)
             if message.topic in self._compacted:
-                self._keep(topic_id, message)
+                self._set_state(topic_id, message)
                 continue
             key_hash = next(self._turn) if message.key is None else zlib.crc32(message.key)
             by_partition[topic_id, key_hash % partitions].append(message)
@@ -335,7 +326,7 @@ class SqliteLog(SqliteFile):
                 "SELECT next_offset, last_ms FROM partitions WHERE topic_id = ? AND partition = ?",
                 (topic_id, partition),
             ).fetchone()
-            # A clock that is set back must not make a later row's version the smaller one.
+            # If the clock is set back, a later record must still get the larger row version.
             stamp = max(now, last_ms)
             base = _position(topic_id, partition, start)
             self._db.executemany(
@@ -351,19 +342,19 @@ class SqliteLog(SqliteFile):
                 (start + len(group), stamp, topic_id, partition),
             )
 
-    def _keep(self, topic_id: int, message: Message) -> None:
+    def _set_state(self, topic_id: int, message: Message) -> None:
         if message.key is None or message.partition is None:
             raise LogError(
-                f"topic {message.topic} is compacted: a message needs a key and a partition"
+                f"topic {message.topic} is compacted: its messages need a key and a partition"
             )
-        place = (topic_id, message.partition, message.key)
+        key = (topic_id, message.partition, message.key)
         if message.value:
             self._db.execute(
-                "INSERT OR REPLACE INTO states VALUES (?, ?, ?, ?)", (*place, message.value)
+                "INSERT OR REPLACE INTO states VALUES (?, ?, ?, ?)", (*key, message.value)
             )
         else:
             self._db.execute(
-                "DELETE FROM states WHERE topic_id = ? AND partition = ? AND key = ?", place
+                "DELETE FROM states WHERE topic_id = ? AND partition = ? AND key = ?", key
             )
 
     def _set_offsets(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
@@ -380,8 +371,9 @@ class SqliteLog(SqliteFile):
                 (group, self._topic(topic)[0], partition),
             ).fetchone()
             if row is not None and offset < row[0]:
-                raise OffsetRegression(
-                    f"group {group} has committed {row[0]} on {topic}/{partition}, refuses {offset}"
+                raise OffsetRegressionError(
+                    f"group {group} has committed offset {row[0]} on {topic}/{partition} and cannot"
+                    f" go back to {offset}: two workers own this partition"
                 )
         self._set_offsets(group, positions)
 
@@ -410,11 +402,15 @@ def _position(topic_id: int, partition: int, offset: int) -> int:
 
 
 def dump_headers(headers: Headers) -> bytes:
-    """Return headers as bytes, for a column."""
-    # Latin-1 maps every byte to one character and back, so that any header survives JSON.
+    """Return headers as bytes, for a column.
+
+    >>> load_headers(dump_headers([("ce_id", b"m-1")]))
+    (('ce_id', b'm-1'),)
+    """
+    # Latin-1 maps every byte to one character and back, so any header survives JSON.
     return orjson.dumps([(name, (value or b"").decode("latin-1")) for name, value in headers])
 
 
 def load_headers(raw: Any) -> Headers:
-    """Return the headers of a column."""
+    """Return the headers that `dump_headers` wrote."""
     return tuple((name, value.encode("latin-1")) for name, value in orjson.loads(raw))

@@ -1,6 +1,4 @@
-"""What `charset` knows about names: labels seen in mail, the codecs to try for each, and each
-language's frequent characters.
-"""
+"""Tables of `charset`: labels, the codecs to try for each, and frequent characters."""
 
 from __future__ import annotations
 
@@ -10,19 +8,17 @@ from encodings.aliases import aliases as _python_aliases
 
 @dataclass(frozen=True, slots=True)
 class Charset:
-    """One character set: its name for records, the Python codecs to try in order, and its
-    family.
-    """
+    """A charset: its name for records, the Python codecs to try in order, and its family."""
 
     name: str
     codecs: tuple[str, ...]
     family: str
 
 
-# Families say how far a label can be trusted. "latin" is what software writes by default, so it
-# often stands over other bytes; "unicode" proves itself by strict decoding; a "cjk" label is nearly
-# always the writer's real choice, only too narrow (gb2312 over gbk bytes, iso-2022-jp over NEC's
-# own signs); "stateful" sets are made of seven-bit bytes.
+# The family says how far a label can be trusted. "latin" is what software writes by default, so
+# other bytes often carry it. "unicode" is proved by strict decoding. A "cjk" label is nearly always
+# the author's real choice, only too narrow (gb2312 over gbk bytes, iso-2022-jp over NEC's symbols).
+# "stateful" charsets consist of 7-bit bytes.
 _FAMILIES: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {
     "ascii": {
         "us-ascii": (
@@ -115,7 +111,7 @@ _FAMILIES: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {
         ),
         "johab": (("johab",), "johab cp1361 ms1361 x-johab"),
     },
-    # What the web's encoding standard says: these ISO sets are read as their Windows supersets.
+    # As in the WHATWG encoding standard, these ISO charsets are decoded as their Windows supersets.
     "latin": {
         "windows-1252": (
             ("cp1252",),
@@ -166,8 +162,8 @@ _FAMILIES: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {
     },
 }
 
-# Left out of Python's own aliases: codecs that are no character sets, and EBCDIC, under which every
-# ASCII mail that carries such a label by mistake would turn to noise.
+# Codecs of Python that are not charsets, and EBCDIC: an ASCII mail with such a label by mistake
+# would turn into noise.
 _NOT_FOR_MAIL = {
     *(
         "mbcs",
@@ -207,12 +203,14 @@ def _charsets() -> dict[str, Charset]:
 
 
 CHARSETS: dict[str, Charset] = _charsets()
-"""Label, in lower case with `-` for `_`, to the character set meant. A fixed table: looking a hostile name up in
-Python's registry would keep it there for ever."""
+"""Label, in lower case with `-` for `_`, to charset.
 
-# Names that chardet is asked to choose among: what mail programs write. Its full list of 80 takes
-# DOS and Macintosh pages for short Western texts.
-DETECTABLE = [
+A fixed table, because Python's codec registry caches every name it is asked for, hostile ones too.
+"""
+
+# Charsets that chardet may answer with: those that mail programs write. With its full list of 80 it
+# returns DOS and Macintosh charsets for short Western texts.
+DETECTABLE_CHARSETS = [
     *(
         "utf-8",
         "gb18030",
@@ -237,14 +235,14 @@ DETECTABLE = [
     *("windows-1257", "windows-1258", "iso-8859-2", "iso-8859-5", "iso-8859-7", "iso-8859-15"),
 ]
 
-# Where most letters are ASCII the alphabet is Latin: asked among these alone, chardet is right on
+# Where most letters are ASCII the alphabet is Latin. With only these candidates chardet is right on
 # single sentences.
-DETECTABLE_LATIN = ["windows-1252", "windows-1250", "windows-1254", "windows-1257"]
+DETECTABLE_LATIN_CHARSETS = ["windows-1252", "windows-1250", "windows-1254", "windows-1257"]
 
 _PUNCTUATION = "，。！？、：；“”（）《》【】「」・ー～"
 
-# The most frequent characters of running text; some 330 make up two thirds of any Chinese text, and
-# a text read in another character set meets them once in twenty characters.
+# The most frequent characters of running text. Some 330 make up two thirds of any Chinese text; in
+# a text decoded with the wrong charset they are one character in twenty.
 _SIMPLIFIED = (
     "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过发后作里用道行所然家种事成"
     "方多经么去法学如都同现当没动面起看定天分还进好小部其些主样理心她本前开但因只从想实日军者意无力它与长把机十民第公此已工"
@@ -271,16 +269,16 @@ _KOREAN = (
     "소비내화오선무미신문와계물관거국생당중실회적세저분없것때같모간학개방용발위식더입품재연진통소드려년감합았었했네까님세요월확인"
 )
 
-FREQUENT: dict[str, frozenset[str]] = {
+FREQUENT_CHARACTERS: dict[str, frozenset[str]] = {
     "gb18030": frozenset(_SIMPLIFIED + _PUNCTUATION),
     "big5hkscs": frozenset(_TRADITIONAL + _PUNCTUATION),
     "cp932": frozenset(_JAPANESE + _PUNCTUATION),
     "euc_jp": frozenset(_JAPANESE + _PUNCTUATION),
     "cp949": frozenset(_KOREAN),
 }
-"""Codec to the frequent characters of the language written in it, most wanted first: ties go to the earlier one."""
+"""Codec to the frequent characters of its language; ties go to the earlier codec."""
 
-FREQUENT_CHINESE = FREQUENT["gb18030"] | FREQUENT["big5hkscs"]
+FREQUENT_CHINESE = FREQUENT_CHARACTERS["gb18030"] | FREQUENT_CHARACTERS["big5hkscs"]
 
 CODEC_CHARSETS: dict[str, Charset] = {
     "gb18030": CHARSETS["gb18030"],

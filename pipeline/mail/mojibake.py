@@ -1,4 +1,4 @@
-"""Text that was decoded wrongly before it was sent, put right."""
+"""Undo mojibake: text that was decoded with the wrong charset before it was sent."""
 
 from __future__ import annotations
 
@@ -7,56 +7,55 @@ import re
 import ftfy
 
 from pipeline.mail.charset_evidence import (
-    SAMPLE,
-    asian_codec,
+    SAMPLE_BYTES,
+    decode_strictly,
+    detect_asian_codec,
     is_mostly_eight_bit,
-    strictly,
 )
 from pipeline.mail.charset_tables import FREQUENT_CHINESE
 
-# Frequent characters are half of Chinese text and next to none of UTF-8 that gbk read (measured: .5
-# to .7, under .05).
+# Frequent characters are half of Chinese text and nearly none of UTF-8 that was decoded as gbk
+# (measured: 0.5 to 0.7, below 0.05).
 _WRONG_SHARE = 0.15
 
-# ftfy takes a second for a million characters of noise; a letter that was wrongly decoded is
-# shorter than this.
+# ftfy takes a second for a million characters of noise; a letter with mojibake is shorter than
+# this.
 _MAX_FIXED = 50_000
 
-# UTF-8 of a Latin-1 or punctuation character read as windows-1252: its lead byte, then what a
-# continuation byte reads as.
+# UTF-8 of a Latin-1 or punctuation character decoded as windows-1252: its lead byte, then what a
+# continuation byte turns into.
 _LATIN_MOJIBAKE = re.compile(
     "[\u00c2-\u00f4][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc‐-›€™]"
 )
 _LATIN_LETTERS = re.compile("[\u00a1-\u00ff]{2}")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _HAN = re.compile("[\u4e00-\u9fff]")
-# Above this nothing is a reading of windows-1252: its last character is the trade mark sign,
-# U+2122.
+# No character above this comes from windows-1252, whose last one is the trade mark sign, U+2122.
 _ABOVE_LATIN = "\u2200"
 
 
 def undo_mojibake(text: str) -> str:
-    """Return the text with one wrong decoding undone where its traces are there, else the same
-    object.
+    """Return the text with one wrong decoding undone, or the same object if there is no mojibake.
 
-    UTF-8 or an Asian set read as Latin, by the whole text; UTF-8 read as Latin in places, by
-    `ftfy.fix_encoding` (never `fix_text`, which alters good Chinese punctuation); UTF-8 read as
-    gbk, by the whole text.
+    UTF-8 or an Asian charset decoded as Latin, in the whole text; UTF-8 decoded as Latin in places,
+    by `ftfy.fix_encoding` (never `fix_text`, which alters correct Chinese punctuation); UTF-8
+    decoded as gbk, in the whole text.
+
+    >>> undo_mojibake("schÃ¶ne GrÃ¼ÃŸe")
+    'schöne Grüße'
     """
     fixed = text
     if _LATIN_LETTERS.search(text) and max(text) < _ABOVE_LATIN:
         fixed = _asian_read_as_latin(text)
     if fixed is text and _LATIN_MOJIBAKE.search(text):
         fixed = _fixed_lines(text)
-    if fixed is text and not _is_usual_chinese(text):
+    if fixed is text and not _has_frequent_chinese(text):
         fixed = _utf8_read_as_gbk(text)
     return text if fixed == text else _LONE_SURROGATE.sub("\ufffd", fixed)
 
 
 def _asian_read_as_latin(text: str) -> str:
-    """Undo UTF-8 or an Asian set read as Latin, where that is nearly all the text has beside
-    ASCII.
-    """
+    """Undo UTF-8 or an Asian charset decoded as Latin, where nearly all non-ASCII text is."""
     for codec in ("sloppy-windows-1252", "latin_1"):
         try:
             raw = text.encode(codec)
@@ -64,8 +63,10 @@ def _asian_read_as_latin(text: str) -> str:
             continue
         if not is_mostly_eight_bit(raw):
             return text
-        asian = asian_codec(raw)
-        fixed = strictly(raw, "utf_8") or (strictly(raw, asian) if asian is not None else None)
+        asian = detect_asian_codec(raw)
+        fixed = decode_strictly(raw, "utf_8") or (
+            decode_strictly(raw, asian) if asian is not None else None
+        )
         if fixed is not None:
             return fixed
     return text
@@ -80,11 +81,12 @@ def _fixed_lines(text: str) -> str:
     return "\n".join(lines)
 
 
-def _is_usual_chinese(text: str) -> bool:
-    """Tell whether Chinese text is made of the usual characters, or there is none; gbk readings of
-    UTF-8 are not.
+def _has_frequent_chinese(text: str) -> bool:
+    """Return whether Chinese text has frequent characters, or there is none.
+
+    UTF-8 decoded as gbk has only rare ones.
     """
-    chinese = _HAN.findall(text[:SAMPLE])[:200]
+    chinese = _HAN.findall(text[:SAMPLE_BYTES])[:200]
     return len(chinese) < 3 or sum(
         map(FREQUENT_CHINESE.__contains__, chinese)
     ) > _WRONG_SHARE * len(chinese)
@@ -95,5 +97,5 @@ def _utf8_read_as_gbk(text: str) -> str:
         fixed = text.encode("gb18030").decode("utf_8")
     except UnicodeError:
         return text
-    # Rare characters that happen to be valid UTF-8 give characters that nobody has assigned.
+    # Rare characters that happen to be valid UTF-8 decode to unassigned characters.
     return fixed if "".join(fixed.split()).isprintable() else text

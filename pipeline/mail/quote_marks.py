@@ -1,22 +1,23 @@
-"""Marks that carry the quote containers of an HTML mail through its rendering to text.
+"""Marks that keep the quote containers of an HTML mail visible in its rendered text.
 
-The renderer writes a line ``QUOTE_MARK + name`` before a container that a selector below finds and,
-where the container has an end of its own (a blockquote, a div around the quote), a line
-``QUOTE_END`` after it. Without an end everything below the mark is quoted, unless its lines carry
-``>``. A mark counts only on a line of its own; anywhere else it cuts nothing. A renderer must drop
-U+E000 from what the sender typed, or he could hide his words as a quote.
+The renderer writes a line ``QUOTE_MARK + name`` before a container that a selector below matches
+and, where the container has an end of its own (a blockquote, a div around the quote), a line
+``QUOTE_END`` after it. Without an end, everything below the mark is quoted unless its lines begin
+with ``>``. A mark counts only on a line of its own. A renderer must drop U+E000 from what the
+sender typed; otherwise a sender could hide text as a quote.
 """
 
 import re
 
-# U+E000 is a private-use character: no client writes it, and no text normalisation changes it.
+# U+E000 is a private-use character: no mail program writes it, and no text normalisation changes
+# it.
 QUOTE_MARK = "\ue000quote\ue000"
 QUOTE_END = "\ue000/quote\ue000"
 
-# (name, CSS selector). An element without content (hr, #appendonsend) marks all that follows it.
+# (name, CSS selector). An element without content (hr, #appendonsend) marks everything after it.
 # Gmail puts answers between quoted paragraphs inside its outer div, so the inner blockquote is the
-# quote, and the div only where it has none. Lotus, Roundcube and plain web mailers leave no
-# container: their quotes are found in the text.
+# quote, and the div only where it has no blockquote. Lotus, Roundcube and simple web mailers have
+# no container: their quotes are recognised in the text.
 QUOTE_SELECTORS: tuple[tuple[str, str], ...] = (
     ("gmail_quote", "blockquote.gmail_quote, div.gmail_quote:not(:has(blockquote))"),
     ("gmail_attr", "div.gmail_attr"),
@@ -52,25 +53,29 @@ QUOTE_SELECTORS: tuple[tuple[str, str], ...] = (
     ("lark_quote", "div.history-quote-wrapper"),
 )
 
-# Below these the quote goes on after their container has ended: it holds the header lines only, or
-# nothing.
+# After these containers the quote continues: they contain only the header lines, or nothing.
 OPEN_ENDED = frozenset({"appendonsend", "divRplyFwdMsg", "stopSpelling", "outlook_border"})
 
-# The name is bounded so that a hostile "mark" cannot hide a paragraph of text.
+# The length of the name is bounded so that a forged mark cannot hide a paragraph of text.
 _MARK_LINE = re.compile(r"[ \t]*\ue000(/?)quote\ue000([\w-]{0,40})\s*")
 
 
-def read_mark(line: str) -> str | None:
-    """Return the name a mark line carries, "" for an end mark, None where the line is no mark."""
-    found = _MARK_LINE.fullmatch(line)
-    if found is None or (not found[1] and not found[2]):
+def parse_quote_mark(line: str) -> str | None:
+    """Return the name in a mark line, "" for an end mark, None where the line is not a mark.
+
+    >>> lines = (QUOTE_MARK + "gmail_quote", QUOTE_END, "Hi")
+    >>> [parse_quote_mark(line) for line in lines]
+    ['gmail_quote', '', None]
+    """
+    match = _MARK_LINE.fullmatch(line)
+    if match is None or (not match[1] and not match[2]):
         return None
-    return "" if found[1] else found[2]
+    return "" if match[1] else match[2]
 
 
-def drop_marks(text: str) -> str:
+def remove_quote_marks(text: str) -> str:
     """Return the text without mark lines and without the private-use character of stray marks."""
     if "\ue000" not in text:
         return text
-    lines = [line for line in text.splitlines(keepends=True) if read_mark(line) is None]
+    lines = [line for line in text.splitlines(keepends=True) if parse_quote_mark(line) is None]
     return "".join(lines).replace("\ue000", "")

@@ -1,6 +1,4 @@
-"""When a head abstains: the confidence from which on its answers are right often enough, learnt
-from the examples as they come.
-"""
+"""When a head abstains: a confidence threshold learnt from prequential tests."""
 
 from __future__ import annotations
 
@@ -12,73 +10,74 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-# Confidences are counted in steps of a hundredth: finer than thresholds need to be, coarse enough
-# that each soon holds some.
-_STEPS: Final = 100
-# How many examples back still count (each is worth a thousandth less with every one that follows):
-# a model that has learnt more, or whose stream has turned, is not judged by what it was. 3,000 gave
-# the same shares on eleven sets.
+# Bins one hundredth wide: finer than thresholds need to be, and coarse enough to fill soon.
+_BINS: Final = 100
+# Counts decay by one part in this many with every example, so that a model that has learnt more, or
+# whose stream has changed, is not judged by its past. 3,000 gave the same shares on eleven data
+# sets.
 _WINDOW: Final = 1_000
-# Fewer answers at or above a confidence show nothing: with 30, a share of 0.9 is known to a
-# twentieth.
-_LEAST: Final = 30
-# Before so many examples the table's own threshold holds: after 100, two of eleven sets had shown a
-# share of 0.9 anywhere, after 500 seven had, and kept it (0.93 of the answers that followed).
-_COLD: Final = 200
-# Half a standard error: of a hundred possible thresholds the luckiest is taken, and that much is
-# luck.
-_CAUTION: Final = 0.5
-# Above every probability: nothing is sure enough.
+# Fewer answers at or above a confidence prove nothing: with 30, the standard error of a share of
+# 0.9 is 0.05.
+_MINIMUM_ANSWERS: Final = 30
+# With fewer examples the threshold in the table of heads applies: after 100 examples two of eleven
+# data sets had reached a share of 0.9 at any confidence; after 500 seven had, and kept it (0.93 of
+# the answers that followed).
+_MINIMUM_EXAMPLES: Final = 200
+# The share is lowered by this many standard errors, because the best of a hundred possible
+# thresholds is chosen, and part of its lead is chance.
+_STANDARD_ERRORS: Final = 0.5
+# Greater than any probability: the head always abstains.
 NEVER: Final = 1.01
 
 
 @dataclass(slots=True)
-class Doubt:
-    """What the model answered before it learnt each example, by its confidence: how often, and how
-    often rightly.
+class ConfidenceHistogram:
+    """How many of a model's answers had each confidence, and how many of those were right.
 
-    A fold like the models': the same examples in the same order give the same counts, bit by bit.
-    `counts` and `right` have the shape (100,), float64.
+    Each answer is given before its example is learnt. Like the models this is a fold: the same
+    examples in the same order give the same counts, bit by bit. `counts` and `right` are float64
+    arrays of shape (100,).
     """
 
-    counts: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(_STEPS))
-    right: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(_STEPS))
+    counts: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(_BINS))
+    right: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(_BINS))
     examples: int = 0
 
-    def learn(self, confidence: float, correct: bool) -> None:
-        """Count one answer that was given with a confidence (0 to 1) before its example was
-        learnt.
-        """
-        keep = 1.0 - 1.0 / _WINDOW
-        self.counts *= keep
-        self.right *= keep
-        step = min(int(confidence * _STEPS), _STEPS - 1)
-        self.counts[step] += 1.0
-        self.right[step] += correct
+    def add(self, confidence: float, correct: bool) -> None:
+        """Count one answer with its confidence (0 to 1)."""
+        decay = 1.0 - 1.0 / _WINDOW
+        self.counts *= decay
+        self.right *= decay
+        position = min(int(confidence * _BINS), _BINS - 1)
+        self.counts[position] += 1.0
+        self.right[position] += correct
         self.examples += 1
 
-    def threshold(self, precision: float, least: float) -> float:
-        """Return the confidence from which on the share `precision` of the answers was right;
-        `NEVER` where there is none.
+    def threshold(self, precision: float, minimum: float) -> float:
+        """Return the lowest confidence at which answers reach `precision`; `NEVER` if none does.
 
-        It is `least` while there are few examples, and never lower: examples are not all that will
-        be asked, and a head that was right about all of them is still not to answer what it has no
-        favourite for. The share is lowered by half a standard error.
+        The result is `minimum` while there are few examples, and never lower: future texts differ
+        from the examples, and even a head that was always right should not answer without a clear
+        favourite. The measured share is lowered by half a standard error.
+
+        >>> ConfidenceHistogram().threshold(precision=0.9, minimum=0.35)
+        0.35
         """
-        if self.examples < _COLD:
-            return least
+        if self.examples < _MINIMUM_EXAMPLES:
+            return minimum
         answers = np.cumsum(self.counts[::-1])[::-1]
         right = np.cumsum(self.right[::-1])[::-1]
-        for step in range(_STEPS):
-            if answers[step] < _LEAST:
+        for position in range(_BINS):
+            if answers[position] < _MINIMUM_ANSWERS:
                 break
-            share = right[step] / answers[step]
-            if share - _CAUTION * math.sqrt(share * (1.0 - share) / answers[step]) >= precision:
-                return max(step / _STEPS, least)
+            share = right[position] / answers[position]
+            standard_error = math.sqrt(share * (1.0 - share) / answers[position])
+            if share - _STANDARD_ERRORS * standard_error >= precision:
+                return max(position / _BINS, minimum)
         return NEVER
 
     def state(self) -> dict[str, Any]:
-        """Return everything, for JSON, which keeps a float64 to its last bit; see `restore`."""
+        """Return the state for JSON, which keeps every bit of a float64; see `restore`."""
         return {
             "counts": self.counts.tolist(),
             "right": self.right.tolist(),
@@ -86,16 +85,14 @@ class Doubt:
         }
 
     @classmethod
-    def restore(cls, state: Mapping[str, Any]) -> Doubt:
-        """Return the doubt of a `state`; raises KeyError or ValueError where it is none."""
+    def restore(cls, state: Mapping[str, Any]) -> ConfidenceHistogram:
+        """Return the histogram of a `state`; raises KeyError or ValueError if it is malformed."""
         counts, right = (np.array(state[name], dtype=np.float64) for name in ("counts", "right"))
-        if counts.shape != (_STEPS,) or right.shape != (_STEPS,):
-            raise ValueError(
-                f"the counts of confidences have the shapes {counts.shape}, {right.shape}"
-            )
+        if counts.shape != (_BINS,) or right.shape != (_BINS,):
+            raise ValueError(f"confidence counts have the shapes {counts.shape} and {right.shape}")
         return cls(counts, right, int(state["examples"]))
 
 
 def recipe() -> list[float]:
-    """Return what thresholds depend on besides the examples and the head."""
-    return [_STEPS, _WINDOW, _LEAST, _COLD, _CAUTION]
+    """Return the constants that thresholds depend on besides the examples and the head."""
+    return [_BINS, _WINDOW, _MINIMUM_ANSWERS, _MINIMUM_EXAMPLES, _STANDARD_ERRORS]

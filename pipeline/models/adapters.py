@@ -14,17 +14,17 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from pipeline.models.features import Features, extract
+from pipeline.models.features import Features, extract_features
 from pipeline.models.learner import Learner, LearnerSettings
 from pipeline.text.normal_form import normalise
 
 
 def extract_raw(texts: Sequence[str]) -> Features:
     """Return the features of texts as written."""
-    return extract([normalise(text) for text in texts])
+    return extract_features([normalise(text) for text in texts])
 
 
-class _Taught:
+class _LabelledLearner:
     """A learner of labels of any kind: it knows each by its place among those met, and answers with
     them as they were given.
     """
@@ -32,11 +32,11 @@ class _Taught:
     def __init__(self, settings: LearnerSettings | None) -> None:
         self.learner = Learner(settings=settings)
         self.labels: list[Any] = []
-        self._places: dict[Any, int] = {}
+        self._indexes: dict[Any, int] = {}
 
-    def meet(self, label: Any) -> str:
+    def label_name(self, label: Any) -> str:
         """Return a label's name in the learner."""
-        place = self._places.setdefault(label, len(self.labels))
+        place = self._indexes.setdefault(label, len(self.labels))
         if place == len(self.labels):
             self.labels.append(label)
         return str(place)
@@ -61,7 +61,7 @@ class _Taught:
     def __setstate__(self, state: tuple[bytes, list[Any]]) -> None:
         """Go on from a state as if nothing had been."""
         self.learner, self.labels = Learner.from_bytes(state[0]), state[1]
-        self._places = {label: place for place, label in enumerate(self.labels)}
+        self._indexes = {label: place for place, label in enumerate(self.labels)}
 
 
 class RiverTextClassifier(RiverClassifier):
@@ -75,7 +75,7 @@ class RiverTextClassifier(RiverClassifier):
     def __init__(self, on: str = "text", settings: LearnerSettings | None = None) -> None:
         self.on = on
         self.settings = settings
-        self._taught = _Taught(settings)
+        self._learner = _LabelledLearner(settings)
 
     @property
     def _multiclass(self) -> bool:
@@ -89,14 +89,14 @@ class RiverTextClassifier(RiverClassifier):
 
     def learn_one(self, x: dict[Hashable, Any], y: bool | str | int) -> None:
         """Learn one text's label."""
-        self._taught.learner.learn(self._features(x), self._taught.meet(y))
+        self._learner.learner.learn(self._features(x), self._learner.label_name(y))
 
     def predict_proba_one(
         self, x: dict[Hashable, Any], **kwargs: Any
     ) -> dict[bool | str | int, float]:
         """Return each known label's probability; empty before anything is learnt."""
-        found = self._taught.probabilities(self._features(x))[0].tolist()
-        return dict(zip(self._taught.labels, found, strict=True))
+        found = self._learner.probabilities(self._features(x))[0].tolist()
+        return dict(zip(self._learner.labels, found, strict=True))
 
 
 class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -116,13 +116,13 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(
         self, X: Sequence[str], y: Sequence[Any], sample_weight: Sequence[float] | None = None
-    ) -> Self:  # noqa: N803
+    ) -> Self:
         """Forget what was learnt and learn the samples once, in their order. Raises ValueError
         where no weight is over 0.
         """
         if sample_weight is not None and len(y) and not np.any(np.asarray(sample_weight) != 0):
             raise ValueError("every sample weight is zero: there is nothing to learn")
-        return self._learn(_Taught(self.settings), X, y, None, sample_weight)
+        return self._learn(_LabelledLearner(self.settings), X, y, None, sample_weight)
 
     def partial_fit(
         self,
@@ -137,12 +137,16 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         is below 0.
         """
         return self._learn(
-            getattr(self, "taught_", None) or _Taught(self.settings), X, y, classes, sample_weight
+            getattr(self, "taught_", None) or _LabelledLearner(self.settings),
+            X,
+            y,
+            classes,
+            sample_weight,
         )
 
     def _learn(
         self,
-        taught: _Taught,
+        taught: _LabelledLearner,
         X: Sequence[str],  # noqa: N803
         y: Sequence[Any],
         classes: Sequence[Any] | None,
@@ -157,11 +161,11 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if not len(X) == len(labels) == len(weights):
             raise ValueError(f"{len(X)} texts, {len(labels)} labels and {len(weights)} weights")
         for label in [] if classes is None else np.asarray(classes).tolist():
-            taught.meet(label)
+            taught.label_name(label)
         features = extract_raw(X)
         for row, (label, weight) in enumerate(zip(labels, weights, strict=True)):
             if weight != 0.0:
-                taught.learner.learn(features, taught.meet(label), weight, row=row)
+                taught.learner.learn(features, taught.label_name(label), weight, row=row)
         self.taught_ = taught
         self.classes_ = np.unique(np.array(taught.labels))
         return self

@@ -1,4 +1,4 @@
-"""A text that asks several things, asked about clause by clause."""
+"""Split texts that may ask several things into clauses, and merge the answers of the clauses."""
 
 from __future__ import annotations
 
@@ -10,85 +10,97 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.models.answers import RuleAnswer
 from pipeline.models.jit import compiled
-from pipeline.models.lexicon_reading import Reading
-from pipeline.models.rules import RuleAnswer
+from pipeline.models.lexicon_reading import LexiconReading
 from pipeline.models.term_matches import Spans, segments_of
-from pipeline.models.term_scan import SEPARATOR, vocabulary
+from pipeline.models.term_scan import SEPARATOR, term_vocabulary
 
 # Numba's cache of a compiled function sees changes of the file it stands in only, so all constants
 # it uses stand here.
 
-# "ok", "3" or "thanks" asks nothing.
-_LEAST_TOKENS: Final = 2
-# A person who asks more than eight things in one message writes a letter: its first clauses tell
-# what it is about, and each costs as much as a short message.
-_MOST: Final = 8
+# A shorter clause such as "ok", "3" or "thanks" asks nothing.
+_MINIMUM_TOKENS: Final = 2
+# More clauses than this make a letter: its first clauses say what it is about, and each clause
+# costs as much as a short message.
+_MAX_CLAUSES: Final = 8
 _BLANK: Final = np.uint32(ord(" "))
 
-# Whether a message is spam is asked of the whole: a clause by itself need not be looked at for its
-# signs.
+# Only a whole message is tested for spam, so a clause is not searched for spam signals.
 _NO_SPAM: Final = RuleAnswer("ham", 0.5)
 
 
-class Sure(NamedTuple):
-    """What one clause is about, and how surely (a probability)."""
+class ClauseAnswer(NamedTuple):
+    """The label of one clause, and its probability."""
 
     label: str
     probability: float
 
 
-def clauses(readings: Sequence[Reading]) -> list[list[Reading]]:
-    """Return the clauses of each text as readings of their own, at most eight; none where it has
-    only one.
+def split_clauses(readings: Sequence[LexiconReading]) -> list[list[LexiconReading]]:
+    """Return the clauses of each text as readings, at most eight; none for a text of one clause.
 
-    The texts must have been read together (`reading.read_all`), or be clauses of such; raises
+    The texts must come from one call of `read_texts`, or be clauses of such texts; raises
     ValueError otherwise.
     """
     if not readings:
         return []
     whole = readings[0].segments
     if any(reading.segments is not whole for reading in readings):
-        raise ValueError("clauses are asked of texts that were not read together")
+        raise ValueError("split_clauses needs readings of one batch: read the texts in one call")
     scan, spans = whole.scan, whole.spans
-    chosen = np.array([reading.place for reading in readings], dtype=np.int32)
+    chosen = np.array([reading.segment for reading in readings], dtype=np.int32)
     owners, firsts, lasts = _cut(
-        chosen, *spans, scan.matches, scan.starts, scan.ends, scan.entries, _separating()
+        chosen,
+        *spans,
+        scan.match_bounds,
+        scan.match_starts,
+        scan.match_ends,
+        scan.match_entries,
+        _separating(),
     )
     parts = segments_of(scan, Spans(spans.texts[chosen[owners]], firsts, lasts))
-    codes, bounds = _join(scan.codes, scan.begins, scan.stops, firsts, lasts)
+    codes, bounds = _join(scan.codes, scan.token_starts, scan.token_ends, firsts, lasts)
     joined = codes.tobytes().decode("utf-32-le", "surrogatepass")
     texts = [joined[first:last] for first, last in pairwise(bounds.tolist())]
-    found = (Reading(text, text, parts, place, 0, _NO_SPAM) for place, text in enumerate(texts))
+    readings_of_clauses = (
+        LexiconReading(text, text, parts, segment, 0, _NO_SPAM)
+        for segment, text in enumerate(texts)
+    )
     return [
-        list(islice(found, count)) for count in np.bincount(owners, minlength=len(chosen)).tolist()
+        list(islice(readings_of_clauses, count))
+        for count in np.bincount(owners, minlength=len(chosen)).tolist()
     ]
 
 
-def together(
-    label: str, probability: float, sure: Sequence[Sure]
+def merge_answers(
+    label: str, probability: float, clause_answers: Sequence[ClauseAnswer]
 ) -> tuple[str, float, tuple[str, ...]]:
-    """Return a text's label and probability, and the further labels, from its own best and what its
-    clauses are sure of.
+    """Return a text's label, its probability, and further labels, from its own and its clauses'.
 
-    A text whose clauses are sure of two things or more asks several: its own best stays first where
-    a clause is sure of that too, else the surest is. A single sure clause says no more than the
-    text does.
+    `clause_answers` are the confident answers of its clauses. If they have two labels or more, the
+    text asks several things: its own label stays first if a clause has it too, else the most
+    probable one comes first. A single label of clauses adds nothing to the text's own.
+
+    >>> merge_answers("refund", 0.6, [ClauseAnswer("invoice", 0.8), ClauseAnswer("refund", 0.7)])
+    ('refund', 0.7, ('invoice',))
     """
     best: dict[str, float] = {}
-    for clause in sure:
+    for clause in clause_answers:
         best[clause.label] = max(best.get(clause.label, 0.0), clause.probability)
     if len(best) < 2:
         return label, probability, ()
     first = label if label in best else max(best, key=best.__getitem__)
-    certainty = max(best[first], probability if first == label else 0.0)
-    return first, certainty, tuple(other for other in best if other != first)
+    highest = max(best[first], probability if first == label else 0.0)
+    return first, highest, tuple(other for other in best if other != first)
 
 
 @cache
 def _separating() -> npt.NDArray[np.bool_]:
-    """Return of each entry whether it parts clauses."""
-    return np.array([entry.head == SEPARATOR for entry in vocabulary().entries], dtype=np.bool_)
+    """Return whether each entry separates clauses, by entry number."""
+    return np.array(
+        [entry.head == SEPARATOR for entry in term_vocabulary().entries], dtype=np.bool_
+    )
 
 
 @compiled
@@ -103,10 +115,10 @@ def _cut(
     entries: npt.NDArray[np.int32],
     separating: npt.NDArray[np.bool_],
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """Return the clauses of segments: which of the chosen each is of, and the tokens it spans."""
-    room = len(chosen) * _MOST
-    owners = np.empty(room, dtype=np.int32)
-    begin, end = np.empty(room, dtype=np.int32), np.empty(room, dtype=np.int32)
+    """Return the clauses of segments: the index in `chosen` of each, and the tokens it spans."""
+    capacity = len(chosen) * _MAX_CLAUSES
+    owners = np.empty(capacity, dtype=np.int32)
+    begin, end = np.empty(capacity, dtype=np.int32), np.empty(capacity, dtype=np.int32)
     size = 0
     for number in range(len(chosen)):
         segment = chosen[number]
@@ -120,7 +132,7 @@ def _cut(
             ):
                 continue
             last = lasts[segment] if behind else starts[match]
-            if last - first >= _LEAST_TOKENS and size - known < _MOST:
+            if last - first >= _MINIMUM_TOKENS and size - known < _MAX_CLAUSES:
                 owners[size] = number
                 begin[size] = first
                 end[size] = last
@@ -140,16 +152,15 @@ def _join(
     firsts: npt.NDArray[np.int32],
     lasts: npt.NDArray[np.int32],
 ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int32]]:
-    """Return each segment's tokens with blanks between, one segment behind the other, and where
-    each begins and the last ends.
+    """Return the tokens of all segments joined by blanks as one array, and the segments' bounds.
 
-    Blanks between Han characters make no other features: they part tokens that are parted already.
+    Blanks between Han characters do not change features, because each is a token of its own.
     """
-    room = 0
+    capacity = 0
     for segment in range(len(firsts)):
         for token in range(firsts[segment], lasts[segment]):
-            room += stops[token] - begins[token] + 1
-    joined = np.empty(room, dtype=np.uint32)
+            capacity += stops[token] - begins[token] + 1
+    joined = np.empty(capacity, dtype=np.uint32)
     bounds = np.zeros(len(firsts) + 1, dtype=np.int32)
     size = 0
     for segment in range(len(firsts)):

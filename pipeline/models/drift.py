@@ -1,4 +1,4 @@
-"""A sudden rise of the errors of a stream of tests: Page's cumulative sum of likelihood ratios."""
+"""Concept drift: detect a sudden rise of the error rate by Page's CUSUM of likelihood ratios."""
 
 from __future__ import annotations
 
@@ -6,56 +6,62 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Self
 
-# The mean number of tests between false alarms is at least e^14, a million (Lorden 1971).
-_ALARM: Final = 14.0
-# The usual rate of errors is that of some last 500 tests: a rise within tens of them has not moved
-# it much yet.
+# At least e^14, about a million, tests pass between false alarms on average (Lorden 1971).
+_ALARM_THRESHOLD: Final = 14.0
+# The usual error rate is a mean over about the last 500 tests, which a rise within tens of tests
+# has hardly changed yet.
 _HORIZON: Final = 500.0
-# A model that has learnt less has no usual rate of errors yet; a new model's first errors are no
-# drift.
-_SETTLED: Final = 100
-# The rise looked for: half of what was right becomes wrong.
-_LOST: Final = 0.5
-# Rates nearer to 0 or 1 would make a single error an alarm, or none possible.
-_LEAST_RATE: Final = 0.02
-_GREATEST_RATE: Final = 0.98
+# A model with fewer tests has no usual error rate yet: errors of a new model are no drift.
+_MINIMUM_TESTS: Final = 100
+# The rise to detect: this share of the answers that were right becomes wrong.
+_LOST_SHARE: Final = 0.5
+# With error rates closer to 0 or 1 a single error would raise an alarm, or nothing could.
+_MINIMUM_RATE: Final = 0.02
+_MAXIMUM_RATE: Final = 0.98
 
 
 @dataclass(slots=True)
 class DriftDetector:
-    """Tells when a model's errors rise at once: its labels have changed their meaning, or its texts
-    their kind.
+    """Detects a sudden rise of a model's error rate, as when labels change their meaning.
 
-    Against river's ADWIN, which is kept for the reported quality, it needs tens of tests and not
-    hundreds, and knows after which test the change began. Gradual change raises no alarm: the
-    learner's steps follow that.
+    It needs tens of tests where river's ADWIN needs hundreds, and it estimates after which test the
+    change began (docs/adr/0019). Gradual change raises no alarm: the learner's gradient steps
+    follow it.
     """
 
     rate: float = 0.5
     evidence: float = 0.0
-    # Tests since the evidence was last zero: where the change most likely began.
+    # Tests since the evidence was last zero: the most likely begin of the change.
     suspected: int = 0
     tests: int = 0
 
-    def alarm(self, wrong: bool) -> bool:
-        """Take in one test; return whether the errors have risen. `suspected` then counts the tests
-        since they did.
+    def update(self, wrong: bool) -> bool:
+        """Count one test; return whether the error rate has risen.
+
+        After an alarm `suspected` is the number of tests since the rise began.
+
+        >>> detector = DriftDetector()
+        >>> any([detector.update(wrong=False) for _ in range(200)])
+        False
+        >>> [detector.update(wrong=True) for _ in range(6)]
+        [False, False, False, False, True, True]
         """
-        usual = min(_GREATEST_RATE, max(_LEAST_RATE, self.rate))
-        risen = usual + _LOST * (1.0 - usual)
+        usual = min(_MAXIMUM_RATE, max(_MINIMUM_RATE, self.rate))
+        risen = usual + _LOST_SHARE * (1.0 - usual)
         self.evidence += (
             math.log(risen / usual) if wrong else math.log((1.0 - risen) / (1.0 - usual))
         )
         self.suspected += 1
-        # Where nearly all is wrong anyway there is no rise to find.
-        if self.evidence <= 0.0 or self.rate > _GREATEST_RATE:
+        # If nearly all answers are wrong anyway, the error rate cannot rise.
+        if self.evidence <= 0.0 or self.rate > _MAXIMUM_RATE:
             self.evidence, self.suspected = 0.0, 0
         self.tests += 1
         self.rate += (float(wrong) - self.rate) / min(_HORIZON, self.tests + 1.0)
-        return self.tests > _SETTLED and self.evidence > _ALARM
+        return self.tests > _MINIMUM_TESTS and self.evidence > _ALARM_THRESHOLD
 
     def state(self) -> dict[str, Any]:
-        """Return what `restore` needs, for JSON, which keeps a float exactly."""
+        """Return the state for JSON, which keeps floats exactly; see `restore`."""
+
         return asdict(self)
 
     @classmethod

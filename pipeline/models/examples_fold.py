@@ -10,48 +10,48 @@ from typing import Any, Final, Literal, NamedTuple
 
 from pipeline.models.classifier import Classifier
 from pipeline.models.heads import HEADS, Head
-from pipeline.models.replica import Applied, Noted, Refused, Replica
+from pipeline.models.replica import LearntExample, RecordedLabel, RefusedEvent, Replica
 
-MarkKind = Literal["begun", "complete", "pin", "unpin", "rollback", "promotion"]
+ControlKind = Literal["begun", "complete", "pin", "unpin", "rollback", "promotion"]
 # Before the first event; also the offset of a state that has learnt nothing.
-NOTHING: Final = -1
+NO_OFFSET: Final = -1
 
 
-class Mark(NamedTuple):
+class ControlEvent(NamedTuple):
     """An event that is no example. `target`: the offset that a pin or a rollback names, where a
     generation was begun, else -1.
     """
 
-    kind: MarkKind
+    kind: ControlKind
     offset: int
     generation: int
-    target: int = NOTHING
+    target: int = NO_OFFSET
 
 
-class Span(NamedTuple):
+class OffsetRange(NamedTuple):
     """The events after one offset, up to and including another, as far as they are examples."""
 
     after: int
     last: int
 
 
-class Path(NamedTuple):
+class ReplayPlan(NamedTuple):
     """What has to be folded, in order, to come to a state: a generation, and spans of the topic."""
 
     generation: int
-    spans: tuple[Span, ...]
+    ranges: tuple[OffsetRange, ...]
 
 
-class Obeyed(NamedTuple):
+class AppliedControl(NamedTuple):
     """An event that is no example and was obeyed."""
 
-    mark: Mark
+    event: ControlEvent
 
 
-Past = Callable[[Path], Replica]
+Replay = Callable[[ReplayPlan], Replica]
 """Makes the replica of a path by reading the topic; I/O belongs to hosts."""
 
-Outcome = Applied | Noted | Refused | Obeyed
+FoldOutcome = LearntExample | RecordedLabel | RefusedEvent | AppliedControl
 
 
 @dataclass(slots=True)
@@ -66,46 +66,46 @@ class ExamplesFold:
     """
 
     heads: tuple[Head, ...] = HEADS
-    position: int = NOTHING
+    position: int = NO_OFFSET
     live: Replica = field(default_factory=Replica)
     building: Replica | None = None
     pinned: Replica | None = None
-    marks: list[Mark] = field(default_factory=list)
-    _pin: Mark | None = None
+    control_events: list[ControlEvent] = field(default_factory=list)
+    _pin: ControlEvent | None = None
 
     @classmethod
-    def of(cls, heads: tuple[Head, ...]) -> ExamplesFold:
+    def for_heads(cls, heads: tuple[Head, ...]) -> ExamplesFold:
         """Return the fold of a table of heads before the first event."""
         return cls(heads, live=Replica(heads=heads))
 
-    def apply(self, event: Mapping[str, Any], offset: int, past: Past) -> Outcome:
+    def apply(self, event: Mapping[str, Any], offset: int, replay: Replay) -> FoldOutcome:
         """Fold one event, or say why it changes nothing; never raises for an event's content.
 
         `past` is asked where a rollback goes back to a state that is gone.
         """
         if offset <= self.position:
-            return Refused("already_folded", f"offset {offset} is not after {self.position}")
+            return RefusedEvent("already_folded", f"offset {offset} is not after {self.position}")
         self.position = offset
         kind = event.get("kind")
         if kind == "generation":
             return self._generation(event, offset)
         if kind in ("pin", "rollback"):
-            return self._version(event, offset, past)
+            return self._version(event, offset, replay)
         if kind == "promotion":
-            return self._obey(Mark("promotion", offset, self.live.generation))
+            return self._record_control(ControlEvent("promotion", offset, self.live.generation))
         if self.building is not None:
             self.building.apply(event, offset)
         return self.live.apply(event, offset)
 
-    def settle(self, past: Past) -> None:
+    def build_pinned(self, replay: Replay) -> None:
         """Make the pinned state, where a pin came with the last events."""
         if self._pin is None or self.pinned is not None:
             return
-        self.pinned = past(self.path(self._pin.target))
+        self.pinned = replay(self.replay_plan(self._pin.target))
 
     def classifier(self) -> Classifier:
         """Return what answers: the pinned state, else the live one; `settle` comes first."""
-        return (self.pinned or self.live).snapshot()
+        return (self.pinned or self.live).classifier()
 
     @property
     def pin(self) -> str:
@@ -116,60 +116,60 @@ class ExamplesFold:
             else f"{self._pin.generation}/{self._pin.target}/{self.live.recipe}"
         )
 
-    def path(self, offset: int) -> Path:
+    def replay_plan(self, offset: int) -> ReplayPlan:
         """Return what makes the state of the live generation as it stood at an offset: back over
         rollbacks to its begin.
         """
-        spans: list[Span] = []
+        spans: list[OffsetRange] = []
         last = offset
-        for mark in reversed(self.marks):
+        for mark in reversed(self.control_events):
             if mark.offset > last:
                 continue
             if mark.kind == "rollback":
-                spans.append(Span(mark.offset, last))
+                spans.append(OffsetRange(mark.offset, last))
                 last = mark.target
             elif mark.kind == "complete":
-                spans.append(Span(mark.target, last))
-                return Path(mark.generation, tuple(reversed(spans)))
-        spans.append(Span(NOTHING, last))
-        return Path(0, tuple(reversed(spans)))
+                spans.append(OffsetRange(mark.target, last))
+                return ReplayPlan(mark.generation, tuple(reversed(spans)))
+        spans.append(OffsetRange(NO_OFFSET, last))
+        return ReplayPlan(0, tuple(reversed(spans)))
 
     def generation_start(self) -> int:
         """Return the first offset at which the live generation answered: versions before it are
         gone.
         """
-        complete = [mark.offset for mark in self.marks if mark.kind == "complete"]
-        return complete[-1] if complete else NOTHING
+        complete = [mark.offset for mark in self.control_events if mark.kind == "complete"]
+        return complete[-1] if complete else NO_OFFSET
 
-    def _obey(self, mark: Mark) -> Obeyed:
-        self.marks.append(mark)
-        return Obeyed(mark)
+    def _record_control(self, mark: ControlEvent) -> AppliedControl:
+        self.control_events.append(mark)
+        return AppliedControl(mark)
 
-    def _generation(self, event: Mapping[str, Any], offset: int) -> Outcome:
+    def _generation(self, event: Mapping[str, Any], offset: int) -> FoldOutcome:
         number, state = event.get("number"), event.get("state")
         if (
             not isinstance(number, int)
             or isinstance(number, bool)
             or number <= self.live.generation
         ):
-            return Refused(
+            return RefusedEvent(
                 "version_unknown",
                 f"number: {number!r} is not after generation {self.live.generation}",
             )
         if state == "begun":
             self.building = Replica(number, self.heads, offset)
-            return self._obey(Mark("begun", offset, number))
+            return self._record_control(ControlEvent("begun", offset, number))
         if state != "complete" or self.building is None or self.building.generation != number:
-            return Refused(
+            return RefusedEvent(
                 "version_unknown",
                 f"generation {number} was not begun last, so it cannot be {state!r}",
             )
-        begun = next(mark.offset for mark in reversed(self.marks) if mark.kind == "begun")
+        begun = next(mark.offset for mark in reversed(self.control_events) if mark.kind == "begun")
         self.building.offset = offset
         self.live, self.building, self._pin, self.pinned = self.building, None, None, None
-        return self._obey(Mark("complete", offset, number, begun))
+        return self._record_control(ControlEvent("complete", offset, number, begun))
 
-    def _version(self, event: Mapping[str, Any], offset: int, past: Past) -> Outcome:
+    def _version(self, event: Mapping[str, Any], offset: int, replay: Replay) -> FoldOutcome:
         pins, generation, target = (
             event["kind"] == "pin",
             event.get("generation"),
@@ -177,27 +177,27 @@ class ExamplesFold:
         )
         if pins and generation is None:
             self._pin, self.pinned = None, None
-            return self._obey(Mark("unpin", offset, self.live.generation))
+            return self._record_control(ControlEvent("unpin", offset, self.live.generation))
         if self.building is not None:
-            return Refused(
+            return RefusedEvent(
                 "version_unknown",
                 "a generation is being written: pin or go back when it is complete",
             )
         if generation != self.live.generation:
-            return Refused(
+            return RefusedEvent(
                 "version_unknown",
                 f"generation: {generation!r} is not {self.live.generation}, which holds",
             )
         if not isinstance(target, int) or isinstance(target, bool):
-            return Refused("version_unknown", f"offset: {target!r} is no offset")
+            return RefusedEvent("version_unknown", f"offset: {target!r} is no offset")
         if not self.generation_start() <= target < offset:
-            return Refused(
+            return RefusedEvent(
                 "version_unknown",
                 f"offset: {target} is not from {self.generation_start()} on and before {offset}",
             )
         if pins:
-            self.pinned, self._pin = None, Mark("pin", offset, self.live.generation, target)
-            return self._obey(self._pin)
-        self.live = past(self.path(target))
+            self.pinned, self._pin = None, ControlEvent("pin", offset, self.live.generation, target)
+            return self._record_control(self._pin)
+        self.live = replay(self.replay_plan(target))
         self.live.offset = offset
-        return self._obey(Mark("rollback", offset, self.live.generation, target))
+        return self._record_control(ControlEvent("rollback", offset, self.live.generation, target))

@@ -1,6 +1,4 @@
-"""Why a head answered as it did: the pieces of the text that moved the model, the terms that moved
-the rule, clause by clause.
-"""
+"""Explain answers: the n-grams that moved the model, the terms of the rule, and the clauses."""
 
 from __future__ import annotations
 
@@ -11,26 +9,27 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.models.classifier import Classifier, HeadView, Prediction, hints_of, rule_answer
-from pipeline.models.clauses import clauses
-from pipeline.models.features import Features, extract, sizes_of
-from pipeline.models.inference import FrozenLearner
+from pipeline.models.answers import RuleAnswer
+from pipeline.models.classifier import Classifier, HeadPrediction, HeadView, rule_answer, rule_hints
+from pipeline.models.clauses import split_clauses
+from pipeline.models.features import Features, extract_features, size_buckets
+from pipeline.models.inference import InferenceModel
 from pipeline.models.lexicon_files import tokenise
-from pipeline.models.lexicon_reading import read_all
-from pipeline.models.rules import RuleAnswer
+from pipeline.models.lexicon_reading import read_texts
 from pipeline.text.normal_form import READ_CHARACTERS, normalise
 
-# Token n-grams of one to three are all that features are made of; characters within a word count as
-# that word's.
+# Features are made of n-grams of one to three tokens; characters within a word belong to the word.
 _LONGEST: Final = 3
-# What no piece of the text accounts for: its sizes, and two n-grams in one bucket.
-OTHER: Final = ""
+# The text of the contribution that belongs to no n-gram: the text's sizes, and collisions of
+# n-grams in one bucket.
+UNATTRIBUTED: Final = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """An n-gram of the text and what it adds to the score (a logit) of each label; "" is what no
-    n-gram accounts for.
+class NgramContribution:
+    """An n-gram of the text and what it adds to the score (a logit) of each label.
+
+    A `text` of `UNATTRIBUTED` collects what belongs to no n-gram.
     """
 
     text: str
@@ -41,29 +40,31 @@ class Piece:
 class Explanation:
     """An answer and what led to it.
 
-    `threshold` is the probability below which the head abstains. `rule` is what the rule says;
-    where the model answered, it is a hint to it, and `hint` is what that adds to each label's
-    score. `probabilities` are those of the whole text, the likeliest first; they and `pieces`,
-    those that move the answer's label most first, are empty where no model answered. `clauses` are
-    the parts of a text that may ask several things, with what each by itself would be. What the
-    words' meaning adds is spread over the features, and so over the pieces that have them.
+    `threshold` is the probability below which the head abstains. `rule` is the rule's answer; if
+    the model answered, that was a hint to it, and `hint` is what the hint adds to each label's
+    score. `probabilities` are those of the whole text, the most probable label first;
+    `contributions` begin with those that move the answer's label most. Both are empty if no model
+    answered. `clauses` are the parts of a text that may ask several things, with the label and
+    probability of each alone. What the word embeddings add is spread evenly over the features, and
+    so over the n-grams that have them.
     """
 
     head: str
-    answer: Prediction
+    answer: HeadPrediction
     threshold: float
     rule: RuleAnswer
     hint: Mapping[str, float]
     probabilities: Mapping[str, float]
-    pieces: tuple[Piece, ...]
+    contributions: tuple[NgramContribution, ...]
     clauses: tuple[tuple[str, str, float], ...]
 
 
 def explain(
     classifier: Classifier, text: str, direction: str = "inbound"
 ) -> dict[str, Explanation]:
-    """Return why each head answers as it does about a text, by head name; see `Classifier.classify`
-    for `direction`.
+    """Return the explanation of each head's answer, by head name.
+
+    `direction` is as in `Classifier.classify`.
     """
     answers = classifier.classify([text], [direction])[0]
     return {
@@ -73,79 +74,86 @@ def explain(
 
 
 def _explanation(
-    classifier: Classifier, view: HeadView, answer: Prediction, text: str, direction: str
+    classifier: Classifier, view: HeadView, answer: HeadPrediction, text: str, direction: str
 ) -> Explanation:
     normal = normalise(text)
-    reading = read_all([text], [normal])[0]
+    reading = read_texts([text], [normal])[0]
     rule = rule_answer(view.head, reading)
     hint: dict[str, float] = {}
     probabilities: dict[str, float] = {}
-    pieces: tuple[Piece, ...] = ()
+    contributions: tuple[NgramContribution, ...] = ()
     if view.model is not None and answer.label:
-        features, hints = extract([normal]), hints_of(view.head, [rule])
+        features, hints = extract_features([normal]), rule_hints(view.head, [rule])
         likely = view.model.predict_proba(features, hints)[0]
         order = np.argsort(-likely, kind="stable")
         probabilities = {
-            view.model.labels[place]: float(likely[place]) for place in order if likely[place] > 0.0
+            view.model.labels[column]: float(likely[column])
+            for column in order
+            if likely[column] > 0.0
         }
         parts, hinted = view.model.contributions(features, hints)
         hint = dict(zip(view.model.labels, hinted.tolist(), strict=True))
-        pieces = _pieces(normal, features, parts, view.model, answer.label)
-    own = clauses([reading])[0] if view.head.combinable and answer.label else []
-    said = classifier.classify([clause.text for clause in own], [direction] * len(own))
-    asked = tuple(
-        (clause.text, one[view.head.name].label, one[view.head.name].probability)
-        for clause, one in zip(own, said, strict=True)
+        contributions = _contributions(normal, features, parts, view.model, answer.label)
+    clauses = split_clauses([reading])[0] if view.head.combinable and answer.label else []
+    answers = classifier.classify([clause.text for clause in clauses], [direction] * len(clauses))
+    clause_answers = tuple(
+        (clause.text, by_head[view.head.name].label, by_head[view.head.name].probability)
+        for clause, by_head in zip(clauses, answers, strict=True)
     )
     return Explanation(
-        view.head.name, answer, view.threshold, rule, hint, probabilities, pieces, asked
+        view.head.name,
+        answer,
+        view.threshold,
+        rule,
+        hint,
+        probabilities,
+        contributions,
+        clause_answers,
     )
 
 
-def _pieces(
+def _contributions(
     normal: str,
     features: Features,
     parts: npt.NDArray[np.float32],
-    model: FrozenLearner,
+    model: InferenceModel,
     label: str,
-) -> tuple[Piece, ...]:
-    """Return the n-grams of a text with what their features add up to, what moves `label` most
-    first.
-    """
+) -> tuple[NgramContribution, ...]:
+    """Return the n-grams with the sums of their features' parts, what moves `label` most first."""
     owners = dict(zip(features.buckets.tolist(), range(len(features.buckets)), strict=True))
     sums: dict[str, npt.NDArray[np.float32]] = {}
-    for piece, buckets in _owned(normal[:READ_CHARACTERS], owners):
+    for ngram, buckets in _ngrams_with_features(normal[:READ_CHARACTERS], owners):
         rows = [owners[bucket] for bucket in buckets]
-        sums[piece] = parts[rows].sum(axis=0)
-    place = model.labels.index(label)
-    order = sorted(sums, key=lambda piece: (-abs(float(sums[piece][place])), piece))
+        sums[ngram] = parts[rows].sum(axis=0)
+    column = model.labels.index(label)
+    order = sorted(sums, key=lambda ngram: (-abs(float(sums[ngram][column])), ngram))
     return tuple(
-        Piece(piece, dict(zip(model.labels, sums[piece].tolist(), strict=True))) for piece in order
+        NgramContribution(ngram, dict(zip(model.labels, sums[ngram].tolist(), strict=True)))
+        for ngram in order
     )
 
 
-def _owned(text: str, known: Mapping[int, int]) -> Iterator[tuple[str, list[int]]]:
-    """Yield each n-gram of a text with the features that are its own: those that it has and none of
-    its parts has.
+def _ngrams_with_features(text: str, known: Mapping[int, int]) -> Iterator[tuple[str, list[int]]]:
+    """Yield each n-gram with its own features: those that it has and no shorter n-gram in it has.
 
-    An n-gram's features are found by taking it for a text of its own, so this holds whatever
-    features are made of.
+    The features of an n-gram are those of a text that consists of it, so this is correct however
+    features are computed.
     """
-    free = known.keys() - sizes_of(text)
+    free = known.keys() - size_buckets(text)
     for size in range(1, _LONGEST + 1):
-        grams = list(dict.fromkeys(_grams(text, size)))
-        found = extract(grams)
-        for number, gram in enumerate(grams):
-            buckets = found.buckets[found.starts[number] : found.starts[number + 1]].tolist()
-            own = [bucket for bucket in buckets if bucket in free]
+        ngrams = list(dict.fromkeys(_ngrams(text, size)))
+        features = extract_features(ngrams)
+        for number, ngram in enumerate(ngrams):
+            first, last = features.starts[number], features.starts[number + 1]
+            own = [bucket for bucket in features.buckets[first:last].tolist() if bucket in free]
             if own:
                 free.difference_update(own)
-                yield gram, own
-    if rest := free | (known.keys() & sizes_of(text)):
-        yield OTHER, sorted(rest)
+                yield ngram, own
+    if rest := free | (known.keys() & size_buckets(text)):
+        yield UNATTRIBUTED, sorted(rest)
 
 
-def _grams(text: str, size: int) -> list[str]:
+def _ngrams(text: str, size: int) -> list[str]:
     spans: list[tuple[int, int]] = []
     end = 0
     for token in tokenise(text):
@@ -157,9 +165,17 @@ def _grams(text: str, size: int) -> list[str]:
     ]
 
 
-def strongest(pieces: Sequence[Piece], label: str, most: int) -> list[tuple[str, float]]:
-    """Return the n-grams that move a label's score most, in either direction, with by how much."""
-    moved = sorted(
-        ((piece.text, piece.weights[label]) for piece in pieces), key=lambda one: -abs(one[1])
+def top_contributions(
+    contributions: Sequence[NgramContribution], label: str, most: int
+) -> list[tuple[str, float]]:
+    """Return the `most` n-grams that move a label's score most, up or down, and by how much.
+
+    >>> ngrams = [NgramContribution("late", {"bad": 1.5}), NgramContribution("hi", {"bad": -2.0})]
+    >>> top_contributions(ngrams, "bad", 1)
+    [('hi', -2.0)]
+    """
+    weights = sorted(
+        ((ngram.text, ngram.weights[label]) for ngram in contributions),
+        key=lambda pair: -abs(pair[1]),
     )
-    return [(text, weight) for text, weight in moved if weight][:most]
+    return [(text, weight) for text, weight in weights if weight][:most]

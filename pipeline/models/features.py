@@ -1,6 +1,4 @@
-"""Text features for any language: hashed token n-grams and word-bounded character n-grams, sizes,
-and the meaning of the words.
-"""
+"""Text features for any language: hashed n-grams of tokens and characters, sizes, embeddings."""
 
 from __future__ import annotations
 
@@ -15,18 +13,23 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.models.jit import compiled
-from pipeline.models.word_vectors import DIMENSIONS, vocabulary, vocabulary_version, write_meanings
+from pipeline.models.word_vectors import (
+    DIMENSIONS,
+    word_vectors,
+    word_vectors_version,
+    write_embeddings,
+)
 from pipeline.text.normal_form import READ_CHARACTERS
 
-# Numba's cache of a compiled function sees changes of the file it stands in only, so all constants
-# it uses stand here.
+# Numba's cache of a compiled function notices changes of its own file only, so every constant that
+# the function uses is defined in this file.
 SPACE: Final = 0
 WORD: Final = 1
 SINGLE: Final = 2
 MARK: Final = 3
 
-# Scripts written without spaces: every character is a token of its own (Thai, Lao, Myanmar, Khmer,
-# kana, Bopomofo, Han).
+# Scripts written without spaces, whose every character is a token (Thai, Lao, Myanmar, Khmer, kana,
+# Bopomofo, Han).
 _UNSPACED_RANGES: Final = (
     (0x0E00, 0x0EFF),
     (0x1000, 0x109F),
@@ -42,18 +45,18 @@ _UNSPACED_RANGES: Final = (
     (0x20000, 0x3FFFF),
 )
 _CODE_POINTS: Final = 0x110000
-# Planes above the first two hold Han only (covered by a range above), tags and private use: nothing
-# to classify there.
+# Planes above the first two contain only Han (a range above), tags and private use: nothing to
+# categorise.
 _CATEGORISED: Final = 0x20000
 
 TOKENS: Final = 0
 CHARACTERS: Final = 1
 
-# To be raised whenever the code changes a text's features; tests pin a sample of them.
+# Increase this whenever the code changes the features of a text; tests pin a sample of them.
 RECIPE_VERSION: Final = 2
 
-# 2^17 buckets: 2^18 gave no better accuracy (75.94 against 75.95 over five sets) and twice the
-# weights to hold and move.
+# 2^18 buckets gave no better accuracy than 2^17 (75.94 against 75.95 over five data sets) with twice
+# the weights to store and update.
 BUCKET_BITS: Final = 17
 BUCKETS: Final = 1 << BUCKET_BITS
 
@@ -64,31 +67,30 @@ _MIX_1: Final = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2: Final = np.uint64(0x94D049BB133111EB)
 _SHIFT_30, _SHIFT_27, _SHIFT_31 = np.uint64(30), np.uint64(27), np.uint64(31)
 _TO_BUCKET: Final = np.uint64(64 - BUCKET_BITS)
-# One salt for each kind of n-gram keeps "ab" as a token apart from "ab" inside a word: multiples of
-# an odd constant.
+# One salt for each kind of n-gram, a multiple of an odd constant, distinguishes "ab" as a token from
+# "ab" inside a word.
 _SALT: Final = 0x632BE59BD9B4E019
 _TOKEN_SALTS: Final = tuple(np.uint64(size * _SALT & 0xFFFF_FFFF_FFFF_FFFF) for size in (1, 2, 3))
 _CHARACTER_SALTS: Final = tuple(
     np.uint64(size * _SALT & 0xFFFF_FFFF_FFFF_FFFF) for size in (13, 14, 15)
 )
 
-# A number's form (its digits all one) and the text's size are kinds of their own, apart from every
-# n-gram.
+# The form of a number (all digits alike) and the size of a text are kinds of features of their own.
 _FORM_SALT: Final = np.uint64(21 * _SALT & 0xFFFF_FFFF_FFFF_FFFF)
 _SIZE_SALT: Final = np.uint64(22 * _SALT & 0xFFFF_FFFF_FFFF_FFFF)
 _DIGITS_SALT: Final = np.uint64(23 * _SALT & 0xFFFF_FFFF_FFFF_FFFF)
 
 _ZERO: Final = np.uint64(0)
-_ONE: Final = np.uint64(1)
-# Code point 2 never survives as a word character, so it can stand for the edge of a word.
+_UNIT: Final = np.uint64(1)
+# Code point 2 is never a word character, so it can represent the edge of a word.
 _EDGE: Final = np.uint64(2)
 _APOSTROPHE: Final = np.uint32(ord("'"))
 _FIRST_DIGIT, _LAST_DIGIT = np.uint32(ord("0")), np.uint32(ord("9"))
-# What a character can yield at most: a Han character a token 1-, 2- and 3-gram; a word of m letters
-# two token n-grams, m + (m - 1) + (m - 2) character n-grams and the form of its digits, or four in
-# all when m is 1.
+# The most features that a character can yield: a Han character yields a token 1-, 2- and 3-gram; a
+# word of m letters yields two token n-grams, m + (m - 1) + (m - 2) character n-grams and the form
+# of its digits, or four in all when m is 1.
 _FEATURES_PER_CHARACTER: Final = 4
-# Every text that has a token has its size in characters and in digits.
+# The size features of a text with a token: its number of characters and of digits.
 _FEATURES_PER_TEXT: Final = 2
 
 
@@ -96,28 +98,32 @@ _FEATURES_PER_TEXT: Final = 2
 class Features:
     """The features of a batch of texts as compressed sparse rows.
 
-    Text i owns the positions `starts[i]` to `starts[i + 1]` (int64): `buckets` (int32, 0 to 2^17 -
-    1, distinct within a text), `tf` (float32, 1 + ln(count)) and `families` (uint8: `TOKENS`,
-    `CHARACTERS`). `meanings` (float32, shape (texts, 384)) hold the mean of the words' vectors, of
-    length 1, or zeros where no word is known.
+    Text i owns the positions `starts[i]` to `starts[i + 1]` (int64) of `buckets` (int32, 0 to
+    2^17 - 1, distinct within a text), `tf` (float32, 1 + ln(count)) and `families` (uint8: `TOKENS`
+    or `CHARACTERS`). `embeddings` (float32, shape (texts, 384)) are means of word vectors, scaled
+    to length 1, or zeros if no word is in the vocabulary.
     """
 
     starts: npt.NDArray[np.int64]
     buckets: npt.NDArray[np.int32]
     tf: npt.NDArray[np.float32]
     families: npt.NDArray[np.uint8]
-    meanings: npt.NDArray[np.float32]
+    embeddings: npt.NDArray[np.float32]
 
     def __len__(self) -> int:
         """Return the number of texts."""
         return len(self.starts) - 1
 
 
-def extract(texts: Sequence[str]) -> Features:
-    """Return the features of texts that `characters.normalise` has put into normal form.
+def extract_features(texts: Sequence[str]) -> Features:
+    """Return the features of texts in the normal form of `pipeline.text.normal_form.normalise`.
 
-    A text's features depend on that text alone, never on the others of the batch. Only the first
+    The features of a text depend on that text alone, never on the rest of the batch. Only its first
     `READ_CHARACTERS` characters are read.
+
+    >>> features = extract_features(["late parcel", "late"])
+    >>> len(features), features.embeddings.shape
+    (2, (2, 384))
     """
     read = [text[:READ_CHARACTERS] for text in texts]
     codes = np.frombuffer("".join(read).encode("utf-32-le", "surrogatepass"), dtype="<u4")
@@ -131,18 +137,24 @@ def extract(texts: Sequence[str]) -> Features:
         _FEATURES_PER_CHARACTER * READ_CHARACTERS + _FEATURES_PER_TEXT, dtype=np.int32
     )
     size = _extract_texts(
-        codes, ends, character_classes(), _seen(), scratch, starts, buckets, counts, families
+        codes,
+        ends,
+        character_classes(),
+        _bucket_positions(),
+        scratch,
+        starts,
+        buckets,
+        counts,
+        families,
     )
     tf = (1.0 + np.log(counts[:size])).astype(np.float32)
     meanings = np.empty((len(read), DIMENSIONS), dtype=np.float32)
-    write_meanings(codes, ends, *vocabulary(), meanings)
+    write_embeddings(codes, ends, *word_vectors(), meanings)
     return Features(starts, buckets[:size].copy(), tf, families[:size].copy(), meanings)
 
 
-def sizes_of(text: str) -> frozenset[int]:
-    """Return the buckets of a text's sizes, in characters and in digits: the features that belong
-    to no part of it.
-    """
+def size_buckets(text: str) -> frozenset[int]:
+    """Return the buckets of a text's size features, which belong to no part of the text."""
     if not text:
         return frozenset()
     codes = np.frombuffer(text[:READ_CHARACTERS].encode("utf-32-le", "surrogatepass"), dtype="<u4")
@@ -151,22 +163,21 @@ def sizes_of(text: str) -> frozenset[int]:
 
 
 def recipe() -> dict[str, str | int]:
-    """Return what features depend on besides the text; where it changes, what was learnt before has
-    another meaning.
+    """Return what features depend on besides the text.
+
+    If it changes, weights learnt before have another meaning, so the examples must be folded again.
     """
     return {
         "version": RECIPE_VERSION,
         "bucket_bits": BUCKET_BITS,
         "unicode": unicodedata.unidata_version,
-        "vectors": vocabulary_version(),
+        "vectors": word_vectors_version(),
     }
 
 
 @cache
 def character_classes() -> npt.NDArray[np.uint8]:
-    """Return the class (`SPACE`, `WORD`, `SINGLE`, `MARK`) of every Unicode code point, shape
-    (1,114,112,).
-    """
+    """Return the class (`SPACE`, `WORD`, `SINGLE`, `MARK`) of every code point, (1,114,112,)."""
     classes = np.zeros(_CODE_POINTS, dtype=np.uint8)
     classes[:_CATEGORISED] = [_class_of(chr(code)) for code in range(_CATEGORISED)]
     for first, last in _UNSPACED_RANGES:
@@ -181,15 +192,16 @@ def _class_of(character: str) -> int:
     category = unicodedata.category(character)
     if category[0] in "LMN" or category == "Pc":
         return WORD
-    if category == "So":  # emoji and pictographs carry meaning one by one, not as a run
+    if category == "So":  # each emoji or pictograph has a meaning of its own, unlike a run of marks
         return SINGLE
     return MARK if category[0] in "PS" else SPACE
 
 
 @cache
-def _seen() -> npt.NDArray[np.int32]:
-    """Return the scratch table of `_extract_texts`: all zero between calls, which hold the
-    interpreter's lock.
+def _bucket_positions() -> npt.NDArray[np.int32]:
+    """Return the scratch table of `_extract_texts`, all zero between calls.
+
+    Calls hold the interpreter's lock, so one table is enough.
     """
     return np.zeros(BUCKETS, dtype=np.int32)
 
@@ -211,17 +223,16 @@ def _extract_texts(
     codes: npt.NDArray[np.uint32],
     ends: npt.NDArray[np.int64],
     classes: npt.NDArray[np.uint8],
-    seen: npt.NDArray[np.int32],
+    positions: npt.NDArray[np.int32],
     scratch: npt.NDArray[np.int32],
     starts: npt.NDArray[np.int64],
     buckets: npt.NDArray[np.int32],
     counts: npt.NDArray[np.int32],
     families: npt.NDArray[np.uint8],
 ) -> int:
-    """Fill the output arrays with every text's features and return how many there are.
+    """Fill the output arrays with the features of all texts; return how many there are.
 
-    A bucket that several families hit counts in the first of them, so the buckets of a text are
-    distinct.
+    A bucket of several families counts in the first of them, so the buckets of a text are distinct.
     """
     size = 0
     for text in range(len(ends) - 1):
@@ -232,7 +243,7 @@ def _extract_texts(
         both = _write_characters(read, kinds, scratch, tokens)
         for position in range(both):
             bucket = scratch[position]
-            known = seen[bucket]
+            known = positions[bucket]
             if known:
                 counts[known - 1] += 1
             else:
@@ -240,9 +251,9 @@ def _extract_texts(
                 counts[size] = 1
                 families[size] = TOKENS if position < tokens else CHARACTERS
                 size += 1
-                seen[bucket] = size
+                positions[bucket] = size
         for position in range(first, size):
-            seen[buckets[position]] = 0
+            positions[buckets[position]] = 0
         starts[text + 1] = size
     return size
 
@@ -251,9 +262,7 @@ def _extract_texts(
 def _kinds_of(
     codes: npt.NDArray[np.uint32], classes: npt.NDArray[np.uint8]
 ) -> npt.NDArray[np.uint8]:
-    """Return the class of each character; an apostrophe between two word characters belongs to the
-    word.
-    """
+    """Return the class of each character; an apostrophe inside a word is a word character."""
     kinds = np.empty(len(codes), dtype=np.uint8)
     for position in range(len(codes)):
         kinds[position] = classes[codes[position]]
@@ -271,8 +280,11 @@ def _kinds_of(
 def _write_tokens(
     codes: npt.NDArray[np.uint32], kinds: npt.NDArray[np.uint8], grams: npt.NDArray[np.int32]
 ) -> int:
-    """Write the buckets of token 1-2-grams, of 3-grams where all three are characters of unspaced
-    scripts, and of the forms of tokens with digits: all numbers of six digits have one form."""
+    """Write the buckets of token n-grams and of number forms; return how many there are.
+
+    They are 1-grams, 2-grams, 3-grams of three characters of unspaced scripts, and the forms of
+    tokens with digits: all numbers of six digits have one form.
+    """
     size, singles, position, end = 0, 0, 0, len(codes)
     before, pair_before = _ZERO, _ZERO
     while position < end:
@@ -285,8 +297,8 @@ def _write_tokens(
             code = codes[position]
             is_digit = _FIRST_DIGIT <= code <= _LAST_DIGIT
             has_digit = has_digit or is_digit
-            value = value * _BASE + np.uint64(code) + _ONE
-            form = form * _BASE + np.uint64(_FIRST_DIGIT if is_digit else code) + _ONE
+            value = value * _BASE + np.uint64(code) + _UNIT
+            form = form * _BASE + np.uint64(_FIRST_DIGIT if is_digit else code) + _UNIT
             position += 1
         token = _scramble(value)
         pair = before * _BASE + token
@@ -308,9 +320,7 @@ def _write_tokens(
 
 @compiled
 def _write_sizes(codes: npt.NDArray[np.uint32], grams: npt.NDArray[np.int32], size: int) -> int:
-    """Append the buckets of the text's length and of its number of digits, each in steps of the
-    square root of two.
-    """
+    """Append the buckets of the number of characters and of digits, in steps of a factor of √2."""
     if size == 0:
         return size
     digits = 0
@@ -329,16 +339,14 @@ def _write_characters(
     grams: npt.NDArray[np.int32],
     size: int,
 ) -> int:
-    """Append the buckets of character 3-5-grams inside words of spaced scripts, an edge mark at
-    both ends of a word.
-    """
+    """Append the buckets of character 3-5-grams of words of spaced scripts, with marked edges."""
     position, end = 0, len(codes)
     while position < end:
         if kinds[position] != WORD:
             position += 1
             continue
-        # The polynomial values of the last one, two, three and four characters of this word, its
-        # opening edge included.
+        # The polynomial values of the last one, two, three and four characters of this word,
+        # including its opening edge.
         one, two, three, four = _EDGE, _EDGE, _EDGE, _EDGE
         length = 1
         inside = True

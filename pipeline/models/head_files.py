@@ -11,42 +11,41 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from pipeline.errors import UserError
-from pipeline.models.custom_terms import TermsError, rule_of
+from pipeline.models.answers import Rule
+from pipeline.models.custom_terms import TermsError, rule_from_terms
 from pipeline.models.heads import HEADS, Head, Meaning
-from pipeline.models.rules import Rule
 from schemas.labels import Name
 from schemas.registry import explain
 
-# Half of the probability: with two labels a coin's toss, with more a clear favourite.
+# Half of the probability: chance level with two labels, a clear favourite with more.
 _THRESHOLD: Final = 0.5
-# A question with one answer is none.
-_LEAST_LABELS: Final = 2
-# Of a built-in head labels and thresholds may be changed; its question and whom it is put to are
-# the table's.
-_OF_BUILT_IN: Final = frozenset(("labels", "threshold", "precision", "minimum_labels"))
+# A question with one possible answer is no question.
+_MINIMUM_LABELS: Final = 2
+# The fields of a built-in head that a file may change; its question and directions are fixed.
+_CHANGEABLE: Final = frozenset(("labels", "threshold", "precision", "minimum_labels"))
 
 _Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 _Direction = Literal["inbound", "outbound", "internal"]
 
 
 class HeadsError(UserError, ValueError):
-    """A file of heads is wrong; the message names the file, the head and the field."""
+    """A file of heads is invalid; the message names the file, the head and the field."""
 
 
-class _Entry(BaseModel):
+class _TomlTable(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class _Label(_Entry):
+class _LabelTable(_TomlTable):
     en: _Words
     zh: _Words = ""
     terms: tuple[_Words, ...] = ()
 
 
-class _Head(_Entry):
+class _HeadTable(_TomlTable):
     en: _Words = ""
     zh: _Words = ""
-    labels: dict[Name, _Label] = {}
+    labels: dict[Name, _LabelTable] = {}
     directions: tuple[_Direction, ...] = Field(("inbound", "outbound", "internal"), min_length=1)
     threshold: float = Field(_THRESHOLD, gt=0, lt=1)
     precision: float = Field(HEADS[0].precision, gt=0, lt=1)
@@ -54,21 +53,21 @@ class _Head(_Entry):
     several: bool = False
 
 
-class _File(_Entry):
-    heads: dict[Name, _Head]
+class _HeadsFile(_TomlTable):
+    heads: dict[Name, _HeadTable]
 
 
 def read_heads(path: Path, built_in: Sequence[Head] = HEADS) -> tuple[Head, ...]:
-    """Return the built-in heads as the file changes them, in their order, then the file's own.
+    """Return the built-in heads as the file changes them, then the file's own heads.
 
-    Raises HeadsError for a file that cannot be read or is wrong, naming the head and the field, and
-    what may stand there.
+    Raises HeadsError if the file cannot be read or is invalid; the message names the head and the
+    field, and says what is allowed.
     """
     try:
-        given = _File.model_validate(tomllib.loads(path.read_text("utf-8")))
+        file = _HeadsFile.model_validate(tomllib.loads(path.read_text("utf-8")))
     except OSError as error:
         raise HeadsError(
-            f"{path}: {error.strerror or error}: the setting heads names it"
+            f"{path}: {error.strerror or error}; the setting `heads` names this file: correct it"
         ) from error
     except UnicodeDecodeError as error:
         raise HeadsError(f"{path}: not UTF-8: {error}") from error
@@ -78,22 +77,22 @@ def read_heads(path: Path, built_in: Sequence[Head] = HEADS) -> tuple[Head, ...]
         raise HeadsError(f"{path}: {explain(error)[1]}") from error
     names = {head.name for head in built_in}
     changed = [
-        _changed(path, head, given.heads[head.name]) if head.name in given.heads else head
+        _changed(path, head, file.heads[head.name]) if head.name in file.heads else head
         for head in built_in
     ]
     return (
         *changed,
-        *(_own(path, name, entry) for name, entry in given.heads.items() if name not in names),
+        *(_own(path, name, entry) for name, entry in file.heads.items() if name not in names),
     )
 
 
-def _own(path: Path, name: str, entry: _Head) -> Head:
+def _own(path: Path, name: str, entry: _HeadTable) -> Head:
     where = f"{path}: heads.{name}"
     if not entry.en:
-        raise HeadsError(f"{where}.en: say in English what is asked (zh: in Chinese)")
-    if len(entry.labels) < _LEAST_LABELS:
+        raise HeadsError(f"{where}.en: missing; describe the question in English (zh: in Chinese)")
+    if len(entry.labels) < _MINIMUM_LABELS:
         raise HeadsError(
-            f"{where}.labels: a head needs two labels or more, here are {len(entry.labels)}"
+            f"{where}.labels: a head needs two labels or more, but this one has {len(entry.labels)}"
         )
     directions = frozenset(entry.directions)
     terms = _terms(entry.labels)
@@ -103,7 +102,7 @@ def _own(path: Path, name: str, entry: _Head) -> Head:
         labels=_meanings(entry.labels),
         rule=_rule(where, terms),
         threshold=entry.threshold,
-        # What comes from nobody knows where is read as the customers'.
+        # Texts of unknown direction are treated as the customers'.
         directions=directions | {""} if "inbound" in directions else directions,
         minimum_labels=entry.minimum_labels,
         precision=entry.precision,
@@ -112,15 +111,15 @@ def _own(path: Path, name: str, entry: _Head) -> Head:
     )
 
 
-def _changed(path: Path, head: Head, entry: _Head) -> Head:
+def _changed(path: Path, head: Head, entry: _HeadTable) -> Head:
     where = f"{path}: heads.{head.name}"
-    if wrong := sorted(entry.model_fields_set - _OF_BUILT_IN):
+    if wrong := sorted(entry.model_fields_set - _CHANGEABLE):
         raise HeadsError(
-            f"{where}.{wrong[0]}: of a built-in head only {', '.join(sorted(_OF_BUILT_IN))} may be"
-            " given; name a head of your own"
+            f"{where}.{wrong[0]}: cannot be changed in a built-in head; only"
+            f" {', '.join(sorted(_CHANGEABLE))} can: define a head of your own"
         )
     if known := sorted(set(entry.labels) & set(head.labels)):
-        raise HeadsError(f"{where}.labels.{known[0]}: {head.name} has that label already")
+        raise HeadsError(f"{where}.labels.{known[0]}: {head.name} already has this label")
     fields = {name: getattr(entry, name) for name in entry.model_fields_set - {"labels"}}
     if not entry.labels:
         return replace(head, **fields)
@@ -135,11 +134,11 @@ def _changed(path: Path, head: Head, entry: _Head) -> Head:
     )
 
 
-def _meanings(labels: Mapping[str, _Label]) -> dict[str, Meaning]:
+def _meanings(labels: Mapping[str, _LabelTable]) -> dict[str, Meaning]:
     return {name: Meaning(label.en, label.zh or label.en) for name, label in labels.items()}
 
 
-def _terms(labels: Mapping[str, _Label]) -> dict[str, tuple[str, ...]]:
+def _terms(labels: Mapping[str, _LabelTable]) -> dict[str, tuple[str, ...]]:
     return {name: label.terms for name, label in labels.items() if label.terms}
 
 
@@ -147,6 +146,6 @@ def _rule(
     where: str, terms: Mapping[str, Sequence[str]], built_in: Head | None = None
 ) -> Rule | None:
     try:
-        return rule_of(terms, built_in.rule if built_in else None)
+        return rule_from_terms(terms, built_in.rule if built_in else None)
     except TermsError as error:
         raise HeadsError(f"{where}.labels.{error}") from error

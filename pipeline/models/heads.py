@@ -1,5 +1,6 @@
-"""The table of built-in heads: every question the models answer about a text. A new head is one
-entry, or one of a team's own file.
+"""The table of built-in heads: every question that models answer about a text.
+
+A new head is one entry here, or an entry in a team's own file.
 """
 
 from __future__ import annotations
@@ -9,18 +10,16 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pipeline.models import rules
-from pipeline.models.rules import Rule
+from pipeline.models.answers import Rule
 
-# A head's own labels are few and its rules good, so a model takes over early: with the rule's
-# answer as a hint it was better than the rule alone from 10 to 30 labels on, on reviews, tweets and
-# messages (bench/models_quality.py). Thirty keeps a first handful of odd labels from speaking for
-# everyone.
+# A model takes over early: with the rule's answer as a hint it was better than the rule alone from
+# 10 to 30 labels on, on reviews, tweets and messages (bench/models_quality.py). Thirty keeps a few
+# unusual labels from deciding the answers for everybody.
 _MINIMUM_LABELS: Final = 30
-# With one class seen a model can say only that one.
+# A model that has learnt one label can answer only that one.
 _MINIMUM_CLASSES: Final = 2
 
-# Nine answers of ten right; what a head is less sure of is left to people, and `switchboard review`
-# asks them.
+# Nine answers of ten must be right; people answer the rest, which `switchboard review` asks them.
 _PRECISION: Final = 0.9
 
 _FROM_CUSTOMERS: Final = frozenset(("inbound", ""))
@@ -29,7 +28,7 @@ _ALL: Final = frozenset(("inbound", "outbound", "internal", ""))
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What something means, in English and in Chinese."""
+    """The meaning of a head or a label, in English and in Chinese."""
 
     en: str
     zh: str
@@ -39,14 +38,13 @@ class Meaning:
 class Head:
     """A question about a text.
 
-    `labels` are the possible answers in order. `rule` answers while too little is learnt (None:
-    nothing is said before), and abstains below `threshold` (a probability). The model answers from
-    `minimum_labels` examples of at least `minimum_classes` labels on; it abstains below the
-    confidence from which on the share `precision` of its answers has been right, as far as the
-    examples tell, and never answers below `threshold` (`pipeline.models.abstention`). Texts of other
-    `directions` are not asked about ("" is an unknown direction). Labels that are `combinable` may
-    be given together, where a text asks several things. `terms` are a team's own words, by label;
-    the built-in lists are no part of them.
+    `labels` are the possible answers in order. `rule` answers until enough is learnt (None: nothing
+    answers before), and abstains below `threshold` (a probability). The model answers after
+    `minimum_labels` examples of at least `minimum_classes` labels; it abstains below the confidence
+    at which the share `precision` of its answers has been right, and always below `threshold`
+    (`pipeline.models.abstention`). The head applies to texts of `directions` only ("" is an unknown
+    direction). A text that asks several things may have several of the `combinable` labels. `terms`
+    are a team's own terms by label, without the built-in lexicons.
     """
 
     name: str
@@ -62,12 +60,12 @@ class Head:
     terms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def applies_to(self, direction: str) -> bool:
-        """Return whether texts of this direction are asked about."""
+        """Return whether the head answers about texts of this direction."""
         return direction in self.directions
 
 
-# Said beside whatever a message is about, or instead of it: no need of their own.
-_NEVER_BESIDE: Final = frozenset(("greeting", "praise", "spam"))
+# These come beside whatever a message is about, or instead of it, so they never combine.
+_NEVER_COMBINED: Final = frozenset(("greeting", "praise", "spam"))
 
 _NEEDS: Final = {
     "price_inquiry": Meaning("price, quote, discount", "价格咨询"),
@@ -100,9 +98,9 @@ HEADS: Final = (
         meaning=Meaning("what the customer needs", "客户的需求"),
         labels=_NEEDS,
         rule=rules.need,
-        threshold=0.35,  # among 22 labels a third is a clear favourite
+        threshold=0.35,  # with 22 labels a probability of a third is a clear favourite
         directions=_FROM_CUSTOMERS,
-        combinable=frozenset(_NEEDS) - _NEVER_BESIDE,
+        combinable=frozenset(_NEEDS) - _NEVER_COMBINED,
     ),
     Head(
         name="sentiment",
@@ -138,8 +136,8 @@ HEADS: Final = (
             "spam": Meaning("mass mail or fraud", "垃圾"),
         },
         rule=rules.spam,
-        threshold=0.6,  # a coin's toss between two labels is no answer
-        precision=0.97,  # a customer's mail that goes by as spam is the dearest mistake of all
+        threshold=0.6,  # between two labels a probability near 0.5 is no answer
+        precision=0.97,  # a customer's mail that is taken for spam is the most costly mistake
     ),
     Head(
         name="purchase_intent",

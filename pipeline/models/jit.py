@@ -1,4 +1,4 @@
-"""The one place where functions are compiled to machine code."""
+"""Compile functions to machine code by Numba, the same way everywhere."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ R = TypeVar("R")
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """Return `function` compiled by Numba at its first call.
+    """Return `function`, to be compiled by Numba at its first call.
 
-    IEEE arithmetic is kept as written (no reassociation, no fused operations), so results are the
-    same in every process of one build. The machine code is cached on disk beside the source, or in
-    the user's cache folder; where neither can be written, every process compiles anew.
+    IEEE arithmetic stays as written (no reassociation, no fused operations), so results are the same
+    in every process of one build. The machine code is cached on disk beside the source, or in the
+    user's cache folder; if neither is writable, every process compiles again.
     """
     try:
         return cast("Callable[P, R]", njit(cache=True)(function))
-    except RuntimeError:  # Numba found no folder it may write its cache to
+    except RuntimeError:  # Numba has no writable folder for its cache
         return cast("Callable[P, R]", njit(function))

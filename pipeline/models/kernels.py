@@ -1,9 +1,8 @@
-"""The compiled arithmetic of the online learner: weighting of features, scores, softmax, mixture
-and the AdaGrad steps.
+"""The compiled arithmetic of the online learner: TF-IDF, scores, softmax, mixture, AdaGrad steps.
 
-A row of weights holds every expert's, one expert after the other: arrays of weights have the shape
-(rows, experts * room for labels). In inner loops arrays are read by index, never row by row: a view
-of a row counts its references, which costs more than the row's sums.
+Arrays of weights have the shape (rows, experts * label capacity): a row holds the weights of one
+expert after the other. Inner loops read arrays by index and never take a view of a row, because the
+reference counting of a view costs more than the arithmetic of the row.
 """
 
 from __future__ import annotations
@@ -21,64 +20,62 @@ Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 
 _LOWEST: Final = np.float32(-3.0e38)
-# A mixture's weight never falls to nothing, so that the first mistakes cannot silence every expert.
-_LEAST_SHARE: Final = np.float32(0.02)
-# Keeps the first step of a mixture's weight finite.
+# An expert's share never falls below this, so that first mistakes cannot silence every expert.
+_MINIMUM_SHARE: Final = np.float32(0.02)
+# Keeps the first step of a share finite.
 _FIRST_SQUARE: Final = np.float32(1e-8)
 
 # The columns of `steps`, one row for each expert.
 RATE: Final = 0
 ACCUMULATOR: Final = 1
 MARGIN: Final = 2
-MEANING_RATE: Final = 3
-MEANING_ACCUMULATOR: Final = 4
+EMBEDDING_RATE: Final = 3
+EMBEDDING_ACCUMULATOR: Final = 4
 STEP_COLUMNS: Final = 5
 
-# Most features stand in few documents, so the logarithms of small counts are looked up; of 4,096
-# they fit a core's own memory.
+# Most features occur in few documents, so the logarithms of small counts are looked up; a table of
+# 4,096 fits the cache of a core.
 _LOGS: Final = np.log(1.0 + np.arange(4_096))
 
 
 class Weights(NamedTuple):
-    """What scores a text: weights of hashed features, of the dimensions of meaning and of hints;
-    the experts' shares.
-    """
+    """Weights of hashed features, of embedding dimensions and of hints, and the experts' shares."""
 
     hashed: Floats
-    meaning: Floats
+    embedding: Floats
     hints: Floats
     shares: Floats
 
 
-class Squares(NamedTuple):
+class GradientSquares(NamedTuple):
     """Sums of squared gradients of the weights of the same name."""
 
     hashed: Floats
-    meaning: Floats
+    embedding: Floats
     hints: Floats
     shares: Floats
 
 
-class Seen(NamedTuple):
-    """What was met so far: documents with each bucket, and documents of each label."""
+class DocumentCounts(NamedTuple):
+    """The learnt documents: how many have each bucket, and how many have each label."""
 
-    documents_with: Int32s
-    labels: Int64s
+    by_bucket: Int32s
+    by_label: Int64s
 
 
-class Example(NamedTuple):
-    """The features of one text."""
+class EncodedText(NamedTuple):
+    """The features of one text, and the rule's hint about it (a label's index or -1, a strength)."""
 
     buckets: Int32s
     tf: Floats
     families: Bytes
-    meaning: Floats
+    embedding: Floats
     hint: int
     strength: float
 
 
 @compiled
-def weigh(
+def weigh_features(
     buckets: Int32s,
     tf: Floats,
     families: Bytes,
@@ -108,15 +105,13 @@ def weigh(
 
 
 @compiled
-def _score(example: Example, values: Floats, weights: Weights, scores: Floats) -> None:
-    """Fill `scores`, every expert's one after the other: the hint's weights by its strength, the
-    features', the meaning's.
-    """
-    buckets, meaning, hashed, by_meaning = (
+def _score(example: EncodedText, values: Floats, weights: Weights, scores: Floats) -> None:
+    """Fill `scores`, one expert after the other: the sums of hint, features and embedding."""
+    buckets, embedding, hashed, by_dimension = (
         example.buckets,
-        example.meaning,
+        example.embedding,
         weights.hashed,
-        weights.meaning,
+        weights.embedding,
     )
     columns = len(scores)
     strength = np.float32(example.strength)
@@ -126,32 +121,31 @@ def _score(example: Example, values: Floats, weights: Weights, scores: Floats) -
         row, value = np.uint64(buckets[j]), values[j]
         for column in range(columns):
             scores[column] += value * hashed[row, column]
-    for dimension in range(len(meaning)):
-        value = meaning[dimension]
+    for dimension in range(len(embedding)):
+        value = embedding[dimension]
         if value != 0.0:
             for column in range(columns):
-                scores[column] += value * by_meaning[dimension, column]
+                scores[column] += value * by_dimension[dimension, column]
 
 
 @compiled
-def _softmax(scores: Floats, seen: Int64s, hint: int, probabilities: Floats) -> int:
-    """Fill `probabilities` over the labels that were seen or are hinted at, zero elsewhere; return
-    the most probable.
+def _softmax(scores: Floats, label_counts: Int64s, hint: int, probabilities: Floats) -> int:
+    """Fill `probabilities` over learnt or hinted labels, zero elsewhere; return the most probable.
 
-    Returns -1, and zeros, where no label may be answered.
+    Returns -1, and zeros, if no label was learnt or hinted.
     """
     best = -1
     highest = _LOWEST
     for label in range(len(probabilities)):
         probabilities[label] = 0.0
-        if (seen[label] > 0 or label == hint) and scores[label] > highest:
+        if (label_counts[label] > 0 or label == hint) and scores[label] > highest:
             highest = scores[label]
             best = label
     if best < 0:
         return best
     total = np.float32(0.0)
     for label in range(len(probabilities)):
-        if seen[label] > 0 or label == hint:
+        if label_counts[label] > 0 or label == hint:
             probabilities[label] = np.exp(scores[label] - highest)
             total += probabilities[label]
     for label in range(len(probabilities)):
@@ -160,19 +154,19 @@ def _softmax(scores: Floats, seen: Int64s, hint: int, probabilities: Floats) -> 
 
 
 @compiled
-def _mix(scores: Floats, shares: Floats, mixed: Floats) -> None:
-    """Fill `mixed` with the scores summed by the experts' shares.
+def _mix_experts(scores: Floats, shares: Floats, mixed: Floats) -> None:
+    """Fill `mixed` with the experts' scores, weighted by their shares.
 
-    This is the product of the experts' probabilities, each to the power of its share (a logarithmic
-    opinion pool): what normalises an expert adds the same to all labels, so scores need not be
-    normalised first.
+    Its softmax is the product of the experts' probabilities, each to the power of its share (a
+    logarithmic opinion pool). Normalising an expert would add the same to all its scores, so the
+    scores need no normalisation.
     """
-    room = len(scores) // len(shares)
+    capacity = len(scores) // len(shares)
     for label in range(len(mixed)):
         mixed[label] = 0.0
     for expert in range(len(shares)):
         for label in range(len(mixed)):
-            mixed[label] += shares[expert] * scores[expert * room + label]
+            mixed[label] += shares[expert] * scores[expert * capacity + label]
 
 
 @compiled
@@ -181,11 +175,11 @@ def predict(
     buckets: Int32s,
     tf: Floats,
     families: Bytes,
-    meanings: Floats,
+    embeddings: Floats,
     hints: Int64s,
     strengths: Floats,
     weights: Weights,
-    seen: Seen,
+    counts: DocumentCounts,
     documents: int,
     family_weights: Floats,
     probabilities: Floats,
@@ -199,127 +193,124 @@ def predict(
     mixed = np.empty(probabilities.shape[1], dtype=np.float32)
     for text in range(len(starts) - 1):
         first, last = starts[text], starts[text + 1]
-        example = Example(
+        example = EncodedText(
             buckets[first:last],
             tf[first:last],
             families[first:last],
-            meanings[text],
+            embeddings[text],
             hints[text],
             strengths[text],
         )
-        weigh(
+        weigh_features(
             example.buckets,
             example.tf,
             example.families,
-            seen.documents_with,
+            counts.by_bucket,
             documents,
             family_weights,
             values,
         )
         _score(example, values, weights, scores)
-        _mix(scores, weights.shares, mixed)
-        _softmax(mixed, seen.labels, hints[text], probabilities[text])
+        _mix_experts(scores, weights.shares, mixed)
+        _softmax(mixed, counts.by_label, hints[text], probabilities[text])
 
 
 @compiled
 def learn(
-    example: Example,
+    text: EncodedText,
     truth: int,
     importance: float,
-    again: bool,
+    is_rehearsal: bool,
     weights: Weights,
-    squares: Squares,
-    seen: Seen,
+    squares: GradientSquares,
+    counts: DocumentCounts,
     documents: int,
     family_weights: Floats,
     steps: Floats,
     share_rate: float,
-    least_gradient: float,
+    minimum_gradient: float,
     labels: int,
 ) -> int:
-    """Test on one example, then learn it; return the label predicted before, or -1 where none could
-    be.
+    """Test on one example, then learn it; return the index of the label predicted before, or -1.
 
-    An example learnt `again` counts neither as a document nor for the experts' shares, which are
-    learnt from tests only.
+    A rehearsed example counts neither as a document nor for the experts' shares, which are learnt
+    from tests only.
     """
     experts = len(weights.shares)
-    room = weights.hashed.shape[1] // experts
-    values = np.empty(len(example.buckets), dtype=np.float32)
-    scores = np.empty(experts * room, dtype=np.float32)
+    capacity = weights.hashed.shape[1] // experts
+    values = np.empty(len(text.buckets), dtype=np.float32)
+    scores = np.empty(experts * capacity, dtype=np.float32)
     mixed = np.empty(labels, dtype=np.float32)
     probabilities = np.empty(labels, dtype=np.float32)
-    weigh(
-        example.buckets,
-        example.tf,
-        example.families,
-        seen.documents_with,
+    weigh_features(
+        text.buckets,
+        text.tf,
+        text.families,
+        counts.by_bucket,
         documents,
         family_weights,
         values,
     )
-    _score(example, values, weights, scores)
-    _mix(scores, weights.shares, mixed)
-    guess = _softmax(mixed, seen.labels, example.hint, probabilities)
-    if not again:
-        if seen.labels[truth] > 0:
-            _share(scores, probabilities, truth, weights.shares, squares.shares, share_rate)
-        seen.labels[truth] += 1
-        for j in range(len(example.buckets)):
-            seen.documents_with[example.buckets[j]] += 1
-    moved = np.empty(labels, dtype=np.int64)
+    _score(text, values, weights, scores)
+    _mix_experts(scores, weights.shares, mixed)
+    guess = _softmax(mixed, counts.by_label, text.hint, probabilities)
+    if not is_rehearsal:
+        if counts.by_label[truth] > 0:
+            _update_shares(scores, probabilities, truth, weights.shares, squares.shares, share_rate)
+        counts.by_label[truth] += 1
+        for j in range(len(text.buckets)):
+            counts.by_bucket[text.buckets[j]] += 1
+    columns = np.empty(labels, dtype=np.int64)
     gradients = np.empty(labels, dtype=np.float32)
     for expert in range(experts):
-        own = scores[expert * room :]
+        own = scores[expert * capacity :]
         for label in range(labels):
             if label != truth:
                 own[label] += steps[expert, MARGIN]
-        _softmax(own, seen.labels, example.hint, probabilities)
+        _softmax(own, counts.by_label, text.hint, probabilities)
         probabilities[truth] -= np.float32(1.0)
         count = 0
         for label in range(labels):
-            if abs(probabilities[label]) >= least_gradient:
+            if abs(probabilities[label]) >= minimum_gradient:
                 gradients[count] = probabilities[label] * np.float32(importance)
-                moved[count] = expert * room + label
+                columns[count] = expert * capacity + label
                 count += 1
-        _descend(example, values, moved[:count], gradients, weights, squares, steps[expert])
+        _update_weights(text, values, columns[:count], gradients, weights, squares, steps[expert])
     return guess
 
 
 @compiled
-def _share(
+def _update_shares(
     scores: Floats, probabilities: Floats, truth: int, shares: Floats, squares: Floats, rate: float
 ) -> None:
-    """Move each expert's share along its gradient: the expected score less the true label's."""
-    room = len(scores) // len(shares)
+    """Step each expert's share along its gradient: the expected score less the true label's."""
+    capacity = len(scores) // len(shares)
     for expert in range(len(shares)):
-        gradient = -scores[expert * room + truth]
+        gradient = -scores[expert * capacity + truth]
         for label in range(len(probabilities)):
-            gradient += probabilities[label] * scores[expert * room + label]
+            gradient += probabilities[label] * scores[expert * capacity + label]
         squares[expert] += gradient * gradient
         step = np.float32(rate) * gradient / np.sqrt(squares[expert] + _FIRST_SQUARE)
-        shares[expert] = max(_LEAST_SHARE, shares[expert] - step)
+        shares[expert] = max(_MINIMUM_SHARE, shares[expert] - step)
 
 
 @compiled
-def _descend(
-    example: Example,
+def _update_weights(
+    example: EncodedText,
     values: Floats,
-    moved: Int64s,
+    columns: Int64s,
     gradients: Floats,
     weights: Weights,
-    squares: Squares,
+    squares: GradientSquares,
     steps: Floats,
 ) -> None:
-    """Move one expert's weights of a text along their gradient: the columns `moved`, each by its
-    own gradient.
-    """
-    buckets, meaning = example.buckets, example.meaning
+    """Step one expert's weights for a text, in the given columns, each by its own gradient."""
+    buckets, embedding = example.buckets, example.embedding
     rate, accumulator = steps[RATE], steps[ACCUMULATOR]
     for j in range(len(buckets)):
-        _step(
+        _adagrad_step(
             values[j],
-            moved,
+            columns,
             gradients,
             weights.hashed,
             squares.hashed,
@@ -327,24 +318,24 @@ def _descend(
             rate,
             accumulator,
         )
-    rate, accumulator = steps[MEANING_RATE], steps[MEANING_ACCUMULATOR]
-    for dimension in range(len(meaning)):
-        value = meaning[dimension]
+    rate, accumulator = steps[EMBEDDING_RATE], steps[EMBEDDING_ACCUMULATOR]
+    for dimension in range(len(embedding)):
+        value = embedding[dimension]
         if value != 0.0:
-            _step(
+            _adagrad_step(
                 value,
-                moved,
+                columns,
                 gradients,
-                weights.meaning,
-                squares.meaning,
+                weights.embedding,
+                squares.embedding,
                 np.uint64(dimension),
                 rate,
                 accumulator,
             )
     row, strength = np.uint64(example.hint + 1), np.float32(example.strength)
-    _step(
+    _adagrad_step(
         strength,
-        moved,
+        columns,
         gradients,
         weights.hints,
         squares.hints,
@@ -355,9 +346,9 @@ def _descend(
 
 
 @compiled
-def _step(
+def _adagrad_step(
     value: np.float32,
-    moved: Int64s,
+    columns: Int64s,
     gradients: Floats,
     weights: Floats,
     squares: Floats,
@@ -365,11 +356,9 @@ def _step(
     rate: np.float32,
     accumulator: np.float32,
 ) -> None:
-    """Move a row of weights, each coordinate at its own AdaGrad rate (Duchi, Hazan, Singer
-    2011).
-    """
-    for k in range(len(moved)):
-        column = np.uint64(moved[k])
+    """Step a row of weights, each coordinate at its AdaGrad rate (Duchi, Hazan, Singer 2011)."""
+    for k in range(len(columns)):
+        column = np.uint64(columns[k])
         gradient = gradients[k] * value
         squares[row, column] += gradient * gradient
         weights[row, column] -= rate * gradient / np.sqrt(squares[row, column] + accumulator)

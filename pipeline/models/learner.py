@@ -14,22 +14,22 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.models import kernels
-from pipeline.models.clauses import clauses
+from pipeline.models.clauses import split_clauses
 from pipeline.models.drift import DriftDetector
-from pipeline.models.features import BUCKETS, Features, extract
-from pipeline.models.inference import FrozenLearner, Hints, by_expert
-from pipeline.models.kernels import Example, Seen, Squares, Weights
-from pipeline.models.lexicon_reading import read_all
-from pipeline.models.rehearsal import Lesson, Rehearsal
+from pipeline.models.features import BUCKETS, Features, extract_features
+from pipeline.models.inference import InferenceModel, RuleHints, per_expert
+from pipeline.models.kernels import DocumentCounts, EncodedText, GradientSquares, Weights
+from pipeline.models.lexicon_reading import read_texts
+from pipeline.models.rehearsal import RehearsalBuffer, TrainingExample
 from pipeline.models.state_format import Arrays, StateError, pack, unpack
 from pipeline.models.word_vectors import DIMENSIONS
 
 # Weight of one example, at most: a mistyped weight must not wash out what a head has learnt.
-GREATEST_IMPORTANCE: Final = 100.0
+MAX_IMPORTANCE: Final = 100.0
 # An open label set starts with room for so many labels, as many float32 as a vector register holds,
 # and grows by that or an eighth when it is full: what is left empty costs memory and time in every
 # sum.
-_FIRST_ROOM: Final = 8
+_INITIAL_LABELS: Final = 8
 _GROWTH: Final = 8
 # Rows in which a copy is behind are merged after so many examples, so that a long fold does not
 # pile them up.
@@ -89,7 +89,7 @@ class LearnerSettings:
 
 
 @dataclass(slots=True)
-class _Copy:
+class _WeightsCopy:
     """One copy of the arrays that grow with the features, and the rows in which it is behind the
     learner.
     """
@@ -97,7 +97,7 @@ class _Copy:
     hashed: npt.NDArray[np.float32]
     documents_with: npt.NDArray[np.int32]
     behind: list[npt.NDArray[np.int32]] = field(default_factory=list)
-    holder: weakref.ref[FrozenLearner] | None = None
+    holder: weakref.ref[InferenceModel] | None = None
 
     def is_free(self) -> bool:
         return self.holder is None or self.holder() is None
@@ -133,23 +133,25 @@ class Learner:
         self.documents = 0
         self.drifts = 0
         self._index = {label: position for position, label in enumerate(self.labels)}
-        self._room = len(self.labels) or _FIRST_ROOM
-        self._weights, self._squares = self._untaught()
-        self._seen = Seen(np.zeros(BUCKETS, dtype=np.int32), np.zeros(self._room, dtype=np.int64))
+        self._room = len(self.labels) or _INITIAL_LABELS
+        self._weights, self._squares = self._initial_weights()
+        self._counts = DocumentCounts(
+            np.zeros(BUCKETS, dtype=np.int32), np.zeros(self._room, dtype=np.int64)
+        )
         self._family_weights = np.array(
             [self.settings.token_weight, self.settings.character_weight], dtype=np.float32
         )
-        self._steps = _steps(self.settings.experts)
+        self._steps = _step_table(self.settings.experts)
         self._detector = DriftDetector()
-        self._rehearsal = Rehearsal()
-        self._copies: list[_Copy] = []
+        self._rehearsal = RehearsalBuffer()
+        self._copies: list[_WeightsCopy] = []
 
     def learn(
         self,
         features: Features,
         label: str,
         importance: float = 1.0,
-        hints: Hints | None = None,
+        hints: RuleHints | None = None,
         row: int = 0,
     ) -> str | None:
         """Test on text `row` of the features, then learn its label; return the label predicted
@@ -158,59 +160,61 @@ class Learner:
         `importance` multiplies the gradient. Raises ValueError unless 0 < importance ≤
         `GREATEST_IMPORTANCE`.
         """
-        if not (math.isfinite(importance) and 0.0 < importance <= GREATEST_IMPORTANCE):
+        if not (math.isfinite(importance) and 0.0 < importance <= MAX_IMPORTANCE):
             raise ValueError(
-                f"importance must be over 0 and at most {GREATEST_IMPORTANCE:g}, not {importance!r}"
+                f"importance must be over 0 and at most {MAX_IMPORTANCE:g}, not {importance!r}"
             )
         truth = self._index_of(label)
-        lesson = Lesson(_example(features, hints, row), truth, float(importance))
-        guess = self._teach(lesson, again=False)
+        lesson = TrainingExample(_encoded_text(features, hints, row), truth, float(importance))
+        guess = self._update(lesson, again=False)
         self.documents += 1
-        if guess >= 0 and self._detector.alarm(guess != truth):
-            self._start_anew(lesson)
+        if guess >= 0 and self._detector.update(guess != truth):
+            self._restart(lesson)
         else:
             if self._detector.tests < self.settings.young:
-                for earlier in self._rehearsal.drawn(self.settings.rehearsed):
-                    self._teach(earlier, again=True)
+                for earlier in self._rehearsal.sample(self.settings.rehearsed):
+                    self._update(earlier, again=True)
             self._rehearsal.add(lesson)
         return self.labels[guess] if guess >= 0 else None
 
     @property
-    def seen(self) -> npt.NDArray[np.int64]:
+    def label_counts(self) -> npt.NDArray[np.int64]:
         """How many examples of each label were learnt, zero beyond the labels there are."""
-        return self._seen.labels
+        return self._counts.by_label
 
     def predict_proba(
-        self, features: Features, hints: Hints | None = None
+        self, features: Features, hints: RuleHints | None = None
     ) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:
         """Return the labels, and probabilities of shape (texts, labels), from the state as it
         stands.
         """
-        view = self._view(self._weights, self._seen)
+        view = self._model_of(self._weights, self._counts)
         return view.labels, view.predict_proba(features, hints)
 
-    def freeze(self) -> FrozenLearner:
+    def inference_model(self) -> InferenceModel:
         """Return the state as it stands; later learning does not show in it.
 
         A copy that nobody holds any more is brought up to date and given out again, so the cost is
         that of the rows learnt since, not of the whole state.
         """
-        hashed, documents_with = self._weights.hashed, self._seen.documents_with
+        hashed, documents_with = self._weights.hashed, self._counts.by_bucket
         copy = next((copy for copy in self._copies if copy.is_free()), None)
         if copy is None:
-            copy = _Copy(np.zeros_like(hashed), np.zeros_like(documents_with), [self._touched()])
+            copy = _WeightsCopy(
+                np.zeros_like(hashed), np.zeros_like(documents_with), [self._learnt_rows()]
+            )
             self._copies.append(copy)
         copy.catch_up(hashed, documents_with)
         own = self._weights
-        frozen = self._view(
-            Weights(copy.hashed, own.meaning.copy(), own.hints.copy(), own.shares.copy()),
-            Seen(copy.documents_with, self._seen.labels.copy()),
+        frozen = self._model_of(
+            Weights(copy.hashed, own.embedding.copy(), own.hints.copy(), own.shares.copy()),
+            DocumentCounts(copy.documents_with, self._counts.by_label.copy()),
         )
         copy.holder = weakref.ref(frozen)
         return frozen
 
     @property
-    def copies(self) -> int:
+    def copy_count(self) -> int:
         """How many copies for `freeze` there are: one more than are held at a time."""
         return len(self._copies)
 
@@ -218,7 +222,7 @@ class Learner:
         """Return what `restore` needs: a header for JSON, and arrays with only the rows that were
         ever learnt.
         """
-        rows, labels = self._touched(), len(self.labels)
+        rows, labels = self._learnt_rows(), len(self.labels)
         rehearsal, lessons = self._rehearsal.state()
         header: dict[str, Any] = {
             "labels": self.labels,
@@ -229,7 +233,7 @@ class Learner:
             "rehearsal": rehearsal,
         }
         arrays: dict[str, npt.NDArray[Any]] = {"rows": rows}
-        arrays |= {name: array[where] for name, array, where in self._stored(rows, labels)}
+        arrays |= {name: array[where] for name, array, where in self._state_parts(rows, labels)}
         return header, arrays | lessons
 
     @classmethod
@@ -246,7 +250,7 @@ class Learner:
             if rows.ndim != 1 or not ((rows >= 0) & (rows < BUCKETS)).all():
                 raise StateError("the learner's state names rows that do not exist")
             labels = len(learner.labels)
-            for name, target, where in learner._stored(rows, labels):
+            for name, target, where in learner._state_parts(rows, labels):
                 if arrays[name].shape != target[where].shape:
                     raise StateError(
                         f"the learner's {name} have the shape {arrays[name].shape}, which does"
@@ -268,15 +272,15 @@ class Learner:
         """
         return cls.restore(*unpack(data))
 
-    def _teach(self, lesson: Lesson, again: bool) -> int:
+    def _update(self, lesson: TrainingExample, again: bool) -> int:
         guess = kernels.learn(
-            lesson.example,
+            lesson.text,
             lesson.truth,
             lesson.importance,
             again,
             self._weights,
             self._squares,
-            self._seen,
+            self._counts,
             self.documents,
             self._family_weights,
             self._steps,
@@ -285,36 +289,36 @@ class Learner:
             len(self.labels),
         )
         for copy in self._copies:
-            copy.fall_behind(lesson.example.buckets.copy())
+            copy.fall_behind(lesson.text.buckets.copy())
         return guess
 
-    def _start_anew(self, lesson: Lesson) -> None:
+    def _restart(self, lesson: TrainingExample) -> None:
         """Forget all weights, and learn what came since the change began."""
         since = self._detector.suspected
         self.drifts += 1
         self._detector = DriftDetector(rate=1.0)
         shares = self._weights.shares
-        self._weights, self._squares = self._untaught()
+        self._weights, self._squares = self._initial_weights()
         self._weights.shares[:] = shares
         self._copies = []
         self._rehearsal.add(lesson)
         self._rehearsal.keep_last(since)
-        for earlier in self._rehearsal.drawn(self.settings.rehearsed * since):
-            self._teach(earlier, again=True)
+        for earlier in self._rehearsal.sample(self.settings.rehearsed * since):
+            self._update(earlier, again=True)
 
-    def _untaught(self) -> tuple[Weights, Squares]:
+    def _initial_weights(self) -> tuple[Weights, GradientSquares]:
         experts, room = len(self.settings.experts), self._room
         shares = np.full(experts, 1.0 / experts, dtype=np.float32)
         columns = experts * room
         weights = Weights(
             _zeros(BUCKETS, columns), _zeros(DIMENSIONS, columns), _zeros(room + 1, columns), shares
         )
-        hints = by_expert(weights).hints
+        hints = per_expert(weights).hints
         for label in range(room):
             hints[label + 1, :, label] = self.settings.hint_weight
-        return weights, Squares(*(_zeros(*array.shape) for array in weights))
+        return weights, GradientSquares(*(_zeros(*array.shape) for array in weights))
 
-    def _stored(
+    def _state_parts(
         self, rows: npt.NDArray[np.int32], labels: int
     ) -> list[tuple[str, npt.NDArray[Any], Any]]:
         """Return what a state holds besides the rows: the name, the array and the part of it that
@@ -322,16 +326,16 @@ class Learner:
         """
         everything = slice(None)
         parts: list[tuple[str, npt.NDArray[Any], Any]] = [
-            ("documents_with", self._seen.documents_with, rows),
-            ("seen", self._seen.labels, slice(0, labels)),
+            ("documents_with", self._counts.by_bucket, rows),
+            ("seen", self._counts.by_label, slice(0, labels)),
         ]
         for kind, arrays in (
-            ("weights", by_expert(self._weights)),
-            ("squares", by_expert(self._squares)),
+            ("weights", per_expert(self._weights)),
+            ("squares", per_expert(self._squares)),
         ):
             parts += [
                 (f"{kind}_hashed", arrays.hashed, (rows, everything, slice(0, labels))),
-                (f"{kind}_meaning", arrays.meaning, (everything, everything, slice(0, labels))),
+                (f"{kind}_meaning", arrays.embedding, (everything, everything, slice(0, labels))),
                 (
                     f"{kind}_hints",
                     arrays.hints,
@@ -341,13 +345,13 @@ class Learner:
             ]
         return parts
 
-    def _view(self, weights: Weights, seen: Seen) -> FrozenLearner:
-        return FrozenLearner(
+    def _model_of(self, weights: Weights, seen: DocumentCounts) -> InferenceModel:
+        return InferenceModel(
             tuple(self.labels), weights, seen, self.documents, self._family_weights
         )
 
-    def _touched(self) -> npt.NDArray[np.int32]:
-        return np.flatnonzero(self._seen.documents_with).astype(np.int32)
+    def _learnt_rows(self) -> npt.NDArray[np.int32]:
+        return np.flatnonzero(self._counts.by_bucket).astype(np.int32)
 
     def _index_of(self, label: str) -> int:
         position = self._index.get(label)
@@ -355,25 +359,27 @@ class Learner:
             position = self._index[label] = len(self.labels)
             self.labels.append(label)
             if position == self._room:
-                self._widen(position + _FIRST_ROOM * -(-position // (_FIRST_ROOM * _GROWTH)))
+                self._widen(
+                    position + _INITIAL_LABELS * -(-position // (_INITIAL_LABELS * _GROWTH))
+                )
         return position
 
     def _widen(self, room: int) -> None:
-        old, weights, squares, rows = self._room, self._weights, self._squares, self._touched()
+        old, weights, squares, rows = self._room, self._weights, self._squares, self._learnt_rows()
         self._room = room
-        self._weights, self._squares = self._untaught()
+        self._weights, self._squares = self._initial_weights()
         for wider, narrow in (
-            (by_expert(self._weights), by_expert(weights)),
-            (by_expert(self._squares), by_expert(squares)),
+            (per_expert(self._weights), per_expert(weights)),
+            (per_expert(self._squares), per_expert(squares)),
         ):
             # Rows that were never touched are memory that was never asked for.
             wider.hashed[rows, :, :old] = narrow.hashed[rows]
-            wider.meaning[:, :, :old] = narrow.meaning
+            wider.embedding[:, :, :old] = narrow.embedding
             wider.hints[: old + 1, :, :old] = narrow.hints
             wider.shares[:] = narrow.shares
         labels = np.zeros(room, dtype=np.int64)
-        labels[:old] = self._seen.labels
-        self._seen = Seen(self._seen.documents_with, labels)
+        labels[:old] = self._counts.by_label
+        self._counts = DocumentCounts(self._counts.by_bucket, labels)
         self._copies = []
 
 
@@ -381,24 +387,24 @@ def _zeros(*shape: int) -> npt.NDArray[np.float32]:
     return np.zeros(shape, dtype=np.float32)
 
 
-def _example(features: Features, hints: Hints | None, row: int) -> Example:
+def _encoded_text(features: Features, hints: RuleHints | None, row: int) -> EncodedText:
     first, last = features.starts[row], features.starts[row + 1]
-    return Example(
+    return EncodedText(
         features.buckets[first:last],
         features.tf[first:last],
         features.families[first:last],
-        features.meanings[row],
+        features.embeddings[row],
         -1 if hints is None else int(hints.labels[row]),
         0.0 if hints is None else float(hints.strengths[row]),
     )
 
 
-def _steps(experts: Sequence[Expert]) -> npt.NDArray[np.float32]:
+def _step_table(experts: Sequence[Expert]) -> npt.NDArray[np.float32]:
     steps = np.zeros((len(experts), kernels.STEP_COLUMNS), dtype=np.float32)
     for row, expert in zip(steps, experts, strict=True):
         row[kernels.RATE], row[kernels.ACCUMULATOR] = expert.rate, expert.accumulator
         row[kernels.MARGIN] = expert.margin
-        row[kernels.MEANING_RATE], row[kernels.MEANING_ACCUMULATOR] = (
+        row[kernels.EMBEDDING_RATE], row[kernels.EMBEDDING_ACCUMULATOR] = (
             expert.meaning_rate,
             expert.meaning_accumulator,
         )
@@ -412,7 +418,7 @@ def warm_up() -> None:
     The first time on a machine takes some 15 s, later times about one; a worker does it before it
     joins its group.
     """
-    learner, features = Learner(("a", "b")), extract(["warm up"])
-    learner.learn(features, "a", hints=Hints.none(1))
-    learner.freeze().predict_proba(features)
-    clauses(read_all(["warm up"], ["warm up"]))
+    learner, features = Learner(("a", "b")), extract_features(["warm up"])
+    learner.learn(features, "a", hints=RuleHints.none(1))
+    learner.inference_model().predict_proba(features)
+    split_clauses(read_texts(["warm up"], ["warm up"]))

@@ -29,7 +29,7 @@ _NOT_LISTS: Final = "han_variants.toml"
 _VOWELS: Final = frozenset("aeiou")
 
 
-class Entry(NamedTuple):
+class LexiconEntry(NamedTuple):
     """What a term means to one head: the group it belongs to (a label or a role), a value, and the
     term in normal form.
     """
@@ -46,7 +46,7 @@ class Lexicon:
     contents.
     """
 
-    entries: tuple[Entry, ...]
+    entries: tuple[LexiconEntry, ...]
     version: str
 
 
@@ -65,8 +65,8 @@ def lexicon() -> Lexicon:
     depend on their order.
     """
     digest = sha256()
-    explicit: dict[tuple[str, str], Entry] = {}
-    inflected: dict[tuple[str, str], Entry] = {}
+    explicit: dict[tuple[str, str], LexiconEntry] = {}
+    inflected: dict[tuple[str, str], LexiconEntry] = {}
     for name, text in _list_files():
         digest.update(name.encode() + b"\0" + text.encode() + b"\0")
         content = tomllib.loads(text)
@@ -80,7 +80,7 @@ def lexicon() -> Lexicon:
                 forms = list(_inflections(term)) if "~" in term else [term]
                 known = inflected if "~" in term else explicit
                 for form in forms:
-                    entry = Entry(head, group, value, normalise(form))
+                    entry = LexiconEntry(head, group, value, normalise(form))
                     key = (head, entry.term)
                     if known is explicit and known.get(key, entry) != entry:
                         raise ValueError(

@@ -1,4 +1,4 @@
-"""Texts read once for all heads: what the rules, the models' hints and the clauses are made of."""
+"""Texts read once for all heads: the input of rules, of the models' hints and of clauses."""
 
 from __future__ import annotations
 
@@ -6,74 +6,74 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import repeat
 
-from pipeline.models.lexicon_files import Entry, tokenise
-from pipeline.models.rules import RuleAnswer, spam_of
-from pipeline.models.spam_signals import look, weight_of
-from pipeline.models.term_matches import Segments, whole
-from pipeline.models.term_scan import scan
+from pipeline.models.answers import RuleAnswer
+from pipeline.models.lexicon_files import LexiconEntry, tokenise
+from pipeline.models.spam_signals import detect_signals, signal_weight
+from pipeline.models.term_matches import Segments, whole_texts
+from pipeline.models.term_scan import scan_terms
 from pipeline.text.normal_form import READ_CHARACTERS
 
 
 @dataclass(slots=True)
-class Reading:
-    """A text read once for all heads: as written, in normal form, and what is found in it: one of
-    the segments of its batch.
+class LexiconReading:
+    """A text read once for all heads: as written, in normal form, and its lexicon matches.
 
-    `shown` is what its characters show of spam (`signs.look`).
+    The matches are those of one `segment` of the batch's `segments`. `spam_signals` are the bit
+    flags of `spam_signals.detect_signals`. It is a `RuleInput`.
     """
 
     raw: str
     text: str
     segments: Segments
-    place: int
-    shown: int
-    _spam: RuleAnswer | None = None
+    segment: int
+    spam_signals: int
+    spam_answer: RuleAnswer | None = None
     _tokens: list[str] | None = None
 
     @property
     def size(self) -> int:
-        """How many tokens it has."""
-        return self.segments.sizes[self.place]
+        """The number of tokens."""
+        return self.segments.sizes[self.segment]
 
     @property
     def tokens(self) -> list[str]:
-        """Its tokens, cut out at first use: the built-in heads need none."""
+        """The tokens, computed at first use because the built-in heads do not need them."""
         if self._tokens is None:
             self._tokens = tokenise(self.text)
         return self._tokens
 
     @property
     def polarity(self) -> float:
-        """The feeling of the text from -1 (bad) to 1 (good)."""
-        return self.segments.polarities[self.place]
+        """The sentiment of the text from -1 (bad) to 1 (good)."""
+        return self.segments.polarities[self.segment]
 
     @property
-    def felt(self) -> tuple[str, ...]:
-        """The terms that carry the feeling, in order of the text."""
-        return self.segments.felt(self.place)
+    def sentiment_terms(self) -> tuple[str, ...]:
+        """The terms that carry the sentiment, in order of the text."""
+        return self.segments.sentiment_terms(self.segment)
 
-    def entries_of(self, head: str) -> list[Entry]:
-        """Return the distinct entries of a head's lists that were found, in order of the text."""
-        return self.segments.entries_of(self.place, head)
-
-    @property
-    def signs(self) -> float:
-        """What the text shows of mass mail beside its words."""
-        return weight_of(self.shown, self.text)
+    def entries_of(self, head: str) -> list[LexiconEntry]:
+        """Return the distinct entries of a head's lexicon found in the text, in its order."""
+        return self.segments.entries_of(self.segment, head)
 
     @property
-    def spam(self) -> RuleAnswer:
-        """Ham or spam, worked out at first use."""
-        if self._spam is None:
-            self._spam = spam_of(self)
-        return self._spam
+    def has_spam_signals(self) -> bool:
+        """Whether the characters of the text contain any signal of mass mail."""
+        return self.spam_signals != 0
+
+    @property
+    def spam_signal_weight(self) -> float:
+        """The weight of the signals of mass mail besides words."""
+        return signal_weight(self.spam_signals, self.text)
 
 
-def read_all(raws: Sequence[str], texts: Sequence[str]) -> list[Reading]:
-    """Read texts as written (any `str`), together: `texts` are their normal forms
-    (`characters.normalise`).
+def read_texts(raws: Sequence[str], texts: Sequence[str]) -> list[LexiconReading]:
+    """Read a batch of texts: `raws` as written (any `str`), `texts` in `normalise`'s normal form.
+
+    >>> read_texts(["I want a REFUND!"], ["i want a refund!"])[0].size
+    5
     """
-    segments = whole(scan(texts))
-    read = [raw[:READ_CHARACTERS] for raw in raws]
-    shown = look(read, segments.scan)
-    return list(map(Reading, read, texts, repeat(segments), range(len(texts)), shown))
+    segments = whole_texts(scan_terms(texts))
+    raws = [raw[:READ_CHARACTERS] for raw in raws]
+    signals = detect_signals(raws, segments.scan)
+    return list(map(LexiconReading, raws, texts, repeat(segments), range(len(texts)), signals))

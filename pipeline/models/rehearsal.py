@@ -1,5 +1,6 @@
-"""The last examples, kept to be learnt again while a learner is young: after its start, and after a
-drift.
+"""The most recent examples, which a young learner learns again (experience replay).
+
+A learner is young after its start and after a drift.
 """
 
 from __future__ import annotations
@@ -11,115 +12,115 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.models.kernels import Example
+from pipeline.models.kernels import EncodedText
 from pipeline.models.state_format import Arrays, StateError
 from pipeline.models.word_vectors import DIMENSIONS
 
-# More did no better on the streams of bench/models_quality.py, and a snapshot carries them all.
-_KEPT: Final = 1_000
-# Knuth's MMIX multiplier and increment; the high bits of the state are used.
+# More examples did no better on the streams of bench/models_quality.py, and a snapshot stores them
+# all.
+_CAPACITY: Final = 1_000
+# The multiplier and increment of Knuth's MMIX; the high bits of the state are used.
 _MULTIPLIER: Final = 6364136223846793005
 _INCREMENT: Final = 1442695040888963407
 _WORD: Final = 0xFFFF_FFFF_FFFF_FFFF
 _HIGH_BITS: Final = 33
 
 
-class Lesson(NamedTuple):
-    """An example with its label's index and importance."""
+class TrainingExample(NamedTuple):
+    """An encoded text with the index of its label and its importance (the example's weight)."""
 
-    example: Example
+    text: EncodedText
     truth: int
     importance: float
 
 
-class Rehearsal:
-    """The last lessons, drawn from at random; the same lessons in the same order give the same
-    draws.
+class RehearsalBuffer:
+    """The most recent examples, sampled by a deterministic random number generator.
+
+    The same examples in the same order give the same samples.
     """
 
     def __init__(self) -> None:
-        self._lessons: deque[Lesson] = deque(maxlen=_KEPT)
-        self._random = 0
+        self._examples: deque[TrainingExample] = deque(maxlen=_CAPACITY)
+        self._random_state = 0
 
     def __len__(self) -> int:
-        """Return how many lessons are kept."""
-        return len(self._lessons)
+        """Return the number of buffered examples."""
+        return len(self._examples)
 
-    def add(self, lesson: Lesson) -> None:
-        """Keep a lesson; its arrays are copied, and the oldest lesson is dropped where there are
-        too many.
-        """
-        example = lesson.example
-        own = example._replace(
-            buckets=example.buckets.copy(),
-            tf=example.tf.copy(),
-            families=example.families.copy(),
-            meaning=example.meaning.copy(),
+    def add(self, example: TrainingExample) -> None:
+        """Add a copy of an example; a full buffer drops its oldest one."""
+        text = example.text
+        own = text._replace(
+            buckets=text.buckets.copy(),
+            tf=text.tf.copy(),
+            families=text.families.copy(),
+            embedding=text.embedding.copy(),
         )
-        self._lessons.append(lesson._replace(example=own))
+        self._examples.append(example._replace(text=own))
 
     def keep_last(self, count: int) -> None:
-        """Forget all but the last `count` lessons."""
-        while len(self._lessons) > count:
-            self._lessons.popleft()
+        """Drop all but the last `count` examples."""
+        while len(self._examples) > count:
+            self._examples.popleft()
 
-    def drawn(self, count: int) -> Iterator[Lesson]:
-        """Yield `count` lessons drawn with replacement; none where none is kept."""
-        for _ in range(count if self._lessons else 0):
-            self._random = (self._random * _MULTIPLIER + _INCREMENT) & _WORD
-            yield self._lessons[(self._random >> _HIGH_BITS) % len(self._lessons)]
+    def sample(self, count: int) -> Iterator[TrainingExample]:
+        """Yield `count` examples drawn with replacement; none if the buffer is empty."""
+        for _ in range(count if self._examples else 0):
+            self._random_state = (self._random_state * _MULTIPLIER + _INCREMENT) & _WORD
+            yield self._examples[(self._random_state >> _HIGH_BITS) % len(self._examples)]
 
     def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """Return what `restore` needs: a header for JSON, and arrays."""
-        examples = [lesson.example for lesson in self._lessons]
+        texts = [example.text for example in self._examples]
         header = {
-            "random": self._random,
+            "random": self._random_state,
             "lessons": [
                 [
-                    lesson.truth,
-                    lesson.importance,
-                    int(lesson.example.hint),
-                    float(lesson.example.strength),
+                    example.truth,
+                    example.importance,
+                    int(example.text.hint),
+                    float(example.text.strength),
                 ]
-                for lesson in self._lessons
+                for example in self._examples
             ],
         }
-        sizes = [len(example.buckets) for example in examples]
+        sizes = [len(text.buckets) for text in texts]
         arrays: dict[str, npt.NDArray[Any]] = {
             "lesson_starts": np.cumsum([0, *sizes], dtype=np.int64),
             "lesson_buckets": np.concatenate(
-                [np.zeros(0, np.int32), *(one.buckets for one in examples)]
+                [np.zeros(0, np.int32), *(text.buckets for text in texts)]
             ),
-            "lesson_tf": np.concatenate([np.zeros(0, np.float32), *(one.tf for one in examples)]),
+            "lesson_tf": np.concatenate([np.zeros(0, np.float32), *(text.tf for text in texts)]),
             "lesson_families": np.concatenate(
-                [np.zeros(0, np.uint8), *(one.families for one in examples)]
+                [np.zeros(0, np.uint8), *(text.families for text in texts)]
             ),
             "lesson_meanings": np.array(
-                [one.meaning for one in examples], dtype=np.float32
+                [text.embedding for text in texts], dtype=np.float32
             ).reshape(-1, DIMENSIONS),
         }
         return header, arrays
 
     def restore(self, header: dict[str, Any], arrays: Arrays) -> None:
-        """Take over a `state`. Raises StateError where its parts do not fit each other."""
-        starts, meanings = arrays["lesson_starts"], arrays["lesson_meanings"]
-        lessons = header["lessons"]
+        """Load a `state`. Raises StateError if its parts do not fit together."""
+        starts, embeddings = arrays["lesson_starts"], arrays["lesson_meanings"]
+        rows = header["lessons"]
         sizes = {len(arrays[f"lesson_{name}"]) for name in ("buckets", "tf", "families")}
         if (
-            meanings.shape != (len(lessons), DIMENSIONS)
-            or len(starts) != len(lessons) + 1
+            embeddings.shape != (len(rows), DIMENSIONS)
+            or len(starts) != len(rows) + 1
             or sizes != {int(starts[-1])}
         ):
-            raise StateError("the learner's lessons do not fit each other")
-        self._random = int(header["random"])
-        for row, (truth, importance, hint, strength) in enumerate(lessons):
+            raise StateError("the arrays of the rehearsal buffer do not fit together")
+        self._random_state = int(header["random"])
+        for row, (truth, importance, hint, strength) in enumerate(rows):
             part = slice(int(starts[row]), int(starts[row + 1]))
-            example = Example(
+            text = EncodedText(
                 arrays["lesson_buckets"][part],
                 arrays["lesson_tf"][part],
                 arrays["lesson_families"][part],
-                meanings[row],
+                embeddings[row],
                 int(hint),
                 float(strength),
             )
-            self.add(Lesson(example, int(truth), float(importance)))
+            self.add(TrainingExample(text, int(truth), float(importance)))

@@ -14,32 +14,32 @@ import numpy as np
 
 from pipeline.models import abstention
 from pipeline.models import features as text_features
-from pipeline.models.abstention import Doubt
-from pipeline.models.classifier import Classifier, HeadView, Source, hints_of, rule_answer
-from pipeline.models.features import Features, extract
+from pipeline.models.abstention import ConfidenceHistogram
+from pipeline.models.classifier import AnswerSource, Classifier, HeadView, rule_answer, rule_hints
+from pipeline.models.features import Features, extract_features
 from pipeline.models.heads import HEADS, Head
-from pipeline.models.inference import Hints
+from pipeline.models.inference import RuleHints
 from pipeline.models.label_resolution import (
-    TAKEN_BACK,
-    Effect,
+    RETRACTED,
+    LabelDecision,
+    LabelEffect,
     LabelResolution,
-    Ruling,
-    key_of,
-    standing_of,
+    label_key,
+    label_precedence,
 )
-from pipeline.models.learner import GREATEST_IMPORTANCE, Learner, LearnerSettings
+from pipeline.models.learner import MAX_IMPORTANCE, Learner, LearnerSettings
 from pipeline.models.lexicon_files import lexicon
-from pipeline.models.lexicon_reading import read_all
+from pipeline.models.lexicon_reading import read_texts
 from pipeline.text.normal_form import normalise
 
 EXAMPLE_KINDS: Final = ("example", "retraction")
 # Smaller weights teach nothing that shows and are no normal numbers of 32 bits.
-_LEAST_WEIGHT: Final = 1e-30
+_MINIMUM_WEIGHT: Final = 1e-30
 # To be raised whenever the code of the rules changes an answer: answers are hints to the models.
 _RULES_VERSION: Final = 2
 
 
-class Applied(NamedTuple):
+class LearntExample(NamedTuple):
     """An example that was learnt, with what was answered before (test, then train): the label a
     reader would have been served, the model's own guess and the rule's ("" where there was none).
 
@@ -50,20 +50,20 @@ class Applied(NamedTuple):
     head: str
     value: str
     served: str
-    source: Source
+    source: AnswerSource
     guess: str
     rule: str
-    effect: Effect
+    effect: LabelEffect
 
 
-class Noted(NamedTuple):
+class RecordedLabel(NamedTuple):
     """An event that changed which labels hold, or not even that, and of which there was nothing to
     learn; `value` "": taken back.
     """
 
     head: str
     value: str
-    effect: Effect
+    effect: LabelEffect
 
 
 RefusalCode = Literal[
@@ -78,7 +78,7 @@ RefusalCode = Literal[
 ]
 
 
-class Refused(NamedTuple):
+class RefusedEvent(NamedTuple):
     """An event that was not learnt: a code to count by, and what was wrong in words."""
 
     code: RefusalCode
@@ -86,7 +86,7 @@ class Refused(NamedTuple):
 
 
 @dataclass(slots=True)
-class Tally:
+class QualityCounter:
     """Prequential counts: examples tested, and how many of them the served answer, the model and
     the rule had right.
     """
@@ -97,7 +97,7 @@ class Tally:
     rule_correct: int = 0
 
 
-class TallyKey(NamedTuple):
+class QualityKey(NamedTuple):
     """What quality is counted by."""
 
     head: str
@@ -109,27 +109,27 @@ class TallyKey(NamedTuple):
 class _HeadState:
     head: Head
     learner: Learner
-    doubt: Doubt = field(default_factory=Doubt)
+    confidences: ConfidenceHistogram = field(default_factory=ConfidenceHistogram)
 
     @property
-    def may_answer(self) -> bool:
+    def is_ready(self) -> bool:
         return (
             self.learner.documents >= self.head.minimum_labels
-            and int(np.count_nonzero(self.learner.seen)) >= self.head.minimum_classes
+            and int(np.count_nonzero(self.learner.label_counts)) >= self.head.minimum_classes
         )
 
     @property
     def threshold(self) -> float:
-        return self.doubt.threshold(self.head.precision, self.head.threshold)
+        return self.confidences.threshold(self.head.precision, self.head.threshold)
 
-    def test(self, features: Features, hints: Hints, value: str) -> None:
+    def test(self, features: Features, hints: RuleHints, value: str) -> None:
         """Count how sure the model is of its answer, and whether that is right, before the value is
         learnt.
         """
         labels, probabilities = self.learner.predict_proba(features, hints)
         top = float(probabilities.max(initial=0.0))
         if top > 0.0:
-            self.doubt.learn(top, labels[int(probabilities.argmax())] == value)
+            self.confidences.add(top, labels[int(probabilities.argmax())] == value)
 
 
 @dataclass(slots=True)
@@ -144,8 +144,8 @@ class Replica:
     generation: int = 0
     heads: tuple[Head, ...] = HEADS
     offset: int = -1
-    tallies: dict[TallyKey, Tally] = field(default_factory=dict)
-    held: LabelResolution = field(default_factory=LabelResolution)
+    quality_counters: dict[QualityKey, QualityCounter] = field(default_factory=dict)
+    label_resolution: LabelResolution = field(default_factory=LabelResolution)
     _states: dict[str, _HeadState] = field(default_factory=dict)
     _recipe: str = ""
     _latest: weakref.ref[Classifier] | None = None
@@ -169,7 +169,9 @@ class Replica:
         """The hash of everything besides the examples that predictions depend on."""
         return self._recipe
 
-    def apply(self, event: Mapping[str, Any], offset: int) -> Applied | Noted | Refused:
+    def apply(
+        self, event: Mapping[str, Any], offset: int
+    ) -> LearntExample | RecordedLabel | RefusedEvent:
         """Fold one example or retraction, or say why it is not learnt; never raises for an event's
         content.
 
@@ -179,69 +181,71 @@ class Replica:
         nobody, and always one more.
         """
         if offset <= self.offset:
-            return Refused("already_folded", f"offset {offset} is not after {self.offset}")
+            return RefusedEvent("already_folded", f"offset {offset} is not after {self.offset}")
         self.offset = offset
         head = self._head_of(event)
-        if isinstance(head, Refused):
+        if isinstance(head, RefusedEvent):
             return head
-        value = str(event["value"]) if event["kind"] == "example" else TAKEN_BACK
-        ruling = self._ruling(event, value)
-        if isinstance(ruling, Refused):
+        value = str(event["value"]) if event["kind"] == "example" else RETRACTED
+        ruling = self._decide(event, value)
+        if isinstance(ruling, RefusedEvent):
             return ruling
         if ruling.weight == 0.0:
-            return Noted(head.name, value, ruling.effect)
+            return RecordedLabel(head.name, value, ruling.effect)
         return self._learn(head, event, value, ruling)
 
-    def _ruling(self, event: Mapping[str, Any], value: str) -> Ruling | Refused:
+    def _decide(self, event: Mapping[str, Any], value: str) -> LabelDecision | RefusedEvent:
         # As it is stored in snapshots: a replica that was restored must go on with the same number.
         weight = float(np.float32(event.get("weight", 1.0))) if value else 0.0
         if value and event.get("record_id") is None and event.get("label_id") is None:
-            return Ruling("first", weight)
-        key, standing = key_of(event), standing_of(event)
+            return LabelDecision("first", weight)
+        key, standing = label_key(event), label_precedence(event)
         if isinstance(key, str):
-            return Refused("label_invalid", key)
+            return RefusedEvent("label_invalid", key)
         if isinstance(standing, str):
-            return Refused("label_invalid", standing)
-        return self.held.take(key, standing, value, weight)
+            return RefusedEvent("label_invalid", standing)
+        return self.label_resolution.add(key, standing, value, weight)
 
-    def _learn(self, head: Head, event: Mapping[str, Any], value: str, ruling: Ruling) -> Applied:
+    def _learn(
+        self, head: Head, event: Mapping[str, Any], value: str, decision: LabelDecision
+    ) -> LearntExample:
         text = event["text"]
         state = self._states.get(head.name)
         if state is None:
             state = self._states[head.name] = _HeadState(head, Learner(tuple(head.labels)))
         normal = normalise(text)
-        rule = rule_answer(head, read_all([text], [normal])[0])
-        served_by_model = state.may_answer
-        features, hints = extract([normal]), hints_of(head, [rule])
+        rule = rule_answer(head, read_texts([text], [normal])[0])
+        served_by_model = state.is_ready
+        features, hints = extract_features([normal]), rule_hints(head, [rule])
         # What corrects or confirms was learnt before by this record's text: how sure the model is
         # of it tells nothing of others.
-        if ruling.effect == "first":
+        if decision.effect == "first":
             state.test(features, hints, value)
-        guess = state.learner.learn(features, value, ruling.weight, hints) or ""
+        guess = state.learner.learn(features, value, decision.weight, hints) or ""
         served = guess if served_by_model else rule.label
-        if ruling.effect == "first":
-            key = TallyKey(
+        if decision.effect == "first":
+            key = QualityKey(
                 head.name, str(event.get("language") or ""), str(event.get("channel") or "")
             )
-            tally = self.tallies.setdefault(key, Tally())
+            tally = self.quality_counters.setdefault(key, QualityCounter())
             tally.count += 1
             tally.served_correct += served == value
             tally.model_correct += guess == value
             tally.rule_correct += rule.label == value
-        source: Source = "model" if served_by_model else "rules"
-        return Applied(head.name, value, served, source, guess, rule.label, ruling.effect)
+        source: AnswerSource = "model" if served_by_model else "rules"
+        return LearntExample(head.name, value, served, source, guess, rule.label, decision.effect)
 
-    def quality(self, head: str) -> Tally:
+    def quality(self, head: str) -> QualityCounter:
         """Return a head's prequential counts over all languages and channels."""
-        parts = [tally for key, tally in self.tallies.items() if key.head == head]
-        return Tally(
+        parts = [tally for key, tally in self.quality_counters.items() if key.head == head]
+        return QualityCounter(
             sum(part.count for part in parts),
             sum(part.served_correct for part in parts),
             sum(part.model_correct for part in parts),
             sum(part.rule_correct for part in parts),
         )
 
-    def snapshot(self) -> Classifier:
+    def classifier(self) -> Classifier:
         """Return the models as they stand, for one batch.
 
         What is folded later does not show in it: a head's weights are frozen in a copy, and that
@@ -266,15 +270,17 @@ class Replica:
             if head.name in self._states
         }
 
-    def doubts(self) -> dict[str, Doubt]:
+    def confidence_histograms(self) -> dict[str, ConfidenceHistogram]:
         """Return what is known of each learner's confidences, by head name in the table's order."""
         return {
-            head.name: self._states[head.name].doubt
+            head.name: self._states[head.name].confidences
             for head in self.heads
             if head.name in self._states
         }
 
-    def adopt(self, learners: Mapping[str, Learner], doubts: Mapping[str, Doubt]) -> None:
+    def restore_learners(
+        self, learners: Mapping[str, Learner], histograms: Mapping[str, ConfidenceHistogram]
+    ) -> None:
         """Take over restored learners and their doubts, by head name. Raises ValueError for a head
         that is not in the table.
         """
@@ -282,38 +288,40 @@ class Replica:
         for name, learner in learners.items():
             if name not in table:
                 raise ValueError(f"there is no head {name!r}")
-            self._states[name] = _HeadState(table[name], learner, doubts[name])
+            self._states[name] = _HeadState(table[name], learner, histograms[name])
 
     def _view_of(self, head: Head) -> HeadView:
         state = self._states.get(head.name)
-        if state is None or not state.may_answer:
+        if state is None or not state.is_ready:
             return HeadView(head, None, head.threshold)
-        return HeadView(head, state.learner.freeze(), state.threshold)
+        return HeadView(head, state.learner.inference_model(), state.threshold)
 
-    def _head_of(self, event: Mapping[str, Any]) -> Head | Refused:
+    def _head_of(self, event: Mapping[str, Any]) -> Head | RefusedEvent:
         kind = event.get("kind")
         if kind not in EXAMPLE_KINDS:
-            return Refused("unknown_kind", f"kind {kind!r} is none of {', '.join(EXAMPLE_KINDS)}")
+            return RefusedEvent(
+                "unknown_kind", f"kind {kind!r} is none of {', '.join(EXAMPLE_KINDS)}"
+            )
         head = next((head for head in self.heads if head.name == event.get("head")), None)
         if head is None:
-            return Refused("unknown_head", f"there is no head {event.get('head')!r}")
+            return RefusedEvent("unknown_head", f"there is no head {event.get('head')!r}")
         if kind == "retraction":
             return head
         value, text, weight = event.get("value"), event.get("text"), event.get("weight", 1.0)
         if not isinstance(value, str) or value not in head.labels:
-            return Refused("unknown_value", f"{value!r} is no label of {head.name}")
+            return RefusedEvent("unknown_value", f"{value!r} is no label of {head.name}")
         if not isinstance(text, str) or not text.strip():
-            return Refused("text_missing", "an example needs a text")
+            return RefusedEvent("text_missing", "an example needs a text")
         if (
             isinstance(weight, bool)
             or not isinstance(weight, int | float)
             or not math.isfinite(weight)
         ):
-            return Refused("weight_invalid", f"weight {weight!r} is no number")
-        if not _LEAST_WEIGHT <= weight <= GREATEST_IMPORTANCE:
-            return Refused(
+            return RefusedEvent("weight_invalid", f"weight {weight!r} is no number")
+        if not _MINIMUM_WEIGHT <= weight <= MAX_IMPORTANCE:
+            return RefusedEvent(
                 "weight_invalid",
-                f"weight {weight!r} is not over 0 and at most {GREATEST_IMPORTANCE:g}",
+                f"weight {weight!r} is not over 0 and at most {MAX_IMPORTANCE:g}",
             )
         return head
 

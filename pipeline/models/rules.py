@@ -1,67 +1,43 @@
-"""Answers before anything is learnt: what the word lists and a few patterns say of a text, for
-every built-in head.
-"""
+"""The rules of the built-in heads: answers from lexicons and patterns before anything is learnt."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Final
 
-from pipeline.models.lexicon_files import Entry
+from pipeline.models.answers import NO_ANSWER, RuleAnswer, RuleInput
+from pipeline.models.lexicon_files import LexiconEntry
 
-if TYPE_CHECKING:
-    # What reads is compiled; whoever only needs the table of heads does not wait for it.
-    from pipeline.models.lexicon_reading import Reading
-
-
-class RuleAnswer(NamedTuple):
-    """A head's answer by rule: the label ("" where nothing speaks for any), a confidence from 0 to
-    1, and the terms that led to it, in order of the text."""
-
-    label: str
-    confidence: float
-    terms: tuple[str, ...] = ()
-
-
-NO_ANSWER: Final = RuleAnswer("", 0.0)
-
-
-Rule = Callable[["Reading"], RuleAnswer]
-
-
-# Below this the words for and against cancel out, or one faint word (0.5) is all there is.
+# Below this absolute polarity good and bad words cancel out, or there is only one weak word (0.5).
 _NEUTRAL: Final = 0.2
-# Two strong words, or one strong and boosted.
+# Reached by two strong words, or by one strong word with a booster ("very").
 _VERY: Final = 0.85
 
 
-def sentiment(reading: Reading) -> RuleAnswer:
-    """Return very_negative, negative, neutral, positive or very_positive; neutral where no word of
-    feeling stands.
-    """
+def sentiment(reading: RuleInput) -> RuleAnswer:
+    """Return very_negative to very_positive by polarity; neutral if no term carries sentiment."""
     if not reading.size:
         return NO_ANSWER
-    score, terms = reading.polarity, reading.felt
+    score, terms = reading.polarity, reading.sentiment_terms
     size = abs(score)
     if size < _NEUTRAL:
-        # Half sure: silence of the lists is weak evidence, more so in a longer text.
+        # No term at all is weak evidence of neutrality; terms that cancel out are weaker still.
         return RuleAnswer("neutral", 0.5 if not terms else 0.4, terms)
-    side = "positive" if score > 0 else "negative"
-    return RuleAnswer(f"very_{side}" if size >= _VERY else side, 0.5 + 0.45 * size, terms)
+    label = "positive" if score > 0 else "negative"
+    return RuleAnswer(f"very_{label}" if size >= _VERY else label, 0.5 + 0.45 * size, terms)
 
 
-# A need is clear when its terms weigh this much: one explicit request (3) gives 0.78 of full
-# strength.
+# The weight of terms at which a need is clear: one explicit request (3) reaches 0.78 of full
+# confidence.
 _NEED_SCALE: Final = 2.0
-# A text may well have two needs: another one takes away half of its weight from the certainty of
-# the first.
+# A text may have two needs: half the weight of the other needs lowers the confidence in the first.
 _OTHER_NEEDS: Final = 0.5
-# Feeling alone hints at praise or complaint; an explicit request outweighs it.
-_FEELING: Final = 1.0
-_STRONG_FEELING: Final = 0.6
-# What is only spoken of, with feeling and without asking ("价格便宜，很满意"), is half a need.
-_SPOKEN_OF: Final = 0.5
+# Sentiment alone suggests praise or complaint; an explicit request outweighs it.
+_SENTIMENT_WEIGHT: Final = 1.0
+_STRONG_SENTIMENT: Final = 0.6
+# A topic that is mentioned with sentiment but not asked about ("价格便宜，很满意") counts half.
+_MENTIONED: Final = 0.5
 _TOPICS: Final = frozenset(
     (
         "price_inquiry",
@@ -73,144 +49,144 @@ _TOPICS: Final = frozenset(
         "order_status",
     )
 )
-# A greeting is what a message is about only when it says little else.
+# A greeting is the need of a message only if the message says little else.
 _GREETING_TOKENS: Final = 12
-_SURE_SPAM: Final = 0.9
+_CERTAIN_SPAM: Final = 0.9
 
 
-def need(reading: Reading) -> RuleAnswer:
-    """Return what the customer needs: the label whose distinct terms weigh most, the first
-    mentioned among equals.
-    """
-    unsolicited = reading.spam
-    if unsolicited.label == "spam" and unsolicited.confidence >= _SURE_SPAM:
-        return RuleAnswer("spam", unsolicited.confidence, unsolicited.terms)
-    found = reading.entries_of("need")
-    feeling = reading.polarity
-    if not found and abs(feeling) < _STRONG_FEELING:
+def need(reading: RuleInput) -> RuleAnswer:
+    """Return the need whose distinct terms weigh most; among equals the first mentioned."""
+    spam_answer = spam(reading)
+    if spam_answer.label == "spam" and spam_answer.confidence >= _CERTAIN_SPAM:
+        return RuleAnswer("spam", spam_answer.confidence, spam_answer.terms)
+    entries = reading.entries_of("need")
+    polarity = reading.polarity
+    if not entries and abs(polarity) < _STRONG_SENTIMENT:
         return NO_ANSWER
-    scores = _weights(found)
+    scores = _weights(entries)
     scores.pop("inert", None)
     greeting = scores.pop("greeting", 0.0)
-    felt = ""
-    if abs(feeling) >= _STRONG_FEELING:
+    by_sentiment = ""
+    if abs(polarity) >= _STRONG_SENTIMENT:
         if not reading.entries_of("asking"):
             scores = {
-                name: score * (_SPOKEN_OF if name in _TOPICS else 1.0)
+                name: score * (_MENTIONED if name in _TOPICS else 1.0)
                 for name, score in scores.items()
             }
-        felt = "praise" if feeling > 0 else "complaint"
-        scores[felt] = scores.get(felt, 0.0) + _FEELING
+        by_sentiment = "praise" if polarity > 0 else "complaint"
+        scores[by_sentiment] = scores.get(by_sentiment, 0.0) + _SENTIMENT_WEIGHT
     if not scores:
         if greeting and reading.size <= _GREETING_TOKENS:
-            return RuleAnswer("greeting", 0.7, _terms(found, "greeting"))
+            return RuleAnswer("greeting", 0.7, _terms(entries, "greeting"))
         return NO_ANSWER
     label = max(scores, key=scores.__getitem__)
     top = scores[label]
     share = top / (top + _OTHER_NEEDS * (sum(scores.values()) - top))
     confidence = share * (1.0 - math.exp(-top / _NEED_SCALE))
-    terms = _terms(found, label)
-    return RuleAnswer(
-        label, confidence, tuple(dict.fromkeys(terms + reading.felt)) if label == felt else terms
-    )
+    terms = _terms(entries, label)
+    if label == by_sentiment:
+        terms = tuple(dict.fromkeys(terms + reading.sentiment_terms))
+    return RuleAnswer(label, confidence, terms)
 
 
-def _weights(found: Sequence[Entry]) -> dict[str, float]:
-    """Return each group's summed weight, in the order they are first met in."""
+def _weights(entries: Sequence[LexiconEntry]) -> dict[str, float]:
+    """Return the total weight of each group of entries, in order of their first entries."""
     scores: dict[str, float] = {}
-    for _, group, value, _ in found:
+    for _, group, value, _ in entries:
         scores[group] = scores.get(group, 0.0) + value
     return scores
 
 
-def _terms(found: Sequence[Entry], group: str) -> tuple[str, ...]:
-    return tuple([entry.term for entry in found if entry.group == group])
+def _terms(entries: Sequence[LexiconEntry], group: str) -> tuple[str, ...]:
+    return tuple([entry.term for entry in entries if entry.group == group])
 
 
-# One plain word of urgency is enough; weak hints need company.
+# One plain word of urgency reaches this weight; weak words need others beside them.
 _URGENT: Final = 3.0
 _HIGH: Final = 1.5
-# Most messages are, but silence of the lists is no strong sign.
+# Most messages are normal, but a text without terms of urgency is only weak evidence of it.
 _NORMAL: Final = RuleAnswer("normal", 0.6)
 
 
-def urgency(reading: Reading) -> RuleAnswer:
-    """Return urgent, high, normal or low; normal where nothing speaks for another."""
+def urgency(reading: RuleInput) -> RuleAnswer:
+    """Return urgent, high, normal or low; normal if no term supports another label."""
     if not reading.size:
         return NO_ANSWER
-    found = reading.entries_of("urgency")
-    if not found:
+    entries = reading.entries_of("urgency")
+    if not entries:
         return _NORMAL
-    scores = _weights(found)
+    scores = _weights(entries)
     urgent, high, low = (scores.get(group, 0.0) for group in ("urgent", "high", "low"))
     if low and low >= urgent:
-        return RuleAnswer("low", 0.75, _terms(found, "low"))
+        return RuleAnswer("low", 0.75, _terms(entries, "low"))
     if reading.polarity <= -_VERY:
-        high += 0.8  # fury makes a weak hint of urgency a plain one
+        high += 0.8  # with strong anger a weak word of urgency counts as a plain one
     if urgent >= _URGENT:
         return RuleAnswer(
-            "urgent", 0.6 + 0.35 * (1.0 - math.exp(-(urgent + high) / 4.0)), _terms(found, "urgent")
+            "urgent",
+            0.6 + 0.35 * (1.0 - math.exp(-(urgent + high) / 4.0)),
+            _terms(entries, "urgent"),
         )
     if high >= _HIGH:
-        return RuleAnswer("high", 0.5 + 0.3 * (1.0 - math.exp(-high / 3.0)), _terms(found, "high"))
+        return RuleAnswer(
+            "high", 0.5 + 0.3 * (1.0 - math.exp(-high / 3.0)), _terms(entries, "high")
+        )
     return _NORMAL
 
 
 _STAGES: Final = ("bought", "ready", "considering", "exploring")
-# The weight at which a stage counts as said.
-_STAGE_SAID: Final = 1.5
-# Little more than a toss: who speaks of no stage may be at any.
+# The weight of terms at which a text expresses a stage.
+_STAGE_WEIGHT: Final = 1.5
+# Little better than chance: a customer who mentions no stage may be at any.
 _NO_STAGE: Final = RuleAnswer("none", 0.55)
 
 
-def purchase_intent(reading: Reading) -> RuleAnswer:
-    """Return how near the customer is to buying: the furthest stage that the text speaks of, none
-    where it speaks of none.
-    """
+def purchase_intent(reading: RuleInput) -> RuleAnswer:
+    """Return the most advanced buying stage that the text expresses; none if it expresses none."""
     if not reading.size:
         return NO_ANSWER
-    found = reading.entries_of("purchase_intent")
-    if not found:
+    entries = reading.entries_of("purchase_intent")
+    if not entries:
         return _NO_STAGE
-    scores = _weights(found)
+    scores = _weights(entries)
+
     refusal = scores.get("none", 0.0)
     if refusal and refusal >= max(scores.values()):
-        return RuleAnswer("none", 0.75, _terms(found, "none"))
+        return RuleAnswer("none", 0.75, _terms(entries, "none"))
     for stage in _STAGES:
-        if scores.get(stage, 0.0) >= _STAGE_SAID:
+        if scores.get(stage, 0.0) >= _STAGE_WEIGHT:
             share = scores[stage] / sum(scores.values())
             strength = 1.0 - math.exp(-scores[stage] / 2.0)
-            return RuleAnswer(stage, 0.3 + 0.6 * share * strength, _terms(found, stage))
+            return RuleAnswer(stage, 0.3 + 0.6 * share * strength, _terms(entries, stage))
     return _NO_STAGE
 
 
-# A long text holds more terms by chance: the weight is judged as in a text of this many tokens.
+# A long text contains more terms by chance: weights are scaled to a text of this many tokens.
 _USUAL_TOKENS: Final = 60
-# The weight at which spam and ham are even: one telling term (3) alone is not enough, with any
-# second sign it is; and how fast certainty grows from there.
+# The weight at which spam and ham are equally probable: one typical spam term (3) alone is not
+# enough, but with any second signal it is. `_SLOPE` is how fast the probability rises from there.
 _EVEN: Final = 3.5
 _SLOPE: Final = 0.9
-_NOTHING_OF_SPAM: Final = RuleAnswer("ham", 1.0 - 1.0 / (1.0 + math.exp(_SLOPE * _EVEN)))
+_NO_SPAM_SIGNALS: Final = RuleAnswer("ham", 1.0 - 1.0 / (1.0 + math.exp(_SLOPE * _EVEN)))
 
 
-def spam(reading: Reading) -> RuleAnswer:
-    """Return ham or spam, by the telling terms and signs in relation to the text's length."""
-    return reading.spam
+def spam(reading: RuleInput) -> RuleAnswer:
+    """Return ham or spam by terms and spam signals relative to the text's length; cached."""
+    if reading.spam_answer is None:
+        reading.spam_answer = _spam(reading)
+    return reading.spam_answer
 
 
-def spam_of(reading: Reading) -> RuleAnswer:
-    """Return what `spam` does, which asks a reading for it: the need's rule asks too, and it is
-    worked out once.
-    """
+def _spam(reading: RuleInput) -> RuleAnswer:
     if not reading.size:
         return NO_ANSWER
-    found = reading.entries_of("spam")
-    if not found and not reading.shown:
-        return _NOTHING_OF_SPAM
-    scores = _weights(found)
-    weight = scores.get("spam", 0.0) + scores.get("ham", 0.0) + reading.signs
+    entries = reading.entries_of("spam")
+    if not entries and not reading.has_spam_signals:
+        return _NO_SPAM_SIGNALS
+    scores = _weights(entries)
+    weight = scores.get("spam", 0.0) + scores.get("ham", 0.0) + reading.spam_signal_weight
     weight /= math.sqrt(max(1.0, reading.size / _USUAL_TOKENS))
     probability = 1.0 / (1.0 + math.exp(-_SLOPE * (weight - _EVEN)))
     if probability >= 0.5:
-        return RuleAnswer("spam", probability, _terms(found, "spam"))
-    return RuleAnswer("ham", 1.0 - probability, _terms(found, "ham"))
+        return RuleAnswer("spam", probability, _terms(entries, "spam"))
+    return RuleAnswer("ham", 1.0 - probability, _terms(entries, "ham"))

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.models.abstention import Doubt
-from pipeline.models.examples_fold import ExamplesFold, Mark
+from pipeline.models.abstention import ConfidenceHistogram
+from pipeline.models.examples_fold import ControlEvent, ExamplesFold
 from pipeline.models.heads import HEADS, Head
 from pipeline.models.label_resolution import LabelResolution
 from pipeline.models.learner import Learner
-from pipeline.models.replica import Replica, Tally, TallyKey
+from pipeline.models.replica import QualityCounter, QualityKey, Replica
 from pipeline.models.state_format import Arrays, StateError, pack, unpack
 
-_HELD = "held/"
+_LABELS_PREFIX = "held/"
 
 
 def dump(replica: Replica) -> bytes:
@@ -34,15 +34,17 @@ def dump(replica: Replica) -> bytes:
     for name, learner in replica.learners().items():
         headers[name], parts = learner.state()
         arrays |= {f"{name}/{part}": array for part, array in parts.items()}
-    for head, columns in replica.held.state(_labels(replica.heads)).items():
-        arrays |= {f"{_HELD}{head}/{column}": array for column, array in columns.items()}
+    for head, columns in replica.label_resolution.state(_labels(replica.heads)).items():
+        arrays |= {f"{_LABELS_PREFIX}{head}/{column}": array for column, array in columns.items()}
     header = {
         "generation": replica.generation,
         "offset": replica.offset,
         "recipe": replica.recipe,
         "learners": headers,
-        "doubts": {name: doubt.state() for name, doubt in replica.doubts().items()},
-        "tallies": [[*key, *astuple(tally)] for key, tally in sorted(replica.tallies.items())],
+        "doubts": {name: doubt.state() for name, doubt in replica.confidence_histograms().items()},
+        "tallies": [
+            [*key, *astuple(tally)] for key, tally in sorted(replica.quality_counters.items())
+        ],
     }
     return pack(header, arrays)
 
@@ -61,17 +63,22 @@ def load(data: bytes, heads: tuple[Head, ...] = HEADS) -> Replica:
                 f"the snapshot was made by recipe {header['recipe']}, this release's is"
                 f" {replica.recipe}: fold the examples topic from its beginning"
             )
-        replica.tallies = {TallyKey(*row[:3]): Tally(*row[3:]) for row in header["tallies"]}
-        replica.adopt(
+        replica.quality_counters = {
+            QualityKey(*row[:3]): QualityCounter(*row[3:]) for row in header["tallies"]
+        }
+        replica.restore_learners(
             {
                 name: Learner.restore(state, _within(name, arrays))
                 for name, state in header["learners"].items()
             },
-            {name: Doubt.restore(header["doubts"][name]) for name in header["learners"]},
+            {
+                name: ConfidenceHistogram.restore(header["doubts"][name])
+                for name in header["learners"]
+            },
         )
-        held = _within(_HELD.rstrip("/"), arrays)
+        held = _within(_LABELS_PREFIX.rstrip("/"), arrays)
         named = {name.partition("/")[0] for name in held}
-        replica.held = LabelResolution.restore(
+        replica.label_resolution = LabelResolution.restore(
             {name: _within(name, held) for name in sorted(named)}, _labels(heads)
         )
     except (KeyError, TypeError, ValueError, IndexError) as error:
@@ -96,7 +103,7 @@ def dump_fold(fold: ExamplesFold) -> bytes:
     replicas = {name: getattr(fold, name) for name in _PARTS}
     header = {
         "position": fold.position,
-        "marks": [list(mark) for mark in fold.marks],
+        "marks": [list(mark) for mark in fold.control_events],
         "pin": None if fold._pin is None else list(fold._pin),
     }
     arrays = {
@@ -117,8 +124,8 @@ def load_fold(data: bytes, heads: tuple[Head, ...] = HEADS) -> ExamplesFold:
             replicas.get("building"),
             replicas.get("pinned"),
         )
-        fold.marks = [Mark(*mark) for mark in header["marks"]]
-        fold._pin = None if header["pin"] is None else Mark(*header["pin"])
+        fold.control_events = [ControlEvent(*mark) for mark in header["marks"]]
+        fold._pin = None if header["pin"] is None else ControlEvent(*header["pin"])
     except StateError:
         raise
     except (KeyError, TypeError, ValueError) as error:

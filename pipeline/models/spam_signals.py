@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.models.jit import compiled
-from pipeline.models.term_scan import Scan, codes_of, matching
+from pipeline.models.term_scan import TermScan, code_points_matching, code_points_of
 
 # Numba's cache of a compiled function sees changes of the file it stands in only, so all constants
 # it uses stand here.
@@ -50,28 +50,28 @@ _DIGIT: Final = 2
 _BLANK: Final = 4
 
 
-def look(raws: Sequence[str], scan: Scan) -> list[int]:
+def detect_signals(raws: Sequence[str], scan: TermScan) -> list[int]:
     """Return what the characters of each text show, for `weight_of`: `raws` are the texts as
     written, as far as they are read.
     """
     shown = np.zeros(len(raws), dtype=np.uint8)
-    _look(*codes_of(raws), scan.codes, scan.bounds, _kinds(), shown)
+    _detect_signals(*code_points_of(raws), scan.codes, scan.text_bounds, _kinds(), shown)
     return shown.tolist()
 
 
-def weight_of(shown: int, text: str) -> float:
+def signal_weight(signals: int, text: str) -> float:
     """Return the weight of a text's signs: `shown` is what `look` says of it, `text` its normal
     form.
     """
-    if not shown:
+    if not signals:
         return 0.0
     weight = 0.0
     for sign, pattern in ((_LINKED, _LINK), (_NUMBERED, _LONG_NUMBER), (_PRICED, _MONEY)):
-        if shown & sign and pattern.search(text):
+        if signals & sign and pattern.search(text):
             weight += 1.0
-    if shown & _SHOUTED:
+    if signals & _SHOUTED:
         weight += 1.0
-    if shown & _EXCLAIMED:
+    if signals & _EXCLAIMED:
         weight += 0.5
     return weight
 
@@ -81,12 +81,16 @@ def _kinds() -> npt.NDArray[np.uint8]:
     """Return whether each code point is a letter or a digit of a word, a digit, a blank to a
     pattern; shape (1,114,112,).
     """
-    kinds = matching(r"\w") * _LETTER | matching(r"\d") * _DIGIT | matching(r"\s") * _BLANK
+    kinds = (
+        code_points_matching(r"\w") * _LETTER
+        | code_points_matching(r"\d") * _DIGIT
+        | code_points_matching(r"\s") * _BLANK
+    )
     return kinds.astype(np.uint8)
 
 
 @compiled
-def _look(
+def _detect_signals(
     raw_codes: npt.NDArray[np.uint32],
     raw_bounds: npt.NDArray[np.int32],
     codes: npt.NDArray[np.uint32],
@@ -95,13 +99,13 @@ def _look(
     shown: npt.NDArray[np.uint8],
 ) -> None:
     for text in range(len(shown)):
-        shown[text] = _signs(codes[bounds[text] : bounds[text + 1]], kinds)
+        shown[text] = _signals(codes[bounds[text] : bounds[text + 1]], kinds)
         if _shouts(raw_codes[raw_bounds[text] : raw_bounds[text + 1]], kinds) >= _SHOUTS:
             shown[text] |= _SHOUTED
 
 
 @compiled
-def _signs(codes: npt.NDArray[np.uint32], kinds: npt.NDArray[np.uint8]) -> int:
+def _signals(codes: npt.NDArray[np.uint32], kinds: npt.NDArray[np.uint8]) -> int:
     found, exclamations, run = 0, 0, 0
     for position in range(len(codes)):
         code = codes[position]

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.models.jit import compiled
-from pipeline.models.lexicon_files import Entry
-from pipeline.models.term_scan import Scan, vocabulary
+from pipeline.models.lexicon_files import LexiconEntry
+from pipeline.models.term_scan import TermScan, term_vocabulary
 
 # Numba's cache of a compiled function sees changes of the file it stands in only, so all constants
 # it uses stand here.
@@ -22,7 +22,7 @@ _NEGATION_REACH: Final = 3
 # What negation leaves: "not good" is clearly bad but less than "bad"; "not bad" is only mildly good
 # (after the 0.74 of VADER: Hutto and Gilbert 2014, and weaker for negated ill).
 _NEGATED_GOOD: Final = -0.75
-_NEGATED_ILL: Final = -0.4
+_NEGATED_BAD: Final = -0.4
 # What stands before "but" counts less, what stands after it more (VADER uses 0.5 and 1.5).
 _BEFORE_CONTRAST: Final = 0.6
 _AFTER_CONTRAST: Final = 1.3
@@ -42,8 +42,8 @@ _SENTENCE_ENDS: Final = tuple(np.uint32(ord(mark)) for mark in ".!?。")
 _EXCLAIMED: Final = np.uint32(ord("!"))
 
 # The parts that the entries of the head of feeling play.
-_FEELING: Final = "sentiment"
-_NO_PART: Final = -1
+_SENTIMENT: Final = "sentiment"
+_NO_ROLE: Final = -1
 _PLAIN: Final = 0
 _STRENGTH: Final = 1
 _CONTRAST: Final = 2
@@ -51,7 +51,7 @@ _QUESTION: Final = 3
 _INERT: Final = 4
 _NEGATOR: Final = 5
 _GRADED: Final = 6
-_PARTS: Final = {
+_ROLES: Final = {
     "booster": _STRENGTH,
     "dampener": _STRENGTH,
     "contrast": _CONTRAST,
@@ -76,17 +76,17 @@ class Segments:
     to 1) and the terms that carry it (`felt`), and which entries were found in it
     (`entries_of`)."""
 
-    scan: Scan
+    scan: TermScan
     spans: Spans
     sizes: list[int]
     polarities: list[float]
     _heads: Mapping[str, int]
     _bounds: list[int]
-    _entries: list[Entry]
-    _felt_bounds: list[int]
-    _felt: list[str]
+    _entries: list[LexiconEntry]
+    _sentiment_term_bounds: list[int]
+    _sentiment_terms: list[str]
 
-    def entries_of(self, segment: int, head: str) -> list[Entry]:
+    def entries_of(self, segment: int, head: str) -> list[LexiconEntry]:
         """Return the distinct entries of a head in order of the text; none for a head without
         lists.
         """
@@ -96,31 +96,35 @@ class Segments:
         place = segment * len(self._heads) + number
         return self._entries[self._bounds[place] : self._bounds[place + 1]]
 
-    def felt(self, segment: int) -> tuple[str, ...]:
+    def sentiment_terms(self, segment: int) -> tuple[str, ...]:
         """Return the terms that carry the feeling, in order of the text, as often as they do."""
-        return tuple(self._felt[self._felt_bounds[segment] : self._felt_bounds[segment + 1]])
+        return tuple(
+            self._sentiment_terms[
+                self._sentiment_term_bounds[segment] : self._sentiment_term_bounds[segment + 1]
+            ]
+        )
 
 
-def whole(scan: Scan) -> Segments:
+def whole_texts(scan: TermScan) -> Segments:
     """Return each text of a scan as one segment."""
-    count = len(scan.tokens) - 1
+    count = len(scan.token_bounds) - 1
     return segments_of(
-        scan, Spans(np.arange(count, dtype=np.int32), scan.tokens[:-1], scan.tokens[1:])
+        scan, Spans(np.arange(count, dtype=np.int32), scan.token_bounds[:-1], scan.token_bounds[1:])
     )
 
 
-def segments_of(scan: Scan, spans: Spans) -> Segments:
+def segments_of(scan: TermScan, spans: Spans) -> Segments:
     """Return what the lists say of parts of a scan's texts."""
-    entries = vocabulary().entries
-    polarities, bounds, found, felt_bounds, felt = _weigh(
+    entries = term_vocabulary().entries
+    polarities, bounds, found, felt_bounds, felt = _match_segments(
         *spans,
         scan.codes,
-        scan.begins,
-        scan.matches,
-        scan.starts,
-        scan.ends,
-        scan.entries,
-        *_meanings(),
+        scan.token_starts,
+        scan.match_bounds,
+        scan.match_starts,
+        scan.match_ends,
+        scan.match_entries,
+        *_entry_columns(),
         len(_heads()),
     )
     return Segments(
@@ -139,15 +143,16 @@ def segments_of(scan: Scan, spans: Spans) -> Segments:
 @cache
 def _heads() -> Mapping[str, int]:
     """Return the number of each head."""
-    return {head: number for number, head in enumerate(vocabulary().heads)}
+    return {head: number for number, head in enumerate(term_vocabulary().heads)}
 
 
 @cache
-def _meanings() -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int8], npt.NDArray[np.float64]]:
+def _entry_columns() -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int8], npt.NDArray[np.float64]]:
     """Return each entry's head, part and value."""
-    entries = vocabulary().entries
+    entries = term_vocabulary().entries
     parts = (
-        _PARTS.get(entry.group, _PLAIN) if entry.head == _FEELING else _NO_PART for entry in entries
+        _ROLES.get(entry.group, _PLAIN) if entry.head == _SENTIMENT else _NO_ROLE
+        for entry in entries
     )
     return (
         np.array([_heads()[entry.head] for entry in entries], dtype=np.int32),
@@ -157,7 +162,7 @@ def _meanings() -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int8], npt.NDArra
 
 
 @compiled
-def _weigh(
+def _match_segments(
     texts: npt.NDArray[np.int32],
     firsts: npt.NDArray[np.int32],
     lasts: npt.NDArray[np.int32],
@@ -216,7 +221,7 @@ def _weigh(
                         found[size] = entry
                         size += 1
             bounds[segment * head_count + head + 1] = size
-        polarities[segment], felt_size = _feel(
+        polarities[segment], felt_size = _sentiment(
             inside[:count],
             codes,
             begins,
@@ -237,7 +242,7 @@ def _weigh(
 
 
 @compiled
-def _feel(
+def _sentiment(
     inside: npt.NDArray[np.int32],
     codes: npt.NDArray[np.uint32],
     begins: npt.NDArray[np.int32],
@@ -260,7 +265,7 @@ def _feel(
     count, questions = 0, 0
     for match in inside:
         part, value, start = parts[entries[match]], values[entries[match]], starts[match]
-        if part in (_NO_PART, _INERT):
+        if part in (_NO_ROLE, _INERT):
             continue
         boosted = boost_end == start
         if part == _STRENGTH:
@@ -284,8 +289,8 @@ def _feel(
             continue
         else:
             value *= boost if boosted else 1.0
-            if negator_end >= 0 and _reached(negator_end, start, codes, begins):
-                value *= _NEGATED_GOOD if value > 0 else _NEGATED_ILL
+            if negator_end >= 0 and _negation_reaches(negator_end, start, codes, begins):
+                value *= _NEGATED_GOOD if value > 0 else _NEGATED_BAD
         positions[count] = start
         weights[count] = value * (_AFTER_CONTRAST if contrasted else 1.0)
         count += 1
@@ -294,7 +299,7 @@ def _feel(
     total = 0.0
     for number in range(count):
         weight = weights[number]
-        if weight > 0 and _asked_for(positions[number], asked[:questions], codes, begins):
+        if weight > 0 and _in_question(positions[number], asked[:questions], codes, begins):
             weight *= _IN_QUESTION
         total += weight
     total *= 1.0 + _EXCLAMATION * min(_MOST_EXCLAMATIONS, exclamations)
@@ -302,7 +307,7 @@ def _feel(
 
 
 @compiled
-def _reached(
+def _negation_reaches(
     negator_end: int, start: int, codes: npt.NDArray[np.uint32], begins: npt.NDArray[np.int32]
 ) -> bool:
     """Return whether a negation that ends at one token reaches another."""
@@ -315,7 +320,7 @@ def _reached(
 
 
 @compiled
-def _asked_for(
+def _in_question(
     position: int,
     asked: npt.NDArray[np.int32],
     codes: npt.NDArray[np.uint32],

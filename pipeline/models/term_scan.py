@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.models.jit import compiled
-from pipeline.models.lexicon_files import TOKEN_CHARACTER, WORD_CHARACTER, Entry, lexicon
+from pipeline.models.lexicon_files import TOKEN_CHARACTER, WORD_CHARACTER, LexiconEntry, lexicon
 
 _CODE_POINTS: Final = 0x110000
 # Behind the planes of ideographs stand tags and private use only: no letters, digits or blanks.
@@ -30,7 +30,7 @@ _APOSTROPHE: Final = np.uint32(ord("'"))
 # do where no comma stands. They are no list's: what they say is where to cut, not what a text
 # means, and they stand in texts as they are.
 SEPARATOR: Final = "separator"
-_JOINS: Final = (
+_CONJUNCTIONS: Final = (
     "and",
     "also",
     "but",
@@ -43,7 +43,7 @@ _JOINS: Final = (
     "然后",
     "并且",
 )
-_SEPARATORS: Final = (*",.;!?:、…~。", *_JOINS)
+_SEPARATORS: Final = (*",.;!?:、…~。", *_CONJUNCTIONS)
 
 # A step in the tree of terms: from a node (by its place in the table) by a character, which begins
 # a token or goes on with one. A code point takes 21 bits, the beginning one, so a node may have 42:
@@ -55,10 +55,10 @@ _FREE: Final = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 # hashing).
 _BASE: Final = np.uint64(0x9E3779B97F4A7C15)
 _BITS: Final = 64
-_NOWHERE: Final = -1
+_NO_SLOT: Final = -1
 
 
-class Tree(NamedTuple):
+class TermTrie(NamedTuple):
     """All terms as a tree of characters, in open addressing: a node is the place of the step that
     leads to it.
 
@@ -75,14 +75,14 @@ class Tree(NamedTuple):
     heads: npt.NDArray[np.int32]
 
 
-class Vocabulary(NamedTuple):
+class TermVocabulary(NamedTuple):
     """What is looked for: all entries by number, and the heads they belong to by theirs."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[LexiconEntry, ...]
     heads: tuple[str, ...]
 
 
-class Scan(NamedTuple):
+class TermScan(NamedTuple):
     """A batch of texts in tokens and matches.
 
     Text i owns the characters `bounds[i]` to `bounds[i + 1]` of `codes` (uint32: all texts, one
@@ -93,25 +93,25 @@ class Scan(NamedTuple):
     """
 
     codes: npt.NDArray[np.uint32]
-    bounds: npt.NDArray[np.int32]
-    tokens: npt.NDArray[np.int32]
-    begins: npt.NDArray[np.int32]
-    stops: npt.NDArray[np.int32]
-    matches: npt.NDArray[np.int32]
-    starts: npt.NDArray[np.int32]
-    ends: npt.NDArray[np.int32]
-    entries: npt.NDArray[np.int32]
+    text_bounds: npt.NDArray[np.int32]
+    token_bounds: npt.NDArray[np.int32]
+    token_starts: npt.NDArray[np.int32]
+    token_ends: npt.NDArray[np.int32]
+    match_bounds: npt.NDArray[np.int32]
+    match_starts: npt.NDArray[np.int32]
+    match_ends: npt.NDArray[np.int32]
+    match_entries: npt.NDArray[np.int32]
 
 
 @cache
-def vocabulary() -> Vocabulary:
+def term_vocabulary() -> TermVocabulary:
     """Return the entries of all lists and the separators, and their heads."""
-    separators = (Entry(SEPARATOR, "", 0.0, term) for term in _SEPARATORS)
+    separators = (LexiconEntry(SEPARATOR, "", 0.0, term) for term in _SEPARATORS)
     entries = (*lexicon().entries, *separators)
-    return Vocabulary(entries, tuple(dict.fromkeys(entry.head for entry in entries)))
+    return TermVocabulary(entries, tuple(dict.fromkeys(entry.head for entry in entries)))
 
 
-def codes_of(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int32]]:
+def code_points_of(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int32]]:
     """Return the code points of texts, one behind the other (uint32), and where each text begins
     and the last ends (int32).
     """
@@ -119,7 +119,7 @@ def codes_of(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint32], npt.NDArray[
     return codes, np.array([0, *accumulate(map(len, texts))], dtype=np.int32)
 
 
-def matching(pattern: str) -> npt.NDArray[np.bool_]:
+def code_points_matching(pattern: str) -> npt.NDArray[np.bool_]:
     """Return which code points a pattern of one character matches, shape (1,114,112,)."""
     letters = "".join(map(chr, range(_CLASSIFIED)))
     found = np.zeros(_CODE_POINTS, dtype=np.bool_)
@@ -128,47 +128,47 @@ def matching(pattern: str) -> npt.NDArray[np.bool_]:
     return found
 
 
-def scan(texts: Sequence[str]) -> Scan:
+def scan_terms(texts: Sequence[str]) -> TermScan:
     """Return the tokens of texts in normal form (`terms.tokenise`), and the matches of every head's
     terms.
     """
-    codes, bounds = codes_of(texts)
-    tokens, begins, stops = _cut(codes, bounds, _kinds())
-    found = _find(codes, tokens, begins, stops, *_tree(), len(vocabulary().heads))
-    return Scan(codes, bounds, tokens, begins, stops, *found)
+    codes, bounds = code_points_of(texts)
+    tokens, begins, stops = _tokenise(codes, bounds, _token_kinds())
+    found = _find_terms(codes, tokens, begins, stops, *_term_trie(), len(term_vocabulary().heads))
+    return TermScan(codes, bounds, tokens, begins, stops, *found)
 
 
 @cache
-def _kinds() -> npt.NDArray[np.uint8]:
+def _token_kinds() -> npt.NDArray[np.uint8]:
     """Return what each code point is to a token: none of it, one by itself, or a word's; shape
     (1,114,112,).
     """
     kinds = np.full(_CODE_POINTS, _SINGLE, dtype=np.uint8)
     kinds[:_CLASSIFIED] = _NONE
     for pattern, kind in ((TOKEN_CHARACTER, _SINGLE), (WORD_CHARACTER, _WORD)):
-        kinds[matching(pattern)] = kind
+        kinds[code_points_matching(pattern)] = kind
     return kinds
 
 
 @cache
-def _tree() -> Tree:
-    entries, names = vocabulary()
-    codes, bounds = codes_of([entry.term for entry in entries])
-    tokens, begins, stops = _cut(codes, bounds, _kinds())
+def _term_trie() -> TermTrie:
+    entries, names = term_vocabulary()
+    codes, bounds = code_points_of([entry.term for entry in entries])
+    tokens, begins, stops = _tokenise(codes, bounds, _token_kinds())
     # Once into a table with room for every character, to learn how many steps there are, then into
     # one that they half fill.
-    roomy, _ = _plant(codes, tokens, begins, stops, _bits_for(len(codes)))
+    roomy, _ = _build_trie(codes, tokens, begins, stops, _bits_for(len(codes)))
     steps = int(np.count_nonzero(roomy != _FREE))
-    keys, leaves = _plant(codes, tokens, begins, stops, _bits_for(steps))
+    keys, leaves = _build_trie(codes, tokens, begins, stops, _bits_for(steps))
     listed = np.argsort(leaves, kind="stable").astype(np.int32)
-    listed = listed[leaves[listed] != _NOWHERE]
+    listed = listed[leaves[listed] != _NO_SLOT]
     owners = leaves[listed]
-    first = np.full(len(keys), _NOWHERE, dtype=np.int32)
+    first = np.full(len(keys), _NO_SLOT, dtype=np.int32)
     places, positions = np.unique(owners, return_index=True)
     first[places] = positions
     numbers = {head: number for number, head in enumerate(names)}
     heads = np.array([numbers[entry.head] for entry in entries], dtype=np.int32)
-    return Tree(keys, first, listed, np.append(owners, np.int32(_NOWHERE)), heads)
+    return TermTrie(keys, first, listed, np.append(owners, np.int32(_NO_SLOT)), heads)
 
 
 def _bits_for(steps: int) -> int:
@@ -176,7 +176,7 @@ def _bits_for(steps: int) -> int:
 
 
 @compiled
-def _cut(
+def _tokenise(
     codes: npt.NDArray[np.uint32], bounds: npt.NDArray[np.int32], kinds: npt.NDArray[np.uint8]
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     """Return each text's first token (and the end of the last), and where in `codes` tokens begin
@@ -211,16 +211,16 @@ def _cut(
 
 
 @compiled
-def _place_of(key: np.uint64, keys: npt.NDArray[np.uint64], to_place: np.uint64) -> np.int64:
+def _slot_of(key: np.uint64, keys: npt.NDArray[np.uint64], shift: np.uint64) -> np.int64:
     """Return where a step stands, or the free place where it would."""
-    place = np.int64((key * _BASE) >> to_place)
+    place = np.int64((key * _BASE) >> shift)
     while keys[place] != _FREE and keys[place] != key:
         place = (place + 1) & (len(keys) - 1)
     return place
 
 
 @compiled
-def _plant(
+def _build_trie(
     codes: npt.NDArray[np.uint32],
     tokens: npt.NDArray[np.int32],
     begins: npt.NDArray[np.int32],
@@ -231,7 +231,7 @@ def _plant(
     it has no token).
     """
     keys = np.full(1 << bits, _FREE, dtype=np.uint64)
-    leaves = np.full(len(tokens) - 1, _NOWHERE, dtype=np.int32)
+    leaves = np.full(len(tokens) - 1, _NO_SLOT, dtype=np.int32)
     to_place = np.uint64(_BITS - bits)
     for term in range(len(tokens) - 1):
         # The root is the place behind the last.
@@ -240,7 +240,7 @@ def _plant(
             flag = _BEGINS
             for position in range(begins[token], stops[token]):
                 key = (np.uint64(node) << _NODE_SHIFT) | flag | np.uint64(codes[position])
-                node = _place_of(key, keys, to_place)
+                node = _slot_of(key, keys, to_place)
                 keys[node] = key
                 flag = np.uint64(0)
             leaves[term] = node
@@ -248,7 +248,7 @@ def _plant(
 
 
 @compiled
-def _find(
+def _find_terms(
     codes: npt.NDArray[np.uint32],
     tokens: npt.NDArray[np.int32],
     begins: npt.NDArray[np.int32],
@@ -262,7 +262,7 @@ def _find(
 ) -> tuple[
     npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]
 ]:
-    """Return the last four columns of a `Scan`."""
+    """Return the last four columns of a `TermScan`."""
     bits = 0
     while (1 << bits) < len(keys):
         bits += 1
@@ -289,7 +289,7 @@ def _find(
                 position = begins[end]
                 while position < stops[end]:
                     key = (np.uint64(node) << _NODE_SHIFT) | flag | np.uint64(codes[position])
-                    node = _place_of(key, keys, to_place)
+                    node = _slot_of(key, keys, to_place)
                     if keys[node] == _FREE:
                         break
                     flag = np.uint64(0)
@@ -297,7 +297,7 @@ def _find(
                 if position < stops[end]:
                     break
                 end += 1
-                if first[node] != _NOWHERE:
+                if first[node] != _NO_SLOT:
                     hit_ends[hits] = end
                     hit_places[hits] = node
                     hits += 1

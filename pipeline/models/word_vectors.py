@@ -1,6 +1,4 @@
-"""Meaning of a text as the mean of its words' static vectors, so that words never met in a label
-still say something.
-"""
+"""Text embeddings: the mean of static word vectors, so that words without labels count too."""
 
 from __future__ import annotations
 
@@ -15,18 +13,17 @@ import numpy.typing as npt
 
 from pipeline.models.jit import compiled
 
-# Latin words have 256 dimensions, Chinese ones 128 of their own: the two tables were never trained
-# in one space.
+# Latin words have 256 dimensions and Chinese ones 128 others: the two tables were not trained in one
+# space.
 LATIN_DIMENSIONS: Final = 256
 HAN_DIMENSIONS: Final = 128
 DIMENSIONS: Final = LATIN_DIMENSIONS + HAN_DIMENSIONS
 
 _FILE: Final = "lexicon/vectors.npz"
-# The longest piece of the Latin table is shorter; the longest word of the Chinese one has four
-# characters.
+# No piece of the Latin table is longer; the longest words of the Chinese table have four characters.
 _LONGEST_LATIN: Final = 20
 _LONGEST_HAN: Final = 4
-# Marks a piece that begins a word, as SentencePiece has it.
+# Marks a piece that begins a word, as in SentencePiece.
 _START: Final = np.uint64(0x2581)
 _APOSTROPHE: Final = np.uint32(ord("'"))
 _A, _Z = np.uint32(ord("a")), np.uint32(ord("z"))
@@ -34,19 +31,18 @@ _HAN_FIRST, _HAN_LAST = np.uint32(0x4E00), np.uint32(0x9FFF)
 # The golden ratio as a 64-bit fraction: an odd multiplier whose high bits mix well (Fibonacci
 # hashing).
 _BASE: Final = np.uint64(0x9E3779B97F4A7C15)
-# One table for both languages: under 50,000 words fill less than half of 2^17 places.
-_PLACE_BITS: Final = 17
-_TO_PLACE: Final = np.uint64(64 - _PLACE_BITS)
-_PLACES: Final = 1 << _PLACE_BITS
+# One hash table for both languages: fewer than 50,000 words fill less than half of 2^17 slots.
+_SLOT_BITS: Final = 17
+_TO_SLOT: Final = np.uint64(64 - _SLOT_BITS)
+_SLOTS: Final = 1 << _SLOT_BITS
 _EMPTY: Final = -1
 
 
-class Vocabulary(NamedTuple):
-    """Words by the hash of their code points, in open addressing: `keys` (uint64) and `rows`
-    (int32, -1 where empty).
+class WordVectorTable(NamedTuple):
+    """Word vectors by the hash of a word's code points, in a hash table with open addressing.
 
-    Rows count through the Latin vectors (int8, 256 columns), then through the Chinese ones (int8,
-    128 columns).
+    `keys` (uint64) are the hashes, `rows` (int32, -1 if empty) the row numbers: first those of the
+    Latin vectors (int8, 256 columns), then those of the Chinese ones (int8, 128 columns).
     """
 
     keys: npt.NDArray[np.uint64]
@@ -56,24 +52,24 @@ class Vocabulary(NamedTuple):
 
 
 @cache
-def vocabulary() -> Vocabulary:
-    """Return the vectors shipped with the package."""
+def word_vectors() -> WordVectorTable:
+    """Return the word vectors shipped with the package."""
     with np.load(BytesIO(_file())) as tables:
         parts = {name: tables[name] for name in tables.files}
     words = [
         parts[f"{name}_words"].tobytes().decode("utf-8").split("\n") for name in ("latin", "han")
     ]
-    keys, rows = np.zeros(_PLACES, dtype=np.uint64), np.full(_PLACES, _EMPTY, dtype=np.int32)
+    keys, rows = np.zeros(_SLOTS, dtype=np.uint64), np.full(_SLOTS, _EMPTY, dtype=np.int32)
     listed = [*words[0], *words[1]]
     codes = np.frombuffer("".join(listed).encode("utf-32-le"), dtype="<u4")
     ends = np.cumsum([0, *map(len, listed)], dtype=np.int64)
     _fill(codes, ends, keys, rows)
-    return Vocabulary(keys, rows, parts["latin_vectors"], parts["han_vectors"])
+    return WordVectorTable(keys, rows, parts["latin_vectors"], parts["han_vectors"])
 
 
 @cache
-def vocabulary_version() -> str:
-    """Return a hash of the vectors' file."""
+def word_vectors_version() -> str:
+    """Return a hash of the file of word vectors."""
     return sha256(_file()).hexdigest()[:12]
 
 
@@ -82,12 +78,12 @@ def _file() -> bytes:
 
 
 @compiled
-def _place_of(key: np.uint64, keys: npt.NDArray[np.uint64], rows: npt.NDArray[np.int32]) -> int:
-    """Return where a key stands, or the empty place where it would."""
-    place = np.int64((key * _BASE) >> _TO_PLACE)
-    while rows[place] != _EMPTY and keys[place] != key:
-        place = (place + 1) % _PLACES
-    return int(place)
+def _slot_of(key: np.uint64, keys: npt.NDArray[np.uint64], rows: npt.NDArray[np.int32]) -> int:
+    """Return the slot of a key, or the empty slot where it belongs."""
+    slot = np.int64((key * _BASE) >> _TO_SLOT)
+    while rows[slot] != _EMPTY and keys[slot] != key:
+        slot = (slot + 1) % _SLOTS
+    return int(slot)
 
 
 @compiled
@@ -101,20 +97,20 @@ def _fill(
         key = np.uint64(0)
         for position in range(ends[word], ends[word + 1]):
             key = key * _BASE + np.uint64(codes[position])
-        place = _place_of(key, keys, rows)
-        keys[place] = key
-        rows[place] = word
+        slot = _slot_of(key, keys, rows)
+        keys[slot] = key
+        rows[slot] = word
 
 
 @compiled
-def write_meanings(
+def write_embeddings(
     codes: npt.NDArray[np.uint32],
     ends: npt.NDArray[np.int64],
     keys: npt.NDArray[np.uint64],
     rows: npt.NDArray[np.int32],
     latin: npt.NDArray[np.int8],
     han: npt.NDArray[np.int8],
-    meanings: npt.NDArray[np.float32],
+    embeddings: npt.NDArray[np.float32],
 ) -> None:
     """Fill one row of `meanings` for each text: the sum of its words' vectors, scaled to length 1;
     zero without a word.
@@ -150,8 +146,8 @@ def write_meanings(
                 position = last
             else:
                 position += 1
-        _scale(sums[:LATIN_DIMENSIONS], latin_words, han_words, meanings[text, :LATIN_DIMENSIONS])
-        _scale(sums[LATIN_DIMENSIONS:], han_words, latin_words, meanings[text, LATIN_DIMENSIONS:])
+        _scale(sums[:LATIN_DIMENSIONS], latin_words, han_words, embeddings[text, :LATIN_DIMENSIONS])
+        _scale(sums[LATIN_DIMENSIONS:], han_words, latin_words, embeddings[text, LATIN_DIMENSIONS:])
 
 
 @compiled
@@ -162,23 +158,23 @@ def _add_latin(
     vectors: npt.NDArray[np.int8],
     sums: npt.NDArray[np.int32],
 ) -> int:
-    """Add the vectors of a word's pieces; return how many there were."""
-    found, position = 0, 0
+    """Add the vectors of a word's pieces to `sums`; return how many there are."""
+    count, position = 0, 0
     while position < len(word):
-        # The first piece carries the mark of a word's beginning.
+        # The first piece begins with the mark of a word's beginning.
         key = np.uint64(0) if position else _START
         best, size = _EMPTY, 1
         for length in range(1, min(_LONGEST_LATIN, len(word) - position) + 1):
             key = key * _BASE + np.uint64(word[position + length - 1])
-            row = rows[_place_of(key, keys, rows)]
+            row = rows[_slot_of(key, keys, rows)]
             if row != _EMPTY:
                 best, size = row, length
         if best != _EMPTY:
             for dimension in range(LATIN_DIMENSIONS):
                 sums[dimension] += vectors[best, dimension]
-            found += 1
+            count += 1
         position += size
-    return found
+    return count
 
 
 @compiled
@@ -190,34 +186,34 @@ def _add_han(
     vectors: npt.NDArray[np.int8],
     sums: npt.NDArray[np.int32],
 ) -> int:
-    """Add the vectors of the words of a run of Chinese characters; return how many there were."""
-    found, position = 0, 0
+    """Add the vectors of the words of a run of Chinese to `sums`; return how many there are."""
+    count, position = 0, 0
     while position < len(run):
         key = np.uint64(0)
         best, size = _EMPTY, 1
         for length in range(1, min(_LONGEST_HAN, len(run) - position) + 1):
             key = key * _BASE + np.uint64(run[position + length - 1])
-            row = rows[_place_of(key, keys, rows)]
+            row = rows[_slot_of(key, keys, rows)]
             if row != _EMPTY:
                 best, size = row, length
         if best != _EMPTY:
             for dimension in range(HAN_DIMENSIONS):
                 sums[LATIN_DIMENSIONS + dimension] += vectors[best - offset, dimension]
-            found += 1
+            count += 1
         position += size
-    return found
+    return count
 
 
 @compiled
 def _scale(
-    sums: npt.NDArray[np.int32], words: int, others: int, meaning: npt.NDArray[np.float32]
+    sums: npt.NDArray[np.int32], words: int, others: int, embedding: npt.NDArray[np.float32]
 ) -> None:
     square = np.int64(0)
     for dimension in range(len(sums)):
         square += np.int64(sums[dimension]) * np.int64(sums[dimension])
     if square == 0:
-        meaning[:] = np.float32(0.0)
+        embedding[:] = np.float32(0.0)
         return
     factor = np.float32(np.sqrt(words / (words + others)) / np.sqrt(np.float64(square)))
     for dimension in range(len(sums)):
-        meaning[dimension] = np.float32(sums[dimension]) * factor
+        embedding[dimension] = np.float32(sums[dimension]) * factor

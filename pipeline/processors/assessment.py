@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipeline.models.classifier import Prediction
-from pipeline.models.examples_fold import Obeyed
-from pipeline.models.examples_fold import Outcome as Folded
-from pipeline.models.replica import Applied, RefusalCode, Refused
+from pipeline.models.classifier import HeadPrediction
+from pipeline.models.examples_fold import AppliedControl
+from pipeline.models.examples_fold import FoldOutcome as Folded
+from pipeline.models.replica import LearntExample, RefusalCode, RefusedEvent
 from pipeline.outcomes import Drop, Outcome, Reject, emit
 from schemas.dead_letters import RejectCode
 from schemas.labels import Assessment
@@ -29,26 +29,26 @@ _CODES: Mapping[RefusalCode, RejectCode] = {
 _NOTHING_NEW = frozenset({"outdated", "repeated"})
 
 
-def assessed(
+def assess(
     event: Mapping[str, Any],
     outcome: Folded,
-    answer: Prediction | None,
+    answer: HeadPrediction | None,
     generation: int,
     offset: int,
 ) -> Outcome[Contract]:
     """Return what becomes of an event that was folded: an assessment, nothing for what is no new
     label, or a refusal.
     """
-    if isinstance(outcome, Refused):
+    if isinstance(outcome, RefusedEvent):
         return Reject(_CODES.get(outcome.code, RejectCode.SCHEMA_VALUE), outcome.detail, "learn")
-    if isinstance(outcome, Obeyed):
-        return Drop(outcome.mark.kind)
+    if isinstance(outcome, AppliedControl):
+        return Drop(outcome.event.kind)
     if event.get("copied"):
         return Drop("copied")
     if outcome.effect in _NOTHING_NEW:
         return Drop(outcome.effect)
-    served = answer or Prediction("", 0.0, True, "", "rules")
-    learnt = outcome if isinstance(outcome, Applied) else None
+    served = answer or HeadPrediction("", 0.0, True, "", "rules")
+    learnt = outcome if isinstance(outcome, LearntExample) else None
     try:
         assessment = Assessment(
             label_id=event["label_id"],

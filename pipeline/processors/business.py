@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.envelope import Incoming
+from pipeline.envelope import IncomingEvent
 from pipeline.outcomes import Context, Emit, Outcome, Output
-from pipeline.processors.clean.plain_text import limited, tidy
-from pipeline.processors.clean.timestamps import choose
+from pipeline.processors.clean.plain_text import truncate, normalise_text
+from pipeline.processors.clean.timestamps import choose_times
 from pipeline.processors.identify import Identity
 from pipeline.processors.shared_fields import shared_fields
 from schemas.business import BusinessData, ComplaintData, CustomerData, FeedbackData, OrderData
@@ -27,17 +27,17 @@ class BusinessEvents:
     identity: Identity
     name: str = "business"
 
-    def __call__(self, batch: Sequence[Incoming], ctx: Context) -> Sequence[Outcome[Contract]]:
+    def __call__(self, batch: Sequence[IncomingEvent], ctx: Context) -> Sequence[Outcome[Contract]]:
         return [self._enriched(incoming) for incoming in batch]
 
-    def _enriched(self, incoming: Incoming) -> Outcome[Contract]:
+    def _enriched(self, incoming: IncomingEvent) -> Outcome[Contract]:
         event, data = incoming.event, incoming.data
         if not isinstance(data, BusinessData):
             raise TypeError(f"business is for business events, not for {type(data).__name__}")
-        times = choose(event.time, None, incoming.taken_at, sender_clock=False)
-        customer, valid = self.identity.customer((data.customer,), event.tenant, event.source)
+        times = choose_times(event.time, None, incoming.appended_at, is_sender_clock=False)
+        customer, valid = self.identity.find_customer((data.customer,), event.tenant, event.source)
         if isinstance(data, CustomerData):
-            customer = self.identity.with_more(customer, event.tenant, data.emails, data.phones)
+            customer = self.identity.with_contacts(customer, event.tenant, data.emails, data.phones)
         flags = (
             *times.flags,
             *(() if customer.contacts else ("missing_contact",)),
@@ -66,7 +66,7 @@ def rating_index(rating: float | None, scale_min: float, scale_max: float) -> fl
 
 
 def _written(text: str | None) -> str:
-    return limited(tidy(text or ""))[0]
+    return truncate(normalise_text(text or ""))[0]
 
 
 def _own_fields(data: BusinessData) -> dict[str, Any]:

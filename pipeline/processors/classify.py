@@ -12,7 +12,7 @@ from pipeline.processors.draft import Judged, Redacted
 from schemas.communications import MessageData
 from schemas.records import Prediction
 from schemas.types import Direction
-from schemas.unchecked import made
+from schemas.unchecked import construct
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def _direction(item: Redacted) -> str:
 def _prediction(answer: Answer, made_before: dict[Answer, Prediction]) -> Prediction:
     if (known := made_before.get(answer)) is not None:
         return known
-    made_before[answer] = one = made(
+    made_before[answer] = one = construct(
         Prediction,
         label=answer.label,
         p=answer.probability,

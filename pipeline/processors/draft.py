@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from pipeline.envelope import Incoming
-from pipeline.processors.clean.timestamps import Times
+from pipeline.envelope import IncomingEvent
+from pipeline.processors.clean.timestamps import EventTimes
 from schemas.communications import Communication
 from schemas.records import CallFacts, Link, Participant, Prediction
 from schemas.types import Direction
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class TextParts:
     """A text and its parts: nothing of `body` is missing from the three others taken together."""
 
     body: str = ""
@@ -30,10 +30,10 @@ class Cleaned:
     `data` is the event's body with what a mail's own headers say filled in.
     """
 
-    incoming: Incoming
+    incoming: IncomingEvent
     data: Communication
-    times: Times
-    parts: Parts
+    times: EventTimes
+    parts: TextParts
     language: str
     call: CallFacts | None
     flags: tuple[str, ...]

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.envelope import Incoming
+from pipeline.envelope import IncomingEvent
 from pipeline.models.heads import HEADS, Head
 from pipeline.outcomes import Chain, Context, Emit, MapStep, Outcome, Output, Step, run_checked
 from pipeline.processors.business import BusinessEvents
@@ -22,21 +22,21 @@ from pipeline.processors.shared_fields import shared_fields
 from schemas.business import BusinessData
 from schemas.communications import CallData, Communication, EmailData, MessageData
 from schemas.envelope import Event, stable_id
-from schemas.labels import Judgement
+from schemas.labels import LabelEventData
 from schemas.records import Record
 from schemas.topics import LINKS, RECORDS
 from schemas.types import Contract
-from schemas.unchecked import made
+from schemas.unchecked import construct
 
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
     """Sends each event to the steps of its kind and puts the outcomes back in the batch's order."""
 
-    routes: tuple[tuple[type[Contract], Step[Incoming, Contract]], ...]
+    routes: tuple[tuple[type[Contract], Step[IncomingEvent, Contract]], ...]
     name: str = "enrich"
 
-    def __call__(self, batch: Sequence[Incoming], ctx: Context) -> Sequence[Outcome[Contract]]:
+    def __call__(self, batch: Sequence[IncomingEvent], ctx: Context) -> Sequence[Outcome[Contract]]:
         lanes: dict[int, list[int]] = defaultdict(list)
         for place, incoming in enumerate(batch):
             lanes[self._route(incoming.data)].append(place)
@@ -53,7 +53,7 @@ class Dispatch:
         raise TypeError(f"no step is declared for {type(data).__name__}")
 
 
-def enrich_step(identity: Identity, heads: Sequence[Head] = HEADS) -> Step[Incoming, Contract]:
+def enrich_step(identity: Identity, heads: Sequence[Head] = HEADS) -> Step[IncomingEvent, Contract]:
     """Return the whole of enrich: communications are cleaned, identified, redacted, classified; the
     rest takes shorter ways.
 
@@ -61,12 +61,12 @@ def enrich_step(identity: Identity, heads: Sequence[Head] = HEADS) -> Step[Incom
     """
     redacted = Chain("redact", Chain("identify", CLEAN, Identify(identity)), REDACT)
     judged = Chain("classify", redacted, Classify())
-    communications: Step[Incoming, Contract] = Chain("record", judged, MapStep("record", finish))
+    communications: Step[IncomingEvent, Contract] = Chain("record", judged, MapStep("record", finish))
     return Dispatch(
         (
             (Communication, communications),
             (BusinessData, BusinessEvents(identity)),
-            (Judgement, accept_labels(heads)),
+            (LabelEventData, accept_labels(heads)),
         )
     )
 
@@ -87,7 +87,7 @@ def _record(judged: Judged) -> Record:
     cleaned = identified.cleaned
     incoming, data = cleaned.incoming, cleaned.data
     mail = data if isinstance(data, EmailData) else None
-    return made(
+    return construct(
         Record,
         shared_fields(
             incoming,

@@ -23,7 +23,7 @@ from schemas.communications import Communication, EmailData, MessageData, defaul
 from schemas.envelope import stable_id, uuid8
 from schemas.records import Link, Participant
 from schemas.types import Direction, Party
-from schemas.unchecked import made
+from schemas.unchecked import construct
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Identity:
         """
         return uuid8(hmac.digest(self.secret, f"{tenant}\0{contact}".encode(), "sha256"))
 
-    def customer(
+    def find_customer(
         self, parties: Iterable[Party], tenant: str, source: str
     ) -> tuple[CustomerRef, bool]:
         """Return the first party that can be told and is not ours, and whether all its contact
@@ -62,7 +62,7 @@ class Identity:
                 return reference, all(point.valid for point in points)
         return CustomerRef(name), True
 
-    def with_more(
+    def with_contacts(
         self, customer: CustomerRef, tenant: str, emails: Sequence[str], phones: Sequence[str]
     ) -> CustomerRef:
         """Return a customer with further addresses and numbers, weaker than those it has."""
@@ -82,7 +82,7 @@ class Identity:
     ) -> tuple[Link, ...]:
         """Return a link from the identifying contact point to each other one."""
         return tuple(
-            made(
+            construct(
                 Link,
                 link_id=stable_id("link", tenant, customer.contact, other),
                 tenant=tenant,
@@ -117,7 +117,7 @@ class Identify:
         customer, valid = CustomerRef(), True
         if direction is not Direction.INTERNAL:
             candidates = _senders(data) if direction is Direction.INBOUND else data.to
-            customer, valid = self.identity.customer(candidates, event.tenant, event.source)
+            customer, valid = self.identity.find_customer(candidates, event.tenant, event.source)
         missing = direction is not Direction.INTERNAL and not customer.contacts
         return Identified(
             cleaned=cleaned,
@@ -162,9 +162,9 @@ class Identify:
                 points = contact_points(party, source, self.identity.region)
                 if points or party.name:
                     contact = str(points[0]) if points else ""
-                    yield made(Participant, role=role, name=party.name or "", contact=contact)
+                    yield construct(Participant, role=role, name=party.name or "", contact=contact)
         if data.staff:
-            yield made(Participant, role="staff", name=data.staff)
+            yield construct(Participant, role="staff", name=data.staff)
 
 
 def _senders(data: Communication) -> tuple[Party, ...]:

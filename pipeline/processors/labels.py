@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from pipeline.envelope import Incoming
+from pipeline.envelope import IncomingEvent
 from pipeline.models.heads import HEADS, Head
 from pipeline.outcomes import Context, MapStep, Outcome, Reject, emit
 from schemas.dead_letters import RejectCode
@@ -25,7 +25,7 @@ _SPAM_BY_FOLDER: Final = {"spam": "spam", "inbox": "ham"}
 _MOVED_WEIGHT: Final = 1.0
 
 
-def accept_label(incoming: Incoming, heads: Sequence[Head]) -> Outcome[Contract]:
+def accept_label(incoming: IncomingEvent, heads: Sequence[Head]) -> Outcome[Contract]:
     """Keep a judgement of a declared head and value as a label, a move to spam too; any other is
     refused with what is declared.
     """
@@ -38,7 +38,7 @@ def accept_label(incoming: Incoming, heads: Sequence[Head]) -> Outcome[Contract]
         label_id=incoming.record_id,
         tenant=event.tenant,
         source=event.source,
-        labelled_at=event.time or incoming.taken_at,
+        labelled_at=event.time or incoming.appended_at,
         connector=event.connector,
         delivery=Delivery(locator=event.locator, sha256=incoming.body_sha256),
         **said,
@@ -75,7 +75,7 @@ def _said(data: Contract, event: Event) -> dict[str, Any]:
     raise TypeError(f"accept_label is for judgements, not for {type(data).__name__}")
 
 
-def accept_labels(heads: Sequence[Head]) -> MapStep[Incoming, Contract]:
+def accept_labels(heads: Sequence[Head]) -> MapStep[IncomingEvent, Contract]:
     """Return the step that keeps labels of these heads."""
     return MapStep("accept_label", lambda incoming, _: accept_label(incoming, heads))
 

@@ -6,16 +6,16 @@ from typing import Any
 
 import orjson
 
-from pipeline.envelope import Incoming
-from pipeline.processors.clean.timestamps import Times
+from pipeline.envelope import IncomingEvent
+from pipeline.processors.clean.timestamps import EventTimes
 from pipeline.processors.draft import CustomerRef
 from schemas.records import Delivery
-from schemas.unchecked import made
+from schemas.unchecked import construct
 
 
 def shared_fields(
-    incoming: Incoming,
-    times: Times,
+    incoming: IncomingEvent,
+    times: EventTimes,
     customer: CustomerRef,
     flags: tuple[str, ...],
     staff: str | None,
@@ -38,11 +38,11 @@ def shared_fields(
         "staff": staff or "",
         "quality_flags": tuple(sorted(set(flags))),
         "attributes": _unnamed(incoming),
-        "delivery": made(Delivery, locator=event.locator, sha256=incoming.body_sha256),
+        "delivery": construct(Delivery, locator=event.locator, sha256=incoming.body_sha256),
     }
 
 
-def _unnamed(incoming: Incoming) -> dict[str, str]:
+def _unnamed(incoming: IncomingEvent) -> dict[str, str]:
     """Return the fields that no contract names, of the body and of the envelope, as JSON text."""
     unnamed = {**(incoming.event.model_extra or {}), **(incoming.data.model_extra or {})}
     return {

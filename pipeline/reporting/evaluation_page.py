@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from pipeline.models.evaluation.evaluate import Evaluation
 from pipeline.models.evaluation.measures import Confusion
-from pipeline.models.evaluation.results import Contender, seen_before
+from pipeline.models.evaluation.results import Contender, count_known_texts
 from pipeline.reporting.charts import PALETTE, lines
 from pipeline.reporting.html_pages import render
 
@@ -75,7 +75,7 @@ def notes_of(evaluation: Evaluation) -> list[str]:
     notes = []
     if data.refused:
         notes.append(f"{len(data.refused)} lines were refused, the first {data.refused[0]}")
-    if again := seen_before(data.train, data.test):
+    if again := count_known_texts(data.train, data.test):
         notes.append(
             f"{again:,} of {len(data.test):,} test texts stand among the training texts too"
         )

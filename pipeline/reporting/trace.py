@@ -68,7 +68,7 @@ ORDER BY failed_at
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TraceStep:
     """One thing that happened: when (UTC; empty: it waits), where, and what."""
 
     at: str
@@ -77,18 +77,18 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Traced:
+class Trace:
     """One event: what names it, and its steps in order."""
 
     event_id: str
     source: str
     record_id: str
-    steps: list[Step] = field(default_factory=list)
+    steps: list[TraceStep] = field(default_factory=list)
 
 
 def trace(
     log: Log, warehouse: Warehouse, wanted: str, *, tenant: str, source: str = ""
-) -> tuple[list[Traced], list[str]]:
+) -> tuple[list[Trace], list[str]]:
     """Return what is known of the events, or the record, with an id, and the stages for which too
     many records wait to look at all.
 
@@ -98,53 +98,53 @@ def trace(
     record_ids = {str(record_id_of(tenant, source, wanted))} if source else set()
     with suppress(ValueError):
         record_ids.add(str(UUID(wanted)))
-    found: dict[tuple[str, str], Traced] = {}
+    found: dict[tuple[str, str], Trace] = {}
     for row in rows(warehouse, _RECORDS, ids=sorted(record_ids), event=wanted, source=source):
-        found[row["source"], row["event_id"]] = Traced(
+        found[row["source"], row["event_id"]] = Trace(
             row["event_id"], row["source"], row["record_id"], _known(warehouse, row)
         )
     for letter in rows(warehouse, _LETTERS, event=wanted, source=source):
-        one = found.setdefault((source, wanted), Traced(wanted, source, ""))
-        one.steps.append(Step(letter["at"], f"dead letter of {letter['stage']}", _refusal(letter)))
+        one = found.setdefault((source, wanted), Trace(wanted, source, ""))
+        one.steps.append(TraceStep(letter["at"], f"dead letter of {letter['stage']}", _rejection(letter)))
     ids = {wanted, *(one.event_id for one in found.values())}
     given_up = []
     for stage, topics in STAGES.items():
         waiting = list(islice(log.unread(stage, topics), MOST_WAITING + 1))
         if len(waiting) > MOST_WAITING:
             given_up.append(stage)
-        for record in _meant(waiting[:MOST_WAITING], ids, source):
+        for record in _matching(waiting[:MOST_WAITING], ids, source):
             key = record.header("ce_source"), record.header("ce_id")
-            one = found.setdefault(key, Traced(key[1], key[0], ""))
+            one = found.setdefault(key, Trace(key[1], key[0], ""))
             one.steps.append(
-                Step("", f"waits for {stage}", f"{record.topic}/{record.partition}@{record.offset}")
+                TraceStep("", f"waits for {stage}", f"{record.topic}/{record.partition}@{record.offset}")
             )
     return list(found.values()), given_up
 
 
-def _meant(records: Sequence[LogRecord], ids: set[str], source: str) -> Iterator[LogRecord]:
+def _matching(records: Sequence[LogRecord], ids: set[str], source: str) -> Iterator[LogRecord]:
     for record in records:
         if record.header("ce_id") in ids and source in ("", record.header("ce_source")):
             yield record
 
 
-def _known(warehouse: Warehouse, row: dict[str, Any]) -> list[Step]:
+def _known(warehouse: Warehouse, row: dict[str, Any]) -> list[TraceStep]:
     steps = [
-        Step(one["at"], one["place"], one["what"])
+        TraceStep(one["at"], one["place"], one["what"])
         for one in rows(warehouse, _STEPS, id=row["record_id"])
     ]
     flags = ", ".join(row["quality_flags"])
     contact = f"customer {row['contact']}" if row["contact"] else "no customer"
-    cleaned = Step(
+    cleaned = TraceStep(
         row["received"],
         "cleaned",
         "; ".join(part for part in (row["event_type"], contact, flags) if part),
     )
-    loaded = Step(row["ingested"], "in the history", f"{row['place']}, record {row['record_id']}")
+    loaded = TraceStep(row["ingested"], "in the history", f"{row['place']}, record {row['record_id']}")
     arrived = [step for step in steps if step.place == "arrived"]
     return [*arrived, cleaned, *steps[len(arrived) :], loaded]
 
 
-def _refusal(letter: dict[str, Any]) -> str:
+def _rejection(letter: dict[str, Any]) -> str:
     again = (
         f"; sent again {letter['replays']} times, {letter['replay_outcome']}"
         if int(letter["replays"])

@@ -1,6 +1,4 @@
-"""How a batch of the log's records reaches the warehouse: trusted where our own stages wrote
-them.
-"""
+"""Inserts a batch of log records into the warehouse, without checks if our stages wrote them."""
 
 from __future__ import annotations
 
@@ -8,10 +6,10 @@ from collections.abc import Iterable, Iterator
 
 import orjson
 
-from pipeline.log.port import LogRecord, version_of
-from pipeline.sinks.reclassification import settle
+from pipeline.log.port import LogRecord, row_version
+from pipeline.sinks.reclassification import apply_reclassifications
 from pipeline.sinks.row_mapping import TABLES, blocks_of
-from pipeline.sinks.table_columns import Loadable
+from pipeline.sinks.table_columns import VersionedContract
 from pipeline.sinks.warehouse import Warehouse
 from schemas.reclassified import Reclassification
 from schemas.records import Record
@@ -26,32 +24,32 @@ _KEPT: dict[tuple[str, str], type[Contract]] = {
 }
 
 
-def trusted(record: LogRecord) -> Loadable:
-    """Return what a record carries, unchecked, where its header says that one of our stages wrote
-    it, which had checked it.
+def loadable_unchecked(record: LogRecord) -> VersionedContract:
+    """Return the contract of a record without validation: the stage that wrote it validated it.
 
-    Raises KeyError where it says nothing, ValueError where it is no JSON.
+    Raises KeyError if no header names the contract, ValueError if the value is not JSON.
     """
-    return Loadable(
+    return VersionedContract(
         _KEPT[record.topic, record.header("sb_contract")],
         orjson.loads(record.value),
-        version_of(record),
+        row_version(record),
     )
 
 
-def insert_all(warehouse: Warehouse, batch: Iterable[Loadable]) -> None:
-    """Insert what a batch becomes into all its tables, and return when every row is durable; raises
-    as `Warehouse.insert_all` does.
+def insert_batch(warehouse: Warehouse, batch: Iterable[VersionedContract]) -> None:
+    """Insert the rows of a batch into all tables and return when they are durable.
+
+    Raises the errors of `Warehouse.insert_all`.
     """
     versions: dict[type[Contract], list[int]] = {Record: [], Reclassification: []}
-    warehouse.insert_all(blocks_of(_noted(batch, versions)))
-    settle(warehouse, versions[Record], versions[Reclassification])
+    warehouse.insert_all(blocks_of(_collect_versions(batch, versions)))
+    apply_reclassifications(warehouse, versions[Record], versions[Reclassification])
 
 
-def _noted(
-    batch: Iterable[Loadable], versions: dict[type[Contract], list[int]]
-) -> Iterator[Loadable]:
-    """Pass a batch on, and note the versions of those contracts that are asked for."""
+def _collect_versions(
+    batch: Iterable[VersionedContract], versions: dict[type[Contract], list[int]]
+) -> Iterator[VersionedContract]:
+    """Yield a batch unchanged, and add the row versions of some contracts to `versions`."""
     for loadable in batch:
         if loadable.contract in versions:
             versions[loadable.contract].append(loadable.version)

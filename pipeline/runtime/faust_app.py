@@ -1,9 +1,8 @@
-"""The faust host of live: an agent that folds panes into a Table, alerts by one leader, and the
-windows as JSON on a web view.
+"""The Faust host of live: an agent folds records into a Table, and a leader raises alerts.
 
-What DESIGN §4 found Faust to lose is not lost here: no exception leaves the agent, every write is
-acknowledged before an iteration ends, and where partitions move, reading goes on from what the
-Table counts (faust_driver.py, docs/adr/0012).
+A web view shows the windows as JSON. The losses that DESIGN §4 measured with Faust are avoided: no
+exception leaves the agent, every write is acknowledged before an iteration ends, and after a
+rebalance reading goes on from the offsets in the Table (faust_driver.py, docs/adr/0012).
 """
 
 from __future__ import annotations
@@ -22,8 +21,7 @@ from typing import Any
 
 import faust
 
-# The alerts load it when they first need it; in an event loop that would be seconds without a
-# heartbeat.
+# Alerts import it on first use; in the event loop this would be seconds without a heartbeat.
 import river.drift  # noqa: F401
 from faust.types import TP, EventT
 from faust.web import Request, Response
@@ -31,62 +29,61 @@ from faust.web import View as WebView
 from yarl import URL
 
 from pipeline.errors import UserError
-from pipeline.log.port import LogRecord, Message, TopicPartition, now_ms
+from pipeline.log.clock import now_ms
+from pipeline.log.port import LogRecord, Message, TopicPartition
 from pipeline.metrics import Meter, Stopwatch
-from pipeline.processors.live.alerts import Watch
+from pipeline.processors.live.alerts import AlertMonitor
 from pipeline.processors.live.live_fold import fold
-from pipeline.processors.live.view import View
-from pipeline.runtime.faust_driver import CountedConsumer, after, transport
-from pipeline.runtime.faust_state import FollowedTable, LiveState
-from pipeline.runtime.gap_detection import continued
+from pipeline.processors.live.view import LiveView
+from pipeline.runtime.faust_driver import StateOffsetConsumer, previous_offset, transport
+from pipeline.runtime.faust_state import LiveState, UnmanagedTable
+from pipeline.runtime.gap_detection import take_in_order
 from pipeline.runtime.kafka.broker import Broker
-from pipeline.runtime.kafka.topic_scan import KafkaScan, first_records, log_ends
-from pipeline.runtime.live_handler import alert_message, recent_alerts, sightings
+from pipeline.runtime.kafka.topic_scan import KafkaScan, first_records, offset_bounds
+from pipeline.runtime.live_handler import alert_message, read_observations, recent_alerts
 from pipeline.runtime.stages import LIVE_TOPICS
 from schemas.topics import LIVE_STATE, RECORDS
 
 logger = logging.getLogger(__name__)
-# It warns whenever a hundred messages are on their way; waiting for them is what a batch's end is
-# for.
+# It warns about every hundred messages in flight, although the end of a batch waits for them.
 logging.getLogger("faust.transport.producer").setLevel(logging.ERROR)
 
 STAGE = "live"
-# A batch is what came within half a second: a record is in its windows within a second, and a pane
-# is written twice a second, not once for every record.
+# A batch has the records of half a second: so a record is counted within a second, and a pane is
+# written twice a second instead of once a record.
 _TAKE, _WITHIN_S = 1_000, 0.5
-# A spike must be told within a minute; looking costs some tens of milliseconds.
-_LOOK_S = 5.0
-# How long a wrong count may stand, twice; comparing some thousand states takes milliseconds.
-_MEND_S = 5.0
-# Faust's own default, which it wants to know even where nothing is served.
+# Alerts must be raised within a minute; checking takes some tens of milliseconds.
+_ALERT_CHECK_S = 5.0
+# A wrong count may stay for twice as long; comparing some thousand states takes milliseconds.
+_REPAIR_S = 5.0
+# Faust's own default, which it requires even without a web server.
 _FAUST_PORT = 6066
-# Two missed heartbeats of three are no death; one that is dead is missed after this long.
+# A worker may miss two of three heartbeats; after this session the group misses it.
 _SESSION_S, _HEARTBEAT_S = 10.0, 3.0
-# A worker that had records to count for so long and counted none is stuck (Faust's own issues tell
-# of "consumers slowly die").
+# A worker that counted no record for this long while it had some is stuck (issues of Faust report
+# "consumers slowly die").
 _STUCK_S = 30.0
-# A member that dies while its group finds together is waited for so long, each time; Faust's
-# default is a minute.
+# A rebalance waits this long for a member that died; Faust's default is a minute.
 _REBALANCE_S = 15.0
-# sysexits.h, EX_SOFTWARE: start again.
-_BROKEN = 70
-# Records older than the largest window change nothing; a first start reads the log from then on.
+# sysexits.h, EX_SOFTWARE: the supervisor restarts the worker.
+_EXIT_FAILED = 70
+# Records older than the largest window change nothing, so a first start reads the log from here on.
 _HISTORY_MS = 25 * 3_600_000
 
 
 @dataclass
 class LiveApp:
-    """Everything of one live worker; `app` is what Faust runs."""
+    """One worker of live; `app` is the Faust application to run."""
 
     broker: Broker
     folder: Path
     web_host: str
     web_port: int | None
     meter: Meter
-    page: Callable[[View, Watch, int, str], Mapping[str, Any]]
-    parent: int = 0
-    view: View = field(default_factory=View)
-    watch: Watch = field(default_factory=Watch)
+    build_page: Callable[[LiveView, AlertMonitor, int, str], Mapping[str, Any]]
+    supervisor_pid: int = 0
+    view: LiveView = field(default_factory=LiveView)
+    alerts: AlertMonitor = field(default_factory=AlertMonitor)
     counts: Counter[str] = field(default_factory=Counter)
     _leading: bool = False
     _inbox: asyncio.Queue[EventT[Any]] = field(default_factory=lambda: asyncio.Queue(2 * _TAKE))
@@ -95,7 +92,7 @@ class LiveApp:
     def __post_init__(self) -> None:
         self._partitions = _partitions(self.broker)
         self._scan = KafkaScan(self.broker)
-        self.app = self._made()
+        self.app = self._create_app()
         self._topic = self.app.topic(*LIVE_TOPICS, **_RAW)
         changelog = self.app.topic(
             LIVE_STATE.name, partitions=self._partitions, compacting=True, **_RAW
@@ -110,15 +107,15 @@ class LiveApp:
         self.state = LiveState(self.broker, table, self.view)
         self.app.agent(self._topic, concurrency=1, name="live")(self._receive)
         self.app.task(self._fold)
-        self.app.task(self._follow)
-        self.app.timer(_LOOK_S)(self._look)
-        self.app.timer(1.0)(self._alive)
-        self.app.timer(_MEND_S)(self._mend)
+        self.app.task(self._read_changelog)
+        self.app.timer(_ALERT_CHECK_S)(self._check_alerts)
+        self.app.timer(1.0)(self._check_parent)
+        self.app.timer(_REPAIR_S)(self._repair)
         self.app.on_partitions_revoked.connect(self._revoked)
         self.app.page("/live")(self._web_view())
-        threading.Thread(target=self._watch_over, name="watchdog", daemon=True).start()
+        threading.Thread(target=self._watchdog, name="watchdog", daemon=True).start()
 
-    def _made(self) -> faust.App:
+    def _create_app(self) -> faust.App:
         url = URL(f"kafka://{self.broker.servers.replace(',', ';kafka://')}")
         app = faust.App(
             STAGE,
@@ -128,16 +125,16 @@ class LiveApp:
             broker_heartbeat_interval=_HEARTBEAT_S,
             broker_rebalance_timeout=_REBALANCE_S,
             consumer_auto_offset_reset="earliest",
-            # Topics are `topics apply`'s business.
+            # `topics apply` creates the topics.
             topic_allow_declare=False,
             topic_disable_leader=True,
             store="memory://",
-            Table=FollowedTable,
-            # The state of a day is read from its topic in a second; a copy kept warm would follow
-            # every write for that second.
+            Table=UnmanagedTable,
+            # The state of a day is read from its topic in a second; standbys would read every write
+            # to save that second.
             table_standby_replicas=0,
             datadir=str(self.folder / "faust"),
-            # No view but ours: Faust's own show internals.
+            # Only our view is served: Faust's own show internals.
             web_enabled=self.web_port is not None,
             web_bind=self.web_host,
             web_host=self.web_host,
@@ -145,14 +142,14 @@ class LiveApp:
             worker_redirect_stdouts=False,
             stream_wait_empty=False,
         )
-        app.transport = transport(app, url, self._starts)
+        app.transport = transport(app, url, self._start_offsets)
         return app
 
     # --- folding
 
     async def _receive(self, stream: Any) -> None:
-        # Not by `take_events`: an event that comes while a batch ends can be cleared with it, seen
-        # once in some thousand under load.
+        # Without `take_events`: it can drop an event that arrives while a batch ends, once in some
+        # thousand batches under load.
         async for event in stream.noack().events():
             await self._inbox.put(event)
 
@@ -166,118 +163,118 @@ class LiveApp:
             try:
                 await self._batch(events)
             except Exception:
-                # Left to Faust, the exception would be logged and the batch acknowledged.
-                logger.exception("live ends, and starts again from what its state counts")
-                os._exit(_BROKEN)
+                # Faust would log the exception and acknowledge the batch.
+                logger.exception(
+                    "Batch of live failed; ending the process so that the supervisor restarts it"
+                )
+                os._exit(_EXIT_FAILED)
 
-    async def _batch(self, taken: Sequence[EventT[Any]]) -> None:
+    async def _batch(self, received: Sequence[EventT[Any]]) -> None:
         async with self._folding:
-            # What was fetched before partitions moved is given again by whoever has them now, from
-            # what the state counts: to fold it here too would put a state that is behind over one
-            # that is not.
+            # Events fetched before a rebalance are read again by the new owner of their partition,
+            # from the offset in its state: folding them here, too, would overwrite a newer state.
             generation = self.app.consumer_generation_id
-            events, broken = self._next(
-                [event for event in taken if event.message.generation_id == generation]
+            events, gaps = self._select(
+                [event for event in received if event.message.generation_id == generation]
             )
             if events:
-                await self._folded(events)
-            if broken:
-                again = {TP(*lane): self.state.expected(lane) for lane in broken}
-                told = ", ".join(
-                    f"{tp.topic}/{tp.partition} from {offset}" for tp, offset in again.items()
+                await self._fold_events(events)
+            if gaps:
+                seeks = {TP(*partition): self.state.next_offset(partition) for partition in gaps}
+                logger.warning(
+                    "Faust skipped records; reading them again: %s",
+                    ", ".join(
+                        f"{tp.topic}/{tp.partition} from {offset}" for tp, offset in seeks.items()
+                    ),
                 )
-                logger.warning("Faust left records out, which are read again: %s", told)
-                await self.app.consumer.seek_wait(again)
+                await self.app.consumer.seek_wait(seeks)
 
-    def _next(
+    def _select(
         self, events: Sequence[EventT[Any]]
     ) -> tuple[list[EventT[Any]], list[TopicPartition]]:
-        """Return the events that go on from what is counted, and the partitions where one before an
-        event was left out.
-        """
-        lanes: dict[TopicPartition, list[EventT[Any]]] = defaultdict(list)
+        """Return the events that continue the state, and the partitions with skipped records."""
+        partitions: dict[TopicPartition, list[EventT[Any]]] = defaultdict(list)
         for event in events:
-            lanes[event.message.topic, event.message.partition].append(event)
-        next_, broken = list[EventT[Any]](), list[TopicPartition]()
-        for lane, given in lanes.items():
-            # Of a partition that is not taken over yet, everything is given again.
-            if self.state.holds(lane):
-                places = [(event.message.offset, after(event.message)) for event in given]
-                found = continued(self.state.expected(lane), places)
-                next_ += [given[index] for index in found.taken]
-                broken += [lane] if found.broken else []
-        return next_, broken
+            partitions[event.message.topic, event.message.partition].append(event)
+        selected, gaps = list[EventT[Any]](), list[TopicPartition]()
+        for partition, batch in partitions.items():
+            # A partition that is not taken over yet is read again from the offset in its state.
+            if self.state.owns(partition):
+                order = take_in_order(
+                    self.state.next_offset(partition),
+                    [(event.message.offset, previous_offset(event.message)) for event in batch],
+                )
+                selected += [batch[index] for index in order.taken]
+                gaps += [partition] if order.gap else []
+        return selected, gaps
 
     async def _revoked(self, *_args: Any, **_kwargs: Any) -> None:
-        """Let the batch in hand be written before anybody else takes its partitions over."""
+        """Wait until the in-flight batch is written, before other workers take partitions over."""
         async with self._folding:
-            self.state.give_up()
-            logger.info("nothing is in hand")
+            self.state.release()
+            logger.info("In-flight batch flushed before the rebalance")
 
-    async def _folded(self, events: Sequence[EventT[Any]]) -> None:
+    async def _fold_events(self, events: Sequence[EventT[Any]]) -> None:
         clock, now = Stopwatch(), now_ms()
         records = [_log_record(event) for event in events]
-        self.meter.held(STAGE, min(record.timestamp_ms for record in records))
-        found = sightings(records)
+        self.meter.batch_started(STAGE, min(record.timestamp_ms for record in records))
+        batch = read_observations(records)
         sent = []
-        for lane, seen in found.lanes.items():
-            changed = fold(lane[1], lane[0], seen, self.state.stored, now)
+        for partition, observations in batch.by_partition.items():
+            topic, number = partition
+            changed = fold(number, topic, observations, self.state.read_states, now)
             last = max(
-                record.offset for record in records if (record.topic, record.partition) == lane
+                record.offset for record in records if (record.topic, record.partition) == partition
             )
-            sent += self.state.change(lane, changed, last + 1, now)
+            sent += self.state.write(partition, changed, last + 1, now)
         clock.lap("handle")
-        for message in found.refused:
+        for message in batch.dead_letters:
             sent.append(await self._send(message))
         await self.app.producer.flush()
         await asyncio.gather(*sent)
         consumer = self.app.consumer
-        assert isinstance(consumer, CountedConsumer)
-        await consumer.commit_counted(
-            {TP(*lane): self.state.expected(lane) for lane in found.lanes}
+        assert isinstance(consumer, StateOffsetConsumer)
+        await consumer.commit_state_offsets(
+            {TP(*partition): self.state.next_offset(partition) for partition in batch.by_partition}
         )
         clock.lap("commit")
-        self.counts.update(found.counts)
-        self.meter.turned(STAGE)
-        self.meter.batch(STAGE, len(records), clock.taken(), {})
+        self.counts.update(batch.counts)
+        self.meter.heartbeat(STAGE)
+        self.meter.batch_committed(STAGE, len(records), clock.take_laps(), {})
 
-    async def _starts(self, assigned: set[TP]) -> Mapping[TP, int]:
-        """Return where to read each partition on: after what the state counts, or from a day ago
-        where it counts nothing yet.
-        """
-        lanes = [(tp.topic, tp.partition) for tp in assigned if tp.topic in LIVE_TOPICS]
+    async def _start_offsets(self, assigned: set[TP]) -> Mapping[TP, int]:
+        """Return the start offset of each partition: that of its state, or the one of a day ago."""
+        partitions = [(tp.topic, tp.partition) for tp in assigned if tp.topic in LIVE_TOPICS]
         async with self._folding:
-            starts = await self.state.take_over(lanes, now_ms() - _HISTORY_MS)
-        return {TP(*lane): offset for lane, offset in starts.items()}
+            starts = await self.state.take_over(partitions, now_ms() - _HISTORY_MS)
+        return {TP(*partition): offset for partition, offset in starts.items()}
 
-    # --- seeing
+    # --- the view and its alerts
 
-    async def _follow(self) -> None:
+    async def _read_changelog(self) -> None:
         while not self.app.should_stop:
-            await self.state.follow()
+            await self.state.read_changelog()
 
-    async def _mend(self) -> None:
+    async def _repair(self) -> None:
         async with self._folding:
-            await self.state.mend()
+            await self.state.repair()
 
-    async def _look(self) -> None:
-        """Be the one that raises alerts, where this worker has the first partition of the
-        records.
-        """
-        self.meter.turned(STAGE)
-        self.view.forget(now_ms())
-        leads = TP(RECORDS.name, 0) in self.app.consumer.assignment() and self.state.caught_up
+    async def _check_alerts(self) -> None:
+        """Raise alerts if this worker is the leader: the owner of the records' first partition."""
+        self.meter.heartbeat(STAGE)
+        self.view.evict(now_ms())
+        leads = TP(RECORDS.name, 0) in self.app.consumer.assignment() and self.state.at_end
         if not (leads and self._leading):
-            # Those who do not lead show what the leader told; who begins to lead goes on from it.
-            told = await asyncio.get_running_loop().run_in_executor(
+            # Other workers show the alerts of the leader; a new leader continues from them.
+            alerts = await asyncio.get_running_loop().run_in_executor(
                 None, recent_alerts, self._scan, now_ms()
             )
-            self.watch = Watch()
-            self.watch.recall(told)
+            self.alerts = AlertMonitor()
+            self.alerts.restore(alerts)
         self._leading = leads
         if leads:
-            for alert in self.watch.look(self.view, now_ms()):
-                logger.warning("alert: %s", alert.message, extra={"alert_id": str(alert.alert_id)})
+            for alert in self.alerts.check(self.view, now_ms()):
+                logger.warning("Alert: %s", alert.message, extra={"alert_id": str(alert.alert_id)})
                 await (await self._send(alert_message(alert)))
 
     async def _send(self, message: Message) -> Any:
@@ -290,53 +287,57 @@ class LiveApp:
 
         class Windows(WebView):
             async def get(self, request: Request) -> Response:
-                """Return the windows as they are now; `?tenant=` for one tenant's."""
+                """Return the current windows; `?tenant=` selects those of one tenant."""
                 return self.json(
-                    outer.page(outer.view, outer.watch, now_ms(), request.query.get("tenant", ""))
+                    outer.build_page(outer.view, outer.alerts, now_ms(), request.query.get("tenant", ""))
                 )
 
         return Windows
 
-    # --- staying alive
+    # --- health
 
-    async def _alive(self) -> None:
-        if self.parent and os.getppid() != self.parent:
-            logger.warning("the keeper is gone")
+    async def _check_parent(self) -> None:
+        if self.supervisor_pid and os.getppid() != self.supervisor_pid:
+            logger.warning("Supervisor process exited; stopping this worker")
             await self.app.stop()
 
-    def _watch_over(self) -> None:
-        """End a worker that has had records to count all along and counted none."""
+    def _watchdog(self) -> None:
+        """End a worker that makes no progress although it has records to count."""
         before: dict[TopicPartition, int] = {}
         while True:
             time.sleep(_STUCK_S)
             try:
-                before = self._still_behind(before)
+                before = self._check_progress(before)
             except Exception as error:
-                logger.warning("the log is not to be had: %r", error)
+                logger.warning("Progress cannot be checked, Kafka is unavailable: %r", error)
 
-    def _still_behind(self, before: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
-        """Return the partitions of this worker that have a record to count, and from which offset
-        on; ends it where one stands still.
-        """
-        ends = log_ends(self.broker.admin, LIVE_TOPICS)
-        held = [(tp.topic, tp.partition) for tp in self._assigned() if tp.topic in LIVE_TOPICS]
-        counted = self.state.held()
-        starts = {place: max(counted.get(place, 0), ends[place][0]) for place in held}
-        # Offsets alone do not tell: marks and records of aborted transactions have some too.
+    def _check_progress(self, before: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        """Return the next offset of the partitions with unread records; end a stuck process."""
+        bounds = offset_bounds(self.broker.admin, LIVE_TOPICS)
+        owned = [(tp.topic, tp.partition) for tp in self._assigned() if tp.topic in LIVE_TOPICS]
+        counted = self.state.owned_offsets()
+        starts = {
+            partition: max(counted.get(partition, 0), bounds[partition][0]) for partition in owned
+        }
+        # Offsets alone prove nothing: transaction markers and aborted records have offsets, too.
         behind = {(record.topic, record.partition) for record in first_records(self.broker, starts)}
-        for place in behind:
-            if before.get(place) == starts[place]:
+        for partition in behind:
+            if before.get(partition) == starts[partition]:
                 logger.error(
-                    "%s/%d has stood still at %d for %.0f s", *place, starts[place], _STUCK_S
+                    "Partition %s/%d made no progress from offset %d for %.0f s; ending the process"
+                    " so that the supervisor restarts it",
+                    *partition,
+                    starts[partition],
+                    _STUCK_S,
                 )
-                os._exit(_BROKEN)
-        return {place: starts[place] for place in behind}
+                os._exit(_EXIT_FAILED)
+        return {partition: starts[partition] for partition in behind}
 
     def _assigned(self) -> set[TP]:
         try:
             return set(self.app.consumer.assignment())
         except Exception:
-            # No consumer yet, or none any more.
+            # There is no consumer before the start and after the end.
             return set()
 
 
@@ -349,17 +350,15 @@ _RAW: dict[str, Any] = {
 
 
 def _partitions(broker: Broker) -> int:
-    """Return how many partitions the topics of live have: Faust reads them, and keeps the state,
-    partition by partition.
-    """
+    """Return the partition count of the topics of live; Faust needs the same for all of them."""
     topics = (*LIVE_TOPICS, LIVE_STATE.name)
     broker.check_topics(topics)
     counts = {topic: broker.partitions(topic) for topic in topics}
     if len(set(counts.values())) > 1:
-        told = ", ".join(f"{topic} has {count}" for topic, count in counts.items())
+        listed = ", ".join(f"{topic} has {count}" for topic, count in counts.items())
         raise UserError(
-            f"live needs as many partitions of each of its topics: {told}; see `switchboard topics"
-            " apply --grow`"
+            f"the topics of live must have the same number of partitions, but {listed}: run"
+            " `switchboard topics apply --grow`"
         )
     return counts[LIVE_STATE.name]
 
@@ -375,9 +374,7 @@ def _log_record(event: EventT[Any]) -> LogRecord:
 
 
 def _credentials(security: Mapping[str, str]) -> Any:
-    """Return librdkafka's security properties in Faust's words; None for a broker that asks for
-    none.
-    """
+    """Return librdkafka's security properties as Faust's credentials; None without security."""
     protocol = security.get("security.protocol", "plaintext")
     context = None
     if protocol.endswith("ssl"):

@@ -1,9 +1,8 @@
-"""The state of live in a Faust Table: changed with its changelog, checked against it, and taken
-over with partitions.
+"""The state of live in a Faust Table, kept consistent with its changelog.
 
-What Faust's recovery reads is not put into the Table: its queues are cleared, and its partitions
-change, while it reads, and what is left in them would be put over newer counts. This reads the
-changelog of all partitions beside it, for the view anyway.
+Faust's own recovery does not fill the Table: its queues are cleared and its partitions change while
+it reads, and leftovers would overwrite newer counts. `LiveState` reads the changelog of all
+partitions itself, which the view needs anyway.
 """
 
 from __future__ import annotations
@@ -17,77 +16,74 @@ import faust
 import orjson
 
 from pipeline.log.port import TopicPartition
-from pipeline.processors.live.panes import PaneKey, State, read_key
-from pipeline.processors.live.view import View
+from pipeline.processors.live.panes import PaneKey, StateChanges, read_key
+from pipeline.processors.live.view import LiveView
 from pipeline.runtime.kafka.broker import Broker
-from pipeline.runtime.kafka.topic_scan import log_ends
+from pipeline.runtime.kafka.topic_scan import offset_bounds
 from pipeline.runtime.kafka.topic_tail import KafkaTail
 from schemas.topics import LIVE_STATE
 
 logger = logging.getLogger(__name__)
 
-_TAIL_S = 0.5
-# Panes that no window covers any more are taken out of the Table this often.
-_TIDY_MS = 60_000
+# The longest wait for new changes; the view is at most this far behind.
+_POLL_S = 0.5
+# Expired panes are removed from the Table this often.
+_EXPIRE_MS = 60_000
 
 
-class FollowedTable(faust.Table):  # type: ignore[type-arg]
-    """A Table that is not filled by Faust."""
+class UnmanagedTable(faust.Table):  # type: ignore[type-arg]
+    """A Table that Faust does not fill from the changelog."""
 
     def apply_changelog_batch(self, *_args: Any, **_kwargs: Any) -> None:
-        """Leave it to LiveState."""
+        """Ignore the batch: `LiveState` fills the Table."""
 
 
 class LiveState:
-    """What live counts, of the partitions that this worker holds; and the view of all, as the
-    changelog shows them.
-    """
+    """The counts of live for the partitions of this worker, and the view of all partitions."""
 
-    def __init__(self, broker: Broker, table: Any, view: View) -> None:
+    def __init__(self, broker: Broker, table: Any, view: LiveView) -> None:
         self._broker = broker
         self._table = table
         self._view = view
         self._tail = KafkaTail(broker, LIVE_STATE.name)
-        self._following = asyncio.Lock()
+        self._reading = asyncio.Lock()
         self._shown: dict[bytes, bytes] = {}
         self._differing: dict[bytes, tuple[bytes, bytes]] = {}
-        self._tidied: dict[int, int] = {}
-        self._begun: dict[TopicPartition, int] = {}
+        self._expired_at: dict[int, int] = {}
+        self._next: dict[TopicPartition, int] = {}
 
     @property
-    def caught_up(self) -> bool:
-        """Whether the view has everything that there was when it began."""
-        return self._tail.caught_up
+    def at_end(self) -> bool:
+        """Whether the view has caught up with the changelog once."""
+        return self._tail.at_end
 
-    # --- counting
+    # --- writing
 
-    def holds(self, lane: TopicPartition) -> bool:
-        """Return whether a partition was taken over and not given up since."""
-        return lane in self._begun
+    def owns(self, topic_partition: TopicPartition) -> bool:
+        """Return whether this worker owns a partition."""
+        return topic_partition in self._next
 
-    def held(self) -> dict[TopicPartition, int]:
-        """Return the partitions held, each with its first offset that is not counted yet; for any
-        thread.
-        """
-        return dict(self._begun)
+    def owned_offsets(self) -> dict[TopicPartition, int]:
+        """Return the next offset of each owned partition; any thread may call this."""
+        return dict(self._next)
 
-    def expected(self, lane: TopicPartition) -> int:
-        """Return the first offset of a partition held that is not counted yet."""
-        return self._begun[lane]
+    def next_offset(self, topic_partition: TopicPartition) -> int:
+        """Return the first offset of an owned partition that is not counted yet."""
+        return self._next[topic_partition]
 
-    def stored(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Return the state of those keys that have one."""
+    def read_states(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return the states of the keys that have one."""
         data = self._table.data
         return {key: data[key] for key in keys if key in data}
 
-    def change(self, lane: TopicPartition, changed: State, expected: int, now_ms: int) -> list[Any]:
-        """Write what a batch changes, with the offset to go on from; each future tells when its
-        change is durable.
-        """
-        _, partition = lane
-        changes = {**changed, _next_key(lane): str(expected).encode()}
-        changes |= dict.fromkeys(self._past(partition, now_ms), b"")
-        self._begun[lane] = expected
+    def write(
+        self, topic_partition: TopicPartition, changed: StateChanges, expected: int, now_ms: int
+    ) -> list[Any]:
+        """Write the changed states of a batch and its next offset; return futures of the writes."""
+        _, partition = topic_partition
+        changes = {**changed, _next_key(topic_partition): str(expected).encode()}
+        changes |= dict.fromkeys(self._expired_keys(partition, now_ms), b"")
+        self._next[topic_partition] = expected
         return [self._write(partition, key, value) for key, value in changes.items()]
 
     def _write(self, partition: int, key: bytes, value: bytes) -> Any:
@@ -100,11 +96,11 @@ class LiveState:
         else:
             self._table.data.pop(key, None)
 
-    def _past(self, partition: int, now_ms: int) -> list[bytes]:
-        """Return the keys of a partition's panes that no window covers any more, now and then."""
-        if now_ms - self._tidied.get(partition, 0) < _TIDY_MS:
+    def _expired_keys(self, partition: int, now_ms: int) -> list[bytes]:
+        """Return the keys of a partition's expired panes, once a minute."""
+        if now_ms - self._expired_at.get(partition, 0) < _EXPIRE_MS:
             return []
-        self._tidied[partition] = now_ms
+        self._expired_at[partition] = now_ms
         keys = ((raw, read_key(raw)) for raw in list(self._table.data.keys()))
         return [
             raw
@@ -116,76 +112,82 @@ class LiveState:
 
     # --- taking over
 
-    def give_up(self) -> None:
-        """Hold no partition any more, until they are taken over again."""
-        self._begun = {}
+    def release(self) -> None:
+        """Give all partitions up, until they are taken over again."""
+        self._next = {}
 
     async def take_over(
-        self, lanes: Sequence[TopicPartition], since_ms: int
+        self, owned: Sequence[TopicPartition], since_ms: int
     ) -> Mapping[TopicPartition, int]:
-        """Hold partitions, with the state that their changelog shows; return where to read on, from
-        `since_ms` on where nothing counts.
+        """Take partitions over with the states of their changelog; return their start offsets.
 
-        Raises BrokerError.
+        A partition without a state starts at the instant `since_ms`. Raises BrokerError.
         """
         loop = asyncio.get_running_loop()
-        partitions = {partition for _, partition in lanes}
-        ends = await loop.run_in_executor(None, log_ends, self._broker.admin, [LIVE_STATE.name])
-        # Faust starts tasks only when it has taken over: nobody else may be following yet.
+        partitions = {partition for _, partition in owned}
+        ends = await loop.run_in_executor(
+            None, offset_bounds, self._broker.admin, [LIVE_STATE.name]
+        )
+        # Faust starts its tasks only after partitions are taken over: the task that reads the
+        # changelog may not run yet.
         while any(
-            self._tail.read()[partition] < ends[LIVE_STATE.name, partition][1]
+            self._tail.positions()[partition] < ends[LIVE_STATE.name, partition][1]
             for partition in partitions
         ):
-            await self.follow()
+            await self.read_changelog()
         self._restore(partitions)
         counted = {
-            lane: int(self._table.data[key])
-            for lane in lanes
-            if (key := _next_key(lane)) in self._table.data
+            topic_partition: int(self._table.data[key])
+            for topic_partition in owned
+            if (key := _next_key(topic_partition)) in self._table.data
         }
-        if fresh := [lane for lane in lanes if lane not in counted]:
-            counted |= await loop.run_in_executor(None, self._broker.offsets_at, fresh, since_ms)
-        self._begun = counted
+        if fresh := [
+            topic_partition for topic_partition in owned if topic_partition not in counted
+        ]:
+            counted |= await loop.run_in_executor(None, self._broker.offsets_since, fresh, since_ms)
+        self._next = counted
         return dict(counted)
 
     def _restore(self, partitions: set[int]) -> None:
-        """Let the Table hold what the changelog shows of partitions."""
+        """Set the Table to the changelog's states of partitions."""
         for key in {*self._table.data.keys(), *self._shown}:
             if _partition_of(key) in partitions:
                 self._set(key, self._shown.get(key, b""))
 
-    # --- seeing
+    # --- reading the changelog
 
-    async def follow(self) -> None:
-        """Take in what came to the changelog of all partitions since; raises BrokerAway."""
-        # Faust gives up taking over when partitions move again: what was polled must be taken in
-        # all the same.
-        await asyncio.shield(asyncio.ensure_future(self._take_in()))
+    async def read_changelog(self) -> None:
+        """Apply new changes of all partitions to the view; raises BrokerUnavailableError."""
+        # Faust cancels a take-over when partitions move again: polled changes must be applied
+        # nevertheless.
+        await asyncio.shield(asyncio.ensure_future(self._apply_changes()))
 
-    async def _take_in(self) -> None:
-        async with self._following:
+    async def _apply_changes(self) -> None:
+        async with self._reading:
             changes = await asyncio.get_running_loop().run_in_executor(
-                None, self._tail.poll, _TAIL_S
+                None, self._tail.poll, _POLL_S
             )
             self._view.apply(changes)
             self._shown.update(changes)
 
-    async def mend(self) -> None:
-        """Write again what the changelog shows otherwise than the Table holds, and did so the last
-        time.
+    async def repair(self) -> None:
+        """Write the Table's states again where the changelog differs for the second time.
 
-        A worker that stood still for longer than its session, and wakes up, may write a state that
-        is behind over its successor's.
+        A worker that was suspended for longer than its session may overwrite a newer state of its
+        successor with an old one when it resumes.
         """
-        held = {partition for _, partition in self._begun}
+        owned = {partition for _, partition in self._next}
         differing: dict[bytes, tuple[bytes, bytes]] = {}
         sent = []
         for key, value in list(self._table.data.items()):
             partition = _partition_of(key)
-            if partition in held and (shown := self._shown.get(key, b"")) != value:
+            if partition in owned and (shown := self._shown.get(key, b"")) != value:
                 differing[key] = shown, value
                 if self._differing.get(key) == (shown, value):
-                    logger.warning("a state that was behind stood over %s", key.decode())
+                    logger.warning(
+                        "Another worker overwrote state %s with an old one; writing it again",
+                        key.decode(),
+                    )
                     sent.append(self._write(partition, key, value))
         await asyncio.gather(*sent)
         self._differing = differing
@@ -193,12 +195,10 @@ class LiveState:
 
 
 def _partition_of(key: bytes) -> int:
-    """Return the partition that a key of the state belongs to: what stands second in all of
-    them.
-    """
+    """Return the partition of a state's key: the second element of its JSON array."""
     return int(orjson.loads(key)[1])
 
 
-def _next_key(lane: TopicPartition) -> bytes:
-    topic, partition = lane
+def _next_key(topic_partition: TopicPartition) -> bytes:
+    topic, partition = topic_partition
     return f'["next",{partition},"{topic}"]'.encode()

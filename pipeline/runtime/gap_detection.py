@@ -1,8 +1,8 @@
-"""Records of a partition in their order and with nothing left out, whatever a client clears, gives
-twice or gives too early.
+"""Detects records that a client skipped, repeated or delivered too early.
 
-Offsets alone do not tell whether one was left out: marks of transactions and records of aborted
-ones have offsets too. So each record is told with the one that was fetched before it.
+Gaps between offsets do not prove a skipped record, because transaction markers and records of
+aborted transactions have offsets, too. So each record carries the offset of the record that was
+fetched before it.
 """
 
 from __future__ import annotations
@@ -13,59 +13,65 @@ from typing import Any, NamedTuple
 from pipeline.log.port import TopicPartition
 
 
-class Fetched(NamedTuple):
-    """A record of a client, and the offset that none is left out after; None: nobody knows where
-    the client began to read.
+class FetchedRecord(NamedTuple):
+    """A record, and the offset after which it is the next one.
+
+    The offset is None if it is not known where the client began to read.
     """
 
     record: Any
-    after: int | None
+    previous_offset: int | None
 
 
-class Chain:
-    """What was fetched last of each partition; to be told of every change of position."""
+class FetchTracker:
+    """Tracks the last fetched offset of each partition; every seek must be reported to it."""
 
     def __init__(self) -> None:
         self._last: dict[TopicPartition, int] = {}
 
     def clear(self) -> None:
-        """Forget everything: positions changed to what nobody knows."""
+        """Forget all offsets: the client moved to unknown positions."""
         self._last.clear()
 
-    def sought(self, place: TopicPartition, offset: int) -> None:
+    def note_seek(self, partition: TopicPartition, offset: int) -> None:
         """Note that the next record is the first one at or after an offset."""
-        self._last[place] = offset - 1
+        self._last[partition] = offset - 1
 
-    def fetched(self, place: TopicPartition, records: Sequence[Any]) -> list[Fetched]:
-        """Return records that were fetched at once, in order, each with what it follows."""
-        found: list[Fetched] = []
-        last = self._last.get(place)
+    def note_fetch(self, partition: TopicPartition, records: Sequence[Any]) -> list[FetchedRecord]:
+        """Return the records of one fetch, in order, each with the offset of its predecessor."""
+        chained: list[FetchedRecord] = []
+        last = self._last.get(partition)
         for record in records:
-            found.append(Fetched(record, last))
+            chained.append(FetchedRecord(record, last))
             last = record.offset
         if last is not None:
-            self._last[place] = last
-        return found
+            self._last[partition] = last
+        return chained
 
 
-class Continued(NamedTuple):
-    """Which of the records given are next, by index; `broken`: the last of them is not, for one
-    before it was left out.
+class InOrder(NamedTuple):
+    """The indices of records that continue a partition without a gap.
+
+    `gap`: the last record does not continue it, because a record before it was skipped.
     """
 
     taken: list[int]
-    broken: bool
+    gap: bool
 
 
-def continued(expected: int, given: Sequence[tuple[int, int | None]]) -> Continued:
-    """Return which of a partition's records, offsets and what they follow, go on from the first
-    offset that is not counted.
+def take_in_order(expected: int, fetched: Sequence[tuple[int, int | None]]) -> InOrder:
+    """Return which records of a partition continue it from offset `expected` on.
+
+    Records are pairs of their offset and that of their predecessor.
+
+    >>> take_in_order(5, [(5, 4), (9, 7)])
+    InOrder(taken=[0], gap=True)
     """
     taken: list[int] = []
     broken = False
-    for index, (offset, after) in enumerate(given):
+    for index, (offset, after) in enumerate(fetched):
         broken = offset >= expected and (after is None or after >= expected)
         if offset >= expected and not broken:
             taken.append(index)
             expected = offset + 1
-    return Continued(taken, broken)
+    return InOrder(taken, broken)

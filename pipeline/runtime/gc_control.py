@@ -1,6 +1,4 @@
-"""When Python looks for cycles: between batches, when little is alive, not again and again while
-thousands of records are in hand.
-"""
+"""Runs Python's cyclic garbage collector between batches instead of within them."""
 
 from __future__ import annotations
 
@@ -8,19 +6,18 @@ import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-# Batches between two looks at everything that outlived one; the young are looked at after each.
+# Full collections are rare; young objects are collected after each batch.
 _FULL_EVERY = 100
 _YOUNG, _ALL = 1, 2
 
 
 @contextmanager
-def collected_between_batches() -> Iterator[Callable[[], None]]:
-    """Give the call that a host makes after each batch; the collector is off meanwhile, and
-    everything made before is left out.
+def gc_between_batches() -> Iterator[Callable[[], None]]:
+    """Switch automatic collection off and yield the function to call after each batch.
 
-    Left on, it walks over a batch's records once more for every few hundred made: a third of what
-    it costs to copy a record (docs/adr/0011). It is the process's one collector, so this is for
-    processes that run one host.
+    Objects created before are excluded. Automatic collection would walk over all records of a batch
+    for every few hundred new ones: a third of the cost of copying a record (docs/adr/0011). A
+    process has one collector, so this is for processes that run one host.
     """
     done = 0
 

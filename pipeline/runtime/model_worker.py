@@ -1,6 +1,4 @@
-"""The models of a worker: the fold over the examples topic, caught up before each batch, and its
-snapshot on disk.
-"""
+"""The models of a worker: the fold over the examples topic, and its snapshot on disk."""
 
 from __future__ import annotations
 
@@ -13,11 +11,11 @@ from typing import Any
 
 import orjson
 
-from pipeline.log.port import LogRecord, Scan
-from pipeline.models.classifier import Prediction
-from pipeline.models.examples_fold import ExamplesFold, Outcome, Path
+from pipeline.log.port import LogRecord, TopicReader
+from pipeline.models.classifier import HeadPrediction
+from pipeline.models.examples_fold import ExamplesFold, FoldOutcome, ReplayPlan
 from pipeline.models.heads import HEADS, Head
-from pipeline.models.replica import EXAMPLE_KINDS, Refused, Replica
+from pipeline.models.replica import EXAMPLE_KINDS, RefusedEvent, Replica
 from pipeline.models.snapshot import dump_fold, load_fold
 from pipeline.models.state_format import StateError
 from pipeline.outcomes import Models
@@ -27,35 +25,37 @@ logger = logging.getLogger(__name__)
 
 # Examples are short and folded one by one; this many are a few MiB.
 _SCAN_RECORDS = 1_000
-# Examples between two snapshots: refolding ten thousand takes a few seconds, which is what a
-# restart may cost.
+# Examples between two snapshots: folding ten thousand takes a few seconds, which a restart may
+# cost.
 _SNAPSHOT_EVERY = 10_000
-# What a batch of records waits for at most: a thousand examples take a fifth of a second. An import
-# of a hundred thousand is taken in over many batches, while the records between them go on.
+# The most examples that are folded before a batch of records: a thousand take a fifth of a second.
+# An import of a hundred thousand examples is folded over many batches, while records go on.
 _AT_ONCE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
-    """An event of the topic as it was folded, and what would have been answered just before, where
-    it is an example.
+class TestedExample:
+    """A folded event of the examples topic, and the models' answer just before it was learnt.
+
+    The answer is None if the event is not an example.
     """
 
     record: LogRecord
     event: dict[str, Any]
-    outcome: Outcome
-    answer: Prediction | None
+    outcome: FoldOutcome
+    answer: HeadPrediction | None
     generation: int
 
 
-class Learner:
-    """Holds the fold: a snapshot, then the examples topic to its end (or before `until`), and what
-    is new before each batch.
+class ModelWorker:
+    """Keeps the models up to date: loads a snapshot and folds the rest of the examples topic.
+
+    With `until` it folds the topic up to but excluding that offset.
     """
 
     def __init__(
         self,
-        log: Scan,
+        log: TopicReader,
         snapshot_path: FilePath,
         heads: tuple[Head, ...] = HEADS,
         until: int | None = None,
@@ -64,98 +64,99 @@ class Learner:
         self._path = snapshot_path
         self._heads = heads
         self._folded = 0
-        self.fold = self._started()
+        self.fold = self._load_or_create()
         self._saved = self.fold.position
         self._saved_generation = self.fold.live.generation
-        while self._fold_on(_SCAN_RECORDS, until):
+        while self._fold_next(_SCAN_RECORDS, until):
             pass
         self._folded = 0
 
-    def _started(self) -> ExamplesFold:
+    def _load_or_create(self) -> ExamplesFold:
         if not self._path.exists():
-            return ExamplesFold.of(self._heads)
+            return ExamplesFold.for_heads(self._heads)
         try:
             return load_fold(self._path.read_bytes(), self._heads)
         except StateError as error:
             logger.warning(
-                "%s is not used, the examples are folded from the first: %s", self._path, error
+                "Snapshot %s is unusable; the models are rebuilt from all examples: %s",
+                self._path,
+                error,
             )
-            return ExamplesFold.of(self._heads)
+            return ExamplesFold.for_heads(self._heads)
 
     def catch_up(self) -> int:
-        """Fold what is new on the examples topic, at most a thousand events; return how many."""
-        folded = self._fold_on(_AT_ONCE)
-        self._keep_snapshots()
+        """Fold new events of the examples topic, at most a thousand; return how many."""
+        folded = self._fold_next(_AT_ONCE)
+        self._save_if_due()
         return folded
 
-    def test(self, records: Sequence[LogRecord]) -> list[Tested]:
-        """Fold records of the topic that follow each other, and return what was answered before
-        each (test, then train).
+    def test_then_train(self, records: Sequence[LogRecord]) -> list[TestedExample]:
+        """Fold consecutive records of the topic and return the answer before each of them.
 
-        What lies before the first of them is folded too; where that is further back than the fold,
-        which happens after a transaction was taken back, the fold is made anew.
+        Everything before the first record is folded, too. If the fold is already past the first
+        record, which happens after an aborted transaction, it is rebuilt.
         """
-        self._keep_snapshots()
+        self._save_if_due()
         first = records[0].offset
         if self.fold.position >= first:
-            self.fold = self._made_anew(first)
-        while self._fold_on(_SCAN_RECORDS, first):
+            self.fold = self._rebuild(first)
+        while self._fold_next(_SCAN_RECORDS, first):
             pass
-        return [self._tested(record) for record in records]
+        return [self._test(record) for record in records]
 
-    def _tested(self, record: LogRecord) -> Tested:
+    def _test(self, record: LogRecord) -> TestedExample:
         event = _event(record)
         answer = None
         if event.get("kind") == "example" and not event.get("copied"):
             answer = self._answer(event)
-        outcome = self.fold.apply(event, record.offset, self.past)
-        self.fold.settle(self.past)
+        outcome = self.fold.apply(event, record.offset, self.replica_at)
+        self.fold.build_pinned(self.replica_at)
         self._folded += 1
-        return Tested(record, event, outcome, answer, self.fold.live.generation)
+        return TestedExample(record, event, outcome, answer, self.fold.live.generation)
 
-    def _answer(self, event: dict[str, Any]) -> Prediction | None:
+    def _answer(self, event: dict[str, Any]) -> HeadPrediction | None:
         text, direction = event.get("text"), event.get("direction") or ""
         if not isinstance(text, str) or not isinstance(direction, str):
             return None
         return self.fold.classifier().classify([text], [direction])[0].get(str(event.get("head")))
 
-    def _made_anew(self, before: int) -> ExamplesFold:
-        fold = self._started()
-        return fold if fold.position < before else ExamplesFold.of(self._heads)
+    def _rebuild(self, before: int) -> ExamplesFold:
+        fold = self._load_or_create()
+        return fold if fold.position < before else ExamplesFold.for_heads(self._heads)
 
-    def _fold_on(self, limit: int, until: int | None = None) -> int:
-        """Fold the next events, those before `until` only; return how many."""
+    def _fold_next(self, limit: int, until: int | None = None) -> int:
+        """Fold the next events, up to but excluding offset `until`; return how many."""
         if until is not None and self.fold.position >= until - 1:
             return 0
         folded = 0
         for record in self._log.scan(EXAMPLES.name, 0, self.fold.position + 1, limit):
             if until is not None and record.offset >= until:
                 break
-            outcome = self.fold.apply(_event(record), record.offset, self.past)
-            if isinstance(outcome, Refused):
+            outcome = self.fold.apply(_event(record), record.offset, self.replica_at)
+            if isinstance(outcome, RefusedEvent):
                 logger.warning(
-                    "the example at offset %d is passed over: %s", record.offset, outcome.detail
+                    "Invalid example at offset %d skipped: %s", record.offset, outcome.detail
                 )
             folded += 1
-        self.fold.settle(self.past)
+        self.fold.build_pinned(self.replica_at)
         self._folded += folded
         return folded
 
-    def past(self, path: Path) -> Replica:
-        """Return the replica of a path, folded from the topic."""
+    def replica_at(self, path: ReplayPlan) -> Replica:
+        """Return the replica of a path, folded from the examples topic."""
         return fold_path(self._log, path, self._heads)
 
     def models(self) -> Models:
-        """Return the models that answer, for one batch."""
+        """Return the snapshot of the models for one batch."""
         return self.fold.classifier()
 
-    def folded(self) -> int:
+    def take_folded_count(self) -> int:
         """Return how many events were folded since the last call."""
         folded, self._folded = self._folded, 0
         return folded
 
-    def _keep_snapshots(self) -> None:
-        # What a generation has forgotten must not lie in a file.
+    def _save_if_due(self) -> None:
+        # A new generation has forgotten examples, which must not stay in a file.
         if (
             self.fold.live.generation != self._saved_generation
             or self.fold.position - self._saved >= _SNAPSHOT_EVERY
@@ -163,7 +164,7 @@ class Learner:
             self.save()
 
     def save(self) -> None:
-        """Write the snapshot, whole or not at all, where anything was folded since the last."""
+        """Write a snapshot atomically if anything was folded since the last one."""
         if self.fold.position == self._saved:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -173,22 +174,18 @@ class Learner:
         self._saved, self._saved_generation = self.fold.position, self.fold.live.generation
 
 
-def fold_path(log: Scan, path: Path, heads: tuple[Head, ...] = HEADS) -> Replica:
-    """Return the replica of a path, folded from the topic; what is reproduced is the same bit by
-    bit, on one build.
-    """
-    replica = Replica(path.generation, heads, path.spans[0].after)
-    for span in path.spans:
-        for record in scanned(log, span.after + 1, span.last):
+def fold_path(log: TopicReader, path: ReplayPlan, heads: tuple[Head, ...] = HEADS) -> Replica:
+    """Return the replica of a path, folded from the topic, bit for bit the same on one build."""
+    replica = Replica(path.generation, heads, path.ranges[0].after)
+    for span in path.ranges:
+        for record in scan_examples(log, span.after + 1, span.last):
             replica.apply(_event(record), record.offset)
-    replica.offset = path.spans[-1].last
+    replica.offset = path.ranges[-1].last
     return replica
 
 
-def scanned(log: Scan, start: int = 0, last: int | None = None) -> Iterator[LogRecord]:
-    """Yield the events of the examples topic from an offset on, up to and including another (None:
-    to the end).
-    """
+def scan_examples(log: TopicReader, start: int = 0, last: int | None = None) -> Iterator[LogRecord]:
+    """Yield the events of the examples topic from offset `start` to `last`, or to the end."""
     while last is None or start <= last:
         records = log.scan(EXAMPLES.name, 0, start, _SCAN_RECORDS)
         if not records:
@@ -201,9 +198,7 @@ def scanned(log: Scan, start: int = 0, last: int | None = None) -> Iterator[LogR
 
 
 def _event(record: LogRecord) -> dict[str, Any]:
-    """Return an event's fields; none where it is no JSON object, which the fold then refuses by its
-    kind.
-    """
+    """Return the fields of an event, none if it is not a JSON object; the fold then rejects it."""
     try:
         event = orjson.loads(record.value)
     except orjson.JSONDecodeError:
@@ -211,19 +206,17 @@ def _event(record: LogRecord) -> dict[str, Any]:
     return event if isinstance(event, dict) else {}
 
 
-def outline(log: Scan, heads: tuple[Head, ...] = HEADS) -> ExamplesFold:
-    """Return the fold of the topic with nothing learnt: its marks, its pin and the version that
-    goes on.
-    """
-    fold = ExamplesFold.of(heads)
+def fold_markers_only(log: TopicReader, heads: tuple[Head, ...] = HEADS) -> ExamplesFold:
+    """Return the fold of the topic's markers and pin, with no example learnt."""
+    fold = ExamplesFold.for_heads(heads)
 
-    def unlearnt(path: Path) -> Replica:
-        return Replica(path.generation, heads, path.spans[-1].last)
+    def empty_replica(path: ReplayPlan) -> Replica:
+        return Replica(path.generation, heads, path.ranges[-1].last)
 
-    for record in scanned(log):
+    for record in scan_examples(log):
         event = _event(record)
         if event.get("kind") in EXAMPLE_KINDS:
             fold.position = fold.live.offset = record.offset
         else:
-            fold.apply(event, record.offset, unlearnt)
+            fold.apply(event, record.offset, empty_replica)
     return fold

@@ -1,5 +1,6 @@
-"""The part of `resolve` that reads the examples: learns each, and tells what was answered before.
-One partition, so one teller.
+"""The handler of `resolve`: labels become examples, and examples are assessed, then learnt.
+
+The examples topic has one partition, so one worker assesses all of them.
 """
 
 from __future__ import annotations
@@ -9,38 +10,37 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.log.clock import Clock, utc_now
 from pipeline.log.port import LogRecord, Message
-from pipeline.runtime.runner import Clock, StepHandler, outcome_messages, utc_now
+from pipeline.runtime.runner import StepHandler, outcome_messages
 from schemas.labels import Label
 from schemas.topics import EXAMPLES
 
 if TYPE_CHECKING:
-    from pipeline.runtime.model_worker import Learner
+    from pipeline.runtime.model_worker import ModelWorker
 
 
 @dataclass
 class ResolveHandler:
-    """Makes examples of labels, and assessments of examples, which come to it again as it has
-    written them.
+    """Turns labels into examples, and examples, which the stage reads back, into assessments.
 
-    The examples have one partition: of many workers the one that holds it makes a learner, and no
-    other.
+    Only the worker that owns the partition of the examples creates a `ModelWorker`.
     """
 
     labels: StepHandler[Label]
-    make_learner: Callable[[int], Learner]
+    make_worker: Callable[[int], ModelWorker]
     topics: tuple[str, ...]
     clock: Clock = utc_now
-    learner: Learner | None = None
+    worker: ModelWorker | None = None
 
     @property
     def name(self) -> str:
-        """The stage's."""
+        """The name of the stage."""
         return self.labels.name
 
     @property
     def counts(self) -> Counter[str]:
-        """What became of labels and examples."""
+        """The outcomes of labels and examples."""
         return self.labels.counts
 
     def handle(self, records: Sequence[LogRecord]) -> list[Message]:
@@ -51,15 +51,15 @@ class ResolveHandler:
         return [*messages, *self._assessments(examples)] if examples else messages
 
     def _assessments(self, records: Sequence[LogRecord]) -> list[Message]:
-        # The models take seconds to import: workers that hold no examples are back without them.
-        from pipeline.processors.assessment import assessed
+        # The models take seconds to import, and workers that read no examples do not need them.
+        from pipeline.processors.assessment import assess
 
-        if self.learner is None:
-            self.learner = self.make_learner(records[0].offset)
+        if self.worker is None:
+            self.worker = self.make_worker(records[0].offset)
         messages: list[Message] = []
         now = self.clock()
-        for tested in self.learner.test(records):
-            outcome = assessed(
+        for tested in self.worker.test_then_train(records):
+            outcome = assess(
                 tested.event, tested.outcome, tested.answer, tested.generation, tested.record.offset
             )
             messages += outcome_messages(self.name, tested.record, outcome, now, self.counts)

@@ -1,6 +1,4 @@
-"""The stages: which topics each reads, how it decodes them, and which step runs. Every host builds
-them here.
-"""
+"""The stages: the topics that each reads, how it decodes records, and its step or fold."""
 
 from __future__ import annotations
 
@@ -12,16 +10,17 @@ from uuid import UUID
 import orjson
 from pydantic import ValidationError
 
-from pipeline.envelope import from_record
-from pipeline.log.port import LogRecord, States
+from pipeline.envelope import decode_event
+from pipeline.log.clock import Clock, utc_now
+from pipeline.log.port import LogRecord, StateStore
 from pipeline.models.heads import HEADS, Head
 from pipeline.outcomes import Fold, Models, Reject, Step
-from pipeline.processors.converse.record_view import Seen
+from pipeline.processors.converse.record_view import RecordView
 from pipeline.processors.identify import Identity
 from pipeline.processors.labels import LabelledText, Resolve
 from pipeline.runtime.fold_handler import FoldHandler
 from pipeline.runtime.resolve_handler import ResolveHandler
-from pipeline.runtime.runner import Clock, LoadHandler, StepHandler, utc_now
+from pipeline.runtime.runner import LoadHandler, StepHandler
 from pipeline.sinks.warehouse import Warehouse, rows
 from schemas.dead_letters import RejectCode
 from schemas.labels import Label
@@ -48,7 +47,7 @@ from schemas.topics import (
 from schemas.types import Contract, Direction
 
 if TYPE_CHECKING:
-    from pipeline.runtime.model_worker import Learner
+    from pipeline.runtime.model_worker import ModelWorker
 
 logger = logging.getLogger(__name__)
 
@@ -69,16 +68,16 @@ LOAD_TOPICS = tuple(
         DEAD_LETTERS,
     )
 )
-# Examples too, which the stage itself writes: one of its workers learns them and tells how well the
-# models did before.
+# Examples too, which the stage itself writes: one of its workers learns them and assesses how well
+# the models answered before.
 RESOLVE_TOPICS = (LABELS.name, EXAMPLES.name)
 CONVERSE_TOPICS = (RECORDS.name, BUSINESS.name)
 LIVE_TOPICS = (RECORDS.name, BUSINESS.name, CONVERSATIONS.name)
-# Only records need to know their neighbours. Business events lie on partitions of their own, where
-# a customer's records need not be.
+# Only the folding of records needs a state. Business events are partitioned separately, so the
+# records of the same customer may lie on other partitions.
 STATE_TOPICS = {RECORDS.name: CONVERSE_STATE.name}
-# Every stage, with the topics it reads. A stage's name is that of its group, its dead letters and
-# its metrics.
+# Every stage with the topics it reads. Its name is that of its consumer group, and the `stage` of
+# its dead letters and metrics.
 STAGES: dict[str, tuple[str, ...]] = {
     "enrich": ENRICH_TOPICS,
     "converse": CONVERSE_TOPICS,
@@ -86,13 +85,12 @@ STAGES: dict[str, tuple[str, ...]] = {
     "resolve": RESOLVE_TOPICS,
     "live": LIVE_TOPICS,
 }
-# Those that confluent-kafka hosts on Kafka, with transactions; live is hosted by Faust
-# (docs/adr/0012).
+# The stages of the transactional Kafka host; Faust hosts live (docs/adr/0012).
 KAFKA_STAGES = tuple(stage for stage in STAGES if stage != "live")
-# ClickHouse wants 10,000 to 100,000 rows an insert (DESIGN §5): load takes five times as many
-# records as the others.
+# ClickHouse needs inserts of 10,000 to 100,000 rows (DESIGN §5): batches of load have five times as
+# many records as others.
 LOAD_FACTOR = 5
-# A batch of large mails must fit memory several times over: as bytes, decoded, and as rows.
+# A batch of large mails must fit into memory several times: as bytes, decoded, and as rows.
 BATCH_BYTES = 32 * 1024 * 1024
 
 
@@ -102,63 +100,61 @@ def enrich_handler(
     clock: Clock = utc_now,
     heads: Sequence[Head] = HEADS,
 ) -> StepHandler[Any]:
-    """Return the stage that cleans and classifies raw events, by the models of these heads."""
-    # Cleaning is most of what the program has to import; workers of other stages are back a second
-    # sooner without it.
+    """Return the stage that cleans raw events and classifies them by the models of `heads`."""
+    # Imported here, because cleaning needs most of the program's imports: workers of other stages
+    # start a second sooner without it.
     from pipeline.processors.enrich import enrich_step
 
     step = enrich_step(identity, heads)
-    return StepHandler("enrich", ENRICH_TOPICS, from_record, lambda _: step, models, clock)
+    return StepHandler("enrich", ENRICH_TOPICS, decode_event, lambda _: step, models, clock)
 
 
 def converse_handler(
-    fold: Fold[Any, Any, Contract], states: States, clock: Clock = utc_now
+    fold: Fold[Any, Any, Contract], states: StateStore, clock: Clock = utc_now
 ) -> FoldHandler[Any, Any]:
-    """Return the stage that makes conversations of what enrich gave."""
+    """Return the stage that folds records and business events into conversations."""
     return FoldHandler(
         "converse", CONVERSE_TOPICS, _decode_seen, fold, STATE_TOPICS, states, clock=clock
     )
 
 
 def load_handler(warehouse: Warehouse, clock: Clock = utc_now) -> LoadHandler:
-    """Return the stage that writes everything derived to the warehouse."""
+    """Return the stage that inserts all derived contracts into the warehouse."""
     return LoadHandler("load", LOAD_TOPICS, decode_contract, warehouse, clock)
 
 
 def resolve_handler(
-    warehouse: Warehouse, make_learner: Callable[[int], Learner], clock: Clock = utc_now
+    warehouse: Warehouse, make_worker: Callable[[int], ModelWorker], clock: Clock = utc_now
 ) -> ResolveHandler:
-    """Return the stage that joins labels with the text of their records, a batch at a time, and
-    tests the models on what that gives.
+    """Return the stage that joins labels with texts to examples and assesses the models on them.
 
-    `make_learner` is given the offset of the first example that is to be tested.
+    `make_worker` gets the offset of the first example to test the models on.
     """
 
     def prepare(labels: Sequence[Label]) -> Step[Label, Contract]:
         return Resolve(labelled_texts(warehouse, [label.record_id for label in labels]))
 
     labels = StepHandler("resolve", (LABELS.name,), _decode_label, prepare, clock=clock)
-    return ResolveHandler(labels, make_learner, RESOLVE_TOPICS, clock)
+    return ResolveHandler(labels, make_worker, RESOLVE_TOPICS, clock)
 
 
-def _decode_seen(record: LogRecord) -> Seen | Contract | Reject:
-    """Return what converse reads of a record: a few of its fields, straight from its JSON; the
-    contract says what is wrong with it.
-    """
+def _decode_seen(record: LogRecord) -> RecordView | Contract | Reject:
+    """Return the few fields of a record that converse reads, or its rejection by the contract."""
     if record.topic == RECORDS.name:
         try:
-            return Seen.from_json(orjson.loads(record.value))
+            return RecordView.from_json(orjson.loads(record.value))
         except (ValueError, KeyError, TypeError):
             logger.warning(
-                "%s/%d@%d is not as enrich writes it", record.topic, record.partition, record.offset
+                "Record %s/%d@%d lacks fields that enrich writes; it is checked by its contract",
+                record.topic,
+                record.partition,
+                record.offset,
             )
     return decode_contract(record)
 
 
 def decode_contract(record: LogRecord) -> Contract | Reject:
-    """Return the contract that a derived topic's record carries; its header names it where a topic
-    has several.
-    """
+    """Return the contract of a derived topic's record, which a header names, or its rejection."""
     carried = {contract.__name__: contract for contract in TOPICS[record.topic].carries}
     contract = carried.get(record.header("sb_contract"), TOPICS[record.topic].carries[0])
     try:
@@ -171,14 +167,14 @@ def _decode_label(record: LogRecord) -> Label | Reject:
     label = decode_contract(record)
     if isinstance(label, (Label, Reject)):
         return label
-    return Reject(RejectCode.UNKNOWN_TYPE, f"a {type(label).__name__} is no label")
+    return Reject(RejectCode.UNKNOWN_TYPE, f"a {type(label).__name__} is not a label")
 
 
 def labelled_texts(warehouse: Warehouse, record_ids: Sequence[UUID]) -> dict[UUID, LabelledText]:
-    """Return what models read of the given records, as far as the history holds them."""
+    """Return the texts that models read, of those records that the history has."""
     if not record_ids:
         return {}
-    found = rows(
+    history = rows(
         warehouse,
         "SELECT record_id, redacted_text, language, channel, if(kind IN ('system', 'note'),"
         " 'internal', direction) AS direction FROM communications WHERE record_id IN"
@@ -189,7 +185,7 @@ def labelled_texts(warehouse: Warehouse, record_ids: Sequence[UUID]) -> dict[UUI
         UUID(row["record_id"]): LabelledText(
             row["redacted_text"], row["language"], row["channel"], row["direction"]
         )
-        for row in found
+        for row in history
     }
     return texts | _feedback_texts(
         warehouse, [record_id for record_id in record_ids if record_id not in texts]
@@ -197,13 +193,13 @@ def labelled_texts(warehouse: Warehouse, record_ids: Sequence[UUID]) -> dict[UUI
 
 
 def _feedback_texts(warehouse: Warehouse, record_ids: Sequence[UUID]) -> dict[UUID, LabelledText]:
-    """Return what customers wrote beside their marks, as a model may read it."""
+    """Return the redacted comments of feedback records."""
     if not record_ids:
         return {}
     from pipeline.processors.clean.language import detect_language
     from pipeline.processors.redact import redact_text
 
-    found = rows(
+    feedback = rows(
         warehouse,
         "SELECT record_id, text, channel FROM business_events"
         " WHERE record_id IN {ids:Array(UUID)} AND kind = 'feedback' AND text != ''",
@@ -216,5 +212,5 @@ def _feedback_texts(warehouse: Warehouse, record_ids: Sequence[UUID]) -> dict[UU
             row["channel"],
             Direction.INBOUND,
         )
-        for row in found
+        for row in feedback
     }

@@ -13,7 +13,7 @@ from uuid import uuid4
 from pipeline.errors import UserError
 from pipeline.sinks.warehouse import Warehouse, WarehouseError, rows
 
-Sums = dict[str, list[str]]
+TableChecksums = dict[str, list[str]]
 """Of each table its rows and their checksum, as text, for a checksum is larger than JSON's numbers are exact."""
 
 # Has rows as soon as a database has tables, and tells nothing of the history.
@@ -26,18 +26,18 @@ class BackupError(UserError):
     """A backup cannot be made, or is not what its manifest says."""
 
 
-def back_up(warehouse: Warehouse, place: str, witnesses: Sequence[Sequence[str]]) -> Sums:
+def back_up(warehouse: Warehouse, place: str, witnesses: Sequence[Sequence[str]]) -> TableChecksums:
     """Back up a warehouse's database, restore that beside it to prove it, and return its sums; see
     `check`.
     """
     (here,) = rows(warehouse, "SELECT currentDatabase() AS name")
     beside = f"{here['name']}_check_{uuid4().hex[:8]}"
-    _carry_out(warehouse, f"BACKUP DATABASE {_quoted(here['name'])} TO {place}")
+    _execute(warehouse, f"BACKUP DATABASE {_quoted(here['name'])} TO {place}")
     try:
-        _carry_out(
+        _execute(
             warehouse, f"RESTORE DATABASE {_quoted(here['name'])} AS {_quoted(beside)} FROM {place}"
         )
-        return check(warehouse, beside, witnesses)
+        return verified_checksums(warehouse, beside, witnesses)
     finally:
         warehouse.execute(f"DROP DATABASE IF EXISTS {_quoted(beside)} SYNC")
 
@@ -55,7 +55,7 @@ def restore(
     (here,) = rows(warehouse, "SELECT currentDatabase() AS name")
     held = [
         table
-        for table, (count, _) in sums(warehouse, here["name"]).items()
+        for table, (count, _) in table_checksums(warehouse, here["name"]).items()
         if count != "0" and table != _MIGRATIONS
     ]
     if held:
@@ -65,10 +65,10 @@ def restore(
         )
     warehouse.execute(f"DROP DATABASE {_quoted(here['name'])} SYNC")
     warehouse.create_database()
-    _carry_out(
+    _execute(
         warehouse, f"RESTORE DATABASE {_quoted(database)} AS {_quoted(here['name'])} FROM {place}"
     )
-    found = check(warehouse, here["name"], witnesses)
+    found = verified_checksums(warehouse, here["name"], witnesses)
     if found != {table: list(one) for table, one in wanted.items()}:
         wrong = sorted(
             table for table in {*found, *wanted} if found.get(table) != wanted.get(table)
@@ -78,7 +78,7 @@ def restore(
         )
 
 
-def check(warehouse: Warehouse, database: str, witnesses: Sequence[Sequence[str]]) -> Sums:
+def verified_checksums(warehouse: Warehouse, database: str, witnesses: Sequence[Sequence[str]]) -> TableChecksums:
     """Return a database's sums; raises BackupError where of some group of witnesses (record ids)
     none is there.
 
@@ -96,14 +96,14 @@ def check(warehouse: Warehouse, database: str, witnesses: Sequence[Sequence[str]
             raise BackupError(
                 f"the backup is older than the offsets that go with it: it lacks {group[-1]}"
             )
-    return sums(warehouse, database)
+    return table_checksums(warehouse, database)
 
 
-def sums(warehouse: Warehouse, database: str) -> Sums:
+def table_checksums(warehouse: Warehouse, database: str) -> TableChecksums:
     """Return of each table its rows and their checksum, replaced rows left out: merges that go on
     change neither.
     """
-    found: Sums = {}
+    found: TableChecksums = {}
     for table in rows(
         warehouse,
         "SELECT name FROM system.tables WHERE database = {database:String} AND engine LIKE"
@@ -120,7 +120,7 @@ def sums(warehouse: Warehouse, database: str) -> Sums:
     return found
 
 
-def _carry_out(warehouse: Warehouse, sql: str) -> None:
+def _execute(warehouse: Warehouse, sql: str) -> None:
     try:
         warehouse.execute(sql)
     except WarehouseError as error:
@@ -137,7 +137,7 @@ def _quoted(name: str) -> str:
     return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
 
 
-def file_place(path: str) -> str:
+def file_destination(path: str) -> str:
     """Return a folder as BACKUP and RESTORE name it."""
     escaped = path.replace("\\", "\\\\").replace("'", "\\'")
     return f"File('{escaped}')"

@@ -13,15 +13,15 @@ from typing import Any
 import pyarrow as pa
 from chdb.session import Session
 
-from pipeline.sinks.backups import Sums, back_up, file_place, restore
-from pipeline.sinks.readonly_guard import NORMALIZED, ReadingGuard
+from pipeline.sinks.backups import TableChecksums, back_up, file_destination, restore
+from pipeline.sinks.readonly_guard import NORMALIZE_SQL, ReadOnlyGuard
 from pipeline.sinks.warehouse import (
     DATABASE,
     TYPE_MISMATCH,
     Columns,
     WarehouseError,
     WarehouseSetupError,
-    error_of,
+    error_for_code,
 )
 
 # Beside the store's folder.
@@ -98,7 +98,7 @@ class ChdbWarehouse:
         self._run(self._reader, f"USE {DATABASE}")
         self._run(self._reader, "SET readonly=1")
         self._schemas: dict[str, pa.Schema] = {}
-        self._guard = ReadingGuard(self._normalized)
+        self._guard = ReadOnlyGuard(self._normalized)
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
 
@@ -158,7 +158,7 @@ class ChdbWarehouse:
             return self._run(self._reader, sql, parameters, fmt)
 
     def _normalized(self, sql: str) -> str:
-        return self._run(self._reader, NORMALIZED, {"sql": sql}, "TSVRaw").decode(
+        return self._run(self._reader, NORMALIZE_SQL, {"sql": sql}, "TSVRaw").decode(
             "utf-8", "replace"
         )
 
@@ -173,18 +173,18 @@ class ChdbWarehouse:
         self._run(self._writer, f"CREATE DATABASE IF NOT EXISTS {DATABASE}")
         self._run(self._writer, f"USE {DATABASE}")
 
-    def back_up(self, name: str, witnesses: Sequence[Sequence[str]]) -> Sums:
+    def back_up(self, name: str, witnesses: Sequence[Sequence[str]]) -> TableChecksums:
         """Write a backup of that name beside the store; see `pipeline.sinks.backups`. Inserts wait
         until it is done.
         """
         self._backups.mkdir(exist_ok=True, mode=0o700)
-        return back_up(self, file_place(str(self._backups / name)), witnesses)
+        return back_up(self, file_destination(str(self._backups / name)), witnesses)
 
     def restore(
         self, name: str, wanted: Mapping[str, Sequence[str]], witnesses: Sequence[Sequence[str]]
     ) -> None:
         """Restore the backup of that name from beside the store, which must be empty."""
-        restore(self, file_place(str(self._backups / name)), DATABASE, wanted, witnesses)
+        restore(self, file_destination(str(self._backups / name)), DATABASE, wanted, witnesses)
 
     def close(self) -> None:
         """Leave the store; another process may open it then."""
@@ -207,7 +207,7 @@ class ChdbWarehouse:
             )
             result = session.query(sql, fmt, params=given)
         except (RuntimeError, ValueError) as error:
-            raise _translated(error) from error
+            raise _warehouse_error(error) from error
         return bytes(result.bytes()) if result is not None else b""
 
 
@@ -232,7 +232,7 @@ def _literal(value: Any) -> Any:
 _CODE = re.compile(r"Code: (\d+)\. DB::Exception: ")
 
 
-def _translated(error: Exception) -> WarehouseError:
+def _warehouse_error(error: Exception) -> WarehouseError:
     text = str(error)
     found = _CODE.findall(text)
-    return error_of(int(found[-1]) if found else 0, _CODE.sub("", text).strip())
+    return error_for_code(int(found[-1]) if found else 0, _CODE.sub("", text).strip())

@@ -16,17 +16,17 @@ from clickhouse_driver.result import QueryResult
 from clickhouse_driver.varint import write_varint
 from clickhouse_driver.writer import write_binary_str, write_binary_uint8
 
-from pipeline.sinks.backups import Sums, back_up
-from pipeline.sinks.clickhouse_query import Header, printed
+from pipeline.sinks.backups import TableChecksums, back_up
+from pipeline.sinks.clickhouse_query import Header, format_answer
 from pipeline.sinks.clickhouse_url import Address, parse_address
-from pipeline.sinks.native_encoder import write
-from pipeline.sinks.readonly_guard import NORMALIZED, ReadingGuard
+from pipeline.sinks.native_encoder import encode_column
+from pipeline.sinks.readonly_guard import NORMALIZE_SQL, ReadOnlyGuard
 from pipeline.sinks.warehouse import (
     Columns,
     WarehouseBusyError,
     WarehouseError,
     WarehouseSetupError,
-    error_of,
+    error_for_code,
 )
 
 # A connection that fails is told by the exception; the driver would print its traceback beside it,
@@ -57,7 +57,7 @@ class ClickHouseWarehouse:
         self.address = parse_address(url) if isinstance(url, str) else url
         self._writers = _Pool(self.address, {})
         self._readers = _Pool(self.address, {"strings_as_bytes": True, "server_side_params": True})
-        self._guard = ReadingGuard(self._normalized)
+        self._guard = ReadOnlyGuard(self._normalized)
 
     def __repr__(self) -> str:
         return f"ClickHouseWarehouse({self.address})"
@@ -96,10 +96,10 @@ class ClickHouseWarehouse:
         """Answer a reading query in a ClickHouse output format; see `Warehouse.query`."""
         self._guard.check(sql)
         columns, header = self._answer(sql, parameters or {})
-        return printed(header, columns, fmt)
+        return format_answer(header, columns, fmt)
 
     def _normalized(self, sql: str) -> str:
-        ((normalized,),), _ = self._answer(NORMALIZED, {"sql": sql})
+        ((normalized,),), _ = self._answer(NORMALIZE_SQL, {"sql": sql})
         return str(normalized, "utf-8", "replace")
 
     def _answer(
@@ -122,10 +122,10 @@ class ClickHouseWarehouse:
 
     def create_database(self) -> None:
         """Create the database where it is absent; see `Warehouse.create_database`."""
-        with _translated(self.address), _connected(self.address, {}, database="") as client:
-            client.execute(f"CREATE DATABASE IF NOT EXISTS {_quoted(self.address.database)}")
+        with _translate_errors(self.address), _connected(self.address, {}, database="") as client:
+            client.execute(f"CREATE DATABASE IF NOT EXISTS {_quote_name(self.address.database)}")
 
-    def back_up(self, place: str, witnesses: Sequence[Sequence[str]]) -> Sums:
+    def back_up(self, place: str, witnesses: Sequence[Sequence[str]]) -> TableChecksums:
         """Let the server write a backup to a place of its own; see `pipeline.sinks.backups`."""
         return back_up(self, place, witnesses)
 
@@ -135,7 +135,7 @@ class ClickHouseWarehouse:
         self._readers.close()
 
 
-def _quoted(name: str) -> str:
+def _quote_name(name: str) -> str:
     return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
 
 
@@ -186,7 +186,7 @@ class _Pool:
         with self._lock:
             client = self._idle.pop() if self._idle else _client(self._address, self._settings)
         try:
-            with _translated(self._address):
+            with _translate_errors(self._address):
                 yield client
         except BaseException:
             client.disconnect()
@@ -219,7 +219,7 @@ class _Insert:
 
     def __init__(self, client: Client, table: str, names: Sequence[str]) -> None:
         self._client, self._table = client, table
-        sql = f"INSERT INTO {_quoted(table)} ({', '.join(map(_quoted, names))}) VALUES"
+        sql = f"INSERT INTO {_quote_name(table)} ({', '.join(map(_quote_name, names))}) VALUES"
         client.establish_connection(_INSERT_SETTINGS)
         client.connection.send_query(sql)
         client.connection.send_external_tables(None)
@@ -262,7 +262,7 @@ class _Insert:
             write_binary_str(kind, stream.fout)
             # Serialised as usual, not sparse.
             write_binary_uint8(0, stream.fout)
-            write(f"{self._table}.{name}", kind, columns[name], stream.fout)
+            encode_column(f"{self._table}.{name}", kind, columns[name], stream.fout)
         stream.finalize()
 
 
@@ -273,14 +273,14 @@ _CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
 
 
 @contextmanager
-def _translated(address: Address) -> Iterator[None]:
+def _translate_errors(address: Address) -> Iterator[None]:
     """Turn what the driver raises into the port's errors: the server's by their number, all of the
     network's into WarehouseBusyError.
     """
     try:
         yield
     except errors.ServerException as error:
-        raise error_of(
+        raise error_for_code(
             error.code or 0, _PREFIX.sub("", _STACK.sub("", error.message or "")).strip()
         ) from error
     except errors.TypeMismatchError as error:

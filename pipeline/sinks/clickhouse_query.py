@@ -25,17 +25,17 @@ from clickhouse_driver.bufferedwriter import BufferedSocketWriter
 from clickhouse_driver.varint import write_varint
 from clickhouse_driver.writer import write_binary_str
 
-from pipeline.sinks.clickhouse_types import element, parsed
-from pipeline.sinks.native_encoder import Collected, encoded_as_read
+from pipeline.sinks.clickhouse_types import parse_type, tuple_element
+from pipeline.sinks.native_encoder import ByteCollector, reencode_column
 from pipeline.sinks.warehouse import WarehouseError
 
 Header = Sequence[tuple[str, str]]
 Values = Sequence[Any]
-Printer = Callable[[Values], list[bytes]]
+Formatter = Callable[[Values], list[bytes]]
 _JSON = "JSONEachRow"
 
 
-def printed(header: Header, columns: Sequence[Values], fmt: str) -> bytes:
+def format_answer(header: Header, columns: Sequence[Values], fmt: str) -> bytes:
     """Return columns, as the driver read them with strings as bytes, in an output format; raises
     WarehouseError for an unknown one.
     """
@@ -44,44 +44,44 @@ def printed(header: Header, columns: Sequence[Values], fmt: str) -> bytes:
     if fmt == _JSON:
         try:
             return _json_rows(header, columns)
-        except _NotPrinted:
+        except _UnsupportedTypeError:
             pass
-    return _by_engine(header, columns, fmt)
+    return _format_by_engine(header, columns, fmt)
 
 
-class _NotPrinted(Exception):
+class _UnsupportedTypeError(Exception):
     """A type that is left to ClickHouse's own printer."""
 
 
 def _json_rows(header: Header, columns: Sequence[Values]) -> bytes:
     if not columns:
         return b""
-    values = [_printer(kind)(column) for (_, kind), column in zip(header, columns, strict=True)]
+    values = [_formatter(kind)(column) for (_, kind), column in zip(header, columns, strict=True)]
     names = (_text(name.encode()).replace(b"%", b"%%") for name, _ in header)
     line = b"{" + b",".join(name + b":%b" for name in names) + b"}\n"
     return b"".join([line % row for row in zip(*values, strict=True)])
 
 
-def _printer(kind: str) -> Printer:
-    told = parsed(kind)
+def _formatter(kind: str) -> Formatter:
+    told = parse_type(kind)
     if told.name in ("LowCardinality", "Nullable"):
-        return _nullable(_printer(told.arguments[0]))
+        return _nullable(_formatter(told.arguments[0]))
     if told.name == "SimpleAggregateFunction":
-        return _printer(told.arguments[1])
+        return _formatter(told.arguments[1])
     if told.name == "Array":
-        return _arrays(_printer(told.arguments[0]))
+        return _arrays(_formatter(told.arguments[0]))
     if told.name == "Map":
-        return _maps(_printer(told.arguments[0]), _printer(told.arguments[1]))
+        return _maps(_formatter(told.arguments[0]), _formatter(told.arguments[1]))
     if told.name == "Tuple":
         return _tuples(told.arguments)
     if told.name == "DateTime64":
         return _instants(int(told.arguments[0]))
-    if told.name not in _PRINTERS:
-        raise _NotPrinted(kind)
-    return _PRINTERS[told.name]
+    if told.name not in _FORMATTERS:
+        raise _UnsupportedTypeError(kind)
+    return _FORMATTERS[told.name]
 
 
-def _each(text: Callable[[Any], bytes]) -> Printer:
+def _each(text: Callable[[Any], bytes]) -> Formatter:
     return lambda values: [text(value) for value in values]
 
 
@@ -172,7 +172,7 @@ def _second(value: datetime) -> bytes:
 _MICROSECONDS = 6
 
 
-def _instants(digits: int) -> Printer:
+def _instants(digits: int) -> Formatter:
     if digits > _MICROSECONDS:
         raise WarehouseError(
             "an instant finer than a microsecond: cast it, such as by toString() or"
@@ -186,7 +186,7 @@ def _instants(digits: int) -> Printer:
     return _each(text)
 
 
-def _nullable(inner: Printer) -> Printer:
+def _nullable(inner: Formatter) -> Formatter:
     def texts(values: Values) -> list[bytes]:
         if None not in values:
             return inner(values)
@@ -196,7 +196,7 @@ def _nullable(inner: Printer) -> Printer:
     return texts
 
 
-def _arrays(inner: Printer) -> Printer:
+def _arrays(inner: Formatter) -> Formatter:
     def texts(values: Values) -> list[bytes]:
         flat = iter(inner([item for value in values for item in value]))
         return [b"[" + b",".join([next(flat) for _ in value]) + b"]" for value in values]
@@ -204,7 +204,7 @@ def _arrays(inner: Printer) -> Printer:
     return texts
 
 
-def _maps(keys: Printer, inner: Printer) -> Printer:
+def _maps(keys: Formatter, inner: Formatter) -> Formatter:
     def texts(values: Values) -> list[bytes]:
         names = iter(keys([key for value in values for key in value]))
         flat = iter(inner([item for value in values for item in value.values()]))
@@ -220,9 +220,9 @@ def _name(text: bytes) -> bytes:
     return text if text.startswith(b'"') else b'"' + text + b'"'
 
 
-def _tuples(arguments: Sequence[str]) -> Printer:
-    named = [element(argument) for argument in arguments]
-    printers = [_printer(kind) for _, kind in named]
+def _tuples(arguments: Sequence[str]) -> Formatter:
+    named = [tuple_element(argument) for argument in arguments]
+    printers = [_formatter(kind) for _, kind in named]
     names = [_text(name.encode()) + b":" for name, _ in named if name is not None]
     opened, closed = (b"{", b"}") if names else (b"[", b"]")
 
@@ -241,7 +241,7 @@ def _tuples(arguments: Sequence[str]) -> Printer:
     return texts
 
 
-_PRINTERS: dict[str, Printer] = {
+_FORMATTERS: dict[str, Formatter] = {
     "String": _each(_text),
     "UUID": _each(_quoted),
     "IPv4": _each(_quoted),
@@ -267,8 +267,8 @@ _PRINTERS: dict[str, Printer] = {
 _NOTHING = "Nullable(Nothing)"
 
 
-def _by_engine(header: Header, columns: Sequence[Values], fmt: str) -> bytes:
-    collected = Collected()
+def _format_by_engine(header: Header, columns: Sequence[Values], fmt: str) -> bytes:
+    collected = ByteCollector()
     writer = BufferedSocketWriter(collected, 1 << 20)
     write_varint(len(header), writer)
     write_varint(len(columns[0]) if columns else 0, writer)
@@ -278,7 +278,7 @@ def _by_engine(header: Header, columns: Sequence[Values], fmt: str) -> bytes:
         if columns and kind == _NOTHING:
             writer.write(b"\1" * len(columns[place]) + b"0" * len(columns[place]))
         elif columns:
-            writer.write(encoded_as_read(kind, columns[place]))
+            writer.write(reencode_column(kind, columns[place]))
     writer.flush()
     with tempfile.TemporaryDirectory(prefix="switchboard-") as folder:
         path = Path(folder) / "answer.native"

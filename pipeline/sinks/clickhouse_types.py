@@ -20,7 +20,7 @@ class TypeName:
 
 
 @lru_cache(maxsize=4096)
-def parsed(text: str) -> TypeName:
+def parse_type(text: str) -> TypeName:
     """Return a type's name and arguments; text that is no type gives itself as the name."""
     name, bracket, rest = text.strip().partition("(")
     return TypeName(name, tuple(_arguments(rest[:-1])) if bracket else ())
@@ -47,7 +47,7 @@ def _arguments(text: str) -> list[str]:
     return [*found, text[start:].strip()]
 
 
-def element(argument: str) -> tuple[str | None, str]:
+def tuple_element(argument: str) -> tuple[str | None, str]:
     """Return the name (None: it has none) and the type of a tuple's element."""
     match = _NAMED.match(argument)
     if match is None:

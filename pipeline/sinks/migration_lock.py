@@ -39,7 +39,7 @@ class MigrationLock:
         self._number = 0
         self._told_at = 0.0
 
-    def take(self) -> bool:
+    def acquire(self) -> bool:
         """Try once; return whether it is ours now."""
         highest, told = self._highest()
         if highest and told["until"] > self._now():
@@ -50,7 +50,7 @@ class MigrationLock:
         try:
             self._warehouse.execute(
                 f"CREATE TABLE {_PREFIX}{number} (nothing UInt8 COMMENT 'Holds nothing') ENGINE ="
-                f" Null COMMENT {self._told()}"
+                f" Null COMMENT {self._lease_comment()}"
             )
         except WarehouseError as error:
             if error.code == _TABLE_ALREADY_EXISTS:
@@ -78,17 +78,17 @@ class MigrationLock:
                 f"{told['owner']} has taken over the migration, for ours took longer than its lease"
             )
         self._told_at = now
-        self._tell(self._told())
+        self._set_comment(self._lease_comment())
 
     def release(self) -> None:
         """Give it back, where it is still ours."""
         if self._highest()[0] == self._number:
-            self._tell(_quoted({"owner": self.owner, "until": 0}))
+            self._set_comment(_quoted({"owner": self.owner, "until": 0}))
 
-    def _told(self) -> str:
+    def _lease_comment(self) -> str:
         return _quoted({"owner": self.owner, "until": self._now() + self._lease_ms})
 
-    def _tell(self, comment: str) -> None:
+    def _set_comment(self, comment: str) -> None:
         self._warehouse.execute(f"ALTER TABLE {_PREFIX}{self._number} MODIFY COMMENT {comment}")
 
     def _drop(self, number: int) -> None:

@@ -1,6 +1,4 @@
-"""Migrations: the numbered SQL files of schemas/clickhouse, each applied once, in order, recorded
-with its checksum.
-"""
+"""Applies the migrations of `schemas/migrations.py` in order, each once, and records checksums."""
 
 from __future__ import annotations
 
@@ -10,39 +8,40 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib import resources
 
 from pipeline.errors import UserError
 from pipeline.sinks.migration_lock import MigrationLock
 from pipeline.sinks.warehouse import Warehouse, WarehouseBusyError, WarehouseError, rows
+from schemas.migrations import migration_texts
 
 _STATUS_TABLE = """
 CREATE TABLE IF NOT EXISTS schema_migrations
 (
-    number UInt32 COMMENT 'Number of the file',
-    name String COMMENT 'Its name',
-    sha256 String COMMENT 'SHA-256 of its text',
+    number UInt32 COMMENT 'Number of the migration',
+    name String COMMENT 'File name of the migration',
+    sha256 String COMMENT 'SHA-256 of its SQL text',
     status LowCardinality(String) COMMENT 'started or completed',
-    changed_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC') COMMENT 'When, UTC'
+    changed_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC') COMMENT 'When this row was inserted, UTC'
 )
 ENGINE = ReplacingMergeTree(changed_at) ORDER BY number
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
-COMMENT 'Which migrations this database has had'
+COMMENT 'Migrations applied to this database'
 """
-# Apart from the table, for stores of the first version have it without.
+# Apart from the table: databases of the first release have the table without them.
 _STATUS_COLUMNS = """
 ALTER TABLE schema_migrations
-    ADD COLUMN IF NOT EXISTS started_at DateTime64(3, 'UTC') COMMENT 'When it was begun, UTC',
-    ADD COLUMN IF NOT EXISTS finished_at Nullable(DateTime64(3, 'UTC')) COMMENT 'When it was done, UTC; null: it was not',
-    ADD COLUMN IF NOT EXISTS by String COMMENT 'Who applied it: host and process'
+    ADD COLUMN IF NOT EXISTS started_at DateTime64(3, 'UTC') COMMENT 'When it was started, UTC',
+    ADD COLUMN IF NOT EXISTS finished_at Nullable(DateTime64(3, 'UTC'))
+        COMMENT 'When it was completed, UTC; null if it was not',
+    ADD COLUMN IF NOT EXISTS by String COMMENT 'Host and process that applied it'
 """
-# ClickHouse's numbers for a table and a database that are not there: nothing has been applied yet.
-_NOT_THERE = (60, 81)
-# Longer than a statement that makes a table may take on a busy server; a migrator that was killed
-# is waited for no longer than this.
+# ClickHouse's error numbers UNKNOWN_TABLE and UNKNOWN_DATABASE: nothing has been applied yet.
+_ABSENT = (60, 81)
+# Longer than any statement takes on a busy server. After a migrator was killed, others wait this
+# long before they take over.
 _LEASE_S = 30.0
-# Long enough for another to apply everything, or to die and its lease to run out, twice over.
-_PATIENCE_S, _POLL_S = 120.0, 0.2
+# Long enough for another process to apply everything, or for two killed ones to lose their leases.
+_MAX_WAIT_S, _POLL_S = 120.0, 0.2
 _STARTED, _COMPLETED = "started", "completed"
 
 
@@ -64,15 +63,7 @@ class Migration:
 
 def migrations() -> tuple[Migration, ...]:
     """Return all migrations in order; raises MigrationError where numbers have a gap or repeat."""
-    folder = resources.files("schemas") / "clickhouse"
-    found = sorted(
-        (
-            _parse(entry.name, entry.read_text("utf-8"))
-            for entry in folder.iterdir()
-            if entry.name.endswith(".sql")
-        ),
-        key=lambda migration: migration.number,
-    )
+    found = [_parse(name, text) for name, text in migration_texts().items()]
     if [migration.number for migration in found] != list(range(1, len(found) + 1)):
         raise MigrationError(
             f"migrations must be numbered 1, 2, 3 …: {', '.join(m.name for m in found)}"
@@ -103,7 +94,7 @@ def applied(warehouse: Warehouse) -> dict[int, tuple[str, str]]:
     try:
         found = rows(warehouse, "SELECT number, sha256, status FROM schema_migrations FINAL")
     except WarehouseError as error:
-        if error.code in _NOT_THERE:
+        if error.code in _ABSENT:
             return {}
         raise
     return {row["number"]: (row["sha256"], row["status"]) for row in found}
@@ -143,11 +134,11 @@ def migrate(warehouse: Warehouse, lease_s: float = _LEASE_S) -> list[Migration]:
     """
     warehouse.create_database()
     lock = MigrationLock(warehouse, lease_s)
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + _MAX_WAIT_S
     while missing(warehouse):
-        if lock.take():
+        if lock.acquire():
             try:
-                return _applied_now(warehouse, lock)
+                return _apply_missing(warehouse, lock)
             finally:
                 # Where the server is gone, what went wrong is told, and the lease runs out by
                 # itself.
@@ -155,13 +146,13 @@ def migrate(warehouse: Warehouse, lease_s: float = _LEASE_S) -> list[Migration]:
                     lock.release()
         if time.monotonic() > deadline:
             raise WarehouseBusyError(
-                f"{lock.holder} has been migrating for more than {_PATIENCE_S:.0f} s: look after it"
+                f"{lock.holder} has been migrating for more than {_MAX_WAIT_S:.0f} s: look after it"
             )
         time.sleep(_POLL_S)
     return []
 
 
-def _applied_now(warehouse: Warehouse, lock: MigrationLock) -> list[Migration]:
+def _apply_missing(warehouse: Warehouse, lock: MigrationLock) -> list[Migration]:
     warehouse.execute(_STATUS_TABLE)
     warehouse.execute(_STATUS_COLUMNS)
     done = []

@@ -22,7 +22,7 @@ from clickhouse_driver.bufferedwriter import BufferedSocketWriter
 from clickhouse_driver.columns.service import write_column
 from clickhouse_driver.errors import Error as DriverError
 
-from pipeline.sinks.clickhouse_types import element, parsed
+from pipeline.sinks.clickhouse_types import parse_type, tuple_element
 from pipeline.sinks.warehouse import TYPE_MISMATCH, WarehouseError
 
 Values = Sequence[Any]
@@ -45,7 +45,7 @@ _CONTEXT_BYTES = SimpleNamespace(
 _BUFFER_BYTES = 1 << 20
 
 
-class Collected:
+class ByteCollector:
     """Stands where the driver's writer expects a socket, and keeps what is sent."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Collected:
         self.parts.append(bytes(data))
 
 
-def write(column: str, kind: str, values: Values, writer: BufferedSocketWriter) -> None:
+def encode_column(column: str, kind: str, values: Values, writer: BufferedSocketWriter) -> None:
     """Write a column of a ClickHouse type as the native protocol carries it; see `Columns` for what
     stands for what.
 
@@ -76,19 +76,19 @@ _PLAIN = {"DateTime64", "String", "UUID"}
 
 @cache
 def _encoder(kind: str) -> Encoder:
-    name, arguments = (told := parsed(kind)).name, told.arguments
+    name, arguments = (told := parse_type(kind)).name, told.arguments
     if name == "SimpleAggregateFunction":
         return _encoder(arguments[1])
-    if name == "Nullable" and parsed(arguments[0]).name in _NULLS:
-        return _nullable(_encoder(arguments[0]), _NULLS[parsed(arguments[0]).name])
+    if name == "Nullable" and parse_type(arguments[0]).name in _NULLS:
+        return _nullable(_encoder(arguments[0]), _NULLS[parse_type(arguments[0]).name])
     if name == "UUID":
         return _uuids
     if name == "DateTime64" and arguments[0] == _MILLISECONDS:
         return _instants
     if name == "Decimal" and int(arguments[0]) <= _DECIMAL64_DIGITS:
         return _decimals(int(arguments[0]), int(arguments[1]))
-    if name == "Tuple" and {parsed(element(argument)[1]).name for argument in arguments} <= _PLAIN:
-        return _tuples([_encoder(element(argument)[1]) for argument in arguments])
+    if name == "Tuple" and {parse_type(tuple_element(argument)[1]).name for argument in arguments} <= _PLAIN:
+        return _tuples([_encoder(tuple_element(argument)[1]) for argument in arguments])
     if name == "String":
         return _strings
     if kind == "LowCardinality(String)":
@@ -96,19 +96,19 @@ def _encoder(kind: str) -> Encoder:
     if kind == "Array(String)":
         return _arrays_of_strings
     if name == "Bool":
-        return _only({bool}, kind)
-    return _drivers(kind)
+        return _checked_encoder({bool}, kind)
+    return _driver_encoder(kind)
 
 
-def _drivers(kind: str) -> Encoder:
+def _driver_encoder(kind: str) -> Encoder:
     def write(values: Values, writer: BufferedSocketWriter) -> None:
         write_column(_CONTEXT, kind, kind, list(values), writer)
 
     return write
 
 
-def _only(types: set[type], kind: str) -> Encoder:
-    drivers = _drivers(kind)
+def _checked_encoder(types: set[type], kind: str) -> Encoder:
+    drivers = _driver_encoder(kind)
 
     def write(values: Values, writer: BufferedSocketWriter) -> None:
         _check(values, types)
@@ -238,11 +238,11 @@ def _tuples(parts: list[Encoder]) -> Encoder:
     return write
 
 
-def encoded_as_read(kind: str, values: Values) -> bytes:
+def reencode_column(kind: str, values: Values) -> bytes:
     """Return a column as the driver's reader gave it, strings as bytes, encoded again; raises
     WarehouseError for a type it cannot write.
     """
-    collected = Collected()
+    collected = ByteCollector()
     writer = BufferedSocketWriter(collected, _BUFFER_BYTES)
     try:
         write_column(_CONTEXT_BYTES, kind, kind, list(values), writer)

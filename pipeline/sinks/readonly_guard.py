@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from pipeline.sinks.warehouse import WarehouseError
 
-NORMALIZED = "SELECT normalizeQueryKeepNames({sql:String}) AS sql"
+NORMALIZE_SQL = "SELECT normalizeQueryKeepNames({sql:String}) AS sql"
 """Gives a statement without its literals and comments, by ClickHouse's own lexer: it alone knows all ways to write one."""
 
 _READING = ("SELECT", "WITH", "FROM", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "EXISTS")
@@ -28,7 +28,7 @@ _READONLY = 164
 _REMEMBERED = 1_000
 
 
-class ReadingGuard:
+class ReadOnlyGuard:
     """Refuses what does not only read the history; remembers what it has let through."""
 
     def __init__(self, normalized: Callable[[str], str]) -> None:

@@ -21,17 +21,17 @@ _SUFFIXES = ("", "_also", "_p", "_abstained", "_version")
 _COMBINABLE = frozenset(head.name for head in HEADS if head.combinable)
 
 
-def text_hash(table: str) -> str:
+def text_hash_sql(table: str) -> str:
     """Return SQL for the hash of the text that models read of a row of `table` (an alias)."""
     return f"hex(sipHash64({table}.redacted_text))"
 
 
-def newest_answer(warehouse: Warehouse) -> int:
+def newest_reclassification(warehouse: Warehouse) -> int:
     """Return the version of the newest later answer, 0 where there is none."""
     return int(rows(warehouse, "SELECT max(version) AS newest FROM reclassified_rows")[0]["newest"])
 
 
-def settle(warehouse: Warehouse, records: Sequence[int], answers: Sequence[int]) -> None:
+def apply_reclassifications(warehouse: Warehouse, records: Sequence[int], answers: Sequence[int]) -> None:
     """Bring the rows of communications up to date, after records or later answers of these versions
     were inserted.
 
@@ -40,12 +40,12 @@ def settle(warehouse: Warehouse, records: Sequence[int], answers: Sequence[int])
     `Warehouse.execute` does.
     """
     if answers:
-        warehouse.execute(_settling("reclassified_rows", min(answers), max(answers)))
-    if records and min(records) < newest_answer(warehouse):
-        warehouse.execute(_settling("communication_rows", min(records), max(records)))
+        warehouse.execute(_update_sql("reclassified_rows", min(answers), max(answers)))
+    if records and min(records) < newest_reclassification(warehouse):
+        warehouse.execute(_update_sql("communication_rows", min(records), max(records)))
 
 
-def _settling(table: str, first: int, last: int) -> str:
+def _update_sql(table: str, first: int, last: int) -> str:
     concerned = (
         f"record_id IN (SELECT record_id FROM {table} WHERE version BETWEEN {first} AND {last})"
     )
@@ -56,12 +56,12 @@ def _settling(table: str, first: int, last: int) -> str:
     )
     own = f"groupArrayIf((head, {answer}), head NOT IN ({names})) AS own_given"
     behind = [
-        f"{_counts(f'{head.name}_given')} AND {head.name}_given.5 != row.{head.name}_version"
+        f"{_applies_sql(f'{head.name}_given')} AND {head.name}_given.5 != row.{head.name}_version"
         for head in HEADS
     ]
     changed = [*behind, "notEmpty(own)"]
     replaced = [
-        f"if({_counts(f'{head.name}_given')}, {head.name}_given.{place + 1},"
+        f"if({_applies_sql(f'{head.name}_given')}, {head.name}_given.{place + 1},"
         f" row.{head.name}{suffix}) AS {head.name}{suffix}"
         for head in HEADS
         for place, suffix in enumerate(_SUFFIXES)
@@ -77,7 +77,7 @@ def _settling(table: str, first: int, last: int) -> str:
     replaced.append("row.version + 1 AS version")
     return f"""
 INSERT INTO communication_rows (* EXCEPT (ingested_at))
-WITH arrayFilter(one -> {_counts("one.2")} AND row.answers_version[one.1] != one.2.5, later.own_given) AS own
+WITH arrayFilter(one -> {_applies_sql("one.2")} AND row.answers_version[one.1] != one.2.5, later.own_given) AS own
 SELECT row.* EXCEPT (ingested_at) REPLACE ({", ".join(replaced)})
 FROM (SELECT * FROM communication_rows FINAL WHERE {concerned}) AS row
 INNER JOIN
@@ -88,8 +88,8 @@ WHERE {" OR ".join(f"({one})" for one in changed)}
 """
 
 
-def _counts(given: str) -> str:
+def _applies_sql(given: str) -> str:
     """Return the condition under which an answer counts for a row: given later, about the text that
     the row has.
     """
-    return f"({given}.6 > row.version AND {given}.7 = {text_hash('row')})"
+    return f"({given}.6 > row.version AND {given}.7 = {text_hash_sql('row')})"

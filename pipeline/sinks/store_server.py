@@ -18,10 +18,10 @@ from typing import IO, Any
 
 import orjson
 
-from pipeline.sinks.backups import BackupError, Sums
+from pipeline.sinks.backups import BackupError, TableChecksums
 from pipeline.sinks.chdb import ChdbWarehouse
 from pipeline.sinks.migrations import migrate
-from pipeline.sinks.warehouse import Columns, StoreHeldError, WarehouseError, error_of
+from pipeline.sinks.warehouse import Columns, StoreInUseError, WarehouseError, error_for_code
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ _PATIENCE_S, _POLL_S = 60.0, 0.05
 _OK, _ERROR = b"+", b"-"
 
 
-def open_for_reading(data_dir: Path) -> _Held | RemoteWarehouse:
+def open_for_reading(data_dir: Path) -> _LockedWarehouse | RemoteWarehouse:
     """Return the warehouse of a data folder: the store itself where nobody holds it, else the way
     through its holder.
     """
@@ -41,13 +41,13 @@ def open_for_reading(data_dir: Path) -> _Held | RemoteWarehouse:
     while True:
         lock = _Lock.take(data_dir)
         if lock is not None:
-            return _Held(data_dir, lock)
+            return _LockedWarehouse(data_dir, lock)
         # One that is still opening it has not said yet where it answers.
         if "socket" in (holder := _Lock.holder(data_dir)):
             with suppress(OSError, EOFError, ValueError):
                 return RemoteWarehouse(holder["socket"], holder["pid"])
         if time.monotonic() > deadline:
-            raise StoreHeldError(
+            raise StoreInUseError(
                 f"process {_Lock.holder_pid(data_dir)} holds {data_dir} and does not answer; end"
                 " it, or wait"
             )
@@ -56,7 +56,7 @@ def open_for_reading(data_dir: Path) -> _Held | RemoteWarehouse:
 
 def open_for_running(data_dir: Path) -> ServedWarehouse:
     """Return the store, served to all who want to read, for as long as it is open; raises
-    StoreHeldError where a run holds it.
+    StoreInUseError where a run holds it.
     """
     return ServedWarehouse(data_dir, _lock_for_running(data_dir))
 
@@ -64,7 +64,7 @@ def open_for_running(data_dir: Path) -> ServedWarehouse:
 @contextmanager
 def open_for_restoring(data_dir: Path) -> Iterator[ChdbWarehouse]:
     """Open a store that is still empty, without its tables, for a backup to be restored into."""
-    with nobody_running(data_dir):
+    with exclusive_store_access(data_dir):
         store = ChdbWarehouse(data_dir / "store")
         try:
             yield store
@@ -73,8 +73,8 @@ def open_for_restoring(data_dir: Path) -> Iterator[ChdbWarehouse]:
 
 
 @contextmanager
-def nobody_running(data_dir: Path) -> Iterator[None]:
-    """Keep everybody from opening a data folder's store while inside; raises StoreHeldError where a
+def exclusive_store_access(data_dir: Path) -> Iterator[None]:
+    """Keep everybody from opening a data folder's store while inside; raises StoreInUseError where a
     run holds it.
     """
     lock = _lock_for_running(data_dir)
@@ -91,7 +91,7 @@ def _lock_for_running(data_dir: Path) -> _Lock:
         if lock is not None:
             return lock
         if "socket" in _Lock.holder(data_dir) or time.monotonic() > deadline:
-            raise StoreHeldError(
+            raise StoreInUseError(
                 f"process {_Lock.holder_pid(data_dir)} already runs on {data_dir}; end it, or use"
                 " another --data-dir"
             )
@@ -139,7 +139,7 @@ class _Lock:
         return str(cls.holder(data_dir).get("pid", "unknown"))
 
 
-class _Held(ChdbWarehouse):
+class _LockedWarehouse(ChdbWarehouse):
     """The store, held by this process alone until it is closed."""
 
     def __init__(self, data_dir: Path, lock: _Lock) -> None:
@@ -157,7 +157,7 @@ class _Held(ChdbWarehouse):
         self._lock.release()
 
 
-class ServedWarehouse(_Held):
+class ServedWarehouse(_LockedWarehouse):
     """The store, held by this process and readable through it."""
 
     def __init__(self, data_dir: Path, lock: _Lock) -> None:
@@ -237,11 +237,11 @@ class RemoteWarehouse:
         """Answer a reading query; see `Warehouse.query`."""
         return self._ask({"sql": sql, "parameters": parameters, "fmt": fmt})
 
-    def back_up(self, name: str, witnesses: Sequence[Sequence[str]]) -> Sums:
+    def back_up(self, name: str, witnesses: Sequence[Sequence[str]]) -> TableChecksums:
         """Let the holder write a backup of that name beside the store; see
         `ChdbWarehouse.back_up`.
         """
-        sums: Sums = orjson.loads(self._ask({"backup": name, "witnesses": witnesses}))
+        sums: TableChecksums = orjson.loads(self._ask({"backup": name, "witnesses": witnesses}))
         return sums
 
     def _ask(self, question: dict[str, Any]) -> bytes:
@@ -253,7 +253,7 @@ class RemoteWarehouse:
         if reply[:1] == _OK:
             return reply[1:]
         problem = orjson.loads(reply[1:])
-        raise error_of(problem["code"], problem["message"])
+        raise error_for_code(problem["code"], problem["message"])
 
     def insert(self, table: str, columns: Columns) -> None:
         """Refuse: only the process that holds the store writes."""

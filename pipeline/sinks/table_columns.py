@@ -1,5 +1,6 @@
-"""How a table's columns are taken from contracts: from the JSON in which they travel, over a whole
-batch at a time.
+"""Takes the columns of a table from contracts, as the JSON that the log carries, a batch at a time.
+
+Which columns a table has, and of which types, is declared in `schemas/clickhouse/columns`.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache, cached_property
 from operator import itemgetter
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import orjson
 
+from pipeline.sinks.clickhouse_types import parse_type
+from schemas.columns import ColumnDeclaration, DeclarationError, relations
 from schemas.types import EARLIEST, LATEST, Contract
 from schemas.unchecked import to_json
 
@@ -21,27 +24,27 @@ Body = dict[str, Any]
 Bodies = Sequence[Any]
 
 
-class Loadable(NamedTuple):
-    """A contract on its way to the warehouse: its kind, its JSON, and the version that its rows
-    get.
-    """
+class VersionedContract(NamedTuple):
+    """A contract to be loaded: its class, its JSON, and the version of its rows."""
 
     contract: type[Contract]
     body: Body
     version: int
 
     @classmethod
-    def of(cls, contract: Contract, version: int) -> Loadable:
-        """Return a contract as it would come from the log."""
+    def of(cls, contract: Contract, version: int) -> VersionedContract:
+        """Return a contract as it would be read from the log."""
         return cls(type(contract), orjson.loads(to_json(contract)), version)
 
 
 _EARLIEST_MS, _LATEST_MS = (int(end.timestamp()) * 1000 for end in (EARLIEST, LATEST))
 
 
-class Instants(dict[str | None, int | None]):
-    """Milliseconds since 1970 by the text of an instant, RFC 3339; most texts of a batch are wanted
-    several times.
+class TimestampCache(dict[str | None, int | None]):
+    """Milliseconds since 1970 by RFC 3339 text; most texts of a batch occur several times.
+
+    >>> TimestampCache()["1970-01-01T00:00:01.500Z"]
+    1500
     """
 
     def __init__(self) -> None:
@@ -60,58 +63,58 @@ class Instants(dict[str | None, int | None]):
         return value
 
     def of(self, text: str) -> int:
-        """Return the instant of a text that is there; raises TypeError where it is null."""
+        """Return the milliseconds of a text; raises TypeError if it is null."""
         value = self[text]
         if value is None:
-            raise TypeError("an instant is null")
+            raise TypeError("a timestamp is null")
         return value
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What becomes rows of one table: one body a row (a contract's JSON, or what is derived from
-    it), with the version of each.
+    """The input of one table: a body per row and its version.
+
+    A body is the JSON of a contract, or something derived from it.
     """
 
     bodies: Bodies
     versions: Sequence[int]
-    instants: Instants = field(default_factory=Instants)
+    timestamps: TimestampCache = field(default_factory=TimestampCache)
 
     def each(self, derive: Callable[[Body], Iterable[Any]]) -> Batch:
-        """Return the batch of what is derived from each body: none, one or several."""
+        """Return the batch of the bodies that `derive` returns for each body."""
         bodies, versions = [], []
         for body, version in zip(self.bodies, self.versions, strict=True):
             for derived in derive(body):
                 bodies.append(derived)
                 versions.append(version)
-        return Batch(bodies, versions, self.instants)
+        return Batch(bodies, versions, self.timestamps)
 
 
 Values = Sequence[Any]
 Column = Callable[[Batch], Values]
-Holders = Callable[[Bodies], Bodies]
+Parents = Callable[[Bodies], Bodies]
 
 
 class Field(NamedTuple):
-    """A column that is a field of each body, or of something within it or made of it (`holders`),
-    converted where that is asked.
+    """A column that is a field of each body, or of an object within it (`parents`).
 
-    All fields of the same holders are taken together: one body after another, while it is in the
-    processor's nearest cache.
+    `convert` changes its values. All fields of the same parents are read together, one body after
+    another, while the body is in the processor's cache.
     """
 
-    holders: Holders
+    parents: Parents
     name: str | int
     convert: Callable[[Batch, Values], Values] | None = None
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table: how its columns are taken from a batch, and which rows a contract gives it where
-    that is not one.
+    """A table: how its columns are computed from a batch.
 
-    Where ClickHouse folds rows of one key, `fold` does so first, into bodies by key from which the
-    columns are taken in the end.
+    `rows` derives the bodies of its rows where they are not the contracts themselves. Where
+    ClickHouse aggregates rows of one key, `fold` does so first, into bodies by key; the columns are
+    computed from these at the end.
     """
 
     name: str
@@ -119,37 +122,35 @@ class Table:
     rows: Callable[[Batch], Batch] = lambda batch: batch
     fold: Callable[[dict[str, Body], Batch], None] | None = None
 
-    def taken(self, whole: Batch) -> dict[str, Values]:
-        """Return the columns of the rows that a batch of contracts gives; empty where it gives
-        none.
-        """
-        batch = self.rows(whole)
+    def column_values(self, contracts: Batch) -> dict[str, Values]:
+        """Return the columns of the rows that contracts become; empty if they become none."""
+        batch = self.rows(contracts)
         if not batch.bodies:
             return {}
-        taken: dict[str, Values] = {}
-        for holders, columns, fields in self._fields:
-            values = zip(*map(fields, holders(batch.bodies)), strict=True)
+        values_by_column: dict[str, Values] = {}
+        for parents, columns, read_fields in self._fields:
+            values = zip(*map(read_fields, parents(batch.bodies)), strict=True)
             for (column, convert), value in zip(columns, values, strict=True):
-                taken[column] = value if convert is None else convert(batch, value)
-        for name, values_of in self._others:
-            taken[name] = values_of(batch)
-        return taken
+                values_by_column[column] = value if convert is None else convert(batch, value)
+        for name, compute in self._others:
+            values_by_column[name] = compute(batch)
+        return values_by_column
 
     @cached_property
     def _fields(
         self,
-    ) -> list[tuple[Holders, list[tuple[str, Any]], Callable[[Any], tuple[Any, ...]]]]:
-        by_holders: dict[Holders, list[tuple[str, Field]]] = defaultdict(list)
+    ) -> list[tuple[Parents, list[tuple[str, Any]], Callable[[Any], tuple[Any, ...]]]]:
+        by_parents: dict[Parents, list[tuple[str, Field]]] = defaultdict(list)
         for name, column in self.columns.items():
             if isinstance(column, Field):
-                by_holders[column.holders].append((name, column))
+                by_parents[column.parents].append((name, column))
         return [
             (
-                holders,
-                [(name, one.convert) for name, one in fields],
-                _getter([one.name for _, one in fields]),
+                parents,
+                [(name, column.convert) for name, column in columns],
+                _getter([column.name for _, column in columns]),
             )
-            for holders, fields in by_holders.items()
+            for parents, columns in by_parents.items()
         ]
 
     @cached_property
@@ -163,81 +164,112 @@ def _getter(names: Sequence[str | int]) -> Callable[[Any], tuple[Any, ...]]:
     if len(names) > 1:
         return itemgetter(*names)
     (name,) = names
-    return lambda holder: (holder[name],)
+    return lambda parent: (parent[name],)
 
 
-def same(*names: str) -> dict[str, Column | Field]:
-    """Return columns that are fields of the same name."""
-    return {name: at(name) for name in names}
-
-
-def at(*path: str | int) -> Field:
-    """Return the column of a field, or of a field within one."""
-    *way, name = path
-    return Field(_within(*way), name)
+def field_at(*path: str | int) -> Field:
+    """Return the column of a field, or of a field of an object within each body."""
+    *steps, name = path
+    return Field(_parents_at(*steps), name)
 
 
 @cache
-def _within(*way: str | int) -> Holders:
-    """Return what leads to the holders of fields; the same for the same way, by which fields are
-    taken together.
-    """
+def _parents_at(*steps: str | int) -> Parents:
+    """Return the function from bodies to the objects at a path; equal paths give the same one."""
 
-    def holders(bodies: Bodies) -> Bodies:
-        found: Iterable[Any] = bodies
-        for step in way:
-            found = map(itemgetter(step), found)
-        return list(found)
+    def parents(bodies: Bodies) -> Bodies:
+        objects: Iterable[Any] = bodies
+        for step in steps:
+            objects = map(itemgetter(step), objects)
+        return list(objects)
 
-    return holders if way else lambda bodies: bodies
+    return parents if steps else lambda bodies: bodies
 
 
-def each(value: Callable[[Body], Any]) -> Column:
-    """Return the column of what a function makes of each body."""
+def computed(value: Callable[[Body], Any]) -> Column:
+    """Return the column that a function computes from each body."""
     return lambda batch: [value(body) for body in batch.bodies]
 
 
-def instants(*names: str) -> dict[str, Column | Field]:
-    """Return columns that are instants of the same name."""
-    return {name: instant(name) for name in names}
+def timestamp(*path: str | int) -> Field:
+    """Return the column of a field that is a timestamp."""
+    return field_at(*path)._replace(convert=to_timestamps)
 
 
-def instant(*path: str | int) -> Field:
-    """Return the column of an instant."""
-    return at(*path)._replace(convert=as_instants)
-
-
-def as_instants(batch: Batch, texts: Values) -> Values:
-    """Return the instants that texts are."""
-    return list(map(batch.instants.__getitem__, texts))
+def to_timestamps(batch: Batch, texts: Values) -> Values:
+    """Return the milliseconds since 1970 of RFC 3339 texts."""
+    return list(map(batch.timestamps.__getitem__, texts))
 
 
 def constant(value: Any) -> Column:
-    """Return a column that is the same everywhere."""
+    """Return a column with the same value in every row."""
     return lambda batch: [value] * len(batch.bodies)
 
 
 def versions(batch: Batch) -> Values:
-    """Return the versions, which decide what row of an id counts."""
+    """Return the versions: of rows with one key, the highest version counts."""
     return batch.versions
 
 
-def mirror(
+def declared_columns(table: str, **special: Column | Field) -> dict[str, Column | Field]:
+    """Return all declared columns of a table: fields of the same name, but for `special` ones.
+
+    Columns that the server fills by a default are left out. Raises DeclarationError for a special
+    column that is not declared.
+    """
+    declared = {column.name: column for column in relations()[table].columns if not column.default}
+    if unknown := sorted(special.keys() - declared.keys()):
+        raise DeclarationError(f"{table} has no column {', '.join(unknown)}: declare it")
+    return {
+        name: special[name] if name in special else _column_of(column)
+        for name, column in declared.items()
+    }
+
+
+def contract_table(
     contract: type[Contract],
     table: str,
-    but: frozenset[str] = frozenset(),
-    **others: Column | Field,
+    exclude: frozenset[str] = frozenset(),
+    **special: Column | Field,
 ) -> Table:
-    """Return the table whose columns are the fields of a contract and its rows' version, some left
-    out or made otherwise.
+    """Return a table whose columns are the fields of a contract, and the version.
+
+    Raises DeclarationError if the contract has a field without a column, or a column no field.
     """
-    names = [name for name in contract.model_fields if name not in but | {"schema_version"}]
-    fields = {
-        name: instant(name) if _holds_instant(contract.model_fields[name].annotation) else at(name)
-        for name in names
-    }
-    return Table(table, {**fields, "version": versions, **others})
+    fields = contract.model_fields.keys() - exclude - {"schema_version"}
+    columns = declared_columns(table, **special)
+    if difference := sorted(fields ^ (columns.keys() - {"version"})):
+        raise DeclarationError(
+            f"{table} and {contract.__name__} differ in {', '.join(difference)}: declare the"
+            " column, or exclude the field"
+        )
+    return Table(table, columns)
 
 
-def _holds_instant(annotation: Any) -> bool:
-    return annotation is datetime or any(map(_holds_instant, get_args(annotation)))
+def _column_of(column: ColumnDeclaration) -> Column | Field:
+    if column.name == "version":
+        return versions
+    is_timestamp = "DateTime64" in column.type
+    if not column.since:
+        return timestamp(column.name) if is_timestamp else field_at(column.name)
+    # Contracts that were written to the log before the column was added do not have the field.
+    absent = _absent_value(column.type)
+
+    def values_of(batch: Batch) -> Values:
+        values = [body.get(column.name, absent) for body in batch.bodies]
+        return to_timestamps(batch, values) if is_timestamp else values
+
+    return values_of
+
+
+def _absent_value(type_: str) -> Any:
+    """Return ClickHouse's default of a type.
+
+    >>> _absent_value("LowCardinality(String)"), _absent_value("Nullable(UUID)")
+    ('', None)
+    """
+    kind = parse_type(type_)
+    if kind.name == "LowCardinality":
+        return _absent_value(kind.arguments[0])
+    defaults: dict[str, Any] = {"String": "", "Array": [], "Map": {}, "Bool": False}
+    return None if kind.name == "Nullable" else defaults.get(kind.name, 0)

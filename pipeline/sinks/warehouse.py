@@ -27,7 +27,7 @@ class WarehouseError(UserError):
         self.code = code
 
 
-class StoreHeldError(WarehouseError):
+class StoreInUseError(WarehouseError):
     """Another process holds the embedded store and keeps it, or does not answer; the message names
     its process id.
     """
@@ -96,7 +96,7 @@ SETUP_CODES = frozenset(
 TYPE_MISMATCH = 53
 
 
-def error_of(code: int, message: str) -> WarehouseError:
+def error_for_code(code: int, message: str) -> WarehouseError:
     """Return the error of a ClickHouse error number: whether trying again helps, or mending the
     set-up, or neither.
     """

@@ -1,149 +1,11 @@
 -- Business events: orders, payments, refunds, feedback, complaints, profiles.
 
-CREATE TABLE IF NOT EXISTS business_event_rows
-(
-    record_id UUID COMMENT 'Hash of tenant, source and event id',
-    tenant LowCardinality(String) COMMENT 'Whose data it is',
-    kind LowCardinality(String) COMMENT 'order, feedback, complaint, customer',
-    action LowCardinality(String) COMMENT 'created, paid, refunded, cancelled; given; opened, handled, closed; updated',
-    entity_id String COMMENT 'Number of the order, feedback or complaint',
-    occurred_at DateTime64(3, 'UTC') COMMENT 'When it happened, UTC',
-    received_at DateTime64(3, 'UTC') COMMENT 'When our side got it, UTC',
-    customer_id Nullable(UUID) COMMENT 'Keyed hash of the contact point; null where there is no customer',
-    contact String COMMENT 'The contact point that identifies the customer, kind:value',
-    contact_name String COMMENT 'The customer''s name',
-    contacts Array(String) COMMENT 'All contact points of the customer in this event, best first',
-    staff String COMMENT 'Our person in it',
-    source LowCardinality(String) COMMENT 'Source of the event',
-    event_id String COMMENT 'Id of the event within its source',
-    event_type LowCardinality(String) COMMENT 'CloudEvents type',
-    connector LowCardinality(String) COMMENT 'Connector and its version',
-    channel LowCardinality(String) COMMENT 'Where it was made: web, shop, app, phone',
-    conversation String COMMENT 'The platform''s id of the conversation it came from',
-    amount Nullable(Decimal(18, 4)) COMMENT 'Sum moved, in currency; refunds are positive, action tells the way',
-    currency LowCardinality(String) COMMENT 'ISO 4217',
-    item_skus Array(String) COMMENT 'Article numbers',
-    item_names Array(String) COMMENT 'Article names',
-    item_quantities Array(Float64) COMMENT 'How many of each',
-    payment_method LowCardinality(String) COMMENT 'How it was paid',
-    feedback_kind LowCardinality(String) COMMENT 'rating, suggestion, praise, complaint',
-    rating Nullable(Float64) COMMENT 'Mark as given',
-    rating_index Nullable(Float64) COMMENT 'Mark on 0 (worst) to 100 (best), comparable over scales',
-    reason String COMMENT 'Why it was refunded, cancelled or complained about',
-    text String COMMENT 'What the customer wrote',
-    handling String COMMENT 'What was done about a complaint',
-    result LowCardinality(String) COMMENT 'How a complaint ended',
-    order_id String COMMENT 'The order a complaint is about',
-    target String COMMENT 'What a feedback is about',
-    survey_sent_at Nullable(DateTime64(3, 'UTC')) COMMENT 'When we asked for the feedback, UTC',
-    profile Map(String, String) COMMENT 'Profile fields of a customer event',
-    quality_flags Array(LowCardinality(String)) COMMENT 'What cleaning found',
-    attributes Map(String, String) COMMENT 'Fields of the event that no contract names, as JSON text',
-    version UInt64 COMMENT 'Log time in ms * 2^20 + offset mod 2^20: the newest row wins',
-    ingested_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC') COMMENT 'When this row was written, UTC'
-)
-ENGINE = ReplacingMergeTree(version) ORDER BY record_id
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
-COMMENT 'Rows behind business_events; the newest version of each record counts';
+{{ table("business_event_rows") }}
 
-CREATE VIEW IF NOT EXISTS business_events
-(
-    record_id UUID COMMENT 'Hash of tenant, source and event id',
-    tenant LowCardinality(String) COMMENT 'Whose data it is',
-    kind LowCardinality(String) COMMENT 'order, feedback, complaint, customer',
-    action LowCardinality(String) COMMENT 'created, paid, refunded, cancelled; given; opened, handled, closed; updated',
-    entity_id String COMMENT 'Number of the order, feedback or complaint',
-    occurred_at DateTime64(3, 'UTC') COMMENT 'When it happened, UTC',
-    received_at DateTime64(3, 'UTC') COMMENT 'When our side got it, UTC',
-    customer_id Nullable(UUID) COMMENT 'Keyed hash of the contact point; null where there is no customer',
-    contact String COMMENT 'The contact point that identifies the customer, kind:value',
-    contact_name String COMMENT 'The customer''s name',
-    contacts Array(String) COMMENT 'All contact points of the customer in this event, best first',
-    staff String COMMENT 'Our person in it',
-    source LowCardinality(String) COMMENT 'Source of the event',
-    event_id String COMMENT 'Id of the event within its source',
-    event_type LowCardinality(String) COMMENT 'CloudEvents type',
-    connector LowCardinality(String) COMMENT 'Connector and its version',
-    channel LowCardinality(String) COMMENT 'Where it was made: web, shop, app, phone',
-    conversation String COMMENT 'The platform''s id of the conversation it came from',
-    amount Nullable(Decimal(18, 4)) COMMENT 'Sum moved, in currency; refunds are positive, action tells the way',
-    currency LowCardinality(String) COMMENT 'ISO 4217',
-    item_skus Array(String) COMMENT 'Article numbers',
-    item_names Array(String) COMMENT 'Article names',
-    item_quantities Array(Float64) COMMENT 'How many of each',
-    payment_method LowCardinality(String) COMMENT 'How it was paid',
-    feedback_kind LowCardinality(String) COMMENT 'rating, suggestion, praise, complaint',
-    rating Nullable(Float64) COMMENT 'Mark as given',
-    rating_index Nullable(Float64) COMMENT 'Mark on 0 (worst) to 100 (best), comparable over scales',
-    reason String COMMENT 'Why it was refunded, cancelled or complained about',
-    text String COMMENT 'What the customer wrote',
-    handling String COMMENT 'What was done about a complaint',
-    result LowCardinality(String) COMMENT 'How a complaint ended',
-    order_id String COMMENT 'The order a complaint is about',
-    target String COMMENT 'What a feedback is about',
-    survey_sent_at Nullable(DateTime64(3, 'UTC')) COMMENT 'When we asked for the feedback, UTC',
-    profile Map(String, String) COMMENT 'Profile fields of a customer event',
-    quality_flags Array(LowCardinality(String)) COMMENT 'What cleaning found',
-    attributes Map(String, String) COMMENT 'Fields of the event that no contract names, as JSON text',
-    ingested_at DateTime64(3, 'UTC') COMMENT 'When this row was written, UTC'
-)
-AS SELECT
-    record_id,
-    tenant,
-    kind,
-    action,
-    entity_id,
-    occurred_at,
-    received_at,
-    customer_id,
-    contact,
-    contact_name,
-    contacts,
-    staff,
-    source,
-    event_id,
-    event_type,
-    connector,
-    channel,
-    conversation,
-    amount,
-    currency,
-    item_skus,
-    item_names,
-    item_quantities,
-    payment_method,
-    feedback_kind,
-    rating,
-    rating_index,
-    reason,
-    text,
-    handling,
-    result,
-    order_id,
-    target,
-    survey_sent_at,
-    profile,
-    if(record_id IN (SELECT record_id FROM repeats), arrayPushBack(quality_flags, 'repeated'), quality_flags) AS quality_flags,
-    attributes,
-    ingested_at
-FROM business_event_rows FINAL
-COMMENT 'Orders, feedback, complaints and profiles: one row an event';
+{{ view("business_events") }}
 
 CREATE VIEW IF NOT EXISTS complaints
-(
-    tenant LowCardinality(String) COMMENT 'Whose data it is',
-    complaint_id String COMMENT 'Number of the complaint',
-    customer_id Nullable(UUID) COMMENT 'Who complained',
-    contact String COMMENT 'Their contact point',
-    contact_name String COMMENT 'Their name',
-    reason String COMMENT 'What it is about',
-    stage LowCardinality(String) COMMENT 'opened, handled, closed: the latest action',
-    opened_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First opened, UTC; null where no opening was seen',
-    closed_at Nullable(DateTime64(3, 'UTC')) COMMENT 'Last closed, UTC; null while open',
-    text String COMMENT 'What the customer wrote',
-    handling String COMMENT 'What was done',
-    result LowCardinality(String) COMMENT 'How it ended'
-)
+{{ columns("complaints") }}
 AS SELECT
     tenant,
     entity_id AS complaint_id,
@@ -160,4 +22,4 @@ AS SELECT
 FROM business_event_rows FINAL
 WHERE kind = 'complaint'
 GROUP BY tenant, entity_id
-COMMENT 'One row a complaint: its latest stage and what came of it';
+{{ comment("complaints") }};

@@ -1,29 +1,7 @@
 -- Metrics of service, one definition each, as views over the facts: what is not there is null, never 0 (docs/guide, reference §3).
 
 CREATE VIEW IF NOT EXISTS conversation_steps
-(
-    tenant LowCardinality(String) COMMENT 'Whose data it is',
-    conversation_id UUID COMMENT 'The conversation; linked threads are one',
-    step UInt64 COMMENT 'Place in the conversation, from 1',
-    episode UInt64 COMMENT 'Number of the episode, from 1: a new one begins with what a customer asks after a closing, or after seven quiet days in which nobody waited',
-    begun_by LowCardinality(String) COMMENT 'opened: first of the conversation; reopened: after a closing; silence: after seven quiet days; empty: within an episode',
-    fact_id UUID COMMENT 'The fact',
-    kind LowCardinality(String) COMMENT 'customer_message, agent_message, assigned, closed',
-    actor LowCardinality(String) COMMENT 'customer; human, bot or auto of ours; system',
-    asks Bool COMMENT 'A customer''s message that is more than a bare thanks or ok',
-    occurred_at DateTime64(3, 'UTC') COMMENT 'When, UTC',
-    business_s Nullable(Float64) COMMENT 'Business seconds since 1970-01-01; null: no business hours are set',
-    customer_id Nullable(UUID) COMMENT 'The contact point''s customer',
-    person_id Nullable(UUID) COMMENT 'The customer over all linked contact points',
-    contact String COMMENT 'The contact point',
-    channel LowCardinality(String) COMMENT 'Channel',
-    record_id UUID COMMENT 'The record that shows it',
-    staff String COMMENT 'Our person or bot',
-    detail String COMMENT 'More of it',
-    talk_s Nullable(Float64) COMMENT 'Seconds spoken in a call',
-    first_response_due_at Nullable(DateTime64(3, 'UTC')) COMMENT 'Until when a first message of this instant is promised an answer, UTC',
-    next_response_due_at Nullable(DateTime64(3, 'UTC')) COMMENT 'Until when a later message of this instant is promised an answer, UTC'
-)
+{{ columns("conversation_steps") }}
 AS WITH
     moving AS
     (
@@ -57,51 +35,14 @@ AS WITH
             ) AS begun_by
         FROM looking_back
     )
-SELECT
-    tenant,
-    assumeNotNull(conversation_id) AS conversation_id,
-    step,
-    sum(begun_by != '') OVER (PARTITION BY conversation_id ORDER BY step ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS episode,
-    begun_by,
-    fact_id,
-    kind,
-    actor,
-    asks,
-    occurred_at,
-    business_s,
-    customer_id,
-    person_id,
-    contact,
-    channel,
-    record_id,
-    staff,
-    detail,
-    talk_s,
-    first_response_due_at,
-    next_response_due_at
+{{ select("conversation_steps",
+    conversation_id="assumeNotNull(conversation_id)",
+    episode="sum(begun_by != '') OVER (PARTITION BY conversation_id ORDER BY step ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)") }}
 FROM beginning
-COMMENT 'The facts that move conversations, over all their contact points and linked threads, in order, each in its episode';
+{{ comment("conversation_steps") }};
 
 CREATE VIEW IF NOT EXISTS exchanges
-(
-    tenant LowCardinality(String) COMMENT 'Whose data it is',
-    conversation_id UUID COMMENT 'The conversation; linked threads are one',
-    episode UInt64 COMMENT 'Number of the episode',
-    replier LowCardinality(String) COMMENT 'Whose reply: human, bot or auto; customers wait for a human until one replies or the conversation is closed, for a bot or an automatic reply only until anybody of ours writes',
-    channel LowCardinality(String) COMMENT 'Channel of the first unanswered message',
-    customer_id Nullable(UUID) COMMENT 'The contact point''s customer',
-    person_id Nullable(UUID) COMMENT 'The customer over all linked contact points',
-    contact String COMMENT 'The contact point',
-    first Bool COMMENT 'The first exchange of its episode with this replier',
-    waiting_since DateTime64(3, 'UTC') COMMENT 'First unanswered message, UTC',
-    replied_at Nullable(DateTime64(3, 'UTC')) COMMENT 'When the reply came, UTC; null: not yet, or never',
-    staff String COMMENT 'Who replied',
-    closed_at Nullable(DateTime64(3, 'UTC')) COMMENT 'When it was closed without a reply, UTC',
-    reply_s Nullable(Float64) COMMENT 'Seconds from the first unanswered message to the reply; null: none came',
-    reply_business_s Nullable(Float64) COMMENT 'The same in business seconds; null: none came, or no business hours are set',
-    due_at Nullable(DateTime64(3, 'UTC')) COMMENT 'Until when a human''s reply was promised, UTC; null: no promise',
-    breached Nullable(Bool) COMMENT 'The promise was broken, as of now; null: no promise, or still in time'
-)
+{{ columns("exchanges") }}
 AS WITH
     lanes AS
     (
@@ -153,69 +94,16 @@ AS WITH
         FROM exchanged
         WHERE replied_at IS NOT NULL OR replier = 'human'
     )
-SELECT
-    tenant,
-    conversation_id,
-    episode,
-    replier,
-    channel,
-    customer_id,
-    person_id,
-    contact,
-    toBool(is_first) AS first,
-    waiting_since,
-    replied_at,
-    staff,
-    closed_at,
-    dateDiff('millisecond', waiting_since, replied_at) / 1000 AS reply_s,
-    replied_business_s - waiting_business_s AS reply_business_s,
-    due_at,
-    CAST(multiIf(due_at IS NULL, NULL, replied_at IS NOT NULL, replied_at > due_at, closed_at IS NOT NULL, NULL, now64(3, 'UTC') > due_at, true, NULL), 'Nullable(Bool)') AS breached
+{{ select("exchanges",
+    first="toBool(is_first)",
+    reply_s="dateDiff('millisecond', waiting_since, replied_at) / 1000",
+    reply_business_s="replied_business_s - waiting_business_s",
+    breached="CAST(multiIf(due_at IS NULL, NULL, replied_at IS NOT NULL, replied_at > due_at, closed_at IS NOT NULL, NULL, now64(3, 'UTC') > due_at, true, NULL), 'Nullable(Bool)')") }}
 FROM ranked
-COMMENT 'One row a turn of the customer: since when it waits, who replied and when; the reply time of the reference, told apart by human, bot and automatic';
+{{ comment("exchanges") }};
 
 CREATE VIEW IF NOT EXISTS episodes
-(
-    tenant LowCardinality(String) COMMENT 'Whose data it is',
-    conversation_id UUID COMMENT 'The conversation; linked threads are one',
-    episode UInt64 COMMENT 'Number of the episode',
-    channel LowCardinality(String) COMMENT 'Channel of its first fact',
-    customer_id Nullable(UUID) COMMENT 'The contact point''s customer',
-    person_id Nullable(UUID) COMMENT 'The customer over all linked contact points',
-    contact String COMMENT 'The contact point',
-    begun_by LowCardinality(String) COMMENT 'opened, reopened (after a closing) or silence (after seven quiet days)',
-    opened_by LowCardinality(String) COMMENT 'Who spoke first: customer; human, bot or auto of ours',
-    opened_at DateTime64(3, 'UTC') COMMENT 'First fact, UTC',
-    last_at DateTime64(3, 'UTC') COMMENT 'Last fact, UTC',
-    first_asked_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First message of the customer that asks for something, UTC',
-    handoff_at Nullable(DateTime64(3, 'UTC')) COMMENT 'When a conversation that a bot held was given to a person, UTC',
-    first_human_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First answer of a person of ours to it, UTC',
-    first_human_staff String COMMENT 'Who that was',
-    first_response_s Nullable(Float64) COMMENT 'Seconds from the first message, or from the bot''s hand-off, to the first answer of a person; null: none yet',
-    first_response_business_s Nullable(Float64) COMMENT 'The same in business seconds',
-    first_bot_s Nullable(Float64) COMMENT 'Seconds from the first message to a bot''s first answer; null: none',
-    first_auto_s Nullable(Float64) COMMENT 'Seconds from the first message to the first automatic answer; null: none',
-    first_response_due_at Nullable(DateTime64(3, 'UTC')) COMMENT 'Until when the first answer of a person was promised, UTC',
-    first_response_breached Nullable(Bool) COMMENT 'That promise was broken, as of now; null: no promise, or still in time',
-    waiting_since Nullable(DateTime64(3, 'UTC')) COMMENT 'First message that no person has answered, UTC; null: nobody waits',
-    next_response_due_at Nullable(DateTime64(3, 'UTC')) COMMENT 'Until when what waits is promised an answer, UTC',
-    closed_at Nullable(DateTime64(3, 'UTC')) COMMENT 'When it was last closed, UTC: by an event, or by silence at its last fact; null: it goes on',
-    closed_by LowCardinality(String) COMMENT 'event; silence: nobody waits and nobody has spoken for seven days, as of now; empty: it goes on',
-    resolution_first_s Nullable(Float64) COMMENT 'Seconds from its opening to the first closing by an event; null: none',
-    resolution_s Nullable(Float64) COMMENT 'Seconds from its opening to the last closing by an event; null: none',
-    resolution_business_s Nullable(Float64) COMMENT 'The same in business seconds',
-    handle_s Nullable(Float64) COMMENT 'Seconds from assignment, else from the first human message, to the last closing by an event; null: not closed, or nobody handled it',
-    handle_business_s Nullable(Float64) COMMENT 'The same in business seconds',
-    talk_s Nullable(Float64) COMMENT 'Seconds spoken in calls; null: none was answered',
-    customer_messages UInt64 COMMENT 'Messages of the customer, bare thanks included',
-    human_messages UInt64 COMMENT 'Messages of persons of ours',
-    bot_messages UInt64 COMMENT 'Messages of bots',
-    auto_messages UInt64 COMMENT 'Automatic messages',
-    missed_calls UInt64 COMMENT 'Calls of the customer in vain',
-    staff Array(String) COMMENT 'Persons of ours who spoke',
-    reopened Nullable(Bool) COMMENT 'It was reopened after its closing; null: no event closed it',
-    one_touch Nullable(Bool) COMMENT 'Closed by an event, one human message, not reopened; null: no event closed it'
-)
+{{ columns("episodes") }}
 AS WITH
     summed AS
     (
@@ -276,107 +164,46 @@ AS WITH
             leadInFrame(begun_by) OVER (PARTITION BY conversation_id ORDER BY episode ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS next_begun_by
         FROM sorted
     )
-SELECT
-    tenant,
-    conversation_id,
-    episode,
-    channel,
-    customer_id,
-    person_id,
-    contact,
-    begun_by,
-    opened_by,
-    opened_at,
-    last_at,
-    first_asked_at,
-    handoff_at,
-    first_human_at,
-    if(empty(answers), '', answers[1].4) AS first_human_staff,
-    dateDiff('millisecond', greatest(assumeNotNull(first_asked_at), coalesce(handoff_at, assumeNotNull(first_asked_at))), first_human_at) / 1000 AS first_response_s,
-    if(empty(answers), NULL, answers[1].3.1) - if(handoff_at > first_asked_at, handoffs[1].3.1, asked_business_s) AS first_response_business_s,
-    if(empty(bot_answers), NULL, dateDiff('millisecond', first_asked_at, bot_answers[1].2) / 1000) AS first_bot_s,
-    if(empty(auto_answers), NULL, dateDiff('millisecond', first_asked_at, auto_answers[1].2) / 1000) AS first_auto_s,
-    if(asked_step IS NULL, NULL, first_due_at) AS first_response_due_at,
-    CAST(multiIf(first_response_due_at IS NULL, NULL, first_human_at IS NOT NULL, first_human_at > first_response_due_at, event_closed_at IS NOT NULL, NULL, now64(3, 'UTC') > first_response_due_at, true, NULL), 'Nullable(Bool)') AS first_response_breached,
-    if(empty(waiting), NULL, waiting[1].2) AS waiting_since,
-    if(empty(waiting) OR empty(answers), NULL, waiting[1].3.1) AS next_response_due_at,
-    multiIf(event_closed_at IS NOT NULL, event_closed_at, closed_by = 'silence', last_spoken_at, NULL) AS closed_at,
-    multiIf(event_closed_at IS NOT NULL, 'event', empty(waiting) AND last_spoken_at > toDateTime64(0, 3, 'UTC') AND last_spoken_at + INTERVAL 7 DAY < now64(3, 'UTC'), 'silence', '') AS closed_by,
-    dateDiff('millisecond', opened_at, first_closed_at) / 1000 AS resolution_first_s,
-    dateDiff('millisecond', opened_at, event_closed_at) / 1000 AS resolution_s,
-    if(event_closed_at IS NULL, NULL, closed_business_s - opened_business_s) AS resolution_business_s,
-    if(event_closed_at >= handled_from, dateDiff('millisecond', handled_from, event_closed_at) / 1000, NULL) AS handle_s,
-    if(event_closed_at >= handled_from, closed_business_s - handled_from_business_s, NULL) AS handle_business_s,
-    talk_s,
-    customer_messages,
-    length(humans) AS human_messages,
-    length(bots) AS bot_messages,
-    length(autos) AS auto_messages,
-    missed_calls,
-    arraySort(arrayDistinct(arrayFilter(x -> x != '', arrayMap(x -> x.4, humans)))) AS staff,
-    CAST(if(event_closed_at IS NULL, NULL, next_begun_by = 'reopened'), 'Nullable(Bool)') AS reopened,
-    CAST(if(event_closed_at IS NULL, NULL, length(humans) = 1 AND next_begun_by != 'reopened'), 'Nullable(Bool)') AS one_touch
+{{ select("episodes",
+    first_human_staff="if(empty(answers), '', answers[1].4)",
+    first_response_s="dateDiff('millisecond', greatest(assumeNotNull(first_asked_at), coalesce(handoff_at, assumeNotNull(first_asked_at))), first_human_at) / 1000",
+    first_response_business_s="if(empty(answers), NULL, answers[1].3.1) - if(handoff_at > first_asked_at, handoffs[1].3.1, asked_business_s)",
+    first_bot_s="if(empty(bot_answers), NULL, dateDiff('millisecond', first_asked_at, bot_answers[1].2) / 1000)",
+    first_auto_s="if(empty(auto_answers), NULL, dateDiff('millisecond', first_asked_at, auto_answers[1].2) / 1000)",
+    first_response_due_at="if(asked_step IS NULL, NULL, first_due_at)",
+    first_response_breached="CAST(multiIf(first_response_due_at IS NULL, NULL, first_human_at IS NOT NULL, first_human_at > first_response_due_at, event_closed_at IS NOT NULL, NULL, now64(3, 'UTC') > first_response_due_at, true, NULL), 'Nullable(Bool)')",
+    waiting_since="if(empty(waiting), NULL, waiting[1].2)",
+    next_response_due_at="if(empty(waiting) OR empty(answers), NULL, waiting[1].3.1)",
+    closed_at="multiIf(event_closed_at IS NOT NULL, event_closed_at, closed_by = 'silence', last_spoken_at, NULL)",
+    closed_by="multiIf(event_closed_at IS NOT NULL, 'event', empty(waiting) AND last_spoken_at > toDateTime64(0, 3, 'UTC') AND last_spoken_at + INTERVAL 7 DAY < now64(3, 'UTC'), 'silence', '')",
+    resolution_first_s="dateDiff('millisecond', opened_at, first_closed_at) / 1000",
+    resolution_s="dateDiff('millisecond', opened_at, event_closed_at) / 1000",
+    resolution_business_s="if(event_closed_at IS NULL, NULL, closed_business_s - opened_business_s)",
+    handle_s="if(event_closed_at >= handled_from, dateDiff('millisecond', handled_from, event_closed_at) / 1000, NULL)",
+    handle_business_s="if(event_closed_at >= handled_from, closed_business_s - handled_from_business_s, NULL)",
+    human_messages="length(humans)",
+    bot_messages="length(bots)",
+    auto_messages="length(autos)",
+    staff="arraySort(arrayDistinct(arrayFilter(x -> x != '', arrayMap(x -> x.4, humans))))",
+    reopened="CAST(if(event_closed_at IS NULL, NULL, next_begun_by = 'reopened'), 'Nullable(Bool)')",
+    one_touch="CAST(if(event_closed_at IS NULL, NULL, length(humans) = 1 AND next_begun_by != 'reopened'), 'Nullable(Bool)')") }}
 FROM answered
-COMMENT 'Conversations from opening to closing, one row an episode, with the service metrics of the reference; what did not happen is null';
+{{ comment("episodes") }};
 
 CREATE VIEW IF NOT EXISTS conversations
-(
-    tenant LowCardinality(String) COMMENT 'Whose data it is',
-    conversation_id UUID COMMENT 'The conversation; linked threads are one',
-    customer_id Nullable(UUID) COMMENT 'The contact point''s customer',
-    person_id Nullable(UUID) COMMENT 'The customer over all linked contact points',
-    contact String COMMENT 'The contact point',
-    channel LowCardinality(String) COMMENT 'Channel of its first fact',
-    subject String COMMENT 'Subject of its first record',
-    state LowCardinality(String) COMMENT 'waiting: the customer waits for a person; answered: a person of ours spoke last; open: neither; closed: by an event or by silence; as of now',
-    opened_at DateTime64(3, 'UTC') COMMENT 'First fact, UTC',
-    last_at DateTime64(3, 'UTC') COMMENT 'Last fact, UTC',
-    waiting_since Nullable(DateTime64(3, 'UTC')) COMMENT 'First message that no person has answered, UTC',
-    due_at Nullable(DateTime64(3, 'UTC')) COMMENT 'Until when what waits is promised an answer, UTC; null: no promise',
-    breached Bool COMMENT 'That promise is broken, as of now',
-    closed_at Nullable(DateTime64(3, 'UTC')) COMMENT 'When it was closed, UTC; null: it is not',
-    closed_by LowCardinality(String) COMMENT 'event, silence or empty',
-    episodes UInt64 COMMENT 'Times it was opened',
-    reopenings UInt64 COMMENT 'Times a customer wrote after a closing by an event',
-    first_response_s Nullable(Float64) COMMENT 'Seconds to the first answer of a person, in its first episode',
-    resolution_first_s Nullable(Float64) COMMENT 'Seconds from its opening to the first closing by an event',
-    resolution_last_s Nullable(Float64) COMMENT 'Seconds from its opening to the last closing by an event; null where it is not closed so now',
-    customer_messages UInt64 COMMENT 'Messages of the customer',
-    human_messages UInt64 COMMENT 'Messages of persons of ours',
-    bot_messages UInt64 COMMENT 'Messages of bots',
-    auto_messages UInt64 COMMENT 'Automatic messages',
-    talk_s Nullable(Float64) COMMENT 'Seconds spoken in calls',
-    last_staff Array(String) COMMENT 'Persons of ours in its last episode',
-    rating_index Nullable(Float64) COMMENT 'Last rating given for it, 0 to 100'
-)
-AS SELECT
-    whole.tenant AS tenant,
-    whole.conversation_id AS conversation_id,
-    whole.customer_id AS customer_id,
-    whole.person_id AS person_id,
-    whole.contact AS contact,
-    whole.channel AS channel,
-    titles.subject AS subject,
-    multiIf(latest.closed_by != '', 'closed', latest.waiting_since IS NOT NULL, 'waiting', latest.human_messages > 0, 'answered', 'open') AS state,
-    whole.opened_at AS opened_at,
-    whole.last_at AS last_at,
-    latest.waiting_since AS waiting_since,
-    if(latest.waiting_since IS NULL, NULL, if(latest.first_human_at IS NULL, latest.first_response_due_at, latest.next_response_due_at)) AS due_at,
-    toBool(coalesce(due_at < now64(3, 'UTC'), false)) AS breached,
-    latest.closed_at AS closed_at,
-    latest.closed_by AS closed_by,
-    whole.episodes AS episodes,
-    whole.reopenings AS reopenings,
-    whole.first_response_s AS first_response_s,
-    dateDiff('millisecond', whole.opened_at, whole.resolved_at) / 1000 AS resolution_first_s,
-    if(latest.closed_by = 'event', dateDiff('millisecond', whole.opened_at, latest.closed_at) / 1000, NULL) AS resolution_last_s,
-    whole.customer_messages AS customer_messages,
-    whole.human_messages AS human_messages,
-    whole.bot_messages AS bot_messages,
-    whole.auto_messages AS auto_messages,
-    whole.talk_s AS talk_s,
-    latest.staff AS last_staff,
-    ratings.rating_index AS rating_index
+{{ columns("conversations") }}
+AS {{ select("conversations", alias="whole",
+    subject="titles.subject",
+    state="multiIf(latest.closed_by != '', 'closed', latest.waiting_since IS NOT NULL, 'waiting', latest.human_messages > 0, 'answered', 'open')",
+    waiting_since="latest.waiting_since",
+    due_at="if(latest.waiting_since IS NULL, NULL, if(latest.first_human_at IS NULL, latest.first_response_due_at, latest.next_response_due_at))",
+    breached="toBool(coalesce(due_at < now64(3, 'UTC'), false))",
+    closed_at="latest.closed_at",
+    closed_by="latest.closed_by",
+    resolution_first_s="dateDiff('millisecond', whole.opened_at, whole.resolved_at) / 1000",
+    resolution_last_s="if(latest.closed_by = 'event', dateDiff('millisecond', whole.opened_at, latest.closed_at) / 1000, NULL)",
+    last_staff="latest.staff",
+    rating_index="ratings.rating_index") }}
 FROM
 (
     SELECT
@@ -419,19 +246,10 @@ LEFT JOIN
     SELECT assumeNotNull(conversation_id) AS conversation_id, argMax(rating_index, occurred_at) AS rating_index
     FROM conversation_facts WHERE kind = 'rated' AND conversation_id IS NOT NULL GROUP BY conversation_id
 ) AS ratings ON whole.conversation_id = ratings.conversation_id
-COMMENT 'One row a conversation over all its contact points and linked threads, as of now';
+{{ comment("conversations") }};
 
 CREATE VIEW IF NOT EXISTS backlog_daily
-(
-    day Date COMMENT 'Day in UTC',
-    tenant LowCardinality(String) COMMENT 'Whose data it is',
-    channel LowCardinality(String) COMMENT 'Channel',
-    opened UInt64 COMMENT 'Episodes that began',
-    reopened UInt64 COMMENT 'Of them, after a closing by an event',
-    closed UInt64 COMMENT 'Episodes that ended',
-    net Int64 COMMENT 'Opened less closed: the flow',
-    backlog Int64 COMMENT 'Open at the end of the day: the stock'
-)
+{{ columns("backlog_daily") }}
 AS SELECT
     day,
     tenant,
@@ -448,23 +266,10 @@ FROM
     ARRAY JOIN if(closed_at IS NULL, [(opened_at, 1)], [(opened_at, 1), (assumeNotNull(closed_at), -1)]) AS moved
 )
 GROUP BY day, tenant, channel
-COMMENT 'Open conversations day by day: the stock, and the flow beside it; days on which nothing moved have no row';
+{{ comment("backlog_daily") }};
 
 CREATE VIEW IF NOT EXISTS reply_times_daily
-(
-    day Date COMMENT 'Day of the reply in UTC',
-    tenant LowCardinality(String) COMMENT 'Whose data it is',
-    channel LowCardinality(String) COMMENT 'Channel',
-    replier LowCardinality(String) COMMENT 'human, bot or auto',
-    first Bool COMMENT 'First replies of episodes; false: later ones',
-    replies UInt64 COMMENT 'How many',
-    median_s Nullable(Float64) COMMENT 'Median reply time, seconds',
-    p90_s Nullable(Float64) COMMENT 'Nine of ten replies were at least as fast, seconds',
-    median_business_s Nullable(Float64) COMMENT 'The median in business seconds; null: no business hours are set',
-    p90_business_s Nullable(Float64) COMMENT 'The ninth decile in business seconds',
-    promised UInt64 COMMENT 'Replies that were promised by a time',
-    kept UInt64 COMMENT 'Of them, in time'
-)
+{{ columns("reply_times_daily") }}
 AS SELECT
     toDate(assumeNotNull(replied_at), 'UTC') AS day,
     tenant,
@@ -481,18 +286,10 @@ AS SELECT
 FROM exchanges
 WHERE replied_at IS NOT NULL
 GROUP BY day, tenant, channel, replier, first
-COMMENT 'Reply times by the day of the reply, human, bot and automatic told apart; for other zones or periods ask exchanges';
+{{ comment("reply_times_daily") }};
 
 CREATE VIEW IF NOT EXISTS csat_daily
-(
-    day Date COMMENT 'Day of the rating in UTC',
-    tenant LowCardinality(String) COMMENT 'Whose data it is',
-    channel LowCardinality(String) COMMENT 'Where it was given',
-    ratings UInt64 COMMENT 'How many',
-    mean_index Float64 COMMENT 'Mean of the ratings on 0 to 100',
-    satisfied UInt64 COMMENT 'Ratings of 75 and more: 4 and 5 of 5',
-    csat Float64 COMMENT 'Their share, 0 to 1'
-)
+{{ columns("csat_daily") }}
 AS SELECT
     toDate(occurred_at, 'UTC') AS day,
     tenant,
@@ -504,4 +301,4 @@ AS SELECT
 FROM conversation_facts
 WHERE kind = 'rated' AND rating_index IS NOT NULL
 GROUP BY day, tenant, channel
-COMMENT 'Satisfaction by the day of the rating; days without ratings have no row, never 0';
+{{ comment("csat_daily") }};

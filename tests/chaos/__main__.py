@@ -18,8 +18,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from pipeline.commands.reconciliation import lags
-from pipeline.log.port import now_ms
+from pipeline.commands.lag import lags
+from pipeline.log.clock import now_ms
 from pipeline.runtime.stages import KAFKA_STAGES
 from pipeline.workspace import Workspace
 from tests.chaos.faults import Cast, strike
@@ -295,7 +295,7 @@ def _drained(
     command = [sys.executable, "-m", "pipeline", "spool"]
     subprocess.run(command, env=environment, check=True, capture_output=True)
     workspace: Workspace = installation.workspace
-    with workspace.log() as log:
+    with workspace.open_log() as log:
         quiet = 0
 
         def nothing_left() -> bool:

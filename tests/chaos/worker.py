@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.commands.host_factory import kafka_host
-from pipeline.commands.worker import Stopping, leaving
+from pipeline.commands.worker import StopSignal, worker_errors
 from pipeline.log.port import LogRecord
 from pipeline.runtime.kafka import kafka_host as host_module
 from pipeline.runtime.runner import Handler, LoadHandler
@@ -115,8 +115,8 @@ def main(stage: str, orders_folder: str) -> None:
             handler.warehouse = Warehouse(handler.warehouse, orders)
         return around("enrich", before=kills)(around(stage, before=drag)(handler))
 
-    stop = Stopping(with_parent=True)
-    with leaving(stage), kafka_host(Workspace(load_settings()), stage, wrap) as host:
+    stop = StopSignal(with_parent=True)
+    with worker_errors(stage), kafka_host(Workspace(load_settings()), stage, wrap) as host:
         host.run(stop)
 
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.ingest.port import Connector, Found, Item, OptionError, Refused, Unit
+from pipeline.ingest.port import Connector, ReadEvent, ConnectorItem, OptionError, Rejection, InputUnit
 from pipeline.ingest.registry import CONNECTORS
 from schemas.envelope import Event
 from tests.support import fuzz
@@ -32,17 +32,17 @@ TABLES = {"orders", "feedback", "complaints", "customers"}
 each_connector = pytest.mark.parametrize("name", sorted(CONNECTORS))
 
 
-def read(connector: Connector, data: bytes, name: str = "/folder/unit") -> list[Item]:
-    return list(connector.read(Unit(name, lambda: io.BytesIO(data)), OPTIONS))
+def read(connector: Connector, data: bytes, name: str = "/folder/unit") -> list[ConnectorItem]:
+    return list(connector.read(InputUnit(name, lambda: io.BytesIO(data)), OPTIONS))
 
 
-def read_as_file(connector: Connector, data: bytes, folder: Path) -> list[Item]:
+def read_as_file(connector: Connector, data: bytes, folder: Path) -> list[ConnectorItem]:
     path = folder / "unit"
     path.write_bytes(data)
     return [item for unit in connector.units([path]) for item in connector.read(unit, OPTIONS)]
 
 
-def read_case(connector: Connector, case: fuzz.Case, folder: Path) -> list[Item] | str:
+def read_case(connector: Connector, case: fuzz.Case, folder: Path) -> list[ConnectorItem] | str:
     """The items, or what the connector asks for: OptionError is the one thing it may raise."""
     try:
         return (
@@ -54,15 +54,15 @@ def read_case(connector: Connector, case: fuzz.Case, folder: Path) -> list[Item]
         return str(error)
 
 
-def assert_sound(items: list[Item]) -> None:
+def assert_sound(items: list[ConnectorItem]) -> None:
     for item in items:
-        if isinstance(item, Found):
+        if isinstance(item, ReadEvent):
             # What goes to the log is JSON: lone surrogates and other unwritable text show here.
             again = Event.model_validate_json(item.event.model_dump_json())
             assert again == item.event
             assert item.raw
         else:
-            assert isinstance(item, Refused)
+            assert isinstance(item, Rejection)
             assert item.detail.strip()
             assert item.locator
             item.detail.encode()
@@ -80,8 +80,8 @@ def test_there_are_seeds_and_each_gives_events(name: str) -> None:
     for data in SEEDS[name]:
         items = read(CONNECTORS[name], data)
         assert_sound(items)
-        assert any(isinstance(item, Found) for item in items)
-        assert not any(isinstance(item, Refused) for item in items)
+        assert any(isinstance(item, ReadEvent) for item in items)
+        assert not any(isinstance(item, Rejection) for item in items)
 
 
 @each_connector
@@ -94,7 +94,7 @@ def test_broken_input_is_refused_and_kept_and_read_alike_twice(name: str, tmp_pa
             if isinstance(items, list):
                 assert_sound(items)
                 assert case.packed or all(
-                    is_of(item.raw, case.data) for item in items if isinstance(item, Refused)
+                    is_of(item.raw, case.data) for item in items if isinstance(item, Rejection)
                 )
         except Exception as error:
             error.add_note(case.label)
@@ -136,15 +136,15 @@ def test_ids_do_not_depend_on_where_it_lies(name: str) -> None:
     there_name = "/there/deep/a.txt" if name == "whatsapp-export" else "/there/x.zip!b"
     for data in SEEDS[name]:
         here, there = (read(CONNECTORS[name], data, unit) for unit in ("/here/a.txt", there_name))
-        assert [item.event.id for item in here if isinstance(item, Found)] == [
-            item.event.id for item in there if isinstance(item, Found)
+        assert [item.event.id for item in here if isinstance(item, ReadEvent)] == [
+            item.event.id for item in there if isinstance(item, ReadEvent)
         ]
 
 
 @each_connector
 def test_ids_are_unique_within_a_unit(name: str) -> None:
     for data in SEEDS[name]:
-        ids = [item.event.id for item in read(CONNECTORS[name], data) if isinstance(item, Found)]
+        ids = [item.event.id for item in read(CONNECTORS[name], data) if isinstance(item, ReadEvent)]
         assert len(set(ids)) == len(ids)
 
 
@@ -178,8 +178,8 @@ def test_the_first_item_comes_before_the_rest_is_read(name: str) -> None:
     sound = SEEDS[name][-1]
     data = sound + b"".join(fuzz.variants(sound, 8 * 1024 * 1024))
     read: list[int] = []
-    items: Iterator[Item] = CONNECTORS[name].read(
-        Unit("/folder/unit", lambda: CountingStream(data, read)), OPTIONS
+    items: Iterator[ConnectorItem] = CONNECTORS[name].read(
+        InputUnit("/folder/unit", lambda: CountingStream(data, read)), OPTIONS
     )
     next(items)
     # A chat's order of day and month shows in all of its stamps together: they are surveyed once

@@ -12,7 +12,8 @@ import pytest
 from pydantic import ValidationError
 
 import schemas.generate
-from pipeline.envelope import checked, contract_message, from_record, to_message
+from pipeline.envelope import decode_event, encode_event, validate_data
+from pipeline.log.contract_messages import encode_contract
 from pipeline.log.port import LogRecord, Message
 from pipeline.outcomes import Reject
 from schemas.dead_letters import RejectCode
@@ -39,9 +40,9 @@ def test_a_valid_example_is_accepted_as_it_stands_and_survives_the_log(
     example: dict[str, Any],
 ) -> None:
     event = Event.model_validate(example)
-    data = checked(event)
+    data = validate_data(event)
     assert not isinstance(data, Reject), data
-    incoming = from_record(as_record(to_message(event, data)))
+    incoming = decode_event(as_record(encode_event(event, data)))
     assert not isinstance(incoming, Reject), incoming
     assert incoming.event == event
     assert incoming.data == data
@@ -61,7 +62,7 @@ def test_a_valid_example_fits_the_published_json_schemas(example: dict[str, Any]
 @pytest.mark.parametrize("example", examples("valid"))
 def test_structured_mode_is_read_like_binary_mode(example: dict[str, Any]) -> None:
     event = Event.model_validate(example)
-    data = checked(event)
+    data = validate_data(event)
     assert not isinstance(data, Reject)
     topic = raw_topic_of(type(data)).name
     structured = Message(
@@ -70,7 +71,7 @@ def test_structured_mode_is_read_like_binary_mode(example: dict[str, Any]) -> No
         json.dumps(example).encode(),
         (("content-type", b"application/cloudevents+json; charset=utf-8"),),
     )
-    incoming = from_record(as_record(structured))
+    incoming = decode_event(as_record(structured))
     assert not isinstance(incoming, Reject), incoming
     assert (incoming.event, incoming.data) == (event, data)
 
@@ -80,7 +81,7 @@ def test_an_invalid_example_is_refused_with_its_code_and_the_field_named(
     example: dict[str, Any],
 ) -> None:
     try:
-        refusal = checked(Event.model_validate(example["event"]))
+        refusal = validate_data(Event.model_validate(example["event"]))
     except ValidationError as error:
         refusal = Reject(*explain(error))
     assert isinstance(refusal, Reject)
@@ -131,7 +132,7 @@ def test_every_reference_of_the_asyncapi_document_resolves() -> None:
 
 
 def test_an_unknown_field_is_kept_not_refused() -> None:
-    data = checked(
+    data = validate_data(
         Event(
             id="1",
             source="s",
@@ -159,4 +160,4 @@ def test_a_contract_of_our_own_survives_its_topic() -> None:
         outcome="refused",
         message="价格",
     )
-    assert decode_contract(as_record(contract_message("dead-letters.v1", "k", replay))) == replay
+    assert decode_contract(as_record(encode_contract("dead-letters.v1", "k", replay))) == replay

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pipeline.models.replica import Replica
 from pipeline.outcomes import Context, Drop, Emit, run_checked
-from pipeline.processors.converse.record_view import Seen
+from pipeline.processors.converse.record_view import RecordView
 from pipeline.processors.enrich import enrich_step
 from schemas.conversations import ConversationFact
 from schemas.records import Record
@@ -53,7 +53,7 @@ _PLACES = st.sampled_from([0, 1, 1, 2, 3, 5, 8, 30, 90, 600, 1500, 4000, 20000])
 
 
 @st.composite
-def a_record(draw: st.DrawFn, number: int) -> Seen:
+def a_record(draw: st.DrawFn, number: int) -> RecordView:
     say = draw(st.sampled_from(["in", "in", "out", "out", "bot", "system"]))
     one = seen(
         f"r{number}",
@@ -87,11 +87,11 @@ def a_record(draw: st.DrawFn, number: int) -> Seen:
 
 
 @st.composite
-def records(draw: st.DrawFn, most: int = 12) -> list[Seen]:
+def records(draw: st.DrawFn, most: int = 12) -> list[RecordView]:
     return [draw(a_record(number)) for number in range(draw(st.integers(1, most)))]
 
 
-def cut(items: Sequence[Seen], cuts: Sequence[int]) -> Iterator[Sequence[Seen]]:
+def cut(items: Sequence[RecordView], cuts: Sequence[int]) -> Iterator[Sequence[RecordView]]:
     places = sorted({0, *(c % (len(items) + 1) for c in cuts), len(items)})
     for start, end in pairwise(places):
         yield items[start:end]
@@ -103,7 +103,7 @@ _CUTS = st.lists(st.integers(0, 40), max_size=12)
 @given(records(), st.randoms(use_true_random=False), _CUTS, _CUTS)
 @settings(max_examples=400, deadline=None)
 def test_neither_order_nor_batches_change_what_stands(
-    items: list[Seen], random_: object, cuts: list[int], others: list[int]
+    items: list[RecordView], random_: object, cuts: list[int], others: list[int]
 ) -> None:
     shuffled = list(items)
     random_.shuffle(shuffled)  # type: ignore[attr-defined]
@@ -115,7 +115,7 @@ def test_neither_order_nor_batches_change_what_stands(
 @given(records(), st.randoms(use_true_random=False), _CUTS)
 @settings(max_examples=150, deadline=None)
 def test_a_replay_changes_nothing_and_tells_nothing(
-    items: list[Seen], random_: object, cuts: list[int]
+    items: list[RecordView], random_: object, cuts: list[int]
 ) -> None:
     state, _ = folded([items])
     again = list(items)
@@ -129,7 +129,7 @@ def test_a_replay_changes_nothing_and_tells_nothing(
 @given(records(8), records(8), st.randoms(use_true_random=False), _CUTS)
 @settings(max_examples=250, deadline=None)
 def test_a_corrected_record_takes_its_own_place_and_nothing_of_the_old_one_stands(
-    first: list[Seen], corrected: list[Seen], random_: object, cuts: list[int]
+    first: list[RecordView], corrected: list[RecordView], random_: object, cuts: list[int]
 ) -> None:
     only_first = first[len(corrected) :]
     mixed = [*first, *corrected]
@@ -141,7 +141,7 @@ def test_a_corrected_record_takes_its_own_place_and_nothing_of_the_old_one_stand
 @given(records(), _CUTS)
 @settings(max_examples=100, deadline=None)
 def test_a_state_survives_its_bytes_and_is_never_mutated(
-    items: list[Seen], cuts: list[int]
+    items: list[RecordView], cuts: list[int]
 ) -> None:
     state = FOLD.empty()
     for batch in cut(items, cuts):
@@ -156,7 +156,7 @@ def test_a_state_survives_its_bytes_and_is_never_mutated(
 
 @given(records())
 @settings(max_examples=60, deadline=None)
-def test_every_output_is_valid_keyed_and_for_its_topic(items: list[Seen]) -> None:
+def test_every_output_is_valid_keyed_and_for_its_topic(items: list[RecordView]) -> None:
     _, outcomes = FOLD(FOLD.empty(), items, ctx())
     assert len(outcomes) == len(items)
     for item, outcome in zip(items, outcomes, strict=True):
@@ -202,7 +202,7 @@ def test_seen_is_the_same_from_a_record_and_from_its_json() -> None:
     outcomes = run_checked(
         enrich_step(IDENTITY),
         EVENTS,
-        Context(datetime(2026, 11, 20, tzinfo=UTC), Replica().snapshot()),
+        Context(datetime(2026, 11, 20, tzinfo=UTC), Replica().classifier()),
     )
     found = [
         o.value
@@ -213,7 +213,7 @@ def test_seen_is_the_same_from_a_record_and_from_its_json() -> None:
     ]
     assert len(found) > 20
     for one in found:
-        assert Seen.from_json(orjson.loads(one.model_dump_json())) == Seen.from_record(one)
+        assert RecordView.from_json(orjson.loads(one.model_dump_json())) == RecordView.from_record(one)
 
 
 def test_a_reopening_is_told_though_the_same_batch_shows_it_late() -> None:

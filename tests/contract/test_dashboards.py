@@ -51,7 +51,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
         patched.setenv("SWITCHBOARD_SECRET", "a secret for tests only")
         patched.delenv("SWITCHBOARD_CONFIG", raising=False)
         run_demo(load_settings(data_dir=folder), None)
-        with Workspace(load_settings(data_dir=folder)).reading() as warehouse:
+        with Workspace(load_settings(data_dir=folder)).open_warehouse() as warehouse:
             yield warehouse
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.commands.host_factory import Wrap, bare
+from pipeline.commands.host_factory import HandlerWrapper, unwrapped
 from pipeline.runtime.runner import TooManyErrorsError
 from tests.support.events import make_events
 from tests.support.faults import (
@@ -66,7 +66,7 @@ def calm(tmp_path_factory: pytest.TempPathFactory, events: Path) -> Rows:
 
 
 def _rows_after(
-    installation: Installation, events: Path, wrap: Wrap = bare, *, restarts: int = 0
+    installation: Installation, events: Path, wrap: HandlerWrapper = unwrapped, *, restarts: int = 0
 ) -> Rows:
     publish(installation, events)
     for _ in range(restarts):
@@ -106,7 +106,7 @@ def test_ends_before_a_commit(make: Make, events: Path, calm: Rows, stage: str) 
 
 @pytest.mark.parametrize("busy", [busy_before, busy_after])
 def test_busy_warehouse_is_waited_for(
-    make: Make, events: Path, calm: Rows, busy: Callable[..., tuple[Wrap, object]]
+    make: Make, events: Path, calm: Rows, busy: Callable[..., tuple[HandlerWrapper, object]]
 ) -> None:
     wrap, _ = busy("load", 0, 1, 3)
     _same(_rows_after(make(batch_records=_BATCH), events, wrap), calm)

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from pipeline.commands.outcomes import Horizon
-from pipeline.commands.periodic_tasks import look_back
+from pipeline.commands.outcome_labels import OutcomeHorizon
+from pipeline.commands.outcomes import scan_outcomes
 from pipeline.sinks.warehouse import rows
 from schemas.envelope import record_id_of
 from tests.support.installations import Distributed, Embedded, Installation, as_lines, publish
 
 _START = datetime(2026, 9, 1, 10, tzinfo=UTC)
-_HORIZON = Horizon(14)
+_HORIZON = OutcomeHorizon(14)
 Make = Callable[[], Installation]
 
 
@@ -73,7 +73,7 @@ def _phone(who: int) -> str:
 
 def given(installation: Installation) -> dict[tuple[str, str], tuple[str, float]]:
     """Return the labels that hold by head and event, with the label's value and weight."""
-    with installation.workspace.reading() as warehouse:
+    with installation.workspace.open_warehouse() as warehouse:
         found = rows(
             warehouse,
             "SELECT head, toString(record_id) AS id, argMax(value, labelled_at) AS value,"
@@ -116,9 +116,9 @@ def test_outcomes_label_what_was_written_before_them_once(make: Make, tmp_path: 
         event("move", 1.5, "comm.message.moved", {"event_id": "junk", "folder": "spam"}),
     ]
     run(installation, tmp_path / "in", events)
-    told = look_back(installation.workspace, _HORIZON)
+    told = scan_outcomes(installation.workspace, _HORIZON)
     installation.run()
-    assert look_back(installation.workspace, _HORIZON) == {}, "labels were given twice"
+    assert scan_outcomes(installation.workspace, _HORIZON) == {}, "labels were given twice"
     assert told["purchase_intent: ready"] == 1
     labels = given(installation)
     intent = {record: said for (head, record), said in labels.items() if head == "purchase_intent"}
@@ -134,7 +134,7 @@ def test_outcomes_label_what_was_written_before_them_once(make: Make, tmp_path: 
     assert labels["sentiment", mark] == ("very_negative", 0.5)
     assert labels["sentiment", words] == ("very_positive", 1.0)
     assert labels["spam", junk] == ("spam", 1.0)
-    with installation.workspace.reading() as warehouse:
+    with installation.workspace.open_warehouse() as warehouse:
         assert rows(warehouse, "SELECT * FROM dead_letters") == []
         (tests,) = rows(
             warehouse,
@@ -142,7 +142,7 @@ def test_outcomes_label_what_was_written_before_them_once(make: Make, tmp_path: 
             " assessments",
         )
     assert tests["n"] == tests["labels"] == len(labels)
-    with installation.workspace.log() as log:
+    with installation.workspace.open_log() as log:
         texts = [json.loads(record.value)["text"] for record in log.scan("examples.v1", 0, 0, 100)]
     assert "非常满意 call <phone>" in texts
 
@@ -156,7 +156,7 @@ def test_an_order_that_comes_late_turns_a_negative_round_and_a_person_overrules_
         tmp_path / "in",
         [paid("a", -60, 9), wrote("m", 0, 1), wrote("n", 0.1, 2), paid("b", 60, 9)],
     )
-    look_back(installation.workspace, _HORIZON)
+    scan_outcomes(installation.workspace, _HORIZON)
     installation.run()
     m, n = ids("m", "n")
     assert [given(installation)["purchase_intent", one][0] for one in (m, n)] == ["none", "none"]
@@ -167,13 +167,13 @@ def test_an_order_that_comes_late_turns_a_negative_round_and_a_person_overrules_
         {"record_id": n, "head": "purchase_intent", "value": "exploring"},
     )
     run(installation, tmp_path / "in", [paid("late", 1, 1), paid("late-too", 1, 2), said])
-    assert look_back(installation.workspace, _HORIZON) == {"purchase_intent: ready": 1}
+    assert scan_outcomes(installation.workspace, _HORIZON) == {"purchase_intent: ready": 1}
     installation.run()
     assert [given(installation)["purchase_intent", one][0] for one in (m, n)] == [
         "ready",
         "exploring",
     ]
-    with installation.workspace.reading() as warehouse:
+    with installation.workspace.open_warehouse() as warehouse:
         held = rows(
             warehouse,
             "SELECT toString(record_id) AS id, value, origin FROM assessments ORDER BY value",
@@ -187,7 +187,7 @@ def test_an_order_that_comes_late_turns_a_negative_round_and_a_person_overrules_
 def test_an_installation_without_orders_has_no_negatives(make: Make, tmp_path: Path) -> None:
     installation = make()
     run(installation, tmp_path / "in", [wrote(f"m{place}", place, place) for place in range(5)])
-    assert look_back(installation.workspace, _HORIZON) == {}
+    assert scan_outcomes(installation.workspace, _HORIZON) == {}
 
 
 def test_negatives_are_sampled_by_the_day_and_weighted(
@@ -207,7 +207,7 @@ def test_negatives_are_sampled_by_the_day_and_weighted(
         tmp_path / "in",
         [paid("a", -60, 99), *days, wrote("alone", 5, 50), paid("b", 60, 99)],
     )
-    look_back(installation.workspace, _HORIZON)
+    scan_outcomes(installation.workspace, _HORIZON)
     installation.run()
     labels = given(installation)
     weights = sorted(weight for _, weight in labels.values())
@@ -215,4 +215,4 @@ def test_negatives_are_sampled_by_the_day_and_weighted(
     # Record ids are hashes: the smallest of the day are the sample, whenever it is taken.
     chosen = sorted(record for (_, record), (_, weight) in labels.items() if weight == 0.5)
     assert chosen == sorted(ids(*(f"m{place}" for place in range(8))))[:4]
-    assert look_back(installation.workspace, _HORIZON) == {}
+    assert scan_outcomes(installation.workspace, _HORIZON) == {}

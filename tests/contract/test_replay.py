@@ -15,12 +15,12 @@ import pytest
 
 from pipeline.commands.host_factory import embedded_host, kafka_host
 from pipeline.commands.labels import label_event
-from pipeline.commands.replay import BEGINNING, Rewind, instant_of, planned, rewind, stages_of
+from pipeline.commands.replay import BEGINNING, Rewind, parse_instant, plan_rewinds, apply_rewinds, resolve_stages
 from pipeline.errors import UserError
-from pipeline.ingest.port import Found
-from pipeline.log.port import GroupRunning
-from pipeline.settings import zone_of
-from pipeline.sinks.warehouse import StoreHeldError, rows
+from pipeline.ingest.port import ReadEvent
+from pipeline.log.port import GroupRunningError
+from pipeline.settings import parse_zone
+from pipeline.sinks.warehouse import StoreInUseError, rows
 from pipeline.workspace import Workspace
 from schemas.topics import RECORDS
 from tests.support.events import make_events
@@ -42,20 +42,20 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def replay(workspace: Workspace, target: str, since: str = BEGINNING) -> list[Rewind]:
     """Do what `switchboard replay TARGET --from SINCE --yes` does."""
-    with workspace.log() as log:
-        rewinds = planned(
+    with workspace.open_log() as log:
+        rewinds = plan_rewinds(
             log,
-            stages_of(target),
-            since_ms=instant_of(since, zone_of("UTC")),
+            resolve_stages(target),
+            since_ms=parse_instant(since, parse_zone("UTC")),
             offsets={},
             skip=False,
         )
-        rewind(workspace, log, rewinds, f"from {since}")
+        apply_rewinds(workspace, log, rewinds, f"from {since}")
     return rewinds
 
 
 def asked(installation: Installation, sql: str) -> list[dict[str, object]]:
-    with installation.workspace.reading() as warehouse:
+    with installation.workspace.open_warehouse() as warehouse:
         return rows(warehouse, sql)
 
 
@@ -94,12 +94,12 @@ def test_new_code_replaces_rows_and_keeps_every_earlier_answer(make: Make, event
         " LIMIT 60",
     )
     record_ids = [UUID(str(row["record_id"])) for row in told]
-    with installation.workspace.publisher() as publisher:
+    with installation.workspace.open_publisher() as publisher:
         for place, labelled in enumerate(record_ids):
             event = label_event(
                 labelled, "need", _NEEDS[place % 3], by="a test", note="", tenant="default"
             )
-            publisher.publish(Found(event, event.model_dump_json().encode()), "label/1", "default")
+            publisher.publish(ReadEvent(event, event.model_dump_json().encode()), "label/1", "default")
     installation.run()
     counted = (
         "SELECT toUInt32(count()) AS n, toUInt32(uniqExact(record_id)) AS ids FROM communications"
@@ -143,7 +143,7 @@ def test_a_replay_is_refused_while_the_stage_runs(make: Make, events: Path) -> N
     publish(installation, events)
     installation.run()
     before = rows_in(installation)
-    with _running(installation, "load"), pytest.raises((GroupRunning, StoreHeldError)):
+    with _running(installation, "load"), pytest.raises((GroupRunningError, StoreInUseError)):
         replay(installation.workspace, "load")
     # As soon as nobody runs any more it is done; on Kafka the worker's session has to end first.
     assert replay(installation.workspace, "load")
@@ -157,23 +157,23 @@ def test_a_replay_from_an_instant_begins_there_and_never_skips(
     installation = make(batch_records=_BATCH)
     publish(installation, events)
     installation.run()
-    with installation.workspace.log() as log:
+    with installation.workspace.open_log() as log:
         latest = max(
             record.timestamp_ms
             for at in log.positions("load", [RECORDS.name])
             for record in log.scan(at.topic, at.partition, at.first, 10_000)
         )
         assert (
-            planned(
-                log, stages_of(RECORDS.name, "load"), since_ms=latest + 1, offsets={}, skip=False
+            plan_rewinds(
+                log, resolve_stages(RECORDS.name, "load"), since_ms=latest + 1, offsets={}, skip=False
             )
             == []
         )
-        only = planned(
-            log, stages_of(RECORDS.name, "load"), since_ms=latest, offsets={}, skip=False
+        only = plan_rewinds(
+            log, resolve_stages(RECORDS.name, "load"), since_ms=latest, offsets={}, skip=False
         )
-        everything = planned(
-            log, stages_of(RECORDS.name, "load"), since_ms=0, offsets={}, skip=False
+        everything = plan_rewinds(
+            log, resolve_stages(RECORDS.name, "load"), since_ms=0, offsets={}, skip=False
         )
         assert 0 < sum(one.offsets for one in only) < sum(one.offsets for one in everything)
         more = tmp_path / "more.jsonl"
@@ -183,14 +183,14 @@ def test_a_replay_from_an_instant_begins_there_and_never_skips(
         publish(installation, more)
         unread = {
             (at.topic, at.partition): at.end
-            for at in log.positions("enrich", stages_of("enrich")["enrich"])
+            for at in log.positions("enrich", resolve_stages("enrich")["enrich"])
         }
-        assert planned(log, stages_of("enrich"), since_ms=None, offsets=unread, skip=False) == []
-        assert planned(log, stages_of("enrich"), since_ms=None, offsets=unread, skip=True)
+        assert plan_rewinds(log, resolve_stages("enrich"), since_ms=None, offsets=unread, skip=False) == []
+        assert plan_rewinds(log, resolve_stages("enrich"), since_ms=None, offsets=unread, skip=True)
         with pytest.raises(UserError, match="has no partition 99"):
-            planned(
+            plan_rewinds(
                 log,
-                stages_of(RECORDS.name),
+                resolve_stages(RECORDS.name),
                 since_ms=None,
                 offsets={(RECORDS.name, 99): 0},
                 skip=False,

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import schemas.generate
-from pipeline.envelope import Incoming, checked, from_record, to_message
+from pipeline.envelope import IncomingEvent, validate_data, decode_event, encode_event
 from pipeline.identity.contacts import OwnSide
 from pipeline.log.port import LogRecord
 from pipeline.models.replica import Replica
@@ -36,20 +36,20 @@ IDENTITY = Identity(
 
 @pytest.fixture(scope="module")
 def ctx() -> Context:
-    return Context(NOW, Replica().snapshot())
+    return Context(NOW, Replica().classifier())
 
 
 @pytest.fixture(scope="module")
-def step() -> Step[Incoming, Contract]:
+def step() -> Step[IncomingEvent, Contract]:
     return enrich_step(IDENTITY)
 
 
-def incoming(event: dict[str, Any]) -> Incoming:
+def incoming(event: dict[str, Any]) -> IncomingEvent:
     parsed = Event.model_validate(event)
-    data = checked(parsed)
+    data = validate_data(parsed)
     assert not isinstance(data, Reject), data
-    message = to_message(parsed, data)
-    item = from_record(
+    message = encode_event(parsed, data)
+    item = decode_event(
         LogRecord(
             message.topic,
             0,
@@ -64,7 +64,7 @@ def incoming(event: dict[str, Any]) -> Incoming:
     return item
 
 
-def examples() -> list[Incoming]:
+def examples() -> list[IncomingEvent]:
     folder = Path(schemas.generate.__file__).parent / "examples" / "valid"
     return [incoming(json.loads(path.read_text("utf-8"))) for path in sorted(folder.glob("*.json"))]
 
@@ -82,7 +82,7 @@ def records(outcomes: Sequence[Outcome[Contract]]) -> list[Contract]:
 
 
 def test_every_event_becomes_something_for_a_declared_topic(
-    step: Step[Incoming, Contract], ctx: Context
+    step: Step[IncomingEvent, Contract], ctx: Context
 ) -> None:
     for item, outcome in zip(EVENTS, run_checked(step, EVENTS, ctx), strict=True):
         assert isinstance(outcome, Emit), (item, outcome)
@@ -91,14 +91,14 @@ def test_every_event_becomes_something_for_a_declared_topic(
             assert output.key
 
 
-def test_a_step_is_a_function_of_its_input(step: Step[Incoming, Contract], ctx: Context) -> None:
+def test_a_step_is_a_function_of_its_input(step: Step[IncomingEvent, Contract], ctx: Context) -> None:
     assert run_checked(step, EVENTS, ctx) == run_checked(enrich_step(IDENTITY), EVENTS, ctx)
 
 
 @given(order=st.permutations(range(len(EVENTS))), cut=st.integers(0, len(EVENTS)))
 @settings(max_examples=8, deadline=None)
 def test_what_becomes_of_an_event_does_not_depend_on_its_batch(order: list[int], cut: int) -> None:
-    step, ctx = enrich_step(IDENTITY), Context(NOW, Replica().snapshot())
+    step, ctx = enrich_step(IDENTITY), Context(NOW, Replica().classifier())
     whole = run_checked(step, EVENTS, ctx)
     shuffled = [EVENTS[place] for place in order]
     parts = [*run_checked(step, shuffled[:cut], ctx), *run_checked(step, shuffled[cut:], ctx)]
@@ -107,7 +107,7 @@ def test_what_becomes_of_an_event_does_not_depend_on_its_batch(order: list[int],
 
 
 def test_every_output_is_valid_by_its_own_contract_and_fills_declared_columns(
-    step: Step[Incoming, Contract], ctx: Context
+    step: Step[IncomingEvent, Contract], ctx: Context
 ) -> None:
     for contract in records(run_checked(step, EVENTS, ctx)):
         assert type(contract).model_validate_json(to_json(contract)) == contract
@@ -116,7 +116,7 @@ def test_every_output_is_valid_by_its_own_contract_and_fills_declared_columns(
 
 
 def test_nothing_of_a_text_is_lost_and_every_flag_is_declared(
-    step: Step[Incoming, Contract], ctx: Context
+    step: Step[IncomingEvent, Contract], ctx: Context
 ) -> None:
     found = [
         contract
@@ -154,14 +154,14 @@ def test_any_text_and_any_contact_become_a_record(
     item = incoming(
         event | {"data": data | {"from": {"name": name, "phone": phone, "email": email}}}
     )
-    (outcome,) = run_checked(enrich_step(IDENTITY), [item], Context(NOW, Replica().snapshot()))
+    (outcome,) = run_checked(enrich_step(IDENTITY), [item], Context(NOW, Replica().classifier()))
     assert isinstance(outcome, Emit)
     record = outcome.outputs[0].value
     assert Record.model_validate_json(to_json(record)) == record
     assert to_json(record) == record.model_dump_json().encode()
 
 
-def judged(step: Step[Incoming, Contract], ctx: Context, **data: Any) -> Record:
+def judged(step: Step[IncomingEvent, Contract], ctx: Context, **data: Any) -> Record:
     event = {
         "id": "1",
         "source": "s",
@@ -175,7 +175,7 @@ def judged(step: Step[Incoming, Contract], ctx: Context, **data: Any) -> Record:
 
 
 def test_a_price_inquiry_in_chinese_is_one_out_of_the_box(
-    step: Step[Incoming, Contract], ctx: Context
+    step: Step[IncomingEvent, Contract], ctx: Context
 ) -> None:
     record = judged(step, ctx, channel="chat", text="我需要了解您的产品价格和交易方式")
     assert record.predictions["need"].label == "price_inquiry"
@@ -193,7 +193,7 @@ def test_a_price_inquiry_in_chinese_is_one_out_of_the_box(
     ],
 )
 def test_the_direction_of_a_mail_follows_from_our_own_side(
-    step: Step[Incoming, Contract], ctx: Context, sender: str, to: str, direction: str, contact: str
+    step: Step[IncomingEvent, Contract], ctx: Context, sender: str, to: str, direction: str, contact: str
 ) -> None:
     record = judged(
         step,
@@ -208,7 +208,7 @@ def test_the_direction_of_a_mail_follows_from_our_own_side(
 
 
 def test_a_form_that_our_own_site_mails_is_from_whom_it_asks_to_answer(
-    step: Step[Incoming, Contract], ctx: Context
+    step: Step[IncomingEvent, Contract], ctx: Context
 ) -> None:
     own = {"email": "forms@shop.example.com"}
     record = judged(
@@ -226,7 +226,7 @@ def test_a_form_that_our_own_site_mails_is_from_whom_it_asks_to_answer(
 
 
 def test_mails_of_one_thread_are_one_conversation_wherever_they_were_read(
-    step: Step[Incoming, Contract], ctx: Context
+    step: Step[IncomingEvent, Contract], ctx: Context
 ) -> None:
     first = judged(step, ctx, channel="email", text="x", message_id="root@example.org")
     second = judged(

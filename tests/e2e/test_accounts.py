@@ -58,7 +58,7 @@ def test_every_item_is_accounted_for(
     assert account.dead_letters <= refusable
     if items is not None:
         assert account.read == items
-    with workspace.reading() as warehouse:
+    with workspace.open_warehouse() as warehouse:
         rows = warehouse.query(
             "SELECT DISTINCT arrayJoin(quality_flags) AS flag FROM communications"
         ).splitlines()
@@ -72,13 +72,13 @@ def test_every_item_is_accounted_for(
 
 def run_through(workspace: Workspace, connector: str, path: Path) -> Account:
     """Ingest a path and run until idle; return the connector's account."""
-    with workspace.publisher() as publisher:
+    with workspace.open_publisher() as publisher:
         options = workspace.ingest_options(None, (), {})
         results = list(Ingest(CONNECTORS[connector], options, publisher).run([path]))
     assert [result.problem for result in results if result.problem] == []
     with embedded_host(workspace) as host:
-        while host.turn():
+        while host.run_once():
             pass
-    with workspace.log() as log, workspace.reading() as warehouse:
+    with workspace.open_log() as log, workspace.open_warehouse() as warehouse:
         (account,) = accounts(log, warehouse)
     return account

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.models.evaluation.labelled_rows import Row
+from pipeline.models.evaluation.labelled_rows import LabelledRow
 from tests.e2e.conftest import QUIET_BROWSER, Command
 from tests.support.labelled import labelled
 
 _VALUES = {"praise": "positive", "refund": "negative", "delivery": "neutral"}
 
 
-def written(path: Path, rows: list[Row], *more: str) -> Path:
+def written(path: Path, rows: list[LabelledRow], *more: str) -> Path:
     """Write rows as JSONL, and further lines as they are."""
     fields = ("text", "label", "language", "channel")
     lines = [

@@ -7,12 +7,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -21,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.e2e.conftest import Command
 from tests.support.events import make_events
 from tests.support.installations import as_lines
-from tests.support.stack import wait_until
+from tests.support.stack import free_ports, wait_until
 
 pytestmark = pytest.mark.stack
 _SAMPLES = Path(__file__).resolve().parents[2] / "samples"
@@ -96,19 +94,6 @@ def _children(pid: int) -> list[int]:
     return [int(word) for word in listed.stdout.split()]
 
 
-def _three_free_ports() -> int:
-    """Return the first of three ports in a row that nobody listens on."""
-    for port in range(29_400, 29_900, 3):
-        with ExitStack() as held:
-            try:
-                for place in range(3):
-                    held.enter_context(socket.socket()).bind(("127.0.0.1", port + place))
-            except OSError:
-                continue
-            return port
-    raise OSError("no three free ports in a row")
-
-
 def _page(port: int) -> str:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         return str(answer.read(), "utf-8")
@@ -134,7 +119,7 @@ def test_workers_that_are_killed_come_back_and_sigterm_ends_them(
 ) -> None:
     events = [event for event in make_events(400) if event["type"].startswith("comm.")]
     (tmp_path / "events.jsonl").write_text(as_lines(events), "utf-8")
-    ports = _three_free_ports()
+    ports = free_ports(3)
     log = open(tmp_path / "workers.log", "wb")  # noqa: SIM115  # for as long as the workers run
     keepers = [
         subprocess.Popen(

@@ -24,7 +24,7 @@ from tests.support.deploying import (
     queries,
     read,
 )
-from tests.support.stack import StackMissing, skip_or_fail
+from tests.support.stack import StackMissingError, skip_or_fail
 
 pytestmark = pytest.mark.stack
 _K8S = DEPLOY / "k8s"
@@ -69,7 +69,7 @@ def needs(tool: Any, *arguments: str) -> Any:
     """Return a tool, or skip or fail the test with the reason why it cannot be had."""
     try:
         return tool(*arguments)
-    except StackMissing as error:
+    except StackMissingError as error:
         skip_or_fail(error)
 
 

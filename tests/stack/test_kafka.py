@@ -5,6 +5,7 @@ topics, states and lag.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -12,20 +13,22 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.commands.host_factory import kafka_host
-from pipeline.log.claim_check import BlobFolder
-from pipeline.log.port import GroupRunning, LogRecord, Message, again
+from pipeline.log.claim_check import FolderBodyStore
+from pipeline.log.port import GroupRunningError, LogRecord, Message, republish_message
+from pipeline.runtime.kafka import kafka_host as kafka_host_module
 from pipeline.runtime.kafka.broker import Broker, BrokerError
-from pipeline.runtime.kafka.crash_quarantine import InFlight
-from pipeline.runtime.kafka.kafka_host import HostBroken, KafkaHost, Sizes
+from pipeline.runtime.kafka.crash_quarantine import CrashMarkers
+from pipeline.runtime.kafka.kafka_host import BatchLimits, HostFailedError, KafkaHost
 from pipeline.runtime.kafka.kafka_log import KafkaLog
-from pipeline.runtime.kafka.partitioner import home_of
-from pipeline.runtime.kafka.repartition import grow
-from pipeline.runtime.kafka.spool import SpoolFull
+from pipeline.runtime.kafka.partitioner import key_partition
+from pipeline.runtime.kafka.repartition import add_partitions
+from pipeline.runtime.kafka.spool import SpoolFullError
 from pipeline.runtime.kafka.state_cache import StateCache
 from pipeline.runtime.kafka.topic_admin import TopicPlan
 from pipeline.runtime.stages import STATE_TOPICS
@@ -33,10 +36,11 @@ from pipeline.workspace import Workspace
 from schemas.topics import BUSINESS, CONVERSE_STATE, RAW_CHAT, RAW_EMAIL, RECORDS, TOPICS
 from tests.support.installations import settings_in
 from tests.support.kafka_server import KafkaServer
+from tests.support.short_sessions import shorten_sessions
 from tests.support.stack import wait_until
 
 pytestmark = pytest.mark.stack
-_SIZES = Sizes(100, 1 << 20, 0.02)
+_SIZES = BatchLimits(100, 1 << 20, 0.02)
 
 
 @pytest.fixture
@@ -148,12 +152,12 @@ def member(
     broker: Broker, folder: Path, stage: Copy, slot: int = 0, states: StateCache | None = None
 ) -> Member:
     """Start a host of a stage."""
-    blobs = BlobFolder(folder / "bodies")
-    marks = InFlight(folder / "in-flight")
+    blobs = FolderBodyStore(folder / "bodies")
+    marks = CrashMarkers(folder / "in-flight")
     # The watchdog is the process's own; several hosts share this one.
     return Member(
         KafkaHost(
-            broker, stage, "enrich", f"test-{slot}", blobs, _SIZES, marks, states, watched=False
+            broker, stage, "enrich", f"test-{slot}", blobs, _SIZES, marks, states, watchdog=False
         )
     )
 
@@ -218,7 +222,7 @@ def test_a_twin_with_the_same_transactional_id_fences_the_older(
         publish(log, 10, number)
         number += 10
         assert number < 10_000, "the older is never fenced"
-    assert isinstance(older.error, HostBroken)
+    assert isinstance(older.error, HostFailedError)
     wait_until(
         "the newer to take over",
         lambda: not sum(lag.records for lag in log.lag("enrich", [RAW_CHAT.name], 0)),
@@ -234,15 +238,7 @@ def test_a_worker_killed_inside_its_transaction_leaves_nothing_behind(
     broker: Broker, log: KafkaLog, tmp_path: Path
 ) -> None:
     publish(log, 500)
-    script = (
-        "import os, signal, sys; from pathlib import Path; import pipeline.runtime.kafka.kafka_host as"
-        " host\nfrom tests.stack.test_kafka import *\nsend = host.produce\ndef die(producer,"
-        " messages, on_delivery=None):\n    send(producer, messages, on_delivery);"
-        " producer.flush(); os.kill(os.getpid(), signal.SIGKILL)\nhost.produce = die\nfolder ="
-        " Path(sys.argv[2])\nKafkaHost(Broker(sys.argv[1]), Copy(), 'enrich', 'test-0',"
-        " BlobFolder(folder / 'b'), Sizes(100, 1 << 20, 0.02), InFlight(folder /"
-        " 'in-flight')).run(lambda: False)\n"
-    )
+    script = "import sys; from tests.stack.test_kafka import run_host_until_killed as run; run()"
     command = [sys.executable, "-c", script, broker.servers, str(tmp_path)]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=120, env=os.environ
@@ -258,6 +254,27 @@ def test_a_worker_killed_inside_its_transaction_leaves_nothing_behind(
     assert sorted(int(record.value) for record in everything(log, RECORDS.name)) == list(range(500))
 
 
+def run_host_until_killed() -> None:
+    """Run a host that is killed after it sent a transaction's messages and before it commits them.
+
+    The command line has the broker and a folder.
+    """
+    servers, folder = sys.argv[1], Path(sys.argv[2])
+    send = kafka_host_module.produce
+
+    def send_and_die(producer: Any, messages: Sequence[Message], on_delivery: Any = None) -> None:
+        send(producer, messages, on_delivery)
+        producer.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    kafka_host_module.produce = send_and_die
+    shorten_sessions()
+    bodies, markers = FolderBodyStore(folder / "b"), CrashMarkers(folder / "in-flight")
+    KafkaHost(Broker(servers), Copy(), "enrich", "test-0", bodies, _SIZES, markers).run(
+        lambda: False
+    )
+
+
 @dataclass
 class Count(Copy):
     """A stage with states: how many records each key had."""
@@ -269,16 +286,18 @@ class Count(Copy):
     def handle(self, records: Sequence[LogRecord]) -> list[Message]:
         assert self.states is not None
         home = {
-            record.key: self.states.home(CONVERSE_STATE.name, record.key or b"")
+            record.key: self.states.state_partition(CONVERSE_STATE.name, record.key or b"")
             for record in records
         }
         # A publisher learns of new partitions half a minute late.
-        messages = [again(record) for record in records if record.partition != home[record.key]]
+        messages = [
+            republish_message(record) for record in records if record.partition != home[record.key]
+        ]
         for partition in {record.partition for record in records}:
             keys = [
                 one.key or b"" for one in records if one.partition == partition == home[one.key]
             ]
-            before = self.states.states(CONVERSE_STATE.name, partition, sorted(set(keys)))
+            before = self.states.read_states(CONVERSE_STATE.name, partition, sorted(set(keys)))
             for key in sorted(set(keys)):
                 total = b"%d" % (int(before.get(key, b"0")) + keys.count(key))
                 messages.append(Message(CONVERSE_STATE.name, key, total, partition=partition))
@@ -330,15 +349,15 @@ def test_what_the_broker_cannot_take_is_spooled_and_sent_later(tmp_path: Path) -
         kafka.kill()
         headers = (("ce_id", b"1"), ("ce_source", b"\xff"))
         send(log, Message(RAW_CHAT.name, b"a", b"late", headers), b"17")
-        assert (log.waiting()[0], log.checkpoint("ingest/x")) == (1, b"17")
-        with pytest.raises(SpoolFull):
+        assert (log.spooled()[0], log.checkpoint("ingest/x")) == (1, b"17")
+        with pytest.raises(SpoolFullError):
             send(log, Message(RAW_CHAT.name, b"a", b"x" * 3_000), b"18")
         assert log.checkpoint("ingest/x") == b"17"
         log.close()
         kafka.start()
         log = KafkaLog(broker, tmp_path / "log", 3_000)
         publish(log, 5, 5)
-        assert log.waiting() == (0, 0)
+        assert log.spooled() == (0, 0)
         found = everything(log, RAW_CHAT.name)
         assert sorted(record.value for record in found) == sorted(
             [*(b"%d" % n for n in range(10)), b"late"]
@@ -351,22 +370,22 @@ def test_what_the_broker_refuses_for_good_is_an_error_and_sets_no_checkpoint(log
     with pytest.raises(BrokerError, match=r"lacks no\.such\.topic"):
         send(log, Message("no.such.topic", b"a", b"x"), b"1")
     assert log.checkpoint("ingest/x") is None
-    assert log.waiting() == (0, 0)
+    assert log.spooled() == (0, 0)
 
 
 def test_topics_are_compared_applied_and_grown_but_never_shrunk(broker: Broker) -> None:
     assert TopicPlan(broker, None, -1).changes() == []
     plan = TopicPlan(broker, 8, -1)
     changes = plan.changes()
-    assert {(change.what, change.found, change.wanted, change.manual) for change in changes} == {
-        ("partitions", "6", "8", True)
-    }
+    assert {
+        (change.setting, change.current, change.wanted, change.manual) for change in changes
+    } == {("partitions", "6", "8", True)}
     plan.apply(changes)
     assert plan.changes() == changes
-    grow(broker, changes, STATE_TOPICS, "converse")
+    add_partitions(broker, changes, STATE_TOPICS, "converse")
     wait_until("the new partitions", lambda: TopicPlan(broker, 8, -1).changes() == [])
     with pytest.raises(BrokerError, match="cannot take partitions away"):
-        grow(broker, TopicPlan(broker, 6, -1).changes(), STATE_TOPICS, "converse")
+        add_partitions(broker, TopicPlan(broker, 6, -1).changes(), STATE_TOPICS, "converse")
 
 
 def test_states_move_with_their_keys_and_a_growth_that_broke_off_is_taken_up_again(
@@ -387,11 +406,11 @@ def test_states_move_with_their_keys_and_a_growth_that_broke_off_is_taken_up_aga
     one = counted("one", 0)
     feed()
     changes = TopicPlan(broker, 9, -1).changes()
-    with pytest.raises(GroupRunning, match="1 workers of enrich run"):
-        grow(broker, changes, STATE_TOPICS, "enrich")
+    with pytest.raises(GroupRunningError, match="1 workers of enrich run"):
+        add_partitions(broker, changes, STATE_TOPICS, "enrich")
     one.leave()
     # As where it died after the states' topic has grown.
-    grow(
+    add_partitions(
         broker,
         [change for change in changes if change.topic == CONVERSE_STATE.name],
         STATE_TOPICS,
@@ -401,9 +420,9 @@ def test_states_move_with_their_keys_and_a_growth_that_broke_off_is_taken_up_aga
     wait_until("the worker to refuse", lambda: early.error is not None)
     assert "run `switchboard topics apply --grow`" in str(early.error)
     early.leave()
-    assert grow(broker, TopicPlan(broker, 9, -1).changes(), STATE_TOPICS, "enrich") == 0, (
-        "all have moved before"
-    )
+    assert (
+        add_partitions(broker, TopicPlan(broker, 9, -1).changes(), STATE_TOPICS, "enrich") == 0
+    ), "all have moved before"
     # The old cache holds states that have moved away: it must not be believed.
     back = counted("one", 0)
     feed()
@@ -414,7 +433,7 @@ def test_states_move_with_their_keys_and_a_growth_that_broke_off_is_taken_up_aga
         for record in everything(log, CONVERSE_STATE.name, 9)
     }
     assert {at: value for at, value in latest.items() if value} == {
-        (home_of(b"k%d" % n, 9), b"k%d" % n): b"2" for n in range(50)
+        (key_partition(b"k%d" % n, 9), b"k%d" % n): b"2" for n in range(50)
     }
 
 
@@ -429,14 +448,18 @@ def test_a_changed_configuration_is_told_and_set_back(broker: Broker) -> None:
     plan = TopicPlan(broker, None, -1)
     wait_until("the broker to tell", lambda: bool(plan.changes()))
     (change,) = plan.changes()
-    assert (change.topic, change.what, change.found) == (RAW_EMAIL.name, "retention.ms", "1000")
+    assert (change.topic, change.setting, change.current) == (
+        RAW_EMAIL.name,
+        "retention.ms",
+        "1000",
+    )
     plan.apply([change])
     wait_until("the broker to tell", lambda: not plan.changes())
 
 
 def _left(host: KafkaHost) -> list[float]:
     """Return what a host's own metrics tell of its lag, partition by partition."""
-    families = text_string_to_metric_families(host.meter.page().decode())
+    families = text_string_to_metric_families(host.meter.render().decode())
     return [
         one.value
         for family in families
@@ -469,15 +492,15 @@ def test_lag_counts_records_and_seconds_and_sees_no_marks(
         Sink(name="converse", topics=(RECORDS.name,)),
         "converse",
         "test-9",
-        BlobFolder(tmp_path),
+        FolderBodyStore(tmp_path),
         _SIZES,
-        InFlight(tmp_path / "marks"),
-        watched=False,
+        CrashMarkers(tmp_path / "marks"),
+        watchdog=False,
     )
     two = Member(host)
     wait_until("all to be read", lambda: host.counts["records"] == 200)
     wait_until("the worker to know it", lambda: _left(host) == [0.0] * RECORDS.partitions)
-    assert b'switchboard_behind_seconds{stage="converse"} 0.0' in host.meter.page()
+    assert b'switchboard_behind_seconds{stage="converse"} 0.0' in host.meter.render()
     two.leave()
     (lag,) = log.lag("converse", [RECORDS.name], int(time.time() * 1000))
     assert (lag.records, lag.seconds) == (0, 0.0)

@@ -9,7 +9,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -18,9 +17,9 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from pipeline.commands.live import following
-from pipeline.commands.reconciliation import lags
-from pipeline.log.port import now_ms
+from pipeline.commands.lag import lags
+from pipeline.commands.live import open_live_state
+from pipeline.log.clock import now_ms
 from pipeline.reporting.live_page import page
 from schemas.conversations import Conversation
 from schemas.records import BusinessRecord, Record
@@ -28,7 +27,8 @@ from tests.support import live
 from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.installations import SECRET, Distributed
 from tests.support.kafka_server import KafkaServer
-from tests.support.stack import die_with_parent, free_port, wait_until
+from tests.support.stack import free_ports, wait_until
+from tests.support.warm import WarmCommands, WarmProcess
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(800)]
 # Every kill may hold a rebalance up for its session, and a worker that stands still is found after
@@ -36,19 +36,23 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(800)]
 _PATIENCE_S = 240.0
 
 
-class Site:
-    """An installation on real servers, with live workers that are kept running."""
+class LiveSite:
+    """An installation on real servers, with supervised live workers."""
 
-    def __init__(self, folder: Path, kafka: KafkaServer, clickhouse: ClickHouseServer) -> None:
+    def __init__(
+        self, folder: Path, kafka: KafkaServer, clickhouse: ClickHouseServer, warm: WarmCommands
+    ) -> None:
         kafka.wipe()
+        self._warm = warm
         self.folder = folder
         database = "live_" + folder.name.replace("-", "_")
         self.warehouse = clickhouse.url_for(database=database)
         self.kafka = kafka
         self.installation = Distributed(folder / "data", kafka.broker, self.warehouse)
-        self.port = free_port()
+        # One for each worker.
+        self.port = free_ports(4)
         self.sent: list[Record | BusinessRecord] = []
-        self._keeper: subprocess.Popen[bytes] | None = None
+        self._supervisor: WarmProcess | None = None
 
     def work(self, processes: int) -> None:
         """Start live workers, as an operator does."""
@@ -58,42 +62,33 @@ class Site:
             "SWITCHBOARD_SECRET": SECRET,
             "SWITCHBOARD_LIVE_PORT": str(self.port),
         }
-        command = [
-            sys.executable,
-            "-m",
-            "pipeline",
-            "--data-dir",
-            str(self.folder / "data"),
-            "worker",
-            "live",
-        ]
-        with open(self.folder / "live.log", "ab") as log:
-            self._keeper = subprocess.Popen(
-                [*command, "--processes", str(processes)],
-                env=environment,
-                stderr=log,
-                preexec_fn=die_with_parent,  # noqa: PLW1509  # it calls prctl and nothing else
-            )
+        words = ["--data-dir", str(self.folder / "data"), "worker", "live"]
+        self._supervisor = self._warm.start(
+            [*words, "--processes", str(processes)],
+            self.folder,
+            environment,
+            err=self.folder / "live.log",
+        )
 
     def workers(self) -> list[int]:
         """Return the process ids of the workers."""
-        assert self._keeper is not None
-        command = ["ps", "-o", "pid=", "--ppid", str(self._keeper.pid)]
+        assert self._supervisor is not None
+        command = ["ps", "-o", "pid=", "--ppid", str(self._supervisor.pid)]
         listed = subprocess.run(command, capture_output=True, text=True, check=False)
         return [int(word) for word in listed.stdout.split()]
 
     def rest(self) -> int:
-        """Stop the workers in order; return the keeper's exit code."""
-        if self._keeper is None:
+        """Stop the workers in order; return the supervisor's exit code."""
+        if self._supervisor is None:
             return 0
-        self._keeper.terminate()
-        code = self._keeper.wait(90)
-        self._keeper = None
+        self._supervisor.terminate()
+        code = self._supervisor.wait(90)
+        self._supervisor = None
         return code
 
     def send(self, contracts: Sequence[Record | BusinessRecord | Conversation]) -> None:
         """Put what enrich and converse would write on their topics, in one transaction."""
-        with self.installation.workspace.log() as log, log.transaction() as transaction:
+        with self.installation.workspace.open_log() as log, log.transaction() as transaction:
             transaction.produce([live.message_of(one) for one in contracts])
         self.sent += [one for one in contracts if not isinstance(one, Conversation)]
 
@@ -102,7 +97,7 @@ class Site:
         the workers.
         """
         now = now_ms()
-        with following(self.installation.workspace) as refresh:
+        with open_live_state(self.installation.workspace) as refresh:
             view, watch = refresh()
             found = live.windows_of(dict(page(view, watch, now))).get(("24h", ""), Counter())
         exact = live.exact_windows(self.sent, now).get(("24h", ""), Counter())
@@ -121,14 +116,16 @@ class Site:
 
 
 @pytest.fixture
-def site(kafka: KafkaServer, clickhouse: ClickHouseServer, tmp_path: Path) -> Iterator[Site]:
+def site(
+    kafka: KafkaServer, clickhouse: ClickHouseServer, warm: WarmCommands, tmp_path: Path
+) -> Iterator[LiveSite]:
     """Return an empty installation; its workers end with the test."""
-    site = Site(tmp_path, kafka, clickhouse)
+    site = LiveSite(tmp_path, kafka, clickhouse, warm)
     yield site
     site.rest()
 
 
-def test_windows_are_exact_though_workers_are_killed(site: Site) -> None:
+def test_windows_are_exact_though_workers_are_killed(site: LiveSite) -> None:
     random_ = random.Random(20261122)
     day: list[Record | BusinessRecord] = list(live.quiet_day(6_000, now_ms()))
     day += [live.complaint(number, now_ms() - number * 60_000, number) for number in range(60)]
@@ -144,13 +141,13 @@ def test_windows_are_exact_though_workers_are_killed(site: Site) -> None:
                 os.kill(worker, signal.SIGKILL)
                 deaths += 1
     site.counted()
-    with following(site.installation.workspace) as refresh:
+    with open_live_state(site.installation.workspace) as refresh:
         told = page(*refresh(), now_ms())
     print(f"{deaths} workers killed, {len(day)} records, none counted twice, none lost")
     assert deaths >= 6
     assert [queue["waiting"] for queue in told["waiting"]] == [1]
     assert [due["contact"] for due in told["due"]] == ["id:C-1"]
-    with site.installation.workspace.log() as log:
+    with site.installation.workspace.open_log() as log:
         wait_until(
             "live to have committed what it counted",
             lambda: not any(lag.records for lag in lags(log, now_ms()) if lag.group == "live"),
@@ -160,7 +157,7 @@ def test_windows_are_exact_though_workers_are_killed(site: Site) -> None:
     assert site.rest() == 0
 
 
-def test_a_spike_is_one_alert_on_the_page_the_topic_and_in_the_history(site: Site) -> None:
+def test_a_spike_is_one_alert_on_the_page_the_topic_and_in_the_history(site: LiveSite) -> None:
     site.work(1)
     site.send(list(live.quiet_day(1_500, now_ms())))
     site.counted()
@@ -185,7 +182,7 @@ def test_a_spike_is_one_alert_on_the_page_the_topic_and_in_the_history(site: Sit
     site.counted()
     wait_until("the page to tell of the alert again", _again(alerted), _PATIENCE_S, 0.5)
     site.installation.run_stage("load")
-    with site.installation.workspace.reading() as warehouse:
+    with site.installation.workspace.open_warehouse() as warehouse:
         rows = warehouse.query(
             "SELECT measure, raised_at, length(evidence) FROM alerts FORMAT JSONEachRow"
         ).splitlines()
@@ -205,7 +202,7 @@ def _again(alerted: Callable[[], bool]) -> Callable[[], bool]:
     return asked
 
 
-def test_records_of_an_aborted_transaction_are_not_counted(site: Site) -> None:
+def test_records_of_an_aborted_transaction_are_not_counted(site: LiveSite) -> None:
     site.work(1)
     site.send(list(live.quiet_day(200, now_ms())))
     site.counted()

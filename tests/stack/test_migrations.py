@@ -100,7 +100,7 @@ def test_after_a_killed_migrator_another_goes_on_when_its_lease_has_run_out(
     assert process.stdout is not None
     assert process.stdout.readline() == "asleep\n"
     warehouse = ClickHouseWarehouse(url)
-    assert not MigrationLock(warehouse, 1).take()
+    assert not MigrationLock(warehouse, 1).acquire()
     process.kill()
     process.communicate()
     assert migrations.applied(warehouse)[1][1] == "started"
@@ -115,15 +115,15 @@ def test_a_migrator_that_slept_past_its_lease_finds_that_another_took_over(
     warehouse = ClickHouseWarehouse(fresh_url(clickhouse))
     warehouse.create_database()
     sleeper, other = MigrationLock(warehouse, 0), MigrationLock(warehouse, 60)
-    assert sleeper.take()
-    assert other.take()
+    assert sleeper.acquire()
+    assert other.acquire()
     with pytest.raises(WarehouseBusyError, match="taken over"):
         sleeper.renew()
     sleeper.release()
-    assert not sleeper.take()
+    assert not sleeper.acquire()
     other.renew()
     other.release()
-    assert sleeper.take()
+    assert sleeper.acquire()
     assert len(locks(warehouse)) == 1
     warehouse.close()
 
@@ -134,7 +134,7 @@ def test_of_two_who_saw_the_lock_run_out_one_gets_it(
     warehouse = ClickHouseWarehouse(fresh_url(clickhouse))
     warehouse.create_database()
     first, slow = MigrationLock(warehouse, 0), MigrationLock(warehouse, 60)
-    assert first.take()
+    assert first.acquire()
     seen = first._all()
     looks = iter([seen])
     fresh = slow._all
@@ -143,8 +143,8 @@ def test_of_two_who_saw_the_lock_run_out_one_gets_it(
     # longer the next.
     for _ in range(3):
         quick = MigrationLock(warehouse, 0)
-        assert quick.take()
-    assert not slow.take()
+        assert quick.acquire()
+    assert not slow.acquire()
     assert len(locks(warehouse)) == 1
     warehouse.close()
 

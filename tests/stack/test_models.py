@@ -8,25 +8,31 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from pipeline.commands.generations import renew
+from pipeline.commands.generations import renew_generation
 from pipeline.commands.labels import read_labels
-from pipeline.commands.models import listed, pin, replica_at, roll_back, shown
-from pipeline.ingest.port import Found
+from pipeline.commands.models import (
+    list_versions,
+    pin_version,
+    replica_at,
+    roll_back,
+    summarise_version,
+)
+from pipeline.ingest.port import ReadEvent
 from pipeline.models.snapshot import digest, load_fold
-from pipeline.runtime.model_worker import scanned
+from pipeline.runtime.model_worker import scan_examples
 from schemas.envelope import Event, record_id_of
 from tests.e2e.conftest import Command
 from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.installations import Distributed, as_lines, publish
 from tests.support.kafka_server import KafkaServer
 from tests.support.stack import wait_until
+from tests.support.warm import WarmCommands, WarmProcess
 
 pytestmark = pytest.mark.stack
 _RECORDS = 120
@@ -62,23 +68,15 @@ def _labels(path: Path, first: int, last: int) -> Path:
 
 
 @contextmanager
-def _keeper(
-    folder: Path, servers: dict[str, str], *words: str
-) -> Iterator[subprocess.Popen[bytes]]:
-    with open(folder / "workers.log", "ab") as log:
-        process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "pipeline",
-                "--data-dir",
-                str(folder / "data"),
-                "worker",
-                *words,
-            ],
-            env=os.environ | servers,
-            stderr=log,
-        )
+def _supervisor(
+    warm: WarmCommands, folder: Path, servers: dict[str, str], *words: str
+) -> Iterator[WarmProcess]:
+    process = warm.start(
+        ["--data-dir", str(folder / "data"), "worker", *words],
+        folder,
+        os.environ | servers,
+        err=folder / "workers.log",
+    )
     try:
         yield process
     finally:
@@ -99,25 +97,25 @@ def _count(on_servers: Command, sql: str) -> int:
 
 
 def _until(on_servers: Command, wanted: int, sql: str) -> None:
-    wait_until(f"{wanted} of {sql}", lambda: _count(on_servers, sql) == wanted, 240, every=1)
+    wait_until(f"{wanted} of {sql}", lambda: _count(on_servers, sql) == wanted, 240, every=0.3)
 
 
 def test_replicas_are_the_same_bit_by_bit_though_workers_die_and_come_while_labels_flow(
-    on_servers: Command, servers: dict[str, str], tmp_path: Path
+    on_servers: Command, servers: dict[str, str], warm: WarmCommands, tmp_path: Path
 ) -> None:
     (tmp_path / "events.jsonl").write_text(as_lines(_events()), "utf-8")
     on_servers("ingest", "events", tmp_path / "events.jsonl")
     with (
-        _keeper(tmp_path, servers, "load"),
-        _keeper(tmp_path, servers, "resolve"),
-        _keeper(tmp_path, servers, "enrich", "--processes", "2") as enrich,
+        _supervisor(warm, tmp_path, servers, "load"),
+        _supervisor(warm, tmp_path, servers, "resolve"),
+        _supervisor(warm, tmp_path, servers, "enrich", "--processes", "2") as enrich,
     ):
         _until(on_servers, _RECORDS, "SELECT count() FROM communications")
         on_servers("labels", "import", _labels(tmp_path / "one.csv", 0, 40))
         os.kill(_children(enrich.pid)[0], signal.SIGKILL)
         on_servers("labels", "import", _labels(tmp_path / "two.csv", 40, 80))
         _until(on_servers, 80, "SELECT count() FROM labels")
-        with _keeper(tmp_path, servers, "enrich"):
+        with _supervisor(warm, tmp_path, servers, "enrich"):
             on_servers("labels", "import", _labels(tmp_path / "three.csv", 80, _RECORDS))
             wait_until("both to live", lambda: len(_children(enrich.pid)) == 2)
             os.kill(_children(enrich.pid)[1], signal.SIGKILL)
@@ -166,30 +164,30 @@ def test_a_generation_a_pin_and_a_rollback_are_obeyed_on_kafka(
     installation.run()
 
     def label(first: int, last: int) -> None:
-        with workspace.publisher() as publisher:
+        with workspace.open_publisher() as publisher:
             for event in read_labels(_labels(tmp_path / f"{first}.csv", first, last), "default"):
                 assert isinstance(event, Event)
-                publisher.publish(Found(event, event.model_dump_json().encode()), "labels/1")
+                publisher.publish(ReadEvent(event, event.model_dump_json().encode()), "labels/1")
         installation.run()
 
     label(0, 60)
-    with workspace.log() as log:
-        before = shown(replica_at(log))
-        pin(log, "")
+    with workspace.open_log() as log:
+        before = summarise_version(replica_at(log))
+        pin_version(log, "")
     label(60, 80)
-    with workspace.log() as log, workspace.reading() as warehouse:
-        assert shown(replica_at(log, before.version)) == before
-        assert listed(log, warehouse)[-1]["version"] == before.version
+    with workspace.open_log() as log, workspace.open_warehouse() as warehouse:
+        assert summarise_version(replica_at(log, before.version)) == before
+        assert list_versions(log, warehouse)[-1]["version"] == before.version
         roll_back(log, before.version)
-        done = renew(log, [record_id_of("default", "shop/web", "m3")])
-        assert (done.number, done.kept) == (1, 59)
+        done = renew_generation(log, [record_id_of("default", "shop/web", "m3")])
+        assert (done.number, done.copied) == (1, 59)
     installation.run()
-    with workspace.log() as log, workspace.reading() as warehouse:
-        after = shown(replica_at(log))
+    with workspace.open_log() as log, workspace.open_warehouse() as warehouse:
+        after = summarise_version(replica_at(log))
         # The old log is gone: a worker that starts anew knows only the new generation.
-        told = [row["what"] for row in listed(log, warehouse) if row["what"] != "answered"]
-        text = b"".join(record.value for record in scanned(log))
-    assert (after.held, after.version.split("/")[0]) == (59, "1")
+        told = [row["what"] for row in list_versions(log, warehouse) if row["what"] != "answered"]
+        text = b"".join(record.value for record in scan_examples(log))
+    assert (after.effective_labels, after.version.split("/")[0]) == (59, "1")
     assert told == ["generation begun", "generation complete", "answers now"]
     assert b'of some type 3"' not in text
     assert b'of some type 5"' in text

@@ -18,7 +18,7 @@ import pytest
 from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.kafka_server import KafkaServer
 from tests.support.pages import Block, blocks
-from tests.support.stack import free_port
+from tests.support.stack import free_ports
 
 pytestmark = pytest.mark.stack
 _ROOT = Path(__file__).resolve().parents[2]
@@ -59,7 +59,7 @@ def script(page: list[Block], exports: str) -> str:
     ports: dict[str, str] = {}
 
     def free(match: re.Match[str]) -> str:
-        return ports.setdefault(match[0], str(free_port()))
+        return ports.setdefault(match[0], str(free_ports(10)))
 
     parts = ["set -euo pipefail"]
     for block in page:

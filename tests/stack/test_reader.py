@@ -15,7 +15,7 @@ from pipeline.sinks.clickhouse import ClickHouseWarehouse
 from pipeline.sinks.migrations import migrate
 from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.deploying import DASHBOARDS, DEPLOY, as_sql, queries
-from tests.support.stack import StackMissing, skip_or_fail
+from tests.support.stack import StackMissingError, skip_or_fail
 
 pytestmark = pytest.mark.stack
 _PASSWORD = "a password for tests only"
@@ -30,7 +30,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServe
     folder = tmp_path_factory.mktemp("reader")
     try:
         server = ClickHouseServer(folder)
-    except StackMissing as error:
+    except StackMissingError as error:
         skip_or_fail(error)
     (folder / "users.d").mkdir()
     shutil.copy(DEPLOY / "clickhouse/reader.xml", folder / "users.d/reader.xml")

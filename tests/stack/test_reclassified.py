@@ -12,14 +12,18 @@ from uuid import UUID
 
 import pytest
 
-from pipeline.commands.reclassify import Progress, Wanted, reclassify
+from pipeline.commands.reclassify import (
+    ReclassificationProgress,
+    ReclassificationScope,
+    reclassify_records,
+)
 from pipeline.log.sqlite_log import SqliteLog
 from pipeline.models.replica import Replica
-from pipeline.runtime.batch_insert import insert_all
+from pipeline.runtime.batch_insert import insert_batch
 from pipeline.runtime.stages import decode_contract
 from pipeline.sinks.chdb import ChdbWarehouse
 from pipeline.sinks.migrations import migrate
-from pipeline.sinks.table_columns import Loadable
+from pipeline.sinks.table_columns import VersionedContract
 from pipeline.sinks.warehouse import Warehouse, rows
 from schemas.reclassified import Reclassification
 from schemas.records import Prediction
@@ -55,14 +59,17 @@ def rows_after_reclassifying(warehouse: Warehouse, log: SqliteLog) -> list[list[
         )
         for number in range(200)
     ]
-    insert_all(
-        warehouse, [Loadable.of(record, (1 << 40) + place) for place, record in enumerate(records)]
+    insert_batch(
+        warehouse,
+        [VersionedContract.of(record, (1 << 40) + place) for place, record in enumerate(records)],
     )
     models, wanted = (
-        Replica().snapshot(),
-        Wanted("1970-01-01 00:00:00", "2200-01-01 00:00:00", ("need", "spam")),
+        Replica().classifier(),
+        ReclassificationScope("1970-01-01 00:00:00", "2200-01-01 00:00:00", ("need", "spam")),
     )
-    for _ in reclassify(log, warehouse, models, wanted, Progress(models.version), NOW, dry=False):
+    for _ in reclassify_records(
+        log, warehouse, models, wanted, ReclassificationProgress(models.version), NOW, dry=False
+    ):
         pass
     judged = [
         decode_contract(record)
@@ -74,9 +81,12 @@ def rows_after_reclassifying(warehouse: Warehouse, log: SqliteLog) -> list[list[
         update={"head": "visa", "label": "tourist", "record_id": UUID(int=1 << 64 | 1)}
     )
     for _ in range(2):
-        insert_all(
+        insert_batch(
             warehouse,
-            [Loadable.of(one, (1 << 41) + place) for place, one in enumerate([*later, own])],
+            [
+                VersionedContract.of(one, (1 << 41) + place)
+                for place, one in enumerate([*later, own])
+            ],
         )
     return [
         rows(
@@ -105,5 +115,5 @@ def test_both_engines_show_the_same_later_answers(
         ["other"],
         {"visa": "work"},
     )
-    assert first["need_version"] == Replica().snapshot().rules_version
+    assert first["need_version"] == Replica().classifier().rules_version
     assert {row["answers"]["visa"] for row in server[0]} == {"work", "tourist"}

@@ -22,6 +22,7 @@ from tests.support.installations import Embedded, Rows, as_lines, publish, rows_
 from tests.support.kafka_server import KafkaServer
 from tests.support.next_version import next_version
 from tests.support.site import Entry, Site, whole_site
+from tests.support.warm import WarmCommands
 
 pytestmark = pytest.mark.stack
 _ROOT = Path(__file__).resolve().parents[2]
@@ -30,11 +31,14 @@ _PARTS, _EVENTS = 4, 120
 
 @pytest.fixture(scope="module")
 def site(
-    kafka: KafkaServer, clickhouse: ClickHouseServer, tmp_path_factory: pytest.TempPathFactory
+    kafka: KafkaServer,
+    clickhouse: ClickHouseServer,
+    warm: WarmCommands,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Site]:
     """Return a site whose every stage has a worker."""
     yield from whole_site(
-        Site(tmp_path_factory.mktemp("site"), kafka, clickhouse, "runbook_changes")
+        Site(tmp_path_factory.mktemp("site"), kafka, clickhouse, "runbook_changes", warm)
     )
 
 
@@ -67,7 +71,11 @@ def test_partitions_are_added_while_events_flow(site: Site, book: dict[str, Entr
     parts = [as_lines(told[start::_PARTS]) for start in range(_PARTS)]
     paths = [site.publish("grow-0.jsonl", parts[0])]
     check, again = [line for line in entry.commands if "--check" in line]
-    stop, grow, start = entry.one("stop"), entry.one("--grow"), entry.one("docker compose start")
+    stop, grow, start = (
+        entry.command("stop"),
+        entry.command("--grow"),
+        entry.command("docker compose start"),
+    )
     shown = site.do(check, code=1)
     assert shown is not None
     assert "add by --grow, converse ended" in shown.stdout
@@ -171,7 +179,7 @@ def test_a_backup_is_restored(site: Site, book: dict[str, Entry]) -> None:
     before, calm = rows_of(site), site.scrape()
     site.clickhouse.client().execute(f"DROP DATABASE {site.database} SYNC")
     site.publish("last.jsonl", as_lines(events("test/last", 20)))
-    site.until("load to give up", lambda: site.keeper("load").poll() is not None)
+    site.until("load to give up", lambda: site.supervisor("load").poll() is not None)
     assert "SwitchboardWorkerGone" in entry.alerts
     assert site.rings("SwitchboardWorkerGone", calm)
     for line in steps:
@@ -282,12 +290,12 @@ def rows_of_new(site: Site, program: dict[str, str]) -> list[str]:
 def _examples_are_read(site: Site, program: dict[str, str]) -> None:
     """Hold the new contracts to the examples that must be read for ever."""
     script = (
-        "import json, sys; from pathlib import Path; from pipeline.envelope import checked; from"
-        " pipeline.outcomes import Reject\nfrom schemas.envelope import Event; from"
+        "import json, sys; from pathlib import Path; from pipeline.envelope import validate_data;"
+        " from pipeline.outcomes import Reject\nfrom schemas.envelope import Event; from"
         " schemas.communications import MessageData\nassert 'branch' in"
         " MessageData.model_fields\npaths = sorted(Path(sys.argv[1]).glob('*.json')); assert"
         " len(paths) > 10\nfor path in paths:\n    data ="
-        " checked(Event.model_validate(json.loads(path.read_text('utf-8'))))\n    assert not"
+        " validate_data(Event.model_validate(json.loads(path.read_text('utf-8'))))\n    assert not"
         " isinstance(data, Reject), (path, data)\n"
     )
     command = [sys.executable, "-c", script, str(_ROOT / "schemas/examples/valid")]

@@ -13,8 +13,8 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from pipeline.envelope import checked, to_message
-from pipeline.log.port import now_ms
+from pipeline.envelope import encode_event, validate_data
+from pipeline.log.clock import now_ms
 from pipeline.outcomes import Reject
 from schemas.envelope import Event, record_id_of
 from schemas.topics import RAW_CHAT
@@ -24,6 +24,7 @@ from tests.support.installations import as_lines
 from tests.support.kafka_server import KafkaServer
 from tests.support.site import Entry, Site, services, whole_site
 from tests.support.stack import wait_until
+from tests.support.warm import WarmCommands
 
 pytestmark = pytest.mark.stack
 _ROOT = Path(__file__).resolve().parents[2]
@@ -33,11 +34,14 @@ _OLD_MS = 600_000
 
 @pytest.fixture(scope="module")
 def site(
-    kafka: KafkaServer, clickhouse: ClickHouseServer, tmp_path_factory: pytest.TempPathFactory
+    kafka: KafkaServer,
+    clickhouse: ClickHouseServer,
+    warm: WarmCommands,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Site]:
     """Return a site whose every stage has a worker."""
     yield from whole_site(
-        Site(tmp_path_factory.mktemp("site"), kafka, clickhouse, "runbook_faults")
+        Site(tmp_path_factory.mktemp("site"), kafka, clickhouse, "runbook_faults", warm)
     )
 
 
@@ -126,9 +130,9 @@ def _put_old(site: Site, events: list[dict[str, Any]]) -> None:
     producer = Producer({"bootstrap.servers": site.kafka.broker, "partitioner": "murmur2_random"})
     for told in events:
         event = Event.model_validate(told)
-        data = checked(event)
+        data = validate_data(event)
         assert not isinstance(data, Reject)
-        message = to_message(event, data)
+        message = encode_event(event, data)
         headers = list(message.headers)
         producer.produce(
             message.topic,
@@ -177,11 +181,11 @@ def test_dead_letters_grow(site: Site, book: dict[str, Entry]) -> None:
     shown = site.do(listed, STAGE="resolve")
     assert shown is not None
     assert "unknown_record" in shown.stdout
-    site.do(entry.one("dlq show"), LETTER=str(_open(site)[0]["dead_letter_id"]))
+    site.do(entry.command("dlq show"), LETTER=str(_open(site)[0]["dead_letter_id"]))
     # What is missing is let in.
     site.publish("letters.jsonl", as_lines(told))
     site.until("the records", lambda: counted(site, "test/letters") == len(told))
-    site.do(entry.one("dlq replay"), STAGE="resolve", CODE="unknown_record")
+    site.do(entry.command("dlq replay"), STAGE="resolve", CODE="unknown_record")
     site.until("the letters to be accepted", lambda: not _open(site))
     shown = site.do(again, STAGE="resolve")
     assert shown is not None
@@ -224,7 +228,7 @@ def test_a_broker_is_lost(site: Site, book: dict[str, Entry]) -> None:
     assert "100 wait" in site.call("spool", code=1).stderr
     for line in [line for line in entry.commands if "lag" not in line]:
         site.do(line)
-    site.do(entry.one("lag"))
+    site.do(entry.command("lag"))
     site.until("the rows", lambda: counted(site, "test/lost") == 100, every=2)
     site.until("the stages to catch up", site.caught_up)
     site.until(
@@ -257,14 +261,14 @@ def test_a_worker_dies_again_and_again(site: Site, book: dict[str, Entry]) -> No
     listed, last = [line for line in entry.commands if "dlq list" in line]
     assert listed == last
     (letter,) = _open(site, "crash")
-    shown = site.do(entry.one("dlq show"), LETTER=str(letter["dead_letter_id"]))
+    shown = site.do(entry.command("dlq show"), LETTER=str(letter["dead_letter_id"]))
     assert shown is not None
     assert _KILLER in shown.stdout
     # The mended program is the one without the fault.
     site.programs["enrich"] = {}
-    site.do(entry.one("docker compose"))
+    site.do(entry.command("docker compose"))
     site.ready()
-    site.do(entry.one("dlq replay"))
+    site.do(entry.command("dlq replay"))
     site.until("the record", lambda: counted(site, "test/dies") == len(told))
     site.until("the letter to be accepted", lambda: not _open(site, "crash"))
     for alert in ("SwitchboardWorkerDies", "SwitchboardRecordKills"):

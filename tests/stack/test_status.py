@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.events import make_events
 from tests.support.installations import as_lines
 from tests.support.stack import wait_until
+from tests.support.warm import WarmCommands
 
 pytestmark = pytest.mark.stack
 _NOBODY = "127.0.0.1:1"
@@ -52,18 +51,11 @@ def test_servers_that_nobody_has_set_up(
 
 @pytest.mark.timeout(600)
 def test_everything_at_one_glance(
-    on_servers: Command, servers: dict[str, str], tmp_path: Path
+    on_servers: Command, servers: dict[str, str], warm: WarmCommands, tmp_path: Path
 ) -> None:
     events = [event for event in make_events(60) if event["type"].startswith("comm.")]
     (tmp_path / "events.jsonl").write_text(as_lines(events), "utf-8")
     on_servers("ingest", "events", tmp_path / "events.jsonl")
-    # The group of a stage keeps a member of an earlier test for its session.
-    wait_until(
-        "workers of earlier tests to be missed",
-        lambda: told(on_servers)["workers"] == [],
-        120,
-        every=0.5,
-    )
     before = told(on_servers)
     assert before["problems"] == []
     assert before["workers"] == []
@@ -71,10 +63,8 @@ def test_everything_at_one_glance(
     behind = [row for row in before["stages"] if row["group"] == "enrich"]
     assert sum(row["records"] for row in behind) >= len(events)
     assert max(row["seconds"] for row in behind) > 0
-    keeper = subprocess.Popen(
-        [sys.executable, "-m", "pipeline", "--data-dir", str(tmp_path / "data"), "run"],
-        env=os.environ | servers,
-        stderr=subprocess.DEVNULL,
+    supervisor = warm.start(
+        ["--data-dir", str(tmp_path / "data"), "run"], tmp_path, os.environ | servers
     )
     try:
 
@@ -83,7 +73,7 @@ def test_everything_at_one_glance(
             at_work = {worker["stage"] for worker in found["workers"]}
             return at_work == set(STAGES) and not any(row["records"] for row in found["stages"])
 
-        wait_until("every stage to work and to catch up", caught_up, 480, every=1)
+        wait_until("every stage to work and to catch up", caught_up, 480, every=0.3)
         found = told(on_servers)
         assert all(
             worker["partitions"] for worker in found["workers"] if worker["stage"] in KAFKA_STAGES
@@ -101,8 +91,8 @@ def test_everything_at_one_glance(
             assert word in shown
         assert "secret" not in shown
     finally:
-        keeper.terminate()
-        keeper.wait()
+        supervisor.terminate()
+        supervisor.wait()
 
 
 def test_a_server_that_is_away_hides_nothing_of_the_other(on_servers: Command) -> None:

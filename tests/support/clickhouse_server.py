@@ -18,7 +18,7 @@ from urllib.parse import quote
 from urllib.request import urlopen
 from xml.sax.saxutils import escape
 
-from tests.support.stack import CACHE, Server, StackMissing, free_port, wait_until
+from tests.support.stack import CACHE, Server, StackMissingError, free_port, wait_until
 
 _CHILD = Path(__file__).with_name("clickhouse_child.py")
 
@@ -31,8 +31,14 @@ _SERVE = (
     " numbers(1000000000) FORMAT Null"
 )
 
-_CONFIG = "<clickhouse><users_config>{users}</users_config><backups><allowed_path>{backups}</allowed_path></backups></clickhouse>"
-_USERS = "<clickhouse><profiles><default/></profiles><quotas><default/></quotas><users>{users}</users></clickhouse>"
+_CONFIG = (
+    "<clickhouse><users_config>{users}</users_config>"
+    "<backups><allowed_path>{backups}</allowed_path></backups></clickhouse>"
+)
+_USERS = (
+    "<clickhouse><profiles><default/></profiles><quotas><default/></quotas>"
+    "<users>{users}</users></clickhouse>"
+)
 _USER = (
     "<{name}><password>{password}</password><networks><ip>127.0.0.1</ip></networks>"
     "<profile>default</profile><quota>default</quota></{name}>"
@@ -40,13 +46,11 @@ _USER = (
 
 
 def clickhouse_library(cache: Path) -> Path:
-    """Return the server's library, fetched by npm at first use; raises StackMissing where that
-    fails.
-    """
+    """Return the server's library, downloaded by npm once; raises StackMissingError."""
     folder = cache / "clickhouse" / PACKAGE.rpartition("@")[2]
     wanted = folder / "libchdb.so"
     if sys.platform != "linux" or os.uname().machine != "x86_64":
-        raise StackMissing("the ClickHouse library is built for Linux on x86-64 only")
+        raise StackMissingError("the ClickHouse library is built for Linux on x86-64 only")
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -58,11 +62,13 @@ def clickhouse_library(cache: Path) -> Path:
 
 def _fetched(scratch: Path) -> Path:
     if shutil.which("npm") is None:
-        raise StackMissing("ClickHouse needs npm, which is not on this machine's PATH")
+        raise StackMissingError("ClickHouse needs npm, which is not on this machine's PATH")
     command = ["npm", "pack", "--silent", PACKAGE]
     done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise StackMissing(f"npm could not fetch ClickHouse: {(done.stdout + done.stderr)[-800:]}")
+        raise StackMissingError(
+            f"npm could not fetch ClickHouse: {(done.stdout + done.stderr)[-800:]}"
+        )
     member = "package/libchdb.so"
     with tarfile.open(scratch / done.stdout.split()[-1]) as packed:
         packed.extract(member, scratch, filter="data")
@@ -111,7 +117,8 @@ class ClickHouseServer(Server):
         gate).
         """
         secret = f":{quote(password, safe='')}" if password else ""
-        return f"clickhouse://{quote(user, safe='')}{secret}@127.0.0.1:{port or self.tcp_port}/{database}"
+        address = f"127.0.0.1:{port or self.tcp_port}"
+        return f"clickhouse://{quote(user, safe='')}{secret}@{address}/{database}"
 
     @property
     def port(self) -> int:
@@ -149,7 +156,7 @@ class ClickHouseServer(Server):
 
     def _answers(self) -> bool:
         if self._process is None or self._process.poll() is not None:
-            raise StackMissing(
+            raise StackMissingError(
                 f"ClickHouse ended: {(self._folder / 'server.log').read_text()[-800:]}"
             )
         # HTTP begins to listen after the native protocol: where it answers, both do.

@@ -12,10 +12,10 @@ from zoneinfo import ZoneInfo
 from pipeline.models.replica import Replica
 from pipeline.outcomes import Context, Emit
 from pipeline.processors.converse.business_hours import BusinessHours, parse_hours, to_ms
-from pipeline.processors.converse.converse import Converse, Read
-from pipeline.processors.converse.record_view import Seen
-from pipeline.processors.converse.service_rules import Rules, ServicePromises
-from pipeline.processors.converse.state import State
+from pipeline.processors.converse.converse import Converse, ConverseInput
+from pipeline.processors.converse.record_view import RecordView
+from pipeline.processors.converse.service_rules import ServiceRules, ServicePromises
+from pipeline.processors.converse.state import ConverseState
 from schemas.conversations import Conversation, ConversationFact, FollowUp, RecordFlag
 from schemas.envelope import stable_id
 from schemas.types import Contract
@@ -31,7 +31,7 @@ def converse_fold(
     hours: BusinessHours | None, promises: ServicePromises, bots: Iterable[str] = ()
 ) -> Converse:
     """Return the fold as the settings make it; `hours` None: no business hours are set."""
-    return Converse(Rules(hours, promises, ZONE, frozenset(bots)))
+    return Converse(ServiceRules(hours, promises, ZONE, frozenset(bots)))
 
 
 FOLD = converse_fold(HOURS, PROMISES, ("小茗",))
@@ -50,7 +50,7 @@ Rows = dict[UUID, Contract]
 
 def ctx() -> Context:
     """Return a context; converse reads neither its clock nor its models."""
-    return Context(datetime(2026, 11, 22, tzinfo=UTC), Replica().snapshot())
+    return Context(datetime(2026, 11, 22, tzinfo=UTC), Replica().classifier())
 
 
 def thread(name: str = "c1") -> str:
@@ -71,10 +71,10 @@ def seen(
     say: str = "in",
     conversation: str = "c1",
     **more: Any,
-) -> Seen:
+) -> RecordView:
     """Return a record so many minutes after the start; `say`: in, out, bot, or system."""
     at = to_ms(START) + round(minutes * 60_000)
-    base = Seen(
+    base = RecordView(
         record_id=record(name),
         tenant="test",
         source="shop/web",
@@ -102,7 +102,7 @@ def seen(
     return replace(base, **more)
 
 
-def call(name: str, minutes: float, talk_s: float | None, *, say: str = "in", **more: Any) -> Seen:
+def call(name: str, minutes: float, talk_s: float | None, *, say: str = "in", **more: Any) -> RecordView:
     """Return a call that rang ten seconds before it was answered, or one in vain where `talk_s` is
     None.
     """
@@ -113,8 +113,8 @@ def call(name: str, minutes: float, talk_s: float | None, *, say: str = "in", **
 
 
 def outputs(
-    state: State, batch: Sequence[Read], fold: Converse = FOLD
-) -> tuple[State, list[Contract]]:
+    state: ConverseState, batch: Sequence[ConverseInput], fold: Converse = FOLD
+) -> tuple[ConverseState, list[Contract]]:
     """Fold a batch, over the state's bytes as a host would; return the new state and what was
     told.
     """
@@ -140,7 +140,7 @@ def standing(rows: Rows) -> Rows:
     return {key: row for key, row in rows.items() if not getattr(row, "retracted")}  # noqa: B009
 
 
-def folded(batches: Iterable[Sequence[Read]], fold: Converse = FOLD) -> tuple[State, Rows]:
+def folded(batches: Iterable[Sequence[ConverseInput]], fold: Converse = FOLD) -> tuple[ConverseState, Rows]:
     """Fold batches one after the other; return the last state and what stands."""
     state = fold.empty()
     rows: Rows = {}

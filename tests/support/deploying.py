@@ -14,7 +14,7 @@ import typer
 import yaml
 
 from pipeline.cli import app
-from pipeline.metrics import METRICS, Declared
+from pipeline.metrics import METRICS, MetricDefinition
 from pipeline.settings import CONFIG_VARIABLE, Settings
 from schemas.topics import TOPICS
 
@@ -38,7 +38,7 @@ def documents(path: Path) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all(path.read_text("utf-8")))
 
 
-def metric_of(name: str) -> Declared | None:
+def metric_of(name: str) -> MetricDefinition | None:
     """Return the metric that a series is of: a histogram has three."""
     for suffix in ("", "_bucket", "_sum", "_count"):
         one = _BY_NAME.get(name.removesuffix(suffix)) if name.endswith(suffix) else None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipeline.commands.host_factory import Wrap
+from pipeline.commands.host_factory import HandlerWrapper
 from pipeline.log.port import LogRecord, Message
 from pipeline.outcomes import Context, Outcome
 from pipeline.runtime.fold_handler import FoldHandler
@@ -49,7 +49,7 @@ def around(
     stage: str,
     before: Callable[[Sequence[LogRecord]], None] = nothing,
     after: Callable[[Sequence[LogRecord]], None] = nothing,
-) -> Wrap:
+) -> HandlerWrapper:
     """Return what does something before and after every batch of a stage."""
     return lambda handler: _Around(handler, before, after) if handler.name == stage else handler
 
@@ -70,7 +70,7 @@ class Countdown:
             raise self.error
 
 
-def stops_after(stage: str, *calls: int) -> tuple[Wrap, Countdown]:
+def stops_after(stage: str, *calls: int) -> tuple[HandlerWrapper, Countdown]:
     """Return the fault of a host that ends after a stage has done its work and before that is
     committed.
     """
@@ -78,13 +78,13 @@ def stops_after(stage: str, *calls: int) -> tuple[Wrap, Countdown]:
     return around(stage, after=countdown), countdown
 
 
-def busy_before(stage: str, *calls: int) -> tuple[Wrap, Countdown]:
+def busy_before(stage: str, *calls: int) -> tuple[HandlerWrapper, Countdown]:
     """Return the fault of a warehouse that cannot now."""
     countdown = Countdown(WarehouseBusyError("planted: too many parts", 252), frozenset(calls))
     return around(stage, before=countdown), countdown
 
 
-def busy_after(stage: str, *calls: int) -> tuple[Wrap, Countdown]:
+def busy_after(stage: str, *calls: int) -> tuple[HandlerWrapper, Countdown]:
     """Return the fault of a warehouse that took the rows and failed to say so."""
     countdown = Countdown(WarehouseBusyError("planted: no answer", 209), frozenset(calls))
     return around(stage, after=countdown), countdown
@@ -93,7 +93,7 @@ def busy_after(stage: str, *calls: int) -> tuple[Wrap, Countdown]:
 POISON = "毒药 poison"
 
 
-def poisoned(stage: str) -> Wrap:
+def poisoned(stage: str) -> HandlerWrapper:
     """Return the fault of a step, or a fold, that raises on whatever holds the word `POISON`."""
 
     def wrap(handler: Handler) -> Handler:

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipeline.commands.host_factory import Wrap, bare, embedded_host, kafka_host
-from pipeline.commands.reconciliation import lags
+from pipeline.commands.host_factory import HandlerWrapper, unwrapped, embedded_host, kafka_host
+from pipeline.commands.lag import lags
 from pipeline.ingest.registry import CONNECTORS
 from pipeline.ingest.resumable_ingest import Ingest
-from pipeline.log.port import now_ms
+from pipeline.log.clock import now_ms
 from pipeline.runtime.kafka.topic_admin import TopicPlan
 from pipeline.runtime.stages import KAFKA_STAGES, STAGES
 from pipeline.settings import Settings, load_settings
@@ -53,7 +53,7 @@ class Installation(Protocol):
     @property
     def workspace(self) -> Workspace: ...
 
-    def run(self, wrap: Wrap = bare) -> None:
+    def run(self, wrap: HandlerWrapper = unwrapped) -> None:
         """Run every stage until nothing is left to do."""
         ...
 
@@ -65,7 +65,7 @@ Make = Callable[..., Installation]
 def publish(installation: Installation, path: Path) -> None:
     """Ingest a file of events; broken lines become dead letters."""
     workspace = installation.workspace
-    with workspace.publisher() as publisher:
+    with workspace.open_publisher() as publisher:
         options = workspace.ingest_options(None, (), {})
         for result in Ingest(CONNECTORS["events"], options, publisher).run([path]):
             assert not result.problem, result.problem
@@ -74,7 +74,7 @@ def publish(installation: Installation, path: Path) -> None:
 def rows_in(installation: Installation, views: Sequence[str] = VIEWS) -> Rows:
     """Return the rows of every view, sorted, without what says when they were written."""
     found: Rows = {}
-    with installation.workspace.reading() as warehouse:
+    with installation.workspace.open_warehouse() as warehouse:
         for view in views:
             but = f" EXCEPT ({', '.join(_CLOCKS[view])})" if view in _CLOCKS else ""
             found[view] = sorted(
@@ -91,10 +91,10 @@ class Embedded:
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.workspace = Workspace(settings_in(folder, **settings))
 
-    def run(self, wrap: Wrap = bare) -> None:
+    def run(self, wrap: HandlerWrapper = unwrapped) -> None:
         """See `Installation.run`."""
         with embedded_host(self.workspace, wrap) as host:
-            while host.turn():
+            while host.run_once():
                 pass
 
 
@@ -107,24 +107,24 @@ class Distributed:
         )
         plan = TopicPlan(self.workspace.broker(), self.workspace.settings.partitions, -1)
         plan.apply(plan.changes())
-        server = self.workspace.server()
+        server = self.workspace.connect_clickhouse()
         migrate(server)
         server.close()
 
-    def run(self, wrap: Wrap = bare) -> None:
+    def run(self, wrap: HandlerWrapper = unwrapped) -> None:
         """See `Installation.run`."""
         while behind := self.behind():
             self.run_stage(behind[0], wrap)
 
     def behind(self) -> list[str]:
         """Return the stages that have something to do, in the order of the flow."""
-        with self.workspace.log() as log:
+        with self.workspace.open_log() as log:
             waiting = {lag.group for lag in lags(log, now_ms()) if lag.records}
         return [stage for stage in KAFKA_STAGES if stage in waiting]
 
-    def run_stage(self, stage: str, wrap: Wrap = bare) -> None:
+    def run_stage(self, stage: str, wrap: HandlerWrapper = unwrapped) -> None:
         """Run one worker of a stage until it has caught up."""
-        with self.workspace.log() as log, kafka_host(self.workspace, stage, wrap) as host:
+        with self.workspace.open_log() as log, kafka_host(self.workspace, stage, wrap) as host:
             asked = 0
 
             def caught_up() -> bool:

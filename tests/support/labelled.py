@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import random
 
-from pipeline.models.evaluation.labelled_rows import Row
+from pipeline.models.evaluation.labelled_rows import LabelledRow
 
 _WORDS = {
     "refund": (["refund", "money back", "return it", "credited"], ["退款", "退货", "把钱退给我"]),
@@ -25,7 +25,7 @@ _FILLERS = (
 )
 
 
-def labelled(count: int, seed: int = 1) -> list[Row]:
+def labelled(count: int, seed: int = 1) -> list[LabelledRow]:
     """Return that many rows, every second in Chinese, the labels in turn, one in twelve with
     another label's word.
     """
@@ -42,5 +42,7 @@ def labelled(count: int, seed: int = 1) -> list[Row]:
         ]
         dice.shuffle(parts)
         text = ("，" if chinese else " ").join(parts)
-        rows.append(Row(text, label, "zh" if chinese else "en", "chat" if number % 3 else "email"))
+        rows.append(
+            LabelledRow(text, label, "zh" if chinese else "en", "chat" if number % 3 else "email")
+        )
     return rows

@@ -10,10 +10,10 @@ from uuid import UUID
 import orjson
 from hypothesis import strategies as st
 
-from pipeline.log.port import Log, Message, Scan
+from pipeline.log.port import Log, Message, TopicReader
 from pipeline.models.examples_fold import ExamplesFold
 from pipeline.models.heads import HEADS
-from pipeline.runtime.model_worker import fold_path, scanned
+from pipeline.runtime.model_worker import fold_path, scan_examples
 from schemas.labels import Example, Retraction
 from schemas.topics import EXAMPLES
 
@@ -92,10 +92,10 @@ def labellings(draw: st.DrawFn) -> list[dict[str, Any]]:
     return events
 
 
-def whole_fold(log: Scan) -> ExamplesFold:
+def whole_fold(log: TopicReader) -> ExamplesFold:
     """Return the fold of the topic, from its first event to its end."""
     fold = ExamplesFold()
-    for record in scanned(log):
+    for record in scan_examples(log):
         fold.apply(orjson.loads(record.value), record.offset, lambda path: fold_path(log, path))
     return fold
 

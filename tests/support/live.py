@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from pipeline.envelope import contract_message
+from pipeline.log.contract_messages import encode_contract
 from pipeline.log.port import Message
 from pipeline.processors.live.panes import RESOLUTIONS
 from schemas.conversations import Conversation
 from schemas.records import BusinessRecord, Delivery, Prediction, Record
 from schemas.topics import BUSINESS, CONVERSATIONS, RECORDS
-from schemas.unchecked import made
+from schemas.unchecked import construct
 
 DAY_MS = 86_400_000
 _DELIVERY = Delivery(sha256="0" * 64)
@@ -49,7 +49,7 @@ def record(
     number: int, at_ms: int, *, customer: int, need: str, sentiment: str, channel: str = "chat"
 ) -> Record:
     """Return a customer's message, with two answers about it."""
-    return made(
+    return construct(
         Record,
         record_id=uid("record", number),
         source="test/live",
@@ -65,8 +65,8 @@ def record(
         direction="inbound",
         conversation_id=uid("conversation", customer),
         predictions={
-            "need": made(Prediction, label=need, p=0.9, abstained=False, version="test"),
-            "sentiment": made(
+            "need": construct(Prediction, label=need, p=0.9, abstained=False, version="test"),
+            "sentiment": construct(
                 Prediction, label=sentiment, p=0.9, abstained=sentiment == "neutral", version="test"
             ),
         },
@@ -75,7 +75,7 @@ def record(
 
 def complaint(number: int, at_ms: int, customer: int) -> BusinessRecord:
     """Return a complaint that was opened."""
-    return made(
+    return construct(
         BusinessRecord,
         record_id=uid("business", number),
         source="test/live",
@@ -94,7 +94,7 @@ def waiting(
     customer: int, since_ms: int, due_ms: int | None, *, answered: bool = False
 ) -> Conversation:
     """Return a conversation whose customer waits, or has been answered."""
-    return made(
+    return construct(
         Conversation,
         part_id=uid("part", customer),
         customer_id=uid("customer", customer),
@@ -112,7 +112,7 @@ def waiting(
 def message_of(contract: Record | BusinessRecord | Conversation) -> Message:
     """Return the message that carries one on its topic."""
     topic = {Record: RECORDS, BusinessRecord: BUSINESS, Conversation: CONVERSATIONS}[type(contract)]
-    return contract_message(topic.name, str(contract.customer_id), contract)
+    return encode_contract(topic.name, str(contract.customer_id), contract)
 
 
 def quiet_day(count: int, end_ms: int, seed: int = 1) -> Iterator[Record]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from pipeline.models.lexicon_files import Entry, lexicon, tokenise
+from pipeline.models.lexicon_files import LexiconEntry, lexicon, tokenise
 
 _BREAKS = frozenset(",.;!?:、…~\n")
 _SENTENCE_ENDS = frozenset(".!?。")
@@ -24,12 +24,12 @@ class Match(NamedTuple):
 
     start: int
     end: int
-    entry: Entry
+    entry: LexiconEntry
 
 
 @cache
-def _by_tokens() -> dict[tuple[str, ...], list[Entry]]:
-    entries: dict[tuple[str, ...], list[Entry]] = {}
+def _by_tokens() -> dict[tuple[str, ...], list[LexiconEntry]]:
+    entries: dict[tuple[str, ...], list[LexiconEntry]] = {}
     for entry in lexicon().entries:
         entries.setdefault(tuple(tokenise(entry.term)), []).append(entry)
     return entries
@@ -58,7 +58,7 @@ def find(tokens: Sequence[str], first: int = 0, last: int | None = None) -> dict
     return found
 
 
-def distinct(matches: Iterable[Match]) -> list[Entry]:
+def distinct(matches: Iterable[Match]) -> list[LexiconEntry]:
     """Return what was found, each once, in order of the text."""
     return list(dict.fromkeys(match.entry for match in matches))
 

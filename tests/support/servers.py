@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.clickhouse_server import ClickHouseServer
-from tests.support.kafka_server import KafkaServer
-from tests.support.stack import StackMissing, skip_or_fail
+from tests.support.kafka_server import SHORT_LIVED, KafkaServer
+from tests.support.short_sessions import shorten_sessions
+from tests.support.stack import StackMissingError, skip_or_fail
 
 # Every sign that a URL could read as its own.
 KEEPER_PASSWORD = "p:a/s@s wörd<&>%?#"
@@ -21,7 +22,7 @@ def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseS
         server = ClickHouseServer(
             tmp_path_factory.mktemp("clickhouse"), users={"keeper": KEEPER_PASSWORD}
         )
-    except StackMissing as error:
+    except StackMissingError as error:
         skip_or_fail(error)
     with server:
         yield server
@@ -29,10 +30,14 @@ def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseS
 
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
-    """Run one Kafka broker for the session; a test wipes it and makes its topics."""
+    """Run one Kafka broker for the session; a test wipes it and creates its topics.
+
+    Workers in this process have short sessions, as those of tests/support/warm.py do.
+    """
+    shorten_sessions()
     try:
-        server = KafkaServer(tmp_path_factory.mktemp("kafka"))
-    except StackMissing as error:
+        server = KafkaServer(tmp_path_factory.mktemp("kafka"), SHORT_LIVED)
+    except StackMissingError as error:
         skip_or_fail(error)
     with server:
         yield server

@@ -1,5 +1,6 @@
-"""A site as its operators have it: servers, workers kept running with their metrics' ports, and the
-runbook that is done to the letter.
+"""An installation as its operators run it: servers, supervised workers and the runbook.
+
+Every line of the runbook is carried out as it stands there.
 """
 
 from __future__ import annotations
@@ -9,12 +10,10 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,11 +26,12 @@ from pipeline.runtime.stages import KAFKA_STAGES
 from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.kafka_server import KafkaServer
 from tests.support.promtool import Scrape, rings
-from tests.support.stack import Server, wait_until
+from tests.support.stack import Server, free_ports, wait_until
+from tests.support.warm import WarmCommands, WarmProcess
 
 _ROOT = Path(__file__).resolve().parents[2]
 _RUNBOOK = _ROOT / "docs/guide/runbook.md"
-# Workers of one keeper that have a port each.
+# Workers of one supervisor that have a port each.
 _PORTS = 3
 # Ten times what a quiet machine needs at most.
 _PATIENCE_S = 300.0
@@ -48,12 +48,13 @@ class Entry:
     metrics: tuple[str, ...]
     commands: tuple[str, ...]
 
-    def one(self, *words: str) -> str:
-        """Return the one command in which all of these words stand; raises ValueError where it is
-        not one.
+    def command(self, *words: str) -> str:
+        """Return the only command with all of these words; raises ValueError where there is none.
+
+        It raises ValueError where there are several, too.
         """
-        (found,) = [line for line in self.commands if all(word in line for word in words)]
-        return found
+        (line,) = [line for line in self.commands if all(word in line for word in words)]
+        return line
 
 
 def runbook() -> dict[str, Entry]:
@@ -81,26 +82,25 @@ def services() -> set[str]:
 
 
 @dataclass
-class _Keeper:
+class _Supervisor:
     stage: str
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | WarmProcess
     port: int
 
 
 @dataclass
 class Site:
-    """Servers, an environment that names them, and the keepers of workers by the name of their
-    service.
-    """
+    """Servers, an environment that names them, and supervisors by the name of their service."""
 
     folder: Path
     kafka: KafkaServer
     clickhouse: ClickHouseServer
     database: str
+    warm: WarmCommands
     environment: dict[str, str] = field(default_factory=dict)
     # What a service is started with: other sources (`PYTHONPATH`), or another environment.
     programs: dict[str, dict[str, str]] = field(default_factory=dict)
-    _keepers: dict[str, _Keeper] = field(default_factory=dict)
+    _supervisors: dict[str, _Supervisor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.environment = {
@@ -117,24 +117,20 @@ class Site:
     def call(
         self, *words: str | Path, code: int | None = 0, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run `switchboard WORDS` and return what came of it; `code` None: whatever it ends
-        with.
-        """
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "pipeline",
-                "--data-dir",
-                str(self.folder / "tools"),
-                *map(str, words),
-            ],
-            capture_output=True,
-            text=True,
-            cwd=self.folder,
-            env=os.environ | self.environment | environment,
-            check=False,
-        )
+        """Run `switchboard WORDS` and return its result; `code` None accepts any exit code."""
+        arguments = ["--data-dir", str(self.folder / "tools"), *map(str, words)]
+        variables = os.environ | self.environment | environment
+        if _other_version(variables):
+            done = subprocess.run(
+                [sys.executable, "-m", "pipeline", *arguments],
+                capture_output=True,
+                text=True,
+                cwd=self.folder,
+                env=variables,
+                check=False,
+            )
+        else:
+            done = self.warm.run(arguments, self.folder, variables)
         assert code is None or done.returncode == code, (
             f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         )
@@ -144,9 +140,7 @@ class Site:
     def do(
         self, line: str, code: int | None = 0, **names: str | Path
     ) -> subprocess.CompletedProcess[str] | None:
-        """Carry out a line of the runbook; NAMES in capitals stand for what the operator fills
-        in.
-        """
+        """Carry out a line of the runbook; the operator fills in the NAMES in capitals."""
         for name, value in names.items():
             assert name in line, f"{line} has no {name}"
             line = line.replace(name, str(value))
@@ -165,7 +159,7 @@ class Site:
         return self.call(*words[1:], code=code, **environment)
 
     def _compose(self, verb: str, words: list[str], environment: dict[str, str]) -> None:
-        """Do to servers and keepers what compose does to the services of deploy/compose.yaml."""
+        """Do to servers and supervisors what compose does to the services of compose.yaml."""
         for service in [word for word in words if not word.startswith("-")]:
             assert service in services(), f"deploy/compose.yaml has no service {service}"
             server: Server | None = {"kafka": self.kafka, "clickhouse": self.clickhouse}.get(
@@ -180,7 +174,7 @@ class Site:
                     server.start()
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
-        """Return the rows that `switchboard query` gives."""
+        """Return the rows that `switchboard query` prints."""
         return [
             json.loads(line)
             for line in self.call("query", sql, "--format", "JSONEachRow").stdout.splitlines()
@@ -198,60 +192,60 @@ class Site:
     def start(
         self, stage: str, words: Sequence[str] = (), name: str = "", **environment: str
     ) -> None:
-        """Keep workers of a stage running, with a port for the metrics of each."""
-        name, port = name or stage, _free_ports()
-        program = self.programs.get(name, {})
-        with (self.folder / "workers.log").open("ab") as log:
-            process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "pipeline",
-                    "--data-dir",
-                    str(self.folder / name),
-                    "worker",
-                    stage,
-                    *words,
-                ],
-                env=os.environ
-                | self.environment
-                | program
-                | environment
-                | {"SWITCHBOARD_METRICS_PORT": str(port)},
-                cwd=self.folder,
-                stderr=log,
+        """Start a supervisor for workers of a stage, with a port for the metrics of each."""
+        name, port = name or stage, free_ports(_PORTS)
+        arguments = ["--data-dir", str(self.folder / name), "worker", stage, *words]
+        variables = (
+            os.environ
+            | self.environment
+            | self.programs.get(name, {})
+            | environment
+            | {"SWITCHBOARD_METRICS_PORT": str(port)}
+        )
+        process: subprocess.Popen[bytes] | WarmProcess
+        if _other_version(variables):
+            with (self.folder / "workers.log").open("ab") as log:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "pipeline", *arguments],
+                    env=variables,
+                    cwd=self.folder,
+                    stderr=log,
+                )
+        else:
+            process = self.warm.start(
+                arguments, self.folder, variables, err=self.folder / "workers.log"
             )
-        self._keepers[name] = _Keeper(stage, process, port)
+        self._supervisors[name] = _Supervisor(stage, process, port)
 
     def stop(self, name: str) -> None:
-        """End a keeper and its workers after the batch in hand."""
-        if keeper := self._keepers.pop(name, None):
-            keeper.process.send_signal(signal.SIGTERM)
-            keeper.process.wait(90)
+        """End a supervisor and its workers after the batch in flight."""
+        if supervisor := self._supervisors.pop(name, None):
+            supervisor.process.send_signal(signal.SIGTERM)
+            supervisor.process.wait(90)
 
-    def keeper(self, name: str) -> subprocess.Popen[bytes]:
-        """Return the process of a keeper."""
-        return self._keepers[name].process
+    def supervisor(self, name: str) -> subprocess.Popen[bytes] | WarmProcess:
+        """Return the process of a supervisor."""
+        return self._supervisors[name].process
 
     def close(self) -> None:
         """End everything that was started here, and leave both servers running."""
-        for keeper in self._keepers.values():
-            keeper.process.terminate()
-        for name in list(self._keepers):
+        for supervisor in self._supervisors.values():
+            supervisor.process.terminate()
+        for name in list(self._supervisors):
             self.stop(name)
         for server in (self.kafka, self.clickhouse):
             if not server.pid:
                 server.start()
 
-    # Looking.
+    # Observation.
 
     def scrape(self) -> Scrape:
-        """Return what every port answers that ought to."""
+        """Return the metrics page of every worker; None for a first worker without an answer."""
         return {
-            f"{name}:{place}": page
-            for name, keeper in self._keepers.items()
-            for place in range(_PORTS)
-            if (page := _page(keeper.port + place)) is not None or place == 0
+            f"{name}:{number}": page
+            for name, supervisor in self._supervisors.items()
+            for number in range(_PORTS)
+            if (page := _page(supervisor.port + number)) is not None or number == 0
         }
 
     def metric(self, name: str, **labels: str) -> float:
@@ -265,36 +259,45 @@ class Site:
         )
 
     def until(self, what: str, ready: Callable[[], bool], every: float = 0.5) -> None:
-        """Wait for something, as long as a busy machine may take."""
+        """Wait until `ready` holds, as long as a busy machine may take."""
         wait_until(what, ready, _PATIENCE_S, every)
 
     def ready(self) -> None:
-        """Wait until every keeper's first worker has asked for records."""
+        """Wait until every supervisor's first worker has asked for records."""
         self.until(
-            "the workers",
-            lambda: all(_page(one.port) and _turned(one) for one in self._keepers.values()),
+            "the workers to ask for records",
+            lambda: all(_page(one.port) and _is_ready(one) for one in self._supervisors.values()),
         )
 
     def caught_up(self) -> bool:
-        """Return whether no stage has anything left, as `switchboard lag` tells it."""
+        """Return whether no stage has anything left, by `switchboard lag`."""
         behind = json.loads(self.call("lag", "--json").stdout)
         return not any(row["records"] for row in behind if row["group"] in KAFKA_STAGES)
 
     def rings(self, alert: str, *before: Scrape) -> bool:
-        """Return whether an alert would ring after scrapes and the one that is made now."""
+        """Return whether an alert would fire after these scrapes and one more now."""
         return rings(alert, [*before, self.scrape()])
 
     def until_rings(self, alert: str, before: Scrape) -> Scrape:
-        """Wait until an alert rings; return the scrape that made it."""
+        """Wait until an alert fires; return the scrape that made it."""
         deadline = time.monotonic() + _PATIENCE_S
-        while not rings(alert, [before, seen := self.scrape()]):
-            assert time.monotonic() < deadline, f"{alert} does not ring; the workers tell {seen}"
+        while not rings(alert, [before, scrape := self.scrape()]):
+            assert time.monotonic() < deadline, f"{alert} did not fire; the workers say {scrape}"
             time.sleep(0.5)
-        return seen
+        return scrape
+
+
+def _other_version(environment: Mapping[str, str]) -> bool:
+    """Return whether PYTHONPATH names another version of the program, which cannot be forked."""
+    folders = environment.get("PYTHONPATH", "").split(os.pathsep)
+    return any(
+        folder and Path(folder).samefile(_ROOT) is False and Path(folder, "pipeline").is_dir()
+        for folder in folders
+    )
 
 
 def whole_site(site: Site) -> Iterator[Site]:
-    """Begin from nothing, start a worker of every stage, and end everything afterwards."""
+    """Start from empty servers, start a worker of every stage, and end everything afterwards."""
     site.kafka.wipe()
     site.call("topics", "apply")
     site.call("migrate")
@@ -307,9 +310,9 @@ def whole_site(site: Site) -> Iterator[Site]:
         site.close()
 
 
-def _turned(keeper: _Keeper) -> bool:
+def _is_ready(supervisor: _Supervisor) -> bool:
     try:
-        with urlopen(f"http://127.0.0.1:{keeper.port}/readyz", timeout=5) as answer:
+        with urlopen(f"http://127.0.0.1:{supervisor.port}/readyz", timeout=5) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False
@@ -321,27 +324,3 @@ def _page(port: int) -> str | None:
             return str(answer.read(), "utf-8")
     except OSError:
         return None
-
-
-# A port that was given to a worker which has not opened it yet looks free; and other runs of tests
-# begin elsewhere.
-_GIVEN: set[int] = set()
-_FIRST_PORT = 20_000 + os.getpid() % 1_000 * 10
-
-
-def _free_ports() -> int:
-    """Return the first of some ports in a row that nobody listens on and that were not given out
-    before.
-    """
-    for port in range(_FIRST_PORT, 32_000, _PORTS):
-        if port in _GIVEN:
-            continue
-        with ExitStack() as held:
-            try:
-                for place in range(_PORTS):
-                    held.enter_context(socket.socket()).bind(("127.0.0.1", port + place))
-            except OSError:
-                continue
-            _GIVEN.add(port)
-            return port
-    raise OSError(f"no {_PORTS} free ports in a row")

@@ -1,6 +1,4 @@
-"""What the tests on real servers share: a cache outside of git, free ports, children that end with
-their parent, patience.
-"""
+"""What the tests on real servers share: a cache outside of git, free ports, server processes."""
 
 import ctypes
 import os
@@ -15,7 +13,7 @@ from typing import Self
 
 import pytest
 
-# What a machine fetches once: server libraries by their package managers. Kept beside the
+# What a machine downloads once: server libraries by their package managers. Kept beside the
 # checkout's own caches, out of git.
 CACHE = Path(
     os.environ.get(
@@ -23,13 +21,17 @@ CACHE = Path(
     )
 )
 _PR_SET_PDEATHSIG = 1
+# Test processes that run side by side have consecutive process ids: each starts elsewhere.
+_FIRST_PORT = 10_000 + os.getpid() % 20 * 1_000
+_LAST_PORT = 32_000
+_reserved: set[int] = set()
 
 
-class StackMissing(Exception):
-    """A real server cannot be had on this machine; the message says what is wanting."""
+class StackMissingError(Exception):
+    """A real server cannot run on this machine; the message says what is missing."""
 
 
-def skip_or_fail(error: StackMissing) -> None:
+def skip_or_fail(error: StackMissingError) -> None:
     """Skip a test with the reason, or fail it where SWITCHBOARD_REQUIRE_STACK=1 says that servers
     must be there.
     """
@@ -39,15 +41,37 @@ def skip_or_fail(error: StackMissing) -> None:
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on now."""
+    """Return a loopback port that nobody listens on and that this process was not given before."""
+    return free_ports(1)
+
+
+def free_ports(count: int) -> int:
+    """Return the first of `count` such ports in a row.
+
+    None is of the range that systems take for outgoing connections: one of those could take a port
+    before its server does.
+    """
+    for port in range(_FIRST_PORT, _LAST_PORT, count):
+        ports = range(port, port + count)
+        if _reserved.isdisjoint(ports) and all(map(_is_free, ports)):
+            _reserved.update(ports)
+            return port
+    raise OSError(f"no {count} free ports in a row from {_FIRST_PORT} to {_LAST_PORT}")
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def die_with_parent() -> None:
-    """Make this process end when its parent does (on Linux); given to Popen as preexec_fn, so that
-    no server outlives its test.
+    """Make this process end when its parent does (on Linux).
+
+    As Popen's preexec_fn, so that no server outlives its test.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -56,11 +80,11 @@ def die_with_parent() -> None:
 def wait_until(
     what: str, ready: Callable[[], bool], seconds: float = 60.0, every: float = 0.05
 ) -> None:
-    """Ask until the answer is yes; raises TimeoutError naming what was waited for."""
+    """Ask until the answer is yes; raises TimeoutError that names what did not happen."""
     deadline = time.monotonic() + seconds
     while not ready():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {seconds:.0f} s in vain for {what}")
+            raise TimeoutError(f"waited {seconds:.0f} s for {what}, and it did not happen")
         time.sleep(every)
 
 
@@ -69,8 +93,9 @@ _GRACE_S = 20
 
 
 class Server:
-    """A server process of our own: `kill` (-9), `start` again on the same ports with the same data,
-    `stop`; a context manager.
+    """A server process: `kill` (-9), `start` again on the same ports with the same data, `stop`.
+
+    It is a context manager.
     """
 
     _process: subprocess.Popen[bytes] | None = None
@@ -81,7 +106,7 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """The server's process id, 0 where it does not run."""
+        """The server's process id, 0 while it does not run."""
         return self._process.pid if self._process else 0
 
     def kill(self) -> None:
@@ -92,7 +117,7 @@ class Server:
             self._process = None
 
     def stop(self) -> None:
-        """End the server in order; kill it where it does not within its time."""
+        """End the server in order; kill it where it takes too long."""
         if self._process is None:
             return
         self._process.terminate()

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.support.stack import CACHE, StackMissing
+from tests.support.stack import CACHE, StackMissingError
 
 # hadolint lints the Dockerfile; kubernetes-validate holds Kubernetes' own JSON schemas; cloudcoil's
 # models are made from the CRDs of KEDA and of the Prometheus operator. An environment of their own:
@@ -31,8 +31,9 @@ COMPOSE, GRAFANA, TYPESCRIPT = "dclint@3.1.0", "@grafana/schema@12.2.0", "typesc
 
 
 def python_tool(name: str) -> Path:
-    """Return a program, or `python` itself, of the validators' own environment; raises StackMissing
-    where pip cannot make it.
+    """Return a program, or `python` itself, of the validators' own environment.
+
+    Raises StackMissingError where pip cannot make it.
     """
 
     def make(folder: Path) -> None:
@@ -50,7 +51,9 @@ def python_tool(name: str) -> Path:
         )
 
     return (
-        _kept("python-" + "-".join(one.partition("==")[2] for one in _PYTHON), make, in_place=True)
+        _cached(
+            "python-" + "-".join(one.partition("==")[2] for one in _PYTHON), make, in_place=True
+        )
         / "bin"
         / name
     )
@@ -58,7 +61,7 @@ def python_tool(name: str) -> Path:
 
 def npm_package(package: str) -> Path:
     """Return the folder of a package, name@version, as npm packed it, without what it depends on;
-    raises StackMissing.
+    raises StackMissingError.
     """
 
     def make(folder: Path) -> None:
@@ -66,47 +69,49 @@ def npm_package(package: str) -> Path:
         with tarfile.open(folder / packed) as archive:
             archive.extractall(folder, filter="data")
 
-    return _kept(package.replace("/", "-"), make) / "package"
+    return _cached(package.replace("/", "-"), make) / "package"
 
 
 def promtool() -> Path:
     """Return Prometheus' own checker, out of Debian's package, which is unpacked and not installed;
-    raises StackMissing.
+    raises StackMissingError.
     """
 
     def make(folder: Path) -> None:
         try:
             _run(["apt-get", "download", "-qq", "prometheus"], folder)
-        except StackMissing:
+        except StackMissingError:
             # A machine that never asked Debian what there is.
             _run(["apt-get", "update", "-qq"])
             _run(["apt-get", "download", "-qq", "prometheus"], folder)
         (package,) = folder.glob("prometheus_*.deb")
         _run(["dpkg-deb", "--extract", package.name, "."], folder)
 
-    return _kept("prometheus", make) / "usr/bin/promtool"
+    return _cached("prometheus", make) / "usr/bin/promtool"
 
 
 def kustomize() -> list[str]:
-    """Return the words that build a folder of manifests; raises StackMissing."""
+    """Return the words that build a folder of manifests; raises StackMissingError."""
     for words in (["kustomize", "build"], ["kubectl", "kustomize"]):
         if shutil.which(words[0]):
             return words
-    raise StackMissing(
+    raise StackMissingError(
         "the manifests are built by kustomize or kubectl, and neither is on this machine's PATH"
     )
 
 
 def _run(words: Sequence[str], folder: Path | None = None) -> str:
     if shutil.which(words[0]) is None:
-        raise StackMissing(f"{words[0]} is not on this machine's PATH")
+        raise StackMissingError(f"{words[0]} is not on this machine's PATH")
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise StackMissing(f"{' '.join(words[:4])} … failed: {(done.stdout + done.stderr)[-800:]}")
+        raise StackMissingError(
+            f"{' '.join(words[:4])} … failed: {(done.stdout + done.stderr)[-800:]}"
+        )
     return done.stdout
 
 
-def _kept(name: str, make: Callable[[Path], None], *, in_place: bool = False) -> Path:
+def _cached(name: str, make: Callable[[Path], None], *, in_place: bool = False) -> Path:
     """Return a folder of the cache, made at first use, whole or not at all; an environment knows
     its path, so it is made where it stays.
     """

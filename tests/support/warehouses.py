@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
-from pipeline.envelope import checked, contract_message, to_message
+from pipeline.envelope import encode_event, validate_data
+from pipeline.log.contract_messages import encode_contract
 from pipeline.identity.contacts import OwnSide
 from pipeline.log.port import LogRecord, Message
 from pipeline.models.replica import Replica
@@ -56,20 +57,20 @@ def logged(messages: Iterable[Message]) -> list[LogRecord]:
 
 def carried(topic: str, *contracts: Contract) -> list[LogRecord]:
     """Return the records of a derived topic that carry contracts of ours."""
-    return logged(contract_message(topic, "key", contract) for contract in contracts)
+    return logged(encode_contract(topic, "key", contract) for contract in contracts)
 
 
 def enriched(events: int, seed: int = 1) -> list[LogRecord]:
     """Return what enrich makes of events of all kinds, as the log gives it to load."""
-    models = Replica().snapshot()
+    models = Replica().classifier()
     enrich = enrich_handler(
         Identity(b"tests", OwnSide(("shop.example.com",))), lambda: models, lambda: NOW
     )
     raw = []
     for told in make_events(events, seed):
         event = Event.model_validate(told)
-        data = checked(event)
+        data = validate_data(event)
         if isinstance(data, Reject):
             raise AssertionError(f"an event of the tests is refused: {data}")
-        raw.append(to_message(event, data))
+        raw.append(encode_event(event, data))
     return logged(enrich.handle(logged(raw)))

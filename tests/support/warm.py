@@ -1,8 +1,7 @@
-"""Commands as processes of their own, forked from one that has imported everything already: each
-starts in milliseconds, not seconds.
+"""Commands as processes of their own, forked from one that has imported everything already.
 
-What a command does when it starts from nothing is seen by tests/unit/test_starting.py, by the tests
-that kill it, and by those that follow the guides on the stack.
+Each starts in milliseconds, not seconds. What a command does when it starts from nothing is seen by
+tests/unit/test_starting.py, by the tests that kill it, and by those that follow the guides.
 """
 
 from __future__ import annotations
@@ -10,9 +9,12 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
+import itertools
 import json
 import os
 import pkgutil
+import select
+import signal
 import subprocess
 import sys
 import threading
@@ -20,23 +22,81 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from tests.support.short_sessions import shorten_live_sessions, shorten_sessions
 from tests.support.stack import die_with_parent
 
 # chdb starts threads when it is imported, which would not be there after a fork.
 _LEFT_OUT = {"pipeline.__main__", "pipeline.sinks.chdb", "pipeline.sinks.store_server"}
 _ROOT = Path(__file__).resolve().parents[2]
+# Warming up takes seconds on a quiet machine.
+_PATIENCE_S = 300.0
+
+
+class WarmProcess:
+    """A process that was forked from the warm one, with as much of Popen as tests use."""
+
+    def __init__(
+        self, server: subprocess.Popen[str], reports: int, arguments: Sequence[str]
+    ) -> None:
+        self.arguments = [*arguments]
+        self.returncode: int | None = None
+        self._reports = reports
+        deadline = time.monotonic() + _PATIENCE_S
+        while not select.select([reports], [], [], 0.5)[0]:
+            assert server.poll() is None, "the warm process has ended: see what it printed above"
+            assert time.monotonic() < deadline, f"{arguments} did not start"
+        self.pid = int(self._report(0))
+
+    def poll(self) -> int | None:
+        """Return the exit code, minus the signal for one that was killed; None while it runs."""
+        if self.returncode is None:
+            try:
+                self.wait(0)
+            except subprocess.TimeoutExpired:
+                return None
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until the process ends and return its exit code; raises TimeoutExpired."""
+        if self.returncode is None:
+            self.returncode = int(self._report(timeout))
+            os.close(self._reports)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless the process has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask the process to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the process as kill -9 does."""
+        self.send_signal(signal.SIGKILL)
+
+    def _report(self, timeout: float | None) -> bytes:
+        if not select.select([self._reports], [], [], timeout)[0]:
+            raise subprocess.TimeoutExpired(self.arguments, timeout or 0)
+        line = b""
+        while not line.endswith(b"\n"):
+            line += os.read(self._reports, 1)
+        return line
 
 
 class WarmCommands:
-    """The process that commands are forked from, one at a time."""
+    """The process that commands are forked from; any thread may start one at any time."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
         self._server = subprocess.Popen(
             [sys.executable, "-m", "tests.support.warm"],
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
             text=True,
             cwd=_ROOT,
             # A library's own threads would not be there after a fork.
@@ -48,28 +108,50 @@ class WarmCommands:
     def run(
         self, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str]
     ) -> subprocess.CompletedProcess[str]:
-        """Run `switchboard` with arguments; return its exit code and what it said."""
-        out, err = self._folder / "out", self._folder / "err"
+        """Run `switchboard` with arguments; return its exit code and what it printed."""
+        name = f"command-{next(self._numbers)}"
+        out, err = self._folder / f"{name}.out", self._folder / f"{name}.err"
+        try:
+            code = self.start(arguments, cwd, environment, out, err).wait()
+            return subprocess.CompletedProcess(
+                [*arguments], code, out.read_text("utf-8"), err.read_text("utf-8")
+            )
+        finally:
+            out.unlink(missing_ok=True)
+            err.unlink(missing_ok=True)
+
+    def start(
+        self,
+        arguments: Sequence[str],
+        cwd: Path,
+        environment: Mapping[str, str],
+        out: Path | None = None,
+        err: Path | None = None,
+    ) -> WarmProcess:
+        """Start `switchboard` with arguments; what it prints is appended to files, where named."""
+        reports = self._folder / f"reports-{next(self._numbers)}"
+        os.mkfifo(reports)
+        # Open for both, so that the end of the other side is no end of file.
+        opened = os.open(reports, os.O_RDWR | os.O_CLOEXEC)
         request = {
             "arguments": [*arguments],
             "cwd": str(cwd),
             "env": {**environment},
-            "out": str(out),
-            "err": str(err),
+            "out": str(out or os.devnull),
+            "err": str(err or os.devnull),
+            "reports": str(reports),
         }
         assert self._server.stdin is not None
-        assert self._server.stdout is not None
-        self._server.stdin.write(json.dumps(request) + "\n")
-        self._server.stdin.flush()
-        answer = self._server.stdout.readline()
-        assert answer, "the process that commands are forked from has ended: see what it said above"
-        code = int(answer)
-        return subprocess.CompletedProcess(
-            [*arguments], code, out.read_text("utf-8"), err.read_text("utf-8")
-        )
+        assert self._server.poll() is None, "the warm process has ended: see what it printed above"
+        with self._lock:
+            self._server.stdin.write(json.dumps(request) + "\n")
+            self._server.stdin.flush()
+        process = WarmProcess(self._server, opened, arguments)
+        reports.unlink()
+        return process
 
     def close(self) -> None:
-        """End the process."""
+        """End the warm process, and with it everything that was started and has not ended."""
         assert self._server.stdin is not None
         self._server.stdin.close()
         self._server.wait(30)
@@ -77,18 +159,22 @@ class WarmCommands:
 
 def _warm_up() -> None:
     import pipeline
-    from pipeline.models.features import extract
-    from pipeline.models.lexicon_reading import read_all
+    from pipeline.models.features import extract_features
+    from pipeline.models.learner import warm_up
+    from pipeline.models.lexicon_reading import read_texts
     from pipeline.processors.clean.language import detect_language
 
     for module in pkgutil.walk_packages(pipeline.__path__, "pipeline."):
         if module.name not in _LEFT_OUT:
             importlib.import_module(module.name)
+    shorten_sessions()
+    shorten_live_sessions()
     # These load compiled code and models when first called.
     detect_language("Could you tell me where my parcel is?")
     texts = ["Where is my parcel?", "我的快递到哪里了？"]
-    extract(texts)
-    read_all(texts, texts)
+    extract_features(texts)
+    read_texts(texts, texts)
+    warm_up()
     _check_threads()
 
 
@@ -105,28 +191,94 @@ def _serve() -> bool:
     """Fork a process for every request; return True in a process that has become a command, False
     when nothing more is asked.
     """
+    # Those who wait for commands need nobody to wait for them.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     for line in sys.stdin:
         request = json.loads(line)
-        child = os.fork()
-        if child == 0:
-            _become(request)
-            return True
-        _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+        if os.fork() == 0:
+            return _become(request)
     return False
 
 
-def _become(request: dict[str, object]) -> None:
+def _become(request: dict[str, Any]) -> bool:
+    """Fork the command and report its process id and its exit code; return True in the command."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    die_with_parent()
+    reports = os.open(request["reports"], os.O_WRONLY | os.O_CLOEXEC)
+    child = os.fork()
+    if child:
+        os.write(reports, b"%d\n" % child)
+        _, status = os.waitpid(child, 0)
+        os.write(reports, b"%d\n" % os.waitstatus_to_exitcode(status))
+        os._exit(0)
+    os.close(reports)
+    die_with_parent()
     files = (os.devnull, os.O_RDONLY), (request["out"], os.O_WRONLY), (request["err"], os.O_WRONLY)
     for number, (path, mode) in enumerate(files):
-        opened = os.open(str(path), mode | (os.O_CREAT | os.O_TRUNC if number else 0), 0o600)
+        opened = os.open(path, mode | (os.O_CREAT | os.O_APPEND if number else 0), 0o600)
         os.dup2(opened, number)
         os.close(opened)
-    os.chdir(str(request["cwd"]))
+    os.chdir(request["cwd"])
     os.environ.clear()
-    os.environ.update(request["env"])  # type: ignore[call-overload]
+    os.environ.update(request["env"])
     time.tzset()
-    sys.argv[1:] = request["arguments"]  # type: ignore[call-overload]
+    sys.argv[1:] = request["arguments"]
+    # As an interpreter does when it starts: tests plant faults by it.
+    for folder in filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)):
+        path = Path(folder, "sitecustomize.py")
+        if path.is_file():
+            exec(compile(path.read_text("utf-8"), path, "exec"), {"__name__": "sitecustomize"})
+            break
+    return True
+
+
+class _ForkedWorker(subprocess.Popen[bytes]):
+    """Popen, but a worker that a supervisor starts is forked from the supervisor.
+
+    Only where no library's thread would be lost: else it starts from nothing.
+    """
+
+    def __init__(self, command: Any, *arguments: Any, **options: Any) -> None:
+        self._forked = 0
+        if (
+            [*command][:3] == [sys.executable, "-m", "pipeline"]
+            and not (arguments or options)
+            and _only_own_threads()
+        ):
+            self.args, self.returncode = command, None
+            self.stdin = self.stdout = self.stderr = None
+            sys.stdout.flush()
+            sys.stderr.flush()
+            self.pid = os.fork()
+            if self.pid == 0:
+                for number in (signal.SIGTERM, signal.SIGINT):
+                    signal.signal(number, signal.SIG_DFL)
+                sys.argv[1:] = command[3:]
+                _end_with(_main())
+            self._child_created = True
+            self._waitpid_lock = threading.Lock()
+            self._sigint_wait_secs = 0.25
+            return
+        super().__init__(command, *arguments, **options)
+
+
+def _only_own_threads() -> bool:
+    """Return whether every thread of this process is one that Python started, or the allocator."""
+    for thread in threading.enumerate():
+        # The supervisor's clean-up, which is short.
+        if thread.name == "expire":
+            thread.join(10)
+    tasks = Path("/proc/self/task")
+    if not tasks.is_dir():
+        return False
+    names = [(thread / "comm").read_text().strip() for thread in tasks.iterdir()]
+    return len(names) - names.count("jemalloc_bg_thd") == threading.active_count()
+
+
+def _main() -> Callable[[], None]:
+    from pipeline.cli import main
+
+    return main
 
 
 def _end_with(command: Callable[[], None]) -> None:
@@ -157,6 +309,5 @@ if __name__ == "__main__":
     # Objects that nobody looks through are shared with the processes that are forked.
     gc.freeze()
     if _serve():
-        from pipeline.cli import main
-
-        _end_with(main)
+        subprocess.Popen = _ForkedWorker  # type: ignore[misc]
+        _end_with(_main())

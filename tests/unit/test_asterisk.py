@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from pipeline.identity.contacts import OwnSide
 from pipeline.ingest.byte_streams import UnreadableUnitError
-from pipeline.ingest.call.asterisk import AsteriskCdr, asterisk_connector
-from pipeline.ingest.call.asterisk.call_legs import peer_of
-from pipeline.ingest.port import Found, IngestOptions, Item, OptionError, Refused, Unit
+from pipeline.ingest.call.asterisk import AsteriskConnector, asterisk_connector
+from pipeline.ingest.call.asterisk.call_legs import channel_peer
+from pipeline.ingest.port import ReadEvent, IngestOptions, ConnectorItem, OptionError, Rejection, InputUnit
 from schemas.communications import CallData
 from schemas.dead_letters import RejectCode
 
@@ -74,17 +74,17 @@ def line(columns: int = 21, /, **given: Any) -> str:
 
 def read(
     *lines: str | bytes, zone: ZoneInfo | None = SHANGHAI, own: Iterable[str] = ()
-) -> list[Item]:
+) -> list[ConnectorItem]:
     data = b"".join(each.encode() if isinstance(each, str) else each for each in lines)
-    unit = Unit("Master.csv", lambda: io.BytesIO(data))
-    return list(AsteriskCdr().read(unit, IngestOptions(zone=zone, own=OwnSide(tuple(own)))))
+    unit = InputUnit("Master.csv", lambda: io.BytesIO(data))
+    return list(AsteriskConnector().read(unit, IngestOptions(zone=zone, own=OwnSide(tuple(own)))))
 
 
 def call(*lines: str | bytes, **options: Any) -> dict[str, Any]:
     """The one call that these rows are, checked against its contract."""
     items = read(*lines, **options)
     assert len(items) == 1
-    assert isinstance(items[0], Found)
+    assert isinstance(items[0], ReadEvent)
     CallData.model_validate(items[0].event.data)
     return {
         "type": items[0].event.type,
@@ -146,7 +146,7 @@ def test_seventeen_columns_may_end_in_the_userfield_instead() -> None:
 def test_other_widths_are_refused_by_line_and_width_and_harm_no_other_row(cells: int) -> None:
     wrong = ",".join(["1"] * cells) + "\n"
     items = read(line(), wrong, line(linkedid="x-1.1"))
-    refused = [item for item in items if isinstance(item, Refused)]
+    refused = [item for item in items if isinstance(item, Rejection)]
     assert [item.code for item in refused] == [RejectCode.UNPARSABLE]
     assert f"line 2: it has {cells} columns" in refused[0].detail
     assert refused[0].raw == wrong.encode()
@@ -170,14 +170,14 @@ def test_a_bad_cell_refuses_the_row_and_names_the_column(
     column: str, value: str, code: RejectCode
 ) -> None:
     (item,) = read(line(**{column: value}))
-    assert isinstance(item, Refused)
+    assert isinstance(item, Rejection)
     assert item.code is code
     assert column in item.detail
 
 
 def test_a_broken_quotation_stays_within_its_line() -> None:
     items = read('"1,2\n', line())
-    assert [type(item) for item in items] == [Refused, Found]
+    assert [type(item) for item in items] == [Rejection, ReadEvent]
 
 
 def test_without_a_zone_the_person_is_asked_for_one() -> None:
@@ -186,9 +186,9 @@ def test_without_a_zone_the_person_is_asked_for_one() -> None:
 
 
 def test_an_unknown_option_is_named() -> None:
-    unit = Unit("x", lambda: io.BytesIO(b""))
+    unit = InputUnit("x", lambda: io.BytesIO(b""))
     with pytest.raises(OptionError, match="colour"):
-        list(AsteriskCdr().read(unit, IngestOptions(zone=SHANGHAI, extra={"colour": "red"})))
+        list(AsteriskConnector().read(unit, IngestOptions(zone=SHANGHAI, extra={"colour": "red"})))
 
 
 def test_empty_lines_a_byte_order_mark_and_a_header_are_no_rows() -> None:
@@ -239,7 +239,7 @@ def test_the_first_digits_of_the_number_and_half_a_character_are_no_name() -> No
     ],
 )
 def test_the_peer_of_a_channel(channel: str, peer: str | None) -> None:
-    assert peer_of(channel) == peer
+    assert channel_peer(channel) == peer
 
 
 @pytest.mark.parametrize(
@@ -417,7 +417,7 @@ def test_a_row_that_comes_long_after_its_call_is_an_event_of_its_own(
     items = read(
         line(linkedid="c.1"), line(linkedid="c.1"), *(other_call(n) for n in range(9)), late, late
     )
-    found = [item for item in items if isinstance(item, Found)]
+    found = [item for item in items if isinstance(item, ReadEvent)]
     of_the_call = [item for item in found if item.event.data["conversation"] == "c.1"]
     assert [item.event.data["legs"] for item in of_the_call] == [2, 1, 1]
     assert of_the_call[0].event.id == "c.1"
@@ -435,7 +435,7 @@ def test_rows_between_do_not_part_a_call(monkeypatch: pytest.MonkeyPatch) -> Non
         for row in (line(linkedid="c.1", start=f"2026-03-04 13:{n + 10}:00"), other_call(n))
     ]
     legs = {
-        item.event.id: item.event.data["legs"] for item in read(*mixed) if isinstance(item, Found)
+        item.event.id: item.event.data["legs"] for item in read(*mixed) if isinstance(item, ReadEvent)
     }
     assert legs["c.1"] == 20
 
@@ -445,7 +445,7 @@ def test_a_call_without_end_is_cut_and_nothing_of_it_is_lost(
 ) -> None:
     monkeypatch.setattr(asterisk_connector, "_MAX_LEGS", 10)
     rows = [line(linkedid="c.1", duration=n) for n in range(25)]
-    found = [item for item in read(*rows) if isinstance(item, Found)]
+    found = [item for item in read(*rows) if isinstance(item, ReadEvent)]
     assert [item.event.data["legs"] for item in found] == [10] + [1] * 15
     assert len({item.event.id for item in found}) == 16
 
@@ -455,8 +455,8 @@ def test_closed_calls_are_forgotten_after_a_while_and_memory_stays_bounded(
 ) -> None:
     monkeypatch.setattr(asterisk_connector, "_WINDOW_ROWS", 1)
     monkeypatch.setattr(asterisk_connector, "_REMEMBERED", 3)
-    unit = Unit("x", lambda: io.BytesIO("".join(other_call(n) for n in range(50)).encode()))
-    reader = asterisk_connector._Reader(unit, IngestOptions(zone=SHANGHAI), "asterisk-cdr/1")
+    unit = InputUnit("x", lambda: io.BytesIO("".join(other_call(n) for n in range(50)).encode()))
+    reader = asterisk_connector._CdrReader(unit, IngestOptions(zone=SHANGHAI), "asterisk-cdr/1")
     sizes = [(len(reader._open), len(reader._closed)) for _ in reader.items()]
     assert len(sizes) == 50
     assert max(sizes) <= (2, 3)
@@ -469,9 +469,9 @@ def test_a_corrupt_end_gives_the_calls_before_it_and_then_the_fault() -> None:
                 return piece
             raise UnreadableUnitError("Master.csv.gz: the data end in the middle")
 
-    unit = Unit("Master.csv.gz", lambda: Broken((line() + '"half').encode()))
-    items = list(AsteriskCdr().read(unit, IngestOptions(zone=SHANGHAI)))
-    assert [type(item) for item in items] == [Found, Refused]
+    unit = InputUnit("Master.csv.gz", lambda: Broken((line() + '"half').encode()))
+    items = list(AsteriskConnector().read(unit, IngestOptions(zone=SHANGHAI)))
+    assert [type(item) for item in items] == [ReadEvent, Rejection]
     assert items[1].raw == b'"half'
 
 
@@ -510,7 +510,7 @@ def test_every_row_is_in_exactly_one_item(rows: list[tuple[str, str, str, str, i
     kept = Counter(part for item in items for part in item.raw.splitlines(keepends=True))
     assert kept == written
     for item in items:
-        if isinstance(item, Found):
+        if isinstance(item, ReadEvent):
             data = CallData.model_validate(item.event.data)
             assert data.legs == item.raw.count(b"\n")
             assert (item.event.type == "comm.call.completed") == (data.talk_s is not None)
@@ -521,20 +521,20 @@ def test_every_row_is_in_exactly_one_item(rows: list[tuple[str, str, str, str, i
 
 @given(st.binary(max_size=400) | st.text(',"0123456789\n-: ', max_size=400).map(str.encode))
 def test_any_bytes_give_events_or_refusals(data: bytes) -> None:
-    assert all(isinstance(item, (Found, Refused)) for item in read(data))
+    assert all(isinstance(item, (ReadEvent, Rejection)) for item in read(data))
 
 
 @pytest.mark.data
 def test_a_real_exchange(shared_data: Path) -> None:
     path = shared_data / "calls" / "asterisk_cdr" / "Master.csv"
-    reader = AsteriskCdr()
+    reader = AsteriskConnector()
     items = [
         item
         for unit in reader.units([path.parent])
         for item in reader.read(unit, IngestOptions(zone=ZoneInfo("UTC")))
     ]
-    assert all(isinstance(item, Found) for item in items)
-    events = [item.event for item in items if isinstance(item, Found)]
+    assert all(isinstance(item, ReadEvent) for item in items)
+    events = [item.event for item in items if isinstance(item, ReadEvent)]
     assert sum(event.data["rows"] for event in events) == 84
     assert len({event.id for event in events}) == len(events) == 36
     # The file is in GMT: every id names the second in which its call began.

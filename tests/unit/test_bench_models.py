@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.models.evaluation.labelled_rows import Row
+from pipeline.models.evaluation.labelled_rows import LabelledRow
 from pipeline.models.evaluation.online_model import judge_online
 from tests.support.labelled import labelled
 
@@ -26,7 +26,7 @@ from models_measures import run_ours  # noqa: E402
 from models_streams import WINDOW, permuted, recovery  # noqa: E402
 
 
-def table(path: Path, text: str, label: str, rows: list[Row]) -> None:
+def table(path: Path, text: str, label: str, rows: list[LabelledRow]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -71,14 +71,14 @@ def test_ours_is_judged_as_the_command_judges_it(data: Path, name: str) -> None:
     parts = parts_of(data, name, None, 7)
     found = run_ours(parts)
     stream, learnt, unseen = (
-        [Row(*row) for row in rows] for rows in (parts.stream, parts.learnt, parts.unseen)
+        [LabelledRow(*row) for row in rows] for rows in (parts.stream, parts.learnt, parts.unseen)
     )
     assert found.prequential == 100 * judge_online(stream).prequential.scores.accuracy
     test = judge_online(learnt, unseen).test
     assert test is not None
     assert (found.unseen, found.calibration) == (
         100 * test.scores.accuracy,
-        100 * test.doubt.calibration_error,
+        100 * test.calibration.calibration_error,
     )
     assert min(found.features_us, found.predict_us, found.learn_us) > 0
     assert found.alarms == 0

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.mail.charset import Decoded, decode_text, known_charset
+from pipeline.mail.charset import DecodedText, decode_text, lookup_charset
 
 SIMPLIFIED = (
     "您好，我的订单还没有收到，请帮忙查一下物流。",
@@ -69,7 +69,7 @@ def test_text_without_a_true_label_is_read_by_its_bytes(
 @pytest.mark.parametrize("label", ["iso-8859-1", "windows-1252", "us-ascii"])
 @pytest.mark.parametrize("text", SIMPLIFIED)
 def test_chinese_under_a_western_label_comes_out_chinese(codec: str, label: str, text: str) -> None:
-    assert decode_text(text.encode(codec), label) == Decoded(text, codec, True, 0)
+    assert decode_text(text.encode(codec), label) == DecodedText(text, codec, True, 0)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_chinese_under_a_western_label_comes_out_chinese(codec: str, label: str,
 def test_labels_are_read_as_the_widest_set_they_mean(
     label: str, codec: str, name: str, text: str
 ) -> None:
-    assert decode_text(text.encode(codec), label) == Decoded(text, name, False, 0)
+    assert decode_text(text.encode(codec), label) == DecodedText(text, name, False, 0)
 
 
 def test_iso_2022_jp_with_signs_of_windows() -> None:
@@ -127,7 +127,7 @@ def test_signatures_win_over_labels_and_vanish(codec: str, text: str) -> None:
 
 
 def test_utf_16_without_label_or_signature() -> None:
-    assert decode_text("Dear customer".encode("utf_16_le"), None) == Decoded(
+    assert decode_text("Dear customer".encode("utf_16_le"), None) == DecodedText(
         "Dear customer", "utf-16le", False, 0
     )
 
@@ -162,7 +162,7 @@ def test_each_line_may_be_in_its_own_set() -> None:
         + "Grüße aus Köln\n".encode("latin-1")
     )
     decoded = decode_text(raw, "utf-8")
-    assert decoded == Decoded(
+    assert decoded == DecodedText(
         "订单还没有收到。\n" * 3 + "请查一下物流。\nGrüße aus Köln\n", "utf-8", True, 0
     )
 
@@ -210,7 +210,7 @@ def test_one_wrong_decoding_is_undone(broken: str, text: str) -> None:
     ],
 )
 def test_good_text_is_left_alone(text: str) -> None:
-    assert decode_text(text.encode(), "utf-8") == Decoded(text, "utf-8", False, 0)
+    assert decode_text(text.encode(), "utf-8") == DecodedText(text, "utf-8", False, 0)
 
 
 # --- laws
@@ -233,7 +233,7 @@ def test_any_bytes_under_any_label_become_text_without_surrogates(
     decoded.text.encode("utf-8")
     assert decode_text(raw, label) == decoded
     assert 0 <= decoded.replaced <= len(raw) * 2
-    known_charset(label)
+    lookup_charset(label)
 
 
 # The 3,755 characters of GB 2312's first level, with which everyday Chinese is written.

@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 
 from pipeline.outcomes import Emit
-from pipeline.processors.converse.emit import fact_id
-from pipeline.processors.converse.record_view import Seen
-from pipeline.processors.converse.roles import assigned_to, closing_of, role_of
+from pipeline.processors.converse.rows import fact_id
+from pipeline.processors.converse.record_view import RecordView
+from pipeline.processors.converse.roles import assignee, closing_reason, role_of
 from pipeline.processors.converse.service_rules import ServicePromises
 from pipeline.processors.converse.similarity import is_courtesy, words_of
 from pipeline.reporting.followups import followup_counts, followups
 from pipeline.sinks import migrations as migrations
 from pipeline.sinks.chdb import ChdbWarehouse
 from pipeline.sinks.row_mapping import columns_of
-from pipeline.sinks.table_columns import Loadable
+from pipeline.sinks.table_columns import VersionedContract
 from pipeline.sinks.warehouse import rows
 from schemas.conversations import Conversation, ConversationFact, FollowUp, RecordFlag
 from schemas.envelope import stable_id
@@ -48,7 +48,7 @@ def at(minutes: float) -> datetime:
     return START + timedelta(minutes=minutes)
 
 
-def conversation(*records: Seen, name: str = "c1") -> Conversation:
+def conversation(*records: RecordView, name: str = "c1") -> Conversation:
     _, rows = folded([records])
     (found,) = [
         one for one in rows_of_kind(rows, Conversation) if str(one.conversation_id) == thread(name)
@@ -56,12 +56,12 @@ def conversation(*records: Seen, name: str = "c1") -> Conversation:
     return found  # type: ignore[no-any-return]
 
 
-def facts(*records: Seen, **having: Any) -> list[tuple[str, str]]:
+def facts(*records: RecordView, **having: Any) -> list[tuple[str, str]]:
     _, rows = folded([records])
     return [(one.kind, one.actor) for one in rows_of_kind(rows, ConversationFact, **having)]
 
 
-def flags(*records: Seen) -> dict[tuple[str, str], tuple[str | None, float | None]]:
+def flags(*records: RecordView) -> dict[tuple[str, str], tuple[str | None, float | None]]:
     _, found = folded([records])
     names = {record(one.message_id): one.message_id for one in records}
     return {
@@ -103,7 +103,7 @@ def flags(*records: Seen) -> dict[tuple[str, str], tuple[str | None, float | Non
         (call("a", 0, None, say="out"), "none"),
     ],
 )
-def test_who_speaks(one: Seen, role: str) -> None:
+def test_who_speaks(one: RecordView, role: str) -> None:
     courtesy = one.disposition is None and is_courtesy(words_of(one.text), bool(one.text))
     assert role_of(one, courtesy, frozenset({"小茗"})) == role
 
@@ -123,8 +123,8 @@ def test_who_speaks(one: Seen, role: str) -> None:
         (seen("a", 0, "is the shop closed? chat closed", say="in"), False),
     ],
 )
-def test_what_closes(one: Seen, closes: bool) -> None:
-    assert bool(closing_of(one)) is closes
+def test_what_closes(one: RecordView, closes: bool) -> None:
+    assert bool(closing_reason(one)) is closes
 
 
 @pytest.mark.parametrize(
@@ -139,8 +139,8 @@ def test_what_closes(one: Seen, closes: bool) -> None:
     ],
 )
 def test_to_whom_a_conversation_is_given(text: str, name: str) -> None:
-    assert assigned_to(seen("a", 0, text, say="system")) == name
-    assert assigned_to(seen("a", 0, text)) == ""
+    assert assignee(seen("a", 0, text, say="system")) == name
+    assert assignee(seen("a", 0, text)) == ""
 
 
 # conversations
@@ -275,7 +275,7 @@ def test_business_time_between_facts_is_the_difference_of_their_clocks() -> None
 PROMISE = seen("p", 0, "I will call you back tomorrow.", say="out")
 
 
-def followup(*records: Seen) -> FollowUp:
+def followup(*records: RecordView) -> FollowUp:
     _, rows = folded([records])
     (found,) = rows_of_kind(rows, FollowUp)
     return found  # type: ignore[no-any-return]
@@ -418,7 +418,7 @@ def test_what_comes_well_after_a_later_record_is_late() -> None:
 # links
 
 
-def mail(name: str, minutes: float, *references: str, conversation: str) -> Seen:
+def mail(name: str, minutes: float, *references: str, conversation: str) -> RecordView:
     return seen(
         name,
         minutes,
@@ -430,7 +430,7 @@ def mail(name: str, minutes: float, *references: str, conversation: str) -> Seen
     )
 
 
-def merged(*batches: list[Seen]) -> dict[str, str | None]:
+def merged(*batches: list[RecordView]) -> dict[str, str | None]:
     _, rows = folded(batches)
     names = {thread(name): name for name in ("root", "b", "c", "d")}
     found = rows_of_kind(rows, Conversation)
@@ -548,7 +548,7 @@ def warehouse(tmp_path: Path) -> Iterator[ChdbWarehouse]:
 
 def load(warehouse: ChdbWarehouse, told: list[Any], start: int = 1) -> None:
     for table, columns in columns_of(
-        [Loadable.of(one, version) for version, one in enumerate(told, start)]
+        [VersionedContract.of(one, version) for version, one in enumerate(told, start)]
     ):
         warehouse.insert(table, columns)
 

@@ -8,11 +8,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from pipeline.processors.converse.business_hours import parse_hours, usual_hours
-from pipeline.processors.converse.followups import Found, promises_in, requests_in
+from pipeline.processors.converse.business_hours import parse_hours, default_hours
+from pipeline.processors.converse.followups import FollowUpMatch, promises_in, requests_in
 
 ZONE = ZoneInfo("Asia/Shanghai")
-HOURS = usual_hours(ZONE)
+HOURS = default_hours(ZONE)
 # A Thursday, ten in the morning.
 SAID = datetime(2026, 11, 19, 10, 0, tzinfo=ZONE)
 
@@ -236,7 +236,7 @@ ZH_NO_REQUESTS = """
 明天能到货吗？
 """
 
-Finder = Callable[[str, datetime, object], Sequence[Found]]
+Finder = Callable[[str, datetime, object], Sequence[FollowUpMatch]]
 
 
 def _lines(block: str) -> list[str]:
@@ -353,7 +353,7 @@ def test_working_days_pass_over_holidays_and_make_up_days_count() -> None:
 
 
 def test_a_time_of_day_is_in_the_installations_zone_over_a_change_of_clocks() -> None:
-    berlin = usual_hours(ZoneInfo("Europe/Berlin"))
+    berlin = default_hours(ZoneInfo("Europe/Berlin"))
     (found,) = promises_in(
         "I'll call you on Monday at 10:00.", datetime(2026, 10, 23, 8, tzinfo=UTC), berlin
     )

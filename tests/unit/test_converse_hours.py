@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.processors.converse.business_hours import BusinessHours, parse_hours, usual_hours
+from pipeline.processors.converse.business_hours import BusinessHours, parse_hours, default_hours
 
 SHANGHAI, BERLIN, NEW_YORK = (
     ZoneInfo("Asia/Shanghai"),
@@ -15,7 +15,7 @@ SHANGHAI, BERLIN, NEW_YORK = (
     ZoneInfo("America/New_York"),
 )
 HOURS = (
-    usual_hours(SHANGHAI),
+    default_hours(SHANGHAI),
     parse_hours(("Mon-Sun 00:00-24:00",), BERLIN),
     parse_hours(
         ("Mon-Fri 22:00-06:00", "Sat 10:00-12:00, 13:00-15:30"), NEW_YORK, [date(2026, 12, 25)]

@@ -13,11 +13,11 @@ import orjson
 import pytest
 
 from pipeline.processors.converse.business_hours import from_ms
-from pipeline.processors.converse.record_view import Seen
+from pipeline.processors.converse.record_view import RecordView
 from pipeline.sinks import migrations as migrations
 from pipeline.sinks.chdb import ChdbWarehouse
 from pipeline.sinks.row_mapping import columns_of
-from pipeline.sinks.table_columns import Loadable
+from pipeline.sinks.table_columns import VersionedContract
 from schemas.envelope import stable_id
 from schemas.types import Contract
 from tests.support.conversing import FOLD, HOURS, call, outputs, seen
@@ -42,14 +42,14 @@ def insert(warehouse: ChdbWarehouse, told: Sequence[Contract], start: int = 1) -
     before it.
     """
     for table, columns in columns_of(
-        [Loadable.of(contract, version) for version, contract in enumerate(told, start)]
+        [VersionedContract.of(contract, version) for version, contract in enumerate(told, start)]
     ):
         warehouse.insert(table, columns)
 
 
-def fold_all(records: Sequence[Seen], batch: int = 3) -> list[Contract]:
+def fold_all(records: Sequence[RecordView], batch: int = 3) -> list[Contract]:
     """Fold records as converse does, key by key, in batches; return all that was told, in order."""
-    by_key: dict[str, list[Seen]] = defaultdict(list)
+    by_key: dict[str, list[RecordView]] = defaultdict(list)
     for one in records:
         by_key[one.key].append(one)
     told: list[Contract] = []
@@ -61,12 +61,12 @@ def fold_all(records: Sequence[Seen], batch: int = 3) -> list[Contract]:
     return told
 
 
-def generated(seed: int, conversations: int) -> list[Seen]:
+def generated(seed: int, conversations: int) -> list[RecordView]:
     """Return records of conversations whose messages come by two contact points, or by none, of one
     customer.
     """
     random_ = random.Random(seed)
-    records: list[Seen] = []
+    records: list[RecordView] = []
     for number in range(conversations):
         minutes = random_.uniform(0, 20_000)
         for step in range(random_.randrange(1, 14)):
@@ -119,14 +119,14 @@ class Episode:
 
     begun_by: str
     opened_at: datetime
-    facts: list[tuple[datetime, str, Seen]] = field(default_factory=list)
+    facts: list[tuple[datetime, str, RecordView]] = field(default_factory=list)
 
 
-def plain_facts(records: Sequence[Seen]) -> list[tuple[datetime, str, Seen]]:
+def plain_facts(records: Sequence[RecordView]) -> list[tuple[datetime, str, RecordView]]:
     """Return (instant, what, record) of a conversation in order; what: ask, thanks, human, bot,
     auto, assigned, closed.
     """
-    found: list[tuple[datetime, str, int, str, Seen]] = []
+    found: list[tuple[datetime, str, int, str, RecordView]] = []
     for one in records:
         at = from_ms(one.occurred_ms)
         what: list[tuple[datetime, str]] = []
@@ -147,7 +147,7 @@ def plain_facts(records: Sequence[Seen]) -> list[tuple[datetime, str, Seen]]:
     return [(when, kind, one) for when, _, _, kind, one in sorted(found, key=lambda item: item[:3])]
 
 
-def plain_episodes(records: Sequence[Seen]) -> list[Episode]:
+def plain_episodes(records: Sequence[RecordView]) -> list[Episode]:
     episodes: list[Episode] = []
     closed, waiting, spoken_at = False, False, None
     for at, kind, one in plain_facts(records):
@@ -174,7 +174,7 @@ def business(start: datetime | None, end: datetime | None) -> float | None:
 
 
 def first_of(
-    facts: Sequence[tuple[datetime, str, Seen]], kind: str, after: datetime | None = None
+    facts: Sequence[tuple[datetime, str, RecordView]], kind: str, after: datetime | None = None
 ) -> datetime | None:
     """Return the first fact of a kind; after the first ask where `after` is given, by place, not by
     time.
@@ -238,7 +238,7 @@ def plain_metrics(episode: Episode, following: Episode | None) -> dict[str, Any]
 
 
 def plain_exchanges(
-    records: Sequence[Seen], replier: str
+    records: Sequence[RecordView], replier: str
 ) -> list[tuple[float | None, float | None]]:
     found: list[tuple[float | None, float | None]] = []
     waiting: datetime | None = None
@@ -260,18 +260,18 @@ def plain_exchanges(
 
 
 @pytest.fixture(scope="module")
-def loaded(warehouse: ChdbWarehouse) -> dict[str, list[Seen]]:
+def loaded(warehouse: ChdbWarehouse) -> dict[str, list[RecordView]]:
     records = [one for seed in range(4) for one in generated(seed, 40)]
     random.Random(7).shuffle(records)
     insert(warehouse, fold_all(records))
-    conversations: dict[str, list[Seen]] = defaultdict(list)
+    conversations: dict[str, list[RecordView]] = defaultdict(list)
     for one in records:
         conversations[one.conversation_id].append(one)
     return conversations
 
 
 def test_episodes_are_those_of_the_plain_computation(
-    warehouse: ChdbWarehouse, loaded: dict[str, list[Seen]]
+    warehouse: ChdbWarehouse, loaded: dict[str, list[RecordView]]
 ) -> None:
     rows = ask(
         warehouse,
@@ -300,7 +300,7 @@ def test_episodes_are_those_of_the_plain_computation(
 
 @pytest.mark.parametrize("replier", ["human", "bot", "auto"])
 def test_exchanges_are_those_of_the_plain_computation(
-    warehouse: ChdbWarehouse, loaded: dict[str, list[Seen]], replier: str
+    warehouse: ChdbWarehouse, loaded: dict[str, list[RecordView]], replier: str
 ) -> None:
     rows = ask(
         warehouse,
@@ -323,7 +323,7 @@ def test_exchanges_are_those_of_the_plain_computation(
 
 
 def test_the_backlog_is_what_is_open_and_its_flow_adds_up(
-    warehouse: ChdbWarehouse, loaded: dict[str, list[Seen]]
+    warehouse: ChdbWarehouse, loaded: dict[str, list[RecordView]]
 ) -> None:
     (still,) = ask(warehouse, "SELECT countIf(closed_at IS NULL) AS n FROM episodes")
     last = ask(
@@ -338,7 +338,7 @@ def test_the_backlog_is_what_is_open_and_its_flow_adds_up(
 
 
 def test_a_conversation_is_one_row_over_its_contact_points(
-    warehouse: ChdbWarehouse, loaded: dict[str, list[Seen]]
+    warehouse: ChdbWarehouse, loaded: dict[str, list[RecordView]]
 ) -> None:
     rows = {row["conversation_id"]: row for row in ask(warehouse, "SELECT * FROM conversations")}
     assert len(rows) == sum(bool(plain_facts(records)) for records in loaded.values())

@@ -22,18 +22,18 @@ from pipeline.ingest.business import CsvConnector, csv_rows
 from pipeline.ingest.business.cell_times import read_time
 from pipeline.ingest.business.cell_values import (
     CellError,
-    Reading,
-    clean,
+    CellFormat,
+    clean_cell,
     read_currency,
     read_items,
     read_money,
     read_rating,
-    word_key,
+    normalise_word,
 )
 from pipeline.ingest.business.column_names import TABLES, TIME
 from pipeline.ingest.byte_streams import UnreadableUnitError
 from pipeline.ingest.local_times import DateOrder
-from pipeline.ingest.port import Found, IngestOptions, Item, OptionError, Refused, Unit
+from pipeline.ingest.port import ReadEvent, IngestOptions, ConnectorItem, OptionError, Rejection, InputUnit
 from schemas.dead_letters import RejectCode
 from schemas.registry import contract_of
 
@@ -43,16 +43,16 @@ KINDS = ("orders", "feedback", "complaints", "customers")
 
 def read(
     kind: str, text: str | bytes, zone: ZoneInfo | None = SHANGHAI, **extra: str
-) -> list[Item]:
+) -> list[ConnectorItem]:
     data = text.encode() if isinstance(text, str) else text
-    unit = Unit(f"{kind}.csv", lambda: io.BytesIO(data))
+    unit = InputUnit(f"{kind}.csv", lambda: io.BytesIO(data))
     return list(CsvConnector(kind).read(unit, IngestOptions(zone=zone, extra=extra)))
 
 
 def events(kind: str, text: str | bytes, **options: Any) -> list[dict[str, Any]]:
     found = []
     for item in read(kind, text, **options):
-        assert isinstance(item, Found), item
+        assert isinstance(item, ReadEvent), item
         contract = contract_of(item.event.type, item.event.data)
         assert contract is not None
         contract.model_validate(item.event.data)
@@ -67,9 +67,9 @@ def events(kind: str, text: str | bytes, **options: Any) -> list[dict[str, Any]]
     return found
 
 
-def refused(kind: str, text: str | bytes, **options: Any) -> Refused:
+def refused(kind: str, text: str | bytes, **options: Any) -> Rejection:
     (item,) = read(kind, text, **options)
-    assert isinstance(item, Refused)
+    assert isinstance(item, Rejection)
     return item
 
 
@@ -185,7 +185,7 @@ def test_customers_in_both_languages() -> None:
 def test_no_two_fields_share_a_name_and_our_own_names_are_read(kind: str) -> None:
     table = TABLES[kind]
     names = Counter(
-        key for column in table.columns for key in {word_key(name) for name in column.names}
+        key for column in table.columns for key in {normalise_word(name) for name in column.names}
     )
     assert [name for name, count in names.items() if count > 1] == []
     fields = {column.field for column in table.columns} - {TIME, "action", "refund_amount"}
@@ -255,8 +255,8 @@ def test_one_event_told_in_two_ways_is_not_written_over() -> None:
     first, second = read(
         "orders", f"{ORDERS}1,Ann,2026-08-14,paid,5,CNY\n1,Ann,2026-08-14,paid,7,CNY\n"
     )
-    assert isinstance(first, Found)
-    assert isinstance(second, Refused)
+    assert isinstance(first, ReadEvent)
+    assert isinstance(second, Rejection)
     assert "line 3" in second.detail
     assert "same order_id, action, occurred_at" in second.detail
 
@@ -314,7 +314,7 @@ def test_options_that_are_wrong_are_named() -> None:
         ({"encoding": "utf-16"}, "line by line"),
     ):
         with pytest.raises(OptionError, match=words):
-            list(CsvConnector("orders").read(Unit("x", io.BytesIO), IngestOptions(extra=extra)))
+            list(CsvConnector("orders").read(InputUnit("x", io.BytesIO), IngestOptions(extra=extra)))
 
 
 # ---- encodings and delimiters
@@ -353,11 +353,11 @@ def test_a_first_chinese_character_far_below_does_not_spoil_its_row() -> None:
         + b"y,\xff\xff,2026-08-14\nz,Bob,2026-08-14\n"
     )
     items = read("orders", data)
-    assert isinstance(items[8000], Found)
+    assert isinstance(items[8000], ReadEvent)
     assert items[8000].event.data["customer"]["name"] == "王小姐"
-    assert isinstance(items[8001], Refused)
+    assert isinstance(items[8001], Rejection)
     assert items[8001].code is RejectCode.CHARSET
-    assert isinstance(items[8002], Found)
+    assert isinstance(items[8002], ReadEvent)
 
 
 @pytest.mark.parametrize(
@@ -417,8 +417,8 @@ def test_a_row_that_is_no_csv_is_refused_alone(row: str, words: str) -> None:
         "orders",
         f"order_id,name,date\n1,Ann,2026-08-14\n{row}\n2,Bob,2026-08-14\n3,Eve,2026-08-14\n",
     )
-    assert [type(item) for item in items] == [Found, Refused, Found, Found]
-    assert isinstance(items[1], Refused)
+    assert [type(item) for item in items] == [ReadEvent, Rejection, ReadEvent, ReadEvent]
+    assert isinstance(items[1], Rejection)
     assert "line 3" in items[1].detail
     assert words in items[1].detail
 
@@ -433,7 +433,7 @@ def test_an_open_quotation_mark_does_not_swallow_the_rows_below(
     for limit in (csv_rows.MAX_ROW, 1000):
         monkeypatch.setattr(csv_rows, "MAX_ROW", limit)
         items = read("orders", text)
-        assert [item.locator for item in items if isinstance(item, Refused)] == [
+        assert [item.locator for item in items if isinstance(item, Rejection)] == [
             "orders.csv#102",
             "orders.csv#202",
         ]
@@ -447,14 +447,14 @@ def test_rows_of_nothing_are_left_out_and_empty_cells_at_the_end_do_no_harm() ->
 def test_a_row_too_large_is_refused_and_the_next_one_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_rows, "MAX_ROW", 300)
     items = read("orders", f"order_id,name,date\n1,{'x' * 400},2026-08-14\n2,Ann,2026-08-14\n")
-    assert isinstance(items[0], Refused)
+    assert isinstance(items[0], Rejection)
     assert items[0].code is RejectCode.OVERSIZE
-    assert isinstance(items[1], Found)
+    assert isinstance(items[1], ReadEvent)
 
 
 def test_a_refused_row_is_a_file_that_can_be_sent_again() -> None:
     (item,) = read("orders", CHINESE.splitlines()[0] + "\n1,王小姐,2026-08-14\n", zone=None)
-    assert isinstance(item, Refused)
+    assert isinstance(item, Rejection)
     assert "--timezone" in item.detail
     assert events("orders", item.raw)[0]["customer"]["name"] == "王小姐"
 
@@ -489,8 +489,8 @@ def test_a_bad_cell_is_named_with_line_column_and_value(
     row: str, code: RejectCode, words: str
 ) -> None:
     items = read("orders", f"{ORDERS}{row}\n9,Ann,2026-08-14,paid,5,CNY\n")
-    assert isinstance(items[0], Refused)
-    assert isinstance(items[1], Found)
+    assert isinstance(items[0], Rejection)
+    assert isinstance(items[1], ReadEvent)
     assert items[0].code is code
     assert re.search(words, items[0].detail), items[0].detail
     assert "orders.csv, line 2: " in items[0].detail
@@ -516,9 +516,9 @@ def test_a_corrupt_end_gives_the_rows_before_it_and_then_the_fault() -> None:
                 return piece
             raise UnreadableUnitError("orders.csv.gz: the data end in the middle")
 
-    unit = Unit("orders.csv.gz", lambda: Broken(b'order_id,name,date\n1,Ann,2026-08-14\n2,"An\nn'))
+    unit = InputUnit("orders.csv.gz", lambda: Broken(b'order_id,name,date\n1,Ann,2026-08-14\n2,"An\nn'))
     items = list(CsvConnector("orders").read(unit, IngestOptions(zone=SHANGHAI)))
-    assert [type(item) for item in items] == [Found, Refused]
+    assert [type(item) for item in items] == [ReadEvent, Rejection]
     assert items[1].raw == b'2,"An\nn'
 
 
@@ -549,14 +549,14 @@ def test_a_corrupt_end_gives_the_rows_before_it_and_then_the_fault() -> None:
     ],
 )
 def test_times(text: str, moment: tuple[int, ...]) -> None:
-    found = read_time(text, Reading(zone=SHANGHAI))
+    found = read_time(text, CellFormat(zone=SHANGHAI))
     assert found.replace(microsecond=0) == datetime(*moment, tzinfo=UTC)  # type: ignore[misc, arg-type]
 
 
 def test_days_and_months_in_front_are_read_as_a_person_says() -> None:
-    reading = Reading(SHANGHAI, DateOrder.DMY)
+    reading = CellFormat(SHANGHAI, DateOrder.DMY)
     assert read_time("01/02/2026 12:00", reading) == datetime(2026, 2, 1, 4, tzinfo=UTC)
-    assert read_time("01/02/2026 12:00", Reading(SHANGHAI, DateOrder.MDY)) == datetime(
+    assert read_time("01/02/2026 12:00", CellFormat(SHANGHAI, DateOrder.MDY)) == datetime(
         2026, 1, 2, 4, tzinfo=UTC
     )
     with pytest.raises(CellError, match="no such day"):
@@ -577,7 +577,7 @@ def test_days_and_months_in_front_are_read_as_a_person_says() -> None:
 )
 def test_times_that_are_none(text: str) -> None:
     with pytest.raises(CellError):
-        read_time(text, Reading(zone=SHANGHAI))
+        read_time(text, CellFormat(zone=SHANGHAI))
 
 
 @pytest.mark.parametrize(
@@ -600,18 +600,18 @@ def test_times_that_are_none(text: str) -> None:
     ],
 )
 def test_money(text: str, amount: str, currency: str | None) -> None:
-    assert read_money(text, Reading()) == (Decimal(amount), currency)
+    assert read_money(text, CellFormat()) == (Decimal(amount), currency)
 
 
 @pytest.mark.parametrize("text", ["free", "1.2.3", "12 apples", "--5", "1,23,4", ""])
 def test_money_that_is_none(text: str) -> None:
     with pytest.raises(CellError):
-        read_money(text, Reading())
+        read_money(text, CellFormat())
 
 
 def test_currencies_ratings_and_articles() -> None:
     assert [
-        read_currency(text, Reading()) for text in ("cny", "人民币", "RMB", "元", "美元", "HKD")
+        read_currency(text, CellFormat()) for text in ("cny", "人民币", "RMB", "元", "美元", "HKD")
     ] == [
         "CNY",
         "CNY",
@@ -621,7 +621,7 @@ def test_currencies_ratings_and_articles() -> None:
         "HKD",
     ]
     assert [
-        read_rating(text, Reading()) for text in ("4", "4,5", "5星", "8/10", "4 分", "9 out of 10")
+        read_rating(text, CellFormat()) for text in ("4", "4,5", "5星", "8/10", "4 分", "9 out of 10")
     ] == [
         (4, None),
         (4.5, None),
@@ -630,23 +630,23 @@ def test_currencies_ratings_and_articles() -> None:
         (4, None),
         (9, 10),
     ]
-    assert read_items('[{"sku": "A", "quantity": 2, "colour": "red"}, "B", 7]', Reading()) == [
+    assert read_items('[{"sku": "A", "quantity": 2, "colour": "red"}, "B", 7]', CellFormat()) == [
         {"sku": "A", "quantity": 2, "colour": "red"},
         {"sku": "B"},
         {"sku": "7"},
     ]
-    assert read_items("A-100*2；B x 1.5\nC", Reading()) == [
+    assert read_items("A-100*2；B x 1.5\nC", CellFormat()) == [
         {"sku": "A-100", "quantity": "2"},
         {"sku": "B", "quantity": "1.5"},
         {"sku": "C", "quantity": "1"},
     ]
     for broken in ("[1,", "[true]", '[{"name": "x"}]', "[null]"):
         with pytest.raises(CellError):
-            read_items(broken, Reading())
+            read_items(broken, CellFormat())
 
 
 def test_cells_as_spreadsheets_wrap_them() -> None:
-    assert [clean(text) for text in ('="0012"', "\t13800000001\t", "\u3000x\u00a0", "=1+1")] == [
+    assert [clean_cell(text) for text in ('="0012"', "\t13800000001\t", "\u3000x\u00a0", "=1+1")] == [
         "0012",
         "13800000001",
         "x",
@@ -677,8 +677,8 @@ def test_whatever_a_spreadsheet_writes_is_read_back(
     assert [event["complaint_id"] for event in found] == [
         str(number) for number in range(len(rows))
     ]
-    assert [event.get("text", "") for event in found] == [clean(text) for text, _ in rows]
-    assert [event.get("own words", "") for event in found] == [clean(words) for _, words in rows]
+    assert [event.get("text", "") for event in found] == [clean_cell(text) for text, _ in rows]
+    assert [event.get("own words", "") for event in found] == [clean_cell(words) for _, words in rows]
 
 
 LINES = st.lists(
@@ -719,13 +719,13 @@ def test_every_line_is_in_exactly_one_item(lines: list[str]) -> None:
     | st.text('order_id,name;date\t"\n\r订单号姓名时间1/', max_size=120).map(str.encode),
 )
 def test_any_bytes_give_events_or_refusals(kind: str, data: bytes) -> None:
-    assert all(isinstance(item, (Found, Refused)) for item in read(kind, data))
+    assert all(isinstance(item, (ReadEvent, Rejection)) for item in read(kind, data))
 
 
 @given(CELLS, st.sampled_from([read_money, read_rating, read_items, read_currency, read_time]))
 def test_any_cell_is_read_or_explained(text: str, reader: Any) -> None:
     try:
-        value = reader(clean(text), Reading(zone=SHANGHAI, date_order=DateOrder.DMY))
+        value = reader(clean_cell(text), CellFormat(zone=SHANGHAI, date_order=DateOrder.DMY))
     except CellError as error:
         value = str(error)
     assert value or value == []

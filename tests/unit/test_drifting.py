@@ -6,27 +6,27 @@ from __future__ import annotations
 
 import random
 
-from pipeline.commands.drift_detection import Trial, changes
+from pipeline.commands.drift_detection import HeadTest, error_rate_changes
 
 
-def trials(*parts: tuple[int, float], seed: int = 1) -> list[Trial]:
+def trials(*parts: tuple[int, float], seed: int = 1) -> list[HeadTest]:
     chance = random.Random(seed)
     errors = [chance.random() < share for count, share in parts for _ in range(count)]
-    return [Trial(str(place), "", wrong) for place, wrong in enumerate(errors)]
+    return [HeadTest(str(place), "", wrong) for place, wrong in enumerate(errors)]
 
 
 def test_a_head_that_becomes_bad_is_noticed_and_told_before_and_after() -> None:
-    (count, at, before, after), *_ = list(changes(trials((1_000, 0.1), (1_000, 0.5))))
+    (count, at, before, after), *_ = list(error_rate_changes(trials((1_000, 0.1), (1_000, 0.5))))
     assert 1_000 < count < 1_200
     assert at.label_id == str(count - 1)
     assert before < 0.2 < after
 
 
 def test_nothing_is_noticed_where_nothing_changes() -> None:
-    noticed = [list(changes(trials((2_000, 0.2), seed=seed))) for seed in range(5)]
+    noticed = [list(error_rate_changes(trials((2_000, 0.2), seed=seed))) for seed in range(5)]
     assert noticed == [[]] * 5
 
 
 def test_the_same_tests_give_the_same_drifts() -> None:
     row = trials((400, 0.1), (400, 0.6), (400, 0.1))
-    assert list(changes(row)) == list(changes(row))
+    assert list(error_rate_changes(row)) == list(error_rate_changes(row))

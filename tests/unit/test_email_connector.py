@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from pipeline.identity.contacts import OwnSide
 from pipeline.ingest.email import email_connector as connector_module
 from pipeline.ingest.email.email_connector import EmailConnector
-from pipeline.ingest.email.mail_headers import MailBytes, looks_like_mail
-from pipeline.ingest.email.mbox import message_of, split_mbox, starts_mbox
-from pipeline.ingest.port import Found, IngestOptions, Item, Refused, Unit
+from pipeline.ingest.email.mail_headers import RawMail, looks_like_mail
+from pipeline.ingest.email.mbox import unwrap_message, split_mbox, is_mbox
+from pipeline.ingest.port import ReadEvent, IngestOptions, ConnectorItem, Rejection, InputUnit
 from schemas.dead_letters import RejectCode
 from schemas.registry import contract_of
 
@@ -35,31 +35,31 @@ OTHER = MAIL.replace(b"<1@", b"<2@").replace(b"Hello", "你好".encode())
 SEPARATOR = b"From an@example.com Mon Nov  2 09:00:05 2026\n"
 
 
-def items_of(*paths: Path, own: tuple[str, ...] = (), source: str | None = None) -> list[Item]:
+def items_of(*paths: Path, own: tuple[str, ...] = (), source: str | None = None) -> list[ConnectorItem]:
     connector = EmailConnector()
     options = IngestOptions(own=OwnSide(own), source=source)
     return [item for unit in connector.units(paths) for item in connector.read(unit, options)]
 
 
-def read(data: bytes, own: tuple[str, ...] = ()) -> list[Item]:
-    unit = Unit("/mail/unit", lambda: io.BytesIO(data))
+def read(data: bytes, own: tuple[str, ...] = ()) -> list[ConnectorItem]:
+    unit = InputUnit("/mail/unit", lambda: io.BytesIO(data))
     return list(EmailConnector().read(unit, IngestOptions(own=OwnSide(own))))
 
 
-def found(data: bytes, own: tuple[str, ...] = ()) -> Found:
+def found(data: bytes, own: tuple[str, ...] = ()) -> ReadEvent:
     [item] = read(data, own)
-    assert isinstance(item, Found)
+    assert isinstance(item, ReadEvent)
     return item
 
 
-def refused(data: bytes) -> Refused:
+def refused(data: bytes) -> Rejection:
     [item] = read(data)
-    assert isinstance(item, Refused)
+    assert isinstance(item, Rejection)
     return item
 
 
-def mime_of(item: Item) -> bytes:
-    assert isinstance(item, Found)
+def mime_of(item: ConnectorItem) -> bytes:
+    assert isinstance(item, ReadEvent)
     return base64.b64decode(item.event.data["mime"])
 
 
@@ -87,7 +87,7 @@ def test_a_mail_becomes_an_event_that_carries_its_bytes() -> None:
 def test_source_and_tenant_are_those_of_the_options(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(MAIL)
     [item] = items_of(tmp_path, source="support@shop")
-    assert isinstance(item, Found)
+    assert isinstance(item, ReadEvent)
     assert item.event.source == "support@shop"
 
 
@@ -155,8 +155,8 @@ def test_a_mail_too_large_is_refused_with_its_beginning(monkeypatch: pytest.Monk
     before, middle, after = read(
         SEPARATOR + MAIL + b"\n" + SEPARATOR + large + b"\n\n" + SEPARATOR + OTHER
     )
-    assert isinstance(before, Found)
-    assert isinstance(middle, Refused)
+    assert isinstance(before, ReadEvent)
+    assert isinstance(middle, Rejection)
     assert middle.locator == "/mail/unit#1"
     assert mime_of(after) == OTHER
 
@@ -217,7 +217,7 @@ def test_mails_whose_fields_cannot_be_read_are_told_apart() -> None:
 
 def test_quoted_from_lines_do_not_change_the_id() -> None:
     bodies = [MAIL + quote + b"From here on it is quoted\n" for quote in (b"", b">", b">>")]
-    assert len({MailBytes(body).event_id for body in bodies}) == 1
+    assert len({RawMail(body).event_id for body in bodies}) == 1
 
 
 def test_the_same_mail_in_file_mbox_maildir_and_archive_is_one_event(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_the_same_mail_in_file_mbox_maildir_and_archive_is_one_event(tmp_path: P
         tar.add(tmp_path / "a.eml", "mail/1")
     items = items_of(tmp_path)
     assert len(items) == 4
-    ids = {item.event.id for item in items if isinstance(item, Found)}
+    ids = {item.event.id for item in items if isinstance(item, ReadEvent)}
     assert ids == {found(crlf).event.id}
 
 
@@ -266,7 +266,7 @@ def test_separators_of_all_programs(separator: bytes, ending: bytes) -> None:
     assert [mime_of(item) for item in items] == [
         mail.replace(b"\n", ending) for mail in (MAIL, OTHER, MAIL)
     ]
-    assert [item.event.locator for item in items if isinstance(item, Found)] == [
+    assert [item.event.locator for item in items if isinstance(item, ReadEvent)] == [
         f"/mail/unit#{index}" for index in range(3)
     ]
 
@@ -308,9 +308,9 @@ def test_an_mbox_item_without_header_is_refused_and_the_rest_is_read() -> None:
     first, second, third = read(
         SEPARATOR + MAIL + b"\n" + SEPARATOR + b"no header here\n\n" + SEPARATOR + OTHER
     )
-    assert isinstance(first, Found)
-    assert isinstance(third, Found)
-    assert isinstance(second, Refused)
+    assert isinstance(first, ReadEvent)
+    assert isinstance(third, ReadEvent)
+    assert isinstance(second, Rejection)
     assert second.raw == SEPARATOR + b"no header here\n\n"
     assert second.locator == "/mail/unit#1"
 
@@ -326,8 +326,8 @@ def test_a_truncated_archive_gives_its_messages_and_then_the_broken_one(tmp_path
     (tmp_path / "box.gz").write_bytes(packed[: len(packed) // 2])
     *whole, last = items_of(tmp_path / "box.gz")
     assert len(whole) >= 1
-    assert all(isinstance(item, Found) for item in whole)
-    assert isinstance(last, Refused)
+    assert all(isinstance(item, ReadEvent) for item in whole)
+    assert isinstance(last, Rejection)
     assert "cut short" in last.detail
     assert box.startswith(b"".join(item.raw for item in (*whole, last)))
 
@@ -343,10 +343,10 @@ MAILS = st.lists(
 @example(mails=[MAIL + b"\n\n"], size=1)
 def test_what_an_mboxrd_writer_wrote_is_read_back(mails: list[bytes], size: int) -> None:
     box = b"".join(SEPARATOR + _mboxrd(mail) + b"\n" for mail in mails)
-    assert starts_mbox(box[:4096])
-    sections = [section.held() for section in split_mbox(_pieces(box, size), 1_000_000)]
+    assert is_mbox(box[:4096])
+    sections = [section.retained() for section in split_mbox(_pieces(box, size), 1_000_000)]
     assert b"".join(sections) == box
-    assert [message_of(section) for section in sections] == mails
+    assert [unwrap_message(section) for section in sections] == mails
 
 
 def _mboxrd(mail: bytes) -> bytes:
@@ -370,9 +370,9 @@ def _pieces(data: bytes, size: int) -> Iterator[bytes]:
 def test_no_byte_of_an_mbox_is_lost_or_doubled(data: bytes) -> None:
     for size, limit in itertools.product((1, 7, 10_000), (5, 10_000)):
         sections = list(split_mbox(_pieces(data, size), limit))
-        whole = [section.held() for section in split_mbox(iter([data]), 1_000_000)]
+        whole = [section.retained() for section in split_mbox(iter([data]), 1_000_000)]
         assert b"".join(whole) == data
-        assert [(section.held(), section.size) for section in sections] == [
+        assert [(section.retained(), section.size) for section in sections] == [
             (part[:limit], len(part)) for part in whole
         ]
 
@@ -415,7 +415,7 @@ def test_every_real_mail_is_read(shared_data: Path) -> None:
     archive = folder / "spamassassin_corpus_1" / "messages.tar.xz"
     items = items_of(archive)
     assert len(items) == 3_000
-    assert all(isinstance(item, Found) for item in items)
+    assert all(isinstance(item, ReadEvent) for item in items)
     paths = sorted(path for path in folder.rglob("*") if path.suffix in (".eml", ".msg"))
-    refusals = [item for item in items_of(*paths) if isinstance(item, Refused)]
+    refusals = [item for item in items_of(*paths) if isinstance(item, Rejection)]
     assert refusals == []

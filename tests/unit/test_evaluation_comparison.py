@@ -15,18 +15,18 @@ import pytest
 
 from pipeline.commands.evaluate import head_named
 from pipeline.models.evaluation.candidates import CANDIDATES
-from pipeline.models.evaluation.comparison import Plan, compare
-from pipeline.models.evaluation.evaluate import Data, Evaluation, evaluate
+from pipeline.models.evaluation.comparison import EvaluationPlan, compare
+from pipeline.models.evaluation.evaluate import Evaluation, EvaluationData, evaluate
 from pipeline.models.evaluation.json_output import as_json
-from pipeline.models.evaluation.labelled_rows import EvaluationError, Row
+from pipeline.models.evaluation.labelled_rows import EvaluationError, LabelledRow
 from pipeline.models.evaluation.measures import score
-from pipeline.models.evaluation.results import Comparison, seen_before
+from pipeline.models.evaluation.results import Comparison, count_known_texts
 from pipeline.reporting.charts import lines
 from pipeline.reporting.evaluation_page import mistakes_of, write_page
 from tests.support.labelled import labelled
 
 TRAIN, TEST = labelled(90), labelled(45, seed=2)
-QUICK = Plan(models=("naive_bayes",), folds=2)
+QUICK = EvaluationPlan(models=("naive_bayes",), folds=2)
 
 
 def quiet(_what: str, _done: int, _total: int) -> None:
@@ -46,8 +46,10 @@ def chosen(comparison: Comparison) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def whole() -> Evaluation:
     """Return every model's judgement, each with one setting and one outer fold."""
-    data = Data(tuple(TRAIN), tuple(TEST), "train.jsonl", "test.jsonl")
-    return evaluate(data, Plan(folds=2, budget_s=0), online=True, offline=True, tell=quiet)
+    data = EvaluationData(tuple(TRAIN), tuple(TEST), "train.jsonl", "test.jsonl")
+    return evaluate(
+        data, EvaluationPlan(folds=2, budget_s=0), online=True, offline=True, on_progress=quiet
+    )
 
 
 def test_every_model_of_the_articles_is_judged_beside_the_online_one(whole: Evaluation) -> None:
@@ -99,7 +101,7 @@ def test_the_machine_gets_what_the_page_has(whole: Evaluation, tmp_path: Path) -
     assert whole.online is not None
     assert online["prequential_accuracy"] == whole.online.prequential.scores.accuracy
     assert found["data"]["train_rows"] == len(TRAIN)
-    assert found["data"]["test_rows_seen_in_training"] == seen_before(TRAIN, TEST)
+    assert found["data"]["test_rows_seen_in_training"] == count_known_texts(TRAIN, TEST)
     assert found["offline"]["winner"] == found["offline"]["models"][0]["name"]
     page = write_page(
         whole, tmp_path / "new" / "page.html", datetime(2026, 11, 1, tzinfo=UTC)
@@ -114,12 +116,12 @@ def test_the_machine_gets_what_the_page_has(whole: Evaluation, tmp_path: Path) -
 def test_the_page_escapes_what_customers_wrote(tmp_path: Path) -> None:
     label = "<script>alert(1)</script>"
     rows = [
-        Row(f"{word} {label} {n}", label if word == "on" else "</main>", "<b>", '"')
+        LabelledRow(f"{word} {label} {n}", label if word == "on" else "</main>", "<b>", '"')
         for n in range(9)
         for word in ("on", "off")
     ]
-    data = Data(tuple(rows), tuple(rows), "<i>train</i>", "test")
-    found = evaluate(data, QUICK, online=True, offline=True, tell=quiet)
+    data = EvaluationData(tuple(rows), tuple(rows), "<i>train</i>", "test")
+    found = evaluate(data, QUICK, online=True, offline=True, on_progress=quiet)
     page = write_page(found, tmp_path / "page.html", datetime(2026, 11, 1, tzinfo=UTC)).read_text(
         "utf-8"
     )
@@ -144,13 +146,23 @@ def test_the_same_seed_gives_the_same_results_and_another_other_folds() -> None:
 
 
 def test_rare_labels_and_repeated_texts_are_told() -> None:
-    rows = [*TRAIN, Row("only once", "rare"), Row("twice", "scarce"), Row("twice over", "scarce")]
+    rows = [
+        *TRAIN,
+        LabelledRow("only once", "rare"),
+        LabelledRow("twice", "scarce"),
+        LabelledRow("twice over", "scarce"),
+    ]
     found = compare(rows, [*TEST, TRAIN[0]], replace(QUICK, folds=3))
     assert any(
         "labels with fewer than 3 training rows" in note and "rare, scarce" in note
         for note in found.notes
     )
-    assert seen_before([Row("Abc\u200b", "x")], [Row("aBC", "y"), Row("abcd", "x")]) == 1
+    assert (
+        count_known_texts(
+            [LabelledRow("Abc\u200b", "x")], [LabelledRow("aBC", "y"), LabelledRow("abcd", "x")]
+        )
+        == 1
+    )
     few = compare(
         [row for row in TRAIN if row.label != "praise"][:8], TEST, replace(QUICK, folds=9)
     )
@@ -162,7 +174,7 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_trained() -> None
     with pytest.raises(
         EvaluationError, match="there is no model svm; models are logistic_regression"
     ):
-        compare(TRAIN, TEST, Plan(models=("svm",)))
+        compare(TRAIN, TEST, EvaluationPlan(models=("svm",)))
     with pytest.raises(EvaluationError, match="no row to test on"):
         compare(TRAIN, [], QUICK)
     with pytest.raises(EvaluationError, match="a model needs two labels"):
@@ -175,8 +187,8 @@ def test_a_head_is_served_as_a_worker_serves_it() -> None:
     head = head_named("sentiment")
     values = {"praise": "positive", "refund": "negative", "delivery": "neutral"}
     rows = tuple(replace(row, label=values[row.label]) for row in TRAIN)
-    data = Data(rows[:60], rows[60:], "log", "latest", head)
-    found = evaluate(data, QUICK, online=True, offline=False, tell=quiet)
+    data = EvaluationData(rows[:60], rows[60:], "log", "latest", head)
+    found = evaluate(data, QUICK, online=True, offline=False, on_progress=quiet)
     assert found.served is not None
     assert found.served.test is not None
     assert found.served.prequential_accuracy > found.served.rule_accuracy

@@ -12,18 +12,18 @@ from sklearn.feature_selection import mutual_info_classif
 from pipeline.models.evaluation.candidates import Components, presence_information
 from pipeline.models.evaluation.ngram_counts import (
     FAMILY_COLUMNS,
-    Grams,
-    InSomeDocuments,
-    character_grams,
-    count_grams,
-    terms_of,
-    token_grams,
+    MinimumDocuments,
+    NgramColumns,
+    character_ngrams,
+    count_ngrams,
+    ngrams_of_columns,
+    token_ngrams,
 )
 from tests.support.labelled import labelled
 
 
 def test_tokens_of_english_are_words_and_pairs() -> None:
-    assert token_grams("I DON'T know!") == [
+    assert token_ngrams("I DON'T know!") == [
         "i",
         "don't",
         "know",
@@ -32,43 +32,43 @@ def test_tokens_of_english_are_words_and_pairs() -> None:
         "don't know",
         "know !",
     ]
-    assert character_grams("Go on") == ["_go", "go_", "_go_", "_on", "on_", "_on_"]
+    assert character_ngrams("Go on") == ["_go", "go_", "_go_", "_on", "on_", "_on_"]
 
 
 def test_tokens_of_chinese_are_characters_in_ones_twos_and_threes() -> None:
-    assert token_grams("要退款") == ["要", "退", "款", "要 退", "退 款", "要退款"]
-    assert token_grams("要退款") == token_grams("要退款\u200b")
-    assert character_grams("要退款") == []
-    assert "退款" not in token_grams("退 money 款")
+    assert token_ngrams("要退款") == ["要", "退", "款", "要 退", "退 款", "要退款"]
+    assert token_ngrams("要退款") == token_ngrams("要退款\u200b")
+    assert character_ngrams("要退款") == []
+    assert "退款" not in token_ngrams("退 money 款")
 
 
 @given(st.lists(st.text(max_size=30), max_size=5), st.text(max_size=30))
 def test_a_texts_counts_depend_on_that_text_alone(others: list[str], text: str) -> None:
-    alone = count_grams([text])
-    beside = count_grams([*others, text])[len(others)]
+    alone = count_ngrams([text])
+    beside = count_ngrams([*others, text])[len(others)]
     assert (alone != beside).nnz == 0
     assert alone.shape == (1, 2 * FAMILY_COLUMNS)
-    assert alone.sum() == len(token_grams(text)) + len(character_grams(text))
+    assert alone.sum() == len(token_ngrams(text)) + len(character_ngrams(text))
 
 
 def test_columns_have_their_n_grams_back() -> None:
     texts = ["要退款", "refund please", "refund now"]
-    counts = count_grams(texts)
+    counts = count_ngrams(texts)
     columns = np.flatnonzero(counts.getnnz(axis=0) >= 2).tolist()
-    found = terms_of(columns, texts)
+    found = ngrams_of_columns(columns, texts)
     assert set(found) == set(columns)
     assert {"refund", "_ref", "fund_"} <= set(found.values())
-    assert terms_of([], texts) == {}
+    assert ngrams_of_columns([], texts) == {}
 
 
 def test_grams_are_those_of_two_training_texts_at_least() -> None:
     texts = ["refund please", "refund now", "要退款", "退款"]
-    grams = Grams.of(count_grams(texts))
-    names = terms_of(grams.columns.tolist(), texts)
+    grams = NgramColumns.of(count_ngrams(texts))
+    names = ngrams_of_columns(grams.columns.tolist(), texts)
     assert sorted(names[column] for column in grams.columns[: grams.tokens].tolist()) == sorted(
         ["refund", "退", "款", "退 款"]
     )
-    weights = grams.weighing().fit(grams.counts(texts))
+    weights = grams.tfidf_step().fit(grams.counts(texts))
     assert weights.transform(grams.counts(["refund", "other words", ""])).shape == (
         3,
         len(grams.columns),
@@ -78,16 +78,16 @@ def test_grams_are_those_of_two_training_texts_at_least() -> None:
 
 @pytest.mark.parametrize("texts", [["a"], ["一", "二"], ["!", "?"], ["", ""]])
 def test_texts_with_nothing_in_common_still_have_a_column_in_each_family(texts: list[str]) -> None:
-    grams = Grams.of(count_grams(texts))
+    grams = NgramColumns.of(count_ngrams(texts))
     assert 0 < grams.tokens < len(grams.columns)
-    weights = grams.weighing().fit_transform(grams.counts(texts))
+    weights = grams.tfidf_step().fit_transform(grams.counts(texts))
     assert np.isfinite(sp.csr_matrix(weights).toarray()).all()
 
 
 def test_in_some_documents_keeps_what_enough_texts_fill() -> None:
     counts = sp.csr_matrix(np.array([[1, 3, 0, 2], [0, 1, 0, 1], [0, 0, 0, 5]]))
-    assert InSomeDocuments(2).fit(counts).get_support().tolist() == [False, True, False, True]
-    assert InSomeDocuments(4).fit(counts).get_support().tolist() == [False, False, False, True]
+    assert MinimumDocuments(2).fit(counts).get_support().tolist() == [False, True, False, True]
+    assert MinimumDocuments(4).fit(counts).get_support().tolist() == [False, False, False, True]
 
 
 @settings(max_examples=30)
@@ -101,7 +101,7 @@ def test_presence_information_is_scikit_learns(seed: int, labels: int) -> None:
 
 
 def test_components_are_as_many_as_texts_and_columns_allow() -> None:
-    counts = count_grams([row.text for row in labelled(12)])
+    counts = count_ngrams([row.text for row in labelled(12)])
     small = counts[:, np.flatnonzero(counts.getnnz(axis=0) >= 2)].astype(float)
     assert Components(150).fit(small).transform(small).shape == (12, 11)
     assert Components(3).fit(small).transform(small).shape == (12, 3)

@@ -13,10 +13,10 @@ from sklearn.metrics import (
 
 from pipeline.models.evaluation.measures import (
     accuracy_at_coverage,
+    calibration,
     calibration_error,
     calibration_floor,
     confusion,
-    doubt,
     label_reports,
     score,
 )
@@ -104,7 +104,7 @@ def test_coverage_keeps_the_surest_and_all_of_them_is_accuracy(
     kept = -(-4 * len(told) // 5)
     surest = sorted(range(len(told)), key=lambda place: -values[place])[:kept]
     assert accuracy_at_coverage(values, hits) == pytest.approx(hits[surest].mean())
-    assert doubt(values, hits).accuracy_at_80_coverage == accuracy_at_coverage(values, hits)
+    assert calibration(values, hits).accuracy_at_80_coverage == accuracy_at_coverage(values, hits)
 
 
 def test_nothing_cannot_be_scored() -> None:

@@ -7,19 +7,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.models.evaluation.labelled_rows import Row
-from pipeline.models.evaluation.measures import doubt, score
-from pipeline.models.evaluation.online_model import Online, answered, judge_online, learnt
-from pipeline.models.features import extract
+from pipeline.models.evaluation.labelled_rows import LabelledRow
+from pipeline.models.evaluation.measures import calibration, score
+from pipeline.models.evaluation.online_model import (
+    OnlineResult,
+    answer_rows,
+    judge_online,
+    train_online,
+)
+from pipeline.models.features import extract_features
 from pipeline.models.learner import Learner
 from pipeline.text.normal_form import normalise
 from tests.support.labelled import labelled
 
 
-def told(found: Online) -> tuple[object, ...]:
+def told(found: OnlineResult) -> tuple[object, ...]:
     """Return everything but the times."""
     parts = [
-        (part.answers.labels, part.answers.probabilities.tolist(), part.scores, part.doubt)
+        (part.answers.labels, part.answers.probabilities.tolist(), part.scores, part.calibration)
         for part in (found.prequential, found.test)
         if part is not None
     ]
@@ -31,7 +36,7 @@ def test_each_row_is_answered_from_those_before_it() -> None:
     found = judge_online(rows)
     learner = Learner()
     for place, row in enumerate(rows):
-        features = extract([normalise(row.text)])
+        features = extract_features([normalise(row.text)])
         if place:
             labels, probabilities = learner.predict_proba(features)
             assert found.prequential.answers.labels[place] == labels[probabilities.argmax()]
@@ -75,19 +80,20 @@ def test_doubt_is_that_of_the_answers_given() -> None:
     rows, unseen = labelled(80), labelled(40, seed=2)
     found = judge_online(rows, unseen)
     assert found.test is not None
-    answers = answered(learnt(rows), unseen)
+    answers = answer_rows(train_online(rows), unseen)
     assert answers.labels == found.test.answers.labels
     right = np.array(
         [answer == row.label for answer, row in zip(answers.labels, unseen, strict=True)]
     )
-    assert found.test.doubt == doubt(answers.probabilities, right)
+    assert found.test.calibration == calibration(answers.probabilities, right)
     assert found.test.scores.accuracy > 0.8
     assert min(found.cost.features_us, found.cost.predict_us, found.cost.learn_us) > 0
 
 
 def test_one_label_alone_and_a_text_without_words_are_answered() -> None:
     found = judge_online(
-        [Row("a", "only"), Row("…", "only")], [Row("!", "only"), Row("b", "other")]
+        [LabelledRow("a", "only"), LabelledRow("…", "only")],
+        [LabelledRow("!", "only"), LabelledRow("b", "other")],
     )
     assert found.test is not None
     assert found.test.answers.labels == ["only", "only"]

@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.models.evaluation.labelled_rows import BadLine, EvaluationError, Row, read_rows
+from pipeline.models.evaluation.labelled_rows import (
+    BadLine,
+    EvaluationError,
+    LabelledRow,
+    read_rows,
+)
 
 WORDS = st.text(min_size=1, max_size=20).filter(
     lambda text: text.strip() != "" and not _has_surrogates(text)
@@ -19,7 +24,7 @@ def _has_surrogates(text: str) -> bool:
 
 
 ROWS = st.builds(
-    Row,
+    LabelledRow,
     text=WORDS,
     label=WORDS,
     language=st.sampled_from(["", "en", "zh"]),
@@ -29,7 +34,7 @@ ROWS = st.builds(
 
 @given(st.lists(ROWS, min_size=1, max_size=8), st.booleans(), st.booleans())
 def test_rows_are_read_as_they_were_written(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[Row], mark: bool, ascii_only: bool
+    tmp_path_factory: pytest.TempPathFactory, rows: list[LabelledRow], mark: bool, ascii_only: bool
 ) -> None:
     path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
     lines = [
@@ -78,7 +83,7 @@ def test_a_bad_line_is_named_by_file_line_and_field_and_harms_no_other(
         + b'\n{"text": "too", "label": "b", "channel": null}'
     )
     rows, bad = read_rows(path)
-    assert rows == [Row("good", "1"), Row("too", "b")]
+    assert rows == [LabelledRow("good", "1"), LabelledRow("too", "b")]
     assert [(one.file, one.line, one.field) for one in bad] == [(str(path), 3, field)]
     assert words in bad[0].detail
     assert str(bad[0]).startswith(f"{path}:3: {field}")
@@ -88,7 +93,7 @@ def test_a_label_that_is_not_the_heads_is_bad(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"text": "a", "label": "spam"}\n{"text": "b", "label": "eggs"}\n')
     assert read_rows(path, ("ham", "spam")) == (
-        [Row("a", "spam")],
+        [LabelledRow("a", "spam")],
         [BadLine(str(path), 2, "label", "'eggs' is none of ham, spam")],
     )
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.compose import ColumnTransformer
 
-from pipeline.models.evaluation.candidates import CANDIDATES, Candidate
+from pipeline.models.evaluation.candidates import CANDIDATES, CandidateModel
 from pipeline.models.evaluation.labelled_rows import EvaluationError
 from pipeline.models.evaluation.nested_search import (
-    LEAST_ROWS,
+    MINIMUM_ROWS,
     Labels,
     folds_for,
     nested_search,
@@ -25,7 +25,7 @@ from pipeline.models.evaluation.nested_search import (
     settings_of,
     stratified_order,
 )
-from pipeline.models.evaluation.ngram_counts import Grams
+from pipeline.models.evaluation.ngram_counts import NgramColumns
 
 
 @dataclass
@@ -62,16 +62,16 @@ def _rows(X: sp.csr_matrix) -> frozenset[int]:  # noqa: N803
     )
 
 
-class Untouched(Grams):
+class Untouched(NgramColumns):
     """Counts that reach the model as they are."""
 
     def weighing(self) -> ColumnTransformer:
         return ColumnTransformer([("all", "passthrough", [0, 1])], sparse_threshold=1.0)
 
 
-def spying(diary: Diary, **more: Any) -> Candidate:
+def spying(diary: Diary, **more: Any) -> CandidateModel:
     known: dict[str, Any] = {"search": "grid", "space": {"model__strength": [1, 2, 3]}}
-    return Candidate("spy", "Spy", lambda _seed: [("model", Spy(diary))], **(known | more))
+    return CandidateModel("spy", "Spy", lambda _seed: [("model", Spy(diary))], **(known | more))
 
 
 def made(counts: list[int]) -> tuple[sp.csr_matrix, Labels]:
@@ -168,7 +168,14 @@ def test_each_setting_is_told() -> None:
     X, y = made([9, 6])  # noqa: N806
     told: list[int] = []
     nested_search(
-        spying(Diary()), GRAMS, X, y, folds=3, seed=1, budget_s=1e9, tell=lambda: told.append(1)
+        spying(Diary()),
+        GRAMS,
+        X,
+        y,
+        folds=3,
+        seed=1,
+        budget_s=1e9,
+        on_progress=lambda: told.append(1),
     )
     assert len(told) == SCORED * 4
 
@@ -187,7 +194,7 @@ class Strong(Spy):
 def test_the_better_half_of_the_settings_goes_on_to_the_next_fold_until_one_is_left() -> None:
     diary, told = Diary(), []
     X, y = made([40, 9])  # noqa: N806
-    candidate = Candidate(
+    candidate = CandidateModel(
         "strong",
         "Strong",
         lambda _seed: [("model", Strong(diary))],
@@ -195,7 +202,7 @@ def test_the_better_half_of_the_settings_goes_on_to_the_next_fold_until_one_is_l
         {"model__strength": [4, 2, 3, 1, 5]},
     )
     found = nested_search(
-        candidate, GRAMS, X, y, folds=5, seed=1, budget_s=1e9, tell=lambda: told.append(1)
+        candidate, GRAMS, X, y, folds=5, seed=1, budget_s=1e9, on_progress=lambda: told.append(1)
     )
     assert found.settings == {"model__strength": 1}  # whoever answers the commonest label
     assert (found.tried, found.planned) == (5, 5)
@@ -206,7 +213,7 @@ def test_what_comes_before_the_model_is_learnt_once_a_fold_from_the_rows_seen() 
     diary = Diary()
     X, y = made([9, 6])  # noqa: N806
     steps = [("select", Selector(diary)), ("model", Spy(Diary()))]
-    candidate = Candidate(
+    candidate = CandidateModel(
         "spy",
         "Spy",
         lambda _seed: steps,
@@ -228,16 +235,16 @@ def test_every_beginning_of_the_order_has_the_labels_in_their_proportions(
     order = stratified_order(y, seed)
     assert sorted(order.tolist()) == list(range(len(y)))
     assert order.tolist() == stratified_order(y, seed).tolist()
-    first = sum(min(LEAST_ROWS, count) for count in counts)
+    first = sum(min(MINIMUM_ROWS, count) for count in counts)
     assert {
         (y[order[:first]] == f"label {n}").sum()
         for n, count in enumerate(counts)
-        if count >= LEAST_ROWS
-    } <= {LEAST_ROWS}
+        if count >= MINIMUM_ROWS
+    } <= {MINIMUM_ROWS}
     for size in range(first, len(y) + 1):
         for number, count in enumerate(counts):
             have = int((y[order[:size]] == f"label {number}").sum())
-            assert abs(have - count * size / len(y)) <= LEAST_ROWS + len(counts)
+            assert abs(have - count * size / len(y)) <= MINIMUM_ROWS + len(counts)
 
 
 def test_rows_that_allow_no_comparison_are_refused_with_the_reason() -> None:
@@ -252,7 +259,7 @@ def test_rows_that_allow_no_comparison_are_refused_with_the_reason() -> None:
 
 
 @pytest.mark.parametrize("candidate", CANDIDATES, ids=lambda candidate: candidate.name)
-def test_settings_of_each_model_are_its_own_and_follow_the_seed(candidate: Candidate) -> None:
+def test_settings_of_each_model_are_its_own_and_follow_the_seed(candidate: CandidateModel) -> None:
     found = settings_of(candidate, 7)
     assert len(found) == (candidate.draws or len(found)) >= 3
     assert found == settings_of(candidate, 7)

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from pipeline.ingest import cloudevents_file as module
 from pipeline.ingest.byte_streams import UnreadableUnitError
-from pipeline.ingest.cloudevents_file import EventsFile
-from pipeline.ingest.json_values import split_values
-from pipeline.ingest.port import Found, IngestOptions, Item, OptionError, Refused, Unit
+from pipeline.ingest.cloudevents_file import EventsConnector
+from pipeline.ingest.json_values import split_json_values
+from pipeline.ingest.port import ReadEvent, IngestOptions, ConnectorItem, OptionError, Rejection, InputUnit
 from schemas.dead_letters import RejectCode
 
 EVENT: dict[str, Any] = {
@@ -35,20 +35,20 @@ def one(**changes: Any) -> str:
     return json.dumps({**EVENT, **changes}, ensure_ascii=False)
 
 
-def read(text: str | bytes, **options: Any) -> list[Item]:
+def read(text: str | bytes, **options: Any) -> list[ConnectorItem]:
     data = text.encode() if isinstance(text, str) else text
     return list(
-        EventsFile().read(Unit("e.jsonl", lambda: io.BytesIO(data)), IngestOptions(**options))
+        EventsConnector().read(InputUnit("e.jsonl", lambda: io.BytesIO(data)), IngestOptions(**options))
     )
 
 
-def ids(items: list[Item]) -> list[str]:
-    return [item.event.id if isinstance(item, Found) else item.code.value for item in items]
+def ids(items: list[ConnectorItem]) -> list[str]:
+    return [item.event.id if isinstance(item, ReadEvent) else item.code.value for item in items]
 
 
 def test_a_line_is_an_event_with_its_place_and_its_bytes() -> None:
     (item,) = read(one(extension="kept") + "\n")
-    assert isinstance(item, Found)
+    assert isinstance(item, ReadEvent)
     assert item.event.id == "m-1"
     assert item.event.time is not None
     assert item.event.time.isoformat() == "2026-11-01T02:00:00+00:00"
@@ -64,7 +64,7 @@ def test_blank_lines_windows_line_ends_and_a_byte_order_mark_are_no_events() -> 
     text = f"\ufeff{one(id='1')}\r\n\r\n  \n{one(id='2')}"
     items = read(text)
     assert ids(items) == ["1", "2"]
-    assert isinstance(items[1], Found)
+    assert isinstance(items[1], ReadEvent)
     assert items[1].event.locator == "e.jsonl#4"
     assert read("") == read("\n\n") == read("[]") == read("[ \n ]") == []
 
@@ -72,8 +72,8 @@ def test_blank_lines_windows_line_ends_and_a_byte_order_mark_are_no_events() -> 
 def test_options_fill_what_an_event_leaves_out_and_nothing_else() -> None:
     without = json.dumps({key: value for key, value in EVENT.items() if key != "source"})
     first, second = read(f"{without}\n{one(tenant='b')}\n", source="import", tenant="a")
-    assert isinstance(first, Found)
-    assert isinstance(second, Found)
+    assert isinstance(first, ReadEvent)
+    assert isinstance(second, ReadEvent)
     assert (first.event.source, first.event.tenant) == ("import", "a")
     assert (second.event.source, second.event.tenant) == ("shop/web", "b")
 
@@ -113,14 +113,14 @@ def test_options_fill_what_an_event_leaves_out_and_nothing_else() -> None:
 def test_what_is_wrong_is_said(text: str, code: RejectCode, words: str) -> None:
     items = read(text)
     assert len(items) == 1
-    assert isinstance(items[0], Refused)
+    assert isinstance(items[0], Rejection)
     assert items[0].code is code
     assert re.search(words, items[0].detail), items[0].detail
 
 
 def test_bytes_that_are_no_utf8_are_refused_as_such() -> None:
     (item,) = read(one().encode("gb18030"))
-    assert isinstance(item, Refused)
+    assert isinstance(item, Rejection)
     assert item.code is RejectCode.CHARSET
     assert "UTF-8" in item.detail
 
@@ -128,7 +128,7 @@ def test_bytes_that_are_no_utf8_are_refused_as_such() -> None:
 @pytest.mark.parametrize("number", [2**64 - 1, -(2**63), 10**18, 1.5, 12345678901234567890])
 def test_numbers_that_fit_are_kept(number: float) -> None:
     (item,) = read(one(data={"n": number, "text": "a 99999999999999999999999 b"}))
-    assert isinstance(item, Found)
+    assert isinstance(item, ReadEvent)
     assert item.event.data["n"] == number
 
 
@@ -146,7 +146,7 @@ def test_an_array_is_read_member_by_member() -> None:
     text = f"[{one(id='1')},\n{one(id='2', data={'text': 'a ] , [ } '})} , 7,\n {one(id='3')}]\n"
     items = read(text)
     assert ids(items) == ["1", "2", "unparsable", "3"]
-    assert isinstance(items[3], Found)
+    assert isinstance(items[3], ReadEvent)
     assert items[3].event.locator == "e.jsonl#3"
 
 
@@ -186,9 +186,9 @@ def test_an_array_is_not_read_ahead() -> None:
                 id=str(Endless.given)
             ).encode()
 
-    items = EventsFile().read(Unit("e.json", Endless), IngestOptions())
-    assert isinstance(next(items), Found)
-    assert isinstance(next(items), Found)
+    items = EventsConnector().read(InputUnit("e.json", Endless), IngestOptions())
+    assert isinstance(next(items), ReadEvent)
+    assert isinstance(next(items), ReadEvent)
 
 
 @pytest.mark.parametrize("opening", ["", "["])
@@ -200,8 +200,8 @@ def test_a_corrupt_end_gives_the_events_before_it_and_then_the_fault(opening: st
             raise UnreadableUnitError("e.jsonl.gz: the data end in the middle")
 
     text = opening + one(id="1") + (",\n" if opening else "\n") + '{"id": "2"'
-    unit = Unit("e.jsonl.gz", lambda: Broken(text.encode()))
-    items = list(EventsFile().read(unit, IngestOptions()))
+    unit = InputUnit("e.jsonl.gz", lambda: Broken(text.encode()))
+    items = list(EventsConnector().read(unit, IngestOptions()))
     assert ids(items) == ["1", "unparsable"]
     assert items[1].raw.endswith(b'{"id": "2"')
 
@@ -214,7 +214,7 @@ def test_unknown_options_are_named() -> None:
 def test_json_files_are_found_in_folders(tmp_path: Path) -> None:
     for name in ("a.jsonl", "b.ndjson", "c.json", "notes.txt"):
         (tmp_path / name).write_text(one(id=name) + "\n", "utf-8")
-    reader = EventsFile()
+    reader = EventsConnector()
     found = [
         item for unit in reader.units([tmp_path]) for item in reader.read(unit, IngestOptions())
     ]
@@ -256,18 +256,18 @@ def test_every_layout_gives_the_same_data_in_order(
         "pretty": "\n".join(json.dumps(each, indent=1) for each in objects),
     }[layout]
     items = read(text)
-    assert [item.event.data for item in items if isinstance(item, Found)] == data
+    assert [item.event.data for item in items if isinstance(item, ReadEvent)] == data
     assert len(items) == len(data)
     # The splitter does not depend on where the pieces are cut.
     raw = text.encode()
     pieces = [raw[at : at + size] for at in range(0, len(raw), size)]
-    assert list(split_values(pieces, 10_000)) == list(split_values([raw], 10_000))
+    assert list(split_json_values(pieces, 10_000)) == list(split_json_values([raw], 10_000))
 
 
 @given(st.binary(max_size=200) | st.text('[]{}",:\\ \n\ufeff01aé', max_size=80).map(str.encode))
 def test_any_bytes_give_events_or_refusals_that_hold_all_that_is_not_blank(data: bytes) -> None:
     items = read(data)
-    assert all(isinstance(item, (Found, Refused)) for item in items)
+    assert all(isinstance(item, (ReadEvent, Rejection)) for item in items)
     kept = b"".join(item.raw for item in items)
     for mark in (b'"', b"{", b"a", b"\\"):
         assert kept.count(mark) == data.count(mark)
@@ -276,5 +276,5 @@ def test_any_bytes_give_events_or_refusals_that_hold_all_that_is_not_blank(data:
 @pytest.mark.parametrize("text", ["[", "[\n", '[{"id": "1"},', "[ , ,"])
 def test_an_array_that_was_cut_between_two_events_is_told(text: str) -> None:
     *_, last = read(text.encode())
-    assert isinstance(last, Refused)
+    assert isinstance(last, Rejection)
     assert (last.code, last.raw) == (RejectCode.UNPARSABLE, b"[")

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.log.port import LogRecord, Message, version_of
-from pipeline.log.port import again as put_again
+from pipeline.log.port import LogRecord, Message, row_version
+from pipeline.log.port import republish_message as put_again
 from pipeline.outcomes import Context, Emit, Outcome, Output, Reject, StepContractError
 from pipeline.runtime.fold_handler import FoldHandler
 from pipeline.runtime.runner import TooManyErrorsError
@@ -205,11 +205,11 @@ def test_a_record_that_lies_elsewhere_is_put_again_as_old_as_it_is_and_touches_n
         (CONVERSE_STATE.name, 1, b"c"): b"2",
     }
     home = LogRecord(RECORDS.name, 1, 1, 9_000, again.key, again.value, again.headers)
-    assert version_of(home) == version_of(astray)
+    assert row_version(home) == row_version(astray)
     assert home.header("ce_id") == "e"
     shelf.take(_handler(shelf).handle([home]))
     assert shelf.kept[CONVERSE_STATE.name, 1, b"c"] == b"7"
     # Moved once more it is still as old.
-    assert version_of(
+    assert row_version(
         LogRecord(RECORDS.name, 0, 3, 20_000, b"c", b"5", put_again(home).headers)
-    ) == version_of(astray)
+    ) == row_version(astray)

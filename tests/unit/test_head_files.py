@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.models.classifier import Classifier, Prediction
+from pipeline.models.classifier import Classifier, HeadPrediction
 from pipeline.models.head_files import HeadsError, read_heads
 from pipeline.models.heads import HEADS
-from pipeline.models.replica import Applied, Replica, rules_version
+from pipeline.models.replica import LearntExample, Replica, rules_version
 from pipeline.processors.labels import label_problem
 
 VISA = """
@@ -50,7 +50,9 @@ def replica(tmp_path: Path) -> Replica:
     return Replica(heads=read_heads(written(tmp_path, VISA)))
 
 
-def asked(classifier: Classifier, text: str, head: str, direction: str = "inbound") -> Prediction:
+def asked(
+    classifier: Classifier, text: str, head: str, direction: str = "inbound"
+) -> HeadPrediction:
     return classifier.classify([text], [direction])[0][head]
 
 
@@ -70,7 +72,7 @@ def example(head: str, value: str, text: str) -> dict[str, Any]:
 def test_own_terms_answer_before_anything_is_learnt(
     replica: Replica, text: str, visa: str, need: str
 ) -> None:
-    classifier = replica.snapshot()
+    classifier = replica.classifier()
     assert asked(classifier, text, "visa").label == visa
     assert asked(classifier, text, "need").label == need
     assert asked(classifier, text, "visa", "outbound")[:3] == ("", 0.0, True)
@@ -82,8 +84,8 @@ def test_an_own_head_is_learnt_and_gives_several_answers(replica: Replica) -> No
         event = example(
             "visa", "work" if work else "tourist", f"blorf {number}" if work else f"gnarp {number}"
         )
-        assert isinstance(replica.apply(event, number), Applied)
-    classifier = replica.snapshot()
+        assert isinstance(replica.apply(event, number), LearntExample)
+    classifier = replica.classifier()
     answer = asked(classifier, "my blorf please", "visa")
     assert (answer.label, answer.source, answer.version) == ("work", "model", replica.version)
     both = asked(classifier, "my blorf please, and also the gnarp there", "visa")

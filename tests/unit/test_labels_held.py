@@ -9,22 +9,22 @@ from hypothesis import strategies as st
 
 from pipeline.models.heads import HEADS
 from pipeline.models.label_resolution import (
-    Holder,
+    EffectiveLabel,
     LabelKey,
+    LabelPrecedence,
     LabelResolution,
-    Standing,
-    key_of,
-    standing_of,
+    label_key,
+    label_precedence,
 )
 
 LABELS = {head.name: list(head.labels) for head in HEADS}
-Said = tuple[LabelKey, Standing, str, float]
+Said = tuple[LabelKey, LabelPrecedence, str, float]
 VALUES = ("", "ham", "spam")
 
 
 @st.composite
 def said(draw: st.DrawFn) -> Said:
-    standing = Standing(
+    standing = LabelPrecedence(
         draw(st.integers(0, 1)),
         draw(st.integers(0, 3)),
         UUID(int=draw(st.integers(0, 2**128 - 1))).bytes,
@@ -41,15 +41,15 @@ def said(draw: st.DrawFn) -> Said:
 def after(labels: list[Said]) -> LabelResolution:
     held = LabelResolution()
     for key, standing, value, weight in labels:
-        held.take(key, standing, value, weight)
+        held.add(key, standing, value, weight)
     return held
 
 
-def holding(held: LabelResolution) -> dict[LabelKey, tuple[Standing, str]]:
-    return {key: (holder.standing, holder.value) for key, holder in held.values()}
+def holding(held: LabelResolution) -> dict[LabelKey, tuple[LabelPrecedence, str]]:
+    return {key: (holder.precedence, holder.value) for key, holder in held.effective_labels()}
 
 
-ALL = st.lists(said(), max_size=12, unique_by=lambda label: label[1].label)
+ALL = st.lists(said(), max_size=12, unique_by=lambda label: label[1].label_id)
 
 
 @given(ALL, st.randoms())
@@ -62,11 +62,11 @@ def test_the_order_in_which_labels_come_decides_nothing(labels: list[Said], rand
 @given(ALL, st.lists(st.integers(0, 11), max_size=6))
 def test_what_is_delivered_again_is_nothing_new(labels: list[Said], again: list[int]) -> None:
     held = after(labels)
-    before = dict(held._holders)
+    before = dict(held._labels)
     for place in again:
         if place < len(labels):
-            assert held.take(*labels[place]).weight == 0.0
-    assert held._holders == before
+            assert held.add(*labels[place]).weight == 0.0
+    assert held._labels == before
 
 
 @given(ALL)
@@ -74,7 +74,7 @@ def test_arrays_hold_all_of_it(labels: list[Said]) -> None:
     held = after(labels)
     state = held.state(LABELS)
     again = LabelResolution.restore(state, LABELS)
-    assert again._holders == held._holders
+    assert again._labels == held._labels
     assert {
         head: {name: array.tobytes() for name, array in part.items()}
         for head, part in state.items()
@@ -87,7 +87,7 @@ def test_arrays_hold_all_of_it(labels: list[Said]) -> None:
 def rule(*values: tuple[int, int, str, float]) -> list[tuple[str, float]]:
     held, key = LabelResolution(), LabelKey("spam", bytes(16))
     return [
-        tuple(held.take(key, Standing(rank, ms, bytes([place] * 16)), value, weight))  # type: ignore[misc]
+        tuple(held.add(key, LabelPrecedence(rank, ms, bytes([place] * 16)), value, weight))  # type: ignore[misc]
         for place, (rank, ms, value, weight) in enumerate(values)
     ]
 
@@ -113,9 +113,9 @@ def test_what_was_taken_back_holds_no_more_until_it_is_said_anew() -> None:
     effects = rule((1, 1, "spam", 1.0), (1, 2, "", 1.0), (1, 1, "spam", 1.0), (1, 3, "ham", 1.0))
     assert [effect for effect, _ in effects] == ["first", "retracts", "outdated", "corrects"]
     held = LabelResolution(
-        {LabelKey("spam", bytes(16)): Holder(Standing(2, 2, bytes(16)), "", 1.0)}
+        {LabelKey("spam", bytes(16)): EffectiveLabel(LabelPrecedence(2, 2, bytes(16)), "", 1.0)}
     )
-    assert list(held.values()) == []
+    assert list(held.effective_labels()) == []
 
 
 def test_what_is_wrong_with_an_example_is_named() -> None:
@@ -124,12 +124,12 @@ def test_what_is_wrong_with_an_example_is_named() -> None:
         "record_id": str(UUID(int=2)),
         "labelled_at": "2026-11-01T10:00:00Z",
     }
-    assert standing_of(good) == Standing(1, 1_793_527_200_000, UUID(int=1).bytes)
+    assert label_precedence(good) == LabelPrecedence(1, 1_793_527_200_000, UUID(int=1).bytes)
     for change, field in (
         ({"label_id": "x"}, "label_id"),
         ({"labelled_at": "yesterday"}, "labelled_at"),
         ({"labelled_at": "2026-11-01T10:00:00"}, "zone"),
         ({"source": "rumour"}, "source"),
     ):
-        assert field in str(standing_of(good | change))
-    assert "record_id" in str(key_of({"record_id": 7}))
+        assert field in str(label_precedence(good | change))
+    assert "record_id" in str(label_key({"record_id": 7}))

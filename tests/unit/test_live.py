@@ -16,14 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.log.port import LogRecord, Message
-from pipeline.processors.live.alerts import Watch
-from pipeline.processors.live.live_fold import WAITING_KEPT_MS, fold
-from pipeline.processors.live.observations import Part, Sighting, part_seen, record_seen
-from pipeline.processors.live.panes import RESOLUTIONS, State
+from pipeline.processors.live.alerts import AlertMonitor
+from pipeline.processors.live.live_fold import WAITING_RETENTION_MS, fold
+from pipeline.processors.live.observations import WaitingUpdate, Observation, observe_conversation, observe_record
+from pipeline.processors.live.panes import RESOLUTIONS, StateChanges
 from pipeline.processors.live.spikes import surprise
-from pipeline.processors.live.view import SOON_MS, View
+from pipeline.processors.live.view import SOON_MS, LiveView
 from pipeline.reporting.live_page import page
-from pipeline.runtime.live_handler import LiveHandler, sightings
+from pipeline.runtime.live_handler import LiveHandler, read_observations
 from schemas.live import Alert
 from schemas.records import BusinessRecord, Record
 from schemas.topics import ALERTS, CONVERSATIONS, DEAD_LETTERS, LIVE_STATE, RECORDS
@@ -37,16 +37,16 @@ class Kept:
     """A state that is kept as hosts keep it: by key, read back for every batch."""
 
     def __init__(self) -> None:
-        self.state: State = {}
-        self.view = View()
+        self.state: StateChanges = {}
+        self.view = LiveView()
 
-    def read(self, keys: Sequence[bytes]) -> State:
+    def read(self, keys: Sequence[bytes]) -> StateChanges:
         """Return the state of those keys that have one."""
         return {key: self.state[key] for key in keys if key in self.state}
 
     def fold(
         self,
-        batch: Sequence[tuple[int, Sighting | Part]],
+        batch: Sequence[tuple[int, Observation | WaitingUpdate]],
         now: int = NOW,
         topic: str = RECORDS.name,
     ) -> None:
@@ -57,14 +57,14 @@ class Kept:
 
     def windows(self, now: int = NOW) -> dict[tuple[str, str], Counter[str]]:
         """Return the windows as of an instant."""
-        return live.windows_of(dict(page(self.view, Watch(), now)))
+        return live.windows_of(dict(page(self.view, AlertMonitor(), now)))
 
 
-def seen(records: Iterable[Record], first: int = 0) -> list[tuple[int, Sighting | Part]]:
+def seen(records: Iterable[Record], first: int = 0) -> list[tuple[int, Observation | WaitingUpdate]]:
     """Return records as they are read from the log, from an offset on."""
-    found: list[tuple[int, Sighting | Part]] = []
+    found: list[tuple[int, Observation | WaitingUpdate]] = []
     for offset, record in enumerate(records, first):
-        sighting = record_seen(orjson.loads(to_json(record)))
+        sighting = observe_record(orjson.loads(to_json(record)))
         assert sighting is not None
         found.append((offset, sighting))
     return found
@@ -125,21 +125,21 @@ def test_later_windows_lose_what_they_passed(drawn: list[tuple[int, str, str, in
     kept = Kept()
     kept.fold(seen(records))
     for later in (0, 11_000, 61_000, 3_600_000, 90_000_000):
-        kept.view.forget(NOW + later)
+        kept.view.evict(NOW + later)
         found = {key: counts for key, counts in kept.windows(NOW + later).items() if counts}
         assert found == live.exact_windows(records, NOW + later)
 
 
 def test_partitions_add_up() -> None:
     records = list(live.quiet_day(400, NOW))
-    view = View()
+    view = LiveView()
     for partition in range(3):
-        state: State = {}
+        state: StateChanges = {}
         part = [one for one in seen(records) if one[0] % 3 == partition]
         for key, value in fold(partition, RECORDS.name, part, lambda _: {}, NOW).items():
             state[key] = value
         view.apply(state.items())
-    assert live.windows_of(dict(page(view, Watch(), NOW))) == live.exact_windows(records, NOW)
+    assert live.windows_of(dict(page(view, AlertMonitor(), NOW))) == live.exact_windows(records, NOW)
 
 
 def test_who_waits_is_seen_until_answered() -> None:
@@ -148,12 +148,12 @@ def test_who_waits_is_seen_until_answered() -> None:
         live.waiting(1, NOW - 600_000, NOW - 1),
         live.waiting(2, NOW - 300_000, NOW + SOON_MS - 1),
         live.waiting(3, NOW - 120_000, NOW + SOON_MS + 1),
-        live.waiting(4, NOW - WAITING_KEPT_MS - 1, NOW),
+        live.waiting(4, NOW - WAITING_RETENTION_MS - 1, NOW),
         live.waiting(5, NOW - 60_000, None),
     ]
-    told = [(offset, part_seen(orjson.loads(to_json(part)))) for offset, part in enumerate(parts)]
+    told = [(offset, observe_conversation(orjson.loads(to_json(part)))) for offset, part in enumerate(parts)]
     kept.fold(told, topic=CONVERSATIONS.name)
-    shown = page(kept.view, Watch(), NOW)
+    shown = page(kept.view, AlertMonitor(), NOW)
     assert shown["waiting"] == [
         {
             "tenant": "default",
@@ -169,45 +169,45 @@ def test_who_waits_is_seen_until_answered() -> None:
         ("id:C-1", True),
     ]
     answered = [
-        (9, part_seen(orjson.loads(to_json(live.waiting(number, NOW, None, answered=True)))))
+        (9, observe_conversation(orjson.loads(to_json(live.waiting(number, NOW, None, answered=True)))))
         for number in (1, 2)
     ]
     kept.fold(answered, topic=CONVERSATIONS.name)
-    assert page(kept.view, Watch(), NOW)["waiting"][0]["waiting"] == 2
-    assert page(kept.view, Watch(), NOW)["due"] == []
+    assert page(kept.view, AlertMonitor(), NOW)["waiting"][0]["waiting"] == 2
+    assert page(kept.view, AlertMonitor(), NOW)["due"] == []
 
 
-def _day(kept: Kept, watch: Watch, records: Sequence[Record], every_ms: int) -> list[Alert]:
+def _day(kept: Kept, watch: AlertMonitor, records: Sequence[Record], every_ms: int) -> list[Alert]:
     """Let a day go by, looking now and then; return what was told."""
     told: list[Alert] = []
     given_ = seen(records)
     place, begin = 0, NOW - live.DAY_MS
-    end = max(one[1].at_ms for one in given_ if isinstance(one[1], Sighting))
+    end = max(one[1].at_ms for one in given_ if isinstance(one[1], Observation))
     for now in range(begin, end + every_ms, every_ms):
         batch = []
         while (
             place < len(given_)
-            and isinstance(one := given_[place][1], Sighting)
+            and isinstance(one := given_[place][1], Observation)
             and one.at_ms <= now
         ):
             batch.append(given_[place])
             place += 1
         kept.fold(batch, now)
-        kept.view.forget(now)
-        told += watch.look(kept.view, now)
+        kept.view.evict(now)
+        told += watch.check(kept.view, now)
     assert place == len(given_)
     return told
 
 
 def test_a_quiet_day_of_100_000_records_raises_nothing() -> None:
     # 480 looks at three minutes; with more of them nothing new is seen, a window is five.
-    assert _day(Kept(), Watch(), list(live.quiet_day(100_000, NOW, seed=5)), 180_000) == []
+    assert _day(Kept(), AlertMonitor(), list(live.quiet_day(100_000, NOW, seed=5)), 180_000) == []
 
 
 def test_a_spike_of_complaints_raises_one_alert_within_a_minute() -> None:
     begin = NOW + 1_000
     flood = [*live.quiet_day(3_000, NOW), *live.spike(60, begin, 30_000)]
-    kept, watch = Kept(), Watch()
+    kept, watch = Kept(), AlertMonitor()
     assert _day(kept, watch, flood[:3_000], 600_000) == []
     told: list[Alert] = []
     spiked = seen(flood[3_000:], 3_000)
@@ -215,10 +215,10 @@ def test_a_spike_of_complaints_raises_one_alert_within_a_minute() -> None:
         batch = [
             one
             for one in spiked
-            if isinstance(one[1], Sighting) and now - 5_000 < one[1].at_ms <= now
+            if isinstance(one[1], Observation) and now - 5_000 < one[1].at_ms <= now
         ]
         kept.fold(batch, now)
-        told += watch.look(kept.view, now)
+        told += watch.check(kept.view, now)
     assert len({alert.alert_id for alert in told}) == 1
     first, last = told[0], told[-1]
     assert first.raised_at.timestamp() * 1000 <= begin + 60_000
@@ -232,7 +232,7 @@ def test_a_spike_of_complaints_raises_one_alert_within_a_minute() -> None:
 
 
 def test_one_customer_who_writes_much_is_no_spike() -> None:
-    kept, watch = Kept(), Watch()
+    kept, watch = Kept(), AlertMonitor()
     angry = [
         live.record(
             50_000 + number, NOW + number * 100, customer=7, need="complaint", sentiment="negative"
@@ -243,7 +243,7 @@ def test_one_customer_who_writes_much_is_no_spike() -> None:
 
 
 def test_a_flood_of_messages_is_an_alert_and_the_morning_is_none() -> None:
-    kept, watch = Kept(), Watch()
+    kept, watch = Kept(), AlertMonitor()
     quiet = list(live.quiet_day(5_000, NOW))
     random_ = random.Random(3)
     flood = [
@@ -258,7 +258,7 @@ def test_a_flood_of_messages_is_an_alert_and_the_morning_is_none() -> None:
     ]
     assert _day(kept, watch, quiet, 600_000) == []
     kept.fold(seen(flood, 5_000), NOW + 300_000)
-    told = watch.look(kept.view, NOW + 300_000)
+    told = watch.check(kept.view, NOW + 300_000)
     assert "inbound" in {measure for alert in told for measure in alert.measures}
 
 
@@ -273,24 +273,24 @@ def test_a_lasting_change_of_level_is_told_once() -> None:
         records.append(
             live.record(number, moment, customer=number % 900, need=need, sentiment="neutral")
         )
-    told = _day(Kept(), Watch(), records, 60_000)
+    told = _day(Kept(), AlertMonitor(), records, 60_000)
     assert [(alert.kind, alert.measure) for alert in told] == [("level", "need:refund_return")]
 
 
 def test_another_watch_goes_on_from_what_was_told() -> None:
-    kept, first = Kept(), Watch()
+    kept, first = Kept(), AlertMonitor()
     flood = [*live.quiet_day(2_000, NOW), *live.spike(60, NOW + 1_000, 20_000)]
     kept.fold(seen(flood), NOW + 30_000)
-    told = first.look(kept.view, NOW + 30_000)
+    told = first.check(kept.view, NOW + 30_000)
     assert len(told) == 1
-    second = Watch()
-    second.recall(told)
+    second = AlertMonitor()
+    second.restore(told)
     assert [
         alert
-        for alert in second.look(kept.view, NOW + 35_000)
+        for alert in second.check(kept.view, NOW + 35_000)
         if alert.alert_id != told[0].alert_id
     ] == []
-    assert second.open()[0].alert_id == told[0].alert_id
+    assert second.open_alerts()[0].alert_id == told[0].alert_id
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ class _States:
     """States in memory, written by the messages that a handler returns, as a host writes them."""
 
     def __init__(self) -> None:
-        self.kept: State = {}
+        self.kept: StateChanges = {}
 
     def states(self, topic: str, partition: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Return the states of those keys that have one."""
@@ -334,16 +334,16 @@ def _log_records(records: Iterable[Record | BusinessRecord]) -> list[LogRecord]:
 
 
 def test_the_embedded_stage_keeps_its_state_and_tells_alerts() -> None:
-    states, view = _States(), View()
+    states, view = _States(), LiveView()
     handler = LiveHandler(
-        states, view, Watch(), clock=lambda: datetime.fromtimestamp((NOW + 30_000) / 1000, UTC)
+        states, view, AlertMonitor(), clock=lambda: datetime.fromtimestamp((NOW + 30_000) / 1000, UTC)
     )
     flood = [*live.quiet_day(2_000, NOW), *live.spike(60, NOW + 1_000, 20_000)]
     rest = states.take(handler.handle(_log_records(flood)))
     assert [message.topic for message in rest] == [ALERTS.name]
-    copy = View()
+    copy = LiveView()
     copy.apply(states.kept.items())
-    assert live.windows_of(dict(page(copy, Watch(), NOW + 30_000))) == live.exact_windows(
+    assert live.windows_of(dict(page(copy, AlertMonitor(), NOW + 30_000))) == live.exact_windows(
         flood, NOW + 30_000
     )
     again = states.take(handler.handle(_log_records(flood)))
@@ -359,10 +359,10 @@ def test_what_is_no_record_becomes_a_dead_letter_that_says_why() -> None:
             RECORDS.name, 0, 2, NOW, b"k", b'{"kind": "message"}', [("sb_contract", b"Record")]
         ),
     ]
-    found = sightings([*good, *bad], lambda: datetime.fromtimestamp(NOW / 1000, UTC))
-    assert [message.topic for message in found.refused] == [DEAD_LETTERS.name] * 2
-    assert [offset for offset, _ in found.lanes[RECORDS.name, 0]] == [0]
-    letters = [orjson.loads(message.value) for message in found.refused]
+    found = read_observations([*good, *bad], lambda: datetime.fromtimestamp(NOW / 1000, UTC))
+    assert [message.topic for message in found.dead_letters] == [DEAD_LETTERS.name] * 2
+    assert [offset for offset, _ in found.by_partition[RECORDS.name, 0]] == [0]
+    letters = [orjson.loads(message.value) for message in found.dead_letters]
     assert [letter["stage"] for letter in letters] == ["live", "live"]
     assert "record_id" in letters[1]["message"]
 

@@ -1,6 +1,4 @@
-"""The log for machines: one JSON object a line, whatever is logged, with the record that is
-meant.
-"""
+"""The JSON log: one object a line, with the fields that identify a record."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.log.port import LogRecord
-from pipeline.logs import JsonLines, places
+from pipeline.logs import JsonFormatter, record_fields
 
 
 def line(message: str, *args: object, **more: Any) -> dict[str, Any]:
@@ -20,27 +18,29 @@ def line(message: str, *args: object, **more: Any) -> dict[str, Any]:
     record = logger.makeRecord(
         "test", logging.WARNING, "", 0, message, args, more.get("exc_info"), extra=more.get("extra")
     )
-    text = JsonLines().format(record)
+    text = JsonFormatter().format(record)
     assert "\n" not in text
-    found: dict[str, Any] = orjson.loads(text)
-    return found
+    fields: dict[str, Any] = orjson.loads(text)
+    return fields
 
 
 @given(st.text())
-def test_any_text_is_one_line(text: str) -> None:
+def test_any_text_is_logged_on_one_line(text: str) -> None:
     assert line("%s", text)["message"] == text.encode("utf-8", "replace").decode()
 
 
-def test_a_record_is_named_from_its_connector_to_its_place() -> None:
+def test_record_fields_have_event_and_position() -> None:
     headers = (
         ("ce_id", b"m-1"),
         ("ce_source", b"shop/web"),
         ("ce_locator", b"a.eml:3"),
         ("other", None),
     )
-    found = line("refused", extra=places(LogRecord("raw.chat.v1", 2, 17, 0, b"k", b"", headers)))
+    fields = line(
+        "refused", extra=record_fields(LogRecord("raw.chat.v1", 2, 17, 0, b"k", b"", headers))
+    )
     assert {
-        name: found[name]
+        name: fields[name]
         for name in ("event_id", "source", "locator", "topic", "partition", "offset")
     } == {
         "event_id": "m-1",
@@ -50,16 +50,16 @@ def test_a_record_is_named_from_its_connector_to_its_place() -> None:
         "partition": 2,
         "offset": 17,
     }
-    assert (found["level"], found["logger"]) == ("warning", "test")
-    assert found["at"].endswith("+00:00")
+    assert (fields["level"], fields["logger"]) == ("warning", "test")
+    assert fields["at"].endswith("+00:00")
 
 
-def test_an_error_keeps_its_traceback_and_odd_values_their_text() -> None:
+def test_errors_have_a_traceback_and_other_values_their_text() -> None:
     try:
         raise ValueError("broken")
     except ValueError as error:
-        found = line(
+        fields = line(
             "failed", exc_info=(type(error), error, error.__traceback__), extra={"where": object}
         )
-    assert "ValueError: broken" in found["error"]
-    assert found["where"] == str(object)
+    assert "ValueError: broken" in fields["error"]
+    assert fields["where"] == str(object)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.mail.mime import Address, Limits, Mail, NotAMail, parse_mail
+from pipeline.mail.mime import MailAddress, ParseLimits, ParsedMail, NotAMailError, parse_mail
 from schemas.records import QUALITY_FLAGS
 
 HEADERS = (
@@ -24,7 +24,7 @@ HEADERS = (
 )
 
 
-def mail(extra: str = "", body: str | bytes = "hello\n", headers: str = HEADERS) -> Mail:
+def mail(extra: str = "", body: str | bytes = "hello\n", headers: str = HEADERS) -> ParsedMail:
     return parse_mail(source(extra, body, headers))
 
 
@@ -58,9 +58,9 @@ def test_a_plain_mail_is_read_whole() -> None:
         " <l.example>\n"
     )
     assert read.subject == "Where is my order?"
-    assert read.from_ == (Address("Li Lei", "lilei@example.cn"),)
-    assert read.to == (Address("", "support@shop.example"),)
-    assert read.cc == (Address("", "a@b.example"),)
+    assert read.from_ == (MailAddress("Li Lei", "lilei@example.cn"),)
+    assert read.to == (MailAddress("", "support@shop.example"),)
+    assert read.cc == (MailAddress("", "a@b.example"),)
     assert (read.message_id, read.in_reply_to, read.references) == (
         "1@example.cn",
         "0@x",
@@ -198,7 +198,7 @@ def test_encoded_words(written: str, shown: str) -> None:
     ],
 )
 def test_addresses(written: str, read: list[tuple[str, str]]) -> None:
-    assert mail(headers=f"Subject: x\nTo: {written}\n").to == tuple(Address(*pair) for pair in read)
+    assert mail(headers=f"Subject: x\nTo: {written}\n").to == tuple(MailAddress(*pair) for pair in read)
 
 
 # --- dates
@@ -539,7 +539,7 @@ def test_what_programs_put_before_a_mail(before: str) -> None:
     ],
 )
 def test_what_has_no_header_is_no_mail(raw: bytes) -> None:
-    with pytest.raises(NotAMail) as caught:
+    with pytest.raises(NotAMailError) as caught:
         parse_mail(raw)
     assert caught.value.detail
 
@@ -671,15 +671,15 @@ def test_limits_cut_and_say_so() -> None:
         + "".join(f"Content-Type: multipart/mixed; boundary=b{i}\n\n--b{i}\n" for i in range(40))
         + "\nhello\n"
     )
-    assert "part_limited" in parse_mail(parts, Limits(parts=10)).flags
+    assert "part_limited" in parse_mail(parts, ParseLimits(parts=10)).flags
     assert "depth_limited" in parse_mail(nested.encode()).flags
     assert "header_limited" in mail("X-A: b\n" * 2_000).flags
     assert "header_limited" in mail(f"X-A: {'b' * 300_000}\n").flags
     assert mail(body="words\n" * 100).flags == ()
-    assert parse_mail(source(body="words\n" * 100), Limits(text_bytes=60)).text == "\n".join(
+    assert parse_mail(source(body="words\n" * 100), ParseLimits(text_bytes=60)).text == "\n".join(
         ["words"] * 10
     )
-    assert "size_limited" in parse_mail(source(body="x" * 1_000), Limits(total_bytes=400)).flags
+    assert "size_limited" in parse_mail(source(body="x" * 1_000), ParseLimits(total_bytes=400)).flags
     assert len(mail(headers="Subject: x\nTo: " + "a@b.c, " * 5_000 + "\n").to) == 1
     assert (
         len(
@@ -752,7 +752,7 @@ WHOLE = [
 def check_laws(raw: bytes) -> None:
     try:
         read = parse_mail(raw)
-    except NotAMail:
+    except NotAMailError:
         return
     shown = [
         read.subject,

@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.models.abstention import NEVER, Doubt
-from pipeline.models.classifier import Classifier, Prediction
-from pipeline.models.clauses import Sure, clauses, together
-from pipeline.models.explanation import OTHER, explain, strongest
-from pipeline.models.features import extract, sizes_of
+from pipeline.models.abstention import NEVER, ConfidenceHistogram
+from pipeline.models.classifier import Classifier, HeadPrediction
+from pipeline.models.clauses import ClauseAnswer, merge_answers, split_clauses
+from pipeline.models.explanation import UNATTRIBUTED, explain, top_contributions
+from pipeline.models.features import extract_features, size_buckets
 from pipeline.models.heads import HEADS
-from pipeline.models.inference import Hints
+from pipeline.models.inference import RuleHints
 from pipeline.models.learner import Learner
-from pipeline.models.lexicon_reading import read_all
-from pipeline.models.replica import Applied, Replica
+from pipeline.models.lexicon_reading import read_texts
+from pipeline.models.replica import LearntExample, Replica
 from pipeline.models.snapshot import dump, load
 from pipeline.text.normal_form import normalise
 from tests.support.labelling import made_up
@@ -29,10 +29,10 @@ from tests.support.labelling import made_up
 STREAM = st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=300)
 
 
-def of(answers: list[tuple[float, bool]]) -> Doubt:
-    doubt = Doubt()
+def of(answers: list[tuple[float, bool]]) -> ConfidenceHistogram:
+    doubt = ConfidenceHistogram()
     for confidence, correct in answers:
-        doubt.learn(confidence, correct)
+        doubt.add(confidence, correct)
     return doubt
 
 
@@ -44,7 +44,7 @@ def test_a_threshold_is_a_function_of_the_stream_and_never_below_the_tables(
     doubt = of(answers)
     threshold = doubt.threshold(precision, least)
     assert least <= threshold <= NEVER
-    assert Doubt.restore(doubt.state()).threshold(precision, least) == threshold
+    assert ConfidenceHistogram.restore(doubt.state()).threshold(precision, least) == threshold
     assert of(answers).state() == doubt.state()
 
 
@@ -71,7 +71,7 @@ def test_few_examples_leave_the_tables_threshold_and_wrong_ones_silence_the_head
 
 def test_counts_of_another_shape_are_refused() -> None:
     with pytest.raises(ValueError, match="shapes"):
-        Doubt.restore(Doubt().state() | {"right": [0.0]})
+        ConfidenceHistogram.restore(ConfidenceHistogram().state() | {"right": [0.0]})
 
 
 def example(value: str, text: str, head: str = "need") -> dict[str, Any]:
@@ -90,10 +90,10 @@ def test_a_head_abstains_by_what_the_stream_showed_and_a_snapshot_remembers_it()
             ),
             offset,
         )
-    answer = replica.snapshot().classify(["blorf"], ["inbound"])[0]["need"]
+    answer = replica.classifier().classify(["blorf"], ["inbound"])[0]["need"]
     assert (answer.source, answer.abstained) == ("model", True)
     restored = load(dump(replica))
-    assert restored.snapshot().classify(["blorf"], ["inbound"])[0]["need"] == answer
+    assert restored.classifier().classify(["blorf"], ["inbound"])[0]["need"] == answer
     assert dump(restored) == dump(replica)
     eager = Replica(heads=tuple(replace(head, precision=0.05) for head in HEADS))
     assert eager.recipe != replica.recipe
@@ -103,7 +103,7 @@ def test_only_the_first_label_of_a_record_tells_how_sure_the_model_may_be() -> N
     replica, events = Replica(), made_up(40)
     for offset, event in enumerate(events):
         replica.apply(event, offset)
-    known = replica.doubts()["need"]
+    known = replica.confidence_histograms()["need"]
     assert known.examples > 30
     before = known.state()
     effects = []
@@ -114,13 +114,13 @@ def test_only_the_first_label_of_a_record_tells_how_sure_the_model_may_be() -> N
             "weight": 2.0,
         }
         outcome = replica.apply(event | told | ({"value": "invoice"} if offset % 2 else {}), offset)
-        assert isinstance(outcome, Applied)
+        assert isinstance(outcome, LearntExample)
         effects.append(outcome.effect)
     assert set(effects) == {"corrects", "confirms"}
-    assert replica.doubts()["need"].state() == before
+    assert replica.confidence_histograms()["need"].state() == before
 
 
-def need(classifier: Classifier, text: str) -> Prediction:
+def need(classifier: Classifier, text: str) -> HeadPrediction:
     return classifier.classify([text], ["inbound"])[0]["need"]
 
 
@@ -141,7 +141,7 @@ def need(classifier: Classifier, text: str) -> Prediction:
 def test_a_message_that_asks_two_things_has_two_needs(
     text: str, first: str, also: tuple[str, ...]
 ) -> None:
-    answer = need(Replica().snapshot(), text)
+    answer = need(Replica().classifier(), text)
     assert (answer.label, answer.also) == (first, also)
 
 
@@ -154,7 +154,7 @@ def test_the_model_gives_two_needs_too_and_other_heads_one() -> None:
             else (f"a gnarp {offset}", "cooperation")
         )
         replica.apply(example(value, text), offset)
-    answers = replica.snapshot().classify(
+    answers = replica.classifier().classify(
         ["my blorf fell over; where is the gnarp of mine"], ["inbound"]
     )[0]
     assert {answers["need"].label, *answers["need"].also} == {"appointment", "cooperation"}
@@ -164,8 +164,8 @@ def test_the_model_gives_two_needs_too_and_other_heads_one() -> None:
 @settings(deadline=None, max_examples=50)
 @given(st.text(max_size=80))
 def test_clauses_are_parts_of_their_text(text: str) -> None:
-    (reading,) = read_all([text], [normalise(text)])
-    (found,) = clauses([reading])
+    (reading,) = read_texts([text], [normalise(text)])
+    (found,) = split_clauses([reading])
     assert len(found) != 1
     assert sum(len(clause.tokens) for clause in found) <= len(reading.tokens)
     joined = " ".join(reading.tokens)
@@ -176,15 +176,23 @@ def test_clauses_are_parts_of_their_text(text: str) -> None:
     ("label", "probability", "sure", "expected"),
     [
         ("a", 0.4, [], ("a", 0.4, ())),
-        ("a", 0.4, [Sure("b", 0.9)], ("a", 0.4, ())),
-        ("a", 0.4, [Sure("b", 0.9), Sure("a", 0.7)], ("a", 0.7, ("b",))),
-        ("c", 0.4, [Sure("b", 0.8), Sure("a", 0.9), Sure("b", 0.95)], ("b", 0.95, ("a",))),
+        ("a", 0.4, [ClauseAnswer("b", 0.9)], ("a", 0.4, ())),
+        ("a", 0.4, [ClauseAnswer("b", 0.9), ClauseAnswer("a", 0.7)], ("a", 0.7, ("b",))),
+        (
+            "c",
+            0.4,
+            [ClauseAnswer("b", 0.8), ClauseAnswer("a", 0.9), ClauseAnswer("b", 0.95)],
+            ("b", 0.95, ("a",)),
+        ),
     ],
 )
 def test_answers_of_clauses_are_brought_together(
-    label: str, probability: float, sure: list[Sure], expected: tuple[str, float, tuple[str, ...]]
+    label: str,
+    probability: float,
+    sure: list[ClauseAnswer],
+    expected: tuple[str, float, tuple[str, ...]],
 ) -> None:
-    assert together(label, probability, sure) == expected
+    assert merge_answers(label, probability, sure) == expected
 
 
 @pytest.mark.parametrize(
@@ -193,9 +201,9 @@ def test_answers_of_clauses_are_brought_together(
 def test_contributions_add_up_to_the_probabilities(text: str) -> None:
     learner = Learner(("a", "b", "c"))
     for word, label in (("refund 退款", "a"), ("kettle 水壶", "b"), ("99 !!!", "c")) * 5:
-        learner.learn(extract([normalise(word)]), label)
-    model, features = learner.freeze(), extract([normalise(text)])
-    hints = Hints(np.array([1]), np.array([0.7], dtype=np.float32))
+        learner.learn(extract_features([normalise(word)]), label)
+    model, features = learner.inference_model(), extract_features([normalise(text)])
+    hints = RuleHints(np.array([1]), np.array([0.7], dtype=np.float32))
     parts, hint = model.contributions(features, hints)
     scores = parts.sum(axis=0) + hint
     odds = np.exp(scores - scores.max())
@@ -217,27 +225,27 @@ def test_the_words_that_decided_are_named_in_both_languages(
         one = (f"a zorgle number {offset}", f"吱呜第{offset}个")[offset // 2 % 2]
         other = (f"some soup of {offset}", f"汤第{offset}碗")[offset // 2 % 2]
         replica.apply(example(value, one) if offset % 2 else example("other", other), offset)
-    why = explain(replica.snapshot(), text)["need"]
+    why = explain(replica.classifier(), text)["need"]
     assert (why.answer.label, why.answer.source) == (value, "model")
-    (word, weight), *_ = strongest(why.pieces, value, 3)
+    (word, weight), *_ = top_contributions(why.contributions, value, 3)
     assert word in telling or telling in word
     assert weight > 0
     assert sum(why.probabilities.values()) == pytest.approx(1.0, abs=1e-5)
     # Nothing of the score is left out: every feature belongs to one piece.
-    features = extract([normalise(text)])
-    model = next(view.model for view in replica.snapshot().views if view.head.name == "need")
+    features = extract_features([normalise(text)])
+    model = next(view.model for view in replica.classifier().views if view.head.name == "need")
     assert model is not None
-    parts, _ = model.contributions(features, Hints.none(1))
+    parts, _ = model.contributions(features, RuleHints.none(1))
     place = model.labels.index(value)
-    assert sum(piece.weights[value] for piece in why.pieces) == pytest.approx(
+    assert sum(piece.weights[value] for piece in why.contributions) == pytest.approx(
         float(parts[:, place].sum()), abs=1e-4
     )
 
 
 @pytest.mark.parametrize("text", ["gnarp blorf", "吱呜 汤", "a 12 b 345"])
 def test_the_size_of_a_text_is_nobodys_and_a_words_features_are_its_own(text: str) -> None:
-    features = extract([text])
-    sizes = sizes_of(text)
+    features = extract_features([text])
+    sizes = size_buckets(text)
     assert len(sizes) == 2
     assert sizes <= set(features.buckets.tolist())
     replica = Replica()
@@ -249,11 +257,13 @@ def test_the_size_of_a_text_is_nobodys_and_a_words_features_are_its_own(text: st
             offset,
         )
     (other,) = [
-        piece for piece in explain(replica.snapshot(), text)["need"].pieces if piece.text == OTHER
+        piece
+        for piece in explain(replica.classifier(), text)["need"].contributions
+        if piece.text == UNATTRIBUTED
     ]
-    model = next(view.model for view in replica.snapshot().views if view.head.name == "need")
+    model = next(view.model for view in replica.classifier().views if view.head.name == "need")
     assert model is not None
-    parts, _ = model.contributions(features, Hints.none(1))
+    parts, _ = model.contributions(features, RuleHints.none(1))
     own = parts[np.isin(features.buckets, list(sizes))].sum(axis=0)
     assert [other.weights[label] for label in model.labels] == pytest.approx(own.tolist(), abs=1e-6)
 
@@ -261,7 +271,7 @@ def test_the_size_of_a_text_is_nobodys_and_a_words_features_are_its_own(text: st
 @settings(deadline=None, max_examples=30)
 @given(st.text(max_size=60), st.sampled_from(["inbound", "outbound", ""]))
 def test_any_text_can_be_explained(text: str, direction: str) -> None:
-    classifier = Replica().snapshot()
+    classifier = Replica().classifier()
     found = explain(classifier, text, direction)
     assert {head: why.answer for head, why in found.items()} == classifier.classify(
         [text], [direction]

@@ -40,41 +40,41 @@ def taught(rows: list[tuple[str, str]]) -> tuple[Learner, list[bool]]:
 @pytest.mark.parametrize("error", [0.0, 0.02, 0.1, 0.4, 0.7, 1.0])
 def test_a_steady_rate_of_errors_raises_no_alarm(error: float) -> None:
     detector = DriftDetector()
-    assert not any(detector.alarm(wrong) for wrong in errors(error, 20_000, seed=1))
+    assert not any(detector.update(wrong) for wrong in errors(error, 20_000, seed=1))
 
 
 def test_falling_errors_raise_no_alarm() -> None:
     detector = DriftDetector()
     falling = [wrong for step in range(60) for wrong in errors(0.9 * 0.95**step, 100, seed=step)]
-    assert not any(detector.alarm(wrong) for wrong in falling)
+    assert not any(detector.update(wrong) for wrong in falling)
 
 
 @pytest.mark.parametrize(("before", "after"), [(0.05, 0.9), (0.15, 0.98), (0.4, 0.9)])
 def test_a_sudden_rise_is_seen_within_tens_of_tests_and_dated(before: float, after: float) -> None:
     detector = DriftDetector()
-    assert not any(detector.alarm(wrong) for wrong in errors(before, 2_000, seed=3))
-    alarms = [detector.alarm(wrong) for wrong in errors(after, 150, seed=4)]
+    assert not any(detector.update(wrong) for wrong in errors(before, 2_000, seed=3))
+    alarms = [detector.update(wrong) for wrong in errors(after, 150, seed=4)]
     assert True in alarms
     delay = alarms.index(True) + 1
     since = DriftDetector()
     for wrong in [*errors(before, 2_000, seed=3), *errors(after, 150, seed=4)[:delay]]:
-        since.alarm(wrong)
+        since.update(wrong)
     assert delay <= 100
     assert abs(since.suspected - delay) <= 20
 
 
 def test_first_errors_are_no_drift() -> None:
     detector = DriftDetector()
-    assert not any(detector.alarm(wrong) for wrong in [False] * 40 + [True] * 50)
+    assert not any(detector.update(wrong) for wrong in [False] * 40 + [True] * 50)
 
 
 def test_a_detector_is_restored_as_it_was() -> None:
     through = DriftDetector()
     for wrong in errors(0.3, 500, seed=5):
-        through.alarm(wrong)
+        through.update(wrong)
     restored = DriftDetector.restore(through.state())
-    assert [restored.alarm(wrong) for wrong in errors(0.8, 50, 6)] == [
-        through.alarm(wrong) for wrong in errors(0.8, 50, 6)
+    assert [restored.update(wrong) for wrong in errors(0.8, 50, 6)] == [
+        through.update(wrong) for wrong in errors(0.8, 50, 6)
     ]
     assert restored == through
 

@@ -21,7 +21,7 @@ from pipeline.models.features import (
     WORD,
     Features,
     character_classes,
-    extract,
+    extract_features,
 )
 from pipeline.text.normal_form import READ_CHARACTERS, normalise
 
@@ -49,7 +49,7 @@ def row(features: Features, index: int) -> tuple[list[int], list[float], list[in
         parts[0].tolist(),
         parts[1].tolist(),
         parts[2].tolist(),
-        features.meanings[index].tolist(),
+        features.embeddings[index].tolist(),
     )
 
 
@@ -57,23 +57,23 @@ def sizes(text: str) -> tuple[int, int]:
     """Return how many token features and character features a text has, its n-grams being
     distinct.
     """
-    families = extract([normalise(text)]).families
+    families = extract_features([normalise(text)]).families
     return int((families == TOKENS).sum()), int((families == CHARACTERS).sum())
 
 
 @settings(deadline=None)  # the first call compiles
 @given(TEXTS)
 def test_features_of_a_text_do_not_depend_on_its_batch(texts: list[str]) -> None:
-    together = extract(texts)
+    together = extract_features(texts)
     assert len(together) == len(texts)
     for index, text in enumerate(texts):
-        assert row(together, index) == row(extract([text]), 0)
+        assert row(together, index) == row(extract_features([text]), 0)
 
 
 @settings(deadline=None)
 @given(TEXTS)
 def test_buckets_are_in_range_and_distinct_within_a_text(texts: list[str]) -> None:
-    features = extract([normalise(text) for text in texts])
+    features = extract_features([normalise(text) for text in texts])
     for index in range(len(texts)):
         buckets, tf, families, _ = row(features, index)
         assert len(set(buckets)) == len(buckets)
@@ -88,7 +88,7 @@ def test_normal_form_is_stable_and_bounded(text: str) -> None:
     once = normalise(text)
     assert len(once) <= READ_CHARACTERS
     assert once == normalise(text)
-    assert extract([once]).starts[-1] <= 4 * len(once) + SIZES
+    assert extract_features([once]).starts[-1] <= 4 * len(once) + SIZES
 
 
 def test_features_are_the_same_in_another_process() -> None:
@@ -105,19 +105,19 @@ def test_features_are_the_same_in_another_process() -> None:
         text=True,
         check=True,
     )
-    here = extract([normalise(text) for text in SAMPLES])
+    here = extract_features([normalise(text) for text in SAMPLES])
     parts = [
         here.starts.tolist(),
         here.buckets.tolist(),
         here.tf.tolist(),
         here.families.tolist(),
-        here.meanings.tolist(),
+        here.embeddings.tolist(),
     ]
     assert json.loads(done.stdout) == parts
 
 
 def test_features_are_pinned_so_that_a_change_raises_the_recipe_version() -> None:
-    features = extract([normalise(text) for text in SAMPLES])
+    features = extract_features([normalise(text) for text in SAMPLES])
     weighted = int(
         (features.buckets.astype(np.int64) * np.arange(1, len(features.buckets) + 1)).sum()
     )
@@ -160,14 +160,14 @@ def test_normal_form_joins_spellings(one: str, other: str) -> None:
 
 
 def test_repeated_ngrams_raise_the_term_frequency_by_the_logarithm() -> None:
-    features = extract(["ja ja ja"])
+    features = extract_features(["ja ja ja"])
     token = features.tf[features.families == TOKENS]
     assert sorted(token.tolist()) == pytest.approx([1, 1, 1 + np.log(2), 1 + np.log(3)])
 
 
 def test_numbers_of_one_form_share_a_feature_and_so_do_texts_of_one_size() -> None:
     def shared(one: str, other: str) -> int:
-        buckets = [set(row(extract([text]), 0)[0]) for text in (one, other)]
+        buckets = [set(row(extract_features([text]), 0)[0]) for text in (one, other)]
         return len(buckets[0] & buckets[1])
 
     assert shared("08712", "99345") == 1 + SIZES
@@ -178,14 +178,16 @@ def test_numbers_of_one_form_share_a_feature_and_so_do_texts_of_one_size() -> No
 
 def test_only_the_first_characters_are_read() -> None:
     head = "word " * (READ_CHARACTERS // 5)
-    assert row(extract([normalise(head + "unread tail")]), 0) == row(extract([normalise(head)]), 0)
+    assert row(extract_features([normalise(head + "unread tail")]), 0) == row(
+        extract_features([normalise(head)]), 0
+    )
     assert (
         len(normalise("\ufdfa" * READ_CHARACTERS)) == READ_CHARACTERS
     )  # one that NFKC makes eighteen
 
 
 def test_lone_surrogates_are_read_as_they_are() -> None:
-    assert len(extract([normalise("\ud800 ok \udfff")])) == 1
+    assert len(extract_features([normalise("\ud800 ok \udfff")])) == 1
 
 
 def test_classes_of_characters() -> None:

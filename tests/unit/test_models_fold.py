@@ -14,24 +14,24 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.commands.generations import produce, renew
+from pipeline.commands.generations import publish_events, renew_generation
 from pipeline.commands.models import (
     VersionError,
-    checked,
-    export,
-    pin,
+    export_version,
+    pin_version,
     read_exported,
     replica_at,
+    resolve_version,
     roll_back,
-    shown,
-    unpin,
+    summarise_version,
+    unpin_version,
 )
 from pipeline.log.sqlite_log import SqliteLog
-from pipeline.models.examples_fold import ExamplesFold, Obeyed
-from pipeline.models.replica import Applied, Noted, Refused, Replica
+from pipeline.models.examples_fold import AppliedControl, ExamplesFold
+from pipeline.models.replica import LearntExample, RecordedLabel, RefusedEvent, Replica
 from pipeline.models.snapshot import digest, dump, dump_fold, load_fold
 from pipeline.models.state_format import StateError
-from pipeline.runtime.model_worker import Learner, fold_path, outline
+from pipeline.runtime.model_worker import ModelWorker, fold_markers_only, fold_path
 from schemas.labels import Generation
 from schemas.topics import EXAMPLES
 from tests.support.labelling import BEGAN, example, labellings, made_up, put, whole_fold
@@ -72,8 +72,8 @@ def learnt(events: list[dict[str, Any]]) -> Replica:
 def test_a_label_delivered_again_is_learnt_once() -> None:
     (event,) = made_up(1)
     replica = Replica()
-    assert isinstance(replica.apply(event, 0), Applied)
-    assert replica.apply(event, 1) == Noted("need", "appointment", "repeated")
+    assert isinstance(replica.apply(event, 0), LearntExample)
+    assert replica.apply(event, 1) == RecordedLabel("need", "appointment", "repeated")
     assert replica.quality("need").count == 1
     assert weights(replica) == weights(learnt([event]))
 
@@ -89,15 +89,17 @@ def test_a_correction_turns_the_answer_round_and_is_no_test() -> None:
         for place, event in enumerate(events)
     ]
     replica = learnt(wrong)
-    assert replica.snapshot().classify(["my blorf"], ["inbound"])[0]["need"].label == "invoice"
+    assert replica.classifier().classify(["my blorf"], ["inbound"])[0]["need"].label == "invoice"
     effects = [replica.apply(event, 1_000 + place) for place, event in enumerate(right)]
-    assert [outcome.effect for outcome in effects if isinstance(outcome, Applied)] == [
+    assert [outcome.effect for outcome in effects if isinstance(outcome, LearntExample)] == [
         "corrects"
     ] * 30
-    assert [outcome.effect for outcome in effects if isinstance(outcome, Noted)] == [
+    assert [outcome.effect for outcome in effects if isinstance(outcome, RecordedLabel)] == [
         "confirms"
     ] * 30
-    assert replica.snapshot().classify(["my blorf"], ["inbound"])[0]["need"].label == "appointment"
+    assert (
+        replica.classifier().classify(["my blorf"], ["inbound"])[0]["need"].label == "appointment"
+    )
     assert replica.quality("need").count == 60
 
 
@@ -133,17 +135,19 @@ def test_a_generation_without_somebody_equals_one_that_never_knew_them(
         [event for event in events[where:] if event["record_id"] not in forgotten],
     )
     forgetting = log_of(tmp_path / "a", before)
-    renew(forgetting, [UUID(record) for record in forgotten])
+    renew_generation(forgetting, [UUID(record) for record in forgotten])
     put(forgetting, after)
     innocent = log_of(
         tmp_path / "b", [event for event in before if event["record_id"] not in forgotten]
     )
-    renew(innocent)
+    renew_generation(innocent)
     put(innocent, after)
     one, other = whole_fold(forgetting).live, whole_fold(innocent).live
     assert weights(one) == weights(other)
-    assert one.tallies == other.tallies
-    assert dict(one.held.values()) == dict(other.held.values())
+    assert one.quality_counters == other.quality_counters
+    assert dict(one.label_resolution.effective_labels()) == dict(
+        other.label_resolution.effective_labels()
+    )
     raw = b"".join(record.value for record in forgetting.scan(EXAMPLES.name, 0, 0, 10_000))
     for record in forgotten:
         assert f'"record_id":"{record}"'.encode() not in raw
@@ -156,8 +160,8 @@ def test_what_was_forgotten_is_not_in_the_file_either(tmp_path: Path) -> None:
         tmp_path, [*made_up(20), example(50, "need", "invoice", "zanzibarquux is the word")]
     )
     assert any(b"zanzibarquux" in path.read_bytes() for path in tmp_path.iterdir())
-    done = renew(log, [UUID(int=1_050)])
-    assert (done.number, done.kept, done.left_out) == (1, 20, 1)
+    done = renew_generation(log, [UUID(int=1_050)])
+    assert (done.number, done.copied, done.left_out) == (1, 20, 1)
     log.close()
     assert not any(b"zanzibarquux" in path.read_bytes() for path in tmp_path.iterdir())
 
@@ -176,7 +180,7 @@ def test_a_new_generation_leaves_corrections_and_retractions_behind(log: SqliteL
         "labelled_at": "2026-02-02T00:00:00Z",
     }
     put(log, [first, second, corrected, back])
-    assert renew(log).left_out == 2
+    assert renew_generation(log).left_out == 2
     live = whole_fold(log).live
     assert weights(live) == weights(learnt([corrected]))
     put(log, [second])
@@ -191,12 +195,12 @@ def test_a_generation_that_broke_off_changes_nothing_and_the_next_forgets_what_i
     events = made_up(12)
     put(log, events[:10])
     begun = Generation(number=1, state="begun", forgotten=(UUID(int=1_003),), at=BEGAN)
-    produce(log, [begun])
+    publish_events(log, [begun])
     put(log, [events[0] | {"copied": True}, events[10]])
     fold = whole_fold(log)
     assert (fold.live.generation, fold.building is not None) == (0, True)
     assert weights(fold.live) == weights(learnt(events[:11]))
-    assert renew(log).number == 2
+    assert renew_generation(log).number == 2
     put(log, events[11:])
     fold = whole_fold(log)
     assert (fold.live.generation, fold.building) == (2, None)
@@ -206,10 +210,10 @@ def test_a_generation_that_broke_off_changes_nothing_and_the_next_forgets_what_i
 def test_labels_that_come_while_a_generation_is_written_are_in_both(log: SqliteLog) -> None:
     events = made_up(6)
     put(log, events[:4])
-    produce(log, [Generation(number=1, state="begun", at=BEGAN)])
+    publish_events(log, [Generation(number=1, state="begun", at=BEGAN)])
     put(log, [events[4], *(event | {"copied": True} for event in events[:4])])
     assert weights(whole_fold(log).live) == weights(learnt(events[:5]))
-    produce(log, [Generation(number=1, state="complete", at=BEGAN)])
+    publish_events(log, [Generation(number=1, state="complete", at=BEGAN)])
     put(log, events[5:])
     assert weights(whole_fold(log).live) == weights(learnt([events[4], *events[:4], events[5]]))
 
@@ -226,7 +230,7 @@ def test_every_version_is_made_again_bit_by_bit(log: SqliteLog) -> None:
     for record in log.scan(EXAMPLES.name, 0, 0, 1_000):
         fold.apply(orjson.loads(record.value), record.offset, lambda path: fold_path(log, path))
         seen[fold.live.version] = digest(fold.live)
-        answers[fold.live.version] = fold.live.snapshot().classify(
+        answers[fold.live.version] = fold.live.classifier().classify(
             ["my blorf", "gnarp!"], ["inbound"] * 2
         )
     assert len(seen) == 62
@@ -234,7 +238,7 @@ def test_every_version_is_made_again_bit_by_bit(log: SqliteLog) -> None:
         again = replica_at(log, version)
         assert (again.version, digest(again)) == (version, seen[version])
         assert (
-            again.snapshot().classify(["my blorf", "gnarp!"], ["inbound"] * 2) == answers[version]
+            again.classifier().classify(["my blorf", "gnarp!"], ["inbound"] * 2) == answers[version]
         )
 
 
@@ -247,7 +251,7 @@ def test_a_rollback_goes_on_as_if_the_examples_between_had_not_been(log: SqliteL
     live = whole_fold(log).live
     assert weights(live) == weights(learnt([*good, *later]))
     assert live.generation == 0
-    assert (done := renew(log)).kept == 50
+    assert (done := renew_generation(log)).copied == 50
     assert (done.number, done.left_out) == (1, 60)
     assert weights(whole_fold(log).live) == weights(live)
     with pytest.raises(VersionError, match="offset 900 is not one of generation 1"):
@@ -258,9 +262,9 @@ def test_a_pin_freezes_the_answers_while_the_models_learn_on(
     log: SqliteLog, tmp_path: Path
 ) -> None:
     put(log, made_up(40))
-    pin(log, "", "before the sale")
+    pin_version(log, "", "before the sale")
     put(log, [example(100 + place, "need", "complaint", "the blorf again") for place in range(80)])
-    learner = Learner(log, tmp_path / "snapshot")
+    learner = ModelWorker(log, tmp_path / "snapshot")
     (answer,) = learner.models().classify(["the blorf again"], ["inbound"])
     assert (answer["need"].label, answer["need"].version) == (
         "appointment",
@@ -268,34 +272,34 @@ def test_a_pin_freezes_the_answers_while_the_models_learn_on(
     )
     assert learner.fold.live.offset == 120
     learner.save()
-    back = Learner(log, tmp_path / "snapshot")
+    back = ModelWorker(log, tmp_path / "snapshot")
     assert back.models().classify(["the blorf again"], ["inbound"]) == [answer]
     assert (
         dump_fold(back.fold)
         == dump_fold(learner.fold)
-        == dump_fold(Learner(log, tmp_path / "other").fold)
+        == dump_fold(ModelWorker(log, tmp_path / "other").fold)
     )
-    unpin(log)
+    unpin_version(log)
     assert back.catch_up() == 1
     assert back.models().classify(["the blorf again"], ["inbound"])[0]["need"].label == "complaint"
     with pytest.raises(VersionError, match="nothing is pinned"):
-        unpin(log)
+        unpin_version(log)
 
 
 def test_a_new_generation_takes_pins_out_and_leaves_no_old_weights_on_disk(
     log: SqliteLog, tmp_path: Path
 ) -> None:
     put(log, made_up(40))
-    pin(log, "0/10")
-    learner = Learner(log, tmp_path / "snapshot")
+    pin_version(log, "0/10")
+    learner = ModelWorker(log, tmp_path / "snapshot")
     learner.save()
-    renew(log, [UUID(int=1_000)])
+    renew_generation(log, [UUID(int=1_000)])
     assert learner.catch_up() > 0
     assert learner.fold.pin == ""
     kept = load_fold((tmp_path / "snapshot").read_bytes())
     assert (kept.live.generation, kept.pinned) == (1, None)
     with pytest.raises(VersionError, match="generation 0 is gone"):
-        pin(log, "0/10")
+        pin_version(log, "0/10")
 
 
 def test_versions_that_are_none_are_named() -> None:
@@ -307,7 +311,7 @@ def test_versions_that_are_none_are_named() -> None:
         ("0/7", "offset 7 is not one"),
     ):
         with pytest.raises(VersionError, match=problem):
-            checked(fold, text)
+            resolve_version(fold, text)
 
 
 @pytest.mark.parametrize(
@@ -329,17 +333,17 @@ def test_an_event_that_makes_no_sense_changes_nothing_but_the_place(event: dict[
     for offset, one in enumerate(made_up(5)):
         fold.apply(one, offset, _no_past)
     before = dump(fold.live)
-    assert isinstance(fold.apply(event, 5, _no_past), Refused)
+    assert isinstance(fold.apply(event, 5, _no_past), RefusedEvent)
     fold.live.offset = 4
     assert dump(fold.live) == before
-    assert (fold.position, fold.marks) == (5, [])
+    assert (fold.position, fold.control_events) == (5, [])
 
 
 def test_a_promotion_is_marked_and_teaches_nothing() -> None:
     fold = ExamplesFold()
     outcome = fold.apply({"kind": "promotion", "name": "winner"}, 0, _no_past)
-    assert isinstance(outcome, Obeyed)
-    assert outcome.mark.kind == "promotion"
+    assert isinstance(outcome, AppliedControl)
+    assert outcome.event.kind == "promotion"
 
 
 def test_an_exported_version_is_read_by_another_installation_and_harm_is_noticed(
@@ -347,10 +351,10 @@ def test_an_exported_version_is_read_by_another_installation_and_harm_is_noticed
 ) -> None:
     put(log, made_up(40))
     file = tmp_path / "models.bin"
-    told = export(replica_at(log, "0/35"), file)
+    told = export_version(replica_at(log, "0/35"), file)
     read = read_exported(file)
     assert (digest(read), read.version) == (told, replica_at(log, "0/35").version)
-    assert shown(read) == shown(replica_at(log, "0/35"))
+    assert summarise_version(read) == summarise_version(replica_at(log, "0/35"))
     file.write_bytes(file.read_bytes()[:-9] + b"x" + file.read_bytes()[-8:])
     with pytest.raises(VersionError, match="checksum"):
         read_exported(file)
@@ -358,25 +362,25 @@ def test_an_exported_version_is_read_by_another_installation_and_harm_is_noticed
 
 def test_an_outline_knows_the_version_without_learning(log: SqliteLog) -> None:
     put(log, made_up(30))
-    pin(log, "0/12")
+    pin_version(log, "0/12")
     roll_back(log, "0/20")
-    renewed = outline(log)
+    renewed = fold_markers_only(log)
     whole = whole_fold(log)
-    assert (renewed.live.version, renewed.pin, renewed.marks) == (
+    assert (renewed.live.version, renewed.pin, renewed.control_events) == (
         whole.live.version,
         whole.pin,
-        whole.marks,
+        whole.control_events,
     )
 
 
 def test_a_snapshot_that_is_harmed_is_not_used(log: SqliteLog, tmp_path: Path) -> None:
     put(log, made_up(10))
-    learner = Learner(log, tmp_path / "snapshot")
+    learner = ModelWorker(log, tmp_path / "snapshot")
     learner.save()
     (tmp_path / "snapshot").write_bytes(b"switchboard-models\nrubbish")
     with pytest.raises(StateError):
         load_fold((tmp_path / "snapshot").read_bytes())
-    assert dump_fold(Learner(log, tmp_path / "snapshot").fold) == dump_fold(learner.fold)
+    assert dump_fold(ModelWorker(log, tmp_path / "snapshot").fold) == dump_fold(learner.fold)
 
 
 def test_tests_are_told_once_each_though_a_batch_comes_again(
@@ -384,10 +388,10 @@ def test_tests_are_told_once_each_though_a_batch_comes_again(
 ) -> None:
     put(log, made_up(40))
     records = log.scan(EXAMPLES.name, 0, 0, 100)
-    learner = Learner(log, tmp_path / "snapshot", until=0)
+    learner = ModelWorker(log, tmp_path / "snapshot", until=0)
     assert learner.fold.position == -1
-    first = [(one.outcome, one.answer) for one in learner.test(records[:25])]
-    again = [(one.outcome, one.answer) for one in learner.test(records[10:])]
+    first = [(one.outcome, one.answer) for one in learner.test_then_train(records[:25])]
+    again = [(one.outcome, one.answer) for one in learner.test_then_train(records[10:])]
     assert again[:15] == first[10:]
     assert len(again) == 30
     assert all(answer is not None for _, answer in first)

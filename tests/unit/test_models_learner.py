@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pipeline.models import kernels
 from pipeline.models.adapters import extract_raw
-from pipeline.models.inference import Hints
+from pipeline.models.inference import RuleHints
 from pipeline.models.learner import Learner, LearnerSettings, warm_up
 from pipeline.models.replica import Replica
 from pipeline.models.state_format import StateError, pack, unpack
@@ -146,23 +146,23 @@ def test_an_importance_that_makes_no_sense_is_refused(weight: float) -> None:
 def test_what_is_frozen_does_not_change_and_copies_are_used_again() -> None:
     learner = taught(EXAMPLES)
     probe = extract_raw(["where is the invoice", "快递"])
-    frozen = learner.freeze()
+    frozen = learner.inference_model()
     before = frozen.predict_proba(probe)
     held = [frozen]
     for text, label in EXAMPLES:
         learner.learn(extract_raw([text]), label)
-        latest = learner.freeze()
+        latest = learner.inference_model()
         assert np.array_equal(latest.predict_proba(probe), learner.predict_proba(probe)[1])
         assert np.array_equal(frozen.predict_proba(probe), before)
         held = [frozen, latest]
     assert len(held) == 2
-    assert learner.copies <= 3  # one held throughout, one held last, one being made
+    assert learner.copy_count <= 3  # one held throughout, one held last, one being made
 
 
 def test_a_hint_answers_before_learning_and_can_be_unlearnt() -> None:
     learner = Learner(("a", "b"), LearnerSettings())
     features = extract_raw(["some words"])
-    said = Hints(np.array([1]), np.array([1.0], dtype=np.float32))
+    said = RuleHints(np.array([1]), np.array([1.0], dtype=np.float32))
     labels, probabilities = learner.predict_proba(features, said)
     assert dict(zip(labels, probabilities[0].tolist(), strict=True)) == {"a": 0.0, "b": 1.0}
     for _ in range(40):
@@ -176,9 +176,9 @@ def test_what_moves_the_scores_sums_up_to_the_answer(
     stream: list[tuple[str, str]], text: str, hint: int, strength: float
 ) -> None:
     learner = taught([("one", "a"), ("two", "b"), ("three", "c"), *stream], labels=("a", "b", "c"))
-    hints = Hints(np.array([hint]), np.array([strength], dtype=np.float32))
+    hints = RuleHints(np.array([hint]), np.array([strength], dtype=np.float32))
     features = extract_raw([text])
-    parts, hinted = learner.freeze().contributions(features, hints)
+    parts, hinted = learner.inference_model().contributions(features, hints)
     assert parts.shape == (len(features.buckets), 3)
     if len(features.buckets):
         scores = parts.sum(axis=0) + hinted
@@ -223,7 +223,7 @@ def test_a_young_learner_learns_its_last_examples_again_and_an_old_one_does_not(
         learner = Learner(settings=LearnerSettings(rehearsed=rehearsed, young=young))
         for text, label in EXAMPLES:
             learner.learn(extract_raw([text]), label)
-        return learner.freeze().predict_proba(extract_raw([EXAMPLES[0][0]])).tobytes()
+        return learner.inference_model().predict_proba(extract_raw([EXAMPLES[0][0]])).tobytes()
 
     assert taught_with(2, 1_000) != taught_with(0, 1_000)
     assert taught_with(2, 0) == taught_with(0, 0)
@@ -237,7 +237,7 @@ def test_after_warming_up_nothing_is_left_to_compile() -> None:
     for offset in range(40):
         value = "spam" if offset % 2 else "ham"
         replica.apply({"kind": "example", "head": "spam", "value": value, "text": "x"}, offset)
-    replica.snapshot().classify(["hello", ""], ["inbound", ""])
+    replica.classifier().classify(["hello", ""], ["inbound", ""])
     assert [len(kernel.signatures) for kernel in used] == before
 
 

@@ -12,13 +12,13 @@ from pipeline.models.adapters import extract_raw
 from pipeline.models.word_vectors import (
     DIMENSIONS,
     LATIN_DIMENSIONS,
-    vocabulary,
-    vocabulary_version,
+    word_vectors,
+    word_vectors_version,
 )
 
 
 def meaning(text: str) -> npt.NDArray[np.float32]:
-    return extract_raw([text]).meanings[0]
+    return extract_raw([text]).embeddings[0]
 
 
 def likeness(one: str, other: str) -> float:
@@ -60,7 +60,7 @@ def test_the_languages_have_their_own_dimensions_and_share_by_their_words() -> N
 
 
 def test_a_word_is_cut_into_its_longest_pieces_from_the_beginning() -> None:
-    known = vocabulary()
+    known = word_vectors()
     assert len(known.latin) + len(known.han) == int((known.rows >= 0).sum())
     assert likeness("unhappiness", "unhappy") > likeness("unhappiness", "parcel")
 
@@ -70,4 +70,4 @@ def test_the_order_of_words_does_not_count() -> None:
 
 
 def test_the_vectors_have_a_version() -> None:
-    assert len(vocabulary_version()) == 12
+    assert len(word_vectors_version()) == 12

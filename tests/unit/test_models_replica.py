@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.models.classifier import Classifier, Prediction
+from pipeline.models.classifier import Classifier, HeadPrediction
 from pipeline.models.explanation import explain
 from pipeline.models.heads import HEADS, Head, Meaning
-from pipeline.models.replica import Applied, Refused, Replica
+from pipeline.models.replica import LearntExample, RefusedEvent, Replica
 from pipeline.models.snapshot import dump, load
 from pipeline.models.state_format import StateError, pack, unpack
 
@@ -88,12 +88,12 @@ def made_up(count: int) -> list[dict[str, Any]]:
     return [example("need", value, text) for text, value in texts]
 
 
-def need_of(classifier: Classifier, text: str) -> Prediction:
+def need_of(classifier: Classifier, text: str) -> HeadPrediction:
     return classifier.classify([text], ["inbound"])[0]["need"]
 
 
 def test_rules_answer_before_anything_is_learnt() -> None:
-    classifier = Replica().snapshot()
+    classifier = Replica().classifier()
     zh, en = classifier.classify(
         ["我需要了解您的产品价格和交易方式", "I want a refund, this is terrible!!"],
         ["inbound", "inbound"],
@@ -111,7 +111,7 @@ def test_rules_answer_before_anything_is_learnt() -> None:
 
 def test_after_forty_labels_of_a_made_up_need_the_model_follows_them() -> None:
     replica = folded(made_up(40))
-    classifier = replica.snapshot()
+    classifier = replica.classifier()
     for text, value in (("my blorf fell over", "appointment"), ("gnarp please", "cooperation")):
         answer = need_of(classifier, text)
         assert (answer.label, answer.source, answer.version) == (value, "model", replica.version)
@@ -126,12 +126,12 @@ def test_the_model_answers_from_its_least_number_of_labels_and_classes_on() -> N
     sources = []
     replica = Replica()
     for offset, event in enumerate(made_up(least)):
-        sources.append(need_of(replica.snapshot(), "blorf").source)
+        sources.append(need_of(replica.classifier(), "blorf").source)
         replica.apply(event, offset)
     assert sources == ["rules"] * least
-    assert need_of(replica.snapshot(), "blorf").source == "model"
+    assert need_of(replica.classifier(), "blorf").source == "model"
     one_class = folded([example("need", "invoice", f"text {n}") for n in range(2 * least)])
-    assert need_of(one_class.snapshot(), "blorf").source == "rules"
+    assert need_of(one_class.classifier(), "blorf").source == "rules"
 
 
 @settings(deadline=None, max_examples=25)
@@ -144,7 +144,7 @@ def test_answers_are_whole_ordered_and_independent_of_the_batch(
     events: list[dict[str, Any]], texts: list[str], direction: str
 ) -> None:
     eager = tuple(replace(head, minimum_labels=2) for head in HEADS)
-    classifier = folded(events, Replica(heads=eager)).snapshot()
+    classifier = folded(events, Replica(heads=eager)).classifier()
     answers = classifier.classify(texts, [direction] * len(texts))
     assert len(answers) == len(texts)
     for text, row in zip(texts, answers, strict=True):
@@ -164,7 +164,7 @@ def test_directions_decide_which_heads_are_asked() -> None:
     asked = {
         direction: {
             name
-            for name, answer in Replica().snapshot().classify([text], [direction])[0].items()
+            for name, answer in Replica().classifier().classify([text], [direction])[0].items()
             if answer.label
         }
         for direction in ("inbound", "outbound", "internal")
@@ -175,7 +175,7 @@ def test_directions_decide_which_heads_are_asked() -> None:
 
 @pytest.mark.parametrize("text", ["", "   ", "\n\t\u200b"])
 def test_a_text_without_words_has_no_label(text: str) -> None:
-    for classifier in (Replica().snapshot(), folded(made_up(40)).snapshot()):
+    for classifier in (Replica().classifier(), folded(made_up(40)).classifier()):
         assert {answer[:3] for answer in classifier.classify([text], ["inbound"])[0].values()} == {
             ("", 0.0, True)
         }
@@ -183,8 +183,8 @@ def test_a_text_without_words_has_no_label(text: str) -> None:
 
 def test_texts_and_directions_must_be_as_many() -> None:
     with pytest.raises(ValueError, match="2 texts but 1 directions"):
-        Replica().snapshot().classify(["a", "b"], ["inbound"])
-    assert Replica().snapshot().classify([], []) == []
+        Replica().classifier().classify(["a", "b"], ["inbound"])
+    assert Replica().classifier().classify([], []) == []
 
 
 @settings(deadline=None, max_examples=20)
@@ -222,19 +222,19 @@ def test_a_refold_in_another_process_is_the_same_bit_by_bit() -> None:
 
 def test_a_classifier_stays_as_it_was_while_the_replica_goes_on() -> None:
     replica = folded(made_up(40))
-    classifier = replica.snapshot()
+    classifier = replica.classifier()
     before = classifier.classify(["blorf", "gnarp"], ["inbound"] * 2)
     for offset in range(40, 120):
         replica.apply(example("need", "complaint", "blorf gnarp"), offset)
-        replica.snapshot()
+        replica.classifier()
     assert classifier.classify(["blorf", "gnarp"], ["inbound"] * 2) == before
-    assert need_of(replica.snapshot(), "blorf gnarp").label == "complaint"
-    assert replica.snapshot() is replica.snapshot()
+    assert need_of(replica.classifier(), "blorf gnarp").label == "complaint"
+    assert replica.classifier() is replica.classifier()
 
 
 def test_a_classifier_may_be_used_by_another_thread_while_the_replica_learns() -> None:
     replica = folded(made_up(40))
-    classifier = replica.snapshot()
+    classifier = replica.classifier()
     expected = classifier.classify(["blorf"], ["inbound"])
     wrong: list[object] = []
 
@@ -249,7 +249,7 @@ def test_a_classifier_may_be_used_by_another_thread_while_the_replica_learns() -
     asking.start()
     for offset in range(40, 240):
         replica.apply(example("need", "complaint", "blorf"), offset)
-        replica.snapshot()
+        replica.classifier()
     asking.join()
     assert wrong == []
 
@@ -273,7 +273,7 @@ def test_no_event_raises_and_the_offset_always_moves_on(
     outcome = replica.apply(
         example("need", "invoice", "x") | event if valid_otherwise else event, 7
     )
-    assert isinstance(outcome, Applied | Refused)
+    assert isinstance(outcome, LearntExample | RefusedEvent)
     assert replica.offset == 7
     dump(replica)
 
@@ -297,15 +297,15 @@ def test_no_event_raises_and_the_offset_always_moves_on(
 def test_what_cannot_be_learnt_is_refused_by_a_code(change: dict[str, Any], code: str) -> None:
     replica = Replica()
     refused = replica.apply(example("need", "invoice", "x") | change, 0)
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, RefusedEvent)
     assert refused.code == code
-    assert replica.tallies == {}
+    assert replica.quality_counters == {}
 
 
 def test_an_offset_already_folded_changes_nothing() -> None:
     replica = folded(made_up(5))
     before = dump(replica)
-    assert isinstance(replica.apply(example("need", "invoice", "x"), 4), Refused)
+    assert isinstance(replica.apply(example("need", "invoice", "x"), 4), RefusedEvent)
     assert dump(replica) == before
 
 
@@ -319,13 +319,13 @@ def test_quality_is_counted_before_learning_by_head_language_and_channel() -> No
     first = replica.apply(
         example("sentiment", "positive", "很满意", language="zh", channel="chat"), 0
     )
-    assert first == Applied(
+    assert first == LearntExample(
         "sentiment", "positive", "positive", "rules", "positive", "positive", "first"
     )
     replica.apply(example("sentiment", "negative", "qwertz"), 1)
     tally = replica.quality("sentiment")
     assert (tally.count, tally.served_correct, tally.rule_correct) == (2, 1, 1)
-    assert {(key.language, key.channel) for key in replica.tallies} == {
+    assert {(key.language, key.channel) for key in replica.quality_counters} == {
         ("zh", "chat"),
         ("en", "email"),
     }
@@ -348,13 +348,13 @@ def test_a_new_head_is_one_entry() -> None:
         minimum_labels=4,
     )
     replica = Replica(heads=(*HEADS, head))
-    assert replica.snapshot().classify(["visa"], ["inbound"])[0]["visa"].label == ""
+    assert replica.classifier().classify(["visa"], ["inbound"])[0]["visa"].label == ""
     for offset in range(8):
         replica.apply(
             example("visa", "yes" if offset % 2 else "no", "visa entry" if offset % 2 else "soup"),
             offset,
         )
-    assert replica.snapshot().classify(["my visa"], ["inbound"])[0]["visa"].label == "yes"
+    assert replica.classifier().classify(["my visa"], ["inbound"])[0]["visa"].label == "yes"
     assert dump(load(dump(replica), replica.heads)) == dump(replica)
     with pytest.raises(ValueError, match="one name"):
         Replica(heads=(head, head))

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from pipeline.models.heads import HEADS, Head
 from pipeline.models.lexicon_files import lexicon
-from pipeline.models.lexicon_reading import Reading, read_all
+from pipeline.models.lexicon_reading import LexiconReading, read_texts
 from pipeline.text.normal_form import normalise
 
 TABLE = {head.name: head for head in HEADS}
 WORDS = sorted({entry.term for entry in lexicon().entries})
 
 
-def read(text: str) -> Reading:
-    return read_all([text], [normalise(text)])[0]
+def read(text: str) -> LexiconReading:
+    return read_texts([text], [normalise(text)])[0]
 
 
 def label(head: str, text: str) -> str:
@@ -213,7 +213,7 @@ def test_answers_name_the_terms_that_led_to_them() -> None:
     assert rule is not None
     assert rule(read("麻烦开一张电子发票")).terms == ("电子发票",)
     assert rule(read("Please cancel my subscription")).terms == ("cancel",)
-    assert read("not bad, but slow").felt == ("not bad", "slow")
+    assert read("not bad, but slow").sentiment_terms == ("not bad", "slow")
 
 
 def test_the_longest_of_overlapping_terms_is_found() -> None:

@@ -18,11 +18,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.models import spam_signals
-from pipeline.models.clauses import clauses
+from pipeline.models.clauses import split_clauses
 from pipeline.models.lexicon_files import lexicon, tokenise
-from pipeline.models.lexicon_reading import Reading, read_all
-from pipeline.models.term_matches import whole
-from pipeline.models.term_scan import SEPARATOR, scan, vocabulary
+from pipeline.models.lexicon_reading import LexiconReading, read_texts
+from pipeline.models.term_matches import whole_texts
+from pipeline.models.term_scan import SEPARATOR, scan_terms, term_vocabulary
 from pipeline.text.normal_form import READ_CHARACTERS, normalise
 from tests.support import reading as plain
 
@@ -62,14 +62,14 @@ def agree(raws: Sequence[str]) -> None:
     clauses too.
     """
     normal = [normalise(raw) for raw in raws]
-    together = read_all(raws, normal)
+    together = read_texts(raws, normal)
     for reading, raw, text in zip(together, raws, normal, strict=True):
         tokens = tokenise(text)
         agree_on(reading, tokens, 0, len(tokens))
-        assert spam_signals.weight_of(reading.shown, text) == plain.signs(
+        assert spam_signals.signal_weight(reading.spam_signals, text) == plain.signs(
             raw[:READ_CHARACTERS], text
         )
-    for reading, parts in zip(together, clauses(together), strict=True):
+    for reading, parts in zip(together, split_clauses(together), strict=True):
         tokens = tokenise(reading.text)
         spans = plain.spans(tokens)
         assert [part.text for part in parts] == [
@@ -79,14 +79,14 @@ def agree(raws: Sequence[str]) -> None:
             agree_on(part, tokens, first, last)
 
 
-def agree_on(reading: Reading, tokens: Sequence[str], first: int, last: int) -> None:
+def agree_on(reading: LexiconReading, tokens: Sequence[str], first: int, last: int) -> None:
     assert reading.size == last - first
     assert reading.tokens == tokens[first:last]
     found = plain.find(tokens, first, last)
-    for head in vocabulary().heads:
+    for head in term_vocabulary().heads:
         if head != SEPARATOR:
             assert reading.entries_of(head) == plain.distinct(found.get(head, ()))
-    assert (reading.polarity, reading.felt) == plain.polarity(
+    assert (reading.polarity, reading.sentiment_terms) == plain.polarity(
         tokens[first:last], found.get("sentiment", ())
     )
 
@@ -118,12 +118,14 @@ def test_the_normal_form_is_that_of_unicode(text: str) -> None:
 def test_every_code_point_by_itself_and_between_letters_is_the_token_it_is_to_the_pattern() -> None:
     characters = [chr(code) for code in range(sys.maxunicode + 1)]
     texts = [f"a{one}b" for one in characters]
-    found = scan(texts)
-    assert np.array_equal(np.diff(found.tokens), [len(tokenise(text)) for text in texts])
+    found = scan_terms(texts)
+    assert np.array_equal(np.diff(found.token_bounds), [len(tokenise(text)) for text in texts])
     several = [
         f"{first}{second} {first}'{second}" for first, second in pairwise(characters[:0x3100])
     ]
-    assert np.array_equal(np.diff(scan(several).tokens), [len(tokenise(text)) for text in several])
+    assert np.array_equal(
+        np.diff(scan_terms(several).token_bounds), [len(tokenise(text)) for text in several]
+    )
 
 
 def test_code_points_show_the_signs_that_they_are_to_the_patterns() -> None:
@@ -132,25 +134,25 @@ def test_code_points_show_the_signs_that_they_are_to_the_patterns() -> None:
     characters = [chr(code) for code in (*range(0x20000), *range(0x20000, sys.maxunicode + 1, 97))]
     for form in ("ABCD{} EFGH {}IJKL", "12{}45", "{}$1", "5{}%", "9{}usd", ".com{}"):
         raws = [form.replace("{}", one) for one in characters]
-        shown = spam_signals.look(raws, scan(raws))
-        assert [spam_signals.weight_of(*each) for each in zip(shown, raws, strict=True)] == [
+        shown = spam_signals.detect_signals(raws, scan_terms(raws))
+        assert [spam_signals.signal_weight(*each) for each in zip(shown, raws, strict=True)] == [
             plain.signs(raw, raw) for raw in raws
         ]
 
 
 def test_matches_stand_in_order_and_none_of_a_head_overlaps_another() -> None:
-    found = scan([" ".join(WORDS[:900]), "", "".join(WORDS[-900:])])
-    heads = np.array([entry.head for entry in vocabulary().entries])[found.entries]
-    assert np.all(np.diff(found.starts) >= 0)
-    for head in vocabulary().heads:
+    found = scan_terms([" ".join(WORDS[:900]), "", "".join(WORDS[-900:])])
+    heads = np.array([entry.head for entry in term_vocabulary().entries])[found.match_entries]
+    assert np.all(np.diff(found.match_starts) >= 0)
+    for head in term_vocabulary().heads:
         own = heads == head
-        assert np.all(found.ends[own][:-1] <= found.starts[own][1:])
+        assert np.all(found.match_ends[own][:-1] <= found.match_starts[own][1:])
 
 
 def test_every_term_of_every_head_is_found_alone() -> None:
     for head in dict.fromkeys(entry.head for entry in lexicon().entries):
         terms = [entry.term for entry in lexicon().entries if entry.head == head]
-        segments = whole(scan(terms))
+        segments = whole_texts(scan_terms(terms))
         for place, term in enumerate(terms):
             assert [tokenise(entry.term) for entry in segments.entries_of(place, head)] == [
                 tokenise(term)
@@ -158,7 +160,7 @@ def test_every_term_of_every_head_is_found_alone() -> None:
 
 
 def test_a_head_without_lists_has_no_entries() -> None:
-    (reading,) = read_all(["refund"], ["refund"])
+    (reading,) = read_texts(["refund"], ["refund"])
     assert reading.entries_of("colour") == []
 
 
@@ -169,9 +171,9 @@ def test_a_long_text_full_of_terms_is_read_in_full() -> None:
 
 
 def test_clauses_of_texts_that_were_not_read_together_are_refused() -> None:
-    (one,), (other,) = (read_all([text], [text]) for text in ("a b, c d", "e f, g h"))
+    (one,), (other,) = (read_texts([text], [text]) for text in ("a b, c d", "e f, g h"))
     with pytest.raises(ValueError, match="read together"):
-        clauses([one, other])
+        split_clauses([one, other])
 
 
 @pytest.mark.data

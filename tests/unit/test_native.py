@@ -19,9 +19,9 @@ from clickhouse_driver.columns.service import write_column
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.sinks.clickhouse_query import printed
-from pipeline.sinks.clickhouse_types import TypeName, element, parsed
-from pipeline.sinks.native_encoder import Collected, write
+from pipeline.sinks.clickhouse_query import format_answer
+from pipeline.sinks.clickhouse_types import TypeName, tuple_element, parse_type
+from pipeline.sinks.native_encoder import ByteCollector, encode_column
 from pipeline.sinks.warehouse import WarehouseError
 
 _CONTEXT = SimpleNamespace(
@@ -36,15 +36,15 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def encoded(column: str, kind: str, values: list[Any]) -> bytes:
-    collected = Collected()
+    collected = ByteCollector()
     writer = BufferedSocketWriter(collected, 1 << 20)
-    write(column, kind, values, writer)
+    encode_column(column, kind, values, writer)
     writer.flush()
     return b"".join(collected.parts)
 
 
 def by_driver(kind: str, values: list[Any]) -> bytes:
-    collected = Collected()
+    collected = ByteCollector()
     writer = BufferedSocketWriter(collected, 1 << 20)
     write_column(_CONTEXT, "c", kind, list(values), writer)
     writer.flush()
@@ -183,16 +183,16 @@ def test_a_value_that_does_not_fit_is_refused_with_its_column(kind: str, values:
 
 
 def test_types_are_taken_apart() -> None:
-    assert parsed("UUID") == TypeName("UUID")
-    assert parsed("Map(String, Array(Decimal(18, 4)))") == TypeName(
+    assert parse_type("UUID") == TypeName("UUID")
+    assert parse_type("Map(String, Array(Decimal(18, 4)))") == TypeName(
         "Map", ("String", "Array(Decimal(18, 4))")
     )
-    assert parsed("Enum8('a,)(' = 1, 'b\\'' = 2)").arguments == ("'a,)(' = 1", "'b\\'' = 2")
-    assert parsed("Tuple(`a b` UInt8, c String)").arguments == ("`a b` UInt8", "c String")
-    assert element("`a b` UInt8") == ("a b", "UInt8")
-    assert element("at DateTime64(3, 'UTC')") == ("at", "DateTime64(3, 'UTC')")
-    assert element("DateTime64(3, 'UTC')") == (None, "DateTime64(3, 'UTC')")
-    assert element("String") == (None, "String")
+    assert parse_type("Enum8('a,)(' = 1, 'b\\'' = 2)").arguments == ("'a,)(' = 1", "'b\\'' = 2")
+    assert parse_type("Tuple(`a b` UInt8, c String)").arguments == ("`a b` UInt8", "c String")
+    assert tuple_element("`a b` UInt8") == ("a b", "UInt8")
+    assert tuple_element("at DateTime64(3, 'UTC')") == ("at", "DateTime64(3, 'UTC')")
+    assert tuple_element("DateTime64(3, 'UTC')") == (None, "DateTime64(3, 'UTC')")
+    assert tuple_element("String") == (None, "String")
 
 
 # Each example is a query: the engine takes as long as the machine lets it.
@@ -210,7 +210,7 @@ def test_floats_are_printed_as_clickhouse_prints_them(numbers: list[float]) -> N
         values = [struct.unpack(form, one)[0] for one in raw]
         literals = ",".join(str(int.from_bytes(one, "little")) for one in raw)
         sql = f"SELECT reinterpretAs{kind}(arrayJoin([{literals}]::Array({whole}))) AS x"
-        assert printed([("x", kind)], [values], "JSONEachRow") == bytes(
+        assert format_answer([("x", kind)], [values], "JSONEachRow") == bytes(
             chdb.query(sql, "JSONEachRow").bytes()
         )
 
@@ -219,7 +219,7 @@ def test_floats_are_printed_as_clickhouse_prints_them(numbers: list[float]) -> N
 @given(st.lists(st.binary(max_size=30), min_size=1, max_size=20))
 def test_any_bytes_are_printed_as_clickhouse_prints_them(texts: list[bytes]) -> None:
     sql = f"SELECT unhex(arrayJoin([{','.join(repr(text.hex()) for text in texts)}])) AS x"
-    assert printed([("x", "String")], [texts], "JSONEachRow") == bytes(
+    assert format_answer([("x", "String")], [texts], "JSONEachRow") == bytes(
         chdb.query(sql, "JSONEachRow").bytes()
     )
 
@@ -229,17 +229,17 @@ def test_any_bytes_are_printed_as_clickhouse_prints_them(texts: list[bytes]) -> 
 def test_decimals_are_printed_as_clickhouse_prints_them(numbers: list[Decimal]) -> None:
     literals = ",".join(f"'{number:f}'" for number in numbers)
     sql = f"SELECT toDecimal64(arrayJoin([{literals}]), 4) AS x"
-    assert printed([("x", "Decimal(18, 4)")], [numbers], "JSONEachRow") == bytes(
+    assert format_answer([("x", "Decimal(18, 4)")], [numbers], "JSONEachRow") == bytes(
         chdb.query(sql, "JSONEachRow").bytes()
     )
 
 
 def test_an_answer_without_columns_is_empty_and_one_without_rows_keeps_its_head() -> None:
-    assert printed([], [], "JSONEachRow") == b""
-    assert printed([("a", "String")], [], "JSONEachRow") == b""
-    assert printed([("a", "String"), ("b", "UUID")], [], "TabSeparatedWithNames") == b"a\tb\n"
+    assert format_answer([], [], "JSONEachRow") == b""
+    assert format_answer([("a", "String")], [], "JSONEachRow") == b""
+    assert format_answer([("a", "String"), ("b", "UUID")], [], "TabSeparatedWithNames") == b"a\tb\n"
 
 
 def test_an_unknown_format_is_told() -> None:
     with pytest.raises(WarehouseError, match=r"cannot be given as Papyrus.*UNKNOWN_FORMAT"):
-        printed([("a", "UInt8")], [[1]], "Papyrus")
+        format_answer([("a", "UInt8")], [[1]], "Papyrus")

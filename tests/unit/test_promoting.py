@@ -13,13 +13,13 @@ from uuid import UUID
 import orjson
 import pytest
 
-from pipeline.commands.evaluate import data_of_log, examples_of, head_named
-from pipeline.commands.generations import produce, renew
+from pipeline.commands.evaluate import data_from_log, effective_examples, head_named
+from pipeline.commands.generations import publish_events, renew_generation
 from pipeline.commands.promote import PromotionError, promote
 from pipeline.log.port import Message
 from pipeline.log.sqlite_log import SqliteLog
-from pipeline.models.evaluation.comparison import Plan, compare
-from pipeline.models.evaluation.labelled_rows import EvaluationError, Row
+from pipeline.models.evaluation.comparison import EvaluationPlan, compare
+from pipeline.models.evaluation.labelled_rows import EvaluationError, LabelledRow
 from pipeline.models.evaluation.results import Contender
 from pipeline.models.replica import Replica
 from pipeline.models.snapshot import dump
@@ -43,7 +43,7 @@ def log(tmp_path: Path) -> Iterator[SqliteLog]:
 
 @pytest.fixture(scope="module")
 def winner() -> Contender:
-    return compare(ROWS, ROWS[:10], Plan(models=("naive_bayes",), folds=2)).winner
+    return compare(ROWS, ROWS[:10], EvaluationPlan(models=("naive_bayes",), folds=2)).winner
 
 
 def events(log: SqliteLog) -> list[dict[str, Any]]:
@@ -122,15 +122,15 @@ def test_replicas_learn_what_was_promoted_and_a_refold_is_the_same(
     done = promote(log, HEAD, ROWS, winner, NOW)
     replica = refolded(log)
     assert replica.quality("sentiment").count == done.added
-    answer = replica.snapshot().classify(["服务很棒，你好"], ["inbound"])[0]["sentiment"]
+    answer = replica.classifier().classify(["服务很棒，你好"], ["inbound"])[0]["sentiment"]
     assert (answer.label, answer.version) == ("positive", replica.version)
     assert dump(refolded(log)) == dump(replica)
 
 
 def test_texts_are_redacted_cut_and_given_their_language(log: SqliteLog, winner: Contender) -> None:
     rows = [
-        Row("please call +49 30 5550100 or mail ann@example.com, I am waiting", "negative"),
-        Row("非常满意，谢谢你们" + "好" * 5_000, "positive", channel="chat"),
+        LabelledRow("please call +49 30 5550100 or mail ann@example.com, I am waiting", "negative"),
+        LabelledRow("非常满意，谢谢你们" + "好" * 5_000, "positive", channel="chat"),
     ]
     promote(log, HEAD, rows, winner, NOW)
     english, chinese = (Example.model_validate(event) for event in events(log)[1:])
@@ -146,7 +146,7 @@ def test_a_label_that_is_not_the_heads_is_refused_and_nothing_written(
     with pytest.raises(
         PromotionError, match="angry: no labels of sentiment; labels are very_negative"
     ):
-        promote(log, HEAD, [*ROWS, Row("grr", "angry")], winner, NOW)
+        promote(log, HEAD, [*ROWS, LabelledRow("grr", "angry")], winner, NOW)
     assert events(log) == []
 
 
@@ -154,18 +154,18 @@ def test_a_heads_examples_are_judged_in_time_the_latest_label_of_a_record_counti
     log: SqliteLog, winner: Contender
 ) -> None:
     with pytest.raises(EvaluationError, match="holds no label of sentiment"):
-        data_of_log(log, HEAD)
+        data_from_log(log, HEAD)
     promote(log, HEAD, ROWS, winner, NOW)
-    rows = list(examples_of(log, HEAD))
+    rows = list(effective_examples(log, HEAD))
     assert [row.text for row in rows] == list(dict.fromkeys(row.text for row in ROWS))
     corrected = replace(ROWS[0], label="very_positive")
     promote(log, HEAD, [corrected], winner, NOW)
-    latest = list(examples_of(log, HEAD))
+    latest = list(effective_examples(log, HEAD))
     assert (latest[-1].text, latest[-1].label) == (corrected.text, "very_positive")
     assert len(latest) == len(rows)
-    data = data_of_log(log, HEAD)
+    data = data_from_log(log, HEAD)
     assert (list(data.train) + list(data.test), len(data.test)) == (latest, len(latest) // 5)
-    assert list(examples_of(log, head_named("spam"))) == []
+    assert list(effective_examples(log, head_named("spam"))) == []
 
 
 def label(number: int, **more: Any) -> dict[str, Any]:
@@ -211,7 +211,7 @@ def test_what_a_replica_learns_nothing_from_is_not_judged_on(
         label(2) | change,
         good | {"label_id": str(UUID(int=3)), "labelled_at": "2026-11-02T09:00:00Z"} | change,
     )
-    assert list(examples_of(log, HEAD)) == [Row("great", "positive", weight=2.0)]
+    assert list(effective_examples(log, HEAD)) == [LabelledRow("great", "positive", weight=2.0)]
 
 
 def test_a_label_taken_back_is_not_judged_on(log: SqliteLog) -> None:
@@ -221,7 +221,7 @@ def test_a_label_taken_back_is_not_judged_on(log: SqliteLog) -> None:
         "label_id": str(UUID(int=5)),
     }
     written(log, label(1), label(2), label(1) | later, label(2) | later | {"head": "need"})
-    assert len(list(examples_of(log, HEAD))) == 1
+    assert len(list(effective_examples(log, HEAD))) == 1
 
 
 def test_what_a_person_said_is_judged_by_however_late_an_outcome_comes(log: SqliteLog) -> None:
@@ -232,7 +232,7 @@ def test_what_a_person_said_is_judged_by_however_late_an_outcome_comes(log: Sqli
         "labelled_at": "2026-11-09T09:00:00Z",
     }
     written(log, label(1, text="said"), label(1, text="found", **outcome), label(2, **outcome))
-    assert [(row.text, row.label) for row in examples_of(log, HEAD)] == [
+    assert [(row.text, row.label) for row in effective_examples(log, HEAD)] == [
         ("said", "positive"),
         ("great", "negative"),
     ]
@@ -242,14 +242,14 @@ def test_what_a_person_said_is_judged_by_however_late_an_outcome_comes(log: Sqli
         "labelled_at": "2026-10-01T09:00:00Z",
     }
     written(log, label(1, text="said before, told later", **older))
-    assert [row.text for row in examples_of(log, HEAD)] == ["said", "great"]
-    assert len(list(refolded(log).held.values())) == 2
+    assert [row.text for row in effective_examples(log, HEAD)] == ["said", "great"]
+    assert len(list(refolded(log).label_resolution.effective_labels())) == 2
 
 
 def test_what_was_rolled_back_is_not_judged_on(log: SqliteLog) -> None:
     written(log, label(1), label(2))
-    produce(log, [Rollback(generation=0, offset=0, at=NOW)])
+    publish_events(log, [Rollback(generation=0, offset=0, at=NOW)])
     written(log, label(3))
-    assert list(examples_of(log, HEAD)) == [Row("great", "positive", weight=2.0)] * 2
-    renew(log)
-    assert list(examples_of(log, HEAD)) == [Row("great", "positive", weight=2.0)] * 2
+    assert list(effective_examples(log, HEAD)) == [LabelledRow("great", "positive", weight=2.0)] * 2
+    renew_generation(log)
+    assert list(effective_examples(log, HEAD)) == [LabelledRow("great", "positive", weight=2.0)] * 2

@@ -11,25 +11,25 @@ from typing import Any
 
 import pytest
 
-from pipeline.commands.generations import renew
-from pipeline.commands.models import models_of, replica_at, roll_back
+from pipeline.commands.generations import renew_generation
+from pipeline.commands.models import models_at_version, replica_at, roll_back
 from pipeline.commands.reclassify import (
-    Progress,
-    Wanted,
-    reclassify,
-    records_of,
-    unfinished,
-    wanted_heads,
+    ReclassificationProgress,
+    ReclassificationScope,
+    reclassify_records,
+    count_records,
+    unfinished_run,
+    select_heads,
 )
 from pipeline.log.sqlite_log import SqliteLog
 from pipeline.models.classifier import Classifier
 from pipeline.models.heads import HEADS
 from pipeline.models.replica import Replica
-from pipeline.runtime.batch_insert import insert_all
+from pipeline.runtime.batch_insert import insert_batch
 from pipeline.runtime.stages import decode_contract
 from pipeline.sinks.chdb import ChdbWarehouse
 from pipeline.sinks.migrations import migrate
-from pipeline.sinks.table_columns import Loadable
+from pipeline.sinks.table_columns import VersionedContract
 from pipeline.sinks.warehouse import rows
 from schemas.envelope import stable_id
 from schemas.reclassified import Reclassification
@@ -39,7 +39,7 @@ from tests.support.judging import example_message, record_of
 from tests.support.labelling import made_up, put, whole_fold
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
-ALWAYS = Wanted("1970-01-01 00:00:00", "2200-01-01 00:00:00", ("need",))
+ALWAYS = ReclassificationScope("1970-01-01 00:00:00", "2200-01-01 00:00:00", ("need",))
 
 
 @pytest.fixture(scope="module")
@@ -109,13 +109,13 @@ def test_in_whatever_order_they_are_loaded_the_newest_answer_about_the_text_is_s
         1, "old text", predictions={"need": said("invoice"), "visa": said("tourist")}
     )
     contracts = [
-        Loadable.of(record, 100 << 20),
-        Loadable.of(later(warehouse, record, "need", "refund_return"), 200 << 20),
-        Loadable.of(later(warehouse, record, "visa", "work"), 201 << 20),
-        Loadable.of(later(warehouse, record, "spam", "spam", "another text"), 202 << 20),
+        VersionedContract.of(record, 100 << 20),
+        VersionedContract.of(later(warehouse, record, "need", "refund_return"), 200 << 20),
+        VersionedContract.of(later(warehouse, record, "visa", "work"), 201 << 20),
+        VersionedContract.of(later(warehouse, record, "spam", "spam", "another text"), 202 << 20),
     ]
     for place in (*order, *order):
-        insert_all(warehouse, [contracts[place]])
+        insert_batch(warehouse, [contracts[place]])
     columns = (
         "need",
         "need_p",
@@ -155,12 +155,12 @@ def test_a_correction_of_the_record_keeps_its_text_and_its_own_answers(
     first = record_of(1, "old text", predictions={"need": said("invoice")})
     corrected = record_of(1, "new text", predictions={"need": said("payment", "rules/mid")})
     contracts = [
-        Loadable.of(first, 100 << 20),
-        Loadable.of(corrected, 150 << 20),
-        Loadable.of(later(warehouse, first, "need", "refund_return"), 200 << 20),
+        VersionedContract.of(first, 100 << 20),
+        VersionedContract.of(corrected, 150 << 20),
+        VersionedContract.of(later(warehouse, first, "need", "refund_return"), 200 << 20),
     ]
     for place in order:
-        insert_all(warehouse, [contracts[place]])
+        insert_batch(warehouse, [contracts[place]])
     assert shown(warehouse, "redacted_text", "need", "need_version") == [
         ("new text", "payment", "rules/mid")
     ]
@@ -169,11 +169,11 @@ def test_a_correction_of_the_record_keeps_its_text_and_its_own_answers(
 def test_a_record_enriched_again_shows_its_own_answer(warehouse: ChdbWarehouse) -> None:
     record = record_of(1, "text", predictions={"need": said("invoice")})
     again = record_of(1, "text", predictions={"need": said("account", "0/20/newest")})
-    insert_all(warehouse, [Loadable.of(record, 100 << 20)])
-    insert_all(
-        warehouse, [Loadable.of(later(warehouse, record, "need", "refund_return"), 200 << 20)]
+    insert_batch(warehouse, [VersionedContract.of(record, 100 << 20)])
+    insert_batch(
+        warehouse, [VersionedContract.of(later(warehouse, record, "need", "refund_return"), 200 << 20)]
     )
-    insert_all(warehouse, [Loadable.of(again, 300 << 20)])
+    insert_batch(warehouse, [VersionedContract.of(again, 300 << 20)])
     assert shown(warehouse, "need", "need_version") == [("account", "0/20/newest")]
 
 
@@ -185,8 +185,8 @@ def loaded(log: SqliteLog, warehouse: ChdbWarehouse) -> list[Reclassification]:
         for record in log.scan(RECLASSIFIED.name, partition, 0, 10_000)
     ]
     judged = [one for one in found if isinstance(one, Reclassification)]
-    insert_all(
-        warehouse, [Loadable.of(one, (1_000 << 20) + place) for place, one in enumerate(judged)]
+    insert_batch(
+        warehouse, [VersionedContract.of(one, (1_000 << 20) + place) for place, one in enumerate(judged)]
     )
     return judged
 
@@ -204,9 +204,9 @@ def filled(warehouse: ChdbWarehouse, count: int = 10) -> list[Record]:
         )
         for number in range(count)
     ]
-    insert_all(
+    insert_batch(
         warehouse,
-        [Loadable.of(record, (100 << 20) + number) for number, record in enumerate(records)],
+        [VersionedContract.of(record, (100 << 20) + number) for number, record in enumerate(records)],
     )
     return records
 
@@ -215,12 +215,12 @@ def finished(
     log: SqliteLog,
     warehouse: ChdbWarehouse,
     models: Classifier,
-    wanted: Wanted,
+    wanted: ReclassificationScope,
     *,
     dry: bool = False,
-) -> Progress:
-    progress = Progress(models.version)
-    for state in reclassify(log, warehouse, models, wanted, progress, NOW, dry=dry):
+) -> ReclassificationProgress:
+    progress = ReclassificationProgress(models.version)
+    for state in reclassify_records(log, warehouse, models, wanted, progress, NOW, dry=dry):
         assert state is progress
     return progress
 
@@ -229,9 +229,9 @@ def test_history_is_judged_once_by_the_heads_and_in_the_span_that_are_wanted(
     warehouse: ChdbWarehouse, log: SqliteLog
 ) -> None:
     filled(warehouse)
-    models = Replica().snapshot()
+    models = Replica().classifier()
     span = replace(ALWAYS, start="2026-11-16 00:00:00", end="2026-11-20 00:00:00")
-    assert records_of(warehouse, span) == 4
+    assert count_records(warehouse, span) == 4
     dry = finished(log, warehouse, models, span, dry=True)
     assert (dry.records, dry.answers, log.sizes()[RECLASSIFIED.name].records) == (4, 3, 0)
     done = finished(log, warehouse, models, span)
@@ -239,7 +239,7 @@ def test_history_is_judged_once_by_the_heads_and_in_the_span_that_are_wanted(
     judged = loaded(log, warehouse)
     assert {one.head for one in judged} == {"need"}
     assert sum(dry.changed.values()) == len([one for one in judged if one.label != "other"])
-    assert unfinished(log, span) is None
+    assert unfinished_run(log, span) is None
     again = finished(log, warehouse, models, span)
     assert (again.records, again.answers) == (4, 0)
     told = {version for (version,) in shown(warehouse, "need_version")}
@@ -252,21 +252,21 @@ def test_a_run_that_was_broken_off_goes_on_with_its_own_models(
     monkeypatch.setattr("pipeline.commands.reclassify._BATCH", 3)
     monkeypatch.setattr("pipeline.commands.reclassify._PAGE", 7)
     filled(warehouse, 20)
-    models = Replica().snapshot()
-    running = reclassify(log, warehouse, models, ALWAYS, Progress(models.version), NOW, dry=False)
+    models = Replica().classifier()
+    running = reclassify_records(log, warehouse, models, ALWAYS, ReclassificationProgress(models.version), NOW, dry=False)
     next(running), next(running)
     running.close()
-    left = unfinished(log, ALWAYS)
+    left = unfinished_run(log, ALWAYS)
     assert left is not None
     assert (left.version, left.records, left.done) == (models.version, 6, False)
     with log.transaction() as transaction:
         transaction.produce(
             [example_message("need", "invoice", "x", number) for number in range(3)]
         )
-    same = models_of(log, left.version, HEADS)
+    same = models_at_version(log, left.version, HEADS)
     assert same is not None
     assert same.version == models.version
-    *_, end = reclassify(log, warehouse, same, ALWAYS, left, NOW, dry=False)
+    *_, end = reclassify_records(log, warehouse, same, ALWAYS, left, NOW, dry=False)
     judged = loaded(log, warehouse)
     assert (end.records, end.answers, len(judged)) == (20, 16, 16)
     assert len({one.reclassification_id for one in judged}) == 16
@@ -292,16 +292,16 @@ def test_models_of_a_version_answer_as_they_did(log: SqliteLog) -> None:
 
         whole.apply(orjson.loads(message.value), number)
         if number in (40, 59):
-            versions[whole.version] = whole.snapshot().classify(["blorf"], ["inbound"])
+            versions[whole.version] = whole.classifier().classify(["blorf"], ["inbound"])
     for version, answers in versions.items():
-        found = models_of(log, version, HEADS)
+        found = models_at_version(log, version, HEADS)
         assert found is not None
         assert (found.version, found.classify(["blorf"], ["inbound"])) == (version, answers)
-    rules = models_of(log, Replica().snapshot().rules_version, HEADS)
+    rules = models_at_version(log, Replica().classifier().rules_version, HEADS)
     assert rules is not None
-    assert models_of(log, f"0/{10**6}/{whole.recipe}", HEADS) is None
-    assert models_of(log, f"7/3/{whole.recipe}", HEADS) is None
-    assert models_of(log, "0/3/another", HEADS) is None
+    assert models_at_version(log, f"0/{10**6}/{whole.recipe}", HEADS) is None
+    assert models_at_version(log, f"7/3/{whole.recipe}", HEADS) is None
+    assert models_at_version(log, "0/3/another", HEADS) is None
 
 
 def test_models_are_had_again_over_a_rollback_and_with_their_generation_no_more(
@@ -312,21 +312,21 @@ def test_models_are_had_again_over_a_rollback_and_with_their_generation_no_more(
     roll_back(log, "0/20")
     put(log, made_up(10, first=200))
     whole = whole_fold(log)
-    now = models_of(log, whole.live.version, HEADS)
+    now = models_at_version(log, whole.live.version, HEADS)
     assert now is not None
     assert now.version == whole.live.version
     assert now.classify(["my blorf"], ["inbound"]) == whole.classifier().classify(
         ["my blorf"], ["inbound"]
     )
-    assert models_of(log, earlier, HEADS) is not None
-    renew(log)
-    assert models_of(log, earlier, HEADS) is None
-    latest = models_of(log, whole_fold(log).live.version, HEADS)
+    assert models_at_version(log, earlier, HEADS) is not None
+    renew_generation(log)
+    assert models_at_version(log, earlier, HEADS) is None
+    latest = models_at_version(log, whole_fold(log).live.version, HEADS)
     assert latest is not None
     assert latest.version.startswith("1/")
 
 
 def test_a_head_that_does_not_exist_is_named() -> None:
-    assert wanted_heads(["spam", "need"], HEADS) == ("need", "spam")
+    assert select_heads(["spam", "need"], HEADS) == ("need", "spam")
     with pytest.raises(Exception, match="no head mood; there are need"):
-        wanted_heads(["mood"], HEADS)
+        select_heads(["mood"], HEADS)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
 from pipeline.mail.quote_marks import QUOTE_END, QUOTE_MARK, QUOTE_SELECTORS
-from pipeline.processors.clean.reply import Part, Split, split_reply
+from pipeline.processors.clean.reply import ReplyPart, ReplySplit, split_reply
 
 # Lines that open, close, imitate or break up quotes and signatures.
 _LINES = st.sampled_from(
@@ -94,7 +94,7 @@ _TEXTS = st.text(alphabet=st.characters(), max_size=300)
 _ANY = st.one_of(_MAILS, _TEXTS, st.lists(st.one_of(_MAILS, _TEXTS), max_size=4).map("\n".join))
 
 
-def _joined(text: str, split: Split, kind: str) -> str:
+def _joined(text: str, split: ReplySplit, kind: str) -> str:
     return "".join(text[part.start : part.end] for part in split.parts if part.kind == kind)
 
 
@@ -349,8 +349,8 @@ def test_forward_is_flagged() -> None:
 
 def test_text_without_anything_to_cut() -> None:
     split = split_reply("  Just a question:\nwhen do you open?\n")
-    assert split == Split(
-        "  Just a question:\nwhen do you open?", "", "", (Part("reply", 0, 37, ""),), (), ()
+    assert split == ReplySplit(
+        "  Just a question:\nwhen do you open?", "", "", (ReplyPart("reply", 0, 37, ""),), (), ()
     )
 
 

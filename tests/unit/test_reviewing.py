@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.commands.review import Candidate, Given, ask, candidates, chosen
+from pipeline.commands.review import ReviewCandidate, ReviewAnswer, collect_answers, find_candidates, parse_answer
 from pipeline.models.heads import HEADS
-from pipeline.runtime.batch_insert import insert_all
+from pipeline.runtime.batch_insert import insert_batch
 from pipeline.sinks.chdb import ChdbWarehouse
 from pipeline.sinks.migrations import migrate
-from pipeline.sinks.table_columns import Loadable
+from pipeline.sinks.table_columns import VersionedContract
 from schemas.labels import Label
 from schemas.records import Delivery, Prediction
 from schemas.types import Contract, Direction
@@ -25,22 +25,22 @@ NOW = datetime(2026, 11, 20, tzinfo=UTC)
 SPAM = next(head for head in HEADS if head.name == "spam")
 
 
-def todo(count: int = 3, guess: str = "ham") -> list[Candidate]:
+def todo(count: int = 3, guess: str = "ham") -> list[ReviewCandidate]:
     return [
-        Candidate(
+        ReviewCandidate(
             UUID(int=n), "spam", guess, 0.5, f"text {n}", "chat", "inbound", "en", "2026-11-20", 0.5
         )
         for n in range(count)
     ]
 
 
-def answered(lines: Iterable[str], found: list[Candidate]) -> list[tuple[int, str]]:
+def answered(lines: Iterable[str], found: list[ReviewCandidate]) -> list[tuple[int, str]]:
     keys = iter(lines)
 
-    def read(one: Candidate, place: int, wrong: str) -> str | None:
+    def read(one: ReviewCandidate, place: int, wrong: str) -> str | None:
         return next(keys, None)
 
-    return [(one.candidate.record_id.int, one.value) for one in ask(found, [SPAM], read)]
+    return [(one.candidate.record_id.int, one.value) for one in collect_answers(found, [SPAM], read)]
 
 
 @pytest.mark.parametrize(
@@ -67,23 +67,23 @@ def test_keys_answer_skip_go_back_and_stop(keys: str, expected: list[tuple[int, 
 def test_an_answer_is_given_only_when_the_next_is_there() -> None:
     asked: list[int] = []
 
-    def read(one: Candidate, place: int, wrong: str) -> str:
+    def read(one: ReviewCandidate, place: int, wrong: str) -> str:
         asked.append(place)
         return "2"
 
-    given_now: Iterator[Given] = ask(todo(), [SPAM], read)
+    given_now: Iterator[ReviewAnswer] = collect_answers(todo(), [SPAM], read)
     assert next(given_now).candidate.record_id == UUID(int=0)
     assert asked == [0, 1]
 
 
 @given(st.text(max_size=8), st.sampled_from(["", "ham", "gone"]))
 def test_any_word_is_a_label_or_none(word: str, guess: str) -> None:
-    assert chosen(word, list(SPAM.labels), guess) in (None, "ham", "spam")
+    assert parse_answer(word, list(SPAM.labels), guess) in (None, "ham", "spam")
 
 
 def test_a_beginning_that_fits_several_labels_is_none() -> None:
-    assert chosen("p", list(HEADS[0].labels), "") is None
-    assert chosen("pric", list(HEADS[0].labels), "") == "price_inquiry"
+    assert parse_answer("p", list(HEADS[0].labels), "") is None
+    assert parse_answer("pric", list(HEADS[0].labels), "") == "price_inquiry"
 
 
 def test_unsure_recent_different_and_unlabelled_records_come_first(tmp_path: Path) -> None:
@@ -118,15 +118,15 @@ def test_unsure_recent_different_and_unlabelled_records_come_first(tmp_path: Pat
             delivery=Delivery(sha256=""),
         ),
     ]
-    insert_all(warehouse, [Loadable.of(one, place + 1) for place, one in enumerate(records)])
+    insert_batch(warehouse, [VersionedContract.of(one, place + 1) for place, one in enumerate(records)])
     need = HEADS[0]
-    found = candidates(warehouse, [need], 10)
+    found = find_candidates(warehouse, [need], 10)
     assert {one.text for one in found} == {one.redacted_text for one in records[:5]}  # type: ignore[attr-defined]
-    assert [one.text for one in candidates(warehouse, [need], 2)] == [
+    assert [one.text for one in find_candidates(warehouse, [need], 2)] == [
         "where is the invoice of my order",
         "谢谢，请问怎么退货",
     ]
-    assert {one.head for one in candidates(warehouse, HEADS, 50)} == {head.name for head in HEADS}
+    assert {one.head for one in find_candidates(warehouse, HEADS, 50)} == {head.name for head in HEADS}
     own = replace(need, name="visa")
-    assert {one.probability for one in candidates(warehouse, [own], 3)} == {0.0}
+    assert {one.probability for one in find_candidates(warehouse, [own], 3)} == {0.0}
     warehouse.close()

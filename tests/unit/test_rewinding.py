@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from pipeline.commands.replay import Rewind, instant_of, offsets_of, planned, stages_of
+from pipeline.commands.replay import Rewind, parse_instant, parse_offsets, plan_rewinds, resolve_stages
 from pipeline.errors import UserError
 from pipeline.log.port import Message
 from pipeline.log.sqlite_log import SqliteLog
@@ -18,9 +18,9 @@ _TOPIC = Topic("records.v1", "", (), "", 2, 1_000)
 
 
 def test_a_topic_means_every_stage_that_reads_it_but_live() -> None:
-    assert set(stages_of(RECORDS.name)) == {"converse", "load"}
-    assert stages_of(LABELS.name, "resolve") == {"resolve": (LABELS.name,)}
-    assert RAW_CHAT.name in stages_of("enrich")["enrich"]
+    assert set(resolve_stages(RECORDS.name)) == {"converse", "load"}
+    assert resolve_stages(LABELS.name, "resolve") == {"resolve": (LABELS.name,)}
+    assert RAW_CHAT.name in resolve_stages("enrich")["enrich"]
 
 
 @pytest.mark.parametrize(
@@ -33,27 +33,27 @@ def test_a_topic_means_every_stage_that_reads_it_but_live() -> None:
 )
 def test_what_cannot_be_replayed_is_told(target: str, stage: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
-        stages_of(target, stage)
+        resolve_stages(target, stage)
 
 
 def test_instants_are_iso_or_the_beginning_and_take_the_settings_zone() -> None:
-    assert instant_of("beginning", _SHANGHAI) == 0
-    assert instant_of("2026-11-01T10:00:00", _SHANGHAI) == instant_of(
+    assert parse_instant("beginning", _SHANGHAI) == 0
+    assert parse_instant("2026-11-01T10:00:00", _SHANGHAI) == parse_instant(
         "2026-11-01T02:00:00Z", _SHANGHAI
     )
     with pytest.raises(UserError, match="--from yesterday: write beginning, or a time as"):
-        instant_of("yesterday", _SHANGHAI)
+        parse_instant("yesterday", _SHANGHAI)
 
 
 def test_offsets_are_of_a_topics_partitions() -> None:
-    assert offsets_of(RECORDS.name, ["3:1200", "0:7"]) == {
+    assert parse_offsets(RECORDS.name, ["3:1200", "0:7"]) == {
         (RECORDS.name, 3): 1200,
         (RECORDS.name, 0): 7,
     }
     with pytest.raises(UserError, match="--offset 3@5: write it as PARTITION:OFFSET"):
-        offsets_of(RECORDS.name, ["3@5"])
+        parse_offsets(RECORDS.name, ["3@5"])
     with pytest.raises(UserError, match="--offset needs a topic, not the stage load"):
-        offsets_of("load", ["3:5"])
+        parse_offsets("load", ["3:5"])
 
 
 def test_a_replay_goes_back_as_far_as_there_are_records_and_forward_only_where_told(
@@ -66,16 +66,16 @@ def test_a_replay_goes_back_as_far_as_there_are_records_and_forward_only_where_t
             transaction.produce([Message(_TOPIC.name, b"k", b"v")])
     place = next(at for at in log.positions("load", [_TOPIC.name]) if at.end)
     where = (_TOPIC.name, place.partition)
-    log.rewind("load", {where: 2})
+    log.reset_offsets("load", {where: 2})
     stages = {"load": (_TOPIC.name,)}
 
     def wanted(
         since_ms: int | None = None, offset: int | None = None, *, skip: bool = False
     ) -> list[int]:
         offsets = {} if offset is None else {where: offset}
-        found = planned(log, stages, since_ms=since_ms, offsets=offsets, skip=skip)
-        assert all(one == Rewind("load", *where, 2, one.wanted) for one in found)
-        return [one.wanted for one in found]
+        found = plan_rewinds(log, stages, since_ms=since_ms, offsets=offsets, skip=skip)
+        assert all(one == Rewind("load", *where, 2, one.target) for one in found)
+        return [one.target for one in found]
 
     assert wanted(0) == [0]
     assert wanted(1_500) == [1]

@@ -1,4 +1,4 @@
-"""The runner: no record vanishes, poison is refused alone, a fault of its own stops the worker."""
+"""The runner: no record is lost, bad records are rejected alone, a faulty step stops the worker."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.log.dead_letters import ingest_dead_letter, storable_text
 from pipeline.log.port import LogRecord, Message
 from pipeline.outcomes import (
     Chain,
@@ -23,14 +24,7 @@ from pipeline.outcomes import (
     emit,
     run_checked,
 )
-from pipeline.runtime.runner import (
-    LoadHandler,
-    StepHandler,
-    TooManyErrorsError,
-    collect_letter,
-    guarded,
-    printable,
-)
+from pipeline.runtime.runner import LoadHandler, StepHandler, TooManyErrorsError, run_with_bisection
 from pipeline.runtime.stages import decode_contract
 from pipeline.sinks.warehouse import Columns, WarehouseBusyError, WarehouseError
 from schemas.dead_letters import DeadLetter, RejectCode
@@ -42,7 +36,7 @@ NOW = datetime(2026, 11, 1, 10, tzinfo=UTC)
 
 
 class NoModels:
-    """Models for steps that ask none."""
+    """Models for steps that use none."""
 
     def classify(self, texts: Sequence[str], directions: Sequence[str]) -> list[dict[str, Any]]:
         return [{} for _ in texts]
@@ -92,8 +86,8 @@ def handler() -> StepHandler[bytes]:
 
 
 @given(st.lists(st.sampled_from([b"raise", b"drop", b"reject", b"one", b"two"]), max_size=40))
-def test_every_record_becomes_what_it_must_in_order(values: list[bytes]) -> None:
-    messages = handler().handle([record(value, place, "raw") for place, value in enumerate(values)])
+def test_outcomes_become_messages_in_order(values: list[bytes]) -> None:
+    messages = handler().handle([record(value, offset, "raw") for offset, value in enumerate(values)])
     expected = [
         ("dead-letters.v1" if value in (b"raise", b"reject") else "links.v1")
         for value in values
@@ -102,7 +96,7 @@ def test_every_record_becomes_what_it_must_in_order(values: list[bytes]) -> None
     assert [message.topic for message in messages] == expected
 
 
-def test_a_dead_letter_holds_everything_of_the_original() -> None:
+def test_a_dead_letter_has_the_original_record() -> None:
     (message,) = handler().handle([record(b"reject", 7, "raw")])
     letter = DeadLetter.model_validate_json(message.value)
     assert (letter.payload, letter.key, letter.topic, letter.partition, letter.offset) == (
@@ -126,12 +120,12 @@ def test_a_dead_letter_holds_everything_of_the_original() -> None:
     assert letter.failed_at == NOW
 
 
-def test_the_same_refusal_is_the_same_dead_letter() -> None:
+def test_a_repeated_rejection_is_the_same_dead_letter() -> None:
     first, second = (handler().handle([record(b"reject", 7, "raw")])[0] for _ in range(2))
     assert first == second
 
 
-def test_a_step_that_returns_too_few_outcomes_is_caught() -> None:
+def test_too_few_outcomes_raise() -> None:
     @dataclass
     class Loses:
         name: str = "loses"
@@ -139,12 +133,12 @@ def test_a_step_that_returns_too_few_outcomes_is_caught() -> None:
         def __call__(self, batch: Sequence[int], ctx: Context) -> Sequence[Outcome[int]]:
             return [emit(item) for item in batch][:-1]
 
-    with pytest.raises(StepContractError, match="loses gave 1 outcomes for 2 inputs"):
+    with pytest.raises(StepContractError, match="loses returned 1 outcomes for 2 inputs"):
         run_checked(Loses(), [1, 2], Context(NOW, NoModels()))
 
 
 @given(st.lists(st.integers(0, 9), max_size=20))
-def test_a_chain_keeps_order_and_the_first_refusal(numbers: list[int]) -> None:
+def test_a_chain_keeps_order_and_the_first_rejection(numbers: list[int]) -> None:
     def spread(number: int, _ctx: Context) -> Outcome[int]:
         if number == 0:
             return Drop("zero")
@@ -167,29 +161,31 @@ def test_a_chain_keeps_order_and_the_first_refusal(numbers: list[int]) -> None:
 @given(
     st.lists(st.booleans(), min_size=1, max_size=19)
 )  # below the size at which too many stop the worker
-def test_bisecting_runs_the_good_ones_and_refuses_exactly_the_bad(bad: list[bool]) -> None:
+def test_bisection_rejects_exactly_the_bad_inputs(bad: list[bool]) -> None:
     def run(part: Sequence[bool]) -> list[Outcome[Contract]]:
         if any(part):
             raise ValueError("bad")
         return [Emit(()) for _ in part]
 
-    outcomes = guarded(bad, run, lambda error: Reject(RejectCode.STEP_ERROR, str(error)))
+    outcomes = run_with_bisection(bad, run, lambda error: Reject(RejectCode.STEP_ERROR, str(error)))
     assert [isinstance(outcome, Reject) for outcome in outcomes] == bad
 
 
-def test_a_fault_of_its_own_stops_the_worker() -> None:
+def test_a_faulty_step_stops_the_worker() -> None:
     def run(part: Sequence[int]) -> list[Outcome[Contract]]:
         raise ValueError("no table")
 
     with pytest.raises(
         TooManyErrorsError, match=r"of 200 records failed.*no table.*nothing is committed"
     ):
-        guarded(list(range(200)), run, lambda error: Reject(RejectCode.STEP_ERROR, str(error)))
+        run_with_bisection(
+            list(range(200)), run, lambda error: Reject(RejectCode.STEP_ERROR, str(error))
+        )
 
 
 @dataclass
 class FakeWarehouse:
-    """A warehouse that refuses what it is told to."""
+    """A warehouse that rejects the rows of `refused`."""
 
     refused: set[str] = field(default_factory=set)
     busy: bool = False
@@ -198,7 +194,7 @@ class FakeWarehouse:
     def insert(self, table: str, columns: Columns) -> None:
         if self.busy:
             raise WarehouseBusyError("memory", 241)
-        if bad := [one for one in columns["link_id"] if one in self.refused]:
+        if bad := [item for item in columns["link_id"] if item in self.refused]:
             raise WarehouseError(f"cannot take {bad}", 27)
         self.rows.update(columns["link_id"])
 
@@ -217,7 +213,7 @@ class FakeWarehouse:
     def close(self) -> None: ...
 
 
-def test_only_the_rows_that_the_warehouse_refuses_become_dead_letters() -> None:
+def test_only_rejected_rows_become_dead_letters() -> None:
     records = [record(link(str(n)).model_dump_json().encode(), n) for n in range(50)]
     records.append(record(b"{not json", 50))
     bad = {str(stable_id(str(n))) for n in (3, 17)}
@@ -231,7 +227,7 @@ def test_only_the_rows_that_the_warehouse_refuses_become_dead_letters() -> None:
     assert len(warehouse.rows) == 48
 
 
-def test_a_warehouse_that_may_recover_is_never_answered_with_dead_letters() -> None:
+def test_a_busy_warehouse_causes_no_dead_letters() -> None:
     load = LoadHandler(
         "load", ("links.v1",), decode_contract, FakeWarehouse(busy=True), lambda: NOW
     )
@@ -240,10 +236,10 @@ def test_a_warehouse_that_may_recover_is_never_answered_with_dead_letters() -> N
 
 
 @given(raw=st.binary(max_size=50), detail=st.text(), locator=st.text())
-def test_anything_can_be_refused_at_collect(raw: bytes, detail: str, locator: str) -> None:
-    message: Message = collect_letter(
+def test_any_bytes_can_become_an_ingest_dead_letter(raw: bytes, detail: str, locator: str) -> None:
+    message: Message = ingest_dead_letter(
         "c", raw, Reject(RejectCode.UNPARSABLE, detail), locator, "t", NOW
     )
     letter = DeadLetter.model_validate_json(message.value)
     assert letter.payload == raw
-    assert letter.message == printable(detail)
+    assert letter.message == storable_text(detail)

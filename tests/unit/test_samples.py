@@ -18,12 +18,13 @@ from uuid import UUID
 
 import pytest
 
-from pipeline.envelope import checked
+from pipeline.envelope import validate_data
 from pipeline.identity.contacts import contact_points
-from pipeline.ingest.port import Found, IngestOptions, Item
+from pipeline.ingest.port import ReadEvent, IngestOptions, ConnectorItem
 from pipeline.ingest.registry import CONNECTORS
 from pipeline.outcomes import Reject
 from pipeline.settings import CONFIG_VARIABLE, Settings, load_settings
+from pipeline.workspace import Workspace
 from schemas.business import BusinessData
 from schemas.communications import CallData, Communication, MessageData
 from schemas.envelope import Event, record_id_of
@@ -204,8 +205,8 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
     return load_settings()
 
 
-def read(name: str, connector: str, settings: Settings) -> Iterator[Item]:
-    options = IngestOptions(zone=settings.zone, own=settings.own_side)
+def read(name: str, connector: str, settings: Settings) -> Iterator[ConnectorItem]:
+    options = IngestOptions(zone=settings.zone, own=Workspace(settings).own_side)
     for unit in CONNECTORS[connector].units([SAMPLES / name]):
         yield from CONNECTORS[connector].read(unit, options)
 
@@ -213,7 +214,7 @@ def read(name: str, connector: str, settings: Settings) -> Iterator[Item]:
 def accepted(settings: Settings) -> Iterator[tuple[Event, Contract]]:
     for name, connector, *_ in EXPECTED:
         for item in read(name, connector, settings):
-            if isinstance(item, Found) and not isinstance(data := checked(item.event), Reject):
+            if isinstance(item, ReadEvent) and not isinstance(data := validate_data(item.event), Reject):
                 yield item.event, data
 
 
@@ -236,7 +237,7 @@ def test_files_give_the_records_repeats_and_dead_letters_of_the_readme(settings:
         good = [
             item.event
             for item in items
-            if isinstance(item, Found) and not isinstance(checked(item.event), Reject)
+            if isinstance(item, ReadEvent) and not isinstance(validate_data(item.event), Reject)
         ]
         ids = {record_id_of(event.tenant, event.source, event.id) for event in good}
         new = len(ids - known)
@@ -265,9 +266,10 @@ def parties_of(data: Contract) -> tuple[Party, ...]:
 def people(settings: Settings) -> list[set[str]]:
     """The contact points that events show together, joined as far as they reach."""
     joined: dict[str, set[str]] = defaultdict(set)
+    own_side = Workspace(settings).own_side
     for event, data in accepted(settings):
         for party in parties_of(data):
-            if settings.own_side.owns(party):
+            if own_side.owns(party):
                 continue
             points = {str(point) for point in contact_points(party, event.source, settings.region)}
             person = points.union(*(joined[point] for point in points))

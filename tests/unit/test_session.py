@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from pipeline.ingest.input_units import walk
-from pipeline.ingest.port import Found, IngestOptions, Item, OptionError, Unit
+from pipeline.ingest.port import ReadEvent, IngestOptions, ConnectorItem, OptionError, InputUnit
 from pipeline.ingest.publisher import MAX_BATCH, Publisher
 from pipeline.ingest.registry import CONNECTORS
 from pipeline.ingest.resumable_ingest import Ingest, UnitResult
-from pipeline.log.claim_check import BlobFolder
+from pipeline.log.claim_check import FolderBodyStore
 from pipeline.log.sqlite_log import SqliteLog
 from schemas.envelope import Event
 from schemas.topics import RAW_CHAT
@@ -30,15 +30,15 @@ class Lines:
         {"zone": "needed by files named zone"},
     )
 
-    def __init__(self, keeps_items: bool = True) -> None:
-        self.keeps_items = keeps_items
+    def __init__(self, append_only: bool = True) -> None:
+        self.append_only = append_only
         self.stop_after: int | None = None
         self.read_items = 0
 
-    def units(self, paths: Sequence[Path]) -> Iterator[Unit]:
+    def units(self, paths: Sequence[Path]) -> Iterator[InputUnit]:
         return walk(paths)
 
-    def read(self, unit: Unit, options: IngestOptions) -> Iterator[Item]:
+    def read(self, unit: InputUnit, options: IngestOptions) -> Iterator[ConnectorItem]:
         if "zone" in unit.name:
             raise OptionError("say which with --timezone")
         with unit.open() as stream:
@@ -54,7 +54,7 @@ class Lines:
                     locator=f"{unit.name}#{number}",
                     data=data,
                 )
-                yield Found(event, line)
+                yield ReadEvent(event, line)
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def ingest(log: SqliteLog, tmp_path: Path, connector: Any, path: Path) -> list[UnitResult]:
-    publisher = Publisher(log, BlobFolder(tmp_path / "bodies"))
+    publisher = Publisher(log, FolderBodyStore(tmp_path / "bodies"))
     return list(Ingest(connector, IngestOptions(), publisher).run([path]))
 
 
@@ -127,9 +127,9 @@ def test_a_file_whose_items_may_change_as_it_grows_is_read_from_the_start(
     log: SqliteLog, tmp_path: Path, folder: Path
 ) -> None:
     (folder / "a").write_text(lines(1, 2))
-    ingest(log, tmp_path, Lines(keeps_items=False), folder)
+    ingest(log, tmp_path, Lines(append_only=False), folder)
     (folder / "a").write_text(lines(1, 2, 3))
-    (result,) = ingest(log, tmp_path, Lines(keeps_items=False), folder)
+    (result,) = ingest(log, tmp_path, Lines(append_only=False), folder)
     assert (result.skipped, result.published) == (0, 3)
 
 
@@ -146,7 +146,7 @@ def test_a_file_that_was_rewritten_is_read_from_the_start(
 def test_other_options_are_another_reading(log: SqliteLog, tmp_path: Path, folder: Path) -> None:
     (folder / "a").write_text(lines(1))
     ingest(log, tmp_path, Lines(), folder)
-    publisher = Publisher(log, BlobFolder(tmp_path / "bodies"))
+    publisher = Publisher(log, FolderBodyStore(tmp_path / "bodies"))
     (result,) = Ingest(Lines(), IngestOptions(tenant="other"), publisher).run([folder])
     assert (result.published, result.unchanged) == (1, False)
 
@@ -178,5 +178,5 @@ def test_a_damaged_file_is_refused_and_the_others_are_read(
     (folder / "a.jsonl.gz").write_bytes(gzip.compress(b'{"x": 1}\n' * 1_000)[:-20])
     (folder / "b.jsonl").write_text("{}\n")
     first, second = ingest(log, tmp_path, CONNECTORS["events"], folder)
-    assert first.refused > 0
-    assert (second.refused, second.problem) == (1, "")
+    assert first.rejected > 0
+    assert (second.rejected, second.problem) == (1, "")

@@ -1,4 +1,4 @@
-"""The embedded log: order, transactions, offsets, retention, and what a crash leaves."""
+"""The embedded log: order, transactions, offsets, retention, and crashes."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.log.port import LogError, Message, OffsetRegression, version_of
+from pipeline.log.port import LogError, Message, OffsetRegressionError, row_version
 from pipeline.log.sqlite_log import SqliteLog
 from schemas.topics import Topic
 
@@ -48,7 +48,7 @@ def put(log: SqliteLog, *values: bytes, topic: str = "u.v1", key: bytes | None =
         transaction.produce([Message(topic, key, value) for value in values])
 
 
-def test_records_come_back_as_they_were_and_in_order(log: SqliteLog) -> None:
+def test_records_are_read_unchanged_and_in_order(log: SqliteLog) -> None:
     headers = (("ce_id", "价格".encode()), ("raw", bytes(range(256))))
     with log.transaction() as transaction:
         transaction.produce([Message("u.v1", b"\x00\xff", bytes([n]), headers) for n in range(10)])
@@ -58,7 +58,7 @@ def test_records_come_back_as_they_were_and_in_order(log: SqliteLog) -> None:
     assert {(record.key, record.headers) for record in read} == {(b"\x00\xff", headers)}
 
 
-def test_reading_commits_nothing_and_a_commit_moves_the_group_alone(log: SqliteLog) -> None:
+def test_reading_commits_nothing_and_commits_are_per_group(log: SqliteLog) -> None:
     put(log, b"a", b"b", b"c")
     assert log.read("g", ["u.v1"], 2, 1 << 20) == log.read("g", ["u.v1"], 2, 1 << 20)
     with log.transaction() as transaction:
@@ -67,7 +67,7 @@ def test_reading_commits_nothing_and_a_commit_moves_the_group_alone(log: SqliteL
     assert len(log.read("other", ["u.v1"], 9, 1 << 20)) == 3
 
 
-def test_a_transaction_that_raises_leaves_nothing(log: SqliteLog) -> None:
+def test_a_failed_transaction_is_rolled_back(log: SqliteLog) -> None:
     def fault() -> None:
         with log.transaction() as transaction:
             transaction.produce([Message("u.v1", None, b"x")])
@@ -83,21 +83,21 @@ def test_a_transaction_that_raises_leaves_nothing(log: SqliteLog) -> None:
     assert log.read("g", ["u.v1"], 9, 1 << 20)[0].offset == 0
 
 
-def test_an_offset_never_goes_back_by_itself_but_can_be_rewound(log: SqliteLog) -> None:
+def test_commits_cannot_go_back_but_resets_can(log: SqliteLog) -> None:
     put(log, b"a", b"b")
     with log.transaction() as transaction:
         transaction.commit("g", {("u.v1", 0): 2})
     with (
-        pytest.raises(OffsetRegression, match=r"g has committed 2 on u\.v1/0, refuses 1"),
+        pytest.raises(OffsetRegressionError, match=r"g has committed offset 2 on u\.v1/0 and cannot go back to 1"),
         log.transaction() as transaction,
     ):
         transaction.commit("g", {("u.v1", 0): 1})
-    log.rewind("g", {("u.v1", 0): 0})
+    log.reset_offsets("g", {("u.v1", 0): 0})
     assert len(log.read("g", ["u.v1"], 9, 1 << 20)) == 2
 
 
-def test_an_undeclared_topic_is_named(log: SqliteLog) -> None:
-    with pytest.raises(LogError, match=r"'nope' is not declared; declared are t\.v1, u\.v1"):
+def test_an_undeclared_topic_raises_with_its_name(log: SqliteLog) -> None:
+    with pytest.raises(LogError, match=r"'nope' is not declared; the declared topics are t\.v1, u\.v1"):
         put(log, b"x", topic="nope")
 
 
@@ -115,30 +115,30 @@ def test_every_record_is_read_once_in_the_order_of_its_key(
     log = SqliteLog(tmp_path_factory.mktemp("log") / "log.sqlite", TOPICS, Clock())
     with log.transaction() as transaction:
         transaction.produce(
-            [Message("t.v1", key, str(place).encode()) for place, key in enumerate(keys)]
+            [Message("t.v1", key, str(index).encode()) for index, key in enumerate(keys)]
         )
-    seen: list[tuple[bytes | None, int]] = []
+    read: list[tuple[bytes | None, int]] = []
     while records := log.read("g", ["t.v1"], limit, max_bytes):
         assert len(records) <= limit
         assert len(records) == 1 or sum(len(record.value) for record in records) <= max_bytes
-        seen.extend((record.key, int(record.value)) for record in records)
+        read.extend((record.key, int(record.value)) for record in records)
         with log.transaction() as transaction:
             transaction.commit("g", {(r.topic, r.partition): r.offset + 1 for r in records})
-    assert sorted(place for _, place in seen) == list(range(len(keys)))
+    assert sorted(index for _, index in read) == list(range(len(keys)))
     for key in set(keys):
-        places = [place for seen_key, place in seen if seen_key == key]
-        assert places == sorted(places)
+        indices = [index for read_key, index in read if read_key == key]
+        assert indices == sorted(indices)
     log.close()
 
 
-def test_partitions_take_turns_so_that_a_busy_one_starves_none(log: SqliteLog) -> None:
+def test_partitions_take_turns(log: SqliteLog) -> None:
     for key in (b"a", b"b", b"c", b"d", b"e"):
         put(log, *[key] * 5, topic="t.v1", key=key)
     first = {log.read("g", ["t.v1"], 1, 1 << 20)[0].partition for _ in range(6)}
     assert len(first) == len({record.partition for record in log.read("g", ["t.v1"], 99, 1 << 20)})
 
 
-def test_lag_is_told_in_records_and_in_seconds(log: SqliteLog, clock: Clock) -> None:
+def test_lag_has_records_and_seconds(log: SqliteLog, clock: Clock) -> None:
     put(log, b"a")
     clock.ms += 2_500
     put(log, b"b")
@@ -152,7 +152,7 @@ def test_lag_is_told_in_records_and_in_seconds(log: SqliteLog, clock: Clock) -> 
     assert log.lag("g", ["u.v1"], clock.ms)[0].records == 0
 
 
-def test_what_is_old_and_read_by_all_expires_and_nothing_else(log: SqliteLog, clock: Clock) -> None:
+def test_only_old_records_read_by_all_groups_expire(log: SqliteLog, clock: Clock) -> None:
     put(log, b"old", topic="t.v1", key=b"k")
     partition = log.read("g", ["t.v1"], 1, 1 << 20)[0].partition
     clock.ms += 5_000
@@ -170,15 +170,15 @@ def test_what_is_old_and_read_by_all_expires_and_nothing_else(log: SqliteLog, cl
     assert len(log.scan("u.v1", 0, 0, 9)) == 1
 
 
-def test_a_clock_that_goes_back_does_not_turn_versions_round(log: SqliteLog, clock: Clock) -> None:
+def test_row_versions_grow_when_the_clock_is_set_back(log: SqliteLog, clock: Clock) -> None:
     put(log, b"a")
     clock.ms -= 10_000
     put(log, b"b")
     first, second = log.scan("u.v1", 0, 0, 9)
-    assert version_of(second) > version_of(first)
+    assert row_version(second) > row_version(first)
 
 
-def test_checkpoints_are_found_by_their_beginning(log: SqliteLog) -> None:
+def test_checkpoints_are_listed_by_prefix(log: SqliteLog) -> None:
     with log.transaction() as transaction:
         for name in ("ingest/a", "ingest/b_%", "other"):
             transaction.checkpoint(name, name.encode())
@@ -188,7 +188,7 @@ def test_checkpoints_are_found_by_their_beginning(log: SqliteLog) -> None:
     }
 
 
-def test_the_file_is_nobody_elses_and_another_format_is_refused(tmp_path: Path) -> None:
+def test_the_file_is_private_and_other_formats_are_rejected(tmp_path: Path) -> None:
     path = tmp_path / "log.sqlite"
     SqliteLog(path, TOPICS).close()
     assert path.stat().st_mode & 0o077 == 0
@@ -215,20 +215,20 @@ while True:
 """
 
 
-def test_kill_9_keeps_every_transaction_that_was_told_and_none_by_half(tmp_path: Path) -> None:
+def test_kill_9_keeps_committed_transactions_whole(tmp_path: Path) -> None:
     path = tmp_path / "log.sqlite"
     process = subprocess.Popen(
         [sys.executable, "-c", _WRITER, str(path)], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
-    told = [int(process.stdout.readline()) for _ in range(5)][-1]
+    reported = [int(process.stdout.readline()) for _ in range(5)][-1]
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     process.stdout.close()
     log = SqliteLog(path)
     values = [int(record.value) for record in log.scan("examples.v1", 0, 0, 1_000_000)]
     assert values == list(range(len(values)))
-    assert len(values) >= told
+    assert len(values) >= reported
     assert len(values) % 100 == 0
     assert log.lag("g", ["examples.v1"], 0)[0].records == 0
     log.close()

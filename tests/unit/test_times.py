@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.processors.clean.timestamps import MAX_SKEW, call_facts, choose
+from pipeline.processors.clean.timestamps import MAX_SKEW, call_facts, choose_times
 from schemas.communications import CallData
 
 NOW = datetime(2026, 11, 1, 10, tzinfo=UTC)
@@ -14,7 +14,7 @@ instants = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st
 
 
 def test_a_said_time_near_its_arrival_is_believed() -> None:
-    times = choose(NOW - timedelta(hours=3), NOW, NOW, sender_clock=True)
+    times = choose_times(NOW - timedelta(hours=3), NOW, NOW, is_sender_clock=True)
     assert (times.occurred_at, times.received_at, times.sent_at) == (
         NOW - timedelta(hours=3),
         NOW,
@@ -25,21 +25,21 @@ def test_a_said_time_near_its_arrival_is_believed() -> None:
 
 @pytest.mark.parametrize("said", [NOW - timedelta(days=400), NOW + timedelta(days=2)])
 def test_a_senders_clock_far_from_ours_is_flagged_and_ours_is_kept(said: datetime) -> None:
-    times = choose(said, NOW, NOW, sender_clock=True)
+    times = choose_times(said, NOW, NOW, is_sender_clock=True)
     assert (times.occurred_at, times.sent_at, times.flags) == (NOW, said, ("clock_skew",))
 
 
 def test_old_mail_without_an_arrival_keeps_its_date() -> None:
-    times = choose(NOW - timedelta(days=9000), None, NOW, sender_clock=True)
+    times = choose_times(NOW - timedelta(days=9000), None, NOW, is_sender_clock=True)
     assert (times.occurred_at, times.flags) == (NOW - timedelta(days=9000), ())
 
 
 def test_a_date_ahead_of_the_log_is_a_broken_clock() -> None:
-    assert choose(NOW + timedelta(days=30), None, NOW, sender_clock=False).flags == ("clock_skew",)
+    assert choose_times(NOW + timedelta(days=30), None, NOW, is_sender_clock=False).flags == ("clock_skew",)
 
 
 def test_without_any_time_it_is_when_we_took_it_flagged() -> None:
-    times = choose(None, None, NOW, sender_clock=False)
+    times = choose_times(None, None, NOW, is_sender_clock=False)
     assert (times.occurred_at, times.received_at, times.flags) == (NOW, NOW, ("missing_time",))
 
 
@@ -52,7 +52,7 @@ def test_without_any_time_it_is_when_we_took_it_flagged() -> None:
 def test_what_is_chosen_is_one_of_what_was_given(
     said: datetime | None, received: datetime | None, taken: datetime, sender_clock: bool
 ) -> None:
-    times = choose(said, received, taken, sender_clock)
+    times = choose_times(said, received, taken, sender_clock)
     assert times.occurred_at in (said, received, taken)
     assert times.received_at == (received or taken)
     if received is not None:

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from pipeline.ingest import archives, byte_streams, input_units
 from pipeline.ingest.input_units import UnreadableUnitError, read_lines, walk
-from pipeline.ingest.port import Unit
+from pipeline.ingest.port import InputUnit
 
 Skips = list[tuple[str, str]]
 
@@ -39,12 +39,12 @@ def contents(path: Path, skips: Skips | None = None) -> dict[str, bytes]:
     return found
 
 
-def only(path: Path) -> Unit:
+def only(path: Path) -> InputUnit:
     [unit] = walk([path])
     return unit
 
 
-def error_of(unit: Unit) -> str:
+def error_of(unit: InputUnit) -> str:
     with pytest.raises(UnreadableUnitError) as caught, unit.open() as stream:
         stream.read()
     assert unit.name in str(caught.value)
@@ -382,7 +382,7 @@ def test_a_member_opened_twice_where_the_archive_stands(
         assert len(got) == len(TEXT) // 2 - 512
 
 
-def until_fault(unit: Unit) -> Iterator[bytes]:
+def until_fault(unit: InputUnit) -> Iterator[bytes]:
     """The lines of a unit that is cut short, and what was read of the last."""
     try:
         yield from (line.data for line in read_lines(unit.open(), 1_000))

@@ -20,11 +20,11 @@ from pipeline.sinks import store_server
 from pipeline.sinks.chdb import ChdbWarehouse
 from pipeline.sinks.store_server import RemoteWarehouse, open_for_reading, open_for_running
 from pipeline.sinks.warehouse import (
-    StoreHeldError,
+    StoreInUseError,
     Warehouse,
     WarehouseBusyError,
     WarehouseError,
-    error_of,
+    error_for_code,
 )
 
 # 2026-11-01 10:00:00.123 UTC
@@ -188,8 +188,8 @@ def test_a_parameter_is_a_value_never_sql(warehouse: ChdbWarehouse, text: str) -
 
 
 def test_errors_carry_clickhouse_codes_and_tell_what_may_pass() -> None:
-    assert isinstance(error_of(241, "memory"), WarehouseBusyError)
-    assert not isinstance(error_of(60, "no table"), WarehouseBusyError)
+    assert isinstance(error_for_code(241, "memory"), WarehouseBusyError)
+    assert not isinstance(error_for_code(60, "no table"), WarehouseBusyError)
 
 
 def test_an_unknown_column_is_told_with_its_code(warehouse: ChdbWarehouse) -> None:
@@ -282,7 +282,7 @@ def test_while_one_process_holds_the_store_others_are_answered_through_it(
     with pytest.raises(WarehouseError) as caught:
         warehouse.query("SELECT nonsense")
     assert caught.value.code == 47
-    with pytest.raises(StoreHeldError, match=str(process.pid)):
+    with pytest.raises(StoreInUseError, match=str(process.pid)):
         open_for_running(folder)
     warehouse.close()
     assert (folder / "store.sock").stat().st_mode & 0o077 == 0

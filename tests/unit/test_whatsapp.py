@@ -17,19 +17,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.identity.contacts import OwnSide
-from pipeline.ingest.chat.whatsapp import WhatsAppExport
-from pipeline.ingest.chat.whatsapp.message_body import read_body
-from pipeline.ingest.chat.whatsapp.sender_names import chat_of, party_of, split_sender
-from pipeline.ingest.chat.whatsapp.timestamps import read_stamp
+from pipeline.ingest.chat.whatsapp import WhatsAppConnector
+from pipeline.ingest.chat.whatsapp.message_body import parse_body
+from pipeline.ingest.chat.whatsapp.sender_names import chat_name, to_party, split_sender
+from pipeline.ingest.chat.whatsapp.timestamps import parse_timestamp
 from pipeline.ingest.local_times import DateOrder
 from pipeline.ingest.port import (
     MAX_ITEM_BYTES,
-    Found,
+    ReadEvent,
     IngestOptions,
-    Item,
+    ConnectorItem,
     OptionError,
-    Refused,
-    Unit,
+    Rejection,
+    InputUnit,
 )
 from schemas.communications import MessageData
 from schemas.dead_letters import RejectCode
@@ -44,19 +44,19 @@ def read(
     zone: ZoneInfo | None = UTC_ZONE,
     own: str = "",
     **extra: str,
-) -> list[Item]:
+) -> list[ConnectorItem]:
     data = text.encode() if isinstance(text, str) else text
     options = IngestOptions(
         zone=zone, own=OwnSide(tuple(filter(None, own.split("|")))), extra=extra
     )
-    return list(WhatsAppExport().read(Unit(name, lambda: io.BytesIO(data)), options))
+    return list(WhatsAppConnector().read(InputUnit(name, lambda: io.BytesIO(data)), options))
 
 
 def events(text: str | bytes, **options: Any) -> list[dict[str, Any]]:
     """Every event's data, checked against the contract, with type, id and time."""
     found = []
     for item in read(text, **options):
-        assert isinstance(item, Found), item
+        assert isinstance(item, ReadEvent), item
         MessageData.model_validate(item.event.data)
         found.append(
             {
@@ -117,7 +117,7 @@ AFTERNOON, MORNING = datetime(2023, 8, 14, 21, 15), datetime(2023, 8, 14, 9, 15)
     ],
 )
 def test_every_form_of_stamp(line: str, moment: datetime) -> None:
-    stamp = read_stamp(line)
+    stamp = parse_timestamp(line)
     assert stamp is not None
     assert stamp.local(DateOrder.DMY) == moment
     assert ": " in line[stamp.end :]
@@ -134,7 +134,7 @@ def test_the_guides_examples_are_stamps() -> None:
         .splitlines()
     )
     assert len(example) == 3
-    assert all(read_stamp(line) for line in example)
+    assert all(parse_timestamp(line) for line in example)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_the_guides_examples_are_stamps() -> None:
     ],
 )
 def test_midnight_and_noon_on_twelve_hours(clock: str, hour: int, minute: int) -> None:
-    stamp = read_stamp(f"2023/8/14 {clock} - A: b")
+    stamp = parse_timestamp(f"2023/8/14 {clock} - A: b")
     assert stamp is not None
     assert (stamp.hour, stamp.minute) == (hour, minute)
 
@@ -177,7 +177,7 @@ def test_midnight_and_noon_on_twelve_hours(clock: str, hour: int, minute: int) -
     ],
 )
 def test_what_is_no_stamp(line: str) -> None:
-    assert read_stamp(line) is None
+    assert parse_timestamp(line) is None
 
 
 # ---- order of dates, zone
@@ -484,7 +484,7 @@ def test_edited_messages_keep_their_text_without_the_marker(body: str, ios: bool
     ],
 )
 def test_a_name_that_is_a_number_is_a_telephone(name: str, party: dict[str, str]) -> None:
-    assert party_of(name) == party
+    assert to_party(name) == party
 
 
 def test_marks_and_tildes_around_names_are_left_out() -> None:
@@ -550,12 +550,12 @@ def test_in_a_chat_nobody_answered_the_file_name_says_whom_we_wrote_to() -> None
     ],
 )
 def test_the_chat_is_named_by_the_file(unit: str, name: str) -> None:
-    assert chat_of(unit) == (name, True)
+    assert chat_name(unit) == (name, True)
 
 
 def test_any_other_file_is_named_by_its_stem_and_no_folder_above() -> None:
-    assert chat_of("/a/b/sales.txt") == ("sales", False)
-    assert chat_of("/c/sales.txt") == ("sales", False)
+    assert chat_name("/a/b/sales.txt") == ("sales", False)
+    assert chat_name("/c/sales.txt") == ("sales", False)
 
 
 # ---- ids
@@ -588,16 +588,16 @@ def test_two_chats_in_which_the_same_was_said_share_no_id() -> None:
 
 def test_text_before_the_first_message_is_refused_with_its_lines() -> None:
     items = read("a note\nof mine\n2023/8/14 09:15 - Ann: hi\n")
-    assert isinstance(items[0], Refused)
+    assert isinstance(items[0], Rejection)
     assert items[0].code is RejectCode.UNPARSABLE
     assert "line 1" in items[0].detail
     assert "up to 2" in items[0].detail
-    assert isinstance(items[1], Found)
+    assert isinstance(items[1], ReadEvent)
 
 
 def test_a_file_that_is_no_chat_is_refused_once() -> None:
     (item,) = read("name,price\n1,2\n")
-    assert isinstance(item, Refused)
+    assert isinstance(item, Rejection)
     assert "no line begins as a WhatsApp message" in item.detail
     assert item.raw == b"name,price\n1,2\n"
     assert read("") == read("\ufeff \n\n") == []
@@ -605,15 +605,15 @@ def test_a_file_that_is_no_chat_is_refused_once() -> None:
 
 def test_bytes_that_are_no_utf8_refuse_their_message_alone() -> None:
     items = read(b"2023/8/14 09:15 - Ann: \xff\xfe\nmore\n2023/8/14 09:16 - Ann: hi\n")
-    assert isinstance(items[0], Refused)
+    assert isinstance(items[0], Rejection)
     assert items[0].code is RejectCode.CHARSET
     assert items[0].raw.endswith(b"more\n")
-    assert isinstance(items[1], Found)
+    assert isinstance(items[1], ReadEvent)
 
 
 def test_a_time_outside_history_is_refused() -> None:
     items = read("2300/8/14 09:15 - Ann: hi\n")
-    assert isinstance(items[0], Refused)
+    assert isinstance(items[0], Rejection)
     assert items[0].code is RejectCode.TIME_INVALID
 
 
@@ -629,8 +629,8 @@ def test_a_message_too_large_is_refused_and_the_next_one_read(
         + "\n2023/8/14 09:17 - Ann: ok\n"
     )
     items = read(text)
-    assert [type(item) for item in items] == [Refused, Refused, Found]
-    assert all(item.code is RejectCode.OVERSIZE for item in items if isinstance(item, Refused))
+    assert [type(item) for item in items] == [Rejection, Rejection, ReadEvent]
+    assert all(item.code is RejectCode.OVERSIZE for item in items if isinstance(item, Rejection))
     assert MAX_ITEM_BYTES > 200
 
 
@@ -652,12 +652,12 @@ def test_chats_are_found_in_folders_and_archives(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "WhatsApp Chat - Bob.zip", "w") as archive:
         archive.writestr("_chat.txt", "[2023/8/14 09:15:00] Bob: hi\r\n")
         archive.writestr("00000001-PHOTO.jpg", b"\xff\xd8")
-    reader = WhatsAppExport()
+    reader = WhatsAppConnector()
     chats = Counter(
         item.event.data["conversation"]
         for unit in reader.units([tmp_path])
         for item in reader.read(unit, IngestOptions(zone=UTC_ZONE))
-        if isinstance(item, Found)
+        if isinstance(item, ReadEvent)
     )
     assert chats == {"Ann": 1, "Bob": 1}
 
@@ -673,8 +673,8 @@ TEXTS = st.text(
 ).filter(
     lambda text: (
         bool(text.strip())
-        and read_stamp(text) is None
-        and read_body(text, False, False).text is not None
+        and parse_timestamp(text) is None
+        and parse_body(text, False, False).text is not None
     )
 )
 MESSAGES = st.lists(
@@ -749,7 +749,7 @@ def test_any_bytes_give_events_or_refusals_that_hold_every_line(data: bytes) -> 
 
 @pytest.mark.data
 def test_real_exports_of_all_languages_are_read_whole(shared_data: Path) -> None:
-    reader = WhatsAppExport()
+    reader = WhatsAppConnector()
     units = list(
         reader.units(
             [
@@ -761,15 +761,15 @@ def test_real_exports_of_all_languages_are_read_whole(shared_data: Path) -> None
     assert len(units) == 32
     for unit in units:
         items = list(reader.read(unit, IngestOptions(zone=UTC_ZONE)))
-        assert all(isinstance(item, Found) for item in items), unit.name
+        assert all(isinstance(item, ReadEvent) for item in items), unit.name
         with unit.open() as stream:
             assert b"".join(item.raw for item in items) == stream.read(), unit.name
-        assert len({item.event.id for item in items if isinstance(item, Found)}) == len(items)
+        assert len({item.event.id for item in items if isinstance(item, ReadEvent)}) == len(items)
 
 
 @pytest.mark.data
 def test_the_same_chat_on_phones_of_all_languages_reads_the_same(shared_data: Path) -> None:
-    reader = WhatsAppExport()
+    reader = WhatsAppConnector()
     folder = shared_data / "chat" / "whatsapp_locales"
     kinds = set()
     for path in sorted(folder.glob("*_ios.txt")):
@@ -777,7 +777,7 @@ def test_the_same_chat_on_phones_of_all_languages_reads_the_same(shared_data: Pa
             item.event.data
             for unit in reader.units([path])
             for item in reader.read(unit, IngestOptions(zone=UTC_ZONE))
-            if isinstance(item, Found)
+            if isinstance(item, ReadEvent)
         ]
         kinds.add(
             tuple(

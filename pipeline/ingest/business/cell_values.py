@@ -1,5 +1,6 @@
-"""Cells of a spreadsheet as values: sums of money, numbers, words, lists of articles; every fault
-says what would be right.
+"""Parses cells of a spreadsheet: money, numbers, words, lists of articles.
+
+Every error says what would be right.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from typing import Any
 
 import orjson
 
-from pipeline.ingest.local_times import DateOrder, plain
+from pipeline.ingest.local_times import DateOrder, plain_text
 from schemas.dead_letters import RejectCode
 
 
 class CellError(ValueError):
-    """A cell cannot be read; `code` says of which kind the fault is, `field` which field it is
-    where a row is judged as a whole.
+    """A cell cannot be parsed.
+
+    `code` is the kind of the error; `field` names the field where a row is judged as a whole.
     """
 
     def __init__(self, code: RejectCode, message: str, field: str = "") -> None:
@@ -28,33 +30,37 @@ class CellError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What a person said beside the file: the zone of its times, the order of its dates, the
-    currency of its sums.
-    """
+class CellFormat:
+    """What the options state about a file: time zone, date order, currency."""
 
     zone: tzinfo | None = None
     date_order: DateOrder | None = None
     currency: str | None = None
 
 
-# Excel keeps digits as text by writing ="0012"; shops' exports put tabs around long numbers for the
-# same end.
+# Excel keeps digits as text by writing ="0012"; exports of shops put tabs around long numbers for
+# the same reason.
 _EXCEL_TEXT = re.compile(r'="(.*)"', re.DOTALL)
 
 
-def clean(cell: str) -> str:
-    """Return a cell without the blanks around it and the wrapping that spreadsheets put around
-    digits.
+def clean_cell(cell: str) -> str:
+    """Return a cell without surrounding blanks and without the wrapping of digits by spreadsheets.
+
+    >>> clean_cell(' ="0012" ')
+    '0012'
     """
     text = cell.strip(" \t\r\n\u00a0\u3000\ufeff\0")
     wrapped = _EXCEL_TEXT.fullmatch(text)
     return wrapped[1].strip() if wrapped else text
 
 
-def word_key(text: str) -> str:
-    """Return a word as headers and states are compared: NFKC, case folded, letters and digits
-    only.
+def normalise_word(text: str) -> str:
+    """Return a word in the form used to compare headers and values.
+
+    NFKC, case folded, letters and digits only.
+
+    >>> normalise_word("Order No.")
+    'orderno'
     """
     return "".join(
         char for char in unicodedata.normalize("NFKC", text).casefold() if char.isalnum()
@@ -62,49 +68,51 @@ def word_key(text: str) -> str:
 
 
 # ---- words
-# ------------------------------------------------------------------------------------------------------------------
 
 
-def words_to(table: dict[str, str]) -> dict[str, str]:
-    """Return a table from words, as `word_key` folds them, to the value they stand for; the words
-    stand between bars.
+def word_table(table: dict[str, str]) -> dict[str, str]:
+    """Return a table from normalised words to the value they mean; words are separated by bars.
+
+    >>> word_table({"paid": "payment|付款"})
+    {'paid': 'paid', 'payment': 'paid', '付款': 'paid'}
     """
     return {
-        word_key(word): value
+        normalise_word(word): value
         for value, words in table.items()
         for word in (value, *words.split("|"))
     }
 
 
 def read_word(text: str, words: dict[str, str], allowed: str) -> str:
-    """Return what a word stands for. Raises CellError naming what is allowed."""
-    if (value := words.get(word_key(text))) is None:
+    """Return the value that a word means. Raises CellError naming the allowed values."""
+    if (value := words.get(normalise_word(text))) is None:
         raise CellError(
-            RejectCode.SCHEMA_ENUM, f"it is none of {allowed}, nor another word for one of them"
+            RejectCode.SCHEMA_ENUM, f"it is not one of {allowed}, nor a known synonym"
         )
     return value
 
 
 def read_phrase(text: str, pieces: dict[str, str]) -> str | None:
-    """Return the one value whose words occur in a phrase (质量问题 → quality); None where none does, or
-    several do.
+    """Return the one value whose words occur in a phrase; None if none does, or several do.
+
+    >>> read_phrase("质量问题", {"quality": "质量|quality", "price": "价格"})
+    'quality'
     """
-    key = word_key(text)
-    found = {
+    key = normalise_word(text)
+    matches = {
         value
         for value, words in pieces.items()
         for word in words.split("|")
-        if word_key(word) in key
+        if normalise_word(word) in key
     }
-    return found.pop() if len(found) == 1 else None
+    return matches.pop() if len(matches) == 1 else None
 
 
 # ---- money and numbers
-# ------------------------------------------------------------------------------------------------------
 
-# Signs that one currency alone has. ¥ is the yen too, $ and kr have many: those need a column or
-# the option.
-_SIGNS = {
+# Symbols of a single currency. ¥ is the yen too, and many currencies use $ and kr: those need a
+# column or the option.
+_SYMBOLS = {
     "元": "CNY",
     "￥": "CNY",
     "RMB": "CNY",
@@ -116,7 +124,7 @@ _SIGNS = {
     "円": "JPY",
     "₽": "RUB",
 }
-_CURRENCIES = words_to(
+_CURRENCIES = word_table(
     {
         "CNY": "人民币|人民幣|RMB|元|yuan|中国元",
         "USD": "美元|美金|US dollar|US dollars",
@@ -135,30 +143,37 @@ _GROUPED = re.compile(r"[+-]?\d{1,3}(?:[, ’']\d{3}){1,9}(?:\.\d{1,30})?")
 _COMMA_DECIMAL = re.compile(r"[+-]?(?:\d{1,3}(?:[. ]\d{3}){1,9}|\d{1,30}),\d{1,2}")
 
 
-def read_currency(text: str, _reading: Reading) -> str:
-    """Return the ISO 4217 code of a currency given by code, sign or name. Raises CellError."""
-    key = word_key(text)
-    if key in _CURRENCIES or text in _SIGNS:
-        return _CURRENCIES.get(key) or _SIGNS[text]
+def read_currency(text: str, _cell_format: CellFormat) -> str:
+    """Return the ISO 4217 code of a currency written as code, symbol or name. Raises CellError.
+
+    >>> read_currency("人民币", CellFormat())
+    'CNY'
+    """
+    key = normalise_word(text)
+    if key in _CURRENCIES or text in _SYMBOLS:
+        return _CURRENCIES.get(key) or _SYMBOLS[text]
     if not _CODE.fullmatch(text):
         raise CellError(
-            RejectCode.SCHEMA_VALUE, "it is no currency; write the ISO 4217 code, such as CNY"
+            RejectCode.SCHEMA_VALUE, "it is not a currency; write the ISO 4217 code, such as CNY"
         )
     return text.upper()
 
 
-def read_money(text: str, _reading: Reading) -> tuple[Decimal, str | None]:
-    """Return a sum, and the currency where a sign or code beside it names one. Raises CellError.
+def read_money(text: str, _cell_format: CellFormat) -> tuple[Decimal, str | None]:
+    """Return an amount, and the currency if a symbol or code beside it names one.
 
-    1,234.50 and 1.234,50 are both read; 1,234 is a thousand, 1.234 is one and a bit. Brackets mean
-    below zero, as in bookkeeping.
+    1,234.50 and 1.234,50 are both accepted; 1,234 is a thousand and more, 1.234 is one and a
+    fraction. Brackets mean a negative amount, as in bookkeeping. Raises CellError.
+
+    >>> read_money("€1.234,50", CellFormat()), read_money("(12)", CellFormat())
+    ((Decimal('1234.50'), 'EUR'), (Decimal('-12'), None))
     """
-    words = plain(text).strip()
+    words = plain_text(text).strip()
     negative = words.startswith("(") and words.endswith(")")
     words = words.strip("()") if negative else words
     number = re.search(r"[+-]?[\d][\d., ’']*", words)
     if not number:
-        raise CellError(RejectCode.SCHEMA_TYPE, "it is no sum of money; write it as 1234.50")
+        raise CellError(RejectCode.SCHEMA_TYPE, "it is not an amount; write it as 1234.50")
     beside = (words[: number.start()] + words[number.end() :]).strip()
     if beside.startswith("-") and number[0][0].isdigit():
         negative, beside = True, beside[1:].strip()
@@ -169,13 +184,13 @@ def read_money(text: str, _reading: Reading) -> tuple[Decimal, str | None]:
 def _currency_beside(words: str) -> str | None:
     if not words or words in ("¥", "$"):
         return None
-    sign = _SIGNS.get(words) or _CURRENCIES.get(word_key(words))
-    if sign is None and not _CODE.fullmatch(words):
+    currency = _SYMBOLS.get(words) or _CURRENCIES.get(normalise_word(words))
+    if currency is None and not _CODE.fullmatch(words):
         raise CellError(
             RejectCode.SCHEMA_TYPE,
-            "it is no sum of money; write it as 1234.50, the currency in a column of its own",
+            "it is not an amount; write it as 1234.50, and the currency in its own column",
         )
-    return sign or words.upper()
+    return currency or words.upper()
 
 
 def _decimal(text: str) -> Decimal:
@@ -185,12 +200,16 @@ def _decimal(text: str) -> Decimal:
         return Decimal(re.sub(r"[, ’']", "", text))
     if _COMMA_DECIMAL.fullmatch(text):
         return Decimal(re.sub(r"[. ]", "", text).replace(",", "."))
-    raise CellError(RejectCode.SCHEMA_TYPE, "it is no number; write it as 1234.50")
+    raise CellError(RejectCode.SCHEMA_TYPE, "it is not a number; write it as 1234.50")
 
 
-def read_number(text: str, _reading: Reading) -> float:
-    """Return a number such as 4, 4.5 or 4,5. Raises CellError."""
-    return float(_decimal(plain(text).strip()))
+def read_number(text: str, _cell_format: CellFormat) -> float:
+    """Return a number such as 4, 4.5 or 4,5. Raises CellError.
+
+    >>> read_number("4,5", CellFormat())
+    4.5
+    """
+    return float(_decimal(plain_text(text).strip()))
 
 
 # 4/5, 8 / 10, 4分, 5星, 4.5 stars
@@ -201,42 +220,51 @@ _RATING = re.compile(
 )
 
 
-def read_rating(text: str, _reading: Reading) -> tuple[float, float | None]:
-    """Return a mark, and the best mark where the cell names it: 4, 4分, 5星, 8/10. Raises
-    CellError.
+def read_rating(text: str, _cell_format: CellFormat) -> tuple[float, float | None]:
+    """Return a rating, and the best rating if the cell names it: 4, 4分, 5星, 8/10.
+
+    Raises CellError.
+
+    >>> read_rating("8/10", CellFormat()), read_rating("4分", CellFormat())
+    ((8.0, 10.0), (4.0, None))
     """
-    match = _RATING.fullmatch(plain(text).strip())
+    match = _RATING.fullmatch(plain_text(text).strip())
     if not match:
         raise CellError(
-            RejectCode.SCHEMA_TYPE, "it is no mark; write it as a number, such as 4 or 8/10"
+            RejectCode.SCHEMA_TYPE, "it is not a rating; write it as a number, such as 4 or 8/10"
         )
     return float(match["mark"].replace(",", ".")), float(match["best"]) if match["best"] else None
 
 
-def read_birth_year(text: str, _reading: Reading) -> int:
-    """Return the year of a date of birth, or of a year. Raises CellError."""
-    match = re.search(r"(?<!\d)(1[89]\d\d|20\d\d)(?!\d)", plain(text))
+def read_birth_year(text: str, _cell_format: CellFormat) -> int:
+    """Return the year in a date of birth. Raises CellError.
+
+    >>> read_birth_year("1985-03-21", CellFormat())
+    1985
+    """
+    match = re.search(r"(?<!\d)(1[89]\d\d|20\d\d)(?!\d)", plain_text(text))
     if not match:
         raise CellError(
-            RejectCode.SCHEMA_TYPE, "it names no year of birth; write it as 1985 or 1985-03-21"
+            RejectCode.SCHEMA_TYPE, "it has no year of birth; write it as 1985 or 1985-03-21"
         )
     return int(match[1])
 
 
 # ---- texts and lists
-# --------------------------------------------------------------------------------------------------------
 
 _BROKEN_BY_EXCEL = re.compile(r"\d(?:\.\d+)?E\+\d+", re.IGNORECASE)
 
 
-def read_text(text: str, _reading: Reading) -> str:
-    """Return the text as it is."""
+def read_text(text: str, _cell_format: CellFormat) -> str:
+    """Return the text unchanged."""
     return text
 
 
-def read_identifier(text: str, _reading: Reading) -> str:
-    """Return a number that names something. Raises CellError for one that a spreadsheet has rounded
-    away.
+def read_identifier(text: str, _cell_format: CellFormat) -> str:
+    """Return an identifier. Raises CellError for a number that a spreadsheet has rounded.
+
+    >>> read_identifier("0012", CellFormat())
+    '0012'
     """
     if _BROKEN_BY_EXCEL.fullmatch(text):
         what = "a spreadsheet has rounded the number; export it again with this column as text"
@@ -244,9 +272,11 @@ def read_identifier(text: str, _reading: Reading) -> str:
     return text
 
 
-def read_list(text: str, _reading: Reading) -> list[str]:
-    """Return the parts of a cell that holds several, between commas, semicolons, slashes or line
-    breaks.
+def read_list(text: str, _cell_format: CellFormat) -> list[str]:
+    """Return the parts of a cell between commas, semicolons, slashes or line breaks.
+
+    >>> read_list("a@example.com; b@example.com", CellFormat())
+    ['a@example.com', 'b@example.com']
     """
     return [part for part in (piece.strip() for piece in re.split(r"[,;，；、/|\n]", text)) if part]
 
@@ -255,9 +285,13 @@ def read_list(text: str, _reading: Reading) -> list[str]:
 _ITEM = re.compile(r"(?P<sku>.+?)\s*(?:[xX*×✕]\s*(?P<quantity>\d+(?:\.\d+)?))?", re.DOTALL)
 
 
-def read_items(text: str, _reading: Reading) -> list[dict[str, Any]]:
-    """Return the articles of an order: JSON (a list of numbers or of objects with sku), or `A-100
-    x2; B-7`. Raises CellError.
+def read_items(text: str, _cell_format: CellFormat) -> list[dict[str, Any]]:
+    """Return the items of an order, from JSON or from text such as `A-100 x2; B-7`.
+
+    The JSON is a list of article numbers, or of objects with `sku`. Raises CellError.
+
+    >>> read_items("A-100 x2; B-7", CellFormat())
+    [{'sku': 'A-100', 'quantity': '2'}, {'sku': 'B-7', 'quantity': '1'}]
     """
     if text[:1] in "[{":
         return _json_items(text)
@@ -270,14 +304,14 @@ def read_items(text: str, _reading: Reading) -> list[dict[str, Any]]:
 
 def _json_items(text: str) -> list[dict[str, Any]]:
     try:
-        given = orjson.loads(text)
+        parsed = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise CellError(
             RejectCode.UNPARSABLE,
-            f"it begins like JSON and is none: {error.msg} at column {error.colno}",
+            f"it starts like JSON but is invalid: {error.msg} at column {error.colno}",
         ) from error
     items = []
-    for item in given if isinstance(given, list) else [given]:
+    for item in parsed if isinstance(parsed, list) else [parsed]:
         if isinstance(item, dict) and item.get("sku"):
             items.append(
                 {

@@ -11,7 +11,8 @@ from typing import Any
 from pipeline.ingest.business.cell_times import read_time
 from pipeline.ingest.business.cell_values import (
     CellError,
-    Reading,
+    CellFormat,
+    normalise_word,
     read_birth_year,
     read_currency,
     read_identifier,
@@ -23,8 +24,7 @@ from pipeline.ingest.business.cell_values import (
     read_rating,
     read_text,
     read_word,
-    word_key,
-    words_to,
+    word_table,
 )
 from schemas.business import BusinessData, ComplaintData, CustomerData, FeedbackData, OrderData
 from schemas.dead_letters import RejectCode
@@ -43,11 +43,11 @@ class Column:
 
     field: str
     names: tuple[str, ...]
-    read: Callable[[str, Reading], Any] = read_text
+    read: Callable[[str, CellFormat], Any] = read_text
 
 
 @dataclass(slots=True)
-class Record:
+class RowValues:
     """One row while it becomes an event: values by field, and as they were written."""
 
     values: dict[str, Any] = field(default_factory=dict)
@@ -55,12 +55,12 @@ class Record:
 
     def keep_wording(self, name: str, as_name: str) -> None:
         """Keep a cell's own words beside the value they were taken for, where they say more."""
-        if word_key(self.written[name]) != word_key(str(self.values.get(name, ""))):
+        if normalise_word(self.written[name]) != normalise_word(str(self.values.get(name, ""))):
             self.values[as_name] = self.written[name]
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class CsvTable:
     """One kind of file.
 
     `needs` are groups of fields of which header and row must have one each. `finish` completes a
@@ -73,10 +73,10 @@ class Table:
     columns: tuple[Column, ...]
     needs: tuple[tuple[str, ...], ...]
     identity: tuple[str, ...]
-    finish: Callable[[Record, Reading], str]
+    finish: Callable[[RowValues, CellFormat], str]
 
 
-def _column(name: str, names: str, read: Callable[[str, Reading], Any] = read_text) -> Column:
+def _column(name: str, names: str, read: Callable[[str, CellFormat], Any] = read_text) -> Column:
     return Column(name, tuple(names.split("|")), read)
 
 
@@ -123,9 +123,8 @@ def _time(more: str) -> Column:
 
 
 # ---- orders
-# -----------------------------------------------------------------------------------------------------------------
 
-_ORDER_ACTIONS = words_to(
+_ORDER_ACTIONS = word_table(
     {
         "created": (
             "create|new|open|placed|pending|unpaid|awaiting"
@@ -143,20 +142,20 @@ _ORDER_ACTIONS = words_to(
 )
 
 
-def _read_order_action(text: str, _reading: Reading) -> str:
+def _read_order_action(text: str, _cell_format: CellFormat) -> str:
     return read_word(text, _ORDER_ACTIONS, "created, paid, refunded, cancelled")
 
 
-def _finish_order(record: Record, reading: Reading) -> str:
-    values = record.values
+def _finish_order(row: RowValues, cell_format: CellFormat) -> str:
+    values = row.values
     action = str(values.get(ACTION, "created"))
     if ACTION in values:
-        record.keep_wording(ACTION, "status")
+        row.keep_wording(ACTION, "status")
     moved = "refund_amount" if action == "refunded" and "refund_amount" in values else "amount"
     if moved in values:
         amount, beside = values[moved]
         values["amount"] = str(abs(amount) if action == "refunded" else amount)
-        currency = values.get("currency") or beside or reading.currency
+        currency = values.get("currency") or beside or cell_format.currency
         if currency is None:
             what = "the currency is not known: add a column currency, or say --option currency=CNY"
             raise CellError(RejectCode.SCHEMA_MISSING_FIELD, what, moved)
@@ -166,7 +165,7 @@ def _finish_order(record: Record, reading: Reading) -> str:
     return action
 
 
-_ORDERS = Table(
+_ORDERS = CsvTable(
     kind="crm.order",
     contract=OrderData,
     columns=(
@@ -219,7 +218,6 @@ _ORDERS = Table(
 
 
 # ---- feedback
-# ---------------------------------------------------------------------------------------------------------------
 
 _FEEDBACK_KINDS = {
     "rating": "评分|评价|打分|score|review|評分|評價",
@@ -229,19 +227,19 @@ _FEEDBACK_KINDS = {
 }
 
 
-def _finish_feedback(record: Record, _reading: Reading) -> str:
-    values = record.values
+def _finish_feedback(row: RowValues, _cell_format: CellFormat) -> str:
+    values = row.values
     if "rating" in values:
         values["rating"], best = values["rating"]
         if best is not None:
             values.setdefault("scale_max", best)
     if "kind" in values:
-        values["kind"] = read_phrase(record.written["kind"], _FEEDBACK_KINDS)
-        record.keep_wording("kind", "kind_written")
+        values["kind"] = read_phrase(row.written["kind"], _FEEDBACK_KINDS)
+        row.keep_wording("kind", "kind_written")
     return "given"
 
 
-_FEEDBACK = Table(
+_FEEDBACK = CsvTable(
     kind="crm.feedback",
     contract=FeedbackData,
     columns=(
@@ -288,9 +286,8 @@ _FEEDBACK = Table(
 
 
 # ---- complaints
-# -------------------------------------------------------------------------------------------------------------
 
-_COMPLAINT_ACTIONS = words_to(
+_COMPLAINT_ACTIONS = word_table(
     {
         "opened": (
             "open|new|received|submitted|创建|新建|已提交|待处理|未处理|已受理|受理|待受理|建立|待處理"
@@ -324,25 +321,25 @@ _RESULTS = {
 }
 
 
-def _read_complaint_action(text: str, _reading: Reading) -> str:
+def _read_complaint_action(text: str, _cell_format: CellFormat) -> str:
     return read_word(text, _COMPLAINT_ACTIONS, "opened, handled, closed")
 
 
-def _finish_complaint(record: Record, _reading: Reading) -> str:
-    values = record.values
+def _finish_complaint(row: RowValues, _cell_format: CellFormat) -> str:
+    values = row.values
     # People write reasons and results in their own words: what is recognised is the label, the
     # words are kept.
     for name, phrases, unknown in (("reason", _REASONS, "other"), ("result", _RESULTS, None)):
         if name in values:
-            values[name] = read_phrase(record.written[name], phrases) or unknown
-            record.keep_wording(name, f"{name}_written")
+            values[name] = read_phrase(row.written[name], phrases) or unknown
+            row.keep_wording(name, f"{name}_written")
     if ACTION in values:
-        record.keep_wording(ACTION, "status")
+        row.keep_wording(ACTION, "status")
         return str(values[ACTION])
     return "closed" if "result" in values else "handled" if "handling" in values else "opened"
 
 
-_COMPLAINTS = Table(
+_COMPLAINTS = CsvTable(
     kind="crm.complaint",
     contract=ComplaintData,
     columns=(
@@ -390,14 +387,13 @@ _COMPLAINTS = Table(
 
 
 # ---- customers
-# --------------------------------------------------------------------------------------------------------------
 
 
-def _finish_customer(_record: Record, _reading: Reading) -> str:
+def _finish_customer(_row: RowValues, _cell_format: CellFormat) -> str:
     return "updated"
 
 
-_CUSTOMERS = Table(
+_CUSTOMERS = CsvTable(
     kind="crm.customer",
     contract=CustomerData,
     columns=(

@@ -1,5 +1,6 @@
-"""Connectors for the CSV files of shops: orders, feedback, complaints, customers; all read in one
-way, each by its table.
+"""Connectors for CSV files of shops: orders, feedback, complaints, customers.
+
+All are read in the same way; the tables in `column_names.py` describe each kind.
 """
 
 from __future__ import annotations
@@ -16,52 +17,58 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline.ingest.business.cell_times import is_clock
-from pipeline.ingest.business.cell_values import CellError, Reading, clean, read_currency, word_key
-from pipeline.ingest.business.column_names import ACTION, TABLES, TIME, Column, Record, Table
+from pipeline.ingest.business.cell_values import (
+    CellError,
+    CellFormat,
+    clean_cell,
+    normalise_word,
+    read_currency,
+)
+from pipeline.ingest.business.column_names import ACTION, TABLES, TIME, Column, CsvTable, RowValues
 from pipeline.ingest.business.csv_rows import (
+    CsvFileError,
     CsvRow,
     Dialect,
-    FileFault,
     check_encoding,
     read_dialect,
     read_rows,
 )
-from pipeline.ingest.byte_streams import read_lines, refuse_unreadable
+from pipeline.ingest.byte_streams import read_lines, reject_unreadable
 from pipeline.ingest.local_times import DateOrder, rfc3339
 from pipeline.ingest.port import (
     MAX_ITEM_BYTES,
-    Found,
+    ConnectorItem,
     IngestOptions,
-    Item,
+    InputUnit,
     OptionError,
-    Refused,
-    Unit,
+    ReadEvent,
+    Rejection,
 )
 from pipeline.ingest.text_files import (
-    Block,
-    at_line,
-    check_known,
+    LineBlock,
+    check_option_names,
     file_pattern,
-    matching,
-    refusal,
-    source_of,
+    line_locator,
+    matching_units,
+    reject_line,
+    source_name,
 )
 from schemas.dead_letters import RejectCode
 from schemas.envelope import Event, stable_id
 from schemas.registry import explain
 
 _EXTRA = {
-    "currency": "ISO 4217 code of sums whose row names none, such as CNY",
-    "date_order": "dmy, mdy or ymd, where dates do not begin with the year",
+    "currency": "ISO 4217 code of amounts without a currency, such as CNY",
+    "date_order": "dmy, mdy or ymd, if dates do not start with the year",
     "encoding": (
-        "the file's encoding, where it is neither UTF-8 nor GB18030, such as big5 or cp1252"
+        "encoding of the file, if it is neither UTF-8 nor GB18030, such as big5 or cp1252"
     ),
 }
-# Rows of one order stand together; so many events back, a second row with the same key and other
-# content is noticed.
-_REMEMBERED = 10_000
-# Where a second column of the same kind goes, in tables that have a place for it.
-_FURTHER = {"customer.phone": "phones", "customer.email": "emails"}
+# A row with the id of an earlier event and other content is rejected; the ids of so many earlier
+# events are kept. The rows of one order are usually next to each other.
+_IDS_TO_COMPARE = 10_000
+# The field that takes the second column of a kind, in tables that have it.
+_OVERFLOW_FIELDS = {"customer.phone": "phones", "customer.email": "emails"}
 _SUMMARIES = {
     "orders": "orders, payments, refunds and cancellations as CSV (订单、付款、退款)",
     "feedback": "ratings, suggestions and praise as CSV (评价、建议)",
@@ -77,31 +84,30 @@ class CsvConnector:
         self._table = TABLES[name]
         self.name = name
         self.version = "1"
-        self.keeps_items = True
+        self.append_only = True
         self.summary = _SUMMARIES[name]
         self.options = {
-            "timezone": "zone of times that name none, such as Asia/Shanghai",
-            "source": f"name of the system the file comes from, {name} unless given",
+            "timezone": "time zone of times without one, such as Asia/Shanghai",
+            "source": f"name of the system the file comes from; default: {name}",
             **_EXTRA,
         }
 
-    def units(self, paths: Sequence[Path]) -> Iterator[Unit]:
+    def units(self, paths: Sequence[Path]) -> Iterator[InputUnit]:
         """Yield the CSV files under the paths; a file named itself is read whatever its name."""
-        return matching(paths, file_pattern("csv", "tsv"))
+        return matching_units(paths, file_pattern("csv", "tsv"))
 
-    def read(self, unit: Unit, options: IngestOptions) -> Iterator[Item]:
-        """Yield one event per row in order, checked against its contract; a row that does not fit
-        is refused, and no other.
+    def read(self, unit: InputUnit, options: IngestOptions) -> Iterator[ConnectorItem]:
+        """Yield one event per row, validated against its contract; a bad row is rejected alone.
 
-        A file whose header lacks a column that is needed is refused as a whole. Raises OptionError
-        for an option that is wrong.
+        A file whose header lacks a required column is rejected as a whole. Raises OptionError for a
+        wrong option.
         """
-        check_known(options.extra, _EXTRA, self.name)
-        reader = _Reader(self._table, unit, options, _reading(options), self.name, self.version)
-        return refuse_unreadable(unit, reader.items())
+        check_option_names(options.extra, _EXTRA, self.name)
+        reader = _CsvReader(self._table, unit, options, _cell_format(options), self.name, self.version)
+        return reject_unreadable(unit, reader.items())
 
 
-def _reading(options: IngestOptions) -> Reading:
+def _cell_format(options: IngestOptions) -> CellFormat:
     extra = options.extra
     if encoding := extra.get("encoding"):
         check_encoding(encoding)
@@ -113,16 +119,16 @@ def _reading(options: IngestOptions) -> Reading:
         ) from None
     try:
         currency = (
-            read_currency(extra["currency"].strip(), Reading()) if "currency" in extra else None
+            read_currency(extra["currency"].strip(), CellFormat()) if "currency" in extra else None
         )
     except CellError as error:
         raise OptionError(f"currency is {extra['currency']!r}: {error}") from None
-    return Reading(options.zone, order, currency)
+    return CellFormat(options.zone, order, currency)
 
 
 @dataclass(frozen=True, slots=True)
-class _Placed:
-    """A column of the file: which cell, what its header says, and the field it is, if it is one."""
+class _FileColumn:
+    """A column of the file: its cell index, its header, and its field if it is known."""
 
     index: int
     header: str
@@ -130,62 +136,60 @@ class _Placed:
 
 
 @dataclass
-class _Reader:
-    table: Table
-    unit: Unit
+class _CsvReader:
+    table: CsvTable
+    unit: InputUnit
     options: IngestOptions
-    reading: Reading
+    cell_format: CellFormat
     name: str
     version: str
-    _seen: OrderedDict[str, bytes] = field(default_factory=OrderedDict)
+    _digests: OrderedDict[str, bytes] = field(default_factory=OrderedDict)
 
-    def items(self) -> Iterator[Item]:
+    def items(self) -> Iterator[ConnectorItem]:
         try:
             dialect = read_dialect(self.unit, self.options.extra.get("encoding"), self._known)
             if dialect is None:
                 return
-            placed = self._placed(dialect)
-        except FileFault as fault:
+            columns = self._file_columns(dialect)
+        except CsvFileError as fault:
             yield self._refuse_file(fault)
             return
         for row in read_rows(self.unit, dialect):
-            # The header goes along: a row that is refused is then a file of its own, and can be
-            # sent again.
-            yield self._item(row, dialect.head + row.raw, placed)
+            # With the header, a rejected row is a file of its own that can be replayed.
+            yield self._item(row, dialect.head + row.raw, columns)
 
     # ---- the header
-    # ---------------------------------------------------------------------------------------------------------
 
     @cached_property
     def _columns(self) -> dict[str, Column]:
-        """The columns by every name they may have; the first that claims a name has it."""
+        """The columns by every name they may have; the first column that lists a name wins."""
         by_name: dict[str, Column] = {}
         for column in self.table.columns:
             for name in column.names:
-                by_name.setdefault(word_key(name), column)
+                by_name.setdefault(normalise_word(name), column)
         return by_name
 
     def _field(self, header: str) -> Column | None:
-        return self._columns.get(word_key(header))
+        return self._columns.get(normalise_word(header))
 
     def _known(self, header: Sequence[str]) -> int:
         return sum(self._field(cell) is not None for cell in header)
 
-    def _placed(self, dialect: Dialect) -> list[_Placed]:
-        placed = [
-            _Placed(index, header, self._field(header))
+    def _file_columns(self, dialect: Dialect) -> list[_FileColumn]:
+        columns = [
+            _FileColumn(index, header, self._field(header))
             for index, header in enumerate(dialect.header)
         ]
-        fields = {place.column.field for place in placed if place.column}
+        fields = {column.column.field for column in columns if column.column}
         for group in self.table.needs:
             if not fields.intersection(group):
-                accepted = ", ".join(name for one in group for name in self._named(one).names)
-                raise FileFault(
+                accepted = ", ".join(name for field_ in group for name in self._named(field_).names)
+                raise CsvFileError(
                     RejectCode.SCHEMA_MISSING_FIELD,
-                    f"the header has no column for {' or '.join(group)}; it may be called"
+                    f"the header has no column for {' or '.join(group)}; accepted names are"
                     f" {accepted}. The header is: {', '.join(dialect.header)[:400]}",
                 )
-        return placed
+        return columns
 
     def _has(self, field_name: str) -> bool:
         return any(column.field == field_name for column in self.table.columns)
@@ -193,46 +197,45 @@ class _Reader:
     def _named(self, field_name: str) -> Column:
         return next(column for column in self.table.columns if column.field == field_name)
 
-    def _refuse_file(self, fault: FileFault) -> Refused:
-        block = Block(MAX_ITEM_BYTES)
+    def _refuse_file(self, fault: CsvFileError) -> Rejection:
+        block = LineBlock(MAX_ITEM_BYTES)
         with self.unit.open() as stream:
             for line in read_lines(stream, MAX_ITEM_BYTES):
                 block.add(line)
-        message = f"{fault}; nothing of the file ({block.lines} lines) was read"
-        return refusal(self.unit, 1, block.raw, fault.code, message)
+        message = f"{fault}; no line of the file ({block.lines} lines) was read"
+        return reject_line(self.unit, 1, block.raw, fault.code, message)
 
     # ---- a row
-    # --------------------------------------------------------------------------------------------------------------
 
-    def _item(self, row: CsvRow, raw: bytes, placed: Sequence[_Placed]) -> Item:
+    def _item(self, row: CsvRow, raw: bytes, columns: Sequence[_FileColumn]) -> ConnectorItem:
         if row.fault:
-            return refusal(self.unit, row.line, raw, *row.fault)
-        cells = [clean(cell) for cell in row.cells]
+            return reject_line(self.unit, row.line, raw, *row.fault)
+        cells = [clean_cell(cell) for cell in row.cells]
         try:
-            event = self._event(row, cells, placed)
+            event = self._event(row, cells, columns)
         except CellError as error:
-            return refusal(self.unit, row.line, raw, error.code, str(error))
+            return reject_line(self.unit, row.line, raw, error.code, str(error))
         digest = hashlib.sha256("\0".join(cells).encode("utf-8", "surrogatepass")).digest()
-        before = self._seen.setdefault(event.id, digest)
-        if len(self._seen) > _REMEMBERED:
-            self._seen.popitem(last=False)
+        before = self._digests.setdefault(event.id, digest)
+        if len(self._digests) > _IDS_TO_COMPARE:
+            self._digests.popitem(last=False)
         if before != digest:
             what = (
-                f"an earlier row has the same {', '.join(self.table.identity)} and other content:"
-                " one event cannot be both; put the articles of an order into one row, and give"
-                " events of one day their time"
+                f"an earlier row has the same {', '.join(self.table.identity)} and other content,"
+                " but identifies the same event; put all items of an order into one row, and write"
+                " the time of events of the same day"
             )
-            return refusal(self.unit, row.line, raw, RejectCode.SCHEMA_VALUE, what)
-        return Found(event, raw)
+            return reject_line(self.unit, row.line, raw, RejectCode.SCHEMA_VALUE, what)
+        return ReadEvent(event, raw)
 
-    def _event(self, row: CsvRow, cells: Sequence[str], placed: Sequence[_Placed]) -> Event:
-        record, others = self._read_cells(cells, placed)
+    def _event(self, row: CsvRow, cells: Sequence[str], columns: Sequence[_FileColumn]) -> Event:
+        row_values, others = self._read_cells(cells, columns)
         for group in self.table.needs:
-            if not any(name in record.values for name in group):
+            if not any(name in row_values.values for name in group):
                 headers = [
-                    repr(place.header)
-                    for place in placed
-                    if place.column and place.column.field in group
+                    repr(column.header)
+                    for column in columns
+                    if column.column and column.column.field in group
                 ]
                 what = (
                     f"column {headers[0]} is empty"
@@ -241,80 +244,80 @@ class _Reader:
                 )
                 raise CellError(RejectCode.SCHEMA_MISSING_FIELD, what)
         try:
-            action = self.table.finish(record, self.reading)
+            action = self.table.finish(row_values, self.cell_format)
         except CellError as error:
-            raise self._named_error(error, record, placed) from error
-        moment: datetime | None = record.values.pop(TIME, None)
-        record.values.pop(ACTION, None)
-        data = _nested(record.values)
-        self._check(data, record, placed)
+            raise self._named_error(error, row_values, columns) from error
+        moment: datetime | None = row_values.values.pop(TIME, None)
+        row_values.values.pop(ACTION, None)
+        data = _nested(row_values.values)
+        self._check(data, row_values, columns)
         for header, cell in others.items():
-            # A column may be called like a field that no column of this table fills.
+            # A column may be named like a field of the contract that no known column fills.
             data[_free_name(header, {*data, *self.table.contract.model_fields})] = cell
         return Event(
-            id=self._id(record, action, moment, cells, placed),
-            source=source_of(self.options, self.name),
+            id=self._id(row_values, action, moment, cells, columns),
+            source=source_name(self.options, self.name),
             type=f"{self.table.kind}.{action}",
             time=moment,
             tenant=self.options.tenant,
-            locator=at_line(self.unit, row.line),
+            locator=line_locator(self.unit, row.line),
             connector=f"{self.name}/{self.version}",
             data=data,
         )
 
     def _read_cells(
-        self, cells: Sequence[str], placed: Sequence[_Placed]
-    ) -> tuple[Record, dict[str, str]]:
-        """Return a row's values by field, and the cells that are no field's, by their header."""
-        record = Record()
+        self, cells: Sequence[str], columns: Sequence[_FileColumn]
+    ) -> tuple[RowValues, dict[str, str]]:
+        """Return a row's values by field, and the cells of unknown columns by header."""
+        row_values = RowValues()
         others: dict[str, str] = {}
-        found: dict[str, list[_Placed]] = {}
-        for place in placed:
-            if not cells[place.index]:
+        found: dict[str, list[_FileColumn]] = {}
+        for column in columns:
+            if not cells[column.index]:
                 continue
-            if place.column:
-                found.setdefault(place.column.field, []).append(place)
+            if column.column:
+                found.setdefault(column.column.field, []).append(column)
             else:
-                others[_free_name(place.header or f"column {place.index + 1}", others)] = cells[
-                    place.index
+                others[_free_name(column.header or f"column {column.index + 1}", others)] = cells[
+                    column.index
                 ]
-        # Lists first: further numbers and addresses are added to them.
-        for name, places in sorted(
-            found.items(), key=lambda entry: entry[0] not in _FURTHER.values()
+        # Lists first, because further numbers and addresses are appended to them.
+        for name, columns in sorted(
+            found.items(), key=lambda entry: entry[0] not in _OVERFLOW_FIELDS.values()
         ):
-            first, *more = places
+            first, *more = columns
             text = cells[first.index]
             if name == TIME and more and (is_clock(text) or is_clock(cells[more[0].index])):
-                # The date in one column, the time of day in another, in either order.
+                # The date is in one column and the time of day in another, in either order.
                 text = " ".join(sorted((text, cells[more.pop(0).index]), key=is_clock))
             assert first.column is not None
-            record.written[name] = text
+            row_values.written[name] = text
             try:
-                record.values[name] = first.column.read(text, self.reading)
+                row_values.values[name] = first.column.read(text, self.cell_format)
             except CellError as error:
                 raise CellError(
                     error.code, f"column {first.header!r} has {text[:80]!r}: {error}"
                 ) from error
-            for place in more:
-                further = _FURTHER.get(name, "")
+            for column in more:
+                further = _OVERFLOW_FIELDS.get(name, "")
                 if self._has(further):
-                    record.values[further] = [*record.values.get(further, []), cells[place.index]]
+                    row_values.values[further] = [*row_values.values.get(further, []), cells[column.index]]
                 else:
-                    others[_free_name(place.header, others)] = cells[place.index]
-        return record, others
+                    others[_free_name(column.header, others)] = cells[column.index]
+        return row_values, others
 
     def _named_error(
-        self, error: CellError, record: Record, placed: Sequence[_Placed]
+        self, error: CellError, row_values: RowValues, columns: Sequence[_FileColumn]
     ) -> CellError:
         header = next(
             (
-                place.header
-                for place in placed
-                if place.column and place.column.field == error.field
+                column.header
+                for column in columns
+                if column.column and column.column.field == error.field
             ),
             "",
         )
-        written = record.written.get(error.field, "")
+        written = row_values.written.get(error.field, "")
         return CellError(
             error.code,
             (
@@ -324,34 +327,36 @@ class _Reader:
             ),
         )
 
-    def _check(self, data: dict[str, Any], record: Record, placed: Sequence[_Placed]) -> None:
+    def _check(
+        self, data: dict[str, Any], row_values: RowValues, columns: Sequence[_FileColumn]
+    ) -> None:
         try:
             self.table.contract.model_validate(data)
         except ValidationError as fault:
             code, message = explain(fault, "row")
             path = ".".join(map(str, fault.errors()[0]["loc"]))
-            raise self._named_error(CellError(code, message, path), record, placed) from fault
+            raise self._named_error(CellError(code, message, path), row_values, columns) from fault
 
     def _id(
         self,
-        record: Record,
+        row_values: RowValues,
         action: str,
         moment: datetime | None,
         cells: Sequence[str],
-        placed: Sequence[_Placed],
+        columns: Sequence[_FileColumn],
     ) -> str:
-        told = {**record.values, ACTION: action, TIME: rfc3339(moment) if moment else ""}
-        if self.table.identity and all(told.get(name) for name in self.table.identity):
-            parts = [str(told[name]) for name in self.table.identity]
+        values = {**row_values.values, ACTION: action, TIME: rfc3339(moment) if moment else ""}
+        if self.table.identity and all(values.get(name) for name in self.table.identity):
+            parts = [str(values[name]) for name in self.table.identity]
         else:
             parts = [
-                f"{place.header}={cells[place.index]}" for place in placed if cells[place.index]
+                f"{column.header}={cells[column.index]}" for column in columns if cells[column.index]
             ]
         return str(stable_id(self.table.kind, *parts))
 
 
 def _free_name(name: str, taken: dict[str, Any] | set[str]) -> str:
-    """Return the name, numbered if it is taken."""
+    """Return the name, with a number appended if it is in use."""
     number, free = 1, name
     while free in taken:
         number += 1

@@ -1,5 +1,6 @@
-"""Rows of a CSV file with a header: encodings, delimiters, quoted line breaks; one broken row harms
-no other.
+"""Rows of a CSV file with a header: encodings, delimiters, quoted line breaks.
+
+A broken row does not affect the others.
 """
 
 from __future__ import annotations
@@ -13,34 +14,32 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.ingest.byte_streams import CHUNK, Line, UnreadableUnitError, read_lines
-from pipeline.ingest.port import OptionError, Unit
+from pipeline.ingest.port import InputUnit, OptionError
 from pipeline.ingest.text_files import is_blank
 from schemas.dead_letters import RejectCode
 
 DELIMITERS = (",", ";", "\t")
-# A row of a shop's export has a few hundred bytes, one with a long complaint some thousand. A
-# quotation mark that is never closed would take everything after it into one row; it is given up
-# after this much.
+# A row of a shop's export has a few hundred bytes, one with a long complaint some thousand. A quote
+# that is never closed would turn the rest of the file into one row; this limit stops it.
 MAX_ROW = 1024 * 1024
-# The csv module stops at 128 KiB for one field, less than a row may have; its limit is one for the
-# whole process.
+# The csv module limits a field to 128 KiB, less than MAX_ROW. Its limit is global to the process.
 csv.field_size_limit(max(csv.field_size_limit(), MAX_ROW))
 
 _BLANK = " \t\r\n\ufeff\u00a0"
-# Excel writes `sep=;` above the header where the delimiter is not the system's own.
+# Excel writes `sep=;` above the header if the delimiter is not the default of the system.
 _SEP_LINE = re.compile(r"\ufeff?\"?sep=(.)\"?\s*", re.IGNORECASE)
-# GB2312's characters have both bytes from A1 on, and 99 of 100 characters of Chinese text are among
-# them. What else is read as GB18030 by accident (one accented letter before an ASCII one, Big5)
-# seldom has that form.
+# In GB2312 both bytes of a character are A1 or higher, and 99 of 100 characters of Chinese text are
+# in GB2312. Other text that happens to decode as GB18030 (an accented letter before an ASCII one,
+# Big5) seldom has this form.
 _HIGH_PAIR = re.compile(rb"[\xa1-\xfe][\xa1-\xfe]")
 _HIGH = re.compile(rb"[\x80-\xff]")
 _GB_SHARE = 0.9
-# A doubled mark is one that belongs to the text.
+# A doubled quote is a quote inside the text.
 _TO_CLOSING_QUOTE = re.compile(rb'(?:[^"]|"")*+"')
 
 
-class FileFault(ValueError):
-    """Nothing of the file can be read: its encoding or its header; the message says what to do."""
+class CsvFileError(ValueError):
+    """The file cannot be read at all because of its encoding or its header."""
 
     def __init__(self, code: RejectCode, message: str) -> None:
         super().__init__(message)
@@ -49,7 +48,7 @@ class FileFault(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class CsvRow:
-    """One row, beginning in line `line`: its cells, or what is wrong with it."""
+    """One row that starts in line `line`: its cells, or its error."""
 
     line: int
     raw: bytes
@@ -59,8 +58,9 @@ class CsvRow:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How to read a file's rows; `head` are the lines of the header and what stands above it,
-    `skip` how many they are.
+    """How to parse a file.
+
+    `head` are the lines up to and including the header, `skip` is their number.
     """
 
     encoding: str
@@ -71,17 +71,16 @@ class Dialect:
 
 
 # ---- encoding and header
-# ----------------------------------------------------------------------------------------------------
 
 
 def read_dialect(
-    unit: Unit, encoding: str | None, known: Callable[[Sequence[str]], int]
+    unit: InputUnit, encoding: str | None, known: Callable[[Sequence[str]], int]
 ) -> Dialect | None:
-    """Return how a unit is to be read, or None where it is empty.
+    """Return how to parse a unit, or None if it is empty.
 
-    `encoding` None: UTF-8, else GB18030 where the bytes look like it. The delimiter is the one in
-    which most header names are `known`. Raises FileFault, and OptionError for an encoding that does
-    not exist or is not written in bytes of ASCII and more.
+    `encoding` None means UTF-8, or GB18030 if the bytes look like it. The delimiter is the one that
+    gives the most `known` column names. Raises CsvFileError, and OptionError for an encoding that
+    does not exist or is not a superset of ASCII.
     """
     lines, sample = _opening(unit)
     if not lines:
@@ -96,8 +95,8 @@ def read_dialect(
     return Dialect(codec, delimiter, header, b"".join(line.data for line in used), used[-1].number)
 
 
-def _opening(unit: Unit) -> tuple[list[Line], bytes]:
-    """Return the first two lines that hold anything, and as many bytes as tell the encoding."""
+def _opening(unit: InputUnit) -> tuple[list[Line], bytes]:
+    """Return the first two lines that are not blank, and enough bytes to recognise the encoding."""
     lines: list[Line] = []
     sample = bytearray()
     try:
@@ -110,7 +109,7 @@ def _opening(unit: Unit) -> tuple[list[Line], bytes]:
                 if len(sample) >= CHUNK:
                     break
     except UnreadableUnitError:
-        # The reading meets the same fault, and reports it after what comes before.
+        # Reading the rows meets the same error, and reports it after the rows before it.
         pass
     return lines, bytes(sample)
 
@@ -119,15 +118,19 @@ def _decoded(line: Line, codec: str) -> str:
     try:
         return line.data.decode(codec)
     except UnicodeDecodeError as error:
-        raise FileFault(
+        raise CsvFileError(
             RejectCode.CHARSET,
             f"the header is not {codec}: {error.reason} at byte {error.start + 1}",
         ) from error
 
 
 def check_encoding(name: str) -> str:
-    """Return the codec of an encoding's name. Raises OptionError for one that does not exist or
-    cannot be read line by line.
+    """Return the codec of an encoding.
+
+    Raises OptionError for one that does not exist, or that is not a superset of ASCII.
+
+    >>> check_encoding("GBK")
+    'gbk'
     """
     try:
         codec = codecs.lookup(name)
@@ -135,8 +138,7 @@ def check_encoding(name: str) -> str:
         is_superset = plain.decode(codec.name) == plain.decode("ascii")
     except (LookupError, UnicodeError):
         raise OptionError(
-            f"encoding {name!r} is none that is known; give one such as utf-8, gb18030, big5,"
-            " cp1252"
+            f"encoding {name!r} is unknown; use one such as utf-8, gb18030, big5, cp1252"
         ) from None
     if not is_superset:
         raise OptionError(f"encoding {name!r} cannot be read line by line; save the file as UTF-8")
@@ -145,17 +147,18 @@ def check_encoding(name: str) -> str:
 
 def _guessed_codec(head: bytes) -> str:
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise FileFault(
-            RejectCode.CHARSET, "it is UTF-16 (Excel's Unicode text); save it as CSV UTF-8"
+        raise CsvFileError(
+            RejectCode.CHARSET,
+            "the file is UTF-16 (Excel's Unicode text); save it as CSV UTF-8",
         )
     if _decodes(head, "utf-8"):
         return "utf-8"
     if _looks_like_gb18030(head):
         return "gb18030"
-    raise FileFault(
+    raise CsvFileError(
         RejectCode.CHARSET,
-        "it is neither UTF-8 nor GB18030; save it as CSV UTF-8, or name its encoding: --option"
-        " encoding=cp1252, big5 …",
+        "the file is neither UTF-8 nor GB18030; save it as CSV UTF-8, or name its encoding:"
+        " --option encoding=cp1252, big5 …",
     )
 
 
@@ -166,7 +169,7 @@ def _looks_like_gb18030(head: bytes) -> bool:
 
 def _decodes(head: bytes, codec: str) -> bool:
     try:
-        # Not final: the head may end inside a character.
+        # Incremental, because the head may end inside a character.
         codecs.getincrementaldecoder(codec)().decode(head)
     except UnicodeDecodeError:
         return False
@@ -184,8 +187,8 @@ def _split_header(
             continue
         readings.append((known(cells), len(cells), delimiter, cells))
     if not readings:
-        raise FileFault(
-            RejectCode.UNPARSABLE, f"its first line is no header: {text.strip(_BLANK)[:80]!r}"
+        raise CsvFileError(
+            RejectCode.UNPARSABLE, f"the first line is not a header: {text.strip(_BLANK)[:80]!r}"
         )
     # The first delimiter wins a tie: a comma, as in most files.
     _, _, delimiter, cells = max(readings, key=lambda reading: reading[:2])
@@ -193,15 +196,14 @@ def _split_header(
 
 
 # ---- rows
-# -------------------------------------------------------------------------------------------------------------------
 
 
-def read_rows(unit: Unit, dialect: Dialect) -> Iterator[CsvRow]:
-    """Yield the rows below the header in order; rows without any content are left out.
+def read_rows(unit: InputUnit, dialect: Dialect) -> Iterator[CsvRow]:
+    """Yield the rows below the header in order, without blank rows.
 
-    A row ends at the end of a line outside quotation marks. Where that fails (a mark that is never
-    closed, something after a closing one, a number of cells other than the header's), the first
-    line alone is at fault and reading goes on with the next one.
+    A row ends at a line end outside quotes. If a quote is never closed, if something follows a
+    closing quote, or if the number of cells differs from the header's, only the first line is
+    rejected, and reading continues with the next line.
     """
     with unit.open() as stream:
         yield from _Rows(dialect, read_lines(stream, MAX_ROW)).rows()
@@ -218,7 +220,7 @@ class _Rows:
             if line.number <= self._dialect.skip:
                 continue
             if line.oversize:
-                fault = f"it has {line.size} bytes, more than a row may have ({MAX_ROW})"
+                fault = f"it has {line.size} bytes, more than the limit of {MAX_ROW}"
                 yield CsvRow(line.number, line.data, fault=(RejectCode.OVERSIZE, fault))
             elif line.data.strip(b" \t\r\n\0,;"):
                 yield from self._row(line)
@@ -235,7 +237,7 @@ class _Rows:
             raise
         if not closed:
             yield self._give_up(
-                block, RejectCode.UNPARSABLE, "a quotation mark is opened and not closed"
+                block, RejectCode.UNPARSABLE, "a quotation mark is not closed"
             )
             return
         raw = b"".join(line.data for line in block)
@@ -246,7 +248,7 @@ class _Rows:
             yield self._give_up(block, RejectCode.CHARSET, what)
             return
         except csv.Error as error:
-            yield self._give_up(block, RejectCode.UNPARSABLE, f"it is not CSV: {error}")
+            yield self._give_up(block, RejectCode.UNPARSABLE, f"it is not valid CSV: {error}")
             return
         width = len(self._dialect.header)
         if len(cells) < width or any(cell.strip(_BLANK) for cell in cells[width:]):
@@ -256,9 +258,7 @@ class _Rows:
             yield CsvRow(first.number, raw, tuple(cells[:width]))
 
     def _read_to_closing_quote(self, block: list[Line]) -> bool:
-        """Add lines to the block until no quotation mark is open; False where none closes it within
-        what a row may have.
-        """
+        """Add lines to the block until no quote is open; return False if none closes it in time."""
         size, in_quotes = block[0].size, self._ends_in_quotes(block[0].data, False)
         while in_quotes:
             line = self._next()
@@ -272,8 +272,9 @@ class _Rows:
         return True
 
     def _ends_in_quotes(self, line: bytes, in_quotes: bool) -> bool:
-        """Return whether a quoted cell is open at the end of a line; marks inside an unquoted cell
-        are ordinary characters.
+        """Return whether a quoted cell is open at the end of a line.
+
+        Quotes inside an unquoted cell are ordinary characters.
         """
         at = 0
         while True:
@@ -289,7 +290,7 @@ class _Rows:
                 return False
 
     def _give_up(self, block: list[Line], code: RejectCode, what: str) -> CsvRow:
-        """Return the first line as faulty, and read the others again as rows of their own."""
+        """Return the first line as a broken row; the others will be parsed as rows of their own."""
         self._again.extendleft(reversed(block[1:]))
         return CsvRow(block[0].number, block[0].data, fault=(code, what))
 
@@ -297,8 +298,8 @@ class _Rows:
         try:
             return raw.decode(self._dialect.encoding)
         except UnicodeDecodeError:
-            # The first Chinese character may stand far below the head from which the encoding was
-            # told.
+            # The first Chinese character may come after the head by which the encoding was
+            # recognised.
             if self._dialect.encoding == "utf-8" and _looks_like_gb18030(raw):
                 return raw.decode("gb18030")
             raise

@@ -1,5 +1,4 @@
-"""What a connector must know of a mail's bytes without parsing it: whether they are a mail, a few
-raw headers, its identity.
+"""What the email connector reads of a mail's bytes without parsing it: a few headers, the event id.
 """
 
 from __future__ import annotations
@@ -10,19 +9,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from pipeline.mail.mime import NotAMail, parse_mail
+from pipeline.mail.mime import NotAMailError, parse_mail
 
-# Where the header ends (RFC 5322, 2.1), whatever the system's line ending; atomic, for \r\n is one
-# ending and not two.
+# The end of the header (RFC 5322, 2.1) with any line ending; atomic, because \r\n is one ending and
+# not two.
 _HEADER_END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
-# Before a header: a byte order mark that an editor left, empty lines, and the line that mbox files
-# or old systems put first.
+# What may precede the header: an editor's byte order mark, empty lines, the `From ` line of mbox
+# files and old systems.
 _PREAMBLE = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*+(?:>?From (?![ \t]*:)[^\r\n]*+(?>\r\n|\n|\r))*+")
 _ENDINGS = re.compile(rb"\r\n?")
 # A field name is printable ASCII without a colon (RFC 5322, 3.6.8); blanks before the colon are
-# obsolete but allowed (4.5).
+# obsolete but allowed (RFC 5322, 4.5).
 _FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
-# One of these in the header, and `parse_mail` takes the bytes for a mail.
+# `parse_mail` accepts bytes as a mail if the header has one of these fields.
 _MAIL_FIELDS = frozenset(
     b"from to cc bcc subject date message-id received return-path reply-to sender delivered-to"
     b" mime-version content-type content-transfer-encoding in-reply-to references resent-from"
@@ -30,36 +29,45 @@ _MAIL_FIELDS = frozenset(
 )
 _FIELDS_READ = frozenset((b"message-id", b"from", b"to", b"cc", b"date", b"subject"))
 _INITIALS = frozenset(letter for name in _FIELDS_READ for letter in (name[:1], name[:1].upper()))
-# Headers are looked for in this much and no further: some 1,000 trace fields, and a bound for what
-# a hostile header can cost.
+# Headers are searched in this many bytes: room for some 1,000 trace fields, and a limit for what a
+# malicious header can cost.
 _HEAD_BYTES = 256 * 1024
 
-WHAT_A_MAIL_NEEDS = (
-    "a mail begins with header lines such as 'From: …', 'Date: …' and 'Subject: …' (RFC 5322); "
-    "it stands in a file of its own or in an mbox"
+MAIL_FORMAT_HINT = (
+    "a mail starts with header lines such as 'From: …', 'Date: …' and 'Subject: …' (RFC 5322); "
+    "it is a file of its own or part of an mbox"
 )
 
 
 def strip_preamble(raw: bytes) -> bytes:
-    """Return the message from its first header on: a byte order mark, leading empty lines and an
-    mbox `From ` line are cut.
+    r"""Return the message from its first header on.
+
+    A byte order mark, leading empty lines and an mbox `From ` line are removed.
+
+    >>> strip_preamble(b"\nFrom a@example.com Mon Nov  2 09:00:05 2026\nSubject: hi\n\n")
+    b'Subject: hi\n\n'
     """
     match = _PREAMBLE.match(raw)
     return raw[match.end() :] if match and match.end() else raw
 
 
 def looks_like_mail(raw: bytes) -> bool:
-    """Return whether bytes are a mail; see `check_mail`."""
+    r"""Return whether bytes are a mail; see `check_mail`.
+
+    >>> looks_like_mail(b"Subject: hi\n\nhello"), looks_like_mail(b"hello")
+    (True, False)
+    """
     try:
         check_mail(raw)
-    except NotAMail:
+    except NotAMailError:
         return False
     return True
 
 
 def check_mail(raw: bytes) -> None:
-    """Raise NotAMail for bytes in which `parse_mail` finds no mail; that is the one definition,
-    reached here by a shorter way.
+    """Raise NotAMail for bytes in which `parse_mail` finds no mail.
+
+    A quick look at the header decides most cases; `parse_mail` decides the others.
     """
     if not _begins_with_mail_fields(raw):
         parse_mail(raw[:_HEAD_BYTES])
@@ -76,7 +84,8 @@ def _begins_with_mail_fields(raw: bytes) -> bool:
 
 
 def _end_of_header(raw: bytes) -> tuple[int, int]:
-    """Return where the header ends and the body begins; both the length where there is no body."""
+    """Return where the header ends and where the body starts; both are the length without a body.
+    """
     if b"\r" in raw[:_HEAD_BYTES]:
         end = _HEADER_END.search(raw)
         return end.span() if end else (len(raw), len(raw))
@@ -94,10 +103,8 @@ def _name_and_value(line: bytes) -> tuple[bytes, bytes]:
 
 
 @dataclass(frozen=True)
-class MailBytes:
-    """A message's bytes from the first header to the last line, and what can be said of them
-    without decoding anything.
-    """
+class RawMail:
+    """The bytes of a message from its first header on, and headers read without decoding them."""
 
     mime: bytes
 
@@ -115,7 +122,7 @@ class MailBytes:
                     value.append(line)
                 continue
             value = None
-            # Most lines are trace and extension fields: their first letter tells.
+            # Most lines are trace and extension fields; their first letter excludes them.
             if line[:1] in _INITIALS:
                 name, first = _name_and_value(line)
                 if name in _FIELDS_READ:
@@ -126,27 +133,33 @@ class MailBytes:
             for name, values in found.items()
         }
 
-    def values(self, name: bytes) -> Sequence[bytes]:
-        """Return all values of Message-ID, From, To, Cc, Date or Subject (in lower case), unfolded,
-        blanks collapsed, undecoded.
+    def header_values(self, name: bytes) -> Sequence[bytes]:
+        """Return all values of Message-ID, From, To, Cc, Date or Subject (name in lower case).
+
+        They are unfolded, blanks are collapsed, nothing is decoded.
         """
         return self._fields.get(name, ())
 
-    def first(self, name: bytes) -> bytes:
-        """Return the first of its values, empty where it is absent."""
-        return next(iter(self.values(name)), b"")
+    def header_value(self, name: bytes) -> bytes:
+        """Return the first value of a header, empty if it is absent."""
+        return next(iter(self.header_values(name)), b"")
 
     @cached_property
     def event_id(self) -> str:
-        """Message-ID and a hash of it, From, Date, Subject and body.
+        """The Message-ID and a hash of it, From, Date, Subject and body.
 
-        The same wherever the message lies: line endings, quoted `From ` lines, trailing empty lines
-        and every other header, which servers add on the way, do not count. Another message that
-        bears the same Message-ID has another id. Where none of the four fields can be read (UTF-16,
-        a header behind noise), all of the bytes count.
+        It is the same wherever the message is stored: line endings, quoted `From ` lines, trailing
+        empty lines and all other headers, which servers add on the way, are ignored. Another
+        message with the same Message-ID has another id. If none of the four fields can be read
+        (UTF-16, a header behind noise), all bytes are hashed.
         """
-        message_id = self.first(b"message-id")
-        identity = (message_id, self.first(b"from"), self.first(b"date"), self.first(b"subject"))
+        message_id = self.header_value(b"message-id")
+        identity = (
+            message_id,
+            self.header_value(b"from"),
+            self.header_value(b"date"),
+            self.header_value(b"subject"),
+        )
         digest = hashlib.sha256()
         for value in identity:
             digest.update(len(value).to_bytes(8, "big"))
@@ -155,10 +168,10 @@ class MailBytes:
         return f"{_legible(message_id) or 'no-message-id'}#{digest.hexdigest()[:_DIGEST_DIGITS]}"
 
 
-# 128 bits: no two mails of any archive meet by chance.
+# 128 bits: two different mails never have the same digest by chance.
 _DIGEST_DIGITS = 32
-# Leaves room for the digest within the 512 characters of an event's id; RFC 5322 bounds a line at
-# 998, real ones stay under 200.
+# Leaves room for the digest within the 512 characters of an event's id. RFC 5322 limits a line to
+# 998 characters, real Message-IDs have less than 200.
 _MAX_MESSAGE_ID = 400
 _CONTROLS = re.compile(r"[^ -~]")
 _QUOTED_FROM = re.compile(rb"^>+From ", re.MULTILINE)
@@ -167,7 +180,7 @@ _QUOTED_FROM = re.compile(rb"^>+From ", re.MULTILINE)
 def _canonical_body(body: bytes) -> bytes:
     if b"\r" in body:
         body = _ENDINGS.sub(b"\n", body)
-    # The kinds of mbox differ in which lines they quote, and how often.
+    # The variants of mbox differ in which lines they quote, and how often.
     if b">From " in body:
         body = _QUOTED_FROM.sub(b"From ", body)
     return body.rstrip(b"\n")

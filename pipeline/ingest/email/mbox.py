@@ -1,4 +1,4 @@
-"""Splits an mbox of any size into its messages, by RFC 4155 and by what is found in the wild."""
+"""Splits an mbox of any size into its messages, by RFC 4155 and the variants in use."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 
 from pipeline.ingest.byte_streams import BoundedBytes, UnreadableUnitError
 
-# The separator: `From `, an address or something like it, a date as C's asctime writes it. The zone
-# may stand before the year or after it, seconds may be missing, the weekday may have a comma:
-# Eudora, Thunderbird, Mailman, Gmail and elm each have their way.
+# The separator: `From `, an address or similar, a date in the format of C's asctime. The zone may
+# be before or after the year, seconds may be missing, the weekday may have a comma: Eudora,
+# Thunderbird, Mailman, Gmail and elm all differ.
 _MONTH = rb"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _DAY_AND_MONTH = rb"(?:" + _MONTH + rb" +\d{1,2}|\d{1,2} +" + _MONTH + rb")"
 _STRICT = re.compile(
@@ -17,39 +17,39 @@ _STRICT = re.compile(
     + _DAY_AND_MONTH
     + rb",? +(?:\d{4} +)?\d{1,2}:\d{2}(?::\d{2})?(?: +[A-Za-z0-9+-]+)*"
 )
-# Anything with a clock time and a year; taken only after an empty line and before a header.
+# Anything with a time and a year; accepted only between an empty line and a header.
 _LOOSE = re.compile(rb"(?=[^\r\n]*\d{1,2}:\d{2})(?=[^\r\n]*\b(?:19|20)\d{2}\b)From \S")
 _HEADER_LINE = re.compile(rb"[!-9;-~]+[ \t]*:|>?From ")
 _QUOTED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
 _FROM_LINE = re.compile(rb"[\r\n]*From [^\n]*\n?")
 
 _MARK = b"\nFrom "
-# Separator lines have 40 to 100 bytes; one longer than this, or followed by a longer one, is judged
-# by what there is of it.
+# Separator lines have 40 to 100 bytes. Of a longer line, and of the line after it, only this much
+# is examined.
 _LOOK_AHEAD = 4096
-# The end of the line before a separator, and a mark cut in two by the border of a chunk.
+# Room for the end of the line before a separator, and for a mark that is cut by a chunk's border.
 _LOOK_BEHIND = len(_MARK) + 4
 
 
-def starts_mbox(head: bytes) -> bool:
-    """Return whether the first bytes of a file (4 KiB, or all of it) are those of an mbox: a
-    separator line, then a header.
+def is_mbox(head: bytes) -> bool:
+    """Return whether a file is an mbox, by its first bytes (4 KiB, or all of it).
+
+    An mbox starts with a separator line and a header.
     """
     head = head.lstrip(b"\r\n")
     return head.startswith(b"From ") and _separates(head, 0, after_empty=True, strict_alone=True)
 
 
 def split_mbox(pieces: Iterable[bytes], limit: int) -> Iterator[BoundedBytes]:
-    """Yield each message of an mbox, given in pieces, with its separator line and closing empty
-    line, as the file has them.
+    """Yield each message of an mbox as in the file, with its separator line and closing empty line.
 
-    At most `limit` bytes of one are held, and one chunk. A line beginning with `From ` separates
-    where it has a date in asctime's form and follows an empty line or precedes a header, or where
-    it has a time and a year and both are so; Content-Length is not trusted (programs that edit
-    messages leave it wrong). UnreadableUnitError is passed on with the broken message as its
-    `rest`.
+    At most `limit` bytes of a message and one chunk are kept in memory. A line that starts with
+    `From ` is a separator if it has a date in asctime's format and follows an empty line or
+    precedes a header, or if it has a time and a year and does both. Content-Length is ignored:
+    programs that edit messages leave it wrong. UnreadableUnitError is passed on with the broken
+    message as its `rest`.
     """
-    splitter = _Splitter(limit)
+    splitter = _MboxSplitter(limit)
     try:
         for piece in pieces:
             yield from splitter.feed(piece)
@@ -59,9 +59,10 @@ def split_mbox(pieces: Iterable[bytes], limit: int) -> Iterator[BoundedBytes]:
     yield from splitter.finish()
 
 
-class _Splitter:
-    """The message being read, and the window: bytes after it of which it is not known yet whose
-    they are.
+class _MboxSplitter:
+    """Splits chunks into messages.
+
+    `_window` are the bytes after the current message whose owner is not known yet.
     """
 
     def __init__(self, limit: int) -> None:
@@ -81,9 +82,9 @@ class _Splitter:
             yield self._message
 
     def rest(self) -> bytes:
-        """Return what was read and not yet given out, within the limit."""
+        """Return what was read and not yielded yet, within the limit."""
         self._message.add(self._window)
-        return self._message.held()
+        return self._message.retained()
 
     def _cut(self, cuts: Iterable[int], keep_from: int) -> Iterator[BoundedBytes]:
         start = 0
@@ -91,7 +92,7 @@ class _Splitter:
             self._message.add(self._window[start:cut])
             start = cut
             # Empty lines before the first separator belong to the first message.
-            if self._message.size > _LOOK_AHEAD or self._message.held().strip():
+            if self._message.size > _LOOK_AHEAD or self._message.retained().strip():
                 yield self._message
                 self._message = BoundedBytes(self._limit)
         self._message.add(self._window[start:keep_from])
@@ -99,9 +100,7 @@ class _Splitter:
 
 
 def _separators(window: bytes, final: bool) -> tuple[list[int], int]:
-    """Return where messages begin in the window, and from where on it must be kept until more is
-    read.
-    """
+    """Return where messages start in the window, and from where on the window must be kept."""
     cuts: list[int] = []
     at = window.find(_MARK)
     while at >= 0:
@@ -129,12 +128,15 @@ def _separates(window: bytes, at: int, after_empty: bool, strict_alone: bool) ->
     return likely and bool(_HEADER_LINE.match(window, end + 1, end + 1 + _LOOK_AHEAD))
 
 
-def message_of(section: bytes) -> bytes:
-    """Return a message as it was before it went into the mbox: without separator, closing empty
-    line and quoted `From ` lines.
+def unwrap_message(section: bytes) -> bytes:
+    r"""Return a message as it was before it was put into the mbox.
 
-    One > is taken from lines of the form `>From `, `>>From `: so mboxrd quotes; mboxo quotes the
-    first form alone, mboxcl none.
+    Separator, closing empty line and the quoting of `From ` lines are removed. One > is removed
+    from lines such as `>From ` and `>>From `: that is mboxrd; mboxo quotes only the first form,
+    mboxcl none.
+
+    >>> unwrap_message(b"From a Mon Nov  2 09:00:05 2026\nSubject: hi\n\n>From here\n\n")
+    b'Subject: hi\n\nFrom here\n'
     """
     start = _FROM_LINE.match(section)
     message = section[start.end() :] if start else section

@@ -1,13 +1,21 @@
-"""Raw mail bytes to clean text, addresses, instants and findings."""
+"""Parse raw mail bytes into text, addresses, dates, attachments and quality flags."""
 
 from pipeline.mail.mime.parse import parse_mail
 from pipeline.mail.mime.parsed_mail import (
-    Address,
-    Attachment,
-    Limits,
-    Mail,
-    NotAMail,
-    Segment,
+    BodySegment,
+    MailAddress,
+    MailAttachment,
+    NotAMailError,
+    ParsedMail,
+    ParseLimits,
 )
 
-__all__ = ["Address", "Attachment", "Limits", "Mail", "NotAMail", "Segment", "parse_mail"]
+__all__ = [
+    "BodySegment",
+    "MailAddress",
+    "MailAttachment",
+    "NotAMailError",
+    "ParseLimits",
+    "ParsedMail",
+    "parse_mail",
+]

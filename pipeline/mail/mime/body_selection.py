@@ -1,14 +1,14 @@
-"""Which parts of a mail are its body, in reading order, and which are attachments."""
+"""Decide which parts of a mail are its body, in reading order, and which are attachments."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from pipeline.mail.mime.part_tree import Part
+from pipeline.mail.mime.part_tree import MimePart
 
-# Text that is data for programs; any other kind of text, known or not, is to be read (RFC 2046
-# §4.1.4).
+# Text types that are data for programs. Any other text type, known or not, is for people to read
+# (RFC 2046, section 4.1.4).
 _DATA_TYPES = {
     *(
         "text/calendar",
@@ -23,7 +23,7 @@ _DATA_TYPES = {
     *("text/x-amp-html", "text/rfc822-headers", "text/x-patch", "text/javascript"),
 }
 HTML_TYPES = frozenset({"text/html", "application/xhtml+xml", "text/enriched", "text/richtext"})
-# What servers and mail programs say about a mail; read only where there is nothing else.
+# Reports of servers and mail programs about a mail; used only where there is no other text.
 _REPORT_TYPES = frozenset(
     {
         "message/delivery-status",
@@ -35,131 +35,130 @@ _REPORT_TYPES = frozenset(
 
 
 @dataclass(slots=True)
-class Piece:
-    """A piece of the body: its plain parts and its HTML parts; both where it is the same text in
-    two forms.
-    """
+class SegmentParts:
+    """The parts that form one segment of the body: plain, HTML, or one text in both forms."""
 
-    plain: list[Part] = field(default_factory=list)
-    html: list[Part] = field(default_factory=list)
+    plain: list[MimePart] = field(default_factory=list)
+    html: list[MimePart] = field(default_factory=list)
 
 
 @dataclass(slots=True)
-class Selection:
-    """The pieces of a body in reading order, and the attachments."""
+class BodySelection:
+    """The segments of a body in reading order, and the attachments."""
 
-    pieces: list[Piece] = field(default_factory=list)
-    attachments: list[Part] = field(default_factory=list)
+    segments: list[SegmentParts] = field(default_factory=list)
+    attachments: list[MimePart] = field(default_factory=list)
 
 
-def select(root: Part) -> Selection:
-    """Tell body from attachments: the parts a reader is shown without opening anything are the
-    body.
+def select_body(root: MimePart) -> BodySelection:
+    """Separate the body of a mail from its attachments.
 
-    Of a multipart/alternative the plain and the HTML form make one piece; of a report and a signed
-    mail the first part is the body; mails in a digest are body, attached mails are attachments
-    unless nothing surrounds them.
+    The parts that a mail program shows without a click are the body. The plain and the HTML form of
+    a multipart/alternative are one segment. Of a report and of a signed mail the first part is the
+    body. Mails in a digest are body; attached mails are attachments unless nothing surrounds them.
     """
-    selector = _Selector()
-    pieces = selector.pieces(root, shown=True)
-    return Selection(pieces, selector.attachments)
+    selector = _BodySelector()
+    segments = selector.select(root, shown=True)
+    return BodySelection(segments, selector.attachments)
 
 
-def refuges(selection: Selection) -> Iterator[list[Piece]]:
-    """Yield where a text may hide in a mail without one, most likely place first."""
+def fallback_segments(selection: BodySelection) -> Iterator[list[SegmentParts]]:
+    """Yield where the text may be in a mail whose body has none, the most likely place first."""
     yield [
-        _piece(part)
+        _single_part(part)
         for part in selection.attachments
-        if part.mime.startswith("text/") and not _is_report(part)
+        if part.media_type.startswith("text/") and not _is_report(part)
     ]
     for part in selection.attachments:
         if part.children:
-            yield select(part.children[0]).pieces
-    yield [_piece(part) for part in selection.attachments if _is_report(part)]
+            yield select_body(part.children[0]).segments
+    yield [_single_part(part) for part in selection.attachments if _is_report(part)]
 
 
-def leaves(part: Part) -> Iterator[Part]:
-    """Yield a part, or what it contains if it is a multipart; attached mails are not opened."""
+def leaf_parts(part: MimePart) -> Iterator[MimePart]:
+    """Yield the leaves of a multipart, or the part itself; attached mails are not opened."""
     stack = [part]
     while stack:
         node = stack.pop()
-        if node.children and node.mime.startswith("multipart/"):
+        if node.children and node.media_type.startswith("multipart/"):
             stack.extend(reversed(node.children))
         else:
             yield node
 
 
-def _is_report(part: Part) -> bool:
-    return part.mime in _REPORT_TYPES
+def _is_report(part: MimePart) -> bool:
+    return part.media_type in _REPORT_TYPES
 
 
-def _piece(part: Part) -> Piece:
-    return Piece(html=[part]) if part.mime in HTML_TYPES else Piece(plain=[part])
+def _single_part(part: MimePart) -> SegmentParts:
+    return (
+        SegmentParts(html=[part]) if part.media_type in HTML_TYPES else SegmentParts(plain=[part])
+    )
 
 
-class _Selector:
-    """Walks the tree; the depth of its recursion is the tree's, which `Limits.depth` bounds."""
+class _BodySelector:
+    """Walks the part tree; `ParseLimits.depth` bounds the recursion."""
 
     def __init__(self) -> None:
-        self.attachments: list[Part] = []
+        self.attachments: list[MimePart] = []
         self._texts = 0
 
-    def pieces(self, part: Part, shown: bool = False) -> list[Piece]:
-        if part.children and part.mime.startswith("multipart/"):
+    def select(self, part: MimePart, shown: bool = False) -> list[SegmentParts]:
+        if part.children and part.media_type.startswith("multipart/"):
             return self._multipart(part)
         if part.children and shown:
-            return self.pieces(part.children[0], shown=True)
+            return self.select(part.children[0], shown=True)
         if self._is_body(part, shown):
             self._texts += 1
-            return [_piece(part)]
+            return [_single_part(part)]
         self.attachments.append(part)
         return []
 
-    def _is_body(self, part: Part, shown: bool) -> bool:
-        if part.mime not in HTML_TYPES and (
-            not part.mime.startswith("text/") or part.mime in _DATA_TYPES
+    def _is_body(self, part: MimePart, shown: bool) -> bool:
+        if part.media_type not in HTML_TYPES and (
+            not part.media_type.startswith("text/") or part.media_type in _DATA_TYPES
         ):
             return False
         if shown:
             return True
-        # Text files shown inline have a name; a body has one only where a mailer names its first
-        # text.
+        # A text part with a file name is an attachment, except the first one: some mailers name the
+        # body.
         return part.disposition != "attachment" and not (part.filename and self._texts)
 
-    def _multipart(self, part: Part) -> list[Piece]:
-        if part.mime == "multipart/alternative":
+    def _multipart(self, part: MimePart) -> list[SegmentParts]:
+        if part.media_type == "multipart/alternative":
             return self._alternative(part)
-        if part.mime in ("multipart/report", "multipart/signed"):
+        if part.media_type in ("multipart/report", "multipart/signed"):
             return self._first_with_text(part)
-        if part.mime == "multipart/related":
+        if part.media_type == "multipart/related":
             return self._related(part)
-        shown = part.mime == "multipart/digest"
-        return [piece for child in part.children for piece in self.pieces(child, shown)]
+        shown = part.media_type == "multipart/digest"
+        return [segment for child in part.children for segment in self.select(child, shown)]
 
-    def _alternative(self, part: Part) -> list[Piece]:
-        """Join the forms of one text: the first plain one, the last and richest HTML."""
-        merged = Piece()
+    def _alternative(self, part: MimePart) -> list[SegmentParts]:
+        """Merge the forms of one text: the first plain one and the last, richest HTML."""
+        merged = SegmentParts()
         for child in part.children:
-            found = self.pieces(child)
-            plain = [text for piece in found for text in piece.plain]
+            segments = self.select(child)
+            plain = [text for segment in segments for text in segment.plain]
             merged.plain = merged.plain or plain
-            merged.html = [text for piece in found for text in piece.html] or merged.html
+            merged.html = [text for segment in segments for text in segment.html] or merged.html
         return [merged]
 
-    def _first_with_text(self, part: Part) -> list[Piece]:
-        found: list[Piece] = []
+    def _first_with_text(self, part: MimePart) -> list[SegmentParts]:
+        segments: list[SegmentParts] = []
         for child in part.children:
-            if found:
-                self.attachments.extend(leaves(child))
+            if segments:
+                self.attachments.extend(leaf_parts(child))
             else:
-                found = self.pieces(child)
-        return found
+                segments = self.select(child)
+        return segments
 
-    def _related(self, part: Part) -> list[Piece]:
-        found: list[Piece] = []
+    def _related(self, part: MimePart) -> list[SegmentParts]:
+        segments: list[SegmentParts] = []
         for child in part.children:
-            if found and child.content_id and not child.children:
+            if segments and child.content_id and not child.children:
                 self.attachments.append(child)
             else:
-                found.extend(self.pieces(child))
-        return found
+                segments.extend(self.select(child))
+        return segments

@@ -1,4 +1,4 @@
-"""Instants in mail headers: RFC 5322 dates and what mailers write instead."""
+"""Parse dates of mail headers: RFC 5322 and the formats that mailers use instead."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_tz
 
-# Longer than any date with its comment; the standard library's parser is not made for more.
+# Longer than any date with its comment; the parser of the standard library is slow on more.
 _LONGEST_DATE = 120
 
-# Zones run from -12:00 to +14:00; beyond is noise, and the instant is then read as UTC.
+# Zones range from -12:00 to +14:00. An offset beyond that is noise, and the date is read as UTC.
 _MAX_OFFSET_MIN = 14 * 60
 
 _USUAL = re.compile(
@@ -41,8 +41,7 @@ _MONTHS = {
         ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1
     )
 }
-# Months that mail programs wrote in their user's language (Chinese, German, French, Spanish,
-# Italian, Portuguese).
+# Month names in the language of the user (Chinese, German, French, Spanish, Italian, Portuguese).
 _FOREIGN_MONTHS = {
     "十二月": "Dec", "十一月": "Nov", "十月": "Oct", "九月": "Sep", "八月": "Aug", "七月": "Jul", "六月": "Jun", "五月": "May",
     "四月": "Apr", "三月": "Mar", "二月": "Feb", "一月": "Jan", "mär": "Mar", "mrz": "Mar", "mai": "May", "okt": "Oct",
@@ -57,18 +56,22 @@ _COMMENT = re.compile(r"\([^()]*\)")
 
 
 @dataclass(frozen=True, slots=True)
-class Instant:
-    """A moment in UTC and the zone it was written in, in minutes east of UTC; None where none was
-    given (then UTC is meant).
+class MailDate:
+    """An instant in UTC and the offset it was written in, in minutes east of UTC.
+
+    `offset_min` is None where the header names no zone; the time is then read as UTC.
     """
 
     at: datetime
     offset_min: int | None
 
 
-def parse_date(text: str) -> Instant | None:
-    """Read a date of a mail header, or return None where it names no instant between the years 1
-    and 9999.
+def parse_mail_date(text: str) -> MailDate | None:
+    """Parse the date of a mail header; None if it names no instant in the years 1 to 9999.
+
+    >>> date = parse_mail_date("Mon, 2 Nov 2026 09:00:01 +0800")
+    >>> date.at, date.offset_min
+    (datetime.datetime(2026, 11, 2, 1, 0, 1, tzinfo=datetime.timezone.utc), 480)
     """
     text = text[:_LONGEST_DATE]
     usual = _USUAL.match(text)
@@ -76,7 +79,7 @@ def parse_date(text: str) -> Instant | None:
         day, month, year, hour, minute, second, sign, zone_h, zone_m = usual.groups()
         offset = (int(zone_h) * 60 + int(zone_m)) * (-1 if sign == "-" else 1)
         known = None if sign == "-" and offset == 0 else offset
-        return _instant(
+        return _mail_date(
             int(year),
             _MONTHS[month.lower()],
             int(day),
@@ -92,11 +95,11 @@ def parse_date(text: str) -> Instant | None:
         hours = _ZONES.get(zone or "")
         named = hours * 60 if hours is not None else None
         offset_ = (int(zone_h) * 60 + int(zone_m)) * (-1 if sign == "-" else 1) if sign else named
-        return _instant(year_, month_, day_, hour_, minute_, second_, offset_)
-    return _by_library(text)
+        return _mail_date(year_, month_, day_, hour_, minute_, second_, offset_)
+    return _parse_with_stdlib(text)
 
 
-def _by_library(text: str) -> Instant | None:
+def _parse_with_stdlib(text: str) -> MailDate | None:
     english = _FOREIGN_MONTH.sub(
         lambda month: _FOREIGN_MONTHS[month[0].lower()], _COMMENT.sub(" ", text)
     )
@@ -105,41 +108,41 @@ def _by_library(text: str) -> Instant | None:
         try:
             parsed = parsedate_tz(candidate)
         except (ValueError, IndexError, TypeError, OverflowError):
-            # its parser trips over some broken dates; the next reading, or none, is the answer
+            # The parser of the standard library raises on some broken dates; try the next form.
             continue
         if parsed is None:
             continue
         year, month, day, hour, minute, second, *_, zone = parsed
-        # The library takes a missing zone for UTC.
-        known = zone is not None and _ENDS_WITH_TIME.search(candidate) is None
-        found = _instant(
+        # The standard library reports a missing zone as UTC.
+        has_zone = zone is not None and _ENDS_WITH_TIME.search(candidate) is None
+        date = _mail_date(
             year,
             month,
             day,
             hour,
             minute,
             second,
-            zone // 60 if zone is not None and known else None,
+            zone // 60 if zone is not None and has_zone else None,
         )
-        if found is not None:
-            return found
+        if date is not None:
+            return date
     return None
 
 
-def _instant(
+def _mail_date(
     year: int, month: int, day: int, hour: int, minute: int, second: int, offset: int | None
-) -> Instant | None:
+) -> MailDate | None:
     if offset is not None and abs(offset) > _MAX_OFFSET_MIN:
         offset = None
     try:
-        # A leap second, and the 60 that some clocks write, is the second before it.
+        # A leap second, and the 60 that some clocks write, becomes second 59.
         local = datetime(year, month, day, hour, minute, min(second, 59), tzinfo=UTC)
-        return Instant(local - timedelta(minutes=offset or 0), offset)
+        return MailDate(local - timedelta(minutes=offset or 0), offset)
     except (ValueError, OverflowError):
         return None
 
 
-def parse_received(value: str) -> Instant | None:
-    """Read the date of a Received header: what follows its last semicolon."""
+def parse_received_date(value: str) -> MailDate | None:
+    """Parse the date of a Received header: the text after its last semicolon."""
     _, semicolon, date = value.rpartition(";")
-    return parse_date(date) if semicolon else None
+    return parse_mail_date(date) if semicolon else None

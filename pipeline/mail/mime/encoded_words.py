@@ -1,6 +1,4 @@
-"""Encoded words (RFC 2047) and parameters (RFC 2231) of headers, with the mistakes that mailers
-make in them.
-"""
+"""Decode encoded words (RFC 2047) and header parameters (RFC 2231), including malformed ones."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 from pipeline.mail.charset import decode_text
 
-# A media type with its parameters; longer ones are noise.
+# A media type with its parameters is shorter than this.
 _LONGEST_STRUCTURED = 16_384
 
 _OPENING = re.compile(r"=\?([^?\s=]{1,60})\?([bBqQ])\?")
@@ -26,17 +24,20 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _EXTENDED = re.compile(r"^([\w.:+-]{0,60})'[^']{0,60}'", re.ASCII)
 
 
-def decode_words(text: str) -> str:
+def decode_encoded_words(text: str) -> str:
     """Decode the encoded words of a header; never raises.
 
-    Blanks between two words vanish (RFC 2047 §6.2); neighbours in one character set are joined as
-    bytes before they are decoded, because mailers split them inside a character; a word that was
-    cut is decoded as far as it goes.
+    Blanks between two words are dropped (RFC 2047, section 6.2). Adjacent words in one charset are
+    joined as bytes before they are decoded, because some mailers split inside a character. A
+    truncated word is decoded as far as it goes.
+
+    >>> decode_encoded_words("=?utf-8?B?5L2g?= =?utf-8?B?5aW9?=")
+    '你好'
     """
     if "=?" not in text:
         return text
     pieces: list[str] = []
-    pending = _Word("", b"", b"")
+    pending = _EncodedWord("", b"", b"")
     position = 0
     end_mark = -1
     while (opening := _OPENING.search(text, position)) is not None:
@@ -44,26 +45,28 @@ def decode_words(text: str) -> str:
         if end_mark < opening.end():
             end_mark = text.find("?=", opening.end())
             end_mark = end_mark if end_mark >= 0 else len(text)
-        following = _OPENING.search(text, opening.end(), end_mark)
-        if following is not None:
-            content_end = position = following.start()
+        nested = _OPENING.search(text, opening.end(), end_mark)
+        if nested is not None:
+            content_end = position = nested.start()
         else:
             content_end, position = end_mark, min(len(text), end_mark + 2)
-        word = _word(opening[1], opening[2], text[opening.end() : content_end])
+        word = _parse_word(opening[1], opening[2], text[opening.end() : content_end])
         if pending.raw and (word.charset != pending.charset or (between and not between.isspace())):
-            pieces.append(_decoded(pending))
-            pending = _Word("", b"", b"")
+            pieces.append(_decode_word(pending))
+            pending = _EncodedWord("", b"", b"")
         if between and not (between.isspace() and (pending.raw or pieces)):
             pieces.append(between)
-        pending = _Word(word.charset, pending.raw + word.raw, pending.literal + word.literal)
-    pieces.append(_decoded(pending))
+        pending = _EncodedWord(word.charset, pending.raw + word.raw, pending.literal + word.literal)
+    pieces.append(_decode_word(pending))
     pieces.append(text[position:])
     return _CONTROLS.sub(" ", "".join(pieces))
 
 
-class _Word(NamedTuple):
-    """The bytes of an encoded word, and what they are if its underscores stand for themselves, as
-    some encoders write.
+class _EncodedWord(NamedTuple):
+    """The bytes of an encoded word.
+
+    `literal` are the bytes if underscores stand for themselves: some encoders do not use them for
+    blanks.
     """
 
     charset: str
@@ -71,17 +74,17 @@ class _Word(NamedTuple):
     literal: bytes
 
 
-def _word(label: str, kind: str, content: str) -> _Word:
+def _parse_word(label: str, kind: str, content: str) -> _EncodedWord:
     charset = label.partition("*")[0].lower()
     coded = content.encode("utf-8")
     if kind in "qQ":
-        return _Word(charset, binascii.a2b_qp(coded, header=True), binascii.a2b_qp(coded))
-    # Some encoders pad in the middle: each run up to its padding is a unit of its own.
+        return _EncodedWord(charset, binascii.a2b_qp(coded, header=True), binascii.a2b_qp(coded))
+    # Some encoders pad in the middle: each run up to its padding is a separate unit.
     raw = b"".join(map(decode_base64_run, _BLANKS.sub("", content).encode("utf-8").split(b"=")))
-    return _Word(charset, raw, raw)
+    return _EncodedWord(charset, raw, raw)
 
 
-def _decoded(word: _Word) -> str:
+def _decode_word(word: _EncodedWord) -> str:
     if not word.raw:
         return ""
     decoded = decode_text(word.raw, word.charset)
@@ -92,8 +95,10 @@ def _decoded(word: _Word) -> str:
 
 
 def decode_base64_run(run: bytes) -> bytes:
-    """Decode base64 without padding; foreign characters and a last character that carries no whole
-    byte are dropped.
+    """Decode base64 without padding; drop foreign characters and an incomplete last byte.
+
+    >>> decode_base64_run(b"aGk")
+    b'hi'
     """
     clean = _NOT_BASE64.sub(b"", run)
     clean = clean[: len(clean) - 1] if len(clean) % 4 == 1 else clean
@@ -101,8 +106,10 @@ def decode_base64_run(run: bytes) -> bytes:
 
 
 def parse_parameters(value: str) -> tuple[str, dict[str, str]]:
-    """Split a structured header ("text/plain; charset=x") in its first token, in lower case, and
-    its parameters, decoded.
+    """Split a structured header into its first token, in lower case, and its decoded parameters.
+
+    >>> parse_parameters('text/plain; charset="utf-8"')
+    ('text/plain', {'charset': 'utf-8'})
     """
     first = _BLANKS.sub(" ", value[:_LONGEST_STRUCTURED]).lstrip("; ")
     cut = _TOKEN_END.search(first)
@@ -126,7 +133,7 @@ def parse_parameters(value: str) -> tuple[str, dict[str, str]]:
             )
         else:
             plain.setdefault(base, content)
-    parameters = {name: decode_words(content) for name, content in plain.items()}
+    parameters = {name: decode_encoded_words(content) for name, content in plain.items()}
     for name, sections in extended.items():
         parameters[name] = _joined_sections(sections) or parameters.get(name, "")
     return token.lower(), parameters
@@ -140,9 +147,7 @@ def _unquoted(raw: str) -> str:
 
 
 def _joined_sections(sections: list[tuple[int, bool, str]]) -> str:
-    """Join RFC 2231's numbered sections as bytes; the first may name the character set before two
-    apostrophes.
-    """
+    """Join the numbered sections of RFC 2231 as bytes; the first one may name the charset."""
     charset = None
     raw = b""
     for order, (_, encoded, content) in enumerate(sorted(sections, key=lambda section: section[0])):
@@ -151,4 +156,4 @@ def _joined_sections(sections: list[tuple[int, bool, str]]) -> str:
             charset, piece = prefix[1], content[prefix.end() :]
         raw += unquote_to_bytes(piece) if encoded else piece.encode("utf-8")
     text = decode_text(raw, charset).text
-    return _CONTROLS.sub(" ", decode_words(text))
+    return _CONTROLS.sub(" ", decode_encoded_words(text))

@@ -1,6 +1,4 @@
-"""The header block of a mail or a part: where it ends, and its fields, also where blank lines and
-indents are missing.
-"""
+"""Read the header block of a mail or a part, tolerating missing blank lines and indents."""
 
 from __future__ import annotations
 
@@ -10,9 +8,9 @@ from dataclasses import dataclass, field
 
 from pipeline.mail.charset import decode_text
 
-# Names of RFC 5322, 2045, 2369, 2919, 3834 and of servers that a mail begins with; a letter, a log
-# or a page has none.
-_KNOWN = frozenset(
+# Header names from RFC 5322, 2045, 2369, 2919 and 3834, and names that mail servers add. Plain
+# text, logs and web pages do not have them.
+_KNOWN_FIELDS = frozenset(
     b"from to cc bcc subject date message-id in-reply-to references sender reply-to return-path"
     b" received delivered-to envelope-to apparently-to mime-version content-type"
     b" content-transfer-encoding content-disposition content-id content-language"
@@ -30,19 +28,20 @@ _FIELD = re.compile(rb"([!-9;-~]{1,200})[ \t]*:[ \t]*(.*)", re.DOTALL)
 _ENVELOPE = re.compile(rb">*From [^:\n]*")
 _CONTROLS = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]+")
 
-# A line that lost its indent, or noise, stands alone between headers; more such lines in a row are
-# the body already.
+# A continuation line that lost its indent, or noise, appears alone between headers. More such lines
+# in a row mean that the body has begun.
 _MAX_STRAY_LINES = 2
 
 
 @dataclass(slots=True)
-class Head:
-    """A header block: (name, raw value) pairs in order, where the body begins, and what was
-    wrong.
+class HeaderBlock:
+    """Header fields as (name, raw value) pairs in order, and the offset where the body starts.
+
+    `malformed` says that the block broke the rules of RFC 5322, `limited` that a limit cut it.
     """
 
     fields: list[tuple[bytes, bytes]] = field(default_factory=list)
-    body: int = 0
+    body_start: int = 0
     malformed: bool = False
     limited: bool = False
     by_name: dict[bytes, list[bytes]] = field(default_factory=dict)
@@ -53,58 +52,65 @@ class Head:
         self.by_name.setdefault(name.lower(), []).append(value)
 
     def first(self, name: bytes) -> bytes:
-        """Return the first value of a name that is not blank, or b""."""
+        """Return the first non-blank value of a field, or b""."""
         for value in self.by_name.get(name, ()):
             if value and not value.isspace():
                 return value
         return b""
 
     def all(self, name: bytes) -> list[bytes]:
-        """Return all values of a name, in order."""
+        """Return all values of a field, in order."""
         return self.by_name.get(name, [])
 
 
 def is_known_field(name: bytes) -> bool:
-    """Tell whether a name is one that mails have."""
-    lower = name.lower()
-    return lower in _KNOWN or lower.startswith(_KNOWN_PREFIXES)
+    """Return whether a header name is one that mails use.
 
-
-def split_head(
-    data: bytes, start: int, end: int, max_bytes: int, max_fields: int, max_value: int
-) -> Head:
-    """Read the header block at `start`; the body begins after the first blank line, or at the first
-    line that is no header.
-
-    A line without a colon and without an indent belongs to the header before it if headers that
-    mails have follow it at once; otherwise the blank line was forgotten and the line is the body's
-    first.
+    >>> is_known_field(b"Subject"), is_known_field(b"X-Mailer"), is_known_field(b"Total")
+    (True, True, False)
     """
-    head = Head(body=start)
+    lower = name.lower()
+    return lower in _KNOWN_FIELDS or lower.startswith(_KNOWN_PREFIXES)
+
+
+def read_header_block(
+    data: bytes, start: int, end: int, max_bytes: int, max_fields: int, max_value: int
+) -> HeaderBlock:
+    r"""Read the header block at `start` of `data`, up to `end`.
+
+    The body starts after the first blank line, or at the first line that cannot be a header. A line
+    without a colon and without an indent continues the header before it if a known header follows
+    within two lines; otherwise the blank line is missing and the line is the first of the body.
+
+    >>> block = read_header_block(b"Subject: Hi\n\nText", 0, 17, 1000, 10, 1000)
+    >>> block.fields, block.body_start
+    ([(b'Subject', b'Hi')], 13)
+    """
+    header = HeaderBlock(body_start=start)
     if start >= end:
-        return head
+        return header
     first = data[start : start + 2]
     if first[:1] == b"\n" or first == b"\r\n":
-        head.body = min(end, start + (1 if first[:1] == b"\n" else 2))
-        return head
+        header.body_start = min(end, start + (1 if first[:1] == b"\n" else 2))
+        return header
     blank = _BLANK_LINE.search(data, start, min(end, start + max_bytes))
     block_end = blank.end() if blank is not None else min(end, start + max_bytes)
     if blank is None and block_end < end:
-        head.limited = True
-    head.body = block_end + 1 if blank is not None else end
+        header.limited = True
+    header.body_start = block_end + 1 if blank is not None else end
     block = data[start:block_end]
     lines = (_LINE_END.sub(b"\n", block) if b"\r" in block else block).split(b"\n")
-    stopped = _read_lines(lines, head, max_fields, max_value)
+    stopped = _read_lines(lines, header, max_fields, max_value)
     if stopped is not None:
-        head.malformed = head.malformed or bool(head.fields)
-        head.body = _offset_of_line(data, start, block_end, stopped)
-    return head
+        header.malformed = header.malformed or bool(header.fields)
+        header.body_start = _offset_of_line(data, start, block_end, stopped)
+    return header
 
 
-def _read_lines(lines: list[bytes], head: Head, max_fields: int, max_value: int) -> int | None:
-    """Collect fields; return the index of the line where the body begins if that is inside the
-    block.
-    """
+def _read_lines(
+    lines: list[bytes], header: HeaderBlock, max_fields: int, max_value: int
+) -> int | None:
+    """Collect the fields; return the index of the line where the body starts, or None."""
     name, pieces, size = b"", [], 0
     body: int | None = None
     for index, line in enumerate(lines):
@@ -116,10 +122,10 @@ def _read_lines(lines: list[bytes], head: Head, max_fields: int, max_value: int)
             if size <= max_value:
                 pieces.append(line.strip())
             else:
-                head.limited = True
+                header.limited = True
             continue
-        found = _FIELD.match(line)
-        if found is None:
+        match = _FIELD.match(line)
+        if match is None:
             if not line:
                 continue
             if index == 0 and _ENVELOPE.match(line):
@@ -127,27 +133,27 @@ def _read_lines(lines: list[bytes], head: Head, max_fields: int, max_value: int)
             if not _header_follows(lines, index):
                 body = index
                 break
-            head.malformed = head.malformed or not _ENVELOPE.match(line)
+            header.malformed = header.malformed or not _ENVELOPE.match(line)
             pieces.append(line.strip())
             continue
         if name:
-            head.add(name, b" ".join(pieces))
-        if len(head.fields) >= max_fields:
-            head.limited = True
+            header.add(name, b" ".join(pieces))
+        if len(header.fields) >= max_fields:
+            header.limited = True
             return body
-        name, value = found.groups()
+        name, value = match.groups()
         size = len(value)
-        head.limited = head.limited or size > max_value
+        header.limited = header.limited or size > max_value
         pieces = [value[:max_value].rstrip()]
     if name:
-        head.add(name, b" ".join(pieces))
+        header.add(name, b" ".join(pieces))
     return body
 
 
 def _header_follows(lines: list[bytes], index: int) -> bool:
     for line in lines[index + 1 : index + 1 + _MAX_STRAY_LINES]:
-        found = _FIELD.match(line)
-        if found is not None and is_known_field(found[1]):
+        match = _FIELD.match(line)
+        if match is not None and is_known_field(match[1]):
             return True
     return False
 
@@ -160,9 +166,13 @@ def _offset_of_line(data: bytes, start: int, end: int, index: int) -> int:
     return position
 
 
-def unicode_value(value: bytes, hint: str | None = None) -> str:
-    """Decode a header's bytes (8-bit ones by `hint`, the body's label, or by evidence); controls
-    become one blank.
+def decode_header_bytes(value: bytes, hint: str | None = None) -> str:
+    """Decode the bytes of a header value; each run of control characters becomes one space.
+
+    8-bit bytes are decoded by `hint`, the charset label of the body, or else by detection.
+
+    >>> decode_header_bytes("Grüße".encode())
+    'Grüße'
     """
     text = (
         value.decode("ascii")

@@ -1,4 +1,4 @@
-"""Plain parts that say nothing but that the mail is HTML."""
+"""Recognise plain parts that only say that the mail is HTML."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ _NOTICE = re.compile(
 )
 
 
-def is_stub(text: str) -> bool:
-    """Tell a plain part that only sends its reader to the HTML ("your mail client does not
-    support…") or is blank.
+def is_html_stub(text: str) -> bool:
+    """Return whether a plain part is blank or only sends its reader to the HTML part.
+
+    >>> is_html_stub("Your mail client does not support HTML.")
+    True
     """
     visible = text.strip()
     return not any(map(str.isalnum, visible)) or (

@@ -1,60 +1,68 @@
-"""The bytes of a mail to a `Mail`."""
+"""Parse the bytes of a mail into a `ParsedMail`."""
 
 from __future__ import annotations
 
 import re
 
 from pipeline.mail.mime.addresses import parse_addresses
-from pipeline.mail.mime.auto_kind import auto_kind, bounced_message_id
-from pipeline.mail.mime.body import Body, read_body
-from pipeline.mail.mime.dates import Instant, parse_date, parse_received
-from pipeline.mail.mime.encoded_words import decode_words
-from pipeline.mail.mime.header_block import Head, is_known_field, split_head, unicode_value
-from pipeline.mail.mime.parsed_mail import Address, Limits, Mail, NotAMail
-from pipeline.mail.mime.part_tree import Part, Splitter
+from pipeline.mail.mime.auto_kind import bounced_message_id, detect_auto_kind
+from pipeline.mail.mime.body import MailBody, read_body
+from pipeline.mail.mime.dates import MailDate, parse_mail_date, parse_received_date
+from pipeline.mail.mime.encoded_words import decode_encoded_words
+from pipeline.mail.mime.header_block import (
+    HeaderBlock,
+    decode_header_bytes,
+    is_known_field,
+    read_header_block,
+)
+from pipeline.mail.mime.parsed_mail import MailAddress, NotAMailError, ParsedMail, ParseLimits
+from pipeline.mail.mime.part_tree import MimePart, MimeTreeBuilder
 from schemas.records import QUALITY_FLAGS
 
 _LEADING_BLANKS = re.compile(rb"(?:[ \t]*[\r\n]+)*")
 _ID = re.compile(r"<([^<>\s]+)>")
 _SURROUNDING_BLANKS = re.compile(r"\s+")
 _PAGE_START = re.compile(rb"\s*<(?:!doctype|html|\?xml)", re.IGNORECASE)
-_DEFAULT_LIMITS = Limits()
+_DEFAULT_LIMITS = ParseLimits()
 
-# The words that tell an absence note from a receipt stand at the beginning.
+# The words that distinguish an absence note from a receipt are at the start of the text.
 _OPENING_CHARACTERS = 1_000
 
-# Fields without one of which a block is a preface of some exporter, not the mail's own headers.
+# A block without any of these fields is a preamble that an exporter wrote, not the mail's own
+# header.
 _ESSENTIAL = (b"from", b"to", b"subject", b"date", b"content-type", b"message-id", b"received")
 
 
-def parse_mail(raw: bytes, limits: Limits = _DEFAULT_LIMITS) -> Mail:
-    """Read a mail as it was received (RFC 5322, MIME), with all that real mail does wrong.
+def parse_mail(raw: bytes, limits: ParseLimits = _DEFAULT_LIMITS) -> ParsedMail:
+    r"""Parse a mail as it was received (RFC 5322, MIME), including malformed ones.
 
-    Deterministic, without recursion beyond `limits.depth`, in time and memory linear in the bytes.
-    What is broken is read as well as it can be and named in `Mail.flags`; what exceeds the limits
-    is cut and named there. Raises NotAMail where the bytes begin with no header that a mail has (an
-    mbox "From " line and blank lines may precede).
+    Deterministic; recursion is bounded by `limits.depth`; time and memory are linear in the size.
+    Broken structure is read as far as possible and named in `ParsedMail.flags`. Content beyond a
+    limit is cut and flagged. Raises NotAMailError where the bytes do not start with a mail header;
+    an mbox "From " line and blank lines may come before it.
+
+    >>> mail = parse_mail(b"From: Ann <ann@example.com>\nSubject: Hi\n\nHello")
+    >>> mail.subject, mail.body_text, mail.flags
+    ('Hi', 'Hello', ('date_missing', 'message_id_missing'))
     """
     flags: set[str] = set()
-    data = _upright(raw[: limits.total_bytes])
+    data = _normalise_start(raw[: limits.total_bytes])
     if len(raw) > limits.total_bytes:
         flags.add("size_limited")
-    head = _top_head(data, limits)
-    splitter = Splitter(limits)
-    root = splitter.root(data, head)
+    header = _read_top_header(data, limits)
+    splitter = MimeTreeBuilder(limits)
+    root = splitter.build(data, header)
     body = read_body(root, limits)
     flags |= splitter.flags | body.flags
-    if head.malformed:
+    if header.malformed:
         flags.add("header_malformed")
-    if head.limited:
+    if header.limited:
         flags.add("header_limited")
-    return _assembled(head, root, body, flags, limits)
+    return _build_mail(header, root, body, flags, limits)
 
 
-def _upright(data: bytes) -> bytes:
-    """Return the bytes from the first header on, in UTF-8 if the file is UTF-16, with line feeds if
-    it has none.
-    """
+def _normalise_start(data: bytes) -> bytes:
+    """Return the bytes from the first header on: UTF-8 instead of UTF-16, with line feeds."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         data = data.decode("utf_16", "replace").encode("utf_8")
     data = data.removeprefix(b"\xef\xbb\xbf")
@@ -64,28 +72,35 @@ def _upright(data: bytes) -> bytes:
     return data[blanks.end() :] if blanks is not None and blanks.end() else data
 
 
-# A mail without one line feed here has none at all, or is no mail.
+# A mail without a line feed in this many bytes has none at all, or is not a mail.
 _FIRST_LINES = 64 << 10
 
 
-def _top_head(data: bytes, limits: Limits) -> Head:
-    head = split_head(data, 0, len(data), limits.header_bytes, limits.headers, limits.value_bytes)
-    if not any(is_known_field(name) for name, _ in head.fields):
-        head = _after_preface(data, limits)
-    elif not any(head.by_name.get(name) for name in _ESSENTIAL):
-        following = split_head(
-            data, head.body, len(data), limits.header_bytes, limits.headers, limits.value_bytes
+def _read_top_header(data: bytes, limits: ParseLimits) -> HeaderBlock:
+    header = read_header_block(
+        data, 0, len(data), limits.header_bytes, limits.headers, limits.value_bytes
+    )
+    if not any(is_known_field(name) for name, _ in header.fields):
+        header = _header_after_preface(data, limits)
+    elif not any(header.by_name.get(name) for name in _ESSENTIAL):
+        next_block = read_header_block(
+            data,
+            header.body_start,
+            len(data),
+            limits.header_bytes,
+            limits.headers,
+            limits.value_bytes,
         )
-        if any(following.by_name.get(name) for name in _ESSENTIAL):
-            for name, value in following.fields:
-                head.add(name, value)
-            head.body = following.body
-            head.malformed = True
-    return head
+        if any(next_block.by_name.get(name) for name in _ESSENTIAL):
+            for name, value in next_block.fields:
+                header.add(name, value)
+            header.body_start = next_block.body_start
+            header.malformed = True
+    return header
 
 
-def _after_preface(data: bytes, limits: Limits) -> Head:
-    """Find the headers behind lines of noise, or refuse."""
+def _header_after_preface(data: bytes, limits: ParseLimits) -> HeaderBlock:
+    """Find the header block behind up to three lines of noise, or raise NotAMailError."""
     position = 0
     if not _PAGE_START.match(data):
         for _ in range(_MAX_PREFACE_LINES):
@@ -93,33 +108,35 @@ def _after_preface(data: bytes, limits: Limits) -> Head:
             if end < 0 or not data[position:end].strip():
                 break
             position = end + 1
-            later = split_head(
+            block = read_header_block(
                 data, position, len(data), limits.header_bytes, limits.headers, limits.value_bytes
             )
-            if any(later.by_name.get(name) for name in _ESSENTIAL):
-                later.malformed = True
-                return later
+            if any(block.by_name.get(name) for name in _ESSENTIAL):
+                block.malformed = True
+                return block
     begin = data[:60]
-    raise NotAMail(
+    raise NotAMailError(
         "the bytes are empty"
         if not begin.strip()
         else f"no mail header in the first lines, which begin with {begin!r}"
     )
 
 
-# Noise before the headers is a line or two of a server's log or of a mailbox format.
+# Noise before the headers is a line or two of a server log or of a mailbox format.
 _MAX_PREFACE_LINES = 3
 
 
-def _assembled(head: Head, root: Part, body: Body, flags: set[str], limits: Limits) -> Mail:
+def _build_mail(
+    header: HeaderBlock, root: MimePart, body: MailBody, flags: set[str], limits: ParseLimits
+) -> ParsedMail:
     hint = body.charset_declared or body.charset_used or None
-    reader = _Header(head, hint, limits)
+    reader = _HeaderReader(header, hint, limits)
     date_raw, date = reader.date(flags)
     from_ = reader.addresses(b"from")
     subject = reader.words(b"subject")
     sender_address = from_[0].email if from_ else ""
     opening = body.segments[0].text[:_OPENING_CHARACTERS] if body.segments else ""
-    kind = auto_kind(head, root, subject, sender_address, opening)
+    kind = detect_auto_kind(header, root, subject, sender_address, opening)
     message_ids = reader.ids(b"message-id")
     in_reply_to = reader.ids(b"in-reply-to")
     if not any("@" in address.email for address in from_):
@@ -136,9 +153,10 @@ def _assembled(head: Head, root: Part, body: Body, flags: set[str], limits: Limi
     )
     if any("\ufffd" in text for text in shown):
         flags.add("charset_replaced")
-    return Mail(
+    return ParsedMail(
         headers=tuple(
-            (name.decode("ascii"), unicode_value(value, hint)) for name, value in head.fields
+            (name.decode("ascii"), decode_header_bytes(value, hint))
+            for name, value in header.fields
         ),
         message_id=message_ids[0] if message_ids else "",
         in_reply_to=in_reply_to[0] if in_reply_to else "",
@@ -159,77 +177,80 @@ def _assembled(head: Head, root: Part, body: Body, flags: set[str], limits: Limi
         charset_used=body.charset_used,
         attachments=body.attachments,
         auto_kind=kind,
-        bounced_message_id=bounced_message_id(head, root) if kind == "bounce" else "",
+        bounced_message_id=bounced_message_id(header, root) if kind == "bounce" else "",
         list_id=reader.list_id(),
         spam_flagged=reader.spam_flagged(),
         flags=tuple(flag for flag in QUALITY_FLAGS if flag in flags),
     )
 
 
-class _Header:
-    """Reads the fields of one header block; `hint` is the body's character set, which raw 8-bit
-    headers share.
+class _HeaderReader:
+    """Reads the fields of one header block.
+
+    `hint` is the charset of the body; headers with raw 8-bit bytes usually share it.
     """
 
-    def __init__(self, head: Head, hint: str | None, limits: Limits) -> None:
-        self._head = head
+    def __init__(self, header: HeaderBlock, hint: str | None, limits: ParseLimits) -> None:
+        self._header = header
         self._hint = hint
         self._limits = limits
 
     def value(self, name: bytes) -> str:
-        raw = self._head.first(name)
-        return unicode_value(raw, self._hint).strip() if raw else ""
+        raw = self._header.first(name)
+        return decode_header_bytes(raw, self._hint).strip() if raw else ""
 
     def words(self, name: bytes) -> str:
-        return _SURROUNDING_BLANKS.sub(" ", decode_words(self.value(name))).strip()
+        return _SURROUNDING_BLANKS.sub(" ", decode_encoded_words(self.value(name))).strip()
 
-    def addresses(self, name: bytes) -> tuple[Address, ...]:
-        found: list[Address] = []
-        for raw in self._head.all(name):
-            if raw and len(found) < self._limits.addresses:
-                found.extend(
+    def addresses(self, name: bytes) -> tuple[MailAddress, ...]:
+        addresses: list[MailAddress] = []
+        for raw in self._header.all(name):
+            if raw and len(addresses) < self._limits.addresses:
+                addresses.extend(
                     parse_addresses(
-                        unicode_value(raw, self._hint), self._limits.addresses - len(found)
+                        decode_header_bytes(raw, self._hint),
+                        self._limits.addresses - len(addresses),
                     )
                 )
-        return tuple(dict.fromkeys(found))
+        return tuple(dict.fromkeys(addresses))
 
     def ids(self, name: bytes) -> list[str]:
-        """Return the ids of a header, without brackets; an id without brackets counts if it stands
-        alone or has an "@".
+        """Return the ids of a header, without angle brackets.
+
+        An id without brackets counts if it is the only word or contains an "@".
         """
         value = self.value(name)
         if not value:
             return []
-        found: list[str] = _ID.findall(value)
-        if found:
-            return found
+        ids: list[str] = _ID.findall(value)
+        if ids:
+            return ids
         words = value.replace("<", " ").replace(">", " ").split()
         return words if len(words) == 1 else [word for word in words if "@" in word]
 
-    def date(self, flags: set[str]) -> tuple[str, Instant | None]:
+    def date(self, flags: set[str]) -> tuple[str, MailDate | None]:
         raw = self.value(b"date")
         if not raw:
             flags.add("date_missing")
             return "", None
-        date = parse_date(raw)
+        date = parse_mail_date(raw)
         if date is None:
             flags.add("date_invalid")
         elif date.offset_min is None and not raw.rstrip(")").endswith("-0000"):
             flags.add("date_zone_missing")
         return raw, date
 
-    def received(self) -> Instant | None:
-        for raw in self._head.all(b"received"):
-            found = parse_received(unicode_value(raw))
-            if found is not None:
-                return found
+    def received(self) -> MailDate | None:
+        for raw in self._header.all(b"received"):
+            date = parse_received_date(decode_header_bytes(raw))
+            if date is not None:
+                return date
         return None
 
     def list_id(self) -> str:
         value = self.words(b"list-id")
-        found = _ID.search(value)
-        return found[1] if found is not None else value
+        match = _ID.search(value)
+        return match[1] if match is not None else value
 
     def spam_flagged(self) -> bool:
         flag = self.value(b"x-spam-flag").lower()

@@ -1,4 +1,4 @@
-"""What a parsed mail is: its fields, its limits, and the one error."""
+"""The result of parsing a mail: its fields, the limits of the parser, and its error."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from datetime import datetime
 from functools import cached_property
 
 from pipeline.mail.html_text import html_to_text
-from pipeline.mail.mime.html_stub import is_stub
+from pipeline.mail.mime.html_stub import is_html_stub
 
 
-class NotAMail(ValueError):
-    """The bytes hold no header that a mail has; `detail` says what they begin with instead."""
+class NotAMailError(ValueError):
+    """The bytes do not start with a mail header; `detail` says what they start with instead."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -19,15 +19,13 @@ class NotAMail(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds of the work one mail may cause; what lies beyond is cut and flagged, never an
-    error.
-    """
+class ParseLimits:
+    """Bounds on the work that one mail may cause; content beyond them is cut and flagged."""
 
-    # Providers accept 25 to 50 MB, 35 % more in base64; anything above that is no mail to a
-    # company.
+    # Providers accept 25 to 50 MB, plus 35 % for base64; a larger file is not a mail that a company
+    # received.
     total_bytes: int = 96 << 20
-    # Mails seen in the wild nest 10 deep at most (forwards of forwards).
+    # Real mails are nested at most 10 levels deep (forwards of forwards).
     depth: int = 32
     # The largest digests hold a few hundred mails.
     parts: int = 1_000
@@ -37,25 +35,21 @@ class Limits:
     value_bytes: int = 256 << 10
     addresses: int = 2_000
     references: int = 1_000
-    # Text of a body, plain and HTML each; a novel has 1 MB.
+    # Plain text and HTML of a body, each; a novel has 1 MB.
     text_bytes: int = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
-    """A mailbox: display name as shown and address as written; either may be empty where a broken
-    header gives one.
-    """
+class MailAddress:
+    """A mailbox: display name and address; a malformed header may lack either."""
 
     name: str
     email: str
 
 
 @dataclass(frozen=True, slots=True)
-class Attachment:
-    """What came with a mail: file name, media type, size in bytes, SHA-256 of the decoded content
-    (hexadecimal), Content-ID.
-    """
+class MailAttachment:
+    """An attachment: file name, media type, size, SHA-256 (hex) of the content, Content-ID."""
 
     name: str
     mime: str
@@ -65,24 +59,23 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
-    """One piece of the body, in reading order: plain, HTML, or the same in both forms."""
+class BodySegment:
+    """One segment of the body in reading order: plain text, HTML, or the same text in both."""
 
     text: str
     html: str
 
 
 @dataclass(frozen=True)
-class Mail:
-    """A mail read: headers decoded, instants in UTC, text as Unicode without surrogates, findings
-    in `flags`.
+class ParsedMail:
+    """A parsed mail: decoded headers, dates in UTC, text without surrogates, quality flags.
 
-    `headers` holds every header in order, unfolded and in Unicode, encoded words left as they are;
-    ids are without angle brackets; `tz_offset_min` is the sender's zone in minutes east of UTC
-    (None: not given); `received_at` is the time in the topmost Received header, which our own
-    server wrote. `text` joins the plain parts, `html` the HTML parts; `body_text` is the one text
-    to read: each piece plain where it is, else its HTML rendered (on first use, then kept).
-    `auto_kind` is "", "ooo", "bounce", "bot", "bulk" or "ack"; `flags` are of
+    `headers` are all headers in order, unfolded and in Unicode; encoded words are not decoded. Ids
+    have no angle brackets. `tz_offset_min` is the sender's zone in minutes east of UTC, None where
+    the header names none. `received_at` is the time in the topmost Received header, which our own
+    server wrote. `text` joins the plain parts, `html` the HTML parts. `body_text` is the text to
+    read: of each segment the plain form if it has one, else its HTML rendered as text (computed on
+    first use). `auto_kind` is "", "ooo", "bounce", "bot", "bulk" or "ack". `flags` are of
     `schemas.records.QUALITY_FLAGS`.
     """
 
@@ -95,16 +88,16 @@ class Mail:
     tz_offset_min: int | None
     received_at: datetime | None
     subject: str
-    from_: tuple[Address, ...]
-    sender: tuple[Address, ...]
-    reply_to: tuple[Address, ...]
-    to: tuple[Address, ...]
-    cc: tuple[Address, ...]
-    bcc: tuple[Address, ...]
-    segments: tuple[Segment, ...]
+    from_: tuple[MailAddress, ...]
+    sender: tuple[MailAddress, ...]
+    reply_to: tuple[MailAddress, ...]
+    to: tuple[MailAddress, ...]
+    cc: tuple[MailAddress, ...]
+    bcc: tuple[MailAddress, ...]
+    segments: tuple[BodySegment, ...]
     charset_declared: str
     charset_used: str
-    attachments: tuple[Attachment, ...]
+    attachments: tuple[MailAttachment, ...]
     auto_kind: str
     bounced_message_id: str
     list_id: str
@@ -113,27 +106,27 @@ class Mail:
 
     @property
     def is_auto(self) -> bool:
-        """Whether a machine wrote it."""
+        """Whether a program wrote the mail."""
         return self.auto_kind != ""
 
     @property
     def text(self) -> str:
-        """The plain parts of the body, joined; empty where there is none."""
+        """The plain parts of the body, joined; empty where there are none."""
         return "\n".join(segment.text for segment in self.segments if segment.text)
 
     @property
     def html(self) -> str | None:
-        """The HTML parts of the body, joined; None where there is none."""
+        """The HTML parts of the body, joined; None where there are none."""
         parts = [segment.html for segment in self.segments if segment.html]
         return "\n".join(parts) if parts else None
 
     @cached_property
     def body_text(self) -> str:
-        """The text of the whole body, each piece plain where it is, else rendered from HTML."""
+        """The text of the whole body: each segment in plain text, else rendered from its HTML."""
         return "\n".join(filter(None, map(_readable, self.segments)))
 
 
-def _readable(segment: Segment) -> str:
-    if segment.text and not (segment.html and is_stub(segment.text)):
+def _readable(segment: BodySegment) -> str:
+    if segment.text and not (segment.html and is_html_stub(segment.text)):
         return segment.text
     return html_to_text(segment.html) or segment.text

@@ -1,6 +1,4 @@
-"""Content transfer encodings (RFC 2045 §6), uuencode and yEnc, decoded leniently: nothing that is
-text gets lost.
-"""
+"""Decode transfer encodings (RFC 2045, section 6), uuencode and yEnc without losing text."""
 
 from __future__ import annotations
 
@@ -13,8 +11,8 @@ from pipeline.mail.mime.encoded_words import decode_base64_run
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 _BASE64_LINE = re.compile(rb"[A-Za-z0-9+/]{4,}={0,2}")
 _BLANKS = b" \t\r\n\x0b\x0c\0"
-# quopri lines end in "="; transports add blanks or carriage returns after it, or leave a bare
-# carriage return.
+# A soft line break is "=" at the end of a line; some servers add blanks or carriage returns after
+# it, or leave a bare carriage return.
 _BROKEN_SOFT_BREAK = re.compile(rb"=[ \t\r]*\n|=[ \t]*\r+|=[ \t]+$")
 _UU_BEGIN = re.compile(rb"^begin [0-7]{3,4} ([^\r\n]{1,255})\r?\n", re.MULTILINE)
 _UU_END = re.compile(rb"^(?:`|[ ]?)\r?\n?end[ \t]*\r?$", re.MULTILINE)
@@ -25,57 +23,64 @@ _Y_END = re.compile(rb"^=yend[^\r\n]*\r?$", re.MULTILINE)
 _Y_SHIFT = bytes((i - 42) % 256 for i in range(256))
 _Y_ESCAPE = re.compile(rb"=(.)", re.DOTALL)
 
-# Padded units in one content: a mailer may code each line by itself.
+# Some mailers pad each line of base64 separately.
 _MAX_RUNS = 100_000
 
-# Files inside one text; a posting has one or a few.
+# Files inline in one text: a newsgroup posting has a few at most.
 _MAX_INLINE_FILES = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
-    """Decoded bytes, and whether they were not in the encoding declared, or ended inside a unit."""
+class DecodedContent:
+    """Decoded bytes; `invalid` if they broke the encoding, `truncated` if a unit was cut."""
 
     raw: bytes
     invalid: bool = False
-    cut: bool = False
+    truncated: bool = False
 
 
-def decode_transfer(raw: bytes, encoding: str) -> Content:
-    """Decode by the name of an encoding (lower case, without parameters); an unknown name means the
-    bytes as they are.
+def decode_transfer_encoding(raw: bytes, encoding: str) -> DecodedContent:
+    """Decode by the name of an encoding, in lower case; an unknown name leaves the bytes as is.
+
+    >>> decode_transfer_encoding(b"aGVsbG8=", "base64").raw
+    b'hello'
     """
     if encoding == "base64":
         return decode_base64(raw)
     if encoding in ("quoted-printable", "quopri", "quoted_printable", "qp"):
-        return Content(decode_quoted_printable(raw))
+        return DecodedContent(decode_quoted_printable(raw))
     if encoding in ("x-uuencode", "uuencode", "x-uue", "uue"):
-        found = _UU_BEGIN.search(raw)
+        match = _UU_BEGIN.search(raw)
         return (
-            Content(_decode_uu(raw[found.end() :]))
-            if found is not None
-            else Content(raw, invalid=True)
+            DecodedContent(_decode_uu(raw[match.end() :]))
+            if match is not None
+            else DecodedContent(raw, invalid=True)
         )
-    return Content(
+    return DecodedContent(
         raw,
         invalid=encoding not in ("", "7bit", "8bit", "binary", "7-bit", "8-bit", "none", "plain"),
     )
 
 
 def decode_quoted_printable(raw: bytes) -> bytes:
-    """Decode quoted-printable; `binascii` drops all after a "=" before a bare carriage return, so
-    breaks are mended first.
+    r"""Decode quoted-printable, including broken soft line breaks.
+
+    `binascii` drops everything after a "=" before a bare carriage return, so such breaks are
+    repaired first.
+
+    >>> decode_quoted_printable(b"caf=C3=A9= \r\n!")
+    b'caf\xc3\xa9!'
     """
     if b"\r" in raw or b"= " in raw or b"=\t" in raw:
         raw = _BROKEN_SOFT_BREAK.sub(b"=\n", raw)
     return binascii.a2b_qp(raw)
 
 
-def decode_base64(raw: bytes) -> Content:
-    """Decode base64: noise inside lines is dropped, padding may stand in the middle, plain text
-    after it is kept.
+def decode_base64(raw: bytes) -> DecodedContent:
+    """Decode base64 leniently.
 
-    Text that is no base64 at all comes back as it is.
+    Characters outside the alphabet are dropped, padding may be in the middle, plain text after the
+    base64 is kept. Text that is not base64 at all is returned as is, marked invalid.
     """
     noise = raw.translate(None, _BASE64 + _BLANKS)
     if not noise:
@@ -83,21 +88,24 @@ def decode_base64(raw: bytes) -> Content:
     lines = raw.replace(b"\r", b"").split(b"\n")
     coded = [index for index, line in enumerate(lines) if _BASE64_LINE.fullmatch(line.strip())]
     plain = sum(1 for line in lines if line.strip()) - len(coded)
-    # A footer that a list's server adds in plain text has words, one to a line at times; the coded
-    # lines come first.
-    tail = _tail_of_text(lines)
+    # A mailing list may append a footer in plain text below the base64. Its lines can be single
+    # words that look like base64.
+    tail = _trailing_text_start(lines)
     if tail is not None and tail > 0:
         head = _decode_runs(b"".join(lines[:tail]))
-        return Content(head.raw + b"\n" + b"\n".join(lines[tail:]), invalid=True, cut=head.cut)
+        return DecodedContent(
+            head.raw + b"\n" + b"\n".join(lines[tail:]), invalid=True, truncated=head.truncated
+        )
     if plain > len(coded):
-        return Content(raw, invalid=True)
+        return DecodedContent(raw, invalid=True)
     decoded = _decode_runs(raw.translate(None, bytes(set(noise))))
-    return Content(decoded.raw, invalid=True, cut=decoded.cut)
+    return DecodedContent(decoded.raw, invalid=True, truncated=decoded.truncated)
 
 
-def _tail_of_text(lines: list[bytes]) -> int | None:
-    """Return the index of the first line that is prose after base64 that ended (padding, or a
-    shorter line), or None.
+def _trailing_text_start(lines: list[bytes]) -> int | None:
+    """Return the index of the first plain-text line after base64 that ended, or None.
+
+    The base64 ends with padding or with a line that is shorter than the others.
     """
     width = len(lines[0].strip())
     for index, line in enumerate(lines):
@@ -117,22 +125,20 @@ def _tail_of_text(lines: list[bytes]) -> int | None:
     return None
 
 
-def _decode_runs(raw: bytes) -> Content:
-    """Decode base64 that may hold several padded units; the standard decoder stops after the
-    first.
-    """
+def _decode_runs(raw: bytes) -> DecodedContent:
+    """Decode base64 of several padded units; the standard decoder stops after the first."""
     clean = raw.translate(None, _BLANKS)
     if b"=" not in clean.rstrip(b"="):
         body = clean.rstrip(b"=")
-        return Content(decode_base64_run(body), cut=len(body) % 4 == 1 or (len(clean) % 4 != 0))
+        return DecodedContent(
+            decode_base64_run(body), truncated=len(body) % 4 == 1 or (len(clean) % 4 != 0)
+        )
     *runs, rest = clean.split(b"=", _MAX_RUNS)
-    return Content(b"".join(map(decode_base64_run, [*runs, rest])), cut=False)
+    return DecodedContent(b"".join(map(decode_base64_run, [*runs, rest])), truncated=False)
 
 
 def looks_like_base64(raw: bytes) -> bool:
-    """Tell a body that is base64 though nothing says so: several lines of one width, nothing else,
-    no words.
-    """
+    """Return whether an unlabelled body is base64: lines of one usual width and nothing else."""
     lines = raw.split()
     if (
         len(lines) < 2
@@ -146,7 +152,7 @@ def looks_like_base64(raw: bytes) -> bool:
 # --- files inside text
 
 
-def take_inline_files(raw: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+def extract_inline_files(raw: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     """Cut uuencoded and yEnc files out of a text; return the rest and (name, content) pairs."""
     if b"begin " not in raw and b"=ybegin " not in raw:
         return raw, []
@@ -154,10 +160,10 @@ def take_inline_files(raw: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     files: list[tuple[bytes, bytes]] = []
     position = 0
     while len(files) < _MAX_INLINE_FILES:
-        found = _next_file(raw, position)
-        if found is None:
+        next_file = _next_file(raw, position)
+        if next_file is None:
             break
-        begin, end, name, content = found
+        begin, end, name, content = next_file
         rest.append(raw[position:begin])
         files.append((name.strip(), content))
         position = end
@@ -207,8 +213,8 @@ def _decode_uu_line(line: bytes) -> bytes:
     try:
         return binascii.a2b_uu(line)
     except binascii.Error:
-        # Encoders count the last group short or add a checksum: take as many characters as the
-        # length byte says.
+        # Some encoders count the last group short or append a checksum: use as many characters as
+        # the length byte says.
         characters = (((line[0] - 32) & 63) * 4 + 5) // 3
         try:
             return binascii.a2b_uu(line[:characters])

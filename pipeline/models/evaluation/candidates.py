@@ -24,7 +24,7 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
-from pipeline.models.evaluation.ngram_counts import Grams
+from pipeline.models.evaluation.ngram_counts import NgramColumns
 
 # What the linear models keep: on 77 intents a linear SVM reached 89.1 % with all n-grams, 88.9 with
 # 20,000, 87.6 with 5,000.
@@ -45,7 +45,7 @@ _COMPONENTS: Final = 150
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class CandidateModel:
     """An offline model.
 
     `build` returns its steps after the weighing of n-grams, given a seed. `space` is searched by
@@ -64,9 +64,9 @@ class Candidate:
     search_rows: int = 4_000
     bound: str = ""
 
-    def pipeline(self, grams: Grams, seed: int) -> Pipeline:
+    def pipeline(self, grams: NgramColumns, seed: int) -> Pipeline:
         """Return the unfitted model, counts of the n-grams in, labels out."""
-        return Pipeline([("weigh", grams.weighing()), *self.build(seed)])
+        return Pipeline([("weigh", grams.tfidf_step()), *self.build(seed)])
 
 
 def presence_information(X: sp.csr_matrix, y: npt.NDArray[Any]) -> npt.NDArray[np.float64]:  # noqa: N803
@@ -141,8 +141,8 @@ def _dense_bound(components: int = _COMPONENTS) -> str:
     return f"TF-IDF reduced to {components} components by truncated SVD, since it needs dense rows"
 
 
-CANDIDATES: Final[tuple[Candidate, ...]] = (
-    Candidate(
+CANDIDATES: Final[tuple[CandidateModel, ...]] = (
+    CandidateModel(
         "logistic_regression",
         "Logistic regression",
         # On 8,000 rows of 77 intents 30 steps reached 88.4 %, 60 steps 88.7 % in twice the time.
@@ -155,14 +155,14 @@ CANDIDATES: Final[tuple[Candidate, ...]] = (
         search_rows=1_000,
         bound="its steps cost rows × labels: 30 at most",
     ),
-    Candidate(
+    CandidateModel(
         "linear_svm",
         "Linear SVM",
         lambda seed: [keep_best(_MANY), ("model", LinearSVC(random_state=seed))],
         "grid",
         {"model__C": [0.1, 0.3, 1.0], "select__score_func": _SELECTORS},
     ),
-    Candidate(
+    CandidateModel(
         "kernel_svm",
         "Kernel SVM (RBF)",
         lambda seed: [
@@ -176,7 +176,7 @@ CANDIDATES: Final[tuple[Candidate, ...]] = (
         search_rows=1_000,
         bound=f"its cost grows with the square of the rows; {_dense_bound()}",
     ),
-    Candidate(
+    CandidateModel(
         "decision_tree",
         "Decision tree",
         lambda seed: [
@@ -193,7 +193,7 @@ CANDIDATES: Final[tuple[Candidate, ...]] = (
         search_rows=2_000,
         bound=f"looks for each split in all of {_TREE_COLUMNS:,} selected columns",
     ),
-    Candidate(
+    CandidateModel(
         "random_forest",
         "Random forest",
         lambda seed: [
@@ -213,7 +213,7 @@ CANDIDATES: Final[tuple[Candidate, ...]] = (
         search_rows=1_500,
         bound=f"a hundred trees on {_FOREST_COLUMNS:,} selected columns",
     ),
-    Candidate(
+    CandidateModel(
         "gradient_boosting",
         "Gradient boosting",
         lambda seed: [
@@ -239,7 +239,7 @@ CANDIDATES: Final[tuple[Candidate, ...]] = (
         search_rows=1_000,
         bound=f"30 rounds of one tree a label; {_dense_bound(_BOOSTED_COMPONENTS)}",
     ),
-    Candidate(
+    CandidateModel(
         "mlp",
         "Neural net (MLP)",
         lambda seed: [
@@ -265,7 +265,7 @@ CANDIDATES: Final[tuple[Candidate, ...]] = (
         search_rows=2_000,
         bound=f"30 epochs; {_dense_bound()}",
     ),
-    Candidate(
+    CandidateModel(
         "naive_bayes",
         "Naive Bayes (complement)",
         lambda _seed: [keep_best(_MANY), ("model", ComplementNB())],

@@ -11,26 +11,31 @@ from itertools import count
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from pipeline.models.evaluation.candidates import CANDIDATES, Candidate
-from pipeline.models.evaluation.labelled_rows import EvaluationError, Row
+from pipeline.models.evaluation.candidates import CANDIDATES, CandidateModel
+from pipeline.models.evaluation.labelled_rows import EvaluationError, LabelledRow
 from pipeline.models.evaluation.measures import score
 from pipeline.models.evaluation.nested_search import Labels, folds_for, outer_folds
-from pipeline.models.evaluation.offline_models import Bench
-from pipeline.models.evaluation.online_model import Online, answered, judge_online, learnt
+from pipeline.models.evaluation.offline_models import OfflineBench
+from pipeline.models.evaluation.online_model import (
+    OnlineResult,
+    answer_rows,
+    judge_online,
+    train_online,
+)
 from pipeline.models.evaluation.results import (
     ONLINE,
     Comparison,
     Contender,
-    contender,
     curve_sizes,
+    judge_contender,
 )
 
 # Told what is worked on, how many models are done, and of how many.
-Tell = Callable[[str, int, int], object]
+Progress = Callable[[str, int, int], object]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class EvaluationPlan:
     """How to compare: which offline models, outer and inner folds, the seed of all that is random,
     CPU seconds a model.
     """
@@ -42,13 +47,13 @@ class Plan:
 
 
 def compare(
-    train: Sequence[Row],
-    test: Sequence[Row],
-    plan: Plan,
+    train: Sequence[LabelledRow],
+    test: Sequence[LabelledRow],
+    plan: EvaluationPlan,
     *,
     labels: Sequence[str] = (),
-    online: Online | None = None,
-    tell: Tell = lambda _what, _done, _total: None,
+    online: OnlineResult | None = None,
+    on_progress: Progress = lambda _what, _done, _total: None,
 ) -> Comparison:
     """Train, tune and judge every model of the plan and the online one; `test` is only ever
     answered.
@@ -60,21 +65,23 @@ def compare(
     chosen, folds = check(train, test, plan)
     y: Labels = np.array([row.label for row in train], dtype=object)
     total = len(chosen) + 2
-    tell("online model", 0, total)
+    on_progress("online model", 0, total)
     contenders = [_judge_online(train, test, y, folds, plan.seed, labels, online)]
-    tell("features", 1, total)
+    on_progress("features", 1, total)
     # One thread: costs are told by the CPU, and threads that wait for each other on a busy machine
     # use most of it.
     with threadpool_limits(1):
-        bench = Bench.of(train, test, folds, plan.seed, plan.budget_s)
-        selection = bench.selection(lambda title: tell(f"selection: {title}", 1, total))
+        bench = OfflineBench.of(train, test, folds, plan.seed, plan.budget_s)
+        selection = bench.selection(lambda title: on_progress(f"selection: {title}", 1, total))
         for number, candidate in enumerate(chosen, 2):
-            contenders.append(bench.judge(candidate, _steps(tell, candidate, number, total)))
+            contenders.append(bench.judge(candidate, _steps(on_progress, candidate, number, total)))
     contenders.sort(key=lambda one: -one.cross_validated)
     return Comparison(tuple(contenders), selection, folds, tuple(_notes(y, folds, plan)))
 
 
-def check(train: Sequence[Row], test: Sequence[Row], plan: Plan) -> tuple[list[Candidate], int]:
+def check(
+    train: Sequence[LabelledRow], test: Sequence[LabelledRow], plan: EvaluationPlan
+) -> tuple[list[CandidateModel], int]:
     """Return the models of a plan and how many folds the rows allow; raises EvaluationError where
     nothing can be compared.
     """
@@ -87,12 +94,14 @@ def check(train: Sequence[Row], test: Sequence[Row], plan: Plan) -> tuple[list[C
     return chosen, folds
 
 
-def _steps(tell: Tell, candidate: Candidate, done: int, total: int) -> Callable[[], object]:
+def _steps(
+    on_progress: Progress, candidate: CandidateModel, done: int, total: int
+) -> Callable[[], object]:
     numbers = count(1)
-    return lambda: tell(f"{candidate.title}: {next(numbers)} settings tried", done, total)
+    return lambda: on_progress(f"{candidate.title}: {next(numbers)} settings tried", done, total)
 
 
-def _candidates(names: Sequence[str]) -> list[Candidate]:
+def _candidates(names: Sequence[str]) -> list[CandidateModel]:
     table = {candidate.name: candidate for candidate in CANDIDATES}
     unknown = [name for name in names if name not in table]
     if unknown:
@@ -102,7 +111,7 @@ def _candidates(names: Sequence[str]) -> list[Candidate]:
     return [table[name] for name in dict.fromkeys(names)]
 
 
-def _notes(y: Labels, folds: int, plan: Plan) -> Iterator[str]:
+def _notes(y: Labels, folds: int, plan: EvaluationPlan) -> Iterator[str]:
     if folds < plan.folds:
         yield f"{folds} folds, not {plan.folds}: no label has more training rows"
     names, counts = np.unique(y, return_counts=True)
@@ -115,24 +124,24 @@ def _notes(y: Labels, folds: int, plan: Plan) -> Iterator[str]:
 
 
 def _judge_online(
-    train: Sequence[Row],
-    test: Sequence[Row],
+    train: Sequence[LabelledRow],
+    test: Sequence[LabelledRow],
     y: Labels,
     folds: int,
     seed: int,
     labels: Sequence[str],
-    online: Online | None,
+    online: OnlineResult | None,
 ) -> Contender:
     sizes = curve_sizes(len(train))
     judged = online or judge_online(train, test, labels=labels, curve=sizes)
     assert judged.test is not None
     estimates = []
     for seen, held_out in outer_folds(y, folds, seed):
-        model = learnt([train[place] for place in np.sort(seen).tolist()], labels)
+        model = train_online([train[place] for place in np.sort(seen).tolist()], labels)
         rows = [train[place] for place in held_out.tolist()]
-        estimates.append(score([row.label for row in rows], answered(model, rows).labels))
+        estimates.append(score([row.label for row in rows], answer_rows(model, rows).labels))
     answers = judged.test.answers.labels
-    return contender(
+    return judge_contender(
         name=ONLINE,
         title="Online model",
         kind="online",

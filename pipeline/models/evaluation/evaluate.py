@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.models.evaluation.comparison import Plan, Tell, check, compare
-from pipeline.models.evaluation.labelled_rows import BadLine, Row
+from pipeline.models.evaluation.comparison import EvaluationPlan, Progress, check, compare
+from pipeline.models.evaluation.labelled_rows import BadLine, LabelledRow
 from pipeline.models.evaluation.measures import Scores, score
-from pipeline.models.evaluation.online_model import Online, judge_online
+from pipeline.models.evaluation.online_model import OnlineResult, judge_online
 from pipeline.models.evaluation.results import Comparison, curve_sizes
 from pipeline.models.heads import Head
-from pipeline.models.replica import Applied, Replica
+from pipeline.models.replica import LearntExample, Replica
 
 
 @dataclass(frozen=True, slots=True)
-class Data:
+class EvaluationData:
     """The rows of an evaluation, where they come from in words, and the lines that are none."""
 
-    train: tuple[Row, ...]
-    test: tuple[Row, ...]
+    train: tuple[LabelledRow, ...]
+    test: tuple[LabelledRow, ...]
     train_source: str
     test_source: str
     head: Head | None = None
@@ -32,7 +32,7 @@ class Data:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedQuality:
     """What readers would have been told of a head: by its rule until the model may answer, then by
     the model with the rule's hint. Accuracies, 0 to 1: on the stream before each row was learnt
     (the rule alone beside), and on the test."""
@@ -43,7 +43,7 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
-class Promoted:
+class PromotionResult:
     """What a promotion did: the event that records it ("" where nothing was new), examples added,
     and those there before.
     """
@@ -59,15 +59,22 @@ class Promoted:
 class Evaluation:
     """Everything that was found; None for what was not asked for."""
 
-    data: Data
-    plan: Plan
-    online: Online | None = None
-    served: Served | None = None
+    data: EvaluationData
+    plan: EvaluationPlan
+    online: OnlineResult | None = None
+    served: ServedQuality | None = None
     comparison: Comparison | None = None
-    promoted: Promoted | None = None
+    promoted: PromotionResult | None = None
 
 
-def evaluate(data: Data, plan: Plan, *, online: bool, offline: bool, tell: Tell) -> Evaluation:
+def evaluate(
+    data: EvaluationData,
+    plan: EvaluationPlan,
+    *,
+    online: bool,
+    offline: bool,
+    on_progress: Progress,
+) -> Evaluation:
     """Judge what is asked for. Raises EvaluationError where the rows do not allow it."""
     if offline:
         check(data.train, data.test, plan)
@@ -79,18 +86,20 @@ def evaluate(data: Data, plan: Plan, *, online: bool, offline: bool, tell: Tell)
             data.test,
             labels=data.labels,
             curve=curve_sizes(of),
-            tell=lambda done: tell("online model", done, of),
+            on_progress=lambda done: on_progress("online model", done, of),
         )
-    served = serve(data) if online and data.head else None
+    served = judge_served(data) if online and data.head else None
     comparison = (
-        compare(data.train, data.test, plan, labels=data.labels, online=judged, tell=tell)
+        compare(
+            data.train, data.test, plan, labels=data.labels, online=judged, on_progress=on_progress
+        )
         if offline
         else None
     )
     return Evaluation(data, plan, judged, served, comparison)
 
 
-def serve(data: Data) -> Served:
+def judge_served(data: EvaluationData) -> ServedQuality:
     """Fold the training rows as a worker does, and answer the test as it would. Raises ValueError
     where there is no head.
     """
@@ -111,19 +120,19 @@ def serve(data: Data) -> Served:
         for offset, row in enumerate(data.train)
     ]
     tally = replica.quality(data.head.name)
-    learnt = max(1, sum(isinstance(one, Applied) for one in applied))
-    return Served(
+    learnt = max(1, sum(isinstance(one, LearntExample) for one in applied))
+    return ServedQuality(
         tally.served_correct / learnt,
         tally.rule_correct / learnt,
         _served_test(replica, data.head, data.test),
     )
 
 
-def _served_test(replica: Replica, head: Head, rows: Sequence[Row]) -> Scores | None:
+def _served_test(replica: Replica, head: Head, rows: Sequence[LabelledRow]) -> Scores | None:
     asked = [row for row in rows if head.applies_to(row.direction)]
     if not asked:
         return None
-    found = replica.snapshot().classify(
+    found = replica.classifier().classify(
         [row.text for row in asked], [row.direction for row in asked]
     )
     return score(

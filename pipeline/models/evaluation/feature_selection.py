@@ -19,7 +19,7 @@ from sklearn.svm import LinearSVC
 
 from pipeline.models.evaluation.candidates import presence_information
 from pipeline.models.evaluation.nested_search import SCORER, Labels, splitter, stratified_order
-from pipeline.models.evaluation.ngram_counts import Grams, terms_of
+from pipeline.models.evaluation.ngram_counts import NgramColumns, ngrams_of_columns
 
 # What a method may keep: few enough that it has to choose.
 KEPT: Final = 1_000
@@ -33,7 +33,7 @@ _TERMS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class FeatureSelection:
     """A method: macro-F1 by cross-validation on training rows (mean, standard deviation), columns
     kept, CPU seconds a fit, and the n-grams it values most."""
 
@@ -48,14 +48,14 @@ class Selection:
 
 def compare_selection(
     texts: Sequence[str],
-    grams: Grams,
+    grams: NgramColumns,
     X: sp.csr_matrix,  # noqa: N803
     y: Labels,
     *,
     folds: int,
     seed: int,
-    tell: Callable[[str], object] = lambda _title: None,
-) -> tuple[Selection, ...]:
+    on_progress: Callable[[str], object] = lambda _title: None,
+) -> tuple[FeatureSelection, ...]:
     """Compare the methods on training rows alone: `texts`, the counts `X` of the n-grams in them
     and labels `y`.
     """
@@ -63,9 +63,9 @@ def compare_selection(
     part, labels = X[rows], y[rows]
     found = []
     for name, (title, steps) in _methods(seed).items():
-        tell(title)
+        on_progress(title)
         model = Pipeline(
-            [("weigh", grams.weighing()), *steps, ("model", LinearSVC(random_state=seed))]
+            [("weigh", grams.tfidf_step()), *steps, ("model", LinearSVC(random_state=seed))]
         )
         scores = cross_val_score(
             model,
@@ -80,11 +80,13 @@ def compare_selection(
         seconds = time.process_time() - begun
         kept = _ranked(grams, model, [step for step, _ in steps])
         known = (
-            terms_of(kept[:_TERMS].tolist(), [texts[row] for row in rows.tolist()]) if steps else {}
+            ngrams_of_columns(kept[:_TERMS].tolist(), [texts[row] for row in rows.tolist()])
+            if steps
+            else {}
         )
         terms = tuple(known[column] for column in kept[:_TERMS].tolist() if column in known)
         found.append(
-            Selection(
+            FeatureSelection(
                 name, title, float(scores.mean()), float(scores.std()), len(kept), seconds, terms
             )
         )
@@ -107,7 +109,7 @@ def _methods(seed: int) -> dict[str, tuple[str, list[tuple[str, Any]]]]:
     }
 
 
-def _ranked(grams: Grams, model: Pipeline, steps: Sequence[str]) -> npt.NDArray[np.int64]:
+def _ranked(grams: NgramColumns, model: Pipeline, steps: Sequence[str]) -> npt.NDArray[np.int64]:
     """Return the columns of the counts that a fitted model keeps, the most valued first."""
     columns = grams.columns_after(model.named_steps["weigh"])
     values = np.zeros(len(columns))

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from pipeline.models.evaluation.comparison import Plan
-from pipeline.models.evaluation.evaluate import Data, Evaluation
-from pipeline.models.evaluation.labelled_rows import Row
+from pipeline.models.evaluation.comparison import EvaluationPlan
+from pipeline.models.evaluation.evaluate import Evaluation, EvaluationData
+from pipeline.models.evaluation.labelled_rows import LabelledRow
 from pipeline.models.evaluation.measures import Scores
-from pipeline.models.evaluation.online_model import Online, Part
-from pipeline.models.evaluation.results import Comparison, Contender, groups_of, seen_before
+from pipeline.models.evaluation.online_model import JudgedAnswers, OnlineResult
+from pipeline.models.evaluation.results import Comparison, Contender, count_known_texts, groups_of
 
 
 def as_json(evaluation: Evaluation) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
             "train_rows": len(data.train),
             "test_rows": len(data.test),
             "labels": labels,
-            "test_rows_seen_in_training": seen_before(data.train, data.test),
+            "test_rows_seen_in_training": count_known_texts(data.train, data.test),
             "test_labels_not_in_training": sorted({row.label for row in data.test} - set(labels)),
             "refused": len(data.refused),
             "refused_lines": [asdict(line) for line in data.refused],
@@ -44,7 +44,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
     return found
 
 
-def _online(online: Online, data: Data) -> dict[str, Any]:
+def _online(online: OnlineResult, data: EvaluationData) -> dict[str, Any]:
     """Return the figures flat; calibration and coverage are of the test part, of the stream where
     there is none.
     """
@@ -54,10 +54,10 @@ def _online(online: Online, data: Data) -> dict[str, Any]:
         "prequential_macro_f1": online.prequential.scores.macro_f1,
         "test_accuracy": online.test.scores.accuracy if online.test else None,
         "test_macro_f1": online.test.scores.macro_f1 if online.test else None,
-        "calibration_error": last.doubt.calibration_error,
-        "accuracy_at_80_coverage": last.doubt.accuracy_at_80_coverage,
-        "prequential_calibration_error": online.prequential.doubt.calibration_error,
-        "prequential_accuracy_at_80_coverage": online.prequential.doubt.accuracy_at_80_coverage,
+        "calibration_error": last.calibration.calibration_error,
+        "accuracy_at_80_coverage": last.calibration.accuracy_at_80_coverage,
+        "prequential_calibration_error": online.prequential.calibration.calibration_error,
+        "prequential_accuracy_at_80_coverage": online.prequential.calibration.accuracy_at_80_coverage,
         **asdict(online.cost),
         "drifts": online.drifts,
         "prequential_groups": _groups(data.train, online.prequential),
@@ -68,7 +68,7 @@ def _online(online: Online, data: Data) -> dict[str, Any]:
     return found
 
 
-def _groups(rows: Sequence[Row], part: Part) -> list[dict[str, Any]]:
+def _groups(rows: Sequence[LabelledRow], part: JudgedAnswers) -> list[dict[str, Any]]:
     return [asdict(group) for group in groups_of(rows, part.answers.labels)]
 
 
@@ -76,7 +76,7 @@ def _curve(curve: Iterable[tuple[int, Scores]]) -> list[dict[str, Any]]:
     return [{"rows": rows, **asdict(scores)} for rows, scores in curve]
 
 
-def _comparison(comparison: Comparison, plan: Plan) -> dict[str, Any]:
+def _comparison(comparison: Comparison, plan: EvaluationPlan) -> dict[str, Any]:
     return {
         "winner": comparison.winner.name,
         "folds": comparison.folds,

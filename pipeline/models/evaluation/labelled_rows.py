@@ -20,7 +20,7 @@ class EvaluationError(UserError, ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LabelledRow:
     """A text and its right label; language and channel ("" where unknown) are what results are
     broken down by.
     """
@@ -49,7 +49,9 @@ class BadLine:
         return f"{self.file}:{self.line}: {f'{self.field}: ' if self.field else ''}{self.detail}"
 
 
-def read_rows(path: Path, labels: Collection[str] | None = None) -> tuple[list[Row], list[BadLine]]:
+def read_rows(
+    path: Path, labels: Collection[str] | None = None
+) -> tuple[list[LabelledRow], list[BadLine]]:
     """Return the labelled texts of a JSONL file in UTF-8 in their order, and its bad lines; blank
     lines are passed over.
 
@@ -57,14 +59,14 @@ def read_rows(path: Path, labels: Collection[str] | None = None) -> tuple[list[R
     are ignored. Where `labels` is given, any other label is wrong. Raises OSError where the file
     can't be read, EvaluationError where no line of it is good.
     """
-    rows: list[Row] = []
+    rows: list[LabelledRow] = []
     bad: list[BadLine] = []
     with path.open("rb") as file:
         for line, raw in enumerate(_lines(file), 1):
             if not raw.strip():
                 continue
             found = _row(raw, labels)
-            if isinstance(found, Row):
+            if isinstance(found, LabelledRow):
                 rows.append(found)
             else:
                 bad.append(BadLine(str(path), line, *found))
@@ -82,7 +84,7 @@ def _lines(file: Iterator[bytes]) -> Iterator[bytes]:
         yield raw.removeprefix(b"\xef\xbb\xbf") if number == 0 else raw
 
 
-def _row(raw: bytes, labels: Collection[str] | None) -> Row | tuple[str, str]:
+def _row(raw: bytes, labels: Collection[str] | None) -> LabelledRow | tuple[str, str]:
     try:
         data = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
@@ -110,4 +112,4 @@ def _row(raw: bytes, labels: Collection[str] | None) -> Row | tuple[str, str]:
     for name in ("language", "channel"):
         if not isinstance(data.get(name), str | None):
             return name, f"{data[name]!r} is no text"
-    return Row(text, label, data.get("language") or "", data.get("channel") or "")
+    return LabelledRow(text, label, data.get("language") or "", data.get("channel") or "")

@@ -31,7 +31,7 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class Calibration:
     """How honest probabilities are: expected calibration error, and accuracy on the most certain
     `COVERAGE`; 0 to 1.
     """
@@ -85,11 +85,13 @@ _FLOOR_DRAWS: Final = 100
 _FLOOR_SEED: Final = 1
 
 
-def doubt(confidences: Floats, right: npt.NDArray[np.bool_]) -> Doubt:
+def calibration(confidences: Floats, right: npt.NDArray[np.bool_]) -> Calibration:
     """Return how honest the probabilities of the answers given are; both arrays are of shape
     (texts,).
     """
-    return Doubt(calibration_error(confidences, right), accuracy_at_coverage(confidences, right))
+    return Calibration(
+        calibration_error(confidences, right), accuracy_at_coverage(confidences, right)
+    )
 
 
 def calibration_error(

@@ -18,14 +18,14 @@ from sklearn.metrics import make_scorer
 from sklearn.model_selection import ParameterGrid, ParameterSampler, StratifiedKFold
 from sklearn.pipeline import Pipeline
 
-from pipeline.models.evaluation.candidates import Candidate
+from pipeline.models.evaluation.candidates import CandidateModel
 from pipeline.models.evaluation.labelled_rows import EvaluationError
 from pipeline.models.evaluation.measures import Scores, score
-from pipeline.models.evaluation.ngram_counts import Grams
+from pipeline.models.evaluation.ngram_counts import NgramColumns
 
 # Of three rows of a label an outer fold leaves two and an inner fold one: every model that is
 # fitted knows the label.
-LEAST_ROWS: Final = 3
+MINIMUM_ROWS: Final = 3
 
 Labels = npt.NDArray[np.object_]
 
@@ -35,7 +35,7 @@ SCORER: Final = make_scorer(lambda truths, answers: score(list(truths), list(ans
 
 
 @dataclass(frozen=True, slots=True)
-class Nested:
+class NestedSearchResult:
     """What a nested search found.
 
     `folds` are the scores of each outer fold: of settings that were chosen without it. `settings`
@@ -59,7 +59,7 @@ class Nested:
         return float(np.std([fold.macro_f1 for fold in self.folds]))
 
 
-def settings_of(candidate: Candidate, seed: int) -> list[dict[str, Any]]:
+def settings_of(candidate: CandidateModel, seed: int) -> list[dict[str, Any]]:
     """Return the settings to be tried, in their order."""
     if candidate.search == "grid":
         return list(ParameterGrid(dict(candidate.space)))
@@ -67,16 +67,16 @@ def settings_of(candidate: Candidate, seed: int) -> list[dict[str, Any]]:
 
 
 def nested_search(
-    candidate: Candidate,
-    grams: Grams,
+    candidate: CandidateModel,
+    grams: NgramColumns,
     X: sp.csr_matrix,  # noqa: N803
     y: Labels,
     *,
     folds: int,
     seed: int,
     budget_s: float,
-    tell: Callable[[], object] = lambda: None,
-) -> Nested:
+    on_progress: Callable[[], object] = lambda: None,
+) -> NestedSearchResult:
     """Choose settings on all training rows, then estimate that way of choosing on outer folds that
     it does not see.
 
@@ -86,28 +86,28 @@ def nested_search(
     whatever the budget.
     """
     begun, share = time.process_time(), budget_s / (folds + 1)
-    settings, tried = _choose(candidate, grams, X, y, folds, seed, begun + share, tell)
+    settings, tried = _choose(candidate, grams, X, y, folds, seed, begun + share, on_progress)
     estimates: list[Scores] = []
     for number, (seen, held_out) in enumerate(outer_folds(y, folds, seed), 2):
         chosen, _ = _choose(
-            candidate, grams, X[seen], y[seen], folds, seed, begun + number * share, tell
+            candidate, grams, X[seen], y[seen], folds, seed, begun + number * share, on_progress
         )
         fitted = fit(candidate, grams, chosen, X[seen], y[seen], seed)
         estimates.append(score(y[held_out].tolist(), fitted.predict(X[held_out]).tolist()))
         if time.process_time() > begun + budget_s:
             break
-    return Nested(tuple(estimates), settings, tried, len(settings_of(candidate, seed)))
+    return NestedSearchResult(tuple(estimates), settings, tried, len(settings_of(candidate, seed)))
 
 
 def _choose(
-    candidate: Candidate,
-    grams: Grams,
+    candidate: CandidateModel,
+    grams: NgramColumns,
     X: sp.csr_matrix,  # noqa: N803
     y: Labels,
     folds: int,
     seed: int,
     deadline: float,
-    tell: Callable[[], object],
+    on_progress: Callable[[], object],
 ) -> tuple[dict[str, Any], int]:
     """Return the best of the settings by successive halving, and how many were tried.
 
@@ -126,10 +126,10 @@ def _choose(
         )
 
     for seen, held_out in splitter(y[rows], folds, seed).split(rows, y[rows]):
-        fold = _Fold(candidate.pipeline(grams, seed), X, y, rows[seen], rows[held_out])
+        fold = _InnerFold(candidate.pipeline(grams, seed), X, y, rows[seen], rows[held_out])
         for one in left:
             scores[one].append(fold.score(settings[one]))
-            tell()
+            on_progress()
             if time.process_time() > deadline:
                 return settings[best()[0]], sum(map(bool, scores))
         left = best()[: (len(left) + 1) // 2]
@@ -139,15 +139,15 @@ def _choose(
 
 
 @dataclass(slots=True)
-class _Fold:
+class _InnerFold:
     """A fold of a search: what comes before the model (weights, selection, components) is learnt
     once, from the seen rows alone, for all settings that have it in common."""
 
     pipeline: Pipeline
     X: sp.csr_matrix
     y: Labels
-    seen: npt.NDArray[np.int64]
-    held_out: npt.NDArray[np.int64]
+    train: npt.NDArray[np.int64]
+    validation: npt.NDArray[np.int64]
     _prepared: dict[tuple[tuple[str, Any], ...], tuple[Any, Any]] = field(default_factory=dict)
 
     def score(self, setting: dict[str, Any]) -> float:
@@ -160,16 +160,16 @@ class _Fold:
         )
         if shared not in self._prepared:
             before = model[:-1]
-            learnt = before.fit_transform(self.X[self.seen], self.y[self.seen])
-            self._prepared[shared] = learnt, before.transform(self.X[self.held_out])
+            learnt = before.fit_transform(self.X[self.train], self.y[self.train])
+            self._prepared[shared] = learnt, before.transform(self.X[self.validation])
         learnt, asked = self._prepared[shared]
-        answers = model[-1].fit(learnt, self.y[self.seen]).predict(asked)
-        return score(self.y[self.held_out].tolist(), answers.tolist()).macro_f1
+        answers = model[-1].fit(learnt, self.y[self.train]).predict(asked)
+        return score(self.y[self.validation].tolist(), answers.tolist()).macro_f1
 
 
 def fit(
-    candidate: Candidate,
-    grams: Grams,
+    candidate: CandidateModel,
+    grams: NgramColumns,
     settings: dict[str, Any],
     X: sp.csr_matrix,  # noqa: N803
     y: Labels,
@@ -194,7 +194,7 @@ def stratified_order(y: Labels, seed: int) -> npt.NDArray[np.int64]:
     for number, place in enumerate(places.tolist()):
         ranks[number] = seen[place]
         seen[place] += 1
-    keys = np.where(ranks < LEAST_ROWS, 0.0, ranks / counts[places])
+    keys = np.where(ranks < MINIMUM_ROWS, 0.0, ranks / counts[places])
     order: npt.NDArray[np.int64] = shuffled[np.argsort(keys, kind="stable")]
     return order
 
@@ -209,10 +209,10 @@ def folds_for(y: Labels, wanted: int) -> int:
             f"all {len(y):,} training rows have the label {labels[0]!r}: a model needs two labels"
         )
     largest, second = sorted(counts.tolist())[:-3:-1]
-    if second < LEAST_ROWS:
+    if second < MINIMUM_ROWS:
         raise EvaluationError(
-            f"only one label has {LEAST_ROWS} training rows or more: cross-validation within"
-            f" cross-validation needs {LEAST_ROWS} of two labels; label more, or evaluate with"
+            f"only one label has {MINIMUM_ROWS} training rows or more: cross-validation within"
+            f" cross-validation needs {MINIMUM_ROWS} of two labels; label more, or evaluate with"
             " --online alone"
         )
     return int(min(wanted, largest))

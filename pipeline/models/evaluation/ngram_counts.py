@@ -36,7 +36,7 @@ _CHARACTER_WEIGHT: Final = 0.5
 _CHARACTER_SIZES: Final = (3, 4, 5)
 
 
-def token_grams(text: str) -> list[str]:
+def token_ngrams(text: str) -> list[str]:
     """Return a text's token 1-2-grams, and 3-grams of characters of scripts written without
     spaces.
     """
@@ -50,7 +50,7 @@ def token_grams(text: str) -> list[str]:
     ]
 
 
-def character_grams(text: str) -> list[str]:
+def character_ngrams(text: str) -> list[str]:
     """Return the character 3-5-grams inside words of spaced scripts; "_" marks a word's edge."""
     words = (f"_{token}_" for token in tokenise(normalise(text)) if _class_of(token) == WORD)
     return [
@@ -65,10 +65,10 @@ def _class_of(token: str) -> int:
     return int(character_classes()[ord(token[0])])
 
 
-_FAMILIES: Final = (token_grams, character_grams)
+_FAMILIES: Final = (token_ngrams, character_ngrams)
 
 
-def count_grams(texts: Sequence[str]) -> sp.csr_matrix:
+def count_ngrams(texts: Sequence[str]) -> sp.csr_matrix:
     """Return counts, shape (texts, 2 × `FAMILY_COLUMNS`): tokens first, characters after; a pure
     function of each text.
     """
@@ -87,7 +87,7 @@ def count_grams(texts: Sequence[str]) -> sp.csr_matrix:
     return sp.hstack(parts, format="csr")
 
 
-def terms_of(columns: Iterable[int], texts: Sequence[str]) -> dict[int, str]:
+def ngrams_of_columns(columns: Iterable[int], texts: Sequence[str]) -> dict[int, str]:
     """Return an n-gram for each of the columns of `count_grams` that one of the texts fills: the
     first met.
     """
@@ -113,7 +113,7 @@ def _itself(grams: list[str]) -> list[str]:
     return grams
 
 
-class InSomeDocuments(SelectorMixin, BaseEstimator):  # type: ignore[misc]
+class MinimumDocuments(SelectorMixin, BaseEstimator):  # type: ignore[misc]
     """Keeps the columns that enough training texts fill; where none does, those that any fills, at
     least one.
     """
@@ -137,7 +137,7 @@ class InSomeDocuments(SelectorMixin, BaseEstimator):  # type: ignore[misc]
 
 
 @dataclass(frozen=True, slots=True)
-class Grams:
+class NgramColumns:
     """The n-grams that training texts allow to learn from: `columns` of `count_grams`, the first
     `tokens` of them tokens.
     """
@@ -153,16 +153,16 @@ class Grams:
         families = []
         for first in (0, FAMILY_COLUMNS):
             family = counts[:, first : first + FAMILY_COLUMNS]
-            kept = np.flatnonzero(InSomeDocuments().fit(family).get_support())
+            kept = np.flatnonzero(MinimumDocuments().fit(family).get_support())
             commonest = np.argsort(-family.getnnz(axis=0)[kept], kind="stable")[:_MOST_COLUMNS]
             families.append(np.sort(kept[commonest]).astype(np.int64) + first)
         return cls(np.concatenate(families), len(families[0]))
 
     def counts(self, texts: Sequence[str]) -> sp.csr_matrix:
         """Return the counts of these n-grams in texts, shape (texts, columns)."""
-        return count_grams(texts)[:, self.columns]
+        return count_ngrams(texts)[:, self.columns]
 
-    def weighing(self) -> ColumnTransformer:
+    def tfidf_step(self) -> ColumnTransformer:
         """Return the step that turns counts into TF-IDF weights: each family of unit length,
         characters counting half.
         """
@@ -174,7 +174,7 @@ class Grams:
             [
                 (
                     name,
-                    make_pipeline(InSomeDocuments(), TfidfTransformer(sublinear_tf=True)),
+                    make_pipeline(MinimumDocuments(), TfidfTransformer(sublinear_tf=True)),
                     columns,
                 )
                 for name, columns in families.items()

@@ -16,35 +16,35 @@ import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 
-from pipeline.models.evaluation.candidates import Candidate
-from pipeline.models.evaluation.feature_selection import Selection, compare_selection
-from pipeline.models.evaluation.labelled_rows import Row
+from pipeline.models.evaluation.candidates import CandidateModel
+from pipeline.models.evaluation.feature_selection import FeatureSelection, compare_selection
+from pipeline.models.evaluation.labelled_rows import LabelledRow
 from pipeline.models.evaluation.measures import Scores, score
 from pipeline.models.evaluation.nested_search import (
     Labels,
-    Nested,
+    NestedSearchResult,
     fit,
     nested_search,
     stratified_order,
 )
-from pipeline.models.evaluation.ngram_counts import Grams, count_grams
+from pipeline.models.evaluation.ngram_counts import NgramColumns, count_ngrams
 from pipeline.models.evaluation.online_model import BATCH
-from pipeline.models.evaluation.results import Contender, contender, curve_sizes
+from pipeline.models.evaluation.results import Contender, curve_sizes, judge_contender
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class OfflineBench:
     """What every offline model is judged on.
 
     `counts` (training rows, columns) and `unseen` (test rows, columns) are counts of `grams`, `y`
     the training labels; `features_us` is what the counts of a text cost.
     """
 
-    train: Sequence[Row]
-    test: Sequence[Row]
-    grams: Grams
+    train: Sequence[LabelledRow]
+    test: Sequence[LabelledRow]
+    grams: NgramColumns
     counts: sp.csr_matrix
-    unseen: sp.csr_matrix
+    test_counts: sp.csr_matrix
     y: Labels
     features_us: float
     folds: int
@@ -53,11 +53,16 @@ class Bench:
 
     @classmethod
     def of(
-        cls, train: Sequence[Row], test: Sequence[Row], folds: int, seed: int, budget_s: float
+        cls,
+        train: Sequence[LabelledRow],
+        test: Sequence[LabelledRow],
+        folds: int,
+        seed: int,
+        budget_s: float,
     ) -> Self:
         """Count the n-grams of all rows; only the training rows decide which n-grams there are."""
         texts = [row.text for row in train]
-        grams = Grams.of(count_grams(texts))
+        grams = NgramColumns.of(count_ngrams(texts))
         begun = time.process_time()
         unseen = grams.counts([row.text for row in test])
         features_us = 1e6 * (time.process_time() - begun) / len(test)
@@ -66,19 +71,25 @@ class Bench:
             train, test, grams, grams.counts(texts), unseen, y, features_us, folds, seed, budget_s
         )
 
-    def selection(self, tell: Callable[[str], object]) -> tuple[Selection, ...]:
+    def selection(self, on_progress: Callable[[str], object]) -> tuple[FeatureSelection, ...]:
         """Compare methods of feature selection on the training rows."""
         texts = [row.text for row in self.train]
-        with _convergence():
+        with _convergence_warnings():
             return compare_selection(
-                texts, self.grams, self.counts, self.y, folds=self.folds, seed=self.seed, tell=tell
+                texts,
+                self.grams,
+                self.counts,
+                self.y,
+                folds=self.folds,
+                seed=self.seed,
+                on_progress=on_progress,
             )
 
-    def judge(self, candidate: Candidate, tell: Callable[[], object]) -> Contender:
+    def judge(self, candidate: CandidateModel, on_progress: Callable[[], object]) -> Contender:
         """Choose a model's settings, estimate that, fit it and answer the test; `tell` is called
         after each setting.
         """
-        with _convergence() as complaints:
+        with _convergence_warnings() as complaints:
             nested = nested_search(
                 candidate,
                 self.grams,
@@ -87,20 +98,20 @@ class Bench:
                 folds=self.folds,
                 seed=self.seed,
                 budget_s=self.budget_s,
-                tell=tell,
+                on_progress=on_progress,
             )
             begun = time.process_time()
             model = fit(candidate, self.grams, nested.settings, self.counts, self.y, self.seed)
             fit_s = time.process_time() - begun
-            answers, predict_us = _answers(model, self.unseen)
+            answers, predict_us = _answers(model, self.test_counts)
             curve = tuple(self._curve(candidate, nested.settings))
         rows = min(len(self.y), candidate.fit_rows or len(self.y))
-        return contender(
+        return judge_contender(
             name=candidate.name,
             title=candidate.title,
             kind="offline",
             folds=nested.folds,
-            settings={name: _written(value) for name, value in nested.settings.items()},
+            settings={name: _as_json(value) for name, value in nested.settings.items()},
             rows=rows,
             answers=answers,
             test=self.test,
@@ -108,11 +119,11 @@ class Bench:
             fit_s=fit_s,
             features_us=self.features_us,
             predict_us=predict_us,
-            notes=tuple(_limits(candidate, nested, rows, len(self.y), self.folds, complaints)),
+            notes=tuple(_limit_notes(candidate, nested, rows, len(self.y), self.folds, complaints)),
         )
 
     def _curve(
-        self, candidate: Candidate, settings: dict[str, Any]
+        self, candidate: CandidateModel, settings: dict[str, Any]
     ) -> Iterator[tuple[int, Scores]]:
         """Yield the scores after fewer rows than the last fit used, with the settings chosen on
         all.
@@ -124,19 +135,24 @@ class Bench:
             if size >= most or len(set(self.y[part].tolist())) < 2:
                 continue
             model = fit(candidate, self.grams, settings, self.counts[part], self.y[part], self.seed)
-            yield size, self._scores(_answers(model, self.unseen)[0])
+            yield size, self._scores(_answers(model, self.test_counts)[0])
 
     def _scores(self, answers: Sequence[str]) -> Scores:
         return score([row.label for row in self.test], answers)
 
 
-def _limits(
-    candidate: Candidate, nested: Nested, rows: int, of: int, folds: int, complaints: list[str]
+def _limit_notes(
+    candidate: CandidateModel,
+    nested: NestedSearchResult,
+    rows: int,
+    available: int,
+    folds: int,
+    complaints: list[str],
 ) -> Iterator[str]:
     """Yield what bounded a model, so that nobody takes its figures for the best it could do."""
-    if rows < of:
-        yield f"fitted on {rows:,} of {of:,} rows"
-    if candidate.search_rows < of:
+    if rows < available:
+        yield f"fitted on {rows:,} of {available:,} rows"
+    if candidate.search_rows < available:
         yield f"settings compared on {candidate.search_rows:,} rows"
     if candidate.bound:
         yield candidate.bound
@@ -149,7 +165,7 @@ def _limits(
 
 
 @contextmanager
-def _convergence() -> Iterator[list[str]]:
+def _convergence_warnings() -> Iterator[list[str]]:
     """Collect the fits that did not converge; scikit-learn's other remarks are about rare labels,
     which `_notes` names.
     """
@@ -174,7 +190,7 @@ def _answers(model: Pipeline, unseen: sp.csr_matrix) -> tuple[list[str], float]:
     return np.concatenate(answers).tolist(), 1e6 * seconds / unseen.shape[0]
 
 
-def _written(value: Any) -> Any:
+def _as_json(value: Any) -> Any:
     """Return a setting as JSON can hold it."""
     if callable(value):
         return value.__name__

@@ -12,10 +12,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.models.evaluation.labelled_rows import Row
-from pipeline.models.evaluation.measures import Doubt, Scores, doubt, score
-from pipeline.models.features import Features, extract
-from pipeline.models.inference import FrozenLearner
+from pipeline.models.evaluation.labelled_rows import LabelledRow
+from pipeline.models.evaluation.measures import Calibration, Scores, calibration, score
+from pipeline.models.features import Features, extract_features
+from pipeline.models.inference import InferenceModel
 from pipeline.models.learner import Learner, warm_up
 from pipeline.text.normal_form import normalise
 
@@ -28,7 +28,7 @@ _TIMED_TEXTS: Final = 2_048
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class RowAnswers:
     """An answer to each text (None: none could be given), and its probability, float32 of shape
     (texts,).
     """
@@ -38,7 +38,7 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class OnlineCost:
     """CPU time of this process a text, in µs: to bring it into normal form and extract its
     features, to answer, and to learn its label, the answer before it included."""
 
@@ -48,37 +48,37 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class JudgedAnswers:
     """What was answered on a part, and how good it is."""
 
-    answers: Answers
+    answers: RowAnswers
     scores: Scores
-    doubt: Doubt
+    calibration: Calibration
 
 
 @dataclass(frozen=True, slots=True)
-class Online:
+class OnlineResult:
     """The online model on a stream and on texts it never learns (None where there are none).
 
     `curve` holds how many rows were learnt and the scores on the unseen texts then; `drifts` is how
     often the errors jumped on the stream, so that the learner started anew (docs/adr/0013).
     """
 
-    prequential: Part
-    test: Part | None
-    cost: Cost
+    prequential: JudgedAnswers
+    test: JudgedAnswers | None
+    cost: OnlineCost
     curve: tuple[tuple[int, Scores], ...]
     drifts: int
 
 
 def judge_online(
-    train: Sequence[Row],
-    test: Sequence[Row] = (),
+    train: Sequence[LabelledRow],
+    test: Sequence[LabelledRow] = (),
     *,
     labels: Sequence[str] = (),
     curve: Sequence[int] = (),
-    tell: Callable[[int], object] = lambda _learnt: None,
-) -> Online:
+    on_progress: Callable[[int], object] = lambda _learnt: None,
+) -> OnlineResult:
     """Learn `train` once in its order, with the pipeline's features and the learner's default
     setting; answer `test`.
 
@@ -96,24 +96,29 @@ def judge_online(
     for rows in _batches(train):
         start = time.process_time()
         texts = [normalise(row.text) for row in rows]
-        extract(texts)
+        extract_features(texts)
         features_s += time.process_time() - start
         for text, row in zip(texts, rows, strict=True):
-            features = extract([text])
+            features = extract_features([text])
             start = time.process_time()
             guess = learner.learn(features, row.label, row.weight)
             learn_s += time.process_time() - start
             guesses.append(guess)
             if len(guesses) in stops:
-                points.append((len(guesses), _part(test, answered(learner.freeze(), test)).scores))
-        tell(len(guesses))
-    frozen = learner.freeze()
+                points.append(
+                    (
+                        len(guesses),
+                        _judge(test, answer_rows(learner.inference_model(), test)).scores,
+                    )
+                )
+        on_progress(len(guesses))
+    frozen = learner.inference_model()
     confidences = _prequential_confidences(train, labels)
-    unseen = _part(test, answered(frozen, test)) if test else None
-    return Online(
-        _part(train, Answers(guesses, confidences)),
+    unseen = _judge(test, answer_rows(frozen, test)) if test else None
+    return OnlineResult(
+        _judge(train, RowAnswers(guesses, confidences)),
         unseen,
-        Cost(
+        OnlineCost(
             1e6 * features_s / len(train),
             _predict_us(frozen, test or train),
             1e6 * learn_s / len(train),
@@ -123,15 +128,15 @@ def judge_online(
     )
 
 
-def learnt(rows: Sequence[Row], labels: Sequence[str] = ()) -> FrozenLearner:
+def train_online(rows: Sequence[LabelledRow], labels: Sequence[str] = ()) -> InferenceModel:
     """Return the online model after one pass over rows in their order."""
     learner = Learner(tuple(labels))
     for row in rows:
-        learner.learn(extract([normalise(row.text)]), row.label, row.weight)
-    return learner.freeze()
+        learner.learn(extract_features([normalise(row.text)]), row.label, row.weight)
+    return learner.inference_model()
 
 
-def answered(model: FrozenLearner, rows: Sequence[Row]) -> Answers:
+def answer_rows(model: InferenceModel, rows: Sequence[LabelledRow]) -> RowAnswers:
     """Return a model's most probable label of each text, with its probability."""
     labels: list[str | None] = []
     probabilities = [np.zeros(0, dtype=np.float32)]
@@ -144,11 +149,11 @@ def answered(model: FrozenLearner, rows: Sequence[Row]) -> Answers:
                 found.argmax(axis=1).tolist(), probabilities[-1].tolist(), strict=True
             )
         ]
-    return Answers(labels, np.concatenate(probabilities))
+    return RowAnswers(labels, np.concatenate(probabilities))
 
 
 def _prequential_confidences(
-    train: Sequence[Row], labels: Sequence[str]
+    train: Sequence[LabelledRow], labels: Sequence[str]
 ) -> npt.NDArray[np.float32]:
     """Return the probability of each answer that was given before its row was learnt.
 
@@ -158,22 +163,24 @@ def _prequential_confidences(
     learner = Learner(tuple(labels))
     confidences = np.zeros(len(train), dtype=np.float32)
     for place, row in enumerate(train):
-        features = extract([normalise(row.text)])
+        features = extract_features([normalise(row.text)])
         _, found = learner.predict_proba(features)
         confidences[place] = found.max(initial=0.0)
         learner.learn(features, row.label, row.weight)
     return confidences
 
 
-def _part(rows: Sequence[Row], answers: Answers) -> Part:
+def _judge(rows: Sequence[LabelledRow], answers: RowAnswers) -> JudgedAnswers:
     truths = [row.label for row in rows]
     right = np.array(
         [answer == truth for answer, truth in zip(answers.labels, truths, strict=True)]
     )
-    return Part(answers, score(truths, answers.labels), doubt(answers.probabilities, right))
+    return JudgedAnswers(
+        answers, score(truths, answers.labels), calibration(answers.probabilities, right)
+    )
 
 
-def _predict_us(model: FrozenLearner, rows: Sequence[Row]) -> float:
+def _predict_us(model: InferenceModel, rows: Sequence[LabelledRow]) -> float:
     texts, seconds = 0, 0.0
     while texts < _TIMED_TEXTS:
         for batch in _batches(rows):
@@ -187,10 +194,10 @@ def _predict_us(model: FrozenLearner, rows: Sequence[Row]) -> float:
     return 1e6 * seconds / texts
 
 
-def _batches(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+def _batches(rows: Sequence[LabelledRow]) -> Iterator[Sequence[LabelledRow]]:
     for first in range(0, len(rows), BATCH):
         yield rows[first : first + BATCH]
 
 
-def _features(rows: Sequence[Row]) -> Features:
-    return extract([normalise(row.text) for row in rows])
+def _features(rows: Sequence[LabelledRow]) -> Features:
+    return extract_features([normalise(row.text) for row in rows])

@@ -10,8 +10,8 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from pipeline.models.evaluation.feature_selection import Selection
-from pipeline.models.evaluation.labelled_rows import Row
+from pipeline.models.evaluation.feature_selection import FeatureSelection
+from pipeline.models.evaluation.labelled_rows import LabelledRow
 from pipeline.models.evaluation.measures import (
     Confusion,
     LabelReport,
@@ -28,7 +28,7 @@ ONLINE: Final = "online"
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class GroupScores:
     """The test rows of one language and channel ("" where unknown)."""
 
     language: str
@@ -56,7 +56,7 @@ class Contender:
     test: Scores
     reports: tuple[LabelReport, ...]
     confusion: Confusion
-    groups: tuple[Group, ...]
+    groups: tuple[GroupScores, ...]
     curve: tuple[tuple[int, Scores], ...]
     fit_s: float
     features_us: float
@@ -81,7 +81,7 @@ class Comparison:
     """
 
     contenders: tuple[Contender, ...]
-    selection: tuple[Selection, ...]
+    selection: tuple[FeatureSelection, ...]
     folds: int
     notes: tuple[str, ...]
 
@@ -91,7 +91,9 @@ class Comparison:
         return self.contenders[0]
 
 
-def contender(*, answers: Sequence[str | None], test: Sequence[Row], **known: Any) -> Contender:
+def judge_contender(
+    *, answers: Sequence[str | None], test: Sequence[LabelledRow], **known: Any
+) -> Contender:
     """Return a contender by its answers to the test rows and what else is known of it (the other
     fields).
     """
@@ -105,7 +107,9 @@ def contender(*, answers: Sequence[str | None], test: Sequence[Row], **known: An
     )
 
 
-def groups_of(rows: Sequence[Row], answers: Sequence[str | None]) -> tuple[Group, ...]:
+def groups_of(
+    rows: Sequence[LabelledRow], answers: Sequence[str | None]
+) -> tuple[GroupScores, ...]:
     """Return the scores of each language and channel, the largest group first."""
     members: dict[tuple[str, str], list[int]] = {}
     for place, row in enumerate(rows):
@@ -113,7 +117,7 @@ def groups_of(rows: Sequence[Row], answers: Sequence[str | None]) -> tuple[Group
     groups = []
     for (language, channel), places in members.items():
         found = score([rows[place].label for place in places], [answers[place] for place in places])
-        groups.append(Group(language, channel, len(places), found.accuracy, found.macro_f1))
+        groups.append(GroupScores(language, channel, len(places), found.accuracy, found.macro_f1))
     return tuple(sorted(groups, key=lambda group: (-group.rows, group.language, group.channel)))
 
 
@@ -122,7 +126,7 @@ def curve_sizes(rows: int) -> list[int]:
     return sorted({max(1, round(share * rows)) for share in CURVE})
 
 
-def seen_before(train: Sequence[Row], test: Sequence[Row]) -> int:
+def count_known_texts(train: Sequence[LabelledRow], test: Sequence[LabelledRow]) -> int:
     """Return how many test texts stand, in normal form, among the training texts too: on those a
     model only remembers.
     """

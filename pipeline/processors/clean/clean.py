@@ -7,20 +7,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.envelope import Incoming
+from pipeline.envelope import IncomingEvent
 from pipeline.mail.html_text import html_to_text
-from pipeline.mail.mime import Address, Mail, NotAMail, parse_mail
+from pipeline.mail.mime import MailAddress, NotAMailError, ParsedMail, parse_mail
 from pipeline.outcomes import Context, MapStep, Outcome, Reject, emit
 from pipeline.processors.clean.language import detect_language
-from pipeline.processors.clean.plain_text import limited, split, tidy, whole
-from pipeline.processors.clean.timestamps import Times, call_facts, choose
+from pipeline.processors.clean.plain_text import (
+    normalise_text,
+    split_mail_text,
+    truncate,
+    unsplit_parts,
+)
+from pipeline.processors.clean.timestamps import EventTimes, call_facts, choose_times
 from pipeline.processors.draft import Cleaned
 from schemas.communications import AutoKind, CallData, Communication, EmailData, MessageData
 from schemas.dead_letters import RejectCode
 from schemas.types import Attachment, Party, in_range
 
 
-def clean(incoming: Incoming, _ctx: Context) -> Outcome[Cleaned]:
+def clean(incoming: IncomingEvent, _ctx: Context) -> Outcome[Cleaned]:
     """Clean one communication of any channel; a mail whose bytes are no mail is refused."""
     data = incoming.data
     if not isinstance(data, Communication):
@@ -29,12 +34,14 @@ def clean(incoming: Incoming, _ctx: Context) -> Outcome[Cleaned]:
     if isinstance(data, EmailData) and data.mime is not None:
         try:
             mail = parse_mail(data.mime)
-        except NotAMail as error:
+        except NotAMailError as error:
             return Reject(RejectCode.UNPARSABLE, f"data.mime: {error}")
-        data, found = _opened(data, mail), mail.flags
-    text, truncated = limited(tidy(_text(data)))
-    times = _times(incoming, data)
-    parts, cut_flags = split(text) if isinstance(data, EmailData) else (whole(text), ())
+        data, found = _with_mail_fields(data, mail), mail.flags
+    text, truncated = truncate(normalise_text(_text(data)))
+    times = _choose_event_times(incoming, data)
+    parts, cut_flags = (
+        split_mail_text(text) if isinstance(data, EmailData) else (unsplit_parts(text), ())
+    )
     call, call_flags = (
         call_facts(data, times.occurred_at) if isinstance(data, CallData) else (None, ())
     )
@@ -43,17 +50,17 @@ def clean(incoming: Incoming, _ctx: Context) -> Outcome[Cleaned]:
         *times.flags,
         *cut_flags,
         *call_flags,
-        *_absences(data, text),
+        *_missing_text_flags(data, text),
         *(("text_truncated",) if truncated else ()),
     )
     language = detect_language(parts.reply or text or data.subject or "").code
     return emit(Cleaned(incoming, data, times, parts, language, call, flags))
 
 
-CLEAN: MapStep[Incoming, Cleaned] = MapStep("clean", clean)
+CLEAN: MapStep[IncomingEvent, Cleaned] = MapStep("clean", clean)
 
 
-def _opened(data: EmailData, mail: Mail) -> EmailData:
+def _with_mail_fields(data: EmailData, mail: ParsedMail) -> EmailData:
     """Return a mail's event with its headers and text filled in where the event itself says
     nothing.
     """
@@ -63,7 +70,7 @@ def _opened(data: EmailData, mail: Mail) -> EmailData:
         "to": _parties(mail.to),
         "cc": _parties(mail.cc),
         "bcc": _parties(mail.bcc),
-        "subject": tidy(mail.subject) or None,
+        "subject": normalise_text(mail.subject) or None,
         "message_id": mail.message_id or None,
         "in_reply_to": mail.in_reply_to or None,
         "references": mail.references,
@@ -75,7 +82,10 @@ def _opened(data: EmailData, mail: Mail) -> EmailData:
         "auto_kind": AutoKind(mail.auto_kind) if mail.auto_kind else None,
         "attachments": tuple(
             Attachment(
-                name=tidy(item.name) or None, mime=item.mime, bytes=item.bytes, sha256=item.sha256
+                name=normalise_text(item.name) or None,
+                mime=item.mime,
+                bytes=item.bytes,
+                sha256=item.sha256,
             )
             for item in mail.attachments
         ),
@@ -86,9 +96,11 @@ def _opened(data: EmailData, mail: Mail) -> EmailData:
     )
 
 
-def _parties(addresses: tuple[Address, ...]) -> tuple[Party, ...]:
+def _parties(addresses: tuple[MailAddress, ...]) -> tuple[Party, ...]:
     return tuple(
-        Party(name=tidy(address.name) or None, email=tidy(address.email) or None)
+        Party(
+            name=normalise_text(address.name) or None, email=normalise_text(address.email) or None
+        )
         for address in addresses
     )
 
@@ -101,18 +113,18 @@ def _text(data: Communication) -> str:
     raise TypeError(f"no text is known of {type(data).__name__}")
 
 
-def _times(incoming: Incoming, data: Communication) -> Times:
+def _choose_event_times(incoming: IncomingEvent, data: Communication) -> EventTimes:
     event_time = incoming.event.time
     if isinstance(data, EmailData):
-        return choose(
-            event_time or data.sent_at, data.received_at, incoming.taken_at, sender_clock=True
+        return choose_times(
+            event_time or data.sent_at, data.received_at, incoming.appended_at, is_sender_clock=True
         )
     if isinstance(data, CallData):
         event_time = data.started_at or event_time
-    return choose(event_time, data.received_at, incoming.taken_at, sender_clock=False)
+    return choose_times(event_time, data.received_at, incoming.appended_at, is_sender_clock=False)
 
 
-def _absences(data: Communication, text: str) -> Iterator[str]:
+def _missing_text_flags(data: Communication, text: str) -> Iterator[str]:
     if text or isinstance(data, CallData):
         return
     yield "attachment_only" if data.attachments else "missing_text"

@@ -108,14 +108,14 @@ _OWN_LETTER_SHARE = 40
 
 # Only the beginning is read: a text that changes its language later is rare, and the answer does
 # not change with length.
-_WINDOW = 2_000
+_MAX_CHARACTERS = 2_000
 
 # What the model reads of it: after two or three sentences its answer stands, and each byte costs.
-_MODEL_WINDOW = 400
+_MAX_MODEL_CHARACTERS = 400
 
 # Below this probability the model guesses ("lol" is .09 Hungarian): no answer is better. Right
 # answers on single words have .3 to .6, on sentences .8 and more.
-_LEAST = 0.25
+_MIN_PROBABILITY = 0.25
 # English is what short business words without marks of another language are, if the model finds it
 # half as likely; where the model is surer than this, nobody asks.
 _ENGLISH_PRIOR, _SURE = 2.0, 0.5
@@ -138,7 +138,9 @@ _SHORT_MESSAGES = {
     "it": "ciao grazie buongiorno fattura",
     "nl": "bedankt dank goedemorgen factuur bestelling",
 }
-_OF_WORD = {word: code for code, words in _SHORT_MESSAGES.items() for word in words.split()}
+_LANGUAGE_BY_WORD = {
+    word: code for code, words in _SHORT_MESSAGES.items() for word in words.split()
+}
 _SHORT_WORDS = 7
 
 
@@ -164,14 +166,14 @@ def detect_language(text: str) -> Language:
     (py3langid) that is asked about a fixed list. The confidence is the share of the script times
     the model's probability.
     """
-    text = text[:_WINDOW]
+    text = text[:_MAX_CHARACTERS]
     if _MAY_BE_NOISE.search(text) is not None:
         text = _NOISE.sub(" ", text)
     letters = sum(map(len, _LETTERS.findall(text)))
     if letters < 2:
         return NO_LANGUAGE
     if text.isascii():
-        return _latin(text, 1.0)
+        return _latin_language(text, 1.0)
     # Which scripts there are, each character shows once; only those are counted.
     characters = "".join(set(text))
     weights = {
@@ -186,17 +188,17 @@ def detect_language(text: str) -> Language:
     if latin > 0:
         weights["latin"] = latin
     if "kana" in weights:
-        _settle_japanese(weights, text)
+        _resolve_japanese(weights, text)
     if not weights:
         return NO_LANGUAGE
     script = max(weights, key=lambda name: weights[name])
-    return _within(script, text, weights[script] / sum(weights.values()))
+    return _language_of_script(script, text, weights[script] / sum(weights.values()))
 
 
 _LATIN_LETTERS_PER_WORD = 5
 
 
-def _settle_japanese(weights: dict[str, float], text: str) -> None:
+def _resolve_japanese(weights: dict[str, float], text: str) -> None:
     """Give the Chinese characters to Japanese where kana stand beside them, else the kana to
     Chinese.
     """
@@ -221,45 +223,45 @@ def _has_only_japanese_characters(text: str) -> bool:
     return True
 
 
-def _within(script: str, text: str, share: float) -> Language:
+def _language_of_script(script: str, text: str, share: float) -> Language:
     if script == "latin":
-        return _latin(text, share)
+        return _latin_language(text, share)
     if script == "cyrillic":
-        own = _by_letters(text.lower(), _CYRILLIC_LETTERS)
+        own = _language_by_letters(text.lower(), _CYRILLIC_LETTERS)
         group = "south slavic" if _SOUTH_SLAVIC.search(text) else "cyrillic"
-        return Language(own, round(share, 3)) if own else _by_model(text, group, share)
+        return Language(own, round(share, 3)) if own else _language_by_model(text, group, share)
     if script == "arabic":
-        return Language(_by_letters(text, _ARABIC_LETTERS) or "ar", round(share, 3))
+        return Language(_language_by_letters(text, _ARABIC_LETTERS) or "ar", round(share, 3))
     return Language({"han": "zh", "hangul": "ko"}.get(script, script), round(share, 3))
 
 
-def _by_letters(text: str, rows: tuple[tuple[str, re.Pattern[str]], ...]) -> str:
+def _language_by_letters(text: str, rows: tuple[tuple[str, re.Pattern[str]], ...]) -> str:
     for code, letters in rows:
         if len(letters.findall(text)) * _OWN_LETTER_SHARE >= len(text) and letters.search(text):
             return code
     return ""
 
 
-def _latin(text: str, share: float) -> Language:
+def _latin_language(text: str, share: float) -> Language:
     words = [word.lower() for word in _LETTERS.findall(text)[:_SHORT_WORDS]]
-    codes = [code for code in map(_OF_WORD.get, words) if code]
+    codes = [code for code in map(_LANGUAGE_BY_WORD.get, words) if code]
     common = max(dict.fromkeys(codes), key=codes.count) if codes else ""
     agreement = codes.count(common) / len(words) if codes else 0.0
     if agreement > 0.5 and len(words) < _SHORT_WORDS:
         return Language(common, round(share * agreement, 3))
-    found = _by_model(text, "latin", share)
+    found = _language_by_model(text, "latin", share)
     return found if found.code or not common else Language(common, round(share * agreement, 3))
 
 
-def _by_model(text: str, group: str, share: float) -> Language:
+def _language_by_model(text: str, group: str, share: float) -> Language:
     identifier = _identifiers()[group]
-    text = text[:_MODEL_WINDOW]
+    text = text[:_MAX_MODEL_CHARACTERS]
     code, probability = identifier.classify(text)
     if probability < _SURE and code != "en":
         english = dict(identifier.rank(text)).get("en", 0.0)
         if english * _ENGLISH_PRIOR > probability:
             code = "en"
-    if probability < _LEAST:
+    if probability < _MIN_PROBABILITY:
         return NO_LANGUAGE
     return Language(code, round(float(probability) * share, 3))
 
@@ -271,13 +273,13 @@ def _identifiers() -> dict[str, LanguageIdentifier]:
     """
     full = LanguageIdentifier.from_model_file(MODEL_FILE)
     return {
-        "latin": _restricted(full, _LATIN),
-        "cyrillic": _restricted(full, _CYRILLIC),
-        "south slavic": _restricted(full, _SOUTH_SLAVIC_LANGUAGES),
+        "latin": _restrict_to(full, _LATIN),
+        "cyrillic": _restrict_to(full, _CYRILLIC),
+        "south slavic": _restrict_to(full, _SOUTH_SLAVIC_LANGUAGES),
     }
 
 
-def _restricted(full: LanguageIdentifier, languages: set[str]) -> LanguageIdentifier:
+def _restrict_to(full: LanguageIdentifier, languages: set[str]) -> LanguageIdentifier:
     columns = [column for column, code in enumerate(full.nb_classes) if code in languages]
     # Rows that lie together in memory, in the type the scores are summed in: twice as fast as the
     # model's own layout.

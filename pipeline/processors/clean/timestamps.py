@@ -16,7 +16,7 @@ MAX_SKEW = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
+class EventTimes:
     """The instants of a communication, UTC, and the flags that choosing them raised."""
 
     occurred_at: datetime
@@ -25,9 +25,12 @@ class Times:
     flags: tuple[str, ...] = ()
 
 
-def choose(
-    said: datetime | None, received: datetime | None, taken: datetime, sender_clock: bool
-) -> Times:
+def choose_times(
+    stated_at: datetime | None,
+    received_at: datetime | None,
+    logged_at: datetime,
+    is_sender_clock: bool,
+) -> EventTimes:
     """Return when it happened.
 
     `said` is the event's own time, `received` the arrival by a clock of ours (None: nobody noted
@@ -35,15 +38,24 @@ def choose(
     said time is believed unless it lies more than `MAX_SKEW` from a noted arrival or that far after
     the log took it; an import of old mail without arrival times keeps its dates.
     """
-    sent_at = said if sender_clock else None
-    if said is None:
-        return Times(
-            received or taken, received or taken, sent_at, () if received else ("missing_time",)
+    sent_at = stated_at if is_sender_clock else None
+    if stated_at is None:
+        return EventTimes(
+            received_at or logged_at,
+            received_at or logged_at,
+            sent_at,
+            () if received_at else ("missing_time",),
         )
-    skewed = abs(said - received) > MAX_SKEW if received is not None else said - taken > MAX_SKEW
+    skewed = (
+        abs(stated_at - received_at) > MAX_SKEW
+        if received_at is not None
+        else stated_at - logged_at > MAX_SKEW
+    )
     if skewed:
-        return Times(received or taken, received or taken, said, ("clock_skew",))
-    return Times(said, received or taken, sent_at)
+        return EventTimes(
+            received_at or logged_at, received_at or logged_at, stated_at, ("clock_skew",)
+        )
+    return EventTimes(stated_at, received_at or logged_at, sent_at)
 
 
 def call_facts(call: CallData, occurred_at: datetime) -> tuple[CallFacts, tuple[str, ...]]:

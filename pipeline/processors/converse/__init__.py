@@ -1,5 +1,5 @@
-"""Converse: conversations, facts, follow-ups and flags of a contact point, as a pure fold over the
-set of its records.
+"""Converse: a pure fold from a contact point's records to its conversations, facts, follow-ups and
+flags.
 
-Nothing is imported here: the settings need its hours only, and every command reads the settings.
+This file imports nothing: every command reads the settings, and those need only the business hours.
 """

@@ -1,6 +1,4 @@
-"""Business hours: a weekly schedule in an IANA zone, holidays and extra working days, and
-arithmetic in business time.
-"""
+"""Business hours: a weekly schedule in an IANA time zone, and arithmetic in business time."""
 
 from __future__ import annotations
 
@@ -12,8 +10,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 DAY_MINUTES = 1440
-# The first and the last year that the history holds (schemas.types), a year of margin after it for
-# what is due then.
+# The first and the last year of the history (schemas.types), and one year more for what is due
+# then.
 _FIRST_YEAR, _LAST_YEAR = 1970, 2201
 
 _DAY_NAMES = (
@@ -35,7 +33,7 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """Opening and closing instants (ms since 1970, UTC) in order, and the business ms before each
+    """Openings and closings in order (ms since 1970, UTC), and the business ms before each
     opening.
     """
 
@@ -44,7 +42,7 @@ class _Table:
     before: list[int] = field(default_factory=list)
 
     def add(self, start: int, end: int) -> None:
-        # What overlaps the span before it (a night shift, a clock set back) is counted once.
+        # A span that overlaps the one before it (a night shift, a clock set back) counts once.
         start = max(start, self.ends[-1]) if self.ends else start
         if end > start:
             self.before.append(
@@ -56,12 +54,12 @@ class _Table:
 
 @dataclass(frozen=True)
 class BusinessHours:
-    """A weekly schedule (Monday first), in a zone; `holidays` are closed, `working_days` are open
-    though the week says otherwise.
+    """A weekly schedule (Monday first) in a time zone.
 
-    An extra working day (调休) has the hours of the first weekday that has any. Business time is real
-    time: on the day that clocks change, an hour that is left out is not counted and one that is
-    repeated counts twice. Raises ValueError where no day is open.
+    `holidays` are closed; `working_days` are open although their weekday is closed (调休), with
+    the hours of the first open weekday. Business time is real time: on the day that clocks
+    change, an hour that is left out does not count, and one that is repeated counts twice.
+    Raises ValueError if no day is open.
     """
 
     weekly: tuple[tuple[Span, ...], ...]
@@ -74,11 +72,11 @@ class BusinessHours:
     def __post_init__(self) -> None:
         if len(self.weekly) != len(_DAY_NAMES) or not any(self.weekly):
             raise ValueError(
-                "business hours need at least one open day, such as Mon-Fri 09:00-18:00"
+                "business hours need at least one open day; add a line such as Mon-Fri 09:00-18:00"
             )
 
     def spans(self, day: date) -> tuple[Span, ...]:
-        """Return the opening hours of a local day; none where it is closed."""
+        """Return the opening hours of a local day; none if it is closed."""
         if day in self.holidays:
             return ()
         if day in self.working_days and not self.weekly[day.weekday()]:
@@ -90,8 +88,9 @@ class BusinessHours:
         return bool(self.spans(day))
 
     def working_day_after(self, day: date, count: int) -> date:
-        """Return the local day that is `count` working days after a day; 0: the day itself, or the
-        next one that is open.
+        """Return the local day that is `count` working days after a day.
+
+        With 0 it is the day itself, or the next open day.
         """
         while not self.is_open_on(day):
             day += timedelta(days=1)
@@ -103,8 +102,8 @@ class BusinessHours:
         return day
 
     def closing(self, day: date) -> datetime:
-        """Return when a local day's business ends, UTC; a closed day ends as the first open weekday
-        does.
+        """Return the closing time of a local day, UTC; for a closed day that of the first open
+        weekday.
         """
         spans = self.spans(day) or next(spans for spans in self.weekly if spans)
         return self._instant(day, max(end for _, end in spans))
@@ -114,20 +113,19 @@ class BusinessHours:
         return self._instant(day, minute)
 
     def clock_ms(self, at_ms: int) -> int:
-        """Return the business milliseconds from 1970-01-01 in the zone until an instant (ms since
-        1970, UTC).
+        """Return the business milliseconds between 1970-01-01 and an instant (ms since 1970,
+        UTC).
         """
         table = self._until(at_ms)
-        place = bisect_right(table.starts, at_ms) - 1
-        if place < 0:
+        index = bisect_right(table.starts, at_ms) - 1
+        if index < 0:
             return 0
-        return table.before[place] + min(at_ms, table.ends[place]) - table.starts[place]
+        return table.before[index] + min(at_ms, table.ends[index]) - table.starts[index]
 
     def due_ms(self, at_ms: int, business_ms: int) -> int:
-        """Return the first instant by which so many business milliseconds have passed since an
-        instant; none: the instant itself.
+        """Return the first instant that is so many business milliseconds after an instant.
 
-        Raises OverflowError where that is beyond the history's last year.
+        With 0 it is the instant itself. Raises OverflowError beyond the history's last year.
         """
         if business_ms <= 0:
             return at_ms
@@ -136,18 +134,18 @@ class BusinessHours:
         while not table.ends or table.before[-1] + table.ends[-1] - table.starts[-1] < wanted:
             self._grow()
         # The last opening before which less than the wanted time had passed.
-        place = bisect_right(table.before, wanted - 1) - 1
-        return table.starts[place] + wanted - table.before[place]
+        index = bisect_right(table.before, wanted - 1) - 1
+        return table.starts[index] + wanted - table.before[index]
 
     def elapsed(self, start: datetime, end: datetime) -> float:
-        """Return the business seconds between two aware instants; negative where the second is the
+        """Return the business seconds between two aware instants; negative if the second is
         earlier.
         """
         return (self.clock_ms(to_ms(end)) - self.clock_ms(to_ms(start))) / 1000
 
     def after(self, start: datetime, seconds: float) -> datetime:
-        """Return the first instant by which so many business seconds have passed since an aware
-        instant, UTC.
+        """Return the first instant, UTC, that is so many business seconds after an aware
+        instant.
         """
         return from_ms(self.due_ms(to_ms(start), round(seconds * 1000)))
 
@@ -160,7 +158,7 @@ class BusinessHours:
     def _grow(self) -> None:
         year = self._years[-1] + 1 if self._years else _FIRST_YEAR
         if year > _LAST_YEAR:
-            raise OverflowError(f"business time beyond {_LAST_YEAR}")
+            raise OverflowError(f"business time is not defined beyond the year {_LAST_YEAR}")
         for start, end in sorted(self._opened(year)):
             self._table.add(start, end)
         self._years.append(year)
@@ -181,12 +179,20 @@ class BusinessHours:
 
 
 def to_ms(moment: datetime) -> int:
-    """Return an aware instant as whole milliseconds since 1970, UTC, rounded down."""
+    """Return an aware instant as whole milliseconds since 1970, UTC, rounded down.
+
+    >>> to_ms(datetime(1970, 1, 1, 0, 0, 1, 500, tzinfo=UTC))
+    1000
+    """
     return (moment - _EPOCH) // _MS
 
 
 def from_ms(at_ms: int) -> datetime:
-    """Return milliseconds since 1970 as an instant, UTC."""
+    """Return milliseconds since 1970 as an instant, UTC.
+
+    >>> print(from_ms(1500))
+    1970-01-01 00:00:01.500000+00:00
+    """
     seconds, rest = divmod(at_ms, 1000)
     return _EPOCH + timedelta(0, seconds, rest * 1000)
 
@@ -201,20 +207,23 @@ def parse_hours(
     holidays: Iterable[date] = (),
     working_days: Iterable[date] = (),
 ) -> BusinessHours:
-    """Return the hours that lines such as `Mon-Fri 09:00-12:00, 13:30-18:00` or `周一至周五 9:00-18:00`
-    say.
+    """Parse lines such as `Mon-Fri 09:00-12:00, 13:30-18:00` or `周一至周五 9:00-18:00`.
 
-    A closing that is not after its opening is on the next day. Raises ValueError naming the line
-    that is not understood.
+    A closing that is not after its opening is on the next day. Raises ValueError with the line
+    that cannot be parsed.
+
+    >>> parse_hours(["Mon-Tue 9-18"], ZoneInfo("UTC")).weekly[:3]
+    (((540, 1080),), ((540, 1080),), ())
     """
     week: list[list[Span]] = [[] for _ in _DAY_NAMES]
     for line in lines:
-        found = _LINE.match(line)
-        days = _days(found["days"]) if found else []
-        spans = list(_spans(found["spans"])) if found else []
+        match = _LINE.match(line)
+        days = _days(match["days"]) if match else []
+        spans = list(_spans(match["spans"])) if match else []
         if not days or not spans:
             raise ValueError(
-                f"{line!r} is no line of business hours, such as Mon-Fri 09:00-12:00, 13:30-18:00"
+                f"{line!r} is not a line of business hours; write it like Mon-Fri 09:00-12:00,"
+                " 13:30-18:00"
             )
         for day in days:
             week[day].extend(spans)
@@ -226,9 +235,9 @@ def parse_hours(
     )
 
 
-def usual_hours(zone: ZoneInfo) -> BusinessHours:
-    """Return Monday to Friday, 9 to 18: what a promise of working days is read by where an
-    installation names no hours.
+def default_hours(zone: ZoneInfo) -> BusinessHours:
+    """Return Monday to Friday, 9 to 18; used to read working days in texts if no hours are
+    set.
     """
     return parse_hours(("Mon-Fri 09:00-18:00",), zone)
 
@@ -250,9 +259,11 @@ def _days(text: str) -> list[int]:
 
 
 def _spans(text: str) -> Iterator[Span]:
-    for found in _SPAN.finditer(text):
-        start = int(found[1]) * 60 + int(found[2] or 0)
-        end = int(found[3]) * 60 + int(found[4] or 0)
+    for match in _SPAN.finditer(text):
+        start = int(match[1]) * 60 + int(match[2] or 0)
+        end = int(match[3]) * 60 + int(match[4] or 0)
         if start >= DAY_MINUTES or end > DAY_MINUTES:
-            raise ValueError(f"{found[0]!r} is no span of a day")
+            raise ValueError(
+                f"{match[0]!r} is not a span of a day; write times from 00:00 to 24:00"
+            )
         yield (start, end if end > start else end + DAY_MINUTES)

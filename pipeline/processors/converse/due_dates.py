@@ -1,10 +1,9 @@
-"""When is "tomorrow afternoon", "within 3 business days", 下周一之前, 24小时内: the instant that words of
-time name, English and Chinese.
+"""Finds when something is due: "tomorrow afternoon", "within 3 business days", 下周一, 24小时内.
 
-Words are read in the one form of `wording.plain`, relative to the instant at which they were said,
-in the zone of the business hours. A day without a time is due at its close of business, for that is
-when nobody can be reached any more; "before Friday" is due when Friday's business opens, 周五之前 at
-its close, for usage counts the day in.
+Text is normalized (`sentences.normalize`), and read relative to the instant at which it was
+said, in the zone of the business hours. A day without a time is due at its close of business,
+for nobody can be reached after that. "Before Friday" is due when Friday's business opens; 周五之前
+is due at its close, for in Chinese usage the day is included.
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ from datetime import date, datetime, timedelta
 from pipeline.processors.converse.business_hours import DAY_MINUTES, BusinessHours, from_ms, to_ms
 
 _HOUR_MS = 3_600_000
-# What "at once", "later" and "soon" mean where no time is said: an hour, half a working day, a
-# working day of eight hours.
+# What "at once", "later" and "soon" mean without a time: an hour, half a working day, a working
+# day of eight hours.
 AT_ONCE_MS, LATER_MS, SOON_MS = _HOUR_MS, 4 * _HOUR_MS, 8 * _HOUR_MS
 
 _EN_NUMBER_WORDS = (
@@ -35,6 +34,7 @@ _ZH_DIGITS = {char: number for number, char in enumerate("零一二三四五六�
 _EN_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _EN_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
+_EN_MONTH = "|".join(f"{month}[a-z]*" for month in _EN_MONTHS)
 _EN_NUMBER = rf"\d{{1,3}}|{'|'.join(_EN_NUMBERS)}"
 _EN_SPAN = re.compile(
     rf"\b(?P<lead>within|in|after|over|under|next|max(?:imum)?|less than|no more than|up"
@@ -52,8 +52,8 @@ _EN_DAY = re.compile(
     r" )?(?:business|day)|eod|cob|close of business"
     r"|end of (?:the |this )?week|eow|this week|next week|end of (?:the |this )?month)\b"
     rf"|\b(?:(?P<which>next|this|coming)\s+)?(?P<weekday>{'|'.join(_EN_DAYS)}|(?:mon|tues?|wed|thu(?:rs)?|fri|sat|sun)(?=[\s,.]|$))\b"
-    rf"|\b(?P<month>{'|'.join(m + '[a-z]*' for m in _EN_MONTHS)})\.?\s+(?P<dom>\d{{1,2}})(?:st|nd|rd|th)?\b"
-    rf"|\b(?P<dom2>\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?(?P<month2>{'|'.join(m + '[a-z]*' for m in _EN_MONTHS)})\b"
+    rf"|\b(?P<month>{_EN_MONTH})\.?\s+(?P<dom>\d{{1,2}})(?:st|nd|rd|th)?\b"
+    rf"|\b(?P<dom2>\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?(?P<month2>{_EN_MONTH})\b"
     r"|\b(?P<iso>\d{4}-\d{2}-\d{2})\b"
 )
 _EN_BEFORE = re.compile(r"\bbefore\s+(?:the\s+)?(?:next\s+|this\s+|coming\s+)?$")
@@ -107,8 +107,10 @@ _ZH_LATER = re.compile(r"稍后|稍候|晚点|晚些|迟点|一会|待会|等会
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
-    """Until when, UTC, and whether the words name the time (else it is a usual one)."""
+class DueTime:
+    """When something is due, UTC; `stated` says whether the text names the time, or it is
+    assumed.
+    """
 
     at: datetime
     stated: bool
@@ -116,36 +118,40 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class _Moment:
-    """What words said of a moment: a local day, the minute in it, and whether the opening of the
-    day is meant.
-    """
+    """A local day and a minute of it, as far as a text names them; or the opening of the day."""
 
     day: date | None = None
     minute: int | None = None
     opening: bool = False
 
 
-def due_of(words: str, said_at: datetime, hours: BusinessHours) -> Due:
-    """Return when words in the one form (`wording.plain`) are due, said at an instant; never before
-    that instant.
+def due_time(words: str, said_at: datetime, hours: BusinessHours) -> DueTime:
+    """Return when a normalized text that was said at an instant is due; never before that
+    instant.
+
+    >>> from zoneinfo import ZoneInfo
+    >>> from pipeline.processors.converse.business_hours import default_hours
+    >>> said_at = datetime.fromisoformat("2026-11-19T10:00:00Z")
+    >>> print(due_time("i will call you tomorrow.", said_at, default_hours(ZoneInfo("UTC"))).at)
+    2026-11-20 18:00:00+00:00
     """
     local = said_at.astimezone(hours.zone)
     words = _EN_NEXT_HOUR.sub("1 hour", words)
     span = _EN_SPAN.search(words) or _EN_BARE_SPAN.search(words) or _ZH_SPAN.search(words)
     if span is not None:
-        return Due(_after_span(span, said_at, hours), True)
+        return DueTime(_after_span(span, said_at, hours), True)
     day = _day(words, local.date(), hours)
     minute = _minute(words)
     if day is not None or minute is not None:
-        return Due(
-            _at(
+        return DueTime(
+            _resolve(
                 _Moment(day.day, minute, day.opening) if day else _Moment(minute=minute),
                 said_at,
                 hours,
             ),
             True,
         )
-    return Due(_usual(words, said_at, hours), False)
+    return DueTime(_default_due(words, said_at, hours), False)
 
 
 def _after_span(span: re.Match[str], said_at: datetime, hours: BusinessHours) -> datetime:
@@ -181,18 +187,18 @@ def _number(word: str) -> int:
 
 
 def _day(words: str, today: date, hours: BusinessHours) -> _Moment | None:
-    found = _EN_DAY.search(words)
-    if found is not None:
-        day = _english_day(found, today, hours)
-        before = _EN_BEFORE.search(words, 0, found.start()) is not None
+    match = _EN_DAY.search(words)
+    if match is not None:
+        day = _english_day(match, today, hours)
+        before = _EN_BEFORE.search(words, 0, match.start()) is not None
         return _Moment(day, opening=before) if day else None
-    found = _ZH_DAY.search(words)
-    day = _chinese_day(found, today, hours) if found else None
+    match = _ZH_DAY.search(words)
+    day = _chinese_day(match, today, hours) if match else None
     return _Moment(day) if day else None
 
 
-def _english_day(found: re.Match[str], today: date, hours: BusinessHours) -> date | None:
-    if word := found["word"]:
+def _english_day(match: re.Match[str], today: date, hours: BusinessHours) -> date | None:
+    if word := match["word"]:
         if word.startswith("the day after"):
             return today + timedelta(days=2)
         if "month" in word:
@@ -202,20 +208,20 @@ def _english_day(found: re.Match[str], today: date, hours: BusinessHours) -> dat
         if "week" in word or word == "eow":
             return _week_end(today, hours)
         return today + timedelta(days=1) if word == "tomorrow" else today
-    if weekday := found["weekday"]:
+    if weekday := match["weekday"]:
         return _weekday(
             today,
             [name[:3] for name in _EN_DAYS].index(weekday[:3]),
-            {"next": 1}.get(found["which"], 0),
+            {"next": 1}.get(match["which"], 0),
         )
-    if iso := found["iso"]:
+    if iso := match["iso"]:
         return _dated(*map(int, iso.split("-")))
-    month = _EN_MONTHS.index((found["month"] or found["month2"])[:3]) + 1
-    return _coming(today, month, int(found["dom"] or found["dom2"]))
+    month = _EN_MONTHS.index((match["month"] or match["month2"])[:3]) + 1
+    return _coming(today, month, int(match["dom"] or match["dom2"]))
 
 
-def _chinese_day(found: re.Match[str], today: date, hours: BusinessHours) -> date | None:
-    if word := found["word"]:
+def _chinese_day(match: re.Match[str], today: date, hours: BusinessHours) -> date | None:
+    if word := match["word"]:
         if word.startswith("明"):
             return today + timedelta(days=1)
         if word in ("后天", "大后天"):
@@ -223,20 +229,20 @@ def _chinese_day(found: re.Match[str], today: date, hours: BusinessHours) -> dat
         if word.startswith("月"):
             return _month_end(today)
         return _week_end(today, hours) if "周" in word else today
-    if weekday := found["weekday"]:
-        weeks = {"下": 1, "下个": 1, "下下": 2}.get(found["which"] or "", 0)
+    if weekday := match["weekday"]:
+        weeks = {"下": 1, "下个": 1, "下下": 2}.get(match["which"] or "", 0)
         number = {"末": 6, "天": 6, "日": 6}.get(weekday) or _ZH_DIGITS.get(weekday, 1) - 1
-        return _weekday(today, number, weeks, this=bool(found["which"]) and weeks == 0)
-    if week := found["week"]:
+        return _weekday(today, number, weeks, this=bool(match["which"]) and weeks == 0)
+    if week := match["week"]:
         return _week_end(today + timedelta(days=7 if week.startswith("下") else 0), hours)
-    if found["month"]:
-        return _coming(today, int(found["month"]), int(found["dom"]))
-    return _coming_day(today, int(found["dom"]))
+    if match["month"]:
+        return _coming(today, int(match["month"]), int(match["dom"]))
+    return _coming_day(today, int(match["dom"]))
 
 
 def _weekday(today: date, weekday: int, weeks: int, this: bool = False) -> date:
-    """Return the coming weekday; `weeks` ahead counts from this week's Monday, as 下周一 and next
-    Monday do.
+    """Return the next date of a weekday; with `weeks`, so many weeks after the current week, as
+    下周一 and next Monday are.
     """
     monday = today - timedelta(days=today.weekday())
     if weeks or this:
@@ -279,42 +285,44 @@ def _coming_day(today: date, day: int) -> date | None:
 
 
 def _minute(words: str) -> int | None:
-    if found := _EN_CLOCK.search(words):
-        return _english_minute(found)
+    if match := _EN_CLOCK.search(words):
+        return _english_minute(match)
     part = _ZH_PART.search(words)
-    if found := _ZH_CLOCK.search(words):
-        return _chinese_minute(found, part["part"] if part else "")
+    if match := _ZH_CLOCK.search(words):
+        return _chinese_minute(match, part["part"] if part else "")
     if part:
         return _ZH_PART_ENDS[part["part"]] * 60
-    if found := _EN_PART.search(words):
-        return next(hour for name, hour in _EN_PART_ENDS.items() if name in found[0]) * 60
+    if match := _EN_PART.search(words):
+        return next(hour for name, hour in _EN_PART_ENDS.items() if name in match[0]) * 60
     return None
 
 
-def _english_minute(found: re.Match[str]) -> int | None:
-    if found["noon"]:
+def _english_minute(match: re.Match[str]) -> int | None:
+    if match["noon"]:
         return 12 * 60
-    if found["h"]:
-        hour = int(found["h"]) % 12 + (12 if found["half"] == "pm" else 0)
-        return _in_day(hour, int(found["m"] or 0))
-    if found["h24"]:
-        return _in_day(int(found["h24"]), int(found["m24"]))
-    return _in_day(_business_hour(int(found["bare"])), 0)
+    if match["h"]:
+        hour = int(match["h"]) % 12 + (12 if match["half"] == "pm" else 0)
+        return _in_day(hour, int(match["m"] or 0))
+    if match["h24"]:
+        return _in_day(int(match["h24"]), int(match["m24"]))
+    return _in_day(_business_hour(int(match["bare"])), 0)
 
 
-def _chinese_minute(found: re.Match[str], part: str) -> int | None:
-    if found["h24"]:
-        hour, minute = int(found["h24"]), int(found["m24"])
+def _chinese_minute(match: re.Match[str], part: str) -> int | None:
+    if match["h24"]:
+        hour, minute = int(match["h24"]), int(match["m24"])
     else:
-        hour = _number(found["h"])
-        minute = 30 if found["half"] else _number(found["m"]) if found["m"] else 0
+        hour = _number(match["h"])
+        minute = 30 if match["half"] else _number(match["m"]) if match["m"] else 0
     if part in _ZH_AFTERNOON and hour < 11:
         hour += 12
     return _in_day(hour if part else _business_hour(hour), minute)
 
 
 def _business_hour(hour: int) -> int:
-    """Return the hour meant by a bare one: nobody calls back at three in the night."""
+    """Return the hour of the day that an hour alone means: nobody calls back at three at
+    night.
+    """
     return hour + 12 if 1 <= hour <= 7 else hour
 
 
@@ -322,7 +330,7 @@ def _in_day(hour: int, minute: int) -> int | None:
     return hour * 60 + minute if hour <= 24 and minute < 60 else None
 
 
-def _at(moment: _Moment, said_at: datetime, hours: BusinessHours) -> datetime:
+def _resolve(moment: _Moment, said_at: datetime, hours: BusinessHours) -> datetime:
     today = said_at.astimezone(hours.zone).date()
     if moment.day is None:
         due = hours.at(today, moment.minute or 0)
@@ -334,14 +342,14 @@ def _at(moment: _Moment, said_at: datetime, hours: BusinessHours) -> datetime:
         due = hours.at(moment.day, spans[0][0] if spans else 0)
     else:
         due = hours.closing(moment.day)
-    # "Today" said after closing is until midnight; what still lies in the past was about another
-    # day than we think.
+    # "Today" said after closing time means until midnight; a time that is still in the past was
+    # meant for another day.
     if due <= said_at:
         due = hours.at(max(moment.day, today), DAY_MINUTES)
     return due
 
 
-def _usual(words: str, said_at: datetime, hours: BusinessHours) -> datetime:
+def _default_due(words: str, said_at: datetime, hours: BusinessHours) -> datetime:
     if _EN_AT_ONCE.search(words) or _ZH_AT_ONCE.search(words):
         wait = AT_ONCE_MS
     elif _EN_SHORTLY.search(words) or _ZH_LATER.search(words):

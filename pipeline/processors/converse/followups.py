@@ -1,9 +1,9 @@
-"""Follow-ups in words: what our people promise ("I will call you back tomorrow") and customers ask
-for (麻烦周一下午给我回电话).
+"""Finds follow-ups in texts: promises of the own side ("I will call you back tomorrow") and
+requests of customers (麻烦周一下午给我回电话).
 
-Rules, not a model: a promise that is missed costs a customer, and a false one costs trust in the
-list; so every word that makes a promise, and every one that unmakes it (not, if, 已经, 吗), is written
-where it can be read and tested: english.py, chinese.py.
+These are rules, not a model: a promise that is overlooked costs a customer, and a false one costs
+trust in the list. So every word that makes a promise, and every word that negates it (not, if,
+已经, 吗), is written where it can be read and tested: promises_en.py, promises_zh.py.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from typing import Literal
 
 from pipeline.processors.converse import promises_en, promises_zh
 from pipeline.processors.converse.business_hours import BusinessHours
-from pipeline.processors.converse.due_dates import Due, due_of
+from pipeline.processors.converse.due_dates import DueTime, due_time
 from pipeline.processors.converse.promises_en import Way
-from pipeline.processors.converse.sentences import plain, sentences
+from pipeline.processors.converse.sentences import normalize, sentences
 
-# The first 2,000 characters, as everywhere that texts are judged (DESIGN §7): promises stand in
+# The first 2,000 characters, as everywhere that texts are classified (DESIGN §7): promises are in
 # letters, not in their annexes.
 _READ_CHARS = 2_000
-# Enough to recognise the sentence by; the record has the whole.
+# Enough to recognise the sentence; the record has the whole text.
 _PHRASE_CHARS = 160
-# More than a few promises in one message are terms of business, not promises.
-_MOST = 3
+# More than three promises in one message are terms of business, not promises.
+_MAX_MATCHES = 3
 
-# What every promise or request contains, as people write it: most messages are done with after one
-# search.
+# What every promise or request contains, as people write it: for most messages this one search is
+# all the work.
 _CHINESE = (
     r"[电電](?:话|話|联|聯)|[回致来來][电電]|打[给給]|回[拨撥]|[回答][复復覆]|[联聯][系繫络絡]|通知|告知|告[诉訴]|反[馈饋]|回信"
     r"|[发發寄](?:送)?[给給]|[处處]理|解[决決]|[结結]果|[说說]法|答案|回我"
@@ -51,9 +51,10 @@ _HAN = re.compile(r"[\u4e00-\u9fff]")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A follow-up found in a text: by which way, in which words, until when, and whether the words
-    name the time.
+class FollowUpMatch:
+    """A follow-up in a text: by which way, in which words, and when it is due.
+
+    `due_stated` says whether the text names the time.
     """
 
     way: Literal["call", "any"]
@@ -62,48 +63,51 @@ class Found:
     due_stated: bool
 
 
-def promises_in(text: str, said_at: datetime, hours: BusinessHours) -> tuple[Found, ...]:
-    """Return what a message of our own promises, said at an aware instant; in the order of its
-    sentences, at most three.
+def promises_in(text: str, said_at: datetime, hours: BusinessHours) -> tuple[FollowUpMatch, ...]:
+    """Return the promises in a message of the own side, in the order of its sentences, at most
+    three; `said_at` is an aware instant.
     """
     return (
-        _found(text, said_at, hours, promises_en.promise, promises_zh.promise)
+        _matches(text, said_at, hours, promises_en.promise_way, promises_zh.promise_way)
         if _MAYBE_PROMISE.search(text)
         else ()
     )
 
 
-def requests_in(text: str, said_at: datetime, hours: BusinessHours) -> tuple[Found, ...]:
-    """Return what a customer asks us to get back for: a call, or an answer by a stated time; at
-    most three.
-    """
+def requests_in(text: str, said_at: datetime, hours: BusinessHours) -> tuple[FollowUpMatch, ...]:
+    """Return a customer's requests for a call, or for an answer by a stated time; at most three."""
     return (
-        _found(text, said_at, hours, promises_en.request, promises_zh.request)
+        _matches(text, said_at, hours, promises_en.request_way, promises_zh.request_way)
         if _MAYBE_REQUEST.search(text)
         else ()
     )
 
 
-Judge = Callable[[str, Callable[[], Due]], Way | None]
-"""Says which way a sentence promises or asks; when it is due is looked up only where the answer turns on it."""
+SentenceRule = Callable[[str, Callable[[], DueTime]], Way | None]
+"""Returns the way that a sentence promises or asks for; it asks for the due time only if the answer
+depends on it."""
 
 
-def _found(
-    text: str, said_at: datetime, hours: BusinessHours, in_english: Judge, in_chinese: Judge
-) -> tuple[Found, ...]:
-    found: list[Found] = []
-    for sentence in sentences(plain(text[:_READ_CHARS])):
-        due = cache(partial(due_of, sentence, said_at, hours))
+def _matches(
+    text: str,
+    said_at: datetime,
+    hours: BusinessHours,
+    in_english: SentenceRule,
+    in_chinese: SentenceRule,
+) -> tuple[FollowUpMatch, ...]:
+    matches: list[FollowUpMatch] = []
+    for sentence in sentences(normalize(text[:_READ_CHARS])):
+        due = cache(partial(due_time, sentence, said_at, hours))
         way = (in_chinese if _HAN.search(sentence) else in_english)(sentence, due)
-        # "We will refund it" is business as usual; with a time it is a promise that somebody must
+        # "We will refund it" is business as usual; with a time it is a promise that somebody has to
         # keep.
         if way is None or (way == "act" and not due().stated):
             continue
-        found.append(
-            Found(
+        matches.append(
+            FollowUpMatch(
                 "call" if way == "call" else "any", sentence[:_PHRASE_CHARS], due().at, due().stated
             )
         )
-        if len(found) == _MOST:
+        if len(matches) == _MAX_MATCHES:
             break
-    return tuple(found)
+    return tuple(matches)

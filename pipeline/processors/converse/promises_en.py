@@ -1,4 +1,4 @@
-"""English: whether a sentence promises a follow-up or asks for one, and by which way."""
+"""English rules: whether a sentence promises a follow-up or requests one, and by which way."""
 
 from __future__ import annotations
 
@@ -6,16 +6,23 @@ import re
 from collections.abc import Callable
 from typing import Literal
 
-from pipeline.processors.converse.due_dates import Due
+from pipeline.processors.converse.due_dates import DueTime
 
 Way = Literal["call", "any", "act"]
-"""call: by telephone; any: an answer by whatever way; act: something done, a follow-up only where a time is stated."""
+"""call: by telephone; any: an answer by any way; act: something is done, which is a follow-up only
+with a stated time."""
 
-_WILL = r"(?:\s+will|'ll|\s+shall|(?:\s+am|'m|\s+are|'re|\s+is)\s+going\s+to|\s+promise\s+(?:to|i'll|we'll|that\s+(?:i|we)\s+will))"
-# What may stand between "will" and the verb: a few words of the same sentence, none that turns its
-# meaning.
-_GAP = r"(?:(?!\b(?:not|never|no|stop|avoid|refrain|instead|rather|without|only|nobody|unable|won't|can't|cannot)\b)[^.;:?!]){0,80}?"
-# Whose promise is not ours to keep, or nobody's: carriers, banks, machines, the customer.
+_WILL = (
+    r"(?:\s+will|'ll|\s+shall|(?:\s+am|'m|\s+are|'re|\s+is)\s+going\s+to"
+    r"|\s+promise\s+(?:to|i'll|we'll|that\s+(?:i|we)\s+will))"
+)
+# What may be between "will" and the verb: a few words of the same sentence that do not change
+# its meaning.
+_GAP = (
+    r"(?:(?!\b(?:not|never|no|stop|avoid|refrain|instead|rather|without|only|nobody|unable|won't"
+    r"|can't|cannot)\b)[^.;:?!]){0,80}?"
+)
+# Those whose promises the own side need not keep: carriers, banks, machines, the customer.
 _NOT_OURS = (
     r"(?:you|who|what|that|which|it|this|nobody|none|one|neither|courier|couriers|driver|drivers|carrier|postman|dhl|ups|fedex|usps"
     r"|bank|banks|paypal|system|police|customs|manufacturer|supplier|seller|parcel|package|order|refund|money)"
@@ -26,14 +33,20 @@ _CALL = (
     rf"(?:call(?:ing)?|phon(?:e|ing)|ring|telephone)\s+you\b|give\s+you\s+(?:a|another)\s+(?:quick\s+|short\s+)?(?:call|ring|shout|buzz|bell)"
     rf"|call\s+back\b|(?:contact|reach|speak\s+to|talk\s+to)\s+you\s+{_BY_PHONE}"
 )
-_ENDS = r"(?=\s*(?:[,.!]|$|(?:by|before|on|at|tomorrow|today|tonight|asap|as|soon|shortly|within|in|next|this|later)\b))"
+_ENDS = (
+    r"(?=\s*(?:[,.!]|$|(?:by|before|on|at|tomorrow|today|tonight|asap|as|soon|shortly|within|in"
+    r"|next|this|later)\b))"
+)
 _ANSWER = (
     rf"(?:get|come|circle|revert|report|write)\s+back\s+(?:to|with)\s+(?:you|u)\b|(?:get|come)\s+back{_ENDS}|revert\s+to\s+you"
     r"|(?:be|get)\s+(?:back\s+)?in\s+(?:touch|contact)|follow(?:ing)?[\s-]up|let\s+you\s+know|keep\s+you\s+(?:posted|updated|informed)"
     r"|updat(?:e|ing)\s+you|(?:give|send|provide)\s+you\s+(?:with\s+)?(?:an?\s+|the\s+|our\s+|my\s+)?(?:update|answer|feedback|reply|response|news)"
     rf"|(?:reply|respond)(?:\s+to\s+(?:you|your|this|it)\b|{_ENDS})|answer\s+(?:you|your)|contact\s+you|reach\s+out|be\s+(?:right\s+)?with\s+you"
 )
-_SEND = r"(?:send|email|e-mail|mail|text|message|write|forward)\s+(?:(?:it|them|this|that)\s+)?(?:over\s+)?(?:to\s+)?you\b"
+_SEND = (
+    r"(?:send|email|e-mail|mail|text|message|write|forward)\s+"
+    r"(?:(?:it|them|this|that)\s+)?(?:over\s+)?(?:to\s+)?you\b"
+)
 _DO = (
     r"process|resolve|refund|ship|dispatch|fix|repair|replace|investigate|look\s+into|arrange|sort|handle|confirm|prepare|credit"
     r"|reimburse|complete|issue|review|check|finish|send"
@@ -80,12 +93,14 @@ _PROMISES: tuple[tuple[re.Pattern[str], Way], ...] = (
     ),
 )
 
-# One of these words is in every pattern above: most sentences need no more than this search.
+# Every pattern above contains one of these words: for most sentences this search is all the
+# work.
 _MAKES_A_PROMISE = re.compile(
     r"\bwill\b|'ll\b|\bshall\b|going\s+to|\blet\s+(?:me|us)\b|allow\s+me|expect|promise|should\s+hear"
 )
 
-# "Check if it is in stock" asks of ourselves; every other if leaves the promise to chance.
+# In "check if it is in stock" the own side checks; every other "if" makes the promise
+# conditional.
 _CHECKING = re.compile(
     r"\b(?:check|see|ask|find\s+out|confirm|verify|clarify|look)\b[^,.;]{0,40}?\b(?:if|when|once)\b"
 )
@@ -93,9 +108,9 @@ _CONDITION = re.compile(
     r"\b(?:if|unless|in\s+case|as\s+long\s+as|provided|should\s+(?:you|anything|there|it))\b"
     r"|\b(?:once|when|whenever|after|as\s+soon\s+as|until|till)\s+(?!possible)(?:you|your|the|it|this|that|we|i|they|he|she|there|everything|any\w*)\b"
 )
-# Our own errands are no condition: "after my meeting", "once I have spoken to the warehouse
-# tomorrow" is still ours to keep.
-_OUR_ERRAND = re.compile(
+# What the speaker does first is no condition: "after my meeting", "once I have spoken to the
+# warehouse tomorrow" are promises too.
+_OWN_ERRAND = re.compile(
     r"\b(?:after|when|once)\s+(?:i|we)(?:\s+(?:have(?!\s+(?:it|the|an?|any|more|your|news)\b)|am|are|get|finish)|'ve|'m|'re)\b"
 )
 _REPORTED = re.compile(
@@ -105,25 +120,25 @@ _DENIED = re.compile(r"(?:n't|\bnot|\bnever|\bno\s+longer|\bneither)\b[^,.;]{0,2
 _ASKED = re.compile(r"\?\s*$")
 
 
-def promise(sentence: str, _due: Callable[[], Due]) -> Way | None:
-    """Return by which way a sentence of ours, in the one form, promises to get back to the
-    customer; None: it does not.
+def promise_way(sentence: str, _due: Callable[[], DueTime]) -> Way | None:
+    """Return by which way a normalized sentence of the own side promises to get back to the
+    customer; None if it does not promise that.
     """
     if not _MAKES_A_PROMISE.search(sentence) or _ASKED.search(sentence) or _conditional(sentence):
         return None
     for pattern, way in _PROMISES:
-        found = pattern.search(sentence)
+        match = pattern.search(sentence)
         if (
-            found
-            and not _REPORTED.search(sentence, 0, found.start())
-            and not _DENIED.search(sentence, 0, found.start())
+            match
+            and not _REPORTED.search(sentence, 0, match.start())
+            and not _DENIED.search(sentence, 0, match.start())
         ):
             return way
     return None
 
 
 def _conditional(sentence: str) -> bool:
-    bare = _OUR_ERRAND.sub(" ", _CHECKING.sub(" ", sentence))
+    bare = _OWN_ERRAND.sub(" ", _CHECKING.sub(" ", sentence))
     return _CONDITION.search(bare) is not None
 
 
@@ -133,7 +148,10 @@ _ASK = (
     r"|i(?:'d|\s+would)\s+(?:like|prefer|appreciate|love|want)|(?:i|we)\s+(?:want|need|expect|request|await|ask)"
     r"|(?:i'm|i\s+am)\s+(?:requesting|expecting|asking)|(?:have|ask|get|tell|let)\s+(?:(?:your|the)\s+\w+|[a-z]+)(?:\s+to)?)"
 )
-_ASK_GAP = r"(?:(?!\b(?:who|why|when|what|whether|how|if|not|never|tried|did|no|stop|without)\b|n't)[^.;:?!]){0,50}?"
+_ASK_GAP = (
+    r"(?:(?!\b(?:who|why|when|what|whether|how|if|not|never|tried|did|no|stop|without)\b|n't)"
+    r"[^.;:?!]){0,50}?"
+)
 _CALL_ME = (
     r"(?:call|phone|ring|telephone)\s+(?:me|us|my\s+\w+|on\s+my)\b|give\s+(?:me|us)\s+(?:a|another)\s+(?:quick\s+)?(?:call|ring|buzz|bell|shout)"
     r"|call\s+back\b|call\s+(?:this|my)\s+number"
@@ -171,16 +189,16 @@ _DONT = re.compile(
 )
 
 
-def request(sentence: str, _due: Callable[[], Due]) -> Way | None:
-    """Return by which way a customer's sentence, in the one form, asks us to get back; None: it
-    does not.
+def request_way(sentence: str, _due: Callable[[], DueTime]) -> Way | None:
+    """Return by which way a customer's normalized sentence asks the own side to get back; None
+    if it does not ask that.
     """
     bare = _IF_POLITE.sub(" ", sentence)
     if _CONDITION.search(bare.replace("don't forget", "")):
         return None
     for pattern, way in _REQUESTS:
-        found = pattern.search(bare)
-        if found and not _DONT.search(bare.replace("don't forget", " " * 12), 0, found.end()):
+        match = pattern.search(bare)
+        if match and not _DONT.search(bare.replace("don't forget", " " * 12), 0, match.end()):
             return way
     if (
         _REQUEST_OF_ANSWER.search(bare)

@@ -1,5 +1,6 @@
-"""Chinese: whether a sentence promises a follow-up or asks for one, and by which way; simplified,
-as `wording.plain` leaves it.
+"""Chinese rules: whether a sentence promises a follow-up or requests one, and by which way.
+
+Sentences are normalized (`sentences.normalize`), so their characters are simplified.
 """
 
 from __future__ import annotations
@@ -7,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from pipeline.processors.converse.due_dates import Due
+from pipeline.processors.converse.due_dates import DueTime
 from pipeline.processors.converse.promises_en import Way
 
 _CLAUSE = re.compile(r"[,、:~ ]+")
@@ -27,8 +28,8 @@ _DO = re.compile(
 _MARK = re.compile(
     r"会|将|马上|立即|立刻|稍后|稍候|晚点|晚些|迟点|尽快|尽早|一会|待会|等会|等下|回头|第一时间|一定|保证|承诺|随后|这就|我来|我去|再|后|内|前"
 )
-# What has happened, is denied, is somebody else's or is asked of the customer is no promise of
-# ours.
+# What has happened, is denied, is done by somebody else or is asked of the customer is no
+# promise of the own side.
 _PAST = re.compile(
     r"已经|已(?!知)|刚刚|刚才|刚|昨[天日晚]|前天|上周|之前就|曾|(?:回|打|致电|联系|回复|通知|答复|告知|反馈|处理|解决|发|寄)(?:您|你|给您|给你)?(?:了|过|完[了毕])"
     r"|(?:电话|联系|回复|通知|答复|处理|解决)(?:您|你)?了$|没(?:打|回)通"
@@ -49,18 +50,20 @@ _ASKED = re.compile(
 )
 
 
-def promise(sentence: str, due: Callable[[], Due]) -> Way | None:
-    """Return by which way a sentence of ours promises to get back; None: it does not."""
+def promise_way(sentence: str, due: Callable[[], DueTime]) -> Way | None:
+    """Return by which way a sentence of the own side promises to get back; None if it does
+    not.
+    """
     if _ASKED.search(sentence):
         return None
-    said = ""
+    clauses = ""
     best: Way | None = None
     for clause in _CLAUSE.split(sentence):
-        said += clause + ","
+        clauses += clause + ","
         way = _way(clause)
-        if way is None or not _ours(clause) or _CONDITION.search(said):
+        if way is None or not _by_own_side(clause) or _CONDITION.search(clauses):
             continue
-        if _MARK.search(said) or due().stated:
+        if _MARK.search(clauses) or due().stated:
             best = _stronger(best, way)
     return best
 
@@ -73,12 +76,12 @@ def _way(clause: str) -> Way | None:
     return "act" if _DO.search(clause) else None
 
 
-def _stronger(one: Way | None, two: Way) -> Way:
+def _stronger(first: Way | None, second: Way) -> Way:
     order: tuple[Way, ...] = ("call", "any", "act")
-    return two if one is None else min(one, two, key=order.index)
+    return second if first is None else min(first, second, key=order.index)
 
 
-def _ours(clause: str) -> bool:
+def _by_own_side(clause: str) -> bool:
     return not any(pattern.search(clause) for pattern in (_PAST, _DENIED, _THEIRS, _TO_CUSTOMER))
 
 
@@ -99,15 +102,15 @@ _NO_REQUEST = re.compile(
 )
 
 
-def request(sentence: str, due: Callable[[], Due]) -> Way | None:
-    """Return by which way a customer's sentence asks us to get back; None: it does not."""
-    said = ""
+def request_way(sentence: str, due: Callable[[], DueTime]) -> Way | None:
+    """Return by which way a customer's sentence asks to get back; None if it does not."""
+    clauses = ""
     for clause in _CLAUSE.split(sentence):
-        said += clause + ","
-        if _NO_REQUEST.search(clause) or _CONDITION.search(said.replace("方便的话", "")):
+        clauses += clause + ","
+        if _NO_REQUEST.search(clause) or _CONDITION.search(clauses.replace("方便的话", "")):
             continue
-        if _CALL_ME.search(clause) and (_ASK.search(said) or due().stated):
+        if _CALL_ME.search(clause) and (_ASK.search(clauses) or due().stated):
             return "call"
-        if _ANSWER_ME.search(clause) and _ASK.search(said) and _BY_WHEN.search(said):
+        if _ANSWER_ME.search(clause) and _ASK.search(clauses) and _BY_WHEN.search(clauses):
             return "act"
     return None

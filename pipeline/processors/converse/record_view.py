@@ -1,5 +1,5 @@
-"""What converse reads of a record: these fields and no others, from the record itself or straight
-from its JSON.
+"""The fields of a record that converse reads, from the record itself or directly from its
+JSON.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from schemas.records import Record
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """The fields of `schemas.records.Record` that converse reads; instants in ms since 1970, UTC;
-    absent text is empty.
+class RecordView:
+    """The fields of `schemas.records.Record` that converse reads.
 
-    A host that must be fast decodes only these from the record's JSON (`from_json`); the rest of a
-    record is never looked at.
+    Instants are in ms since 1970, UTC; absent text is empty. `from_json` reads only these fields
+    of a record's JSON, which is faster than decoding the whole record.
     """
 
     record_id: str
@@ -49,12 +48,12 @@ class Seen:
 
     @property
     def key(self) -> str:
-        """The contact point's key: the key of records.v1."""
+        """The contact point's key, which is the key in records.v1."""
         return self.customer_id or self.record_id
 
     @classmethod
-    def from_record(cls, record: Record) -> Seen:
-        """Return what is read of a record."""
+    def from_record(cls, record: Record) -> RecordView:
+        """Return the view of a record."""
         call = record.call
         return cls(
             str(record.record_id),
@@ -83,9 +82,9 @@ class Seen:
         )
 
     @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Seen:
-        """Return what is read of a record's JSON as records.v1 holds it, decoded; raises KeyError
-        where a required field is absent.
+    def from_json(cls, record: Mapping[str, Any]) -> RecordView:
+        """Return the view of a record's decoded JSON; raises KeyError if a required field is
+        absent.
         """
         get = record.get
         call = get("call")

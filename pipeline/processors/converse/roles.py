@@ -1,4 +1,4 @@
-"""Who speaks in a record and what it does to its conversation: asks, answers, closes, assigns."""
+"""Who speaks in a record, and whether it closes or assigns its conversation."""
 
 from __future__ import annotations
 
@@ -6,21 +6,28 @@ import re
 from collections.abc import Collection
 from typing import Literal
 
-from pipeline.processors.converse.record_view import Seen
+from pipeline.processors.converse.record_view import RecordView
 
 Role = Literal["ask", "courtesy", "talk", "human", "bot", "auto", "none"]
-"""ask: the customer wants something, a call in vain included; talk: a call of the customer that somebody answered, both sides at once;
-human, bot, auto: who of ours speaks; none: nobody speaks to anybody (notes, the platform's lines, machines' mail, our calls in vain)."""
+"""Who speaks in a record, and how.
 
-# Names that say themselves that nobody is behind them; an installation adds its own.
+- ask: the customer asks something, or called and nobody answered;
+- courtesy: the customer only says thanks, ok or goodbye;
+- talk: the customer called and somebody answered, so both sides speak;
+- human, bot, auto: a staff member, a bot or an automatic message of the own side speaks;
+- none: nobody speaks to anybody (notes, lines of the platform, automatic mail of customers, calls
+  of the own side that nobody answered).
+"""
+
+# Names that are recognizably those of bots; an installation adds its own.
 _BOT_NAME = re.compile(
     r"(?i:(?:^|[^a-z])(?:chat)?bot(?:$|[^a-z])|机器人|機器人|智能客服|智能助[手理]|virtual"
     r" assistant|自动回复|自動回覆)|[a-z]Bot\b"
 )
 _MACHINE_NAMES = frozenset({"system", "系统", "系統", "auto", "automation", "noreply", "no-reply"})
 
-# Results that end a conversation, as staff or platforms note them; the taxonomy of the reference
-# (§6.4) and common words for its ends.
+# Results that end a conversation, as staff or platforms note them: the taxonomy of the reference
+# (§6.4) and common words for the same.
 _CLOSINGS = (
     "resolved solved closed done completed finished won lost abandoned spam fixed settled"
     " 已解决 已解決 解决 解決 已关闭 已關閉 关闭 已结束 已結束 已完成 完成 已处理 已處理 已成交"
@@ -44,56 +51,56 @@ _ASSIGNING_LINE = re.compile(
 )
 
 
-def answered(seen: Seen) -> bool:
-    """Return whether a call reached a person: not a mailbox, not in vain."""
-    if seen.disposition in ("voicemail", "no_answer", "busy", "failed", "cancelled"):
+def was_answered(record: RecordView) -> bool:
+    """Return whether a call reached a person, not a mailbox or nobody."""
+    if record.disposition in ("voicemail", "no_answer", "busy", "failed", "cancelled"):
         return False
-    return seen.disposition == "answered" or seen.answered_ms is not None or bool(seen.talk_s)
+    return record.disposition == "answered" or record.answered_ms is not None or bool(record.talk_s)
 
 
-def role_of(seen: Seen, courtesy: bool, bots: Collection[str]) -> Role:
-    """Return who speaks; `courtesy` whether the text is a bare thanks, `bots` the case-folded names
-    of this installation's bots.
+def role_of(record: RecordView, courtesy: bool, bots: Collection[str]) -> Role:
+    """Return who speaks in a record.
+
+    `courtesy` says whether the text is only a courtesy; `bots` are the case-folded names of this
+    installation's bots.
     """
-    if seen.kind in ("system", "note") or seen.direction == "internal":
+    if record.kind in ("system", "note") or record.direction == "internal":
         return "none"
-    if seen.direction == "inbound":
-        if seen.auto_kind:
+    if record.direction == "inbound":
+        if record.auto_kind:
             return "none"
-        if seen.disposition is not None:
-            return "talk" if answered(seen) else "ask"
+        if record.disposition is not None:
+            return "talk" if was_answered(record) else "ask"
         return "courtesy" if courtesy else "ask"
-    name = seen.staff.casefold()
-    if seen.auto_kind == "bot" or name in bots or (name and _BOT_NAME.search(seen.staff)):
+    name = record.staff.casefold()
+    if record.auto_kind == "bot" or name in bots or (name and _BOT_NAME.search(record.staff)):
         return "bot"
-    # A campaign's message that nobody signs was sent to many at once.
-    if seen.auto_kind or name in _MACHINE_NAMES or (seen.campaign and not name):
+    # A message of a campaign without a staff member's name was sent to many at once.
+    if record.auto_kind or name in _MACHINE_NAMES or (record.campaign and not name):
         return "auto"
-    if seen.disposition is not None and not answered(seen):
+    if record.disposition is not None and not was_answered(record):
         return "none"
     return "human"
 
 
-def closing_of(seen: Seen) -> str:
-    """Return what in a record closes its conversation: the noted result, or the platform's line;
-    empty: nothing does.
+def closing_reason(record: RecordView) -> str:
+    """Return what closes the conversation, the noted result or the platform's line; "" if nothing
+    does.
     """
-    if seen.result and seen.result.strip().casefold() in _CLOSING_RESULTS:
-        return seen.result.strip()
+    if record.result and record.result.strip().casefold() in _CLOSING_RESULTS:
+        return record.result.strip()
     if (
-        seen.kind == "system"
-        and _CLOSING_LINE.search(seen.text)
-        and not _NOT_CLOSED.search(seen.text)
+        record.kind == "system"
+        and _CLOSING_LINE.search(record.text)
+        and not _NOT_CLOSED.search(record.text)
     ):
-        return seen.text.strip()[:120]
+        return record.text.strip()[:120]
     return ""
 
 
-def assigned_to(seen: Seen) -> str:
-    """Return to whom the platform's line says the conversation was given; empty: it does not say
-    so.
-    """
-    if seen.kind != "system":
+def assignee(record: RecordView) -> str:
+    """Return to whom a line of the platform assigns the conversation; "" if it does not."""
+    if record.kind != "system":
         return ""
-    found = _ASSIGNING_LINE.search(seen.text)
-    return next((name.strip() for name in found.groups() if name), "") if found else ""
+    match = _ASSIGNING_LINE.search(record.text)
+    return next((name.strip() for name in match.groups() if name), "") if match else ""

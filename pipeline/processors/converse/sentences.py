@@ -1,5 +1,6 @@
-"""One form for text that rules read: half-width, lower case, straight quotes, simplified
-characters; sentences and clauses of it.
+"""Normalizes text for the follow-up rules, and splits it into sentences.
+
+Normalized text is half-width and lower-case, with straight quotes and simplified characters.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-# The traditional characters of the words our rules know; not a converter of Chinese.
+# The traditional characters of the words in the rules; not a converter of Chinese.
 _PAIRS = (
     "給给電电話话復复覆复聯联繫系絡络後后內内個个號号週周點点鐘钟時时處处這这禮礼請请煩烦幫帮兩两會会讓让過过"
     "訴诉馬马儘尽盡尽妳你為为與与來来還还沒没無无嗎吗對对說说發发貨货寫写問问題题間间實实單单隨随開开結结關关"
@@ -23,17 +24,21 @@ _QUOTED = re.compile(r"\"[^\"\n]{1,200}\"|“[^”\n]{1,200}”|「[^」\n]{1,20
 _SENTENCE = re.compile(r"[^.!?。;\n]*(?:\.(?=\d)[^.!?。;\n]*)*[.!?。;\n]*")
 
 
-def plain(text: str) -> str:
-    """Return text in the one form: NFKC, case-folded, traditional characters of our rules
-    simplified, p.m. as pm.
+def normalize(text: str) -> str:
+    """Return normalized text: NFKC, case-folded, p.m. as pm, and simplified Chinese characters.
+
+    >>> normalize("I’ll call at ３ p.m.，給您回電話")
+    "i'll call at 3 pm,给您回电话"
     """
     return _DOTTED.sub(r"\1m", unicodedata.normalize("NFKC", text).casefold().translate(_MAP))
 
 
 def sentences(text: str) -> Iterator[str]:
-    """Yield the sentences of a text in the one form, with the mark that ends each; what stands in
-    quotation marks is left out.
+    """Yield the sentences of normalized text with their final marks, without quoted text.
+
+    >>> list(sentences('i said "call me". will you reply?'))
+    ['i said  .', 'will you reply?']
     """
-    for found in _SENTENCE.finditer(_QUOTED.sub(" ", text)):
-        if sentence := found[0].strip():
+    for match in _SENTENCE.finditer(_QUOTED.sub(" ", text)):
+        if sentence := match[0].strip():
             yield sentence

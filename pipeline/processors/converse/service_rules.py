@@ -1,6 +1,4 @@
-"""What an installation tells converse: its hours, its promises of service, its bots; and what
-follows of an instant from them.
-"""
+"""An installation's settings for converse: business hours, promised response times, bots."""
 
 from __future__ import annotations
 
@@ -8,20 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
-from pipeline.processors.converse.business_hours import BusinessHours, usual_hours
+from pipeline.processors.converse.business_hours import BusinessHours, default_hours
 
-# The name that stands for every channel without a promise of its own.
+# The name that stands for all channels without a promise of their own.
 EVERY_CHANNEL = "default"
 
 
 @dataclass(frozen=True, slots=True)
 class ServicePromises:
-    """Within how many seconds (business seconds, where hours are set) customers are promised an
-    answer, by channel.
+    """Promised response times by channel, in seconds; business seconds if hours are set.
 
-    `default` stands for the channels not named; None, or no entry at all, is no promise. `first`:
-    from an episode's first message to the first answer of a person; `later`: for every message
-    after that.
+    `default` stands for the channels without an entry; None, or no entry at all, is no promise.
+    `first` counts from the first message of an episode to the first answer of a staff member,
+    `later` from every message after that.
     """
 
     first: Mapping[str, float | None] = field(default_factory=dict)
@@ -29,9 +26,10 @@ class ServicePromises:
 
 
 @dataclass(frozen=True)
-class Rules:
-    """All of it; `hours` None: no business hours are set, business time is null and promises run by
-    the calendar.
+class ServiceRules:
+    """The rules that the fold applies.
+
+    Without business hours (`hours` is None) business time is null, and promises count all hours.
     """
 
     hours: BusinessHours | None = None
@@ -41,28 +39,24 @@ class Rules:
 
     @property
     def reading_hours(self) -> BusinessHours:
-        """The hours by which working days and closing times in texts are read."""
-        return self.hours or self._usual
+        """The hours that working days and closing times in texts refer to."""
+        return self.hours or self._default_hours
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_usual", usual_hours(self.zone))
+        object.__setattr__(self, "_default_hours", default_hours(self.zone))
 
-    _usual: BusinessHours = field(init=False, repr=False, compare=False)
+    _default_hours: BusinessHours = field(init=False, repr=False, compare=False)
 
     def clock_s(self, at_ms: int) -> float | None:
-        """Return the business seconds since 1970 at an instant; None where no hours are set."""
+        """Return the business seconds since 1970 at an instant; None if no hours are set."""
         return None if self.hours is None else self.hours.clock_ms(at_ms) / 1000
 
     def first_due(self, at_ms: int, channel: str) -> int | None:
-        """Return until when a first message of an instant is promised an answer, ms; None: no
-        promise.
-        """
+        """Return when the answer to an episode's first message is due, in ms; None: no promise."""
         return self._due(self.promises.first, at_ms, channel)
 
     def later_due(self, at_ms: int, channel: str) -> int | None:
-        """Return until when a later message of an instant is promised an answer, ms; None: no
-        promise.
-        """
+        """Return when the answer to a later message is due, in ms; None: no promise."""
         return self._due(self.promises.later, at_ms, channel)
 
     def _due(self, promises: Mapping[str, float | None], at_ms: int, channel: str) -> int | None:

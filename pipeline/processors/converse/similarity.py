@@ -1,5 +1,4 @@
-"""What a text is compared by: a hash of its words for the same text, a SimHash for nearly the same,
-and whether it is mere courtesy.
+"""Fingerprints to compare texts: a hash finds equal texts, a SimHash nearly equal ones.
 
 SimHash: M. Charikar, Similarity estimation techniques from rounding algorithms, 2002; 64 bits.
 Shingles are two Chinese characters or four Latin letters.
@@ -16,18 +15,18 @@ import numpy.typing as npt
 
 from pipeline.models.jit import compiled
 
-# As everywhere that texts are judged (DESIGN §7).
+# As everywhere that texts are classified (DESIGN §7).
 _READ_CHARS = 2_000
-# Below six Chinese or twelve Latin letters people repeat themselves all day (好的, ok, thanks, 在吗):
-# that is no duplicate. Below twice that, one changed word changes most shingles, and likeness says
-# nothing.
-_LEAST_WEIGHT, _LEAST_WEIGHT_NEAR = 12, 24
+# People repeat texts below six Chinese or twelve Latin letters all day (好的, ok, thanks, 在吗);
+# those are no duplicates. Below twice that, one changed word changes most shingles, so that the
+# SimHash says nothing.
+_MIN_WEIGHT, _MIN_WEIGHT_NEAR = 12, 24
 
 _NOT_WORDS = re.compile(r"[\W_]+")
 _WIDE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
-# A bare thanks, ok or greeting of leave asks for nothing: it starts no waiting and opens nothing
-# that was closed.
+# A text that only says thanks, ok or goodbye asks for nothing: the customer does not wait, and a
+# closed conversation stays closed.
 _COURTESIES = (
     "ok okay okey k kk thanks thankyou thankyouverymuch thankyousomuch manythanks thx ty tks"
     " thanksalot thanksagain thankssomuch great okthanks okthankyou okaythanks gotit noted"
@@ -43,8 +42,10 @@ _COURTESY = frozenset(_COURTESIES.split())
 
 
 def words_of(text: str) -> str:
-    """Return a text's letters and digits alone, NFKC, case-folded: what two texts must share to be
-    the same.
+    """Return the letters and digits of a text, NFKC, case-folded; equal texts have equal words.
+
+    >>> words_of("OK, thanks!")
+    'okthanks'
     """
     text = text[:_READ_CHARS]
     return _NOT_WORDS.sub(
@@ -53,31 +54,40 @@ def words_of(text: str) -> str:
 
 
 def is_courtesy(words: str, has_text: bool) -> bool:
-    """Return whether the words of a text are a bare courtesy; a text of signs alone (👍) is one, no
-    text (a picture) is none.
+    """Return whether a text is only a courtesy; a text without words (👍) is, an empty text is
+    not.
+
+    >>> is_courtesy("okthanks", has_text=True), is_courtesy("", has_text=False)
+    (True, False)
     """
     return words in _COURTESY if words else has_text
 
 
 def weight(words: str) -> int:
-    """Return how much words weigh: a Chinese, Japanese or Korean character twice a Latin letter."""
+    """Return the length of words; a Chinese, Japanese or Korean character counts twice.
+
+    >>> weight("ok好的")
+    6
+    """
     return len(words) if words.isascii() else len(words) + len(_WIDE.findall(words))
 
 
 def hash63(data: bytes) -> int:
-    """Return 63 bits of BLAKE2b: fits a signed integer of JSON readers and ClickHouse alike."""
+    """Return 63 bits of BLAKE2b, which fit a signed integer of JSON readers and of
+    ClickHouse.
+    """
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "big") >> 1
 
 
 def fingerprints(words: str) -> tuple[int, int]:
-    """Return (hash, SimHash) of a text's words; 0 where it is too short to be compared in that
-    way.
+    """Return (hash, SimHash) of a text's words; 0 where the text is too short for that
+    comparison.
     """
-    heavy = weight(words)
-    if heavy < _LEAST_WEIGHT:
+    text_weight = weight(words)
+    if text_weight < _MIN_WEIGHT:
         return 0, 0
     return hash63(words.encode("utf-8", "surrogatepass")) | 1, (
-        simhash(words) if heavy >= _LEAST_WEIGHT_NEAR else 0
+        simhash(words) if text_weight >= _MIN_WEIGHT_NEAR else 0
     )
 
 
@@ -90,8 +100,8 @@ def simhash(words: str) -> int:
 # MurmurHash3's finalizer.
 _ODD_1, _ODD_2 = np.uint64(0x9E3779B185EBCA87), np.uint64(0xC2B2AE3D27D4EB4F)
 _MIX, _SHIFT, _ONE = np.uint64(0xC4CEB9FE1A85EC53), np.uint64(33), np.uint64(1)
-# Where the scripts of East Asia begin: two of their characters tell about as much as four Latin
-# letters.
+# The first code point of the scripts of East Asia: two of their characters say about as much as
+# four Latin letters.
 _FIRST_WIDE = np.uint32(0x2E80)
 
 

@@ -1,6 +1,4 @@
-"""A contact point's state: its last records in short, its conversations, and the bytes that both
-are kept as.
-"""
+"""A contact point's state, as objects and as bytes: its latest records and its conversations."""
 
 from __future__ import annotations
 
@@ -10,114 +8,74 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from pipeline.processors.converse.roles import Role
-from pipeline.processors.converse.summary import Tally
+from pipeline.processors.converse.entries import EntryKey, FollowUpEntry, RecordEntry
+from pipeline.processors.converse.summary import ConversationSummary
 
 # Format of the bytes; `load` reads every older one.
 _FORMAT = 1
-# The last 256 records of a contact point are kept one by one: weeks or months of a person's
-# messages, and some 30 kB, which load, fold and dump in under a millisecond. What is older is
-# summed up by conversation; a record that comes later than 256 of its followers is told by its
-# facts alone, which need no neighbours.
-KEPT_ENTRIES = 256
-# Conversations without a kept record are remembered for as long as they are among the last 64, so
-# that an old thread that is taken up again goes on; a contact point with more threads than that at
-# once is a form or a switchboard, not a person.
-KEPT_THREADS = 64
-
-Key = tuple[int, str]
-"""Place in time: occurred_at in ms, record id."""
-Flag = tuple[str, str | None, float | None]
-"""Name of a flag, the other record, its value."""
-
-CLOSES, ASSIGNS, CALL = 1, 2, 4
-
-
-class FollowUpEntry(NamedTuple):
-    """A follow-up as kept beside its record; instants in ms, `fulfilled_at` 0 while it is open."""
-
-    promised: bool
-    call: bool
-    due_at: int
-    stated: bool
-    counts_from: int
-    staff: str
-    phrase: str
-    fulfilled_at: int = 0
-    fulfilled_by: str = ""
-
-
-class Entry(NamedTuple):
-    """A record in short; entries sort by time and record id, for these come first."""
-
-    at: int
-    record_id: str
-    thread: int
-    role: Role
-    bits: int
-    received: int
-    content: int
-    text: int
-    simhash: int
-    size: float
-    channel: str
-    subject: str
-    names: tuple[int, ...] = ()
-    followups: tuple[FollowUpEntry, ...] = ()
-    flags: tuple[Flag, ...] = ()
-    reopens: bool = False
-
-    @property
-    def key(self) -> Key:
-        """Place in time."""
-        return self.at, self.record_id
+# The latest 256 records of a contact point are kept one by one: weeks or months of a person's
+# messages, and some 30 kB, which load, fold and dump in under a millisecond. Older ones are
+# summarized by conversation; a record that comes later than 256 of its followers yields only its
+# own facts, which need no neighbours.
+MAX_ENTRIES = 256
+# Threads without a kept record stay in the state while they are among the latest 64, so that an old
+# thread that is taken up again continues; a contact point with more threads at once is a form or a
+# switchboard, not a person.
+MAX_THREADS = 64
 
 
 class Thread(NamedTuple):
-    """A conversation: its number in this state, its id, and what was told of it.
+    """One thread: its number in this state, its conversation's id, and hashes of what was emitted.
 
-    `head` is what its records beyond the horizon add up to; `tail`, where it is kept, what all of
-    them do, so that a record that comes in its turn needs none of those before it.
+    `older_summary` summarizes the records that are no longer kept. `full_summary`, if it is kept,
+    summarizes all records, so that a new record at the end needs none of those before it.
+    `canonical` is the conversation that the thread is linked to, "" for its own.
     """
 
     number: int
     conversation_id: str
-    head: Tally | None = None
-    tail: Tally | None = None
+    older_summary: ConversationSummary | None = None
+    full_summary: ConversationSummary | None = None
     names: tuple[int, ...] = ()
     canonical: str = ""
-    told_row: int = 0
-    told_opened: int = 0
+    row_hash: int = 0
+    opened_hash: int = 0
 
     @property
     def group(self) -> str:
-        """Id of the conversation that it is part of: its own, or that which mails join it to."""
+        """The id of the conversation that it is part of: its own, or the one it is linked to."""
         return self.canonical or self.conversation_id
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """All of a contact point's state; never mutated. `horizon`: the newest record that is kept in
-    no entry any more.
+class ConverseState:
+    """The state of one contact point, never mutated.
+
+    `horizon` is the key of the newest record that is no longer kept as an entry.
     """
 
     tenant: str = ""
     customer_id: str | None = None
     contact: str = ""
-    horizon: Key = (-(1 << 62), "")
+    horizon: EntryKey = (-(1 << 62), "")
     threads: tuple[Thread, ...] = ()
-    entries: tuple[Entry, ...] = field(default=())
+    entries: tuple[RecordEntry, ...] = field(default=())
 
 
-def dump(state: State) -> bytes:
+def dump(state: ConverseState) -> bytes:
     """Return a state's bytes: JSON arrays, fields in the order of the classes above."""
     threads = [
-        (*thread[:2], plain(thread.head), plain(thread.tail), *thread[4:])
+        (
+            *thread[:2],
+            summary_values(thread.older_summary),
+            summary_values(thread.full_summary),
+            *thread[4:],
+        )
         for thread in state.threads
     ]
     entries = [
         (
-            (*entry[:13], [tuple(one) for one in entry.followups], *entry[14:])
+            (*entry[:13], [tuple(followup) for followup in entry.followups], *entry[14:])
             if entry.followups
             else tuple(entry)
         )
@@ -128,18 +86,19 @@ def dump(state: State) -> bytes:
     )
 
 
-def load(raw: bytes) -> State:
-    """Return the state that bytes hold; raises ValueError for bytes of a newer format or of
-    none.
+def load(raw: bytes) -> ConverseState:
+    """Return the state that bytes contain.
+
+    Raises ValueError if they are not a state, or one in a newer format.
     """
     form, *fields = orjson.loads(raw)
     if form != _FORMAT:
         raise ValueError(
-            f"a state of converse of format {form} is newer than this program, which knows"
-            f" {_FORMAT}: upgrade"
+            f"the state of converse has format {form}, this program reads formats up to"
+            f" {_FORMAT}; upgrade this program"
         )
     tenant, customer_id, contact, horizon, threads, entries = fields
-    return State(
+    return ConverseState(
         tenant,
         customer_id,
         contact,
@@ -148,38 +107,37 @@ def load(raw: bytes) -> State:
             Thread(
                 number,
                 conversation,
-                Tally(*head) if head else None,
-                Tally(*tail) if tail else None,
+                ConversationSummary(*older) if older else None,
+                ConversationSummary(*full) if full else None,
                 tuple(names),
-                *told,
+                *rest,
             )
-            for number, conversation, head, tail, names, *told in threads
+            for number, conversation, older, full, names, *rest in threads
         ),
         tuple(_entry(fields) for fields in entries),
     )
 
 
-def _entry(fields: list[Any]) -> Entry:
+def _entry(fields: list[Any]) -> RecordEntry:
     names, followups, flags = fields[_LISTS]
     if names or followups or flags:
-        kept = tuple(FollowUpEntry(*one) for one in followups)
         fields[_LISTS] = (
             tuple(names),
-            kept,
+            tuple(FollowUpEntry(*followup) for followup in followups),
             tuple((name, other, value) for name, other, value in flags),
         )
     else:
         fields[_LISTS] = (), (), ()
-    return Entry._make(fields)
+    return RecordEntry._make(fields)
 
 
-# Where an entry's lists stand: names, followups, flags.
+# The indices of an entry's lists: names, followups, flags.
 _LISTS = slice(12, 15)
 
 
-def plain(tally: Tally | None) -> list[Any] | None:
-    """Return a tally's values in the order of its fields."""
-    return None if tally is None else list(_VALUES(tally))
+def summary_values(summary: ConversationSummary | None) -> list[Any] | None:
+    """Return a summary's values in the order of its fields; None for None."""
+    return None if summary is None else list(_VALUES(summary))
 
 
-_VALUES = attrgetter(*Tally.__slots__)
+_VALUES = attrgetter(*ConversationSummary.__slots__)

@@ -1,4 +1,4 @@
-"""Alerts: what was found, told once, with its evidence, until it is over."""
+"""Alerts: each finding is raised once, with its evidence, and closed once it is over."""
 
 from __future__ import annotations
 
@@ -9,139 +9,140 @@ from typing import Final
 from uuid import UUID
 
 from pipeline.processors.live.observations import BUSINESS, INBOUND
-from pipeline.processors.live.spikes import Finding, Levels, denominator, spikes
-from pipeline.processors.live.view import View
+from pipeline.processors.live.spikes import Finding, LevelDetector, denominator, find_spikes
+from pipeline.processors.live.view import LiveView
 from schemas.envelope import stable_id
 from schemas.live import Alert
 
-# A spike is over when nothing of it has been found for ten minutes, twice its larger window;
-# sooner, and a flood that pauses is two.
+# A spike is over after ten minutes without a finding of it, twice its larger window; with a shorter
+# time, a flood that pauses would be two alerts.
 _SPIKE_OVER_MS: Final = 600_000
-# A new level is the level once the day has seen nothing else.
+# A changed level is the normal level once a whole day has passed at it.
 _LEVEL_OVER_MS: Final = 86_400_000
-# What a spike brought the hour has not forgotten when it is over: a level that changed with it is
-# not told as another alert.
+# The hour window still contains a spike after the spike is over: a level that changed with the
+# spike raises no alert of its own.
 _AFTERMATH_MS: Final = 2 * 3_600_000
-# Told again when it is twice what was told last: a person who knows of forty wants to know of
+# An alert is emitted again when its count has doubled: a person who knows of forty wants to know of
 # eighty.
-_GROWN: Final = 2
-# Enough to read what it is about.
-_EVIDENCE: Final = 20
+_GROWTH: Final = 2
+# Enough records to read what the alert is about.
+_MAX_EVIDENCE: Final = 20
 
 
 @dataclass
-class _Open:
-    """An alert that is not long over, and the records that were found with it."""
+class _OpenAlert:
+    """An alert that is open or ended recently, and the records of its findings."""
 
     alert: Alert
     last_ms: int
     records: set[str] = field(default_factory=set)
 
 
-class Watch:
-    """Looks at a view now and then; its memory is the alerts it told, so that another one can take
-    over from those (`recall`).
+class AlertMonitor:
+    """Checks a view from time to time and raises alerts.
+
+    Its only memory is the alerts that it emitted, so another process can take over (`restore`).
     """
 
     def __init__(self) -> None:
-        self._open: dict[UUID, _Open] = {}
-        self._levels = Levels()
+        self._open: dict[UUID, _OpenAlert] = {}
+        self._levels = LevelDetector()
 
-    def recall(self, told: Iterable[Alert]) -> None:
-        """Take over alerts that were told before, in their order."""
-        for alert in told:
-            self._open[alert.alert_id] = _Open(
+    def restore(self, alerts: Iterable[Alert]) -> None:
+        """Take over alerts that were emitted before, in their order."""
+        for alert in alerts:
+            self._open[alert.alert_id] = _OpenAlert(
                 alert, _ms(alert.last_at), set(map(str, alert.evidence))
             )
 
-    def look(self, view: View, now_ms: int) -> list[Alert]:
-        """Return what is to be told as of an instant: alerts that are new, have grown, or are
-        over.
-        """
-        told: dict[UUID, Alert] = {}
-        for finding in [*spikes(view, now_ms), *self._levels.look(view, now_ms)]:
-            alert = self._taken(finding, now_ms)
+    def check(self, view: LiveView, now_ms: int) -> list[Alert]:
+        """Return the alerts to emit as of an instant: those that are new, have grown or ended."""
+        changed: dict[UUID, Alert] = {}
+        for finding in [*find_spikes(view, now_ms), *self._levels.check(view, now_ms)]:
+            alert = self._apply(finding, now_ms)
             if alert is not None:
-                told[alert.alert_id] = alert
-        for alert in self._over(now_ms):
-            told[alert.alert_id] = alert
-        return list(told.values())
+                changed[alert.alert_id] = alert
+        for alert in self._close_ended(now_ms):
+            changed[alert.alert_id] = alert
+        return list(changed.values())
 
-    def open(self) -> list[Alert]:
-        """Return the alerts that are not over, the newest first."""
-        still = [one.alert for one in self._open.values() if one.alert.ended_at is None]
-        return sorted(still, key=lambda alert: (alert.raised_at, str(alert.alert_id)), reverse=True)
+    def open_alerts(self) -> list[Alert]:
+        """Return the alerts that have not ended, the newest first."""
+        alerts = [item.alert for item in self._open.values() if item.alert.ended_at is None]
+        return sorted(
+            alerts, key=lambda alert: (alert.raised_at, str(alert.alert_id)), reverse=True
+        )
 
-    def _taken(self, finding: Finding, now_ms: int) -> Alert | None:
-        """Take a finding in; return the alert that is to be told for it, or None where nothing is
-        new.
-        """
-        one = self._known(finding, now_ms)
-        if one is None:
-            alert = _raised(finding, now_ms)
-            self._open[alert.alert_id] = _Open(alert, now_ms, set(finding.samples.values()))
+    def _apply(self, finding: Finding, now_ms: int) -> Alert | None:
+        """Apply a finding; return the alert to emit for it, or None if it says nothing new."""
+        known = self._matching(finding, now_ms)
+        if known is None:
+            alert = _new_alert(finding, now_ms)
+            self._open[alert.alert_id] = _OpenAlert(alert, now_ms, set(finding.samples.values()))
             return alert
-        if one.alert.ended_at is not None or one.alert.kind != finding.kind:
+        alert = known.alert
+        if alert.ended_at is not None or alert.kind != finding.kind:
             return None
-        one.last_ms = now_ms
-        one.records.update(finding.samples.values())
-        joins = finding.measure not in one.alert.measures
-        grown = finding.measure == one.alert.measure and finding.seen >= _GROWN * one.alert.seen
-        if not joins and not grown:
+        known.last_ms = now_ms
+        known.records.update(finding.samples.values())
+        joins = finding.measure not in alert.measures
+        grew = finding.measure == alert.measure and finding.count >= _GROWTH * alert.seen
+        if not joins and not grew:
             return None
-        news: dict[str, object] = {"last_at": _at(now_ms)}
+        changes: dict[str, object] = {"last_at": _at(now_ms)}
         if joins:
-            news["measures"] = (*one.alert.measures, finding.measure)
-        if grown:
-            news |= _counted(finding)
-        one.alert = one.alert.model_copy(update=news)
-        return one.alert
+            changes["measures"] = (*alert.measures, finding.measure)
+        if grew:
+            changes |= _figures(finding)
+        known.alert = alert.model_copy(update=changes)
+        return known.alert
 
-    def _known(self, finding: Finding, now_ms: int) -> _Open | None:
-        """Return the alert that a finding belongs to, where there is one."""
-        for one in self._open.values():
-            alert = one.alert
+    def _matching(self, finding: Finding, now_ms: int) -> _OpenAlert | None:
+        """Return the alert that a finding belongs to, if there is one."""
+        for item in self._open.values():
+            alert = item.alert
             if alert.tenant != finding.tenant:
                 continue
             if finding.kind == "level":
-                since = now_ms - one.last_ms
+                since = now_ms - item.last_ms
                 if finding.measure in alert.measures and (
                     alert.kind == "level" or since < _AFTERMATH_MS
                 ):
-                    return one
-            elif alert.kind == "spike" and alert.ended_at is None and _belongs(finding, one):
-                return one
+                    return item
+            elif alert.kind == "spike" and alert.ended_at is None and _belongs(finding, item):
+                return item
         return None
 
-    def _over(self, now_ms: int) -> list[Alert]:
-        """End what is over, and forget what has been over for long."""
+    def _close_ended(self, now_ms: int) -> list[Alert]:
+        """Close the alerts that are over, and drop those that ended long ago."""
         ended: list[Alert] = []
-        for one in self._open.values():
-            lasts = _SPIKE_OVER_MS if one.alert.kind == "spike" else _LEVEL_OVER_MS
-            if one.alert.ended_at is None and now_ms - one.last_ms >= lasts:
-                one.alert = one.alert.model_copy(
-                    update={"last_at": _at(one.last_ms), "ended_at": _at(now_ms)}
+        for item in self._open.values():
+            over_after = _SPIKE_OVER_MS if item.alert.kind == "spike" else _LEVEL_OVER_MS
+            if item.alert.ended_at is None and now_ms - item.last_ms >= over_after:
+                item.alert = item.alert.model_copy(
+                    update={"last_at": _at(item.last_ms), "ended_at": _at(now_ms)}
                 )
-                ended.append(one.alert)
+                ended.append(item.alert)
         self._open = {
-            alert_id: one
-            for alert_id, one in self._open.items()
-            if one.alert.ended_at is None or now_ms - one.last_ms < _AFTERMATH_MS
+            alert_id: item
+            for alert_id, item in self._open.items()
+            if item.alert.ended_at is None or now_ms - item.last_ms < _AFTERMATH_MS
         }
         return ended
 
 
-def _belongs(finding: Finding, one: _Open) -> bool:
-    """Return whether a spike is the same event as an open one: the same measure, mere number, or
-    mostly the same records.
+def _belongs(finding: Finding, known: _OpenAlert) -> bool:
+    """Return whether a spike is the same event as an open alert: the same measure, or a spike of
+    all messages, or mostly the same records.
     """
-    if finding.measure in one.alert.measures or INBOUND in (finding.measure, one.alert.measure):
+    measures = known.alert.measures
+    if finding.measure in measures or INBOUND in (finding.measure, known.alert.measure):
         return True
     records = set(finding.samples.values())
-    return 2 * len(records & one.records) >= min(len(records), len(one.records))
+    return 2 * len(records & known.records) >= min(len(records), len(known.records))
 
 
-def _raised(finding: Finding, now_ms: int) -> Alert:
+def _new_alert(finding: Finding, now_ms: int) -> Alert:
     minute = now_ms // 60_000
     return Alert(
         alert_id=stable_id("alert", finding.tenant, finding.kind, finding.measure, str(minute)),
@@ -151,22 +152,22 @@ def _raised(finding: Finding, now_ms: int) -> Alert:
         measures=(finding.measure,),
         raised_at=_at(now_ms),
         last_at=_at(now_ms),
-        evidence=tuple(UUID(record) for record in list(finding.samples.values())[:_EVIDENCE]),
-        **_counted(finding),
+        evidence=tuple(UUID(record) for record in list(finding.samples.values())[:_MAX_EVIDENCE]),
+        **_figures(finding),
     )
 
 
-def _counted(finding: Finding) -> dict[str, object]:
+def _figures(finding: Finding) -> dict[str, object]:
     what = "business events" if denominator(finding.measure) == BUSINESS else "messages"
-    among = "" if finding.measure == INBOUND else f" of {finding.of}"
+    among = "" if finding.measure == INBOUND else f" of {finding.total}"
     return {
         "channel": finding.channel,
         "window_s": finding.window_s,
-        "seen": finding.seen,
-        "of": finding.of,
+        "seen": finding.count,
+        "of": finding.total,
         "expected": round(finding.expected, 3),
         "surprise": round(finding.surprise, 3),
-        "message": f"{finding.measure}: {finding.seen}{among} {what} within {finding.window_s} s, "
+        "message": f"{finding.measure}: {finding.count}{among} {what} within {finding.window_s} s, "
         f"{finding.expected:.1f} expected; most of them by {finding.channel}",
     }
 

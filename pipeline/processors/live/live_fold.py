@@ -10,14 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from pipeline.processors.live.observations import Part, Sighting
-from pipeline.processors.live.panes import Pane, PaneKey, State, Waiting, WaitingKey, panes_of
+from pipeline.processors.live.observations import Observation, WaitingUpdate
+from pipeline.processors.live.panes import (
+    Pane,
+    PaneKey,
+    StateChanges,
+    Waiting,
+    WaitingKey,
+    panes_of,
+)
 
-Read = Callable[[Sequence[bytes]], Mapping[bytes, bytes]]
+ReadStates = Callable[[Sequence[bytes]], Mapping[bytes, bytes]]
 """Returns the state of those keys that have one."""
 
 # Who has waited for longer than a week is no news of today; the history has them all.
-WAITING_KEPT_MS: Final = 7 * 86_400_000
+WAITING_RETENTION_MS: Final = 7 * 86_400_000
 # A clock ahead of ours by more than the largest window would leave a pane that no window ever
 # reaches.
 _AHEAD_MS: Final = 86_400_000
@@ -26,15 +33,15 @@ _AHEAD_MS: Final = 86_400_000
 def fold(
     partition: int,
     topic: str,
-    batch: Sequence[tuple[int, Sighting | Part]],
-    read: Read,
+    batch: Sequence[tuple[int, Observation | WaitingUpdate]],
+    read: ReadStates,
     now_ms: int,
-) -> State:
+) -> StateChanges:
     """Return what a batch of offsets and sightings changes in the state of their partition."""
-    changed: State = {}
-    touched: dict[PaneKey, list[tuple[int, Sighting]]] = {}
+    changed: StateChanges = {}
+    touched: dict[PaneKey, list[tuple[int, Observation]]] = {}
     for offset, seen in batch:
-        if isinstance(seen, Part):
+        if isinstance(seen, WaitingUpdate):
             changed[WaitingKey(partition, topic, seen.part_id).dump()] = _kept(seen.waiting, now_ms)
         elif seen.at_ms <= now_ms + _AHEAD_MS:
             for resolution, start in panes_of(seen.at_ms, now_ms):
@@ -56,6 +63,6 @@ def fold(
 
 
 def _kept(waiting: Waiting | None, now_ms: int) -> bytes:
-    if waiting is None or waiting.since_ms < now_ms - WAITING_KEPT_MS:
+    if waiting is None or waiting.since_ms < now_ms - WAITING_RETENTION_MS:
         return b""
     return waiting.dump()

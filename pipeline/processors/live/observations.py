@@ -18,7 +18,7 @@ INBOUND, BUSINESS = "inbound", "business"
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class Observation:
     """One record or business event: when it happened (ms since 1970), and the labels under which it
     counts.
     """
@@ -32,7 +32,7 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class WaitingUpdate:
     """A contact point's part in a conversation as of its last record; `waiting` is None where its
     customer waits for nothing.
     """
@@ -45,7 +45,7 @@ def _instant(text: str) -> int:
     return to_ms(datetime.fromisoformat(text))
 
 
-def record_seen(record: Mapping[str, Any]) -> Sighting | None:
+def observe_record(record: Mapping[str, Any]) -> Observation | None:
     """Return what is read of a Record's JSON; None for what a platform or a colleague says. Raises
     KeyError, ValueError.
     """
@@ -57,7 +57,7 @@ def record_seen(record: Mapping[str, Any]) -> Sighting | None:
         for head, answer in answers.items()
         if answer["label"] and not answer["abstained"]
     ]
-    return Sighting(
+    return Observation(
         record.get("tenant", DEFAULT_TENANT),
         record["channel"],
         _instant(record["occurred_at"]),
@@ -67,9 +67,9 @@ def record_seen(record: Mapping[str, Any]) -> Sighting | None:
     )
 
 
-def business_seen(record: Mapping[str, Any]) -> Sighting:
+def observe_business(record: Mapping[str, Any]) -> Observation:
     """Return what is read of a BusinessRecord's JSON. Raises KeyError, ValueError."""
-    return Sighting(
+    return Observation(
         record.get("tenant", DEFAULT_TENANT),
         record.get("channel") or BUSINESS,
         _instant(record["occurred_at"]),
@@ -79,18 +79,18 @@ def business_seen(record: Mapping[str, Any]) -> Sighting:
     )
 
 
-def part_seen(part: Mapping[str, Any]) -> Part:
+def observe_conversation(conversation: Mapping[str, Any]) -> WaitingUpdate:
     """Return what is read of a Conversation's JSON. Raises KeyError, ValueError."""
-    since = part.get("waiting_since")
-    if part.get("retracted") or part["state"] != "waiting" or since is None:
-        return Part(part["part_id"], None)
-    due = part.get("first_response_due_at") or part.get("next_response_due_at")
+    since = conversation.get("waiting_since")
+    if conversation.get("retracted") or conversation["state"] != "waiting" or since is None:
+        return WaitingUpdate(conversation["part_id"], None)
+    due = conversation.get("first_response_due_at") or conversation.get("next_response_due_at")
     waiting = Waiting(
-        part.get("tenant", DEFAULT_TENANT),
-        part["channel"],
-        part.get("contact", ""),
-        part.get("merged_into") or part["conversation_id"],
+        conversation.get("tenant", DEFAULT_TENANT),
+        conversation["channel"],
+        conversation.get("contact", ""),
+        conversation.get("merged_into") or conversation["conversation_id"],
         _instant(since),
         None if due is None else _instant(due),
     )
-    return Part(part["part_id"], waiting)
+    return WaitingUpdate(conversation["part_id"], waiting)

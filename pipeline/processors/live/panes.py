@@ -1,8 +1,7 @@
-"""Panes: what was seen within a short span, per tenant and channel. A hopping window is the sum of
-the panes that it covers.
+"""Panes: counts of a short span of time, by tenant and channel; windows are sums of panes.
 
-A window of 24 hours that hops every 15 minutes holds each record 96 times; the pane holds it once
-(docs/adr/0012).
+Windows of 24 hours that hop every 15 minutes would each count a record, 96 times in all; its pane
+counts it once (docs/adr/0012).
 """
 
 from __future__ import annotations
@@ -10,15 +9,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import orjson
 
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """A window of `span_s` seconds that hops every `pane_s`; with `samples` its panes remember a
-    few records of each label.
+    """A window of `span_s` seconds that hops every `pane_s` seconds.
+
+    With `samples` its panes keep a few records of each label.
     """
 
     name: str
@@ -27,24 +27,30 @@ class Resolution:
     samples: bool
 
     def pane_of(self, at_ms: int) -> int:
-        """Return the start of the pane of an instant, in seconds since 1970."""
+        """Return the start of an instant's pane, in seconds since 1970.
+
+        >>> HOUR.pane_of(125_000)
+        120
+        """
         second = at_ms // 1000
         return second - second % self.pane_s
 
-    def holds(self, start_s: int, now_ms: int) -> bool:
-        """Return whether the window as of now covers a pane: at most its whole span, at least that
-        less one hop.
+    def covers(self, start_s: int, now_ms: int) -> bool:
+        """Return whether the window as of now covers a pane.
+
+        The window contains the newest pane, which is under way, and reaches back one span from its
+        end.
         """
         newest = self.pane_of(now_ms)
         return newest - self.span_s < start_s <= newest
 
     def is_past(self, start_s: int, now_ms: int) -> bool:
-        """Return whether no window from now on covers a pane."""
+        """Return whether neither the window as of now nor any later one covers a pane."""
         return start_s <= self.pane_of(now_ms) - self.span_s
 
 
-# The windows that operators watch. Each hops by a sixth of a minute, a sixtieth of an hour, a
-# ninety-sixth of a day.
+# The windows that operators watch: a minute in steps of 10 s, an hour in minutes, a day in quarters
+# of an hour.
 MINUTE: Final = Resolution("1m", 10, 60, samples=True)
 HOUR: Final = Resolution("1h", 60, 3_600, samples=True)
 DAY: Final = Resolution("24h", 900, 86_400, samples=False)
@@ -53,12 +59,14 @@ _BY_PANE: Final = {resolution.pane_s: resolution for resolution in RESOLUTIONS}
 
 # One record each of so many customers: over six partitions that is evidence of thirty, and a pane
 # stays below a KiB or two.
-_SAMPLES: Final = 5
+_MAX_SAMPLES: Final = 5
 
 
 class PaneKey(NamedTuple):
-    """Where a pane stands: it counts the records of one partition of one topic, so that their
-    offsets tell which are counted.
+    """The key of a pane in the state.
+
+    A pane counts the records of one partition of one topic, so that an offset says which records
+    are counted.
     """
 
     partition: int
@@ -80,9 +88,7 @@ class PaneKey(NamedTuple):
 
 @dataclass(slots=True)
 class Pane:
-    """Counts by label, samples of each label (record ids by customer), and the last offset that is
-    counted.
-    """
+    """Counts by label, samples by label (record ids by customer), and the last counted offset."""
 
     offset: int = -1
     counts: Counter[str] = field(default_factory=Counter)
@@ -91,21 +97,19 @@ class Pane:
     def add(
         self, offset: int, labels: tuple[str, ...], customer: str, record_id: str, *, sampled: bool
     ) -> None:
-        """Count a record, unless it was counted before: a log may give a record again, in order."""
+        """Count a record unless it was counted before: a log may be read again, in order."""
         if offset <= self.offset:
             return
         self.offset = offset
         for label in labels:
             self.counts[label] += 1
-            if sampled and len(kept := self.samples.setdefault(label, {})) < _SAMPLES:
-                kept.setdefault(customer, record_id)
+            if sampled and len(samples := self.samples.setdefault(label, {})) < _MAX_SAMPLES:
+                samples.setdefault(customer, record_id)
 
-    def voices(self, label: str) -> int:
-        """Return how many customers a label was counted for, where few; all its records where they
-        are many.
-        """
+    def customer_count(self, label: str) -> int:
+        """Return the number of customers that have a label, if few; else the number of records."""
         customers = len(self.samples.get(label, ()))
-        return customers if customers < _SAMPLES else self.counts[label]
+        return customers if customers < _MAX_SAMPLES else self.counts[label]
 
     def dump(self) -> bytes:
         """Return the pane as bytes."""
@@ -113,13 +117,13 @@ class Pane:
 
     @classmethod
     def load(cls, raw: bytes) -> Pane:
-        """Return the pane of bytes."""
+        """Return the pane that bytes contain."""
         offset, counts, samples = orjson.loads(raw)
         return cls(offset, Counter(counts), samples)
 
 
 class WaitingKey(NamedTuple):
-    """Where a customer who waits stands: one contact point's part in a conversation."""
+    """The key of a waiting customer in the state: one contact point's part of a conversation."""
 
     partition: int
     topic: str
@@ -132,8 +136,9 @@ class WaitingKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A customer who waits for an answer: since when, and until when one is promised (ms since
-    1970, UTC; None: no promise).
+    """A customer who waits for an answer: since when, and when one is due.
+
+    Instants are in ms since 1970, UTC; `due_ms` is None without a promise.
     """
 
     tenant: str
@@ -144,7 +149,7 @@ class Waiting:
     due_ms: int | None
 
     def dump(self) -> bytes:
-        """Return it as bytes."""
+        """Return the waiting customer as bytes."""
         return orjson.dumps(
             [
                 self.tenant,
@@ -158,12 +163,12 @@ class Waiting:
 
     @classmethod
     def load(cls, raw: bytes) -> Waiting:
-        """Return it of bytes."""
+        """Return the waiting customer that bytes contain."""
         return cls(*orjson.loads(raw))
 
 
 def read_key(raw: bytes) -> PaneKey | WaitingKey | None:
-    """Return what a key of the state names; None for a kind that this program does not know."""
+    """Return the key that bytes contain; None for a kind that this program does not know."""
     kind, *rest = orjson.loads(raw)
     if kind == "pane":
         return PaneKey(*rest)
@@ -171,13 +176,12 @@ def read_key(raw: bytes) -> PaneKey | WaitingKey | None:
 
 
 def panes_of(at_ms: int, now_ms: int) -> Iterator[tuple[Resolution, int]]:
-    """Give the panes that an instant belongs to and that some window from now on covers."""
+    """Yield the resolution and start of each pane of an instant that is not past."""
     for resolution in RESOLUTIONS:
         start = resolution.pane_of(at_ms)
         if not resolution.is_past(start, now_ms):
             yield resolution, start
 
 
-State = dict[bytes, bytes]
-"""What changed, by key; empty bytes: the key is gone."""
-Body = dict[str, Any]
+StateChanges = dict[bytes, bytes]
+"""What changed, by key; empty bytes remove a key."""

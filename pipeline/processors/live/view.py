@@ -1,6 +1,4 @@
-"""The view of live: all partitions' panes and waiting customers put together, and asked for windows
-as of an instant.
-"""
+"""The view of live: the panes and waiting customers of all partitions, queried as of an instant."""
 
 from __future__ import annotations
 
@@ -19,18 +17,19 @@ from pipeline.processors.live.panes import (
     read_key,
 )
 
-# A promise that ends within a quarter of an hour can still be kept by somebody who is told now.
+# Somebody who hears of it now can still keep a promise that ends within a quarter of an hour.
 SOON_MS: Final = 15 * 60_000
-# Those whose promise breaks first; a longer list is a report, not a screen.
-_MOST_DUE: Final = 50
+# The customers whose promise breaks first; a longer list is a report, not a screen.
+_MAX_DUE: Final = 50
 
 EVERY_CHANNEL: Final = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The counts of one hopping window, of a tenant's channel or, with channel "", of all; instants
-    in ms since 1970, UTC.
+    """The counts of one hopping window of a tenant's channel; channel "" stands for all channels.
+
+    Instants are in ms since 1970, UTC.
     """
 
     tenant: str
@@ -42,9 +41,10 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
-    """The customers of a tenant's channel who wait for an answer; `soon`: the promise ends within
-    15 minutes, `overdue`: it has.
+class WaitingQueue:
+    """The customers of a tenant's channel who wait for an answer.
+
+    `soon` counts those whose promise ends within 15 minutes, `overdue` those whose promise ended.
     """
 
     tenant: str
@@ -56,8 +56,8 @@ class Queue:
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
-    """A customer to whom an answer is promised, by when; `overdue`: it is past."""
+class DueAnswer:
+    """A customer to whom an answer is promised, and when it is due; `overdue`: that is past."""
 
     tenant: str
     channel: str
@@ -69,30 +69,28 @@ class Due:
 
 
 @dataclass
-class Measured:
-    """What a span of panes holds of one tenant over all channels: counts by label, by channel and
-    label, and sampled records.
+class SpanCounts:
+    """One tenant's counts over a span of panes, by label and by channel, and sampled records.
 
-    `voices` count a customer who says the same again and again within a pane as one; they need
-    samples.
+    `customers` counts a customer who repeats a label within a pane once; it needs samples.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     channels: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     samples: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
-    voices: Counter[str] = field(default_factory=Counter)
+    customers: Counter[str] = field(default_factory=Counter)
 
     def add(self, channel: str, pane: Pane) -> None:
-        """Take in a pane."""
+        """Add a pane's counts."""
         self.counts.update(pane.counts)
         self.channels[channel].update(pane.counts)
         for label, records in pane.samples.items():
             self.samples[label].update(records)
-            self.voices[label] += pane.voices(label)
+            self.customers[label] += pane.customer_count(label)
 
 
-class View:
-    """Everything that the folds of all partitions hold, as read back from where they keep it."""
+class LiveView:
+    """The state of live of all partitions."""
 
     def __init__(self) -> None:
         self._panes: dict[int, dict[int, dict[PaneKey, Pane]]] = {
@@ -101,7 +99,7 @@ class View:
         self._waiting: dict[WaitingKey, Waiting] = {}
 
     def apply(self, changes: Iterable[tuple[bytes, bytes]]) -> None:
-        """Take in what changed: values by key, empty ones are gone."""
+        """Apply changes of state, as pairs of key and value; an empty value removes its key."""
         for raw, value in changes:
             key = read_key(raw)
             if isinstance(key, PaneKey) and key.pane_s in self._panes:
@@ -116,17 +114,17 @@ class View:
                 else:
                     self._waiting.pop(key, None)
 
-    def forget(self, now_ms: int) -> list[PaneKey]:
-        """Let go of the panes that no window from now on covers, and return their keys."""
-        gone: list[PaneKey] = []
+    def evict(self, now_ms: int) -> list[PaneKey]:
+        """Remove the panes that no window from now on covers; return their keys."""
+        evicted: list[PaneKey] = []
         for resolution in RESOLUTIONS:
             starts = self._panes[resolution.pane_s]
             for start in [start for start in starts if resolution.is_past(start, now_ms)]:
-                gone.extend(starts.pop(start))
-        return gone
+                evicted.extend(starts.pop(start))
+        return evicted
 
     def newest_ms(self) -> int | None:
-        """Return the end of the newest pane, in ms since 1970; None where there is none."""
+        """Return the end of the newest pane, in ms since 1970; None if there is no pane."""
         return max(
             (
                 (start + pane_s) * 1000 - 1
@@ -139,14 +137,15 @@ class View:
 
     def _covered(self, resolution: Resolution, now_ms: int) -> Iterator[tuple[PaneKey, Pane]]:
         for start, panes in self._panes[resolution.pane_s].items():
-            if resolution.holds(start, now_ms):
+            if resolution.covers(start, now_ms):
                 yield from panes.items()
 
     def windows(self, now_ms: int) -> list[Window]:
-        """Return every window as of an instant, by tenant, channel ("" first: all of them) and
-        span; empty ones are left out.
+        """Return every window as of an instant that has counts, sorted by tenant, channel and span.
+
+        The windows over all channels (channel "") come first.
         """
-        found: list[Window] = []
+        windows: list[Window] = []
         for resolution in RESOLUTIONS:
             sums: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
             for key, pane in self._covered(resolution, now_ms):
@@ -154,7 +153,7 @@ class View:
                 sums[key.tenant, key.channel].update(pane.counts)
             end = (resolution.pane_of(now_ms) + resolution.pane_s) * 1000
             for (tenant, channel), counts in sums.items():
-                found.append(
+                windows.append(
                     Window(
                         tenant,
                         channel,
@@ -164,17 +163,17 @@ class View:
                         counts,
                     )
                 )
-        order = {resolution.name: place for place, resolution in enumerate(RESOLUTIONS)}
-        return sorted(found, key=lambda one: (one.tenant, one.channel, order[one.window]))
+        order = {resolution.name: index for index, resolution in enumerate(RESOLUTIONS)}
+        return sorted(windows, key=lambda item: (item.tenant, item.channel, order[item.window]))
 
-    def measured(
+    def span_counts(
         self, resolution: Resolution, now_ms: int, span_s: int | None = None
-    ) -> dict[str, Measured]:
-        """Return what the window as of an instant holds by tenant, or its last `span_s` seconds (to
-        the pane).
+    ) -> dict[str, SpanCounts]:
+        """Return a window's counts as of an instant, by tenant; or those of its last `span_s`
+        seconds, rounded to panes.
         """
         oldest = resolution.pane_of(now_ms) - (span_s or resolution.span_s)
-        sums: dict[str, Measured] = defaultdict(Measured)
+        sums: dict[str, SpanCounts] = defaultdict(SpanCounts)
         for key, pane in self._covered(resolution, now_ms):
             if key.start_s > oldest:
                 sums[key.tenant].add(key.channel, pane)
@@ -183,55 +182,58 @@ class View:
     def pane_totals(
         self, resolution: Resolution, now_ms: int
     ) -> dict[str, dict[int, Counter[str]]]:
-        """Return the counts over all channels by tenant and pane start, of the panes that the
-        window as of an instant covers.
+        """Return the counts of each pane in a window as of an instant, by tenant and pane start.
+
+        All channels are added together.
         """
         sums: dict[str, dict[int, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
         for key, pane in self._covered(resolution, now_ms):
             sums[key.tenant][key.start_s].update(pane.counts)
         return sums
 
-    def queues(self, now_ms: int) -> list[Queue]:
-        """Return who waits as of an instant, by tenant and channel."""
-        lines: dict[tuple[str, str], list[Waiting]] = defaultdict(list)
-        for one in self._waiting.values():
-            if one.since_ms <= now_ms:
-                lines[one.tenant, one.channel].append(one)
+    def queues(self, now_ms: int) -> list[WaitingQueue]:
+        """Return the customers who wait as of an instant, counted by tenant and channel."""
+        queues: dict[tuple[str, str], list[Waiting]] = defaultdict(list)
+        for item in self._waiting.values():
+            if item.since_ms <= now_ms:
+                queues[item.tenant, item.channel].append(item)
         return [
-            _queue(tenant, channel, line, now_ms)
-            for (tenant, channel), line in sorted(lines.items())
+            _queue(tenant, channel, waiting, now_ms)
+            for (tenant, channel), waiting in sorted(queues.items())
         ]
 
-    def due(self, now_ms: int) -> list[Due]:
-        """Return the customers whose promise has broken or breaks within 15 minutes, those to break
-        next first, then the overdue.
+    def due(self, now_ms: int) -> list[DueAnswer]:
+        """Return the customers whose answer is due within 15 minutes, then those whose answer is
+        overdue; at most 50.
         """
         near = [
-            Due(
-                one.tenant,
-                one.channel,
-                one.contact,
-                one.conversation_id,
-                one.since_ms,
-                one.due_ms,
-                one.due_ms <= now_ms,
+            DueAnswer(
+                item.tenant,
+                item.channel,
+                item.contact,
+                item.conversation_id,
+                item.since_ms,
+                item.due_ms,
+                item.due_ms <= now_ms,
             )
-            for one in self._waiting.values()
-            if one.due_ms is not None and one.since_ms <= now_ms and one.due_ms <= now_ms + SOON_MS
+            for item in self._waiting.values()
+            if item.due_ms is not None
+            and item.since_ms <= now_ms
+            and item.due_ms <= now_ms + SOON_MS
         ]
         near.sort(
-            key=lambda one: (
-                one.overdue,
-                -one.due_ms if one.overdue else one.due_ms,
-                one.conversation_id,
+            key=lambda item: (
+                item.overdue,
+                -item.due_ms if item.overdue else item.due_ms,
+                item.conversation_id,
             )
         )
-        return near[:_MOST_DUE]
+        return near[:_MAX_DUE]
 
 
-def _queue(tenant: str, channel: str, line: list[Waiting], now_ms: int) -> Queue:
-    dues = [one.due_ms for one in line if one.due_ms is not None]
+def _queue(tenant: str, channel: str, waiting: list[Waiting], now_ms: int) -> WaitingQueue:
+    dues = [item.due_ms for item in waiting if item.due_ms is not None]
     overdue = sum(due <= now_ms for due in dues)
     soon = sum(now_ms < due <= now_ms + SOON_MS for due in dues)
-    longest = max(now_ms - one.since_ms for one in line) / 1000
-    return Queue(tenant, channel, len(line), longest, soon, overdue)
+    longest = max(now_ms - item.since_ms for item in waiting) / 1000
+    return WaitingQueue(tenant, channel, len(waiting), longest, soon, overdue)

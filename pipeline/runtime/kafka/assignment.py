@@ -1,6 +1,4 @@
-"""Which partitions a worker holds, from which offset on, and what has to happen when they come and
-go.
-"""
+"""The partitions assigned to a worker: from which offset it reads, and what a rebalance does."""
 
 from __future__ import annotations
 
@@ -11,26 +9,29 @@ from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from pipeline.log.port import LogRecord, TopicPartition
-from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, patiently
-from pipeline.runtime.kafka.crash_quarantine import InFlight
+from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, retry_request
+from pipeline.runtime.kafka.crash_quarantine import CrashMarkers
 from pipeline.runtime.kafka.state_cache import StateCache
 
 logger = logging.getLogger(__name__)
 
-# One deadline for all that taking partitions over needs. A worker that died inside a transaction
-# holds its offsets back until the transaction times out (10 s), so it is several times that, and
+# One time limit for taking partitions over. The offsets of a worker that died inside a transaction
+# are not readable until the transaction times out (10 s), so the limit is several times that, and
 # well below max.poll.interval.ms.
 _TAKE_OVER_S = 60.0
 
 
 class Assignment:
-    """The partitions of one consumer. Each has the next offset that is not committed: records
-    before it are not handled again.
+    """The partitions of one consumer, each with the next offset to commit.
+
+    Records before that offset are not handled again.
     """
 
-    def __init__(self, consumer: Consumer, in_flight: InFlight, states: StateCache | None) -> None:
+    def __init__(
+        self, consumer: Consumer, markers: CrashMarkers, states: StateCache | None
+    ) -> None:
         self._consumer = consumer
-        self._in_flight = in_flight
+        self._markers = markers
         self._states = states
         self._next: dict[TopicPartition, int] = {}
         self._ends: dict[TopicPartition, int] = {}
@@ -45,21 +46,20 @@ class Assignment:
         )
 
     def close(self) -> None:
-        """Leave the group, so that others take the partitions over at once."""
+        """Leave the group, so that other workers take the partitions over at once."""
         self._consumer.close()
-        for place in list(self._next):
-            self._leave(place)
+        for partition in list(self._next):
+            self._forget(partition)
 
     def raise_failure(self) -> None:
-        """Raise what went wrong in a callback, where an exception cannot be raised for all clients
-        alike.
-        """
+        """Raise the exception of a rebalance callback: librdkafka would not pass it on."""
         if self._failure is not None:
             raise self._failure
 
-    def expected(self, records: list[LogRecord]) -> list[LogRecord]:
-        """Return those records that are ours and not handled yet: a rebalance in the midst of a
-        fetch may leave others behind.
+    def drop_stale(self, records: list[LogRecord]) -> list[LogRecord]:
+        """Return the records of this worker's partitions that were not handled yet.
+
+        A rebalance during a fetch may leave records of other workers in it.
         """
         if not self._changed:
             return records
@@ -70,40 +70,36 @@ class Assignment:
             if record.offset >= self._next.get((record.topic, record.partition), record.offset + 1)
         ]
 
-    def ended(self, end: Message) -> None:
-        """Note the end of a partition, which lies behind its last record where marks of
-        transactions follow that.
-        """
+    def note_end(self, end: Message) -> None:
+        """Note the end of a partition, which transaction markers move past its last record."""
         self._ends[end.topic() or "", end.partition() or 0] = end.offset() or 0
 
     def lag(self) -> dict[TopicPartition, int]:
-        """Return how many offsets are left of each partition, as far as the last fetch has shown
-        its end.
-        """
-        left: dict[TopicPartition, int] = {}
-        for place, offset in self._next.items():
-            _, high = self._consumer.get_watermark_offsets(KafkaPartition(*place), cached=True)
+        """Return the lag of each partition in offsets, as of the last fetch."""
+        lag: dict[TopicPartition, int] = {}
+        for partition, offset in self._next.items():
+            _, high = self._consumer.get_watermark_offsets(KafkaPartition(*partition), cached=True)
             if high >= 0:
-                left[place] = max(high - max(offset, self._ends.get(place, 0)), 0)
-        return left
+                lag[partition] = max(high - max(offset, self._ends.get(partition, 0)), 0)
+        return lag
 
-    def advance(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Remember what was committed."""
+    def mark_committed(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Note the offsets that were committed."""
         self._next.update(positions)
 
-    def rewind(self) -> None:
-        """Read again from what is committed."""
+    def seek_to_committed(self) -> None:
+        """Read again from the committed offsets."""
         self._changed = True
         self._ends.clear()
         for (topic, partition), offset in self._next.items():
-            place = KafkaPartition(topic, partition, offset)
+            start = KafkaPartition(topic, partition, offset)
             try:
-                self._consumer.seek(place)
+                self._consumer.seek(start)
             except KafkaException:
-                # A partition that was assigned a moment ago cannot seek yet; assigned anew it
-                # starts where it should.
-                self._consumer.incremental_unassign([place])
-                self._consumer.incremental_assign([place])
+                # A partition that was just assigned cannot seek yet; assigned anew it starts at the
+                # offset.
+                self._consumer.incremental_unassign([start])
+                self._consumer.incremental_assign([start])
 
     def pause(self) -> None:
         """Fetch nothing until `resume`."""
@@ -111,9 +107,9 @@ class Assignment:
         self._consumer.pause(self._partitions())
 
     def resume(self) -> None:
-        """Fetch again, from what is committed."""
+        """Fetch again, from the committed offsets."""
         self._paused = False
-        self.rewind()
+        self.seek_to_committed()
         self._consumer.resume(self._partitions())
 
     def _partitions(self) -> list[KafkaPartition]:
@@ -124,16 +120,16 @@ class Assignment:
         try:
             starts = self._starts(partitions)
             for start in starts:
-                place = start.topic, start.partition
-                self._in_flight.take(place)
+                partition = start.topic, start.partition
+                self._markers.take_over(partition)
                 if self._states is not None:
-                    self._states.take(*place)
-                self._next[place] = start.offset
+                    self._states.open_partition(*partition)
+                self._next[partition] = start.offset
             consumer.incremental_assign(starts)
             if self._paused:
                 consumer.pause(starts)
             logger.info(
-                "took over %s",
+                "Assigned partitions: %s",
                 ", ".join(f"{start.topic}/{start.partition}@{start.offset}" for start in starts),
             )
         except Exception as error:
@@ -142,42 +138,43 @@ class Assignment:
     def _revoked(self, consumer: Consumer, partitions: list[KafkaPartition]) -> None:
         self._changed = True
         for partition in partitions:
-            self._leave((partition.topic, partition.partition))
+            self._forget((partition.topic, partition.partition))
         consumer.incremental_unassign(partitions)
         logger.info(
-            "gave up %s",
+            "Revoked partitions: %s",
             ", ".join(f"{partition.topic}/{partition.partition}" for partition in partitions),
         )
 
-    def _leave(self, place: TopicPartition) -> None:
-        self._next.pop(place, None)
-        self._ends.pop(place, None)
-        self._in_flight.leave(place)
+    def _forget(self, partition: TopicPartition) -> None:
+        self._next.pop(partition, None)
+        self._ends.pop(partition, None)
+        self._markers.give_up(partition)
         if self._states is not None:
-            self._states.leave(*place)
+            self._states.close_partition(*partition)
 
     def _starts(self, partitions: list[KafkaPartition]) -> list[KafkaPartition]:
-        """Return where to start: at the group's offsets, once no transaction over them is pending,
-        else at the first record.
+        """Return the offsets to start from: the group's, or the first of the log.
+
+        The group's offsets are readable once no transaction over them is pending.
         """
 
-        def asked() -> list[KafkaPartition]:
+        def ask() -> list[KafkaPartition]:
             committed = self._consumer.committed(partitions, timeout=REQUEST_TIMEOUT_S)
             return [self._start(partition) for partition in committed]
 
-        return patiently("the group's offsets cannot be had", asked, _TAKE_OVER_S)
+        return retry_request("the offsets of the group cannot be read", ask, _TAKE_OVER_S)
 
     def _start(self, committed: KafkaPartition) -> KafkaPartition:
         if committed.error is not None:
             raise KafkaException(committed.error)
-        place = KafkaPartition(committed.topic, committed.partition)
-        low, _ = self._consumer.get_watermark_offsets(place, timeout=REQUEST_TIMEOUT_S)
+        partition = KafkaPartition(committed.topic, committed.partition)
+        low, _ = self._consumer.get_watermark_offsets(partition, timeout=REQUEST_TIMEOUT_S)
         if committed.offset == OFFSET_INVALID:
             return KafkaPartition(committed.topic, committed.partition, low)
         if committed.offset < low:
             logger.error(
-                "%s/%d: the records from %d to %d are past their retention and were never read;"
-                " reading on at %d",
+                "Partition %s/%d lost unread records: offsets %d to %d are past their retention;"
+                " reading goes on at offset %d. Raise the topic's retention or add workers",
                 committed.topic,
                 committed.partition,
                 committed.offset,

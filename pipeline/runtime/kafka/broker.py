@@ -1,5 +1,4 @@
-"""How Kafka is reached, and with which properties of librdkafka each client runs; the one place
-that names them.
+"""Connections to Kafka, and the librdkafka properties of each kind of client.
 
 https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md
 """
@@ -19,62 +18,59 @@ from confluent_kafka import (
     KafkaError,
     KafkaException,
     Producer,
-    TopicPartition,
 )
 from confluent_kafka import Message as KafkaMessage
+from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from pipeline.log.port import GroupRunning, LogError, LogRecord, Message
-from pipeline.log.port import TopicPartition as Place
+from pipeline.log.port import GroupRunningError, LogError, LogRecord, Message, TopicPartition
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# A worker that was killed is missed after this long, and its partitions go to others. Heartbeats
-# come from a thread of librdkafka, so a step that computes for long does not delay them; the
-# smallest that brokers allow by default.
+# After this long the group misses a worker that was killed and reassigns its partitions. Heartbeats
+# come from a thread of librdkafka, so a slow step does not delay them. It is the shortest session
+# that brokers allow by default.
 SESSION_TIMEOUT_MS = 6_000
-# What a batch may take before its worker counts as stuck: Kafka's own default. The host's watchdog
-# ends the process before.
+# A batch that takes longer than this makes its worker count as stuck: Kafka's default. The host's
+# watchdog ends the process before that.
 MAX_POLL_INTERVAL_MS = 300_000
-# A transaction is open only while outputs are sent, never while a step computes. Whatever a worker
-# killed inside one had sent holds readers back until this long has passed, or until the worker of
-# the same transactional.id is back.
+# A transaction is open only while outputs are sent, never while a step computes. If a worker is
+# killed inside one, readers wait this long, or until a worker with the same transactional.id is
+# back.
 TRANSACTION_TIMEOUT_MS = 10_000
-# The coordinator still writes the last transaction's marks when the next one begins, and asks to
-# try again: with the default of 100 ms that was most of the time of a small batch (138 ms of 150
-# each), with this it is 32 ms of 50.
+# The coordinator may still write the markers of the last transaction when the next one begins, and
+# then asks to try again: with the default of 100 ms this was most of the time of a small batch
+# (138 ms of 150 each), with 5 ms it is 32 ms of 50.
 _TRANSACTION_RETRY_MS = 5
-# How long one request waits for an answer before it is asked again.
+# How long one request waits for an answer before it is retried.
 REQUEST_TIMEOUT_S = 10.0
-# Between two tries of a request that had no good answer.
+# The wait between two tries of a failed request.
 _ASK_AGAIN_S = 0.1
-# Messages fetched ahead of a batch, over all partitions: memory stays flat however long the backlog
-# is.
+# Messages fetched ahead of a batch, over all partitions: memory stays the same however long the
+# backlog is.
 _FETCH_AHEAD_KIB = 32_768
-# What one fetch takes of one partition. With a backlog, partitions take turns by this much: with
-# librdkafka's 1 MiB and batches of 50 to 250 records, a worker that had come back reached its last
-# partition only after 35 to 60 s (chaos, 200,000 events).
+# The size of a fetch from one partition. With a backlog, partitions take turns by this much: with
+# librdkafka's 1 MiB and batches of 50 to 250 records, a restarted worker reached its last partition
+# only after 35 to 60 s (chaos test, 200,000 events).
 _FETCH_BYTES = 262_144
-# Fetches pause while that much is queued; the default of a second would leave the worker idle in a
+# The pause of fetching while the queue is full; the default of a second leaves the worker idle in a
 # replay.
 _FETCH_BACKOFF_MS = 10
-# Outputs of a batch leave together at its end; waiting longer for a fuller request gains nothing.
+# Outputs of a batch are sent together at its end; waiting for a fuller request gains nothing.
 _LINGER_MS = 5
-# Brokers hold a fetch back for so long where there is nothing new; only then does a scan know that
-# it has reached the end.
+# A broker delays its answer this long if there is nothing new; only then does a scan know that it
+# has reached the end.
 _SCAN_WAIT_MS = 20
-# New partitions are found after at most half a minute, not five.
+# New partitions are noticed after at most half a minute, not after five.
 _METADATA_MS = 30_000
-# Messages over a quarter MiB travel as a reference (claims.py); this leaves room for a dead letter
-# of one, in Base64.
+# Bodies over a quarter MiB travel as a reference (claim_check.py); this leaves room for a dead
+# letter of the largest other body, in Base64.
 _MESSAGE_MAX_BYTES = 1_000_000
-
-
-# A static member that has ended is missed after its session only; a coordinator that has just moved
+# A static member that ended leaves the group only after its session; a coordinator that just moved
 # answers a little later.
-EMPTY_S = 2 * SESSION_TIMEOUT_MS / 1000
-# How a coordinator says that a group has members, and that it cannot say anything yet.
+GROUP_EMPTY_S = 2 * SESSION_TIMEOUT_MS / 1000
+# The errors of a coordinator for a group that has members, and for one it cannot serve yet.
 _MEMBERS = frozenset(
     {KafkaError.UNKNOWN_MEMBER_ID, KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS}
 )
@@ -91,20 +87,21 @@ _ANY_PARTITION = -1
 
 
 class BrokerError(LogError):
-    """Kafka refuses; the message says what and where."""
+    """Kafka rejects a request; the message says which."""
 
 
-class BrokerAway(BrokerError):
-    """Kafka is not to be reached, or gives no answer in time: trying again later may help."""
+class BrokerUnavailableError(BrokerError):
+    """Kafka cannot be reached or does not answer in time: trying again later may help."""
 
 
 @cache
 def _admin(servers: str, security: tuple[tuple[str, str], ...]) -> AdminClient:
-    """Return the process's one client for topics of a cluster: its futures are never answered once
-    it is forgotten.
+    """Return the process's admin client of a cluster.
+
+    It is cached because futures are never resolved once their client is garbage-collected.
     """
-    # What went wrong is told by the error of each request; without a logger every attempt to
-    # connect is a line on standard error.
+    # Each failed request raises its error; without a logger every attempt to connect would also be
+    # a line on standard error.
     properties: dict[str, Any] = {
         "bootstrap.servers": servers,
         "logger": logging.getLogger("librdkafka"),
@@ -115,8 +112,9 @@ def _admin(servers: str, security: tuple[tuple[str, str], ...]) -> AdminClient:
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """The bootstrap servers (host:port, …) and librdkafka's `security.*`, `sasl.*` and `ssl.*`
-    properties.
+    """A Kafka cluster: bootstrap servers (host:port, …) and librdkafka's security properties.
+
+    These are `security.*`, `sasl.*` and `ssl.*`.
     """
 
     servers: str
@@ -132,31 +130,30 @@ class Broker:
         }
 
     def group_consumer(self, group: str, instance: str) -> Consumer:
-        """Return a group's consumer, known over restarts as `instance`, that reads committed
-        records and commits when told.
+        """Return a consumer of a group that reads committed records and commits explicitly.
+
+        The group recognises it by `instance` after a restart.
         """
         return Consumer(
             {
                 **self._common(),
                 "group.id": group,
-                # Static membership: a worker that comes back within its session takes its
-                # partitions up again, and nobody is rebalanced.
+                # Static membership: a worker that restarts within its session keeps its partitions
+                # without a rebalance.
                 "group.instance.id": instance,
                 "partition.assignment.strategy": "cooperative-sticky",
                 "session.timeout.ms": SESSION_TIMEOUT_MS,
                 "heartbeat.interval.ms": SESSION_TIMEOUT_MS // 4,
                 "max.poll.interval.ms": MAX_POLL_INTERVAL_MS,
-                # Told by this that a partition is read to its end, a worker knows its lag though
-                # marks of transactions have offsets too.
+                # With the event at the end of a partition a worker knows its lag, although
+                # transaction markers have offsets, too.
                 "enable.partition.eof": True,
                 **self._reading(),
             }
         )
 
     def consumer(self, *, eof: bool = False) -> Consumer:
-        """Return a consumer outside of all groups, for scans; with `eof` it reports the end of a
-        partition.
-        """
+        """Return a consumer outside of all groups; with `eof` it reports ends of partitions."""
         return Consumer(
             {
                 **self._common(),
@@ -167,21 +164,23 @@ class Broker:
             }
         )
 
-    def committed(self, group: str, places: Sequence[Place]) -> dict[Place, int]:
-        """Return the offsets that a group has committed, of those partitions where it has; raises
-        KafkaException.
+    def committed_offsets(
+        self, group: str, partitions: Sequence[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        """Return a group's committed offsets of those partitions that have one.
 
-        By a consumer that never joins: AdminClient.list_consumer_group_offsets ends the process
-        with a segmentation fault where a broker answers that it is not the coordinator yet
-        (librdkafka 2.16.0, rd_kafka_handle_OffsetFetch).
+        Raises KafkaException. A consumer that never joins the group asks for them, because
+        AdminClient.list_consumer_group_offsets ends the process with a segmentation fault if a
+        broker answers that it is not the coordinator yet (librdkafka 2.16.0,
+        rd_kafka_handle_OffsetFetch).
         """
-        # Pending transactions are no reason to wait here: what is committed now is what is asked.
+        # Uncommitted reads, because this must not wait for pending transactions.
         consumer = Consumer(
             {**self._common(), "group.id": group, "isolation.level": "read_uncommitted"}
         )
         try:
             found = consumer.committed(
-                [TopicPartition(*place) for place in places], timeout=REQUEST_TIMEOUT_S
+                [KafkaPartition(*partition) for partition in partitions], timeout=REQUEST_TIMEOUT_S
             )
         finally:
             consumer.close()
@@ -191,16 +190,16 @@ class Broker:
             if at.error is None and at.offset >= 0
         }
 
-    def set_offsets(self, group: str, positions: Mapping[Place, int]) -> None:
-        """Commit offsets for a group that nobody is a member of; raises GroupRunning where somebody
-        is, and BrokerError.
+    def set_offsets(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
+        """Commit offsets of a group without members.
 
-        The coordinator itself refuses what comes from no member while there are any, so nobody can
-        join in between unseen.
+        Raises GroupRunningError if the group has members, and BrokerError. The coordinator itself
+        rejects the commit of a non-member while the group has members, so no worker can join in
+        between unnoticed.
         """
         consumer = Consumer({**self._common(), "group.id": group, "enable.auto.commit": False})
-        offsets = [TopicPartition(*place, offset) for place, offset in positions.items()]
-        deadline = time.monotonic() + EMPTY_S
+        offsets = [KafkaPartition(*partition, offset) for partition, offset in positions.items()]
+        deadline = time.monotonic() + GROUP_EMPTY_S
         try:
             while (error := _committed(consumer, offsets)) is not None:
                 if error.code() not in _LATER or time.monotonic() > deadline:
@@ -209,11 +208,12 @@ class Broker:
         finally:
             consumer.close()
         if error is not None and error.code() in _MEMBERS:
-            raise GroupRunning(
-                f"workers of {group} run: end them first (SIGTERM to their keepers), then try again"
+            raise GroupRunningError(
+                f"workers of {group} run: stop them first (SIGTERM to their supervisors), then try"
+                " again"
             )
         if error is not None:
-            raise BrokerAway(f"the offsets of {group} cannot be set: {error.str()}")
+            raise BrokerUnavailableError(f"the offsets of {group} cannot be set: {error.str()}")
 
     @staticmethod
     def _reading() -> dict[str, Any]:
@@ -221,8 +221,8 @@ class Broker:
             "isolation.level": "read_committed",
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
-            # Where to start is decided on assignment; a position that is gone is an error to be
-            # told, not a jump.
+            # The start is decided on assignment; an offset that no longer exists is an error, not a
+            # reason to jump.
             "auto.offset.reset": "error",
             "queued.max.messages.kbytes": _FETCH_AHEAD_KIB,
             "max.partition.fetch.bytes": _FETCH_BYTES,
@@ -232,16 +232,16 @@ class Broker:
     def producer(
         self, transactional_id: str | None = None, confirm_ms: int | None = None
     ) -> Producer:
-        """Return an idempotent producer, transactional where it gets an id.
+        """Return an idempotent producer, a transactional one if it gets an id.
 
-        With `confirm_ms` a message unconfirmed for so long has failed, and only failures are
-        reported.
+        With `confirm_ms` a message that is not confirmed in this time has failed, and only failures
+        are reported.
         """
         properties = {
             **self._common(),
             "enable.idempotence": True,
-            # The partitioner of Java and aiokafka: keys must lie where every other client looks for
-            # them.
+            # The partitioner of Java and aiokafka: every client must find a key on the same
+            # partition.
             "partitioner": "murmur2_random",
             "compression.type": "lz4",
             "linger.ms": _LINGER_MS,
@@ -259,15 +259,17 @@ class Broker:
 
     @property
     def admin(self) -> AdminClient:
-        """The client for topics."""
+        """The admin client of this cluster, one per process."""
         return _admin(self.servers, tuple(self.security.items()))
 
     def check_topics(self, topics: Sequence[str]) -> None:
-        """Raise BrokerError where a topic is missing or the broker does not answer."""
+        """Raise BrokerError if a topic is missing or the broker does not answer."""
         try:
             known = self.admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics
         except KafkaException as error:
-            raise BrokerAway(f"Kafka at {self.servers} does not answer: {reason(error)}") from error
+            raise BrokerUnavailableError(
+                f"Kafka at {self.servers} does not answer: {error_text(error)}"
+            ) from error
         if missing := [topic for topic in topics if topic not in known]:
             raise BrokerError(
                 f"Kafka at {self.servers} lacks {', '.join(missing)}: run `switchboard topics"
@@ -275,38 +277,41 @@ class Broker:
             )
 
     def partitions(self, topic: str) -> int:
-        """Return how many partitions a topic has; raises BrokerAway."""
+        """Return the number of partitions of a topic; raises BrokerUnavailableError."""
         try:
             return len(
                 self.admin.list_topics(topic, timeout=REQUEST_TIMEOUT_S).topics[topic].partitions
             )
         except KafkaException as error:
-            raise BrokerAway(f"Kafka at {self.servers} does not answer: {reason(error)}") from error
+            raise BrokerUnavailableError(
+                f"Kafka at {self.servers} does not answer: {error_text(error)}"
+            ) from error
 
-    def offsets_at(self, places: Sequence[Place], at_ms: int) -> dict[Place, int]:
-        """Return the offset of each partition's first record that the log took at an instant (ms
-        since 1970) or later, or its end.
+    def offsets_since(
+        self, partitions: Sequence[TopicPartition], at_ms: int
+    ) -> dict[TopicPartition, int]:
+        """Return each partition's first offset appended at or after an instant, or its end.
 
-        Raises KafkaException.
+        The instant is in ms since 1970. Raises KafkaException.
         """
 
-        def ask(wanted: Sequence[Place], spec: OffsetSpec) -> dict[Place, int]:
-            asked = {TopicPartition(*place): spec for place in wanted}
+        def ask(wanted: Sequence[TopicPartition], spec: OffsetSpec) -> dict[TopicPartition, int]:
+            asked = {KafkaPartition(*partition): spec for partition in wanted}
             futures = self.admin.list_offsets(asked, request_timeout=REQUEST_TIMEOUT_S)
             return {
-                (place.topic, place.partition): future.result().offset
-                for place, future in futures.items()
+                (partition.topic, partition.partition): future.result().offset
+                for partition, future in futures.items()
             }
 
-        found = ask(places, OffsetSpec.for_timestamp(at_ms))
-        # -1 where nothing is as new as that.
-        if none := [place for place, offset in found.items() if offset < 0]:
+        found = ask(partitions, OffsetSpec.for_timestamp(at_ms))
+        # -1 means that there is no record that new.
+        if none := [partition for partition, offset in found.items() if offset < 0]:
             found |= ask(none, OffsetSpec.latest())
         return found
 
 
-def _committed(consumer: Consumer, offsets: list[TopicPartition]) -> KafkaError | None:
-    """Commit offsets; return why they were not taken."""
+def _committed(consumer: Consumer, offsets: list[KafkaPartition]) -> KafkaError | None:
+    """Commit offsets; return the error, None on success."""
     try:
         answers = consumer.commit(offsets=offsets, asynchronous=False)
     except KafkaException as error:
@@ -315,15 +320,14 @@ def _committed(consumer: Consumer, offsets: list[TopicPartition]) -> KafkaError 
 
 
 def _on_error(error: KafkaError) -> None:
-    # A fatal error is raised by the next call as well; everything else librdkafka mends by itself.
+    # The next call raises a fatal error again; librdkafka recovers from all other errors by itself.
     logger.log(logging.ERROR if error.fatal() else logging.WARNING, "Kafka: %s", error.str())
 
 
-def patiently(what: str, call: Callable[[], T], seconds: float = REQUEST_TIMEOUT_S) -> T:
-    """Return what a request answers, asking again where a broker that starts, or elects a leader,
-    cannot answer yet.
+def retry_request(what: str, call: Callable[[], T], seconds: float = REQUEST_TIMEOUT_S) -> T:
+    """Return the answer to a request, retried while a broker starts or elects a leader.
 
-    Raises BrokerAway, saying what was wanted, where it cannot for `seconds`.
+    Raises BrokerUnavailableError, with `what` failed, if there is none within `seconds`.
     """
     deadline = time.monotonic() + seconds
     while True:
@@ -331,13 +335,13 @@ def patiently(what: str, call: Callable[[], T], seconds: float = REQUEST_TIMEOUT
             return call()
         except KafkaException as error:
             if time.monotonic() > deadline:
-                raise BrokerAway(f"{what}: {reason(error)}") from error
-            logger.info("%s, once more: %s", what, reason(error))
+                raise BrokerUnavailableError(f"{what}: {error_text(error)}") from error
+            logger.info("%s, retrying: %s", what, error_text(error))
             time.sleep(_ASK_AGAIN_S)
 
 
-def reason(error: KafkaException) -> str:
-    """Return a Kafka exception's text in its own words."""
+def error_text(error: KafkaException) -> str:
+    """Return the text of a Kafka exception."""
     return (
         str(error.args[0].str())
         if error.args and isinstance(error.args[0], KafkaError)
@@ -346,9 +350,9 @@ def reason(error: KafkaException) -> str:
 
 
 def log_record(message: KafkaMessage) -> LogRecord:
-    """Return what a consumer gave as a record of the log."""
+    """Return a consumer's message as a record of the log."""
     kind, timestamp = message.timestamp()
-    # By position: this is done for every record, and names cost a third of it.
+    # Positional arguments: this runs for every record, and keywords would cost a third of it.
     return LogRecord(
         message.topic() or "",
         message.partition() or 0,
@@ -356,14 +360,15 @@ def log_record(message: KafkaMessage) -> LogRecord:
         0 if kind == TIMESTAMP_NOT_AVAILABLE else timestamp,
         message.key(),
         message.value() or b"",
-        # A list of pairs, whatever its types say.
+        # The client's types are wrong: this is a list of pairs.
         message.headers() or (),  # type: ignore[arg-type]
     )
 
 
 def produce(producer: Producer, messages: Sequence[Message], on_delivery: Any = None) -> None:
-    """Hand messages to a producer, waiting where its queue is full; that they arrived is known
-    after a flush or a commit.
+    """Enqueue messages in a producer, waiting while its queue is full.
+
+    Whether they arrived is known after a flush or a commit.
     """
     send = producer.produce
     for message in messages:
@@ -371,7 +376,7 @@ def produce(producer: Producer, messages: Sequence[Message], on_delivery: Any = 
         if partition is None:
             partition = _ANY_PARTITION
         elif not value:
-            # On a compacted topic a null value is what removes a key.
+            # On a compacted topic a null value deletes the key.
             value = None  # type: ignore[assignment]
         headers = message.headers if type(message.headers) is list else list(message.headers)
         while True:

@@ -1,8 +1,10 @@
-"""Which records were in hand when a process died: after enough deaths they go one by one, and the
-one that kills is set aside.
+"""Finds and quarantines records that end their worker's process again and again.
 
-The marks survive kill -9 but not the loss of the disk: workers that share a data folder share them,
-so a partition that moves to another worker of the same machine keeps its history.
+Before each batch the worker writes to disk which records are in flight. After enough crashes over
+the same range its records are handled one by one, and a record that crashes the process alone is
+quarantined. The markers survive kill -9 but not the loss of the disk. Workers that share a data
+folder share them, so a partition keeps its history when another worker of the machine takes it
+over.
 """
 
 from __future__ import annotations
@@ -13,21 +15,23 @@ from pathlib import Path
 
 import orjson
 
-from pipeline.log.port import LogRecord, TopicPartition, spans_of
+from pipeline.log.port import LogRecord, TopicPartition, offset_ranges
 
-# A worker may die for reasons that are not its records (an operator, the kernel short of memory):
-# three deaths over the same range are no chance any more (DESIGN §4), and two more over one record
-# alone name the killer.
-_RANGE_DEATHS, _RECORD_DEATHS = 3, 2
-# Longer than any mark is as JSON: every write covers the one before.
+# A worker may die for other reasons than its records (an operator, the kernel short of memory):
+# three crashes over the same range are no coincidence (DESIGN §4), and two more over a single
+# record identify it as the cause.
+_RANGE_CRASHES, _RECORD_CRASHES = 3, 2
+# Longer than any marker is as JSON: every write covers the previous one.
 _WIDTH = 256
 _NONE = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """One partition's mark: the offsets [start, end) under suspicion, how often they were in hand
-    at a death; the same of one alone.
+class CrashMarker:
+    """The marker of one partition: the suspect offsets [start, end) and their count of crashes.
+
+    `alone` is the record of the range that is handled by itself and `alone_deaths` its crashes;
+    `busy`, `pid` and `born` say which process has it in flight. The fields are the JSON on disk.
     """
 
     start: int = _NONE
@@ -40,137 +44,142 @@ class Mark:
     born: str = ""
 
     @property
-    def careful(self) -> bool:
-        """Whether its range goes one by one."""
-        return self.deaths >= _RANGE_DEATHS
+    def suspect(self) -> bool:
+        """Whether the records of the range are handled one by one."""
+        return self.deaths >= _RANGE_CRASHES
 
 
 @dataclass(frozen=True, slots=True)
-class Portion:
-    """Records to be handled together, with the first and last offset of each partition.
+class SubBatch:
+    """Records that are handled together, with the first and last offset of each partition.
 
-    `alone`: it is one record under suspicion; `killer`: it has killed its process and is not to be
-    handled again.
+    `isolated`: a single suspect record; `quarantined`: the record crashed its process and must not
+    be handled again.
     """
 
     records: list[LogRecord]
-    spans: dict[TopicPartition, tuple[int, int]]
-    alone: bool = False
-    killer: bool = False
+    ranges: dict[TopicPartition, tuple[int, int]]
+    isolated: bool = False
+    quarantined: bool = False
 
     @classmethod
-    def of(cls, records: list[LogRecord], *, alone: bool = False, killer: bool = False) -> Portion:
-        """Return a portion of records that are in order within each partition."""
-        return cls(records, spans_of(records), alone, killer)
+    def of(
+        cls, records: list[LogRecord], *, isolated: bool = False, quarantined: bool = False
+    ) -> SubBatch:
+        """Return a sub-batch of records that are in order within each partition."""
+        return cls(records, offset_ranges(records), isolated, quarantined)
 
     @property
-    def positions(self) -> dict[TopicPartition, int]:
+    def commit_offsets(self) -> dict[TopicPartition, int]:
         """The offsets to commit: one past the last of each partition."""
-        return {place: last + 1 for place, (_, last) in self.spans.items()}
+        return {partition: last + 1 for partition, (_, last) in self.ranges.items()}
 
 
-class InFlight:
-    """The marks of one group's partitions in a folder; one file each, written in place around every
-    batch (some µs).
+class CrashMarkers:
+    """The crash markers of one group's partitions: a file each, written around every batch.
+
+    A write takes some µs.
     """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder = folder
         self._files: dict[TopicPartition, int] = {}
-        self._marks: dict[TopicPartition, Mark] = {}
+        self._markers: dict[TopicPartition, CrashMarker] = {}
 
-    def take(self, place: TopicPartition) -> None:
-        """Take over a partition, and count the death of whoever had records of it in hand."""
-        topic, partition = place
-        self._files[place] = os.open(
-            self._folder / f"{topic}-{partition}", os.O_RDWR | os.O_CREAT, 0o600
+    def take_over(self, partition: TopicPartition) -> None:
+        """Open the marker of a new partition; count a crash if a dead process had it in flight."""
+        topic, number = partition
+        self._files[partition] = os.open(
+            self._folder / f"{topic}-{number}", os.O_RDWR | os.O_CREAT, 0o600
         )
-        mark = self._read(place)
-        if mark.busy and not _alive(mark):
-            alone = mark.alone != _NONE
-            mark = replace(
-                mark, alone_deaths=mark.alone_deaths + alone, deaths=mark.deaths + (not alone)
+        marker = self._read(partition)
+        if marker.busy and not _alive(marker):
+            alone = marker.alone != _NONE
+            marker = replace(
+                marker, alone_deaths=marker.alone_deaths + alone, deaths=marker.deaths + (not alone)
             )
-        self._write(place, replace(mark, busy=False))
+        self._write(partition, replace(marker, busy=False))
 
-    def leave(self, place: TopicPartition) -> None:
-        """Give a partition up."""
-        file = self._files.pop(place, None)
+    def give_up(self, partition: TopicPartition) -> None:
+        """Close the marker of a partition that another worker takes over."""
+        file = self._files.pop(partition, None)
         if file is not None:
             os.close(file)
-            del self._marks[place]
+            del self._markers[partition]
 
-    def portions(self, records: list[LogRecord]) -> list[Portion]:
-        """Return a batch as it may be handled: usually whole; records under suspicion alone, in
-        their order.
-        """
-        if not any(mark.careful for mark in self._marks.values()):
-            return [Portion.of(records)]
+    def split(self, records: list[LogRecord]) -> list[SubBatch]:
+        """Return a batch as sub-batches: usually one, with suspect records isolated, in order."""
+        if not any(marker.suspect for marker in self._markers.values()):
+            return [SubBatch.of(records)]
         together: list[LogRecord] = []
-        single: list[Portion] = []
+        isolated: list[SubBatch] = []
         for record in records:
-            mark = self._marks[record.topic, record.partition]
-            if not (mark.careful and mark.start <= record.offset):
+            marker = self._markers[record.topic, record.partition]
+            if not (marker.suspect and marker.start <= record.offset):
                 together.append(record)
-            elif record.offset < mark.end:
-                killer = record.offset == mark.alone and mark.alone_deaths >= _RECORD_DEATHS
-                single.append(Portion.of([record], alone=True, killer=killer))
-            # What lies behind a range under suspicion comes with a later batch: offsets are
-            # committed in order.
-        return [*([Portion.of(together)] if together else []), *single]
+            elif record.offset < marker.end:
+                crashed = record.offset == marker.alone and marker.alone_deaths >= _RECORD_CRASHES
+                isolated.append(SubBatch.of([record], isolated=True, quarantined=crashed))
+            # Records after a suspect range are read again with a later batch: offsets are committed
+            # in order.
+        return [*([SubBatch.of(together)] if together else []), *isolated]
 
-    def begin(self, portion: Portion) -> None:
-        """Remember that a portion is in hand."""
-        for place, (first, last) in portion.spans.items():
-            mark = self._marks[place]
-            if portion.alone:
-                deaths = mark.alone_deaths if mark.alone == first else 0
-                mark = replace(mark, alone=first, alone_deaths=deaths)
-            elif mark.start == first and mark.deaths:
-                mark = replace(mark, alone=_NONE, alone_deaths=0)
+    def begin(self, sub_batch: SubBatch) -> None:
+        """Write to disk that a sub-batch is in flight."""
+        for partition, (first, last) in sub_batch.ranges.items():
+            marker = self._markers[partition]
+            if sub_batch.isolated:
+                deaths = marker.alone_deaths if marker.alone == first else 0
+                marker = replace(marker, alone=first, alone_deaths=deaths)
+            elif marker.start == first and marker.deaths:
+                marker = replace(marker, alone=_NONE, alone_deaths=0)
             else:
-                mark = Mark(first, last + 1)
-            self._write(place, replace(mark, busy=True, pid=os.getpid(), born=_born(os.getpid())))
-
-    def done(self, portion: Portion) -> None:
-        """Forget a portion that was handled and committed."""
-        for place, (_, last) in portion.spans.items():
-            mark = self._marks[place]
-            over = last + 1 >= mark.end
+                marker = CrashMarker(first, last + 1)
             self._write(
-                place, Mark() if over else replace(mark, alone=_NONE, alone_deaths=0, busy=False)
+                partition, replace(marker, busy=True, pid=os.getpid(), born=_born(os.getpid()))
             )
 
-    def release(self) -> None:
-        """Say that whatever is in hand kills nobody: the process leaves by itself."""
-        for place, mark in self._marks.items():
-            if mark.busy:
-                self._write(place, replace(mark, busy=False))
+    def finish(self, sub_batch: SubBatch) -> None:
+        """Clear the markers of a sub-batch that was committed."""
+        for partition, (_, last) in sub_batch.ranges.items():
+            marker = self._markers[partition]
+            complete = last + 1 >= marker.end
+            self._write(
+                partition,
+                CrashMarker()
+                if complete
+                else replace(marker, alone=_NONE, alone_deaths=0, busy=False),
+            )
 
-    def _read(self, place: TopicPartition) -> Mark:
-        raw = os.pread(self._files[place], _WIDTH, 0).strip()
+    def clear_busy(self) -> None:
+        """Clear the in-flight state: the records did not crash the process."""
+        for partition, marker in self._markers.items():
+            if marker.busy:
+                self._write(partition, replace(marker, busy=False))
+
+    def _read(self, partition: TopicPartition) -> CrashMarker:
+        raw = os.pread(self._files[partition], _WIDTH, 0).strip()
         try:
-            return Mark(**orjson.loads(raw)) if raw else Mark()
+            return CrashMarker(**orjson.loads(raw)) if raw else CrashMarker()
         except (ValueError, TypeError):
-            # Half a write at a power cut, or another program's format: nothing is known then.
-            return Mark()
+            # A torn write after a power cut, or the format of another version: start anew.
+            return CrashMarker()
 
-    def _write(self, place: TopicPartition, mark: Mark) -> None:
-        self._marks[place] = mark
-        os.pwrite(self._files[place], orjson.dumps(asdict(mark)).ljust(_WIDTH), 0)
+    def _write(self, partition: TopicPartition, marker: CrashMarker) -> None:
+        self._markers[partition] = marker
+        os.pwrite(self._files[partition], orjson.dumps(asdict(marker)).ljust(_WIDTH), 0)
 
 
-def _alive(mark: Mark) -> bool:
-    """Return whether the process that made a mark still lives: then it lost the partition, not its
-    life.
-    """
-    return mark.pid != os.getpid() and bool(mark.born) and _born(mark.pid) == mark.born
+def _alive(marker: CrashMarker) -> bool:
+    """Return whether the process that wrote a marker is alive: it lost the partition, no crash."""
+    return marker.pid != os.getpid() and bool(marker.born) and _born(marker.pid) == marker.born
 
 
 def _born(pid: int) -> str:
-    """Return when a process started, in clock ticks since boot; a pid alone is used again. "" where
-    there is none, or no /proc.
+    """Return when a process started, in clock ticks since boot, because pids are reused.
+
+    "" if there is no such process, or no /proc.
 
     https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html, field 22; the name in field 2 may
     hold blanks and brackets.

@@ -1,18 +1,16 @@
-"""Who works: the members of consumer groups, as the brokers know them."""
+"""The members of consumer groups, as the brokers know them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, patiently
+from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, retry_request
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
-    """One worker: the name that it keeps over restarts, the address it comes from, how many
-    partitions it holds.
-    """
+class GroupMember:
+    """A worker: its name, which restarts do not change, its address and its partition count."""
 
     group: str
     name: str
@@ -20,22 +18,23 @@ class Member:
     partitions: int
 
 
-def members(broker: Broker, groups: Sequence[str]) -> list[Member]:
-    """Return the members of groups, by group and name; none for one that is not known. Raises
-    BrokerAway.
+def group_members(broker: Broker, groups: Sequence[str]) -> list[GroupMember]:
+    """Return the members of groups, sorted by group and name; an unknown group has none.
+
+    Raises BrokerUnavailableError.
     """
 
-    def ask() -> list[Member]:
+    def ask() -> list[GroupMember]:
         futures = broker.admin.describe_consumer_groups(
             list(groups), request_timeout=REQUEST_TIMEOUT_S
         )
-        found = []
+        members = []
         for group, future in futures.items():
-            for one in future.result().members:
-                held = one.assignment.topic_partitions if one.assignment else ()
-                name = one.group_instance_id or one.client_id
-                found.append(Member(group, name, one.host.lstrip("/"), len(held)))
-        return found
+            for member in future.result().members:
+                partitions = member.assignment.topic_partitions if member.assignment else ()
+                name = member.group_instance_id or member.client_id
+                members.append(GroupMember(group, name, member.host.lstrip("/"), len(partitions)))
+        return members
 
-    found = patiently("the workers cannot be had", ask)
-    return sorted(found, key=lambda one: (groups.index(one.group), one.name))
+    members = retry_request("the members of the groups cannot be read", ask)
+    return sorted(members, key=lambda member: (groups.index(member.group), member.name))

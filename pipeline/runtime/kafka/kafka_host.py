@@ -1,6 +1,4 @@
-"""The kafka host: one stage on one consumer, a batch's outputs, states and offsets in one
-transaction.
-"""
+"""The Kafka host: runs one stage, and commits a batch's outputs, states and offsets together."""
 
 from __future__ import annotations
 
@@ -17,79 +15,74 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import Message as KafkaMessage
 from confluent_kafka import TopicPartition as KafkaPartition
 
-from pipeline.log.claim_check import Blobs, check_in, check_out
+from pipeline.log.claim_check import BodyStore, restore_large_bodies, store_large_bodies
+from pipeline.log.clock import utc_now
+from pipeline.log.dead_letters import record_dead_letter
 from pipeline.log.port import LogRecord, Message, TopicPartition
-from pipeline.logs import places
+from pipeline.logs import record_fields
 from pipeline.metrics import Meter, Stopwatch
 from pipeline.outcomes import Reject
-from pipeline.runtime.gc_control import collected_between_batches
+from pipeline.runtime.gc_control import gc_between_batches
 from pipeline.runtime.kafka.assignment import Assignment
-from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, log_record, produce, reason
-from pipeline.runtime.kafka.crash_quarantine import InFlight, Portion
+from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, error_text, log_record, produce
+from pipeline.runtime.kafka.crash_quarantine import CrashMarkers, SubBatch
 from pipeline.runtime.kafka.state_cache import StateCache
-from pipeline.runtime.runner import Handler, dead_letter_message, utc_now
+from pipeline.runtime.runner import Handler
 from pipeline.sinks.warehouse import WarehouseBusyError
 from schemas.dead_letters import RejectCode
 
 logger = logging.getLogger(__name__)
 
-# An idle worker looks this often whether it shall stop, and keeps its place in the group by it.
+# An idle worker checks this often whether to stop; polling also keeps it in the group.
 _IDLE_S = 0.5
-# Records are taken from librdkafka in parts, so that a batch of large ones ends at `max_bytes` and
-# not far behind.
+# Records are consumed in parts, so that a batch of large ones ends at `max_bytes`, not far behind.
 _TAKE = 1_000
 # A batch that takes longer than this is stuck: the process ends with every thread's stack on
-# standard error, counts as dead (crashes.py), and others take over. Below max.poll.interval.ms,
-# after which the group would drop the worker anyway.
+# standard error, which counts as a crash (crash_quarantine.py), and other workers take over. It is
+# below max.poll.interval.ms, after which the group would drop the worker anyway.
 STUCK_S = 240
-# Doubling from a tenth of a second: a warehouse out of memory for a moment is asked again soon, one
-# that is down rarely.
+# The back-off doubles from a tenth of a second: a warehouse that is out of memory for a moment is
+# retried soon, one that is down rarely.
 _FIRST_WAIT_S, _MAX_WAIT_S = 0.1, 10.0
-# What a call of librdkafka may take that was told to end after `REQUEST_TIMEOUT_S`. Some never end:
-# send_offsets_to_transaction forgets its time-out where the coordinator went away
-# (https://github.com/confluentinc/librdkafka/issues/5456; seen with every worker after a broker was
-# killed). Past a transaction's life nothing can be committed anyway, so the process ends and starts
-# anew.
+# The longest duration of a librdkafka call with a time-out of `REQUEST_TIMEOUT_S`. Some calls never
+# return: send_offsets_to_transaction ignores its time-out if the coordinator goes away
+# (https://github.com/confluentinc/librdkafka/issues/5456; every worker hung after a broker was
+# killed). After a transaction's time-out nothing can be committed anyway, so the process ends and
+# is restarted.
 _CALL_S = 15.0
-# A worker that gets nothing asks so often whether Kafka is there: one small request, and no alert
-# is later for it. It waits no longer than this for the answer.
-_LOOK_EVERY_S, _LOOK_S = 10.0, 5.0
-# Committing is tried again for as long as the transaction can live; then the process ends and
-# starts anew.
+# How often an idle worker asks whether Kafka is reachable, and how long it waits for the answer. It
+# is one small request, and more often would raise no alert sooner.
+_PROBE_EVERY_S, _PROBE_S = 10.0, 5.0
+# A commit is retried for as long as a transaction can live; then the process ends and is restarted.
 _COMMIT_S = 30.0
 
 
-class HostBroken(Exception):
-    """The worker cannot go on with its clients (fenced, an error for good): the process must end,
-    and may start again.
-    """
+class HostFailedError(Exception):
+    """The Kafka clients are unusable (fenced, a fatal error): the process must be restarted."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
-    """What a batch is: at most so many records and bytes, and after the first record no longer wait
-    than `linger_s`.
-    """
+class BatchLimits:
+    """The limits of a batch: records, bytes, and seconds to wait after the first record."""
 
     records: int
     max_bytes: int
     linger_s: float
 
 
-def nothing() -> None:
+def do_nothing() -> None:
     """Do nothing."""
 
 
 @dataclass
 class KafkaHost:
-    """Runs one stage: `run` until told to stop. One instance is one member of the stage's group,
-    with one transactional id.
+    """Runs one stage until it is stopped, as one member of the group with one transactional id.
 
-    `counts` tells what the host did, `outcomes` is where the stage counts what became of records,
-    and the host what it set aside.
+    `counts` counts what the host did, `outcomes` what became of records; the host adds those it
+    quarantined.
 
-    Nothing is in hand when the group rebalances: a batch is committed or aborted before the
-    consumer is asked again, so giving partitions up needs no flush, only that a batch ends within
+    No batch is in flight when the group rebalances: a batch is committed or aborted before the
+    consumer is polled again. So revoking partitions needs no flush, only that a batch ends within
     `STUCK_S`.
     """
 
@@ -97,107 +90,107 @@ class KafkaHost:
     handler: Handler
     group: str
     transactional_id: str
-    blobs: Blobs
-    sizes: Sizes
-    in_flight: InFlight
+    bodies: BodyStore
+    limits: BatchLimits
+    markers: CrashMarkers
     states: StateCache | None = None
-    before_batch: Callable[[], object] = nothing
-    watched: bool = True
+    before_batch: Callable[[], object] = do_nothing
+    watchdog: bool = True
     meter: Meter = field(default_factory=Meter)
     counts: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     _wait_s: float = _FIRST_WAIT_S
-    _look_at: float = 0.0
+    _probe_at: float = 0.0
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Work until `stop` says so; raises HostBroken where only a new process helps, and whatever
-        stops a stage for good.
+        """Handle batches until `stop` returns true.
+
+        Raises HostFailedError if only a new process helps, and every error that stops a stage.
         """
         self._producer = self.broker.producer(self.transactional_id)
         self._consumer: Consumer = self.broker.group_consumer(self.group, self._instance())
-        self._assignment = Assignment(self._consumer, self.in_flight, self.states)
+        self._assignment = Assignment(self._consumer, self.markers, self.states)
         self._watch()
         try:
-            self._until_done(
-                self._producer.init_transactions, "joining as a transactional producer"
-            )
+            self._retry(self._producer.init_transactions, "Starting the transactional producer")
             self._assignment.subscribe(self.handler.topics)
-            with collected_between_batches() as collect:
+            with gc_between_batches() as collect:
                 while not stop():
-                    self._turn()
+                    self._poll()
                     collect()
         except KafkaException as error:
-            raise HostBroken(f"{self.group}: {reason(error)}") from error
+            raise HostFailedError(f"{self.group}: {error_text(error)}") from error
         finally:
             faulthandler.cancel_dump_traceback_later()
             self._assignment.close()
 
     def _instance(self) -> str:
-        """Return the name under which the group knows this worker over restarts; another one where
-        the stage reads other topics.
+        """Return this worker's static member id, which depends on the topics of the stage.
 
-        A static member that comes back is given its old partitions without a rebalance, even where
-        it asks for other topics now.
+        A static member that restarts gets its old partitions without a rebalance, even if it
+        subscribes to other topics now.
         """
         topics = zlib.crc32(",".join(sorted(self.handler.topics)).encode())
         return f"{self.transactional_id}-{topics:08x}"
 
     def _watch(self, seconds: float = STUCK_S) -> None:
-        """Let the process end, with every thread's stack on standard error, unless this is called
-        again within so many seconds.
+        """Arm the watchdog: it ends the process unless this is called again within `seconds`.
+
+        It writes every thread's stack to standard error.
         """
-        if self.watched:
+        if self.watchdog:
             faulthandler.dump_traceback_later(seconds, exit=True)
 
-    def _turn(self) -> None:
+    def _poll(self) -> None:
         self._watch()
-        self.meter.turned(self.group)
+        self.meter.heartbeat(self.group)
         clock = Stopwatch()
-        records = self._take()
+        records = self._read_batch()
         clock.lap("take")
         self.before_batch()
         if not records:
             self.counts["idle"] += 1
-            self._look()
-            self.meter.idle(self.group, self._assignment.lag())
+            self._probe_broker()
+            self.meter.poll_empty(self.group, self._assignment.lag())
             return
-        self.meter.held(self.group, min(record.timestamp_ms for record in records))
-        portions = self.in_flight.portions(records)
-        for portion in portions:
-            if not self._handled(portion, clock):
+        self.meter.batch_started(self.group, min(record.timestamp_ms for record in records))
+        sub_batches = self.markers.split(records)
+        for sub_batch in sub_batches:
+            if not self._handle(sub_batch, clock):
                 return
-        if sum(len(portion.records) for portion in portions) < len(records):
-            self._assignment.rewind()
+        if sum(len(sub_batch.records) for sub_batch in sub_batches) < len(records):
+            self._assignment.seek_to_committed()
 
-    def _look(self) -> None:
-        """Ask Kafka, which sends nothing, whether it is there."""
-        if time.monotonic() < self._look_at:
+    def _probe_broker(self) -> None:
+        """Ask an idle Kafka now and then whether it is reachable."""
+        if time.monotonic() < self._probe_at:
             return
         try:
-            self._consumer.list_topics(self.handler.topics[0], timeout=_LOOK_S)
+            self._consumer.list_topics(self.handler.topics[0], timeout=_PROBE_S)
             up = True
         except KafkaException:
             up = False
-        self.meter.broker(self.group, up=up)
-        self._look_at = time.monotonic() + _LOOK_EVERY_S
+        self.meter.broker_answered(self.group, up=up)
+        self._probe_at = time.monotonic() + _PROBE_EVERY_S
 
-    def _take(self) -> list[LogRecord]:
-        """Return the next batch, in order within each partition; waits `_IDLE_S` for a first record
-        and `linger_s` for more.
+    def _read_batch(self) -> list[LogRecord]:
+        """Return the next batch, in order within each partition.
+
+        It waits `_IDLE_S` for the first record and `linger_s` for more.
         """
-        taken = self._consume(1, _IDLE_S)
-        if not taken:
+        records = self._consume(1, _IDLE_S)
+        if not records:
             return []
-        records, size = taken, len(taken[0].value)
-        deadline = time.monotonic() + self.sizes.linger_s
-        while len(records) < self.sizes.records and size < self.sizes.max_bytes:
+        size = len(records[0].value)
+        deadline = time.monotonic() + self.limits.linger_s
+        while len(records) < self.limits.records and size < self.limits.max_bytes:
             left = deadline - time.monotonic()
-            more = self._consume(min(self.sizes.records - len(records), _TAKE), max(left, 0))
+            more = self._consume(min(self.limits.records - len(records), _TAKE), max(left, 0))
             records += more
             size += sum(len(record.value) for record in more)
             if left <= 0:
                 break
-        return self._assignment.expected(records)
+        return self._assignment.drop_stale(records)
 
     def _consume(self, limit: int, timeout: float) -> list[LogRecord]:
         messages: list[KafkaMessage] = self._consumer.consume(limit, timeout)
@@ -208,53 +201,57 @@ class KafkaHost:
             if error is None:
                 records.append(log_record(message))
             elif error.code() == KafkaError._PARTITION_EOF:
-                self._assignment.ended(message)
+                self._assignment.note_end(message)
             elif not error.retriable():
                 raise KafkaException(error)
         return records
 
-    def _handled(self, portion: Portion, clock: Stopwatch) -> bool:
-        """Handle and commit a portion; return False where it has to be read again."""
-        self.in_flight.begin(portion)
+    def _handle(self, sub_batch: SubBatch, clock: Stopwatch) -> bool:
+        """Handle and commit a sub-batch; return False if it has to be read again."""
+        self.markers.begin(sub_batch)
         try:
-            messages = self._made(portion)
+            messages = self._outputs(sub_batch)
         except WarehouseBusyError as error:
             self._back_off(error)
             return False
         finally:
-            # Whatever happens from here on is not the records' doing.
-            self.in_flight.release()
+            # From here on the records can no longer crash the process.
+            self.markers.clear_busy()
         clock.lap("handle")
-        if not self._committed(check_in(messages, self.blobs), portion.positions):
+        if not self._commit(store_large_bodies(messages, self.bodies), sub_batch.commit_offsets):
             return False
-        self.in_flight.done(portion)
+        self.markers.finish(sub_batch)
         clock.lap("commit")
-        self.meter.broker(self.group, up=True)
-        self.meter.batch(self.group, len(portion.records), clock.taken(), self._assignment.lag())
-        self.counts["records"] += len(portion.records)
+        self.meter.broker_answered(self.group, up=True)
+        self.meter.batch_committed(
+            self.group, len(sub_batch.records), clock.take_laps(), self._assignment.lag()
+        )
+        self.counts["records"] += len(sub_batch.records)
         self.counts["batches"] += 1
         self._wait_s = _FIRST_WAIT_S
         return True
 
-    def _made(self, portion: Portion) -> list[Message]:
-        if portion.killer:
-            record = portion.records[0]
+    def _outputs(self, sub_batch: SubBatch) -> list[Message]:
+        if sub_batch.quarantined:
+            record = sub_batch.records[0]
             logger.error(
-                "%s/%d@%d has killed its process and is set aside",
+                "Record %s/%d@%d crashed its worker again and again; it goes to the dead letters",
                 record.topic,
                 record.partition,
                 record.offset,
-                extra={"stage": self.group, **places(record)},
+                extra={"stage": self.group, **record_fields(record)},
             )
-            self.outcomes[f"rejected:{_KILLER.code}"] += 1
-            return [dead_letter_message(self.handler.name, record, _KILLER, utc_now())]
-        return self.handler.handle(check_out(portion.records, self.blobs))
+            self.outcomes[f"rejected:{_CRASHED.code}"] += 1
+            return [record_dead_letter(self.handler.name, record, _CRASHED, utc_now())]
+        return self.handler.handle(restore_large_bodies(sub_batch.records, self.bodies))
 
     def _back_off(self, error: WarehouseBusyError) -> None:
-        """Go back to what is committed and stand still for a while, still a member of the group."""
-        self.meter.retried(self.group, "busy")
+        """Go back to the committed offsets and wait, as a member of the group."""
+        self.meter.batch_retried(self.group, "busy")
         wait = self._wait_s * random.uniform(0.5, 1.5)
-        logger.warning("%s waits %.1f s: %s", self.group, wait, error)
+        logger.warning(
+            "The warehouse is busy; %s retries the batch in %.1f s: %s", self.group, wait, error
+        )
         self._wait_s = min(self._wait_s * 2, _MAX_WAIT_S)
         self._assignment.pause()
         deadline = time.monotonic() + wait
@@ -264,68 +261,67 @@ class KafkaHost:
             self._assignment.raise_failure()
         self._assignment.resume()
 
-    def _committed(
-        self, messages: Sequence[Message], positions: Mapping[TopicPartition, int]
-    ) -> bool:
-        """Commit outputs, states and offsets together; return False where the transaction was
-        aborted and the batch goes back.
+    def _commit(self, messages: Sequence[Message], positions: Mapping[TopicPartition, int]) -> bool:
+        """Commit outputs, states and offsets in one transaction.
+
+        Return False if it was aborted, so that the batch has to be read again.
         """
         stored: dict[TopicPartition, int] = {}
 
-        def placed(_error: object, message: KafkaMessage) -> None:
+        def on_delivery(_error: object, message: KafkaMessage) -> None:
             record = log_record(message)
-            place = record.topic, record.partition
-            stored[place] = max(record.offset, stored.get(place, 0))
+            partition = record.topic, record.partition
+            stored[partition] = max(record.offset, stored.get(partition, 0))
 
         states = [message for message in messages if message.partition is not None]
         try:
             self._producer.begin_transaction()
             produce(self._producer, [message for message in messages if message.partition is None])
-            produce(self._producer, states, placed)
+            produce(self._producer, states, on_delivery)
             offsets = [
                 KafkaPartition(topic, partition, offset)
                 for (topic, partition), offset in positions.items()
             ]
             metadata = self._consumer.consumer_group_metadata()
-            self._until_done(
+            self._retry(
                 lambda timeout: self._producer.send_offsets_to_transaction(
                     offsets, metadata, timeout
                 ),
-                "sending offsets",
+                "Sending the offsets",
             )
-            self._until_done(self._producer.commit_transaction, "committing")
+            self._retry(self._producer.commit_transaction, "The commit")
         except KafkaException as error:
             self._abort(error)
             return False
-        self._assignment.advance(positions)
-        self._keep_states(states, stored)
+        self._assignment.mark_committed(positions)
+        self._cache_states(states, stored)
         return True
 
-    def _keep_states(
+    def _cache_states(
         self, messages: Sequence[Message], stored: Mapping[TopicPartition, int]
     ) -> None:
         if self.states is None or not messages:
             return
         self._producer.poll(0)
-        by_place: dict[TopicPartition, list[Message]] = defaultdict(list)
+        by_partition: dict[TopicPartition, list[Message]] = defaultdict(list)
         for message in messages:
             assert message.partition is not None
-            by_place[message.topic, message.partition].append(message)
-        for place, group in by_place.items():
-            self.states.committed(*place, group, stored[place])
+            by_partition[message.topic, message.partition].append(message)
+        for partition, group in by_partition.items():
+            self.states.apply_committed(*partition, group, stored[partition])
 
     def _abort(self, error: KafkaException) -> None:
         if error.args[0].fatal() or not error.args[0].txn_requires_abort():
             raise error
-        logger.warning("%s takes its batch back: %s", self.group, reason(error))
-        self.meter.retried(self.group, "aborted")
-        self._until_done(self._producer.abort_transaction, "aborting")
-        self._assignment.rewind()
+        logger.warning(
+            "Transaction of %s aborted; the batch is read again: %s", self.group, error_text(error)
+        )
+        self.meter.batch_retried(self.group, "aborted")
+        self._retry(self._producer.abort_transaction, "The abort")
+        self._assignment.seek_to_committed()
 
-    def _until_done(self, call: Callable[[float], object], what: str) -> None:
-        """Call what may be called again after a passing failure, for as long as a transaction can
-        live.
-        """
+    def _retry(self, call: Callable[[float], object], what: str) -> None:
+        """Retry a transactional call after retriable errors, for as long as a transaction lives."""
         deadline = time.monotonic() + _COMMIT_S
         while True:
             self._watch(_CALL_S)
@@ -336,12 +332,12 @@ class KafkaHost:
             except KafkaException as error:
                 if not error.args[0].retriable() or time.monotonic() > deadline:
                     raise
-                logger.warning("%s: %s again: %s", self.group, what, reason(error))
+                logger.warning("%s of %s failed, retrying: %s", what, self.group, error_text(error))
 
 
-_KILLER = Reject(
+_CRASHED = Reject(
     RejectCode.CRASH,
-    "handling this record ended the worker's process again and again; report it with the payload,"
-    " mend, then replay",
+    "handling this record crashed the worker's process again and again; report the fault with the"
+    " payload, and replay the record after the fix",
     "host",
 )

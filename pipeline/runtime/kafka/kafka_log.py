@@ -1,6 +1,4 @@
-"""Kafka as publishers and tools see it: every message confirmed by the broker, or kept in the spool
-until it is.
-"""
+"""Kafka as the log of publishers and tools; unconfirmed messages are kept in the spool."""
 
 from __future__ import annotations
 
@@ -15,33 +13,38 @@ from confluent_kafka import KafkaError, Producer
 from confluent_kafka import Message as KafkaMessage
 from confluent_kafka import TopicPartition as KafkaPartition
 
-from pipeline.log.port import Lag, LogRecord, Message, Position, TopicPartition, TopicSize
+from pipeline.log.port import GroupPosition, Lag, LogRecord, Message, TopicPartition, TopicSize
 from pipeline.runtime.kafka.broker import (
     REQUEST_TIMEOUT_S,
     Broker,
-    BrokerAway,
     BrokerError,
-    patiently,
+    BrokerUnavailableError,
     produce,
+    retry_request,
 )
 from pipeline.runtime.kafka.spool import Spool
-from pipeline.runtime.kafka.topic_scan import KafkaScan, first_records, first_since, log_ends
+from pipeline.runtime.kafka.topic_scan import (
+    KafkaScan,
+    first_offsets_since,
+    first_records,
+    offset_bounds,
+)
 from schemas.topics import TOPICS
 
 logger = logging.getLogger(__name__)
 
-# How long the broker may take to confirm a message before it is spooled: a leader election passes,
-# an outage does not hold ingestion up.
+# How long the broker may take to confirm a message before it is spooled: longer than a leader
+# election, but an outage must not stop ingestion.
 _CONFIRM_MS = 10_000
-# After an outage was seen the broker is left alone this long: each batch would wait in vain for
-# `_CONFIRM_MS` otherwise.
-_LEAVE_ALONE_S = 10.0
-# Spooled messages are sent again in parts of this many.
+# After an outage nothing is sent for this long: otherwise each batch would wait `_CONFIRM_MS` in
+# vain.
+_PAUSE_S = 10.0
+# The number of spooled messages that are sent together.
 _DRAIN = 5_000
-# Read at once by whoever looks through a topic: some MiB.
+# Records read at once when a topic is scanned: some MiB.
 _SCAN_RECORDS = 1_000
-# What no later try mends: the message itself, the topic, or the right to write to it.
-_FOR_GOOD = frozenset(
+# Errors that no retry fixes: the message itself, the topic, or the right to write to it.
+_PERMANENT = frozenset(
     {
         KafkaError.MSG_SIZE_TOO_LARGE,
         KafkaError.INVALID_MSG,
@@ -55,7 +58,7 @@ _FOR_GOOD = frozenset(
 )
 
 
-class _Outgoing:
+class _KafkaTransaction:
     """The transaction of a `KafkaLog`; valid inside its `with` block only."""
 
     def __init__(self) -> None:
@@ -70,11 +73,11 @@ class _Outgoing:
 
 
 class KafkaLog:
-    """Fulfils `Log`. What a transaction produced is on the broker, or in the spool, when it ends;
-    checkpoints only then.
+    """Implements `Log` on Kafka.
 
-    A batch may reach the broker twice (a confirmation lost on its way): ids are deterministic, so
-    it is the same records again.
+    When a transaction ends, its messages are on the broker or in the spool; only then its
+    checkpoints are set. A batch may reach the broker twice if a confirmation was lost: ids are
+    deterministic, so this is a redelivery of the same records.
     """
 
     def __init__(self, broker: Broker, folder: Path, spool_bytes: int) -> None:
@@ -82,41 +85,40 @@ class KafkaLog:
         self._spool = Spool(folder / "spool.sqlite", spool_bytes)
         self._producer: Producer | None = None
         self._scan = KafkaScan(broker)
-        self._away_until = 0.0
+        self._paused_until = 0.0
 
     @contextmanager
-    def transaction(self) -> Iterator[_Outgoing]:
-        """Open a transaction: all of it is safe when the block ends, none of it is kept if it
-        raises.
-        """
-        outgoing = _Outgoing()
+    def transaction(self) -> Iterator[_KafkaTransaction]:
+        """Open a transaction, durable when the block ends and dropped if the block raises."""
+        outgoing = _KafkaTransaction()
         yield outgoing
         unsent = outgoing.messages
-        if self.drain():
+        if self.send_spooled():
             unsent = self._send(outgoing.messages)
-        self._spool.keep(unsent, outgoing.checkpoints)
+        self._spool.add(unsent, outgoing.checkpoints)
 
-    def drain(self) -> bool:
-        """Send what is spooled, the oldest first; return whether nothing waits any more."""
+    def send_spooled(self) -> bool:
+        """Send the spooled messages, the oldest first; return whether the spool is empty."""
         while True:
-            messages, place = self._spool.first(_DRAIN)
+            messages, last = self._spool.oldest(_DRAIN)
             if not messages:
                 return True
             if self._send(messages):
                 return False
-            self._spool.sent(place)
+            self._spool.delete_through(last)
 
-    def waiting(self) -> tuple[int, int]:
-        """Return how many messages wait in the spool, and their bytes."""
-        return self._spool.waiting()
+    def spooled(self) -> tuple[int, int]:
+        """Return the number of spooled messages and their bytes."""
+        return self._spool.size()
 
     def _send(self, messages: Sequence[Message]) -> list[Message]:
-        """Produce and wait for every confirmation; return the messages that have none. Raises
-        BrokerError for what none can have.
+        """Produce messages and wait for confirmations; return the unconfirmed ones.
+
+        Raises BrokerError for messages that Kafka rejects permanently.
         """
         if not messages:
             return []
-        if time.monotonic() < self._away_until:
+        if time.monotonic() < self._paused_until:
             return list(messages)
         if self._producer is None:
             self._producer = self._broker.producer(confirm_ms=_CONFIRM_MS)
@@ -124,46 +126,50 @@ class KafkaLog:
         unconfirmed: set[tuple[str | None, bytes | None, bytes | None]] = set()
 
         def failed(error: KafkaError, message: KafkaMessage) -> None:
-            if error.code() in _FOR_GOOD:
+            if error.code() in _PERMANENT:
                 refused.append((message.topic() or "", error))
             else:
                 unconfirmed.add((message.topic(), message.key(), message.value()))
 
         produce(self._producer, messages, failed)
-        # Every message is confirmed or has failed by itself within its own time-out.
+        # Every message is confirmed, or fails, within its own time limit.
         self._producer.flush()
         if refused:
             topic, error = refused[0]
             raise BrokerError(
-                f"Kafka at {self._broker.servers} refuses {len(refused)} messages for good, the"
-                f" first for {topic}: {error.str()}; see `switchboard topics apply`"
+                f"Kafka at {self._broker.servers} rejects {len(refused)} messages permanently, the"
+                f" first for {topic}: {error.str()}; run `switchboard topics apply`, or check the"
+                " access rights"
             )
-        # A report carries no headers, so the message is looked up by what it does carry.
+        # A delivery report has no headers, so messages are matched by topic, key and value.
         unsent = [
             message
             for message in messages
             if (message.topic, message.key, message.value) in unconfirmed
         ]
         if unsent:
-            # A topic that does not exist looks like a broker that is slow; only the latter passes.
-            self._known({message.topic for message in unsent})
-            self._away_until = time.monotonic() + _LEAVE_ALONE_S
+            # A missing topic looks like a slow broker, but is permanent.
+            self._check_topics({message.topic for message in unsent})
+            self._paused_until = time.monotonic() + _PAUSE_S
             logger.warning(
-                "Kafka at %s confirms nothing: %d messages wait", self._broker.servers, len(unsent)
+                "Kafka at %s does not confirm messages: %d messages go to the spool and are sent"
+                " again later",
+                self._broker.servers,
+                len(unsent),
             )
         return unsent
 
-    def _known(self, topics: set[str]) -> None:
-        """Raise BrokerError where a broker that answers lacks one of the topics."""
-        with suppress(BrokerAway):
+    def _check_topics(self, topics: set[str]) -> None:
+        """Raise BrokerError if the broker answers and lacks one of the topics."""
+        with suppress(BrokerUnavailableError):
             self._broker.check_topics(sorted(topics))
 
     def scan(self, topic: str, partition: int, start: int, limit: int) -> list[LogRecord]:
-        """Return committed records from an offset on; see `Scan`."""
+        """Return committed records from an offset on; see `TopicReader`."""
         return self._scan.scan(topic, partition, start, limit)
 
     def checkpoint(self, name: str) -> bytes | None:
-        """Return what was last set under a checkpoint's name, or None."""
+        """Return the last value of a checkpoint, or None if it was never set."""
         return self._spool.checkpoint(name)
 
     def checkpoints(self, prefix: str) -> Iterator[tuple[str, bytes]]:
@@ -171,23 +177,25 @@ class KafkaLog:
         return self._spool.checkpoints(prefix)
 
     def lag(self, group: str, topics: Sequence[str], now_ms: int) -> list[Lag]:
-        """Return how far a group is behind on each topic; a group that never committed is behind
-        from the first record on.
+        """Return the lag of a group on each topic, counted from the first record if it never
+        committed.
         """
         self._broker.check_topics(topics)
-        return patiently(
-            f"the lag of {group} cannot be had", lambda: self._lag(group, topics, now_ms)
+        return retry_request(
+            f"the lag of {group} cannot be read", lambda: self._lag(group, topics, now_ms)
         )
 
     def _lag(self, group: str, topics: Sequence[str], now_ms: int) -> list[Lag]:
-        places = self._open(group, topics)
-        # Between two records lie marks of transactions, so offsets only bound the number: reading
-        # tells whether there is one.
-        oldest = first_records(self._broker, {place: start for place, (start, _) in places.items()})
+        ranges = self._unread_ranges(group, topics)
+        # Transaction markers have offsets, too, so offsets are only an upper bound: reading shows
+        # whether there is a record at all.
+        oldest = first_records(
+            self._broker, {partition: start for partition, (start, _) in ranges.items()}
+        )
         records: dict[str, int] = defaultdict(int)
         seconds: dict[str, float] = defaultdict(float)
         for record in oldest:
-            records[record.topic] += places[record.topic, record.partition][1] - record.offset
+            records[record.topic] += ranges[record.topic, record.partition][1] - record.offset
             seconds[record.topic] = max(
                 seconds[record.topic], (now_ms - record.timestamp_ms) / 1000
             )
@@ -196,63 +204,66 @@ class KafkaLog:
     def unread(self, group: str, topics: Sequence[str]) -> Iterator[LogRecord]:
         """Yield the records that a group has not committed; see `Log.unread`."""
         self._broker.check_topics(topics)
-        places = patiently(
-            f"the offsets of {group} cannot be had", lambda: self._open(group, topics)
+        ranges = retry_request(
+            f"the offsets of {group} cannot be read", lambda: self._unread_ranges(group, topics)
         )
-        for place, (start, end) in places.items():
+        for partition, (start, end) in ranges.items():
             at = start
-            while at < end and (records := self._scan.scan(*place, at, _SCAN_RECORDS)):
+            while at < end and (records := self._scan.scan(*partition, at, _SCAN_RECORDS)):
                 yield from (record for record in records if record.offset < end)
                 at = records[-1].offset + 1
 
-    def _open(self, group: str, topics: Sequence[str]) -> dict[TopicPartition, tuple[int, int]]:
-        """Return from where to where each partition is not committed; raises KafkaException."""
-        ends = log_ends(self._broker.admin, topics)
-        committed = self._broker.committed(group, list(ends))
-        starts = {place: max(committed.get(place, low), low) for place, (low, _) in ends.items()}
+    def _unread_ranges(
+        self, group: str, topics: Sequence[str]
+    ) -> dict[TopicPartition, tuple[int, int]]:
+        """Return the unread offset range of each partition; raises KafkaException."""
+        ends = offset_bounds(self._broker.admin, topics)
+        committed = self._broker.committed_offsets(group, list(ends))
+        starts = {
+            partition: max(committed.get(partition, low), low)
+            for partition, (low, _) in ends.items()
+        }
         return {
-            place: (start, ends[place][1])
-            for place, start in starts.items()
-            if start < ends[place][1]
+            partition: (start, ends[partition][1])
+            for partition, start in starts.items()
+            if start < ends[partition][1]
         }
 
-    def positions(self, group: str, topics: Sequence[str]) -> list[Position]:
-        """Return where a group stands on every partition of topics; see `Log.positions`."""
+    def positions(self, group: str, topics: Sequence[str]) -> list[GroupPosition]:
+        """Return the position of a group on every partition of topics; see `Log.positions`."""
         self._broker.check_topics(topics)
 
-        def asked() -> list[Position]:
-            ends = log_ends(self._broker.admin, topics)
-            committed = self._broker.committed(group, list(ends))
+        def ask() -> list[GroupPosition]:
+            ends = offset_bounds(self._broker.admin, topics)
+            committed = self._broker.committed_offsets(group, list(ends))
             return [
-                Position(*place, low, committed.get(place), high)
-                for place, (low, high) in ends.items()
+                GroupPosition(*partition, low, committed.get(partition), high)
+                for partition, (low, high) in ends.items()
             ]
 
-        return patiently(f"the offsets of {group} cannot be had", asked)
+        return retry_request(f"the offsets of {group} cannot be read", ask)
 
     def offsets_since(self, topics: Sequence[str], since_ms: int) -> dict[TopicPartition, int]:
-        """Return of every partition the first offset taken at or after an instant; see
-        `Log.offsets_since`.
-        """
+        """Return each partition's first offset at or after an instant; see `Log.offsets_since`."""
         self._broker.check_topics(topics)
-        return patiently(
-            "offsets cannot be had", lambda: first_since(self._broker.admin, topics, since_ms)
+        return retry_request(
+            "the offsets of topics cannot be read",
+            lambda: first_offsets_since(self._broker.admin, topics, since_ms),
         )
 
-    def rewind(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
-        """Set a group's offsets; see `Log.rewind`. Kafka takes them only while the group has no
-        member.
+    def reset_offsets(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
+        """Set a group's offsets; see `Log.reset_offsets`.
+
+        Kafka accepts them only while the group has no member.
         """
         self._broker.set_offsets(group, positions)
 
     def sizes(self) -> dict[str, TopicSize]:
-        """Return the partitions of each topic, and how many offsets it ever gave out: one a record,
-        and one a transaction and partition.
-        """
+        """Return the size of each topic; its records include a marker per transaction."""
         topics = list(TOPICS)
         self._broker.check_topics(topics)
-        ends = patiently(
-            "the ends of topics cannot be had", lambda: log_ends(self._broker.admin, topics)
+        ends = retry_request(
+            "the ends of topics cannot be read", lambda: offset_bounds(self._broker.admin, topics)
         )
         highs: dict[str, list[int]] = defaultdict(list)
         for (topic, _), (_, high) in ends.items():
@@ -260,20 +271,21 @@ class KafkaLog:
         return {topic: TopicSize(len(found), sum(found)) for topic, found in highs.items()}
 
     def truncate(self, topic: str, partition: int, before: int) -> None:
-        """Delete the records before an offset; see `Log.truncate`. Brokers delete the files when a
-        whole segment is past it.
-        """
-        place = KafkaPartition(topic, partition, before)
+        """Delete the records before an offset; see `Log.truncate`.
 
-        def asked() -> None:
+        Brokers delete a file when its whole segment lies before the offset.
+        """
+        end = KafkaPartition(topic, partition, before)
+
+        def ask() -> None:
             for future in self._broker.admin.delete_records(
-                [place], request_timeout=REQUEST_TIMEOUT_S
+                [end], request_timeout=REQUEST_TIMEOUT_S
             ).values():
                 future.result()
 
-        patiently(f"{topic}/{partition} cannot be shortened", asked)
+        retry_request(f"{topic}/{partition} cannot be truncated", ask)
 
     def close(self) -> None:
-        """Hang up; what is spooled waits for the next time."""
+        """Close the clients; spooled messages are sent the next time."""
         self._scan.close()
         self._spool.close()

@@ -1,4 +1,4 @@
-"""Where a key lies: the partitioner of Java, aiokafka and, as `murmur2_random`, librdkafka.
+"""The partitioner of Java, aiokafka and, as `murmur2_random`, librdkafka.
 
 https://github.com/apache/kafka/blob/4.1/clients/src/main/java/org/apache/kafka/common/utils/Utils.java
 (murmur2, toPositive)
@@ -12,19 +12,27 @@ _POSITIVE = 0x7FFFFFFF
 
 
 def murmur2(data: bytes) -> int:
-    """Return the 32-bit MurmurHash2 of bytes, as Kafka seeds it."""
+    """Return the 32-bit MurmurHash2 of bytes, with Kafka's seed.
+
+    >>> murmur2(b"abc")
+    479470107
+    """
     whole = len(data) & ~3
-    found = _SEED ^ len(data)
+    digest = _SEED ^ len(data)
     for start in range(0, whole, 4):
         part = int.from_bytes(data[start : start + 4], "little") * _MULTIPLIER & _WORD
         part = (part ^ part >> 24) * _MULTIPLIER & _WORD
-        found = (found * _MULTIPLIER & _WORD) ^ part
+        digest = (digest * _MULTIPLIER & _WORD) ^ part
     if len(data) > whole:
-        found = (found ^ int.from_bytes(data[whole:], "little")) * _MULTIPLIER & _WORD
-    found = (found ^ found >> 13) * _MULTIPLIER & _WORD
-    return found ^ found >> 15
+        digest = (digest ^ int.from_bytes(data[whole:], "little")) * _MULTIPLIER & _WORD
+    digest = (digest ^ digest >> 13) * _MULTIPLIER & _WORD
+    return digest ^ digest >> 15
 
 
-def home_of(key: bytes, partitions: int) -> int:
-    """Return the partition on which a key lies among so many."""
+def key_partition(key: bytes, partitions: int) -> int:
+    """Return the partition of a key on a topic with so many partitions.
+
+    >>> key_partition(b"abc", 6)
+    3
+    """
     return (murmur2(key) & _POSITIVE) % partitions

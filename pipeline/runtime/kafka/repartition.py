@@ -1,9 +1,8 @@
-"""Adding partitions without loss. A fold's states lie by key beside their records, so they move
-with them; all else only grows.
+"""Adds partitions without loss: the states of folds move with the keys of their records.
 
-Order matters where states move: the topic of states grows first, then its states move, then the
-topic of records grows. A worker of the fold that is given a partition in between finds two
-different numbers and refuses, so a growth that broke off is only ever taken up again.
+The order matters: first the state topic gets its partitions, then its states move, then the topic
+of records gets its partitions. A worker of the fold that is assigned a partition in between sees
+two different partition counts and stops, so an interrupted run can only be continued.
 """
 
 from __future__ import annotations
@@ -17,18 +16,18 @@ from pathlib import Path
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import NewPartitions
 
-from pipeline.log.port import GroupRunning, Message, TopicPartition
+from pipeline.log.port import GroupRunningError, Message, TopicPartition
 from pipeline.runtime.kafka.broker import (
-    EMPTY_S,
+    GROUP_EMPTY_S,
     REQUEST_TIMEOUT_S,
     Broker,
     BrokerError,
+    error_text,
     produce,
-    reason,
 )
-from pipeline.runtime.kafka.partitioner import home_of
-from pipeline.runtime.kafka.state_cache import open_states
-from pipeline.runtime.kafka.topic_admin import Change
+from pipeline.runtime.kafka.partitioner import key_partition
+from pipeline.runtime.kafka.state_cache import open_state_file
+from pipeline.runtime.kafka.topic_admin import TopicChange
 
 # States are at most some 55 kB: a transaction of a few MiB.
 _MOVED_AT_ONCE = 100
@@ -36,36 +35,38 @@ _TRANSACTIONAL_ID = "switchboard-grow"
 _POLL_S = 0.2
 
 
-def grow(
-    broker: Broker, changes: Sequence[Change], state_topics: Mapping[str, str], group: str
+def add_partitions(
+    broker: Broker, changes: Sequence[TopicChange], state_topics: Mapping[str, str], group: str
 ) -> int:
     """Add the partitions that changes name; return how many states have moved.
 
-    `state_topics` names the topic of states of each topic that has one, `group` who folds them.
-    Raises BrokerError where a topic has more partitions than are wanted, GroupRunning where the
-    group has members and states would have to move.
+    `state_topics` maps a topic to its state topic, `group` is the consumer group of the fold.
+    Raises BrokerError if a topic has more partitions than wanted, and GroupRunningError if states
+    would have to move while the group has members.
     """
-    wanted = {change.topic: int(change.wanted) for change in changes if change.what == "partitions"}
+    wanted = {
+        change.topic: int(change.wanted) for change in changes if change.setting == "partitions"
+    }
     if too_many := [
-        c.topic for c in changes if c.what == "partitions" and int(c.found) > int(c.wanted)
+        c.topic for c in changes if c.setting == "partitions" and int(c.current) > int(c.wanted)
     ]:
         raise BrokerError(
-            f"{', '.join(too_many)} have more partitions than wanted: Kafka cannot take partitions"
-            " away"
+            f"{', '.join(too_many)} have more partitions than wanted, and Kafka cannot remove"
+            " partitions: raise the setting partitions"
         )
     keyed = {*state_topics, *state_topics.values()}
     _add(broker, {topic: count for topic, count in wanted.items() if topic not in keyed})
     if wanted.keys() & keyed:
         _no_members(broker, group)
     elif _members(broker, group):
-        # Nothing is to grow, and who folds has found its states in their places.
+        # No partitions are to be added, and running workers have checked their states already.
         return 0
     moved = 0
     for topic, state_topic in state_topics.items():
         _add(broker, {state_topic: wanted[state_topic]} if state_topic in wanted else {})
-        # Whoever joined while the topic grew is seen now, and whoever joins from now on refuses.
+        # A worker that joined meanwhile is noticed now; one that joins from now on stops by itself.
         _no_members(broker, group)
-        moved += _rehome(broker, state_topic)
+        moved += _move_states(broker, state_topic)
         _add(broker, {topic: wanted[topic]} if topic in wanted else {})
     return moved
 
@@ -80,13 +81,13 @@ def _add(broker: Broker, wanted: Mapping[str, int]) -> None:
         try:
             future.result()
         except KafkaException as error:
-            raise BrokerError(f"{topic}: {reason(error)}") from error
+            raise BrokerError(f"{topic}: {error_text(error)}") from error
     deadline = time.monotonic() + REQUEST_TIMEOUT_S
     while any(_partitions(broker, topic) < count for topic, count in wanted.items()):
         if time.monotonic() > deadline:
             raise BrokerError(
-                f"partitions of {', '.join(wanted)} were added and are not there"
-                f" {REQUEST_TIMEOUT_S:.0f} s later"
+                f"partitions of {', '.join(wanted)} were added but are not listed"
+                f" {REQUEST_TIMEOUT_S:.0f} s later: check the brokers, then run this again"
             )
         time.sleep(_POLL_S)
 
@@ -96,16 +97,14 @@ def _partitions(broker: Broker, topic: str) -> int:
 
 
 def _no_members(broker: Broker, group: str) -> None:
-    """Return when a group has no member; raises GroupRunning where it still has some after a
-    session has surely ended.
-    """
-    deadline = time.monotonic() + EMPTY_S
+    """Wait until a group has no member; raises GroupRunningError if it has some for too long."""
+    deadline = time.monotonic() + GROUP_EMPTY_S
     while (members := _members(broker, group)) and time.monotonic() < deadline:
         time.sleep(_POLL_S)
     if members:
-        raise GroupRunning(
-            f"{members} workers of {group} run, and their states would move under their hands: end"
-            " them (SIGTERM to their keepers; all other stages may run), and run this again"
+        raise GroupRunningError(
+            f"{members} workers of {group} run while their states would have to move: stop"
+            " them (SIGTERM to their supervisors; other stages may run), then run this again"
         )
 
 
@@ -118,50 +117,50 @@ def _members(broker: Broker, group: str) -> int:
     except KafkaException as error:
         if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
             return 0
-        raise BrokerError(f"the members of {group} cannot be had: {reason(error)}") from error
+        raise BrokerError(f"the members of {group} cannot be read: {error_text(error)}") from error
 
 
-def _rehome(broker: Broker, topic: str) -> int:
-    """Move every state to the partition on which its key lies; return how many have moved."""
+def _move_states(broker: Broker, topic: str) -> int:
+    """Move every state to the partition of its key; return how many have moved."""
     count = _partitions(broker, topic)
     producer, moved = broker.producer(_TRANSACTIONAL_ID), 0
     try:
         producer.init_transactions(REQUEST_TIMEOUT_S)
         with tempfile.TemporaryDirectory(prefix="switchboard-") as folder:
             for partition in range(count):
-                away = _away(broker, (topic, partition), count, Path(folder))
-                while part := list(islice(away, _MOVED_AT_ONCE)):
+                misplaced = _misplaced(broker, (topic, partition), count, Path(folder))
+                while part := list(islice(misplaced, _MOVED_AT_ONCE)):
                     _move(producer, (topic, partition), part, count)
                     moved += len(part)
     except KafkaException as error:
         raise BrokerError(
-            f"the states of {topic} could not all be moved, run this again: {reason(error)}"
+            f"the states of {topic} could not all be moved, run this again: {error_text(error)}"
         ) from error
     return moved
 
 
-def _away(
-    broker: Broker, place: TopicPartition, count: int, folder: Path
+def _misplaced(
+    broker: Broker, partition: TopicPartition, count: int, folder: Path
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the states of a partition whose keys lie on another."""
-    file = open_states(broker, place, folder)
+    """Yield the states of a partition whose keys belong to another partition."""
+    file = open_state_file(broker, partition, folder)
     try:
         for key, value in file.execute("SELECT key, value FROM states"):
-            if home_of(key, count) != place[1]:
+            if key_partition(key, count) != partition[1]:
                 yield key, value
     finally:
         file.close()
 
 
 def _move(
-    producer: Producer, place: TopicPartition, states: Sequence[tuple[bytes, bytes]], count: int
+    producer: Producer, source: TopicPartition, states: Sequence[tuple[bytes, bytes]], count: int
 ) -> None:
-    """Write states to their new partition and remove them from the old, both or neither."""
-    topic, partition = place
+    """Move states to their new partition in one transaction."""
+    topic, partition = source
     producer.begin_transaction()
     produce(
         producer,
-        [Message(topic, key, value, partition=home_of(key, count)) for key, value in states],
+        [Message(topic, key, value, partition=key_partition(key, count)) for key, value in states],
     )
     produce(producer, [Message(topic, key, b"", partition=partition) for key, _ in states])
     producer.commit_transaction(REQUEST_TIMEOUT_S)

@@ -1,6 +1,4 @@
-"""The spool: what could not be sent waits in a local SQLite file, together with the checkpoints of
-what was read.
-"""
+"""The spool: a local SQLite file that keeps unsent messages and ingest checkpoints."""
 
 from __future__ import annotations
 
@@ -20,16 +18,12 @@ _SCHEMA = (
 )
 
 
-class SpoolFull(LogError):
-    """The broker is away and the spool holds as much as it may: nothing more is taken, nothing is
-    lost.
-    """
+class SpoolFullError(LogError):
+    """The broker is unreachable and the spool is full: messages are refused, none are lost."""
 
 
 class Spool(SqliteFile):
-    """Messages that wait, in their order, and checkpoints; every change is durable or did not
-    happen.
-    """
+    """Unsent messages, in order, and checkpoints; every change is one durable transaction."""
 
     def __init__(self, path: Path, max_bytes: int) -> None:
         super().__init__(path)
@@ -37,20 +31,18 @@ class Spool(SqliteFile):
         for statement in _SCHEMA:
             self._db.execute(statement)
 
-    def keep(self, messages: Sequence[Message], checkpoints: Mapping[str, bytes]) -> None:
-        """Add messages and set checkpoints together; raises SpoolFull and does neither where there
-        is no room.
-        """
-        with self._writing():
-            held = self.waiting()[1]
+    def add(self, messages: Sequence[Message], checkpoints: Mapping[str, bytes]) -> None:
+        """Add messages and set checkpoints in one transaction; raises SpoolFullError if full."""
+        with self._write_transaction():
+            used = self.size()[1]
             if (
                 messages
-                and held + sum(len(message.value) for message in messages) > self._max_bytes
+                and used + sum(len(message.value) for message in messages) > self._max_bytes
             ):
-                raise SpoolFull(
-                    f"Kafka is not to be reached and {self._path} holds {held >> 20} MiB of at most"
-                    f" {self._max_bytes >> 20}: mend the connection and run the command again, or"
-                    " raise the setting spool_bytes"
+                raise SpoolFullError(
+                    f"Kafka cannot be reached and the spool {self._path} is full ({used >> 20} of"
+                    f" {self._max_bytes >> 20} MiB): fix the connection and run the command again,"
+                    " or raise the setting spool_bytes"
                 )
             self._db.executemany(
                 "INSERT INTO messages (topic, key, value, headers, partition) VALUES (?, ?, ?,"
@@ -61,8 +53,8 @@ class Spool(SqliteFile):
                 "INSERT OR REPLACE INTO checkpoints VALUES (?, ?)", list(checkpoints.items())
             )
 
-    def first(self, limit: int) -> tuple[list[Message], int]:
-        """Return the messages that wait longest, and the place of the last of them, for `sent`."""
+    def oldest(self, limit: int) -> tuple[list[Message], int]:
+        """Return the oldest messages, and the row id of the last, for `delete_through`."""
         rows = self._db.execute(
             "SELECT place, topic, key, value, headers, partition FROM messages ORDER BY place"
             " LIMIT ?",
@@ -74,13 +66,13 @@ class Spool(SqliteFile):
         ]
         return messages, rows[-1][0] if rows else 0
 
-    def sent(self, place: int) -> None:
-        """Forget the messages up to a place: the broker has them."""
-        with self._writing():
-            self._db.execute("DELETE FROM messages WHERE place <= ?", (place,))
+    def delete_through(self, row_id: int) -> None:
+        """Delete the messages up to a row id: the broker has them."""
+        with self._write_transaction():
+            self._db.execute("DELETE FROM messages WHERE place <= ?", (row_id,))
 
-    def waiting(self) -> tuple[int, int]:
-        """Return how many messages wait, and their bytes."""
+    def size(self) -> tuple[int, int]:
+        """Return the number of messages and their bytes."""
         count, size = self._db.execute(
             "SELECT count(*), coalesce(sum(length(value)), 0) FROM messages"
         ).fetchone()

@@ -1,8 +1,8 @@
-"""The states of a fold on Kafka: a compacted topic is the truth, a local SQLite file its cache.
+"""The states of a fold on Kafka: a compacted topic, cached in a local SQLite file.
 
-States are written in the transaction of their outputs and offsets, and to the cache after the
-commit: the cache may lack the last commits of a process that died, never hold what was not
-committed. On assignment it is caught up from the topic.
+The topic is authoritative: states are written to it in the transaction of their outputs and
+offsets, and to the cache after the commit. The cache of a process that died may lack its last
+commits, but has nothing that was not committed. On assignment the rest is read from the topic.
 """
 
 from __future__ import annotations
@@ -16,37 +16,36 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from pipeline.log.port import Message, TopicPartition
-from pipeline.log.sqlite_file import values_of
+from pipeline.log.sqlite_file import read_values
 from pipeline.runtime.kafka.broker import (
     REQUEST_TIMEOUT_S,
     Broker,
-    BrokerAway,
     BrokerError,
-    patiently,
-    reason,
+    BrokerUnavailableError,
+    error_text,
+    retry_request,
 )
-from pipeline.runtime.kafka.partitioner import home_of
+from pipeline.runtime.kafka.partitioner import key_partition
 
-# States are a few KiB; this many are a few MiB.
+# States have a few KiB; this many have a few MiB.
 _CATCH_UP = 2_000
-# A full batch comes at once; the end of the topic is told within this long.
+# A full batch comes at once; the end of the topic is reported within this time.
 _POLL_S = 0.05
-# As long as a worker may take before it counts as stuck, less what the rest of a batch needs.
+# A worker that takes longer counts as stuck (max.poll.interval.ms less the rest of a batch).
 _CATCH_UP_S = 240.0
-# Where partitions were added past us, all but (1 - share of keys that moved)^100 of such partitions
-# show it by as many states.
+# If partitions were added without `topics apply --grow`, looking at this many states misses it with
+# a probability of (1 - share of moved keys)^100.
 _SAMPLE = 100
-_CURE = (
-    "partitions were added and the states did not follow: end converse's workers and run"
+_HOW_TO_FIX = (
+    "partitions were added without moving the states: stop the workers of converse and run"
     " `switchboard topics apply --grow`"
 )
 
 
 class StateCache:
-    """The states of the partitions that one worker holds; a file each, in a folder that no other
-    living worker uses.
+    """The states of one worker's partitions: a file each, in a folder of this worker alone.
 
-    `topics` names the state topic of every topic that has one.
+    `topics` maps a topic to its state topic.
     """
 
     def __init__(self, broker: Broker, topics: Mapping[str, str], folder: Path) -> None:
@@ -56,44 +55,45 @@ class StateCache:
         self._files: dict[TopicPartition, sqlite3.Connection] = {}
         self._partitions: dict[str, int] = {}
 
-    def take(self, topic: str, partition: int) -> None:
-        """Take over a partition of a topic: its states are caught up.
+    def open_partition(self, topic: str, partition: int) -> None:
+        """Open the cache of a newly assigned partition and bring it up to date.
 
-        Raises BrokerError where they can't be read, or do not lie where their keys are since
+        Raises BrokerError if the states cannot be read, or belong to other partitions because
         partitions were added.
         """
         if topic not in self._topics:
             return
-        place = self._topics[topic], partition
-        self._partitions[place[0]] = _same_partitions(self._broker, topic, place[0])
-        file = open_states(self._broker, place, self._folder)
-        self._files[place] = file
+        state_partition = self._topics[topic], partition
+        self._partitions[state_partition[0]] = _partition_count(
+            self._broker, topic, state_partition[0]
+        )
+        file = open_state_file(self._broker, state_partition, self._folder)
+        self._files[state_partition] = file
         keys = [key for (key,) in file.execute("SELECT key FROM states LIMIT ?", (_SAMPLE,))]
-        if any(self.home(place[0], key) != partition for key in keys):
+        if any(self.state_partition(state_partition[0], key) != partition for key in keys):
             raise BrokerError(
-                f"{place[0]}/{partition} holds states of keys that lie elsewhere: {_CURE}"
+                f"{state_partition[0]}/{partition} has states of keys of other partitions:"
+                f" {_HOW_TO_FIX}"
             )
 
-    def leave(self, topic: str, partition: int) -> None:
-        """Give a partition up; the cache of its states stays on disk for the next time."""
+    def close_partition(self, topic: str, partition: int) -> None:
+        """Close the cache of a revoked partition; the file stays for the next time."""
         file = self._files.pop((self._topics.get(topic, ""), partition), None)
         if file is not None:
             file.close()
 
-    def home(self, topic: str, key: bytes) -> int:
-        """Return the partition on which a key's state lies; see `States`."""
-        return home_of(key, self._partitions[topic])
+    def state_partition(self, topic: str, key: bytes) -> int:
+        """Return the partition that has a key's state; see `StateStore`."""
+        return key_partition(key, self._partitions[topic])
 
-    def states(self, topic: str, partition: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Return the states of those keys that have one; see `States`."""
-        return values_of(self._files[topic, partition], keys)
+    def read_states(self, topic: str, partition: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return the states of the keys that have one; see `StateStore`."""
+        return read_values(self._files[topic, partition], keys)
 
-    def committed(
+    def apply_committed(
         self, topic: str, partition: int, messages: Sequence[Message], last_offset: int
     ) -> None:
-        """Take in what a committed transaction wrote to a partition of a state topic, up to and
-        including `last_offset`.
-        """
+        """Add what a committed transaction wrote to a state partition, up to `last_offset`."""
         _apply(
             self._files[topic, partition],
             [(m.key or b"", m.value) for m in messages],
@@ -101,14 +101,15 @@ class StateCache:
         )
 
 
-def open_states(broker: Broker, place: TopicPartition, folder: Path) -> sqlite3.Connection:
-    """Return the cache of a state topic's partition, made where there is none, caught up; raises
-    BrokerError.
+def open_state_file(broker: Broker, partition: TopicPartition, folder: Path) -> sqlite3.Connection:
+    """Open, or create, the cache of a state partition and bring it up to date.
+
+    Raises BrokerError.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    file = sqlite3.connect(folder / f"{place[0]}-{place[1]}.sqlite", isolation_level=None)
-    # A cache needs no fsync: what a power cut takes is read again from the topic, and a torn file
-    # is refused by SQLite.
+    file = sqlite3.connect(folder / f"{partition[0]}-{partition[1]}.sqlite", isolation_level=None)
+    # A cache needs no fsync: what a power cut destroys is read again from the topic, and SQLite
+    # rejects a torn file.
     for statement in (
         "PRAGMA journal_mode=WAL",
         "PRAGMA synchronous=OFF",
@@ -119,20 +120,20 @@ def open_states(broker: Broker, place: TopicPartition, folder: Path) -> sqlite3.
         "CREATE TABLE IF NOT EXISTS place (cluster TEXT NOT NULL, next_offset INTEGER NOT NULL)",
     ):
         file.execute(statement)
-    _catch_up(broker, place, file)
+    _catch_up(broker, partition, file)
     return file
 
 
-def _same_partitions(broker: Broker, topic: str, state_topic: str) -> int:
-    """Return the number of partitions that a topic and its states have; raises BrokerError where it
-    is not one number.
-    """
-    known = patiently(
-        "topics cannot be had", lambda: broker.admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics
+def _partition_count(broker: Broker, topic: str, state_topic: str) -> int:
+    """Return the partition count of a topic; raises BrokerError if its state topic differs."""
+    known = retry_request(
+        "topics cannot be read", lambda: broker.admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics
     )
     records, states = len(known[topic].partitions), len(known[state_topic].partitions)
     if records != states:
-        raise BrokerError(f"{topic} has {records} partitions and {state_topic} {states}: {_CURE}")
+        raise BrokerError(
+            f"{topic} has {records} partitions and {state_topic} {states}: {_HOW_TO_FIX}"
+        )
     return states
 
 
@@ -150,34 +151,39 @@ def _apply(
     file.execute("COMMIT")
 
 
-def _catch_up(broker: Broker, place: TopicPartition, file: sqlite3.Connection) -> None:
+def _catch_up(broker: Broker, partition: TopicPartition, file: sqlite3.Connection) -> None:
     deadline = time.monotonic() + _CATCH_UP_S
     consumer = broker.consumer(eof=True)
     try:
-        consumer.assign([KafkaPartition(*place, _start(consumer, place, file))])
-        while not _caught_up(consumer, file):
+        consumer.assign([KafkaPartition(*partition, _start(consumer, partition, file))])
+        while not _read_some(consumer, file):
             if time.monotonic() > deadline:
-                raise BrokerAway(
-                    f"{place[0]}/{place[1]} could not be read to its end within {_CATCH_UP_S:.0f} s"
+                raise BrokerUnavailableError(
+                    f"{partition[0]}/{partition[1]} was not read to its end within"
+                    f" {_CATCH_UP_S:.0f} s: check that the brokers of its leader run"
                 )
     except KafkaException as error:
-        raise BrokerAway(f"{place[0]}/{place[1]} cannot be read: {reason(error)}") from error
+        raise BrokerUnavailableError(
+            f"{partition[0]}/{partition[1]} cannot be read: {error_text(error)}"
+        ) from error
     finally:
         consumer.close()
 
 
-def _start(consumer: Consumer, place: TopicPartition, file: sqlite3.Connection) -> int:
-    """Return where to read on; a cache of another cluster, of a topic that was made anew or has
-    grown, is emptied.
+def _start(consumer: Consumer, partition: TopicPartition, file: sqlite3.Connection) -> int:
+    """Return the offset from which to update a cache, after emptying one that is not valid.
 
-    A state that has moved away leaves a tombstone that Kafka deletes after a day: a cache that
-    slept longer would keep it.
+    Not valid are caches of another cluster, and of a topic that was recreated or has got more
+    partitions: a moved state leaves a tombstone, which Kafka deletes after a day, so a cache that
+    was closed for longer would keep the state.
     """
-    topics = consumer.list_topics(place[0], timeout=REQUEST_TIMEOUT_S)
-    cluster = f"{topics.cluster_id or ''}/{len(topics.topics[place[0]].partitions)}"
-    low, high = patiently(
-        f"{place[0]}/{place[1]} cannot be read",
-        lambda: consumer.get_watermark_offsets(KafkaPartition(*place), timeout=REQUEST_TIMEOUT_S),
+    topics = consumer.list_topics(partition[0], timeout=REQUEST_TIMEOUT_S)
+    cluster = f"{topics.cluster_id or ''}/{len(topics.topics[partition[0]].partitions)}"
+    low, high = retry_request(
+        f"{partition[0]}/{partition[1]} cannot be read",
+        lambda: consumer.get_watermark_offsets(
+            KafkaPartition(*partition), timeout=REQUEST_TIMEOUT_S
+        ),
     )
     row = file.execute("SELECT cluster, next_offset FROM place").fetchone()
     if row is not None and row[0] == cluster and low <= row[1] <= high:
@@ -190,7 +196,7 @@ def _start(consumer: Consumer, place: TopicPartition, file: sqlite3.Connection) 
     return low
 
 
-def _caught_up(consumer: Consumer, file: sqlite3.Connection) -> bool:
+def _read_some(consumer: Consumer, file: sqlite3.Connection) -> bool:
     pairs: list[tuple[bytes, bytes]] = []
     next_offset, ended = -1, False
     for message in consumer.consume(_CATCH_UP, _POLL_S):
@@ -200,7 +206,7 @@ def _caught_up(consumer: Consumer, file: sqlite3.Connection) -> bool:
             next_offset = (message.offset() or 0) + 1
         elif error.code() == KafkaError._PARTITION_EOF:
             ended = True
-            # The end lies behind the marks of transactions, which are no messages.
+            # The end lies behind transaction markers, which are no messages.
             next_offset = message.offset() or next_offset
         else:
             raise KafkaException(error)

@@ -1,6 +1,4 @@
-"""Kafka's topics as `schemas/topics.py` declares them: what differs, and what makes it so. Nothing
-is ever deleted.
-"""
+"""Creates and configures Kafka's topics as `schemas/topics.py` declares them; deletes nothing."""
 
 from __future__ import annotations
 
@@ -18,32 +16,36 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, BrokerAway, BrokerError, reason
+from pipeline.runtime.kafka.broker import (
+    REQUEST_TIMEOUT_S,
+    Broker,
+    BrokerError,
+    BrokerUnavailableError,
+    error_text,
+)
 from schemas.topics import TOPICS, Topic
 
-# A compacted topic is read whole when a worker starts without a cache: cleaned early it stays near
-# its live size.
+# A worker that starts without a cache reads a compacted topic from the beginning: early cleaning
+# keeps it small.
 _DIRTY_RATIO = "0.1"
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """One difference between a topic as it is and as it is declared; `manual` ones are told and
-    never applied.
-    """
+class TopicChange:
+    """A difference between a topic and its declaration; `manual` ones are reported, not applied."""
 
     topic: str
-    what: str
-    found: str
+    setting: str
+    current: str
     wanted: str
     manual: bool = False
 
 
 def declared_configs(topic: Topic) -> dict[str, str]:
-    """Return the topic configuration of a declaration, by Kafka's names."""
+    """Return the topic configuration of a declaration, under Kafka's names."""
     configs = {
         "cleanup.policy": topic.cleanup,
-        # The broker's own clock stamps every record: versions and lag in seconds rest on it.
+        # The broker's clock timestamps every record: row versions and lag in seconds depend on it.
         "message.timestamp.type": "LogAppendTime",
         "retention.ms": "-1" if topic.retention_ms is None else str(topic.retention_ms),
         "segment.ms": str(topic.segment_ms),
@@ -52,10 +54,10 @@ def declared_configs(topic: Topic) -> dict[str, str]:
 
 
 class TopicPlan:
-    """What differs from the declarations, and the way to apply it.
+    """Compares the topics with their declarations and applies the differences.
 
-    `partitions` (None: as declared) and `replication` (-1: the brokers' default) are the
-    installation's; a topic of one keeps one.
+    `partitions` (None: as declared) and `replication` (-1: the brokers' default) are settings of
+    the installation; a topic with one declared partition always has one.
     """
 
     def __init__(self, broker: Broker, partitions: int | None, replication: int) -> None:
@@ -67,23 +69,21 @@ class TopicPlan:
     def _wanted_partitions(self, topic: Topic) -> int:
         return topic.partitions if topic.partitions == 1 else self._partitions or topic.partitions
 
-    def changes(self) -> list[Change]:
-        """Return the differences, topic by topic; raises BrokerError where Kafka does not
-        answer.
-        """
+    def changes(self) -> list[TopicChange]:
+        """Return the differences by topic; raises BrokerUnavailableError."""
         try:
             known = self._admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics
             present = [topic for topic in TOPICS.values() if topic.name in known]
             configs = self._configs(present)
         except KafkaException as error:
-            raise BrokerAway(
-                f"Kafka at {self._servers} does not answer: {reason(error)}"
+            raise BrokerUnavailableError(
+                f"Kafka at {self._servers} does not answer: {error_text(error)}"
             ) from error
-        changes: list[Change] = []
+        changes: list[TopicChange] = []
         for topic in TOPICS.values():
             if topic.name not in known:
                 changes.append(
-                    Change(
+                    TopicChange(
                         topic.name,
                         "topic",
                         "absent",
@@ -93,17 +93,17 @@ class TopicPlan:
                 continue
             changes.extend(self._partition_changes(topic, len(known[topic.name].partitions)))
             for name, wanted in declared_configs(topic).items():
-                if (found := configs[topic.name].get(name, "")) != wanted:
-                    changes.append(Change(topic.name, name, found, wanted))
+                if (current := configs[topic.name].get(name, "")) != wanted:
+                    changes.append(TopicChange(topic.name, name, current, wanted))
         return changes
 
-    def _partition_changes(self, topic: Topic, found: int) -> list[Change]:
+    def _partition_changes(self, topic: Topic, current: int) -> list[TopicChange]:
         wanted = self._wanted_partitions(topic)
-        if found == wanted:
+        if current == wanted:
             return []
-        # Fewer cannot be; more moves keys to other partitions, so a person decides when:
-        # growing.py, docs/guide/runbook.md.
-        return [Change(topic.name, "partitions", str(found), str(wanted), manual=True)]
+        # Kafka cannot remove partitions, and adding some moves keys to other partitions, so a
+        # person decides when: repartition.py, docs/guide/runbook.md.
+        return [TopicChange(topic.name, "partitions", str(current), str(wanted), manual=True)]
 
     def _configs(self, topics: list[Topic]) -> dict[str, dict[str, str]]:
         if not topics:
@@ -115,11 +115,12 @@ class TopicPlan:
             for resource, future in futures.items()
         }
 
-    def apply(self, changes: list[Change]) -> None:
-        """Make absent topics and set differing configurations; `manual` changes are left. Raises
-        BrokerError naming the topic.
+    def apply(self, changes: list[TopicChange]) -> None:
+        """Create absent topics and set differing configurations, except for `manual` changes.
+
+        Raises BrokerError that names the topic.
         """
-        absent = {change.topic for change in changes if change.what == "topic"}
+        absent = {change.topic for change in changes if change.setting == "topic"}
         new = [
             NewTopic(
                 name,
@@ -135,7 +136,7 @@ class TopicPlan:
         for change in changes:
             if change.topic not in absent and not change.manual:
                 entry = ConfigEntry(
-                    change.what, change.wanted, incremental_operation=AlterConfigOpType.SET
+                    change.setting, change.wanted, incremental_operation=AlterConfigOpType.SET
                 )
                 altered.setdefault(change.topic, []).append(entry)
         self._until_known(absent)
@@ -150,15 +151,13 @@ class TopicPlan:
             self._wait({resource.name: future for resource, future in futures.items()})
 
     def _until_known(self, names: set[str]) -> None:
-        """Wait until the brokers tell of topics that were just made: they learn of them one after
-        the other.
-        """
+        """Wait until the brokers list newly created topics: they learn of them one by one."""
         deadline = time.monotonic() + REQUEST_TIMEOUT_S
         while missing := names - set(self._admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics):
             if time.monotonic() > deadline:
                 raise BrokerError(
-                    f"{', '.join(sorted(missing))} were made but are not there"
-                    f" {REQUEST_TIMEOUT_S:.0f} s later"
+                    f"{', '.join(sorted(missing))} were created but are not listed"
+                    f" {REQUEST_TIMEOUT_S:.0f} s later: check the brokers, then run this again"
                 )
 
     @staticmethod
@@ -167,6 +166,6 @@ class TopicPlan:
             try:
                 future.result()  # type: ignore[attr-defined]  # concurrent.futures.Future, untyped in the client
             except KafkaException as error:
-                # Another one who applies at the same time was first.
+                # Another process that applied the topics at the same time was first.
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    raise BrokerError(f"{name}: {reason(error)}") from error
+                    raise BrokerError(f"{name}: {error_text(error)}") from error

@@ -1,63 +1,67 @@
-"""Reading a Kafka topic beside all groups: what folds and tools do."""
+"""Reads a Kafka topic independently of all consumer groups, for folds and tools."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from pipeline.log.port import LogRecord
-from pipeline.log.port import TopicPartition as Place
+from pipeline.log.port import LogRecord, TopicPartition
 from pipeline.runtime.kafka.broker import (
     REQUEST_TIMEOUT_S,
     Broker,
-    BrokerAway,
+    BrokerUnavailableError,
+    error_text,
     log_record,
-    patiently,
-    reason,
+    retry_request,
 )
 
-# How long the first record or the end of a topic may take to come after a new position was taken.
+# The longest wait for the first record, or the end, after a seek.
 _PATIENCE_S = 60.0
 _POLL_S = 0.05
 
 
 class KafkaScan:
-    """Fulfils `Scan`. Once at the end of a partition, asking for the next records costs no request:
-    librdkafka fetches ahead.
+    """Implements `TopicReader` on Kafka.
+
+    At the end of a partition, reading the next records costs no request: librdkafka fetches ahead.
     """
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._consumer: Consumer | None = None
-        self._place: tuple[str, int] | None = None
+        self._partition: TopicPartition | None = None
         self._next = 0
         self._at_end = False
 
     def scan(self, topic: str, partition: int, start: int, limit: int) -> list[LogRecord]:
-        """Return committed records from an offset on; none: the end is reached. Raises BrokerError
-        where it can't be read.
+        """Return committed records from an offset on; an empty list means the end is reached.
+
+        Raises BrokerUnavailableError if the partition cannot be read.
         """
         try:
-            if self._place != (topic, partition) or self._next > start:
+            if self._partition != (topic, partition) or self._next > start:
                 self._assign(topic, partition, start)
             return self._read(start, limit)
         except KafkaException as error:
-            raise BrokerAway(f"{topic}/{partition} cannot be read: {reason(error)}") from error
+            raise BrokerUnavailableError(
+                f"{topic}/{partition} cannot be read: {error_text(error)}"
+            ) from error
 
     def _assign(self, topic: str, partition: int, start: int) -> None:
         if self._consumer is None:
             self._consumer = self._broker.consumer(eof=True)
-        place, consumer = TopicPartition(topic, partition), self._consumer
-        low, high = patiently(
+        assigned, consumer = KafkaPartition(topic, partition), self._consumer
+        low, high = retry_request(
             f"{topic}/{partition} cannot be read",
-            lambda: consumer.get_watermark_offsets(place, timeout=REQUEST_TIMEOUT_S),
+            lambda: consumer.get_watermark_offsets(assigned, timeout=REQUEST_TIMEOUT_S),
         )
         self._next = min(max(start, low), high)
-        self._consumer.assign([TopicPartition(topic, partition, self._next)])
-        self._place, self._at_end = (topic, partition), False
+        self._consumer.assign([KafkaPartition(topic, partition, self._next)])
+        self._partition, self._at_end = (topic, partition), False
 
     def _read(self, start: int, limit: int) -> list[LogRecord]:
         assert self._consumer is not None
@@ -79,81 +83,91 @@ class KafkaScan:
             elif self._at_end:
                 return []
             elif time.monotonic() > deadline:
-                raise BrokerAway(
-                    f"{self._place} gave neither a record nor its end within {_PATIENCE_S:.0f} s"
+                raise BrokerUnavailableError(
+                    f"{self._partition} returned neither a record nor its end within"
+                    f" {_PATIENCE_S:.0f} s: check that the brokers of its leader run"
                 )
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the consumer."""
         if self._consumer is not None:
             self._consumer.close()
 
 
-def log_ends(admin: AdminClient, topics: Sequence[str]) -> dict[Place, tuple[int, int]]:
-    """Return the first offset and the one after the last of every partition of topics; raises
-    KafkaException.
-    """
-    places = _places(admin, topics)
+def offset_bounds(
+    admin: AdminClient, topics: Sequence[str]
+) -> dict[TopicPartition, tuple[int, int]]:
+    """Return the first offset and the end of every partition of topics; raises KafkaException."""
+    partitions = _partitions(admin, topics)
     lows, highs = (
-        _offsets(admin, places, OffsetSpec.earliest()),
-        _offsets(admin, places, OffsetSpec.latest()),
+        _offsets(admin, partitions, OffsetSpec.earliest()),
+        _offsets(admin, partitions, OffsetSpec.latest()),
     )
-    return {place: (low, highs[place]) for place, low in lows.items()}
+    return {partition: (low, highs[partition]) for partition, low in lows.items()}
 
 
-def first_since(admin: AdminClient, topics: Sequence[str], since_ms: int) -> dict[Place, int]:
-    """Return of every partition the first offset taken at or after an instant, or its end; raises
-    KafkaException.
+def first_offsets_since(
+    admin: AdminClient, topics: Sequence[str], since_ms: int
+) -> dict[TopicPartition, int]:
+    """Return each partition's first offset appended at or after an instant, or its end.
+
+    Raises KafkaException.
     """
-    places = _places(admin, topics)
-    found = _offsets(admin, places, OffsetSpec.for_timestamp(since_ms))
-    ends = _offsets(admin, places, OffsetSpec.latest())
-    # A broker answers -1 where all that it holds is older.
-    return {place: offset if offset >= 0 else ends[place] for place, offset in found.items()}
+    partitions = _partitions(admin, topics)
+    firsts = _offsets(admin, partitions, OffsetSpec.for_timestamp(since_ms))
+    ends = _offsets(admin, partitions, OffsetSpec.latest())
+    # A broker answers -1 if all its records are older.
+    return {
+        partition: offset if offset >= 0 else ends[partition]
+        for partition, offset in firsts.items()
+    }
 
 
-def _places(admin: AdminClient, topics: Sequence[str]) -> list[TopicPartition]:
+def _partitions(admin: AdminClient, topics: Sequence[str]) -> list[KafkaPartition]:
     known = admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics
     return [
-        TopicPartition(topic, partition)
+        KafkaPartition(topic, partition)
         for topic in topics
         for partition in sorted(known[topic].partitions)
     ]
 
 
 def _offsets(
-    admin: AdminClient, places: Sequence[TopicPartition], spec: OffsetSpec
-) -> dict[Place, int]:
-    futures = admin.list_offsets(dict.fromkeys(places, spec), request_timeout=REQUEST_TIMEOUT_S)
+    admin: AdminClient, partitions: Sequence[KafkaPartition], spec: OffsetSpec
+) -> dict[TopicPartition, int]:
+    futures = admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=REQUEST_TIMEOUT_S)
     return {
-        (place.topic, place.partition): future.result().offset for place, future in futures.items()
+        (partition.topic, partition.partition): future.result().offset
+        for partition, future in futures.items()
     }
 
 
-def first_records(broker: Broker, starts: Mapping[Place, int]) -> list[LogRecord]:
-    """Return the first committed record of each partition from an offset on, where there is one;
-    raises KafkaException.
+def first_records(broker: Broker, starts: Mapping[TopicPartition, int]) -> list[LogRecord]:
+    """Return the first committed record of each partition from an offset on, if there is one.
+
+    Raises KafkaException.
     """
     if not starts:
         return []
-    consumer, found, open_places = broker.consumer(eof=True), list[LogRecord](), set(starts)
+    consumer, firsts, waiting = broker.consumer(eof=True), list[LogRecord](), set(starts)
     deadline = time.monotonic() + _PATIENCE_S
     try:
-        consumer.assign([TopicPartition(*place, start) for place, start in starts.items()])
-        while open_places:
+        consumer.assign([KafkaPartition(*partition, start) for partition, start in starts.items()])
+        while waiting:
             for message in consumer.consume(len(starts), _POLL_S):
-                place, error = (message.topic() or "", message.partition() or 0), message.error()
+                partition = message.topic() or "", message.partition() or 0
+                error = message.error()
                 if error is not None and error.code() != KafkaError._PARTITION_EOF:
                     raise KafkaException(error)
-                if error is None and place in open_places:
-                    found.append(log_record(message))
-                    consumer.pause([TopicPartition(*place)])
-                open_places.discard(place)
+                if error is None and partition in waiting:
+                    firsts.append(log_record(message))
+                    consumer.pause([KafkaPartition(*partition)])
+                waiting.discard(partition)
             if time.monotonic() > deadline:
-                raise BrokerAway(
-                    f"{sorted(open_places)} gave neither a record nor their end within"
-                    f" {_PATIENCE_S:.0f} s"
+                raise BrokerUnavailableError(
+                    f"{sorted(waiting)} returned neither a record nor their end within"
+                    f" {_PATIENCE_S:.0f} s: check that the brokers of their leaders run"
                 )
     finally:
         consumer.close()
-    return found
+    return firsts

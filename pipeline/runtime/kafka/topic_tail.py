@@ -1,62 +1,68 @@
-"""Following a topic from its beginning, all partitions at once: how what others fold is seen while
-they fold it.
-"""
+"""Tails a topic: reads all partitions from the beginning and goes on with what is appended."""
 
 from __future__ import annotations
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import TopicPartition as KafkaPartition
 
-from pipeline.log.port import TopicPartition as Place
-from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, BrokerAway, patiently, reason
+from pipeline.log.port import TopicPartition
+from pipeline.runtime.kafka.broker import (
+    REQUEST_TIMEOUT_S,
+    Broker,
+    BrokerUnavailableError,
+    error_text,
+    retry_request,
+)
 
-# As many as come at once; the rest comes with the next poll.
+# The most messages of one poll; the rest comes with the next one.
 _TAKE = 5_000
 
 
 class KafkaTail:
-    """Follows a topic's committed records; an instance belongs to one thread at a time."""
+    """Reads a topic's committed records from the first on; only one thread at a time may use it."""
 
     def __init__(self, broker: Broker, topic: str) -> None:
-        """Begin to follow; raises BrokerAway where the broker does not answer, LogError where there
-        is no such topic.
+        """Start reading the topic.
+
+        Raises BrokerUnavailableError if the broker does not answer and BrokerError if there is no
+        such topic.
         """
         broker.check_topics([topic])
         self._topic = topic
         self._consumer: Consumer = broker.consumer(eof=True)
-        known = patiently(
+        known = retry_request(
             f"{topic} cannot be read",
             lambda: self._consumer.list_topics(topic, timeout=REQUEST_TIMEOUT_S),
         )
         numbers = list(known.topics[topic].partitions)
-        self._behind: set[Place] = {(topic, number) for number in numbers}
+        self._behind: set[TopicPartition] = {(topic, number) for number in numbers}
         starts = {number: self._first(number) for number in numbers}
         self._read = dict(starts)
         self._consumer.assign(
-            [TopicPartition(topic, number, start) for number, start in starts.items()]
+            [KafkaPartition(topic, number, start) for number, start in starts.items()]
         )
 
     def _first(self, partition: int) -> int:
-        place = TopicPartition(self._topic, partition)
-        low, _ = patiently(
+        first = KafkaPartition(self._topic, partition)
+        low, _ = retry_request(
             f"{self._topic} cannot be read",
-            lambda: self._consumer.get_watermark_offsets(place, timeout=REQUEST_TIMEOUT_S),
+            lambda: self._consumer.get_watermark_offsets(first, timeout=REQUEST_TIMEOUT_S),
         )
         return int(low)
 
     @property
-    def caught_up(self) -> bool:
-        """Whether the end of every partition has been seen, as it was then."""
+    def at_end(self) -> bool:
+        """Whether the end of every partition was reached at least once."""
         return not self._behind
 
-    def read(self) -> dict[int, int]:
-        """Return how far each partition has been read: the offset after the last record, or the end
-        where that was seen.
-        """
+    def positions(self) -> dict[int, int]:
+        """Return the next offset of each partition: after its last record, or its end."""
         return dict(self._read)
 
     def poll(self, timeout: float) -> list[tuple[bytes, bytes]]:
-        """Return keys and values that have come, waiting so many seconds for the first; raises
-        BrokerAway.
+        """Return new keys and values, waiting up to `timeout` seconds for the first.
+
+        Raises BrokerUnavailableError.
         """
         pairs: list[tuple[bytes, bytes]] = []
         try:
@@ -71,14 +77,16 @@ class KafkaTail:
                     self._read[number] = offset + 1
                 elif error.code() == KafkaError._PARTITION_EOF:
                     self._behind.discard((self._topic, number))
-                    # Marks of transactions at the end are no records.
+                    # Transaction markers at the end are no records.
                     self._read[number] = max(offset, self._read[number])
                 elif not error.retriable():
                     raise KafkaException(error)
         except KafkaException as error:
-            raise BrokerAway(f"{self._topic} cannot be read: {reason(error)}") from error
+            raise BrokerUnavailableError(
+                f"{self._topic} cannot be read: {error_text(error)}"
+            ) from error
         return pairs
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the consumer."""
         self._consumer.close()

@@ -1,5 +1,5 @@
 """Asterisk's call detail records."""
 
-from pipeline.ingest.call.asterisk.asterisk_connector import AsteriskCdr
+from pipeline.ingest.call.asterisk.asterisk_connector import AsteriskConnector
 
-__all__ = ["AsteriskCdr"]
+__all__ = ["AsteriskConnector"]

@@ -1,5 +1,4 @@
-"""From the legs of one call to the call: who called whom, when it was answered by a person, how
-long they spoke, how it ended.
+"""Turns the legs of a call into one event: who called whom, who answered, talk time, disposition.
 """
 
 from __future__ import annotations
@@ -10,14 +9,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pipeline.identity.contacts import OwnSide
-from pipeline.ingest.call.asterisk.cdr_rows import Row, epoch_of
+from pipeline.ingest.call.asterisk.cdr_rows import CdrRow, channel_created_at
 from pipeline.ingest.local_times import rfc3339, seconds_between
 from schemas.communications import Disposition
 from schemas.types import Channel, Direction
 
 COMPLETED, MISSED = "comm.call.completed", "comm.call.missed"
 
-# Applications that join two channels. Everything else that "answers" (Hangup, Playback, an IVR,
+# Applications that connect two channels. Whatever else "answers" (Hangup, Playback, an IVR,
 # VoiceMail) is the exchange itself.
 _JOINING = frozenset(
     {"dial", "queue", "followme", "retrydial", "bridge", "pickup", "parkedcall", "directedpickup"}
@@ -29,33 +28,33 @@ _DISPOSITIONS = {
     "FAILED": Disposition.FAILED,
     "CONGESTION": Disposition.FAILED,
 }
-# Where nobody answered, the legs end differently: one phone that rang outweighs one that was busy,
-# that one a broken line.
+# If nobody answered, the legs may have different dispositions: a phone that rang counts more than a
+# busy one, and that one more than a failed line.
 _PRECEDENCE = ("NO ANSWER", "BUSY", "CONGESTION", "FAILED")
-# Extensions have up to six digits: more is a public number in every numbering plan that exchanges
-# meet. Other rules: `own`.
+# Extensions have up to six digits; longer numbers are public in all numbering plans. The option
+# `own` states other rules.
 _EXTENSION = re.compile(r"\d{1,6}")
 _CHANNEL = re.compile(r"[^/]+/(?P<peer>.+?)(?:-[0-9a-fA-F]{2,})?(?:;[12])?")
 _CLID = re.compile(r'\s*"?(?P<name>.*?)"?\s*<(?P<number>[^<>]*)>\s*')
-# The name that a trunk cuts off a number: its first digits, then the halves of a character.
+# A name that a trunk made of a number by cutting it: its first digits, then half a character.
 _NUMBER_AS_NAME = re.compile(r"\+?(\d{6,})")
-# The id's second and the row's start are the same moment; a quarter of an hour is the smallest
-# error that a zone can make.
+# The time in uniqueid and the start of the row are the same instant. A difference of a quarter of an
+# hour, the smallest step between time zones, means that the zone is wrong.
 _ZONE_STEP = timedelta(minutes=15)
 
 
-def call_data(rows: Sequence[Row], own: OwnSide) -> tuple[str, dict[str, Any]]:
-    """Return the event's type and body (the contract is `CallData`) for the legs of one call, in
-    the order of the file.
+def call_data(rows: Sequence[CdrRow], own: OwnSide) -> tuple[str, dict[str, Any]]:
+    """Return the event type and the data (`CallData`) of a call for its legs in the order of the
+    file.
 
     - Answered means answered by a person: a leg of Dial or Queue with a far channel and the
-      disposition ANSWERED. A call that has none is missed. Where every leg was answered by an
-      application alone, `answered_at` and the disposition are the exchange's, `answered_by` names
-      the application, and the type still says missed.
-    - `talk_s` is the time in which at least one such leg was up (billsec from its answer), so that
-      transfers add up and the two halves of a Local channel do not count twice. Seconds.
-    - The direction follows `own` where it knows one of the two numbers, else their form: up to six
-      digits are an extension.
+      disposition ANSWERED. A call without such a leg is missed. If all legs were answered by an
+      application, `answered_at` and the disposition are the exchange's, `answered_by` names the
+      application, and the type is still missed.
+    - `talk_s` is the time in seconds during which at least one such leg was up (billsec from its
+      answer): transfers add up, and the two halves of a Local channel do not count twice.
+    - The direction follows `own` if it knows one of the two numbers, else the form of the numbers:
+      up to six digits are an extension.
     """
     root = _root(rows)
     spoken = _legs_with_people(rows)
@@ -89,9 +88,10 @@ def call_data(rows: Sequence[Row], own: OwnSide) -> tuple[str, dict[str, Any]]:
     }
 
 
-def _root(rows: Sequence[Row]) -> Row:
-    """Return the leg that began the call: that of the channel after which the call is named, else
-    the earliest.
+def _root(rows: Sequence[CdrRow]) -> CdrRow:
+    """Return the leg that started the call.
+
+    It is the leg of the channel after which the call is named, else the earliest one.
     """
     return next(
         (row for row in rows if row.uniqueid and row.uniqueid == row.linkedid),
@@ -99,13 +99,13 @@ def _root(rows: Sequence[Row]) -> Row:
     )
 
 
-# ---- answered by whom
-# -------------------------------------------------------------------------------------------------------
+# ---- who answered
 
 
-def _legs_with_people(rows: Sequence[Row]) -> list[Row]:
-    """Return the legs that a person answered, in the order of the answer; real channels before
-    Local ones, which only stand for them.
+def _legs_with_people(rows: Sequence[CdrRow]) -> list[CdrRow]:
+    """Return the legs that a person answered, in the order of the answer.
+
+    Real channels exclude Local channels, which only stand for them.
     """
     answered = [
         row
@@ -118,9 +118,10 @@ def _legs_with_people(rows: Sequence[Row]) -> list[Row]:
     return sorted(real, key=lambda row: (row.answer or row.start, row.line))
 
 
-def _ends_in_machine(leg: Row, rows: Sequence[Row]) -> bool:
-    """Return whether the far half of a leg's Local channel is among the rows: it then tells that no
-    real channel answered it.
+def _ends_in_machine(leg: CdrRow, rows: Sequence[CdrRow]) -> bool:
+    """Return whether the far half of a leg's Local channel is among the rows.
+
+    That half then shows that no real channel answered it.
     """
     half = leg.dstchannel.removesuffix(";1").removesuffix(";2")
     return any(row.channel.startswith(f"{half};") for row in rows)
@@ -130,8 +131,8 @@ def _is_local(channel: str) -> bool:
     return channel.casefold().startswith("local/")
 
 
-def _word(rows: Sequence[Row], spoken: Sequence[Row]) -> str:
-    """Return the exchange's own word for how the call ended."""
+def _word(rows: Sequence[CdrRow], spoken: Sequence[CdrRow]) -> str:
+    """Return the exchange's own word for the end of the call."""
     words = [row.disposition for row in rows]
     if spoken or all(word == "ANSWERED" for word in words):
         return "ANSWERED"
@@ -142,10 +143,9 @@ def _word(rows: Sequence[Row], spoken: Sequence[Row]) -> str:
 
 
 # ---- times
-# ------------------------------------------------------------------------------------------------------------------
 
 
-def _times(rows: Sequence[Row], spoken: Sequence[Row], by_machine: bool) -> dict[str, Any]:
+def _times(rows: Sequence[CdrRow], spoken: Sequence[CdrRow], by_machine: bool) -> dict[str, Any]:
     started = min(row.start for row in rows)
     ends = [row.end for row in rows if row.end]
     answers = [row.answer for row in spoken or (rows if by_machine else ()) if row.answer]
@@ -155,18 +155,16 @@ def _times(rows: Sequence[Row], spoken: Sequence[Row], by_machine: bool) -> dict
         "ended_at": rfc3339(max(ends)) if ends else None,
         "talk_s": _talk(spoken) if spoken else None,
     }
-    made = next((epoch for row in rows if (epoch := epoch_of(row.call))), None)
-    if made and abs(made - started) >= _ZONE_STEP:
-        # Seen in practice where the zone was given wrong, or the exchange writes GMT (usegmtime):
-        # kept, so that it can be seen.
-        times["uniqueid_says"] = rfc3339(made)
+    created = next((at for row in rows if (at := channel_created_at(row.call))), None)
+    if created and abs(created - started) >= _ZONE_STEP:
+        # Happens in practice if the zone option is wrong, or if the exchange writes GMT
+        # (usegmtime); kept, so that it can be noticed.
+        times["uniqueid_says"] = rfc3339(created)
     return times
 
 
-def _talk(spoken: Sequence[Row]) -> float | None:
-    """Return the seconds in which at least one of the legs was up, or None where the rows do not
-    tell.
-    """
+def _talk(spoken: Sequence[CdrRow]) -> float | None:
+    """Return the seconds during which at least one leg was up, or None where it is unknown."""
     spans: list[tuple[datetime, datetime]] = []
     for row in spoken:
         if row.answer and row.billsec is not None:
@@ -183,27 +181,27 @@ def _talk(spoken: Sequence[Row]) -> float | None:
 
 
 # ---- who
-# --------------------------------------------------------------------------------------------------------------------
 
 
-def _direction(root: Row, own: OwnSide) -> Direction:
-    from_us, to_us = _listed(root.src, own), _listed(root.dst, own)
+def _direction(root: CdrRow, own: OwnSide) -> Direction:
+    from_us, to_us = _is_own_number(root.src, own), _is_own_number(root.dst, own)
     if not from_us and not to_us:
-        # A channel named after the number that was dialled is the line it came in by: a short
-        # number outside, not an extension.
-        from_us = bool(_EXTENSION.fullmatch(root.src)) and peer_of(root.channel) != root.dst
-        # What is not a number is a place in our own dial plan: s, an IVR, a feature code.
+        # A channel that is named after the dialled number is the line by which the call came in; a
+        # short number calling on it is external, not an extension.
+        from_us = bool(_EXTENSION.fullmatch(root.src)) and channel_peer(root.channel) != root.dst
+        # A destination that is not a number belongs to our own dial plan: s, an IVR, a feature
+        # code.
         to_us = bool(_EXTENSION.fullmatch(root.dst)) or not re.fullmatch(r"\+?\d+", root.dst)
     if from_us and to_us:
         return Direction.INTERNAL
     return Direction.OUTBOUND if from_us else Direction.INBOUND
 
 
-def _listed(number: str, own: OwnSide) -> bool:
+def _is_own_number(number: str, own: OwnSide) -> bool:
     return bool(number) and (own.owns_phone(number) or own.owns_name(number))
 
 
-def _caller(root: Row) -> dict[str, str]:
+def _caller(root: CdrRow) -> dict[str, str]:
     match = _CLID.fullmatch(root.clid)
     number = root.src or (match["number"].strip() if match else "")
     name = (match["name"] if match else root.clid).replace('"', "").strip()
@@ -224,15 +222,21 @@ def _callee(dst: str) -> dict[str, str]:
     return {"phone": dst} if any(char.isdigit() for char in dst) else {"name": dst}
 
 
-def _staff(root: Row, spoken: Sequence[Row], direction: Direction) -> str | None:
+def _staff(root: CdrRow, spoken: Sequence[CdrRow], direction: Direction) -> str | None:
     if direction is Direction.INBOUND:
-        return peer_of(spoken[0].dstchannel) if spoken else None
-    return root.src if _EXTENSION.fullmatch(root.src) else peer_of(root.channel) or root.src or None
+        return channel_peer(spoken[0].dstchannel) if spoken else None
+    return (
+        root.src
+        if _EXTENSION.fullmatch(root.src)
+        else channel_peer(root.channel) or root.src or None
+    )
 
 
-def peer_of(channel: str) -> str | None:
-    """Return the peer or extension in a channel's name: 301 for SIP/301-0000a1b2,
-    PJSIP/301-0000000f or Local/301@agents-0001;1.
+def channel_peer(channel: str) -> str | None:
+    """Return the peer or extension in a channel's name, or None.
+
+    >>> channel_peer("PJSIP/301-0000000f"), channel_peer("Local/301@agents-0001;1")
+    ('301', '301')
     """
     match = _CHANNEL.fullmatch(channel)
     if not match:
@@ -242,8 +246,8 @@ def peer_of(channel: str) -> str | None:
     return peer.partition("@")[0] or None
 
 
-def _exchange_fields(root: Row, last: Row) -> dict[str, str]:
-    """Return what only the exchange knows; it ends up in the record's attributes."""
+def _exchange_fields(root: CdrRow, last: CdrRow) -> dict[str, str]:
+    """Return what only the exchange knows; it becomes the record's attributes."""
     return {
         "accountcode": root.accountcode,
         "dcontext": root.dcontext,

@@ -1,7 +1,7 @@
 """Rows of Asterisk's cdr_csv: Master.csv, one line per leg, no header.
 
-Columns as in cdr/cdr_csv.c of Asterisk 1.8 to 22: sixteen, then uniqueid (loguniqueid), userfield
-(loguserfield), and peeraccount, linkedid, sequence (newcdrcolumns), each as configured.
+The columns are those of cdr/cdr_csv.c of Asterisk 1.8 to 22: sixteen, then uniqueid (loguniqueid),
+userfield (loguserfield), and peeraccount, linkedid, sequence (newcdrcolumns), each if configured.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 
-from pipeline.ingest.local_times import instant
+from pipeline.ingest.local_times import to_utc
 from schemas.dead_letters import RejectCode
 
 _TEXTS = (
@@ -27,18 +27,19 @@ _TEXTS = (
 )
 _COLUMNS = (*_TEXTS, "start", "answer", "end", "duration", "billsec", "disposition", "amaflags")
 _NEW_COLUMNS = ("peeraccount", "linkedid", "sequence")
-# Sixteen, with uniqueid or userfield or both, each with or without the three new ones.
-WIDTHS = (16, 17, 18, 19, 20, 21)
+# Sixteen, with uniqueid or userfield or both, and with or without the three new columns.
+COLUMN_COUNTS = (16, 17, 18, 19, 20, 21)
 # `systemname-epoch.counter`; the system's name is optional.
 _UNIQUEID = re.compile(r"(?:.*-)?(\d{9,10})\.\d+")
 _TIME = re.compile(r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})[ T](\d{1,2}):(\d{2})(?::(\d{2}))?(?:\.\d+)?")
-# 2026-11-01 09:30:00, as cdr_csv writes it, is read several times faster by the library.
+# Length of 2026-11-01 09:30:00, the format of cdr_csv, which `fromisoformat` parses several times
+# faster.
 _ISO_LENGTH = 19
 _SECONDS = re.compile(r"\d{1,9}(?:\.\d+)?")
 
 
-class RowError(ValueError):
-    """A line is no row; `code` says of which kind the fault is, the message what is wrong."""
+class CdrRowError(ValueError):
+    """A line is not a row; the message says what is wrong."""
 
     def __init__(self, code: RejectCode, message: str) -> None:
         super().__init__(message)
@@ -46,9 +47,10 @@ class RowError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One leg. Times are UTC; `answer` is None where nobody answered, `end` where it is not told.
-    `line` counts from 1.
+class CdrRow:
+    """One leg of a call; times are UTC, `line` counts from 1.
+
+    `answer` is None if nobody answered, `end` if the file does not contain it.
     """
 
     line: int
@@ -75,52 +77,58 @@ class Row:
 
     @property
     def call(self) -> str:
-        """The call it belongs to: linkedid, else uniqueid, else empty."""
+        """The call that the leg belongs to: linkedid, else uniqueid, else empty."""
         return self.linkedid or self.uniqueid
 
     @property
     def answered(self) -> bool:
-        """Whether the exchange says that somebody or something picked it up."""
+        """Whether somebody or something answered, by the exchange's account."""
         return self.disposition == "ANSWERED"
 
 
 def is_header(text: str) -> bool:
-    """Return whether a first line names the columns, as some people's exports have it."""
+    """Return whether a line contains the names of the columns, as in exports made by hand.
+
+    >>> is_header("accountcode,src,dst,dcontext")
+    True
+    """
     return re.sub(r"[\s\"]", "", text).casefold().startswith("accountcode,src,dst,")
 
 
-def epoch_of(uniqueid: str) -> datetime | None:
-    """Return the second in which the channel was made, which Asterisk writes into the id."""
+def channel_created_at(uniqueid: str) -> datetime | None:
+    """Return the instant at which the channel was created, which Asterisk writes into uniqueid.
+
+    >>> channel_created_at("1793583072.17")
+    datetime.datetime(2026, 11, 2, 1, 31, 12, tzinfo=datetime.timezone.utc)
+    """
     match = _UNIQUEID.fullmatch(uniqueid)
     return datetime.fromtimestamp(int(match[1]), UTC) if match else None
 
 
-def parse_row(raw: bytes, line: int, zone: tzinfo) -> Row:
-    """Return the row of one line; its local times lie in the zone.
+def parse_cdr_row(raw: bytes, line: int, zone: tzinfo) -> CdrRow:
+    """Return the row of one line, whose times are local to the zone. Raises CdrRowError.
 
-    Bytes that are not UTF-8 (names cut in the middle of a character, which exchanges do write)
-    become U+FFFD. The hour that a clock change repeats is told by the second that Asterisk writes
-    into uniqueid, answer and end then follow the start.
-
-    Raises RowError.
+    Bytes that are not UTF-8 become U+FFFD; exchanges do write names that are cut inside a
+    character. In the hour that a clock change repeats, the second in uniqueid decides; answer and
+    end follow the start.
     """
     text = raw.decode("utf-8", "replace").lstrip("\ufeff").rstrip("\r\n")
     try:
         values = next(csv.reader([text], strict=True), [])
     except csv.Error as error:
-        raise RowError(RejectCode.UNPARSABLE, f"it is not CSV: {error}") from error
-    if len(values) not in WIDTHS:
-        raise RowError(
+        raise CdrRowError(RejectCode.UNPARSABLE, f"it is not valid CSV: {error}") from error
+    if len(values) not in COLUMN_COUNTS:
+        raise CdrRowError(
             RejectCode.UNPARSABLE,
-            f"it has {len(values)} columns; cdr_csv writes {', '.join(map(str, WIDTHS))}, by"
-            " loguniqueid, loguserfield, newcdrcolumns",
+            f"it has {len(values)} columns; cdr_csv writes {', '.join(map(str, COLUMN_COUNTS))} of them,"
+            " depending on loguniqueid, loguserfield, newcdrcolumns",
         )
     cell = {name: value.strip() for name, value in _named(values).items()}
-    made = epoch_of(cell.get("uniqueid", ""))
-    start = _time(cell, "start", zone, near=made)
+    created = channel_created_at(cell.get("uniqueid", ""))
+    start = _time(cell, "start", zone, near=created)
     if start is None:
-        raise RowError(RejectCode.TIME_INVALID, "start is empty")
-    return Row(
+        raise CdrRowError(RejectCode.TIME_INVALID, "start is empty")
+    return CdrRow(
         line=line,
         raw=raw,
         start=start,
@@ -158,15 +166,15 @@ def _time(
     near: datetime | None = None,
 ) -> datetime | None:
     text = cell[column]
-    # An unanswered leg has no time; databases that were exported write year zero.
+    # An unanswered leg has no time; exports of databases write year zero.
     if not text or text.startswith("0000-00-00"):
         return None
     local = _local(text)
-    moment = instant(local, zone, not_before, near) if local else None
+    moment = to_utc(local, zone, not_before, near) if local else None
     if moment is None:
-        raise RowError(
+        raise CdrRowError(
             RejectCode.TIME_INVALID,
-            f"{column} is no time such as 2026-11-01 09:30:00: {text[:40]!r}",
+            f"{column} is not a time such as 2026-11-01 09:30:00: {text[:40]!r}",
         )
     return moment
 
@@ -189,5 +197,5 @@ def _seconds(cell: dict[str, str]) -> float | None:
     if not text:
         return None
     if not _SECONDS.fullmatch(text):
-        raise RowError(RejectCode.SCHEMA_TYPE, f"billsec is no number of seconds: {text[:40]!r}")
+        raise CdrRowError(RejectCode.SCHEMA_TYPE, f"billsec is not a number of seconds: {text[:40]!r}")
     return float(text)

@@ -1,5 +1,5 @@
 """Chats exported from WhatsApp."""
 
-from pipeline.ingest.chat.whatsapp.whatsapp_connector import WhatsAppExport
+from pipeline.ingest.chat.whatsapp.whatsapp_connector import WhatsAppConnector
 
-__all__ = ["WhatsAppExport"]
+__all__ = ["WhatsAppConnector"]

@@ -1,4 +1,4 @@
-"""Tells in which order an export writes day, month and year, from its stamps alone."""
+"""Infers the order of day, month and year in an export from its timestamps alone."""
 
 from __future__ import annotations
 
@@ -6,27 +6,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
 
-from pipeline.ingest.chat.whatsapp.timestamps import Shape, Stamp
+from pipeline.ingest.chat.whatsapp.timestamps import Timestamp, TimestampFormat
 from pipeline.ingest.local_times import DateOrder
 from pipeline.ingest.port import OptionError
 
-# An export is in order of time but for its first line (the encryption notice bears the day it was
-# shown) and clocks that were set. Read in the wrong order it jumps back at every turn of a month:
-# this many times more often is no accident.
-_FEWER_JUMPS = 4
+# An export is in order of time, except for its first line (the encryption notice has the day on
+# which it was shown) and for clocks that were adjusted. Read in the wrong order, time jumps back at
+# the end of every month. This many times as many jumps are not a coincidence.
+_JUMP_RATIO = 4
 # Days taken for years stretch a month of chat over decades.
-_LONGER = 10
-# So many dates more that are impossible are not text that somebody pasted.
-_SURE = 10
+_DAYS_RATIO = 10
+# Pasted text contains impossible dates too, but not this many more in one order than in another.
+_DECISIVE_INVALID = 10
 # WhatsApp was founded in 2009.
 _FIRST_YEAR = 2009
 
 
 @dataclass(slots=True)
-class _Reading:
-    """How one order fares: stamps that are no date in it, and how often time runs backwards in
-    it.
-    """
+class _OrderScore:
+    """How well one date order fits: impossible dates, and how often time jumps back."""
 
     order: DateOrder
     invalid: int = 0
@@ -40,8 +38,8 @@ class _Reading:
         """Days between the earliest and the latest date."""
         return max(0, (self._latest - self._earliest).days)
 
-    def add(self, stamp: Stamp, first: bool) -> date | None:
-        day = stamp.date(self.order)
+    def add(self, timestamp: Timestamp, first: bool) -> date | None:
+        day = timestamp.date(self.order)
         if day is None or day.year < _FIRST_YEAR:
             self.invalid += 1
             return day
@@ -55,94 +53,89 @@ class _Reading:
 
 
 @dataclass(slots=True)
-class ShapeCount:
-    """Stamps of one shape: how many, and how each order of dates fares with them."""
+class DateOrderStats:
+    """The number of timestamps of one format, and how well each date order fits them."""
 
     count: int = 0
     dates_differ: bool = False
-    readings: dict[DateOrder, _Reading] = field(default_factory=dict)
+    scores: dict[DateOrder, _OrderScore] = field(default_factory=dict)
 
-    def add(self, stamp: Stamp) -> None:
-        """Count one more stamp."""
+    def add(self, timestamp: Timestamp) -> None:
+        """Count a timestamp."""
         self.count += 1
-        for order in _possible(stamp.shape):
-            self.readings.setdefault(order, _Reading(order))
+        for order in _possible(timestamp.format):
+            self.scores.setdefault(order, _OrderScore(order))
         days = {
-            order: reading.add(stamp, first=self.count == 1)
-            for order, reading in self.readings.items()
+            order: reading.add(timestamp, first=self.count == 1)
+            for order, reading in self.scores.items()
         }
         self.dates_differ = self.dates_differ or days.get(DateOrder.DMY) != days.get(DateOrder.MDY)
 
     @property
-    def settled(self) -> bool:
-        """Whether the order of dates is beyond doubt, so that the rest of a long file need not be
-        asked.
-        """
-        if list(self.readings) == [DateOrder.YMD]:
+    def decided(self) -> bool:
+        """Whether the date order is certain; the rest of a long file need not be surveyed then."""
+        if list(self.scores) == [DateOrder.YMD]:
             return True
-        fewest = _least(self.readings.values())
+        fewest = _fewest_invalid(self.scores.values())
         return len(fewest) == 1 and all(
-            reading.invalid >= fewest[0].invalid + _SURE
-            for reading in self.readings.values()
+            reading.invalid >= fewest[0].invalid + _DECISIVE_INVALID
+            for reading in self.scores.values()
             if reading is not fewest[0]
         )
 
 
-def _possible(shape: Shape) -> tuple[DateOrder, ...]:
-    if shape.long_year == "first":
+def _possible(format_: TimestampFormat) -> tuple[DateOrder, ...]:
+    if format_.long_year == "first":
         return (DateOrder.YMD,)
     # No locale of CLDR writes the month first with dots.
-    month_first = () if shape.separator == "." else (DateOrder.MDY,)
-    year_first = (DateOrder.YMD,) if shape.long_year == "none" else ()
+    month_first = () if format_.separator == "." else (DateOrder.MDY,)
+    year_first = (DateOrder.YMD,) if format_.long_year == "none" else ()
     return (DateOrder.DMY, *month_first, *year_first)
 
 
-def prevailing(counts: dict[Shape, ShapeCount]) -> Shape | None:
-    """Return the shape that most stamps of a file have, the earliest of equals; None where there
-    are no stamps.
+def most_common_format(counts: dict[TimestampFormat, DateOrderStats]) -> TimestampFormat | None:
+    """Return the format of most timestamps, the earliest of equals; None without timestamps."""
+    return max(counts, key=lambda format_: counts[format_].count, default=None)
+
+
+def infer_date_order(count: DateOrderStats, where: str) -> DateOrder:
+    """Return the order in which the fewest dates are impossible, else in which time runs forward.
+
+    Two digits in front are taken for a year only if days read as years would be impossible or
+    decades apart. Raises OptionError if two orders fit equally and mean different days.
     """
-    return max(counts, key=lambda shape: counts[shape].count, default=None)
-
-
-def infer(count: ShapeCount, where: str) -> DateOrder:
-    """Return the order of dates: the one in which fewest stamps are impossible, else the one in
-    which time runs forward.
-
-    Two digits are taken for a year in front only where days read as years would be impossible or
-    decades apart. Raises OptionError where two orders fit equally and mean different days.
-    """
-    if list(count.readings) == [DateOrder.YMD]:
+    if list(count.scores) == [DateOrder.YMD]:
         return DateOrder.YMD
     rivals = [
-        count.readings[order] for order in (DateOrder.DMY, DateOrder.MDY) if order in count.readings
+        count.scores[order] for order in (DateOrder.DMY, DateOrder.MDY) if order in count.scores
     ]
-    year_first = count.readings.get(DateOrder.YMD)
-    fewest = _least(rivals)
+    year_first = count.scores.get(DateOrder.YMD)
+    fewest = _fewest_invalid(rivals)
     if year_first and all(_beats(year_first, rival) for rival in fewest):
         return DateOrder.YMD
     if len(fewest) == 1 or not count.dates_differ:
         return fewest[0].order
     first, second = fewest
-    for one, other in ((first, second), (second, first)):
-        if _runs_forward(one, other):
-            return one.order
+    for score, other in ((first, second), (second, first)):
+        if _has_far_fewer_jumps(score, other):
+            return score.order
     raise OptionError(
-        f"{where}: its dates can be day-month-year as well as month-day-year, nothing in it tells"
-        " which; say it with --option date_order=dmy or --option date_order=mdy"
+        f"{where}: its dates can be day-month-year or month-day-year; name their order with"
+        " --option date_order=dmy or --option date_order=mdy"
     )
 
 
-def _least(readings: Iterable[_Reading]) -> list[_Reading]:
-    known = list(readings)
-    invalid = min(reading.invalid for reading in known)
-    return [reading for reading in known if reading.invalid == invalid]
+def _fewest_invalid(scores: Iterable[_OrderScore]) -> list[_OrderScore]:
+    known = list(scores)
+    invalid = min(score.invalid for score in known)
+    return [score for score in known if score.invalid == invalid]
 
 
-def _beats(year_first: _Reading, rival: _Reading) -> bool:
+def _beats(year_first: _OrderScore, rival: _OrderScore) -> bool:
     return year_first.invalid < rival.invalid or (
-        year_first.invalid == rival.invalid and year_first.days * _LONGER < rival.days
+        year_first.invalid == rival.invalid and year_first.days * _DAYS_RATIO < rival.days
     )
 
 
-def _runs_forward(one: _Reading, other: _Reading) -> bool:
-    return one.jumps < other.jumps and one.jumps * _FEWER_JUMPS <= other.jumps
+def _has_far_fewer_jumps(score: _OrderScore, other: _OrderScore) -> bool:
+    return score.jumps < other.jumps and score.jumps * _JUMP_RATIO <= other.jumps

@@ -1,6 +1,4 @@
-"""What stands after the sender's name: the text, what was attached, or a line of the platform's
-own.
-"""
+"""Parses what follows the sender's name: text, attachments, or a line of WhatsApp itself."""
 
 from __future__ import annotations
 
@@ -9,22 +7,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.ingest.chat.whatsapp.platform_phrases import (
+    attachment_kind,
+    is_attachment_prefix,
+    is_attachment_suffix,
     is_call,
     is_call_only,
     is_deleted,
+    is_edit_notice,
     is_encryption_notice,
-    is_file_attached,
     is_placeholder,
-    kind_of,
     media_type_of_file,
     media_type_of_kind,
-    says_attached,
-    says_edited,
 )
-from pipeline.ingest.local_times import MARKS
+from pipeline.ingest.local_times import DIRECTION_MARKS
 
-# LRM and RLM are what the apps put before words of their own; a person's keyboard does not write
-# them.
+# The apps put LRM or RLM before their own words; keyboards do not write these characters.
 _OWN_WORDS = "\u200e\u200f"
 _MAP = "https://maps.google.com/"
 
@@ -40,8 +37,8 @@ _ANDROID_FILE = re.compile(
     rf" \((?P<words>[^()\n]{{2,60}})\)[{_OWN_WORDS}]?(?=\n|$)"
 )
 _ANDROID_NAME = re.compile(r"(?:IMG|VID|AUD|PTT|STK|DOC|GIF)-\d{8}-WA\d+")
-# `<Media omitted>`: words in angle brackets alone on the first line. One ASCII word, an address or
-# markup is a person's own.
+# `<Media omitted>`: only words in angle brackets on the first line. A single ASCII word, an address
+# or markup was written by a person.
 _ANDROID_PLACEHOLDER = re.compile(
     rf"[{_OWN_WORDS}]?<(?P<words>[^<>\n@/\\=\d]{{3,80}})>[{_OWN_WORDS}]?(?=\n|$)"
 )
@@ -49,9 +46,11 @@ _FILE_NAME = re.compile(r"[^\n]+\.\w{1,8}")
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
-    """A message's content: `text` None where there is none, `system` where the platform wrote it,
-    `notes` for the attributes.
+class MessageBody:
+    """The content of a message.
+
+    `text` is None where there is none, `system` is set for lines of WhatsApp itself, `notes` become
+    attributes of the event.
     """
 
     text: str | None
@@ -60,12 +59,15 @@ class Body:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
-def read_body(text: str, marked: bool, ios: bool) -> Body:
+def parse_body(text: str, marked: bool, ios: bool) -> MessageBody:
     """Return the content of a message.
 
-    `marked`: a direction mark stands before the stamp, as iOS has it before messages with media.
-    `ios`: the file has iOS's form, where a mark before the text says that the platform wrote it.
-    The wording is only asked where the marks leave it open.
+    `marked`: a direction mark is in front of the timestamp, as iOS has it for messages with media.
+    `ios`: the file has the iOS format, where a mark before the text means that WhatsApp wrote it.
+    The wording is only examined where the marks leave the kind open.
+
+    >>> parse_body("IMG-20260814-WA0001.jpg (file attached)", False, False).attachments
+    ({'name': 'IMG-20260814-WA0001.jpg', 'mime': 'image/jpeg'},)
     """
     text = text.strip()
     text, edited = _cut_edit_marker(text)
@@ -73,34 +75,39 @@ def read_body(text: str, marked: bool, ios: bool) -> Body:
         _attached_file(text)
         or _media(text, marked, ios)
         or _platform(text, ios)
-        or Body(_clean(text))
+        or MessageBody(_clean(text))
     )
     return (
-        Body(body.text, body.attachments, body.system, {**body.notes, "edited": True})
+        MessageBody(body.text, body.attachments, body.system, {**body.notes, "edited": True})
         if edited
         else body
     )
 
 
 def _clean(text: str) -> str | None:
-    """Return the text without the marks at its ends, or None."""
-    return text.strip(f"{MARKS} \t\r\n") or None
+    """Return the text without direction marks and blanks at its ends, or None."""
+    return text.strip(f"{DIRECTION_MARKS} \t\r\n") or None
 
 
 def _cut_edit_marker(text: str) -> tuple[str, bool]:
     match = _EDIT_MARKER.search(text)
-    if match and _clean(text[: match.start()]) and (match["mark"] or says_edited(match["words"])):
+    if (
+        match
+        and _clean(text[: match.start()])
+        and (match["mark"] or is_edit_notice(match["words"]))
+    ):
         return text[: match.start()], True
     return text, False
 
 
 # ---- media
-# ------------------------------------------------------------------------------------------------------------------
 
 
-def _attached_file(text: str) -> Body | None:
+def _attached_file(text: str) -> MessageBody | None:
     match = _IOS_FILE.search(text)
-    if match and (match["mark"] or _IOS_NAME.match(match["file"]) or says_attached(match["words"])):
+    if match and (
+        match["mark"] or _IOS_NAME.match(match["file"]) or is_attachment_prefix(match["words"])
+    ):
         name = match["file"].strip()
         caption = f"{text[: match.start()].strip()}\n{text[match.end() :].strip()}"
         title = _document_name(caption)
@@ -109,13 +116,13 @@ def _attached_file(text: str) -> Body | None:
         )
     match = _ANDROID_FILE.match(text)
     if match and (
-        match["mark"] or _ANDROID_NAME.match(match["file"]) or is_file_attached(match["words"])
+        match["mark"] or _ANDROID_NAME.match(match["file"]) or is_attachment_suffix(match["words"])
     ):
         return _with_attachment(_attachment(match["file"].strip()), text[match.end() :])
     return None
 
 
-def _media(text: str, marked: bool, ios: bool) -> Body | None:
+def _media(text: str, marked: bool, ios: bool) -> MessageBody | None:
     match = _ANDROID_PLACEHOLDER.match(text)
     if (
         match
@@ -124,32 +131,33 @@ def _media(text: str, marked: bool, ios: bool) -> Body | None:
     ):
         return _android_media(match["words"].strip(), text[match.end() :])
     if is_placeholder(text):
-        return _with_attachment(_left_out(text), None)
+        return _with_attachment(_omitted_media(text), None)
     if marked and ios and not is_deleted(text) and not is_call(text) and _MAP not in text:
         return _placeholder_after_mark(text)
     return None
 
 
-def _android_media(words: str, caption: str) -> Body:
+def _android_media(words: str, caption: str) -> MessageBody:
     title = _clean(caption)
     media = media_type_of_file(title) if title and _FILE_NAME.fullmatch(title) else None
     if title and media:
-        # A document's own name stands where a picture's caption would.
+        # The name of a document is where a picture has its caption.
         return _with_attachment({"placeholder": words, "name": title, "mime": media}, None)
     return _with_attachment({"placeholder": words}, caption)
 
 
-def _placeholder_after_mark(text: str) -> Body | None:
-    """Return the media that the words after the last mark stand for: `caption ‎image omitted`,
-    `a.pdf • ‎2 pages ‎document omitted`.
+def _placeholder_after_mark(text: str) -> MessageBody | None:
+    """Return the media that the words after the last mark stand for, or None.
+
+    Examples: `caption ‎image omitted`, `a.pdf • ‎2 pages ‎document omitted`.
     """
     at = max(text.rfind(mark) for mark in _OWN_WORDS)
     words = _clean(text[at:]) if at >= 0 else None
     if words is None or "\n" in words or text.count("\n\u200e") > 1:
-        # A poll: question and options, each on a line of its own.
+        # A poll: question and options, each in its own line.
         return None
     before = text[:at]
-    attachment = _left_out(words)
+    attachment = _omitted_media(words)
     if title := _document_name(before):
         attachment |= {
             "name": title,
@@ -160,7 +168,7 @@ def _placeholder_after_mark(text: str) -> Body | None:
 
 
 def _document_name(before: str) -> str | None:
-    """Return the name in front of a document's placeholder: `Offer.pdf • ‎2 pages`."""
+    """Return the name before a document's placeholder (`Offer.pdf • ‎2 pages`), or None."""
     title = _clean(before.partition(" • ")[0])
     return title if title and _FILE_NAME.fullmatch(title) else None
 
@@ -170,37 +178,42 @@ def _attachment(name: str) -> dict[str, str]:
     return {"name": name, "mime": media} if media else {"name": name}
 
 
-def _left_out(words: str) -> dict[str, str]:
-    words = words.strip(f"{MARKS} ")
-    media = media_type_of_kind(kind_of(words))
+def _omitted_media(words: str) -> dict[str, str]:
+    words = words.strip(f"{DIRECTION_MARKS} ")
+    media = media_type_of_kind(attachment_kind(words))
     return {"placeholder": words, "mime": media} if media else {"placeholder": words}
 
 
-def _with_attachment(attachment: dict[str, str], caption: str | None) -> Body:
-    return Body(_clean(caption) if caption else None, (attachment,))
+def _with_attachment(attachment: dict[str, str], caption: str | None) -> MessageBody:
+    return MessageBody(_clean(caption) if caption else None, (attachment,))
 
 
-# ---- the platform's own lines
-# -----------------------------------------------------------------------------------------------
+# ---- lines of WhatsApp itself
 
 
-def _platform(text: str, ios: bool) -> Body | None:
+def _platform(text: str, ios: bool) -> MessageBody | None:
     if is_deleted(text):
-        return Body(None, notes={"deleted": True})
+        return MessageBody(None, notes={"deleted": True})
     if is_encryption_notice(text) or is_call_only(text):
-        return platform_line(text)
+        return system_line(text)
     words = text.lstrip(_OWN_WORDS)
-    # A number copied from the address book brings its mark along; a place is what the person sent.
-    own = (
+    # A number copied from the address book has a mark of its own; a location is sent by a person.
+    is_system = (
         ios
         and words != text
         and not words.startswith("+")
         and not words[:1].isdigit()
         and _MAP not in text
     )
-    return platform_line(words) if own and "\n" not in words else None
+    return system_line(words) if is_system and "\n" not in words else None
 
 
-def platform_line(text: str) -> Body:
-    """Return a line that the platform wrote, without the marks between its sentences."""
-    return Body(_clean("".join(char for char in text if char not in _OWN_WORDS)), system=True)
+def system_line(text: str) -> MessageBody:
+    r"""Return the content of a line that WhatsApp wrote, without the marks between sentences.
+
+    >>> system_line("\u200eAnn left").system
+    True
+    """
+    return MessageBody(
+        _clean("".join(char for char in text if char not in _OWN_WORDS)), system=True
+    )

@@ -1,15 +1,17 @@
-"""Words that WhatsApp itself writes into exports, by language. Structure comes first; these refine
-it, or help where marks are lost.
+"""Words that WhatsApp itself writes into exports, by language.
+
+The structure of a line is looked at first; these words help where it leaves the kind open, or where
+direction marks were lost.
 """
 
 from __future__ import annotations
 
 import re
 
-from pipeline.ingest.local_times import plain
+from pipeline.ingest.local_times import plain_text
 
-# What a placeholder stands for, by a piece of its wording; the first kind that matches counts (a
-# GIF is called a picture too).
+# What a placeholder stands for, by a part of its wording. The first kind that matches wins: a GIF
+# is called a picture too.
 _KINDS: dict[str, str] = {
     "gif": "gif",
     "sticker": (
@@ -37,8 +39,8 @@ _KINDS: dict[str, str] = {
         "εικόν|kuva|画像|圖片|图片|图像|影像|照片|이미지|사진|รูปภาพ|फ़ोटो|फोटो|चित्र|صورة|תמונ|ảnh|imagine"
     ),
 }
-# A family of media types where the kind is all that is known; WhatsApp's stickers are WebP, its
-# contact cards vCards.
+# A family of media types where only the kind is known. WhatsApp's stickers are WebP, its contact
+# cards are vCards.
 _MEDIA_TYPES = {
     "gif": "image/gif",
     "sticker": "image/webp",
@@ -80,13 +82,14 @@ _TYPE_OF = {
     for extension in extensions.split()
 }
 
-# A whole message that is a placeholder, where the marks around it were lost: media and "left out",
-# language by language.
+# A message that is a placeholder for omitted media, by language; needed where the direction marks
+# around it were lost.
 _LEFT_OUT = re.compile(
     r"(?:image|video|audio|sticker|gif|document|contact card) omitted"
     r"|(?:图像|图片|照片|视频|音频|语音|贴图|文档|文件|联系人名片|gif(?: ?动态图)?)"
     r" ?(?:已|已被)(?:忽略|省略|略去)"
-    r"|(?:圖片|圖像|影像|影片|視訊|音訊|語音訊息|貼圖|文件|檔案|聯絡人名片|gif) ?已(?:略去|省略|忽略)"
+    r"|(?:圖片|圖像|影像|影片|視訊|音訊|語音訊息|貼圖|文件|檔案|聯絡人名片|gif)"
+    r" ?已(?:略去|省略|忽略)"
     r"|(?:bild|video|audio|sticker|gif|dokument|kontaktkarte) (?:weg|aus)gelassen"
     r"|(?:imagen|vídeo|video|audio|sticker|gif|documento|tarjeta de contacto) omitid[oa]"
     r"|(?:image|vidéo|audio|sticker|gif|document|fiche contact)"
@@ -115,7 +118,8 @@ _DELETED = re.compile(
     r"|tato zpráva byla (?:odstraněna|smazána)|tuto zprávu jste (?:odstranil|smazal)(?:/a|a)?"
     r"|ta wiadomość została usunięta|usunięto tę wiadomość|usunąłeś tę wiadomość"
     r"|このメッセージは削除されました|このメッセージを削除しました|メッセージを削除しました"
-    r"|삭제된 메시지입니다|이 메시지는 삭제되었습니다|이 메시지를 삭제했습니다|메시지를 삭제했습니다"
+    r"|삭제된 메시지입니다|이 메시지는 삭제되었습니다|이 메시지를 삭제했습니다"
+    r"|메시지를 삭제했습니다"
     r"|bu mesaj silindi|bu mesajı sildiniz"
     r"|pesan ini (?:telah )?dihapus|anda menghapus pesan ini|mesej ini telah dipadam|anda telah"
     r" memadam mesej ini"
@@ -141,8 +145,8 @@ _CALL = re.compile(
     r"|مكالمة (?:صوتية|فيديو) (?:فائتة|لم يُرد عليها)|छूटी हुई (?:वॉइस|वीडियो) कॉल|मिस्ड"
     r" (?:वॉइस|वीडियो) कॉल|ไม่ได้รับสาย(?:วิดีโอ)?"
 )
-# How the notice of encryption begins; Android attributes it to the group's name in some versions,
-# without a mark.
+# How the encryption notice begins. Some Android versions show the group's name as its sender,
+# without a direction mark.
 _ENCRYPTION = re.compile(
     r"messages (?:and calls are|you send to this (?:group|chat)(?: and calls)? are now secured"
     r" with) end-to-end encrypt"
@@ -158,7 +162,7 @@ _ENCRYPTION = re.compile(
     r"|tin nhắn và cuộc gọi được mã hóa|ข้อความและการโทรได้รับการเข้ารหัส|मैसेजेस और कॉल्स"
     r" एंड-टू-एंड|الرسائل والمكالمات مشفرة"
 )
-# Inside the angle brackets that end an edited message.
+# Inside the angle brackets at the end of an edited message.
 _EDITED = re.compile(
     r"edit|bearbeit|bewerkt|modifi|редактир|измен|змінен|upraven|edytowan|编辑|編輯|編集|수정|düzen|chỉnh"
     r" sửa|แก้ไข|تعديل|एडिट|संपादित"
@@ -182,21 +186,25 @@ _FILE_ATTACHED = re.compile(
 )
 
 
-# No phrase is longer; people's own texts often are, and need not be looked at.
-_LONGEST = 160
+# No phrase is longer. Longer texts, which are people's own, are not searched.
+_MAX_PHRASE = 160
 
 
 def _folded(text: str) -> str:
-    return plain(text[:_LONGEST]).strip().rstrip(".。।").strip().casefold()
+    return plain_text(text[:_MAX_PHRASE]).strip().rstrip(".。।").strip().casefold()
 
 
 def _is_all(pattern: re.Pattern[str], text: str) -> bool:
-    return len(text) <= _LONGEST and bool(pattern.fullmatch(_folded(text)))
+    return len(text) <= _MAX_PHRASE and bool(pattern.fullmatch(_folded(text)))
 
 
-def kind_of(placeholder: str) -> str | None:
-    """Return gif, sticker, contact, document, audio, video or image by the words of a placeholder;
-    None where none is known.
+def attachment_kind(placeholder: str) -> str | None:
+    """Return the kind of attachment that a placeholder's words name, or None.
+
+    The kinds are gif, sticker, contact, document, audio, video and image.
+
+    >>> attachment_kind("image omitted"), attachment_kind("hello")
+    ('image', None)
     """
     text = _folded(placeholder)
     return next(
@@ -206,54 +214,74 @@ def kind_of(placeholder: str) -> str | None:
 
 
 def media_type_of_kind(kind: str | None) -> str | None:
-    """Return the media type, or its family (`video/*`), that a kind of attachment has."""
+    """Return the media type, or its family (`video/*`), of a kind of attachment.
+
+    >>> media_type_of_kind("sticker"), media_type_of_kind("video")
+    ('image/webp', 'video/*')
+    """
     return _MEDIA_TYPES.get(kind or "")
 
 
 def media_type_of_file(name: str) -> str | None:
-    """Return the media type of a file by the end of its name, or None for an unusual one."""
+    """Return the media type of a file by its suffix, or None for an unknown one.
+
+    >>> media_type_of_file("offer.pdf")
+    'application/pdf'
+    """
     return _TYPE_OF.get(name.rpartition(".")[2].casefold())
 
 
 def is_placeholder(text: str) -> bool:
-    """Return whether a whole text is WhatsApp's line for media left out, in a language that is
-    listed.
+    """Return whether a whole text is WhatsApp's placeholder for omitted media.
+
+    >>> is_placeholder("image omitted"), is_placeholder("the image omitted a lot")
+    (True, False)
     """
     return _is_all(_LEFT_OUT, text)
 
 
 def is_deleted(text: str) -> bool:
-    """Return whether a whole text is WhatsApp's line for a deleted message."""
+    """Return whether a whole text is WhatsApp's line for a deleted message.
+
+    >>> is_deleted("This message was deleted.")
+    True
+    """
     return _is_all(_DELETED, text)
 
 
 def is_call(text: str) -> bool:
-    """Return whether a text begins with WhatsApp's line for a call."""
+    """Return whether a text starts with WhatsApp's line for a call.
+
+    >>> is_call("Missed voice call at 10:02")
+    True
+    """
     return bool(_CALL.match(_folded(text)))
 
 
 def is_call_only(text: str) -> bool:
-    """Return whether a whole text is WhatsApp's line for a call."""
+    """Return whether a whole text is WhatsApp's line for a call.
+
+    >>> is_call_only("Missed voice call"), is_call_only("Missed voice call at 10:02")
+    (True, False)
+    """
     return _is_all(_CALL, text)
 
 
 def is_encryption_notice(text: str) -> bool:
-    """Return whether a text begins as the notice of end-to-end encryption does."""
+    """Return whether a text starts like the notice of end-to-end encryption."""
     return bool(_ENCRYPTION.match(_folded(text)))
 
 
-def says_edited(text: str) -> bool:
-    """Return whether words in angle brackets say that the message was edited."""
+def is_edit_notice(text: str) -> bool:
+    """Return whether the words in angle brackets say that the message was edited."""
     return bool(_EDITED.search(_folded(text)))
 
 
-def says_attached(text: str) -> bool:
-    """Return whether words before a colon and a file name say that it is attached, as on iOS."""
+def is_attachment_prefix(text: str) -> bool:
+    """Return whether the words before a colon and a file name say that it is attached (iOS)."""
     return bool(_ATTACHED.search(_folded(text)))
 
 
-def is_file_attached(text: str) -> bool:
-    """Return whether words in brackets after a file name are WhatsApp's for an attached file, as on
-    Android.
-    """
+def is_attachment_suffix(text: str) -> bool:
+    """Return whether the words in brackets after a file name say that it is attached (Android)."""
     return _is_all(_FILE_ATTACHED, text)

@@ -1,24 +1,22 @@
-"""Who wrote a line, and which chat a file is: names as phones show them, and the names that exports
-give their files.
-"""
+"""Senders' names and chat names, as phones show them and as exports name their files."""
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
 
-from pipeline.ingest.local_times import plain, without_marks
+from pipeline.ingest.local_times import plain_text, strip_direction_marks
 
-# Address books hold longer names than the 25 characters WhatsApp allows, but no sentences.
+# Names in address books are longer than the 25 characters that WhatsApp allows, but no sentences.
 _MAX_NAME = 128
 _QUOTES = (("“", "”"), ("«", "»"), ("„", "“"), ("「", "」"), ("『", "』"), ("‘", "’"))
 _PHONE = re.compile(r"\+?[\d\s().\-\u2010-\u2015]{7,25}")
 
 _ARCHIVED = re.compile(r"(?i)(\.(?:zip|tar|tgz|tbz2?|txz)(?:\.\w{2,3})?)!")
 _ENDINGS = re.compile(r"(?i)\.(?:txt|zip|tar|tgz|gz|bz2|xz)$")
-# A message that was refused is read again under its locator: file and line.
+# A rejected message is read again with its locator, file and line, as the unit's name.
 _LINE = re.compile(r"#\d+$")
-# Browsers and phones number a second download; iOS calls the file in every archive _chat.txt.
+# Browsers and phones number a second download. iOS names the file in every archive _chat.txt.
 _COPY = re.compile(r"\s*(?:\(\d{1,3}\)|-\d{1,2}|\bcopy)$")
 _NAMELESS = re.compile(r"(?i)_chat")
 _TITLES = tuple(
@@ -39,11 +37,15 @@ _TITLES = tuple(
 
 
 def split_sender(text: str) -> tuple[str | None, str]:
-    """Return the sender's name and the text after it; None where the platform wrote the line and
-    names nobody.
+    """Return the sender's name and the text after it; the name is None for WhatsApp's own lines.
 
-    A name ends with the first colon and blank. A colon inside a quotation (`… changed the subject
-    to “Plan: B”`) ends no name.
+    A name ends at the first colon with a blank. A colon inside a quotation (`… changed the subject
+    to “Plan: B”`) does not end a name.
+
+    >>> split_sender("Ann: hi: there")
+    ('Ann', 'hi: there')
+    >>> split_sender("Ann left")
+    (None, 'Ann left')
     """
     first, newline, more = text.partition("\n")
     if first.rstrip().endswith(":") and ": " not in first.rstrip():
@@ -56,7 +58,7 @@ def split_sender(text: str) -> tuple[str | None, str]:
     return (None, text) if name is None else (name, f"{rest}{newline}{more}")
 
 
-# Chats have few names and many messages.
+# A chat has few names and many messages, so names are cached.
 @lru_cache(maxsize=4_096)
 def _name_in(written: str) -> str | None:
     name = clean_name(written)
@@ -64,10 +66,14 @@ def _name_in(written: str) -> str | None:
 
 
 def clean_name(written: str) -> str:
-    """Return a name without direction marks, odd blanks and the tilde that marks people who are not
-    in the address book.
+    r"""Return a name without direction marks and unusual blanks.
+
+    The tilde in front of people who are not in the address book is removed too.
+
+    >>> clean_name("~\u202fAnn  Li")
+    'Ann Li'
     """
-    return re.sub(r"\s+", " ", without_marks(written)).strip().removeprefix("~").strip()
+    return re.sub(r"\s+", " ", strip_direction_marks(written)).strip().removeprefix("~").strip()
 
 
 def _opens_a_quotation(name: str) -> bool:
@@ -76,22 +82,28 @@ def _opens_a_quotation(name: str) -> bool:
     )
 
 
-def party_of(name: str) -> dict[str, str]:
-    """Return the party of a name: a telephone number where it looks like one, else a handle that is
-    the name.
+def to_party(name: str) -> dict[str, str]:
+    """Return the party of a name: a phone number if it looks like one, else a handle.
+
+    >>> to_party("+86 138 0000 0001")
+    {'phone': '+86 138 0000 0001'}
+    >>> to_party("Ann")
+    {'name': 'Ann', 'handle': 'Ann'}
     """
-    digits = plain(name).strip()
+    digits = plain_text(name).strip()
     if _PHONE.fullmatch(digits) and sum(char.isdigit() for char in digits) >= 7:
         return {"phone": digits}
     return {"name": name, "handle": name}
 
 
-def chat_of(unit_name: str) -> tuple[str, bool]:
-    """Return the chat's name by the file's, and whether WhatsApp itself named the file after it.
+def chat_name(unit_name: str) -> tuple[str, bool]:
+    """Return the chat's name, and whether WhatsApp itself put it into the file's name.
 
     `WhatsApp Chat with Ann.txt` and `与小王的WhatsApp聊天.txt` name the chat; `_chat.txt` takes the name
-    of its folder or archive; of any other file it is the name without its ending. Folders above
-    have no part in it.
+    of its folder or archive; any other file names the chat by its name without suffix.
+
+    >>> chat_name("/exports/WhatsApp Chat with Ann.txt"), chat_name("/exports/notes.txt")
+    (('Ann', True), ('notes', False))
     """
     parts = [
         part for part in re.split(r"[/\\]", _ARCHIVED.sub(r"\1/", _LINE.sub("", unit_name))) if part

@@ -1,4 +1,4 @@
-"""The stamp that begins each message of a WhatsApp export, in every form that phones write it."""
+"""Parses the timestamp at the start of each message of a WhatsApp export."""
 
 from __future__ import annotations
 
@@ -7,15 +7,24 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
 
-from pipeline.ingest.local_times import MARKS, DateOrder, date_of, half_of_day, hour_of_day, plain
+from pipeline.ingest.local_times import (
+    DIRECTION_MARKS,
+    DateOrder,
+    parse_date,
+    parse_day_half,
+    plain_text,
+    to_24_hours,
+)
 
-# A stamp has up to some forty characters, marks among them; what stands later in a line is never
-# one.
-STAMP_CHARS = 80
+# A timestamp has up to some forty characters with its direction marks; only so much of a line is
+# looked at.
+TIMESTAMP_CHARS = 80
 
-_OPENING = re.compile(rf"[{MARKS}\s]*")
-# Android writes `date, time - `; a dash inside a date has no blanks around it.
-_DASH = re.compile(rf"[{MARKS}]*\s[{MARKS}]*[-–][{MARKS}]*(?:\s[{MARKS}]*|$)")
+_OPENING = re.compile(rf"[{DIRECTION_MARKS}\s]*")
+# Android writes `date, time - `. A dash inside a date has no blanks around it.
+_DASH = re.compile(
+    rf"[{DIRECTION_MARKS}]*\s[{DIRECTION_MARKS}]*[-–][{DIRECTION_MARKS}]*(?:\s[{DIRECTION_MARKS}]*|$)"
+)
 
 _DATE = (
     r"(?P<a>\d{1,4}) ?(?P<s1>[./年년-]) ?(?P<b>\d{1,2}) ?(?P<s2>[./月월-]) ?(?P<c>\d{1,4})"
@@ -41,11 +50,12 @@ Style = Literal["bracket", "dash", "colon"]
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """What all stamps of one export share; a line of another shape is text that somebody pasted.
+class TimestampFormat:
+    """What all timestamps of an export have in common.
 
-    `style` is how the stamp ends: `[…]` on iOS, ` - ` on Android, `: ` before 2017. `long_year`
-    tells where four digits stand.
+    A line whose timestamp has another format is text that somebody pasted. `style` is how the
+    timestamp ends: `[…]` on iOS, ` - ` on Android, `: ` before 2017. `long_year` is where four
+    digits are.
     """
 
     style: Style
@@ -57,23 +67,23 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
-    """A stamp before the order of its date is known; `end` is where the text after it begins,
-    `marked` whether a mark stands before it.
+class Timestamp:
+    """A timestamp whose date order is not decided yet; the text starts at `end`.
 
-    iOS puts a direction mark before the bracket where the line is about media.
+    `marked` means that a direction mark is in front of it: iOS puts one before the bracket of lines
+    about media.
     """
 
     parts: tuple[str, str, str]
     hour: int
     minute: int
     second: int
-    shape: Shape
+    format: TimestampFormat
     end: int
     marked: bool
 
     def local(self, order: DateOrder) -> datetime | None:
-        """Return the local time, or None where there is no such day in this order."""
+        """Return the local time, or None if there is no such day in this order."""
         day = self.date(order)
         return (
             datetime(day.year, day.month, day.day, self.hour, self.minute, self.second)
@@ -83,12 +93,14 @@ class Stamp:
 
     def date(self, order: DateOrder) -> date | None:
         """Return the date in this order; four digits in front are always a year."""
-        return date_of(self.parts, DateOrder.YMD if self.shape.long_year == "first" else order)
+        return parse_date(self.parts, DateOrder.YMD if self.format.long_year == "first" else order)
 
 
-def may_begin(data: bytes) -> bool:
-    """Return whether a line of bytes may begin with a stamp: a bracket, a digit, a half of the day
-    or a mark; cheap.
+def may_start_with_timestamp(data: bytes) -> bool:
+    """Return whether a line may start with a timestamp: a cheap test of its first byte.
+
+    >>> may_start_with_timestamp(b"[02/11/2026, 09:14] Ann: hi"), may_start_with_timestamp(b"hello")
+    (True, False)
     """
     first = data[:1]
     return (
@@ -99,12 +111,18 @@ def may_begin(data: bytes) -> bool:
     )
 
 
-def read_stamp(line: str) -> Stamp | None:
-    """Return the stamp that a line begins with, or None."""
-    head = line[:STAMP_CHARS]
+def parse_timestamp(line: str) -> Timestamp | None:
+    """Return the timestamp at the start of a line, or None.
+
+    >>> parse_timestamp("2026/11/2 09:03 - Ann: hi").parts
+    ('2026', '11', '2')
+    >>> parse_timestamp("hello") is None
+    True
+    """
+    head = line[:TIMESTAMP_CHARS]
     opening = _OPENING.match(head)
     begin = opening.end() if opening else 0
-    marked = any(char in MARKS and char != "\ufeff" for char in head[:begin])
+    marked = any(char in DIRECTION_MARKS and char != "\ufeff" for char in head[:begin])
     if head[begin : begin + 1] == "[":
         close = head.find("]", begin)
         end = close + 2 if head[close + 1 : close + 2] == " " else close + 1
@@ -115,18 +133,18 @@ def read_stamp(line: str) -> Stamp | None:
     return _parse(head[begin:colon], "colon", colon + 2, marked) if colon > 0 else None
 
 
-def _parse(text: str, style: Style, end: int, marked: bool) -> Stamp | None:
-    header = plain(text).strip()
+def _parse(text: str, style: Style, end: int, marked: bool) -> Timestamp | None:
+    header = plain_text(text).strip()
     match, date_first = _DATE_FIRST.fullmatch(header), True
     if not match:
         match, date_first = _TIME_FIRST.fullmatch(header), False
     if not match or (match["s1"], match["s2"]) not in _PAIRS:
         return None
     word = (match["before"] or match["after"] or "").strip()
-    half = half_of_day(word) if word else None
+    half = parse_day_half(word) if word else None
     if (match["before"] and match["after"]) or (word and half is None):
         return None
-    hour = hour_of_day(int(match["hour"]), half)
+    hour = to_24_hours(int(match["hour"]), half)
     minute, second = int(match["minute"]), int(match["second"] or 0)
     if hour is None or minute > 59 or second > 60:
         return None
@@ -134,8 +152,8 @@ def _parse(text: str, style: Style, end: int, marked: bool) -> Stamp | None:
     long_year: Literal["first", "last", "none"] = (
         "first" if len(parts[0]) > 2 else "last" if len(parts[2]) > 2 else "none"
     )
-    shape = Shape(
+    format_ = TimestampFormat(
         style, match["s1"], date_first, match["second"] is not None, half is not None, long_year
     )
-    # A leap second is written as 60 by some phones; no clock of ours has one.
-    return Stamp(parts, hour, minute, min(second, 59), shape, end, marked)
+    # Some phones write a leap second as 60, which Python's datetime does not have.
+    return Timestamp(parts, hour, minute, min(second, 59), format_, end, marked)

@@ -1,5 +1,6 @@
-"""Reads chats exported from WhatsApp (`WhatsApp Chat with ….txt`, `_chat.txt`): one event per
-message.
+"""The `whatsapp-export` connector: exported chats, one event per message.
+
+The files are called `WhatsApp Chat with ….txt` (Android) or `_chat.txt` (iOS).
 """
 
 from __future__ import annotations
@@ -13,98 +14,102 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.identity.contacts import OwnSide
-from pipeline.ingest.byte_streams import Line, UnreadableUnitError, read_lines, refuse_unreadable
-from pipeline.ingest.chat.whatsapp.date_order import ShapeCount, infer, prevailing
-from pipeline.ingest.chat.whatsapp.message_body import Body, platform_line, read_body
-from pipeline.ingest.chat.whatsapp.sender_names import chat_of, party_of, split_sender
-from pipeline.ingest.chat.whatsapp.timestamps import Shape, Stamp, may_begin, read_stamp
-from pipeline.ingest.local_times import DateOrder, instant, without_marks
+from pipeline.ingest.byte_streams import Line, UnreadableUnitError, read_lines, reject_unreadable
+from pipeline.ingest.chat.whatsapp.date_order import (
+    DateOrderStats,
+    infer_date_order,
+    most_common_format,
+)
+from pipeline.ingest.chat.whatsapp.message_body import MessageBody, parse_body, system_line
+from pipeline.ingest.chat.whatsapp.sender_names import chat_name, split_sender, to_party
+from pipeline.ingest.chat.whatsapp.timestamps import (
+    Timestamp,
+    TimestampFormat,
+    may_start_with_timestamp,
+    parse_timestamp,
+)
+from pipeline.ingest.local_times import DateOrder, strip_direction_marks, to_utc
 from pipeline.ingest.port import (
     MAX_ITEM_BYTES,
-    Found,
+    ConnectorItem,
     IngestOptions,
-    Item,
+    InputUnit,
     OptionError,
-    Refused,
-    Unit,
+    ReadEvent,
+    Rejection,
 )
 from pipeline.ingest.text_files import (
-    Block,
-    at_line,
-    check_known,
+    LineBlock,
+    check_option_names,
     file_pattern,
     is_blank,
-    matching,
-    refusal,
-    source_of,
-    zone_missing,
+    line_locator,
+    matching_units,
+    missing_zone_error,
+    reject_line,
+    source_name,
 )
 from schemas.dead_letters import RejectCode
 from schemas.envelope import Event, stable_id
 from schemas.types import Channel, Direction
 
 _EXTRA = {
-    "date_order": "dmy, mdy or ymd: the order of the dates, where the file does not tell",
-    "chat": (
-        "name of the chat; give the same for several exports of one chat, whose files have"
-        " different names"
-    ),
+    "date_order": "dmy, mdy or ymd: the order of the dates, if the file leaves it open",
+    "chat": "name of the chat; use the same one for several exports of a chat",
 }
-# A stamp, a name and the beginning of the text, in UTF-8.
+# Enough for a timestamp, a name and the beginning of the text, in UTF-8.
 _HEAD_BYTES = 1_024
-# After so many messages form and participants are known, and mostly the order of dates; where it is
-# not, reading goes on.
-_SURVEYED = 1_000
+# The survey of a file checks after each so many messages whether the date order is certain.
+_SURVEY_STEP = 1_000
 # Equal lines of one minute are told apart by counting them; so many different ones are remembered,
 # which is hours of a busy group.
-_REMEMBERED = 65_536
+_CACHE_SIZE = 65_536
 
 
-class WhatsAppExport:
+class WhatsAppConnector:
     """Connector for exported WhatsApp chats."""
 
     def __init__(self) -> None:
         self.name = "whatsapp-export"
         self.version = "1"
-        self.keeps_items = False
+        self.append_only = False
         self.summary = (
             "exported WhatsApp chats (.txt or .zip, iPhone and Android, any language): one event"
             " per message"
         )
         self.options = {
             "timezone": (
-                "zone of the phone that exported, such as Asia/Shanghai (required: exports name"
-                " none)"
+                "time zone of the phone that exported the chat, such as Asia/Shanghai (required:"
+                " exports do not name it)"
             ),
             "own": (
-                "own names and numbers as the chat shows them: their messages are outbound, all"
-                " others inbound"
+                "the company's names and numbers as the chat shows them: their messages are"
+                " outbound, all others inbound"
             ),
-            "source": "name of the account in the events, whatsapp unless given",
+            "source": "name of the account in the events; default: whatsapp",
             **_EXTRA,
         }
 
-    def units(self, paths: Sequence[Path]) -> Iterator[Unit]:
-        """Yield the text files under the paths, those in the archives that iPhones export among
-        them.
-        """
-        return matching(paths, file_pattern("txt"))
+    def units(self, paths: Sequence[Path]) -> Iterator[InputUnit]:
+        """Yield the text files under the paths, also those in the zip archives that iPhones export."""
+        return matching_units(paths, file_pattern("txt"))
 
-    def read(self, unit: Unit, options: IngestOptions) -> Iterator[Item]:
-        """Yield one event per message in the order of the file; its raw bytes are the lines it was
-        read from.
+    def read(self, unit: InputUnit, options: IngestOptions) -> Iterator[ConnectorItem]:
+        """Yield one event per message in the order of the file; `raw` are its lines.
 
-        The file is read twice, first for the order of its dates. Raises OptionError without a zone,
-        and where the order stays open.
+        The file is read twice, first to infer the date order. Raises OptionError without a time
+        zone, and if the date order stays open.
         """
         if options.zone is None:
-            raise zone_missing("WhatsApp's exports")
-        check_known(options.extra, _EXTRA, self.name)
-        given = _given_order(options)
-        return refuse_unreadable(unit, _items(unit, options, given, f"{self.name}/{self.version}"))
+            raise missing_zone_error("WhatsApp's exports")
+        check_option_names(options.extra, _EXTRA, self.name)
+        date_order = _date_order_option(options)
+        return reject_unreadable(
+            unit, _items(unit, options, date_order, f"{self.name}/{self.version}")
+        )
 
 
-def _given_order(options: IngestOptions) -> DateOrder | None:
+def _date_order_option(options: IngestOptions) -> DateOrder | None:
     text = options.extra.get("date_order")
     if text is None:
         return None
@@ -115,109 +120,115 @@ def _given_order(options: IngestOptions) -> DateOrder | None:
 
 
 def _items(
-    unit: Unit, options: IngestOptions, given: DateOrder | None, connector: str
-) -> Iterator[Item]:
+    unit: InputUnit, options: IngestOptions, date_order: DateOrder | None, connector: str
+) -> Iterator[ConnectorItem]:
     survey = _survey(unit, options)
-    shape = prevailing(survey.counts)
-    order = DateOrder.YMD if shape is None else given or infer(survey.counts[shape], unit.name)
-    yield from _Reader(unit, options, shape, order, survey.others, connector).items()
+    format_ = most_common_format(survey.counts)
+    order = (
+        DateOrder.YMD
+        if format_ is None
+        else date_order or infer_date_order(survey.counts[format_], unit.name)
+    )
+    yield from _ChatReader(unit, options, format_, order, survey.others, connector).items()
 
 
-# ---- first reading: the form of the stamps, the order of the dates, and who takes part
+# ---- first pass: format of the timestamps, date order, participants
 # --------------------------------------
 
 
 @dataclass(slots=True)
 class _Survey:
-    counts: dict[Shape, ShapeCount] = field(default_factory=dict)
-    # Senders who are not ours, no more than two: whether there is one, or a group, is all that is
-    # asked.
+    counts: dict[TimestampFormat, DateOrderStats] = field(default_factory=dict)
+    # Senders who are not on our own side; at most two, for it only matters whether it is a group.
     others: set[str] = field(default_factory=set)
-    stamps: int = 0
+    timestamps: int = 0
 
     @property
-    def enough(self) -> bool:
+    def sufficient(self) -> bool:
         """Whether so much has been seen that the rest of a long file would say nothing new."""
-        if self.stamps % _SURVEYED:
+        if self.timestamps % _SURVEY_STEP:
             return False
-        shape = prevailing(self.counts)
-        return shape is not None and self.counts[shape].settled
+        format_ = most_common_format(self.counts)
+        return format_ is not None and self.counts[format_].decided
 
 
-def _survey(unit: Unit, options: IngestOptions) -> _Survey:
+def _survey(unit: InputUnit, options: IngestOptions) -> _Survey:
     survey = _Survey()
-    ours: set[str] = set()
+    own_names: set[str] = set()
     try:
         with unit.open() as stream:
             for line in read_lines(stream, _HEAD_BYTES):
                 head = _head(line)
-                stamp = read_stamp(head)
-                if stamp is None:
+                timestamp = parse_timestamp(head)
+                if timestamp is None:
                     continue
-                survey.counts.setdefault(stamp.shape, ShapeCount()).add(stamp)
-                survey.stamps += 1
+                survey.counts.setdefault(timestamp.format, DateOrderStats()).add(timestamp)
+                survey.timestamps += 1
                 if options.own.entries and len(survey.others) < 2:
-                    name, text = split_sender(head[stamp.end :])
-                    known = name is None or name in survey.others or name in ours
-                    if name and not known and not _body_of(name, text, stamp).system:
-                        (ours if _is_ours(name, options.own) else survey.others).add(name)
-                if survey.enough:
+                    name, text = split_sender(head[timestamp.end :])
+                    known = name is None or name in survey.others or name in own_names
+                    if name and not known and not _body_of(name, text, timestamp).system:
+                        (own_names if _is_own_side(name, options.own) else survey.others).add(name)
+                if survey.sufficient:
                     break
     except UnreadableUnitError:
-        # The second reading meets the same fault, and reports it after what came before.
+        # The second pass meets the same error, and reports it after the messages before it.
         pass
     return survey
 
 
 def _head(line: Line) -> str:
-    return line.data[:_HEAD_BYTES].decode("utf-8", "replace") if may_begin(line.data) else ""
+    return (
+        line.data[:_HEAD_BYTES].decode("utf-8", "replace")
+        if may_start_with_timestamp(line.data)
+        else ""
+    )
 
 
-def _is_ours(name: str, own: OwnSide) -> bool:
-    phone = party_of(name).get("phone")
+def _is_own_side(name: str, own: OwnSide) -> bool:
+    phone = to_party(name).get("phone")
     return own.owns_name(name) or (phone is not None and own.owns_phone(phone))
 
 
-def _body_of(name: str | None, text: str, stamp: Stamp) -> Body:
+def _body_of(name: str | None, text: str, timestamp: Timestamp) -> MessageBody:
     if name is None:
-        return platform_line(text)
-    return read_body(text, stamp.marked, ios=stamp.shape.style == "bracket")
+        return system_line(text)
+    return parse_body(text, timestamp.marked, ios=timestamp.format.style == "bracket")
 
 
-# ---- second reading: the messages
-# -------------------------------------------------------------------------------------------
+# ---- second pass: the messages
 
 
 @dataclass(slots=True)
 class _Message:
-    stamp: Stamp | None
+    timestamp: Timestamp | None
     line: int
-    block: Block = field(default_factory=lambda: Block(MAX_ITEM_BYTES))
+    block: LineBlock = field(default_factory=lambda: LineBlock(MAX_ITEM_BYTES))
 
 
-class _Reader:
+class _ChatReader:
     def __init__(
         self,
-        unit: Unit,
+        unit: InputUnit,
         options: IngestOptions,
-        shape: Shape | None,
+        format_: TimestampFormat | None,
         order: DateOrder,
         others: set[str],
         connector: str,
     ) -> None:
-        self._unit, self._options, self._shape, self._order, self._connector = (
+        self._unit, self._options, self._format, self._order, self._connector = (
             unit,
             options,
-            shape,
+            format_,
             order,
             connector,
         )
         titled: bool
-        self._chat, titled = chat_of(unit.name)
-        if given := options.extra.get("chat", "").strip():
-            self._chat, titled = given, True
-        # Where neither the person nor WhatsApp names the chat, its first message tells it from
-        # others: a file may be moved and renamed.
+        self._chat, titled = chat_name(unit.name)
+        if chat_option := options.extra.get("chat", "").strip():
+            self._chat, titled = chat_option, True
+        # If neither an option nor WhatsApp names the chat, its first message identifies it: files
+        # are moved and renamed.
         self._identity = self._chat if titled else ""
         counterpart = (
             next(iter(others))
@@ -226,78 +237,84 @@ class _Reader:
             if titled and not others
             else None
         )
-        self._counterpart = [party_of(counterpart)] if counterpart else []
-        self._seen: OrderedDict[bytes, int] = OrderedDict()
-        self._ours: dict[str, bool] = {}
+        self._counterpart = [to_party(counterpart)] if counterpart else []
+        self._line_counts: OrderedDict[bytes, int] = OrderedDict()
+        self._own_names: dict[str, bool] = {}
         self._last: datetime | None = None
 
-    def items(self) -> Iterator[Item]:
+    def items(self) -> Iterator[ConnectorItem]:
         message: _Message | None = None
         try:
             with self._unit.open() as stream:
                 for line in read_lines(stream, MAX_ITEM_BYTES):
-                    stamp = self._stamp(line)
-                    if message is None or stamp:
+                    timestamp = self._timestamp(line)
+                    if message is None or timestamp:
                         yield from self._finish(message)
-                        message = _Message(stamp, line.number)
+                        message = _Message(timestamp, line.number)
                     message.block.add(line)
         except UnreadableUnitError:
             yield from self._finish(message)
             raise
         yield from self._finish(message)
 
-    def _stamp(self, line: Line) -> Stamp | None:
-        stamp = read_stamp(_head(line))
-        return stamp if stamp and stamp.shape == self._shape and stamp.date(self._order) else None
+    def _timestamp(self, line: Line) -> Timestamp | None:
+        timestamp = parse_timestamp(_head(line))
+        return (
+            timestamp
+            if timestamp and timestamp.format == self._format and timestamp.date(self._order)
+            else None
+        )
 
-    def _finish(self, message: _Message | None) -> Iterator[Item]:
+    def _finish(self, message: _Message | None) -> Iterator[ConnectorItem]:
         if message is None:
             return
-        if message.stamp is None:
+        if message.timestamp is None:
             if refused := self._before_first(message):
                 yield refused
             return
-        yield message.block.refusal(self._unit, message.line) or self._item(message, message.stamp)
+        yield message.block.oversize_rejection(self._unit, message.line) or self._item(
+            message, message.timestamp
+        )
 
-    def _before_first(self, message: _Message) -> Refused | None:
+    def _before_first(self, message: _Message) -> Rejection | None:
         raw = message.block.raw
         if is_blank(raw):
             return None
         last = message.line + message.block.lines - 1
         what = (
-            "no line begins as a WhatsApp message does, such as `[14/08/2023, 09:15:32] Ann: hi` or"
+            "no line starts like a WhatsApp message, such as `[14/08/2023, 09:15:32] Ann: hi` or"
             " `2023/8/14 09:15 - 小王: 你好`"
-            if self._shape is None
-            else f"the lines up to {last} stand before the first message"
+            if self._format is None
+            else f"the lines up to {last} are before the first message"
         )
-        return message.block.refusal(self._unit, message.line) or refusal(
+        return message.block.oversize_rejection(self._unit, message.line) or reject_line(
             self._unit, message.line, raw, RejectCode.UNPARSABLE, what
         )
 
-    def _item(self, message: _Message, stamp: Stamp) -> Item:
+    def _item(self, message: _Message, timestamp: Timestamp) -> ConnectorItem:
         raw = message.block.raw
-        local, zone = stamp.local(self._order), self._options.zone
+        local, zone = timestamp.local(self._order), self._options.zone
         assert local is not None
         assert zone is not None
         try:
             text = raw.decode("utf-8")
         except UnicodeDecodeError as error:
             what = (
-                f"it is not UTF-8, as exports are: {error.reason} at byte {error.start + 1} of the"
-                " message"
+                f"it is not UTF-8, the encoding of exports: {error.reason} at byte"
+                f" {error.start + 1} of the message"
             )
-            return refusal(self._unit, message.line, raw, RejectCode.CHARSET, what)
-        moment = instant(local, zone, not_before=self._last)
+            return reject_line(self._unit, message.line, raw, RejectCode.CHARSET, what)
+        moment = to_utc(local, zone, not_before=self._last)
         if moment is None:
             what = f"{local} lies outside the years 1970 to 2199"
-            return refusal(self._unit, message.line, raw, RejectCode.TIME_INVALID, what)
+            return reject_line(self._unit, message.line, raw, RejectCode.TIME_INVALID, what)
         self._last = moment
-        name, content = split_sender(re.sub("\r\n?", "\n", text[stamp.end :]))
-        body = _body_of(name, content, stamp)
+        name, content = split_sender(re.sub("\r\n?", "\n", text[timestamp.end :]))
+        body = _body_of(name, content, timestamp)
         data = self._data(name, body)
         event = Event(
             id=self._id(local, name or "", content),
-            source=source_of(self._options, "whatsapp"),
+            source=source_name(self._options, "whatsapp"),
             type=(
                 "comm.message.sent"
                 if data["direction"] == Direction.OUTBOUND
@@ -305,50 +322,50 @@ class _Reader:
             ),
             time=moment,
             tenant=self._options.tenant,
-            locator=at_line(self._unit, message.line),
+            locator=line_locator(self._unit, message.line),
             connector=self._connector,
             data=data,
         )
-        return Found(event, raw)
+        return ReadEvent(event, raw)
 
     def _id(self, local: datetime, name: str, content: str) -> str:
-        words = without_marks(content).strip()
+        words = strip_direction_marks(content).strip()
         line = stable_id(local.isoformat(), name, words).bytes
         self._identity = self._identity or line.hex()
-        ordinal = self._seen.pop(line, 0)
-        self._seen[line] = ordinal + 1
-        if len(self._seen) > _REMEMBERED:
-            self._seen.popitem(last=False)
+        ordinal = self._line_counts.pop(line, 0)
+        self._line_counts[line] = ordinal + 1
+        if len(self._line_counts) > _CACHE_SIZE:
+            self._line_counts.popitem(last=False)
         return str(
             stable_id("whatsapp", self._identity, local.isoformat(), name, words, str(ordinal))
         )
 
     def _owns(self, name: str) -> bool:
-        if name not in self._ours:
-            if len(self._ours) >= _REMEMBERED:
-                self._ours.clear()
-            self._ours[name] = _is_ours(name, self._options.own)
-        return self._ours[name]
+        if name not in self._own_names:
+            if len(self._own_names) >= _CACHE_SIZE:
+                self._own_names.clear()
+            self._own_names[name] = _is_own_side(name, self._options.own)
+        return self._own_names[name]
 
-    def _data(self, name: str | None, body: Body) -> dict[str, Any]:
-        ours = name is not None and self._owns(name)
+    def _data(self, name: str | None, body: MessageBody) -> dict[str, Any]:
+        outbound = name is not None and self._owns(name)
         data: dict[str, Any] = {
             "channel": Channel.CHAT.value,
             "provider": "whatsapp",
             "conversation": self._chat,
-            "direction": (Direction.OUTBOUND if ours else Direction.INBOUND).value,
-            "from": party_of(name) if name else {},
+            "direction": (Direction.OUTBOUND if outbound else Direction.INBOUND).value,
+            "from": to_party(name) if name else {},
             "text": body.text,
             "attachments": list(body.attachments),
             **body.notes,
         }
         if body.system:
-            # iPhones attribute the platform's lines to the chat: a name, but nobody who wrote.
+            # iPhones show the chat as the sender of WhatsApp's own lines; nobody wrote them.
             data |= {
                 "kind": "system",
                 "direction": Direction.INTERNAL.value,
                 "from": {"name": name} if name else {},
             }
-        elif ours:
+        elif outbound:
             data |= {"staff": name, "to": self._counterpart}
         return {key: value for key, value in data.items() if value not in (None, [], {})}

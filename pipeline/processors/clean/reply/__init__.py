@@ -3,10 +3,10 @@ else.
 """
 
 from pipeline.processors.clean.reply.split import split_reply
-from pipeline.processors.clean.reply.split_result import Part, Split
+from pipeline.processors.clean.reply.split_result import ReplyPart, ReplySplit
 
 __all__ = [
-    "Part",
-    "Split",
+    "ReplyPart",
+    "ReplySplit",
     "split_reply",
 ]

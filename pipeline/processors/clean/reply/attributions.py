@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from pipeline.processors.clean.reply.closings import is_name
+from pipeline.processors.clean.reply.closings import looks_like_name
 from pipeline.processors.clean.reply.word_tables import read_table
 
 _LANGUAGES: dict[str, dict[str, list[str]]] = read_table("attributions")
@@ -119,7 +119,7 @@ _SAYING = frozenset(
 )
 
 
-class Evidence(IntEnum):
+class AttributionEvidence(IntEnum):
     """How much of an attribution a line shows; what it must be followed by depends on it."""
 
     NONE = 0
@@ -139,21 +139,21 @@ class Attribution:
     first: int
     column: int
     language: str
-    evidence: Evidence
+    evidence: AttributionEvidence
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
+class _AttributionMatch:
     language: str
-    evidence: Evidence
-    whole: bool
+    evidence: AttributionEvidence
+    is_complete: bool
     """Whether it starts where attributions start; otherwise lines above may belong to it."""
 
 
-_NOTHING = _Reading("", Evidence.NONE, False)
+_NO_MATCH = _AttributionMatch("", AttributionEvidence.NONE, False)
 
 
-def ends_like_attribution(line: str) -> bool:
+def may_end_attribution(line: str) -> bool:
     """Return whether a stripped line may be the last of an attribution; cheap, and true for few
     lines of prose.
     """
@@ -167,7 +167,9 @@ def ends_like_attribution(line: str) -> bool:
     )
 
 
-def locate(lines: Sequence[str], last: int, floor: int, *, marked: bool) -> Attribution | None:
+def find_attribution(
+    lines: Sequence[str], last: int, floor: int, *, above_quote: bool
+) -> Attribution | None:
     """Return the attribution whose last line is ``last``, or None.
 
     ``lines`` are stripped; no line before ``floor`` is looked at. ``marked`` says that quoted lines
@@ -177,9 +179,9 @@ def locate(lines: Sequence[str], last: int, floor: int, *, marked: bool) -> Attr
     line = lines[last]
     top = _top_of_window(lines, last, floor)
     # Without quoted lines below, a date or an address must stand somewhere.
-    if not (marked or any(_is_telling(part) for part in lines[top : last + 1])):
+    if not (above_quote or any(_has_date_or_address(part) for part in lines[top : last + 1])):
         return None
-    if not _worth_reading(line, lines[last - 1] if last > top else ""):
+    if not _may_be_attribution(line, lines[last - 1] if last > top else ""):
         return None
     joined = ""
     telling = False
@@ -188,18 +190,18 @@ def locate(lines: Sequence[str], last: int, floor: int, *, marked: bool) -> Attr
         part = lines[first]
         joined = f"{part} {joined}" if joined else part
         # Lines above add to an attribution only with a date or an address.
-        telling = telling or _is_telling(part)
-        reading = read(joined) if telling or first == last else _NOTHING
-        if reading.evidence is Evidence.NONE:
+        telling = telling or _has_date_or_address(part)
+        reading = match_attribution(joined) if telling or first == last else _NO_MATCH
+        if reading.evidence is AttributionEvidence.NONE:
             continue
         found = Attribution(first, 0, reading.language, reading.evidence)
-        if reading.whole:
+        if reading.is_complete:
             return found
         if partial is None or partial.evidence < reading.evidence:
             partial = found
     if partial is not None:
         return _with_wrapped_name(lines, partial, floor)
-    return _behind_text(line, last)
+    return _find_after_text(line, last)
 
 
 def _top_of_window(lines: Sequence[str], last: int, floor: int) -> int:
@@ -215,11 +217,11 @@ def _top_of_window(lines: Sequence[str], last: int, floor: int) -> int:
     return top
 
 
-def _is_telling(line: str) -> bool:
+def _has_date_or_address(line: str) -> bool:
     return "@" in line or _DIGIT.search(line) is not None
 
 
-def introduces(line: str) -> bool:
+def is_quote_introduction(line: str) -> bool:
     """Return whether a stripped line says who is quoted, in any words: it counts only right above
     quoted lines.
 
@@ -231,27 +233,29 @@ def introduces(line: str) -> bool:
     bare = line.strip(_LEADING).rstrip(_TRAILING)
     if not bare or bare.count(" ") > _MAX_INTRODUCTION_WORDS:
         return False
-    if _ADDRESS.search(bare) or (_YEAR.search(bare) and (_CLOCK.search(bare) or _opens(bare))):
+    if _ADDRESS.search(bare) or (
+        _YEAR.search(bare) and (_CLOCK.search(bare) or _starts_with_date(bare))
+    ):
         return True
     words = bare.split()
     if len(words) > 2 and words[-1].casefold() in _SAYING:
         words.pop()
-    return len(words) > 1 and is_name(" ".join(words))
+    return len(words) > 1 and looks_like_name(" ".join(words))
 
 
-def _worth_reading(line: str, above: str) -> bool:
+def _may_be_attribution(line: str, above: str) -> bool:
     if "@" in line or ">" in line or len(line) <= 3:
         return True
     folded = line.casefold()
     if _language_of_ending(folded.rstrip(_TRAILING)):
         return True
     # A verb inside the line says something only where a date follows or precedes it.
-    return (_DIGIT.search(line) or _DIGIT.search(above)) is not None and _names_inner(
+    return (_DIGIT.search(line) or _DIGIT.search(above)) is not None and _has_inner_verb(
         f"{above.casefold()} {folded}"
     )
 
 
-def _names_inner(folded: str) -> bool:
+def _has_inner_verb(folded: str) -> bool:
     if not folded.isascii() and any(verb in folded for verb in _INNER_UNSPACED):
         return True
     return not _INNER_TOKENS.isdisjoint(folded.split())
@@ -268,7 +272,7 @@ def _with_wrapped_name(lines: Sequence[str], found: Attribution, floor: int) -> 
     return Attribution(above, 0, found.language, found.evidence)
 
 
-def _behind_text(line: str, last: int) -> Attribution | None:
+def _find_after_text(line: str, last: int) -> Attribution | None:
     """Find "text On Wed, 4 Apr 2012 at 3:59 PM, x@example.com wrote:", where a client lost the line
     break.
     """
@@ -276,30 +280,30 @@ def _behind_text(line: str, last: int) -> Attribution | None:
     if column <= 0:
         return None
     start = len(line[:column].rstrip(" -"))
-    reading = read(line[column + 1 :])
-    if start and reading.whole and reading.evidence is Evidence.FULL:
-        return Attribution(last, start, reading.language, Evidence.FULL)
+    reading = match_attribution(line[column + 1 :])
+    if start and reading.is_complete and reading.evidence is AttributionEvidence.FULL:
+        return Attribution(last, start, reading.language, AttributionEvidence.FULL)
     return None
 
 
-def read(joined: str) -> _Reading:
+def match_attribution(joined: str) -> _AttributionMatch:
     """Return what a line, or a few joined by spaces, shows of an attribution."""
     text = joined.lstrip(_LEADING)
     bare = text.rstrip(_TRAILING)
     if not bare:
-        return _NOTHING
+        return _NO_MATCH
     colon = any(sign in text[len(bare) :] for sign in ":：") or (
         joined.startswith("--") and joined.endswith("--")
     )
     folded = bare.casefold()
     language = _language_of_ending(folded)
-    inner = _INNER.search(bare) if colon and not language and _names_inner(folded) else None
+    inner = _INNER.search(bare) if colon and not language and _has_inner_verb(folded) else None
     if inner:
         language = _INNER_LANGUAGE.get(inner[0].casefold(), "")
     address = "@" in bare and _ADDRESS.search(bare) is not None
     if not language and not address:
-        return _NOTHING
-    return _judge(bare, language, address=address, colon=colon, inner=inner is not None)
+        return _NO_MATCH
+    return _classify(bare, language, address=address, colon=colon, inner=inner is not None)
 
 
 def _language_of_ending(folded: str) -> str:
@@ -312,31 +316,37 @@ def _language_of_ending(folded: str) -> str:
     return ""
 
 
-def _judge(bare: str, language: str, *, address: bool, colon: bool, inner: bool) -> _Reading:
+def _classify(
+    bare: str, language: str, *, address: bool, colon: bool, inner: bool
+) -> _AttributionMatch:
     said = bool(language)
-    if _opens(bare) and (said or (colon and _ADDRESS_LAST.search(bare))):
+    if _starts_with_date(bare) and (said or (colon and _ADDRESS_LAST.search(bare))):
         strong = address or _CLOCK.search(bare)
-        return _Reading(language or "any", Evidence.FULL if strong else Evidence.DATE, True)
+        return _AttributionMatch(
+            language or "any",
+            AttributionEvidence.FULL if strong else AttributionEvidence.DATE,
+            True,
+        )
     if _DATED.match(bare) and _is_dated_line(bare, said, colon=colon):
-        return _Reading(language or "any", Evidence.FULL, True)
+        return _AttributionMatch(language or "any", AttributionEvidence.FULL, True)
     if _NUMERIC_DATE_NAME.match(bare):
-        return _Reading("any", Evidence.FULL, True)
+        return _AttributionMatch("any", AttributionEvidence.FULL, True)
     if address and colon and _NAMED_FIRST.match(bare) and _CLOCK.search(bare):
-        return _Reading(language or "any", Evidence.FULL, True)
+        return _AttributionMatch(language or "any", AttributionEvidence.FULL, True)
     if language == "zh" and not inner and _CHINESE_NAME_FIRST.match(bare):
-        return _Reading("zh", Evidence.FULL, False)
+        return _AttributionMatch("zh", AttributionEvidence.FULL, False)
     if address and said and _is_address_first(bare, colon=colon, inner=inner):
-        return _Reading(language, Evidence.FULL, False)
+        return _AttributionMatch(language, AttributionEvidence.FULL, False)
     # "Max Muster schrieb am 5.1.2024 um 10:00:"; in English the same words are as often prose
     # ("your agent wrote on").
     if said and inner and language != "en" and _YEAR.search(bare) and _CLOCK.search(bare):
-        return _Reading(language, Evidence.DATE, True)
+        return _AttributionMatch(language, AttributionEvidence.DATE, True)
     if said and colon and not inner and _NAME_ONLY.match(bare) and 1 <= bare.count(" ") <= 7:
-        return _Reading(language, Evidence.NAME, False)
-    return _NOTHING
+        return _AttributionMatch(language, AttributionEvidence.NAME, False)
+    return _NO_MATCH
 
 
-def _opens(bare: str) -> bool:
+def _starts_with_date(bare: str) -> bool:
     """Return whether a line begins with a word that opens attributions, and a date."""
     word = bare.split(None, 1)[0].rstrip(",:،").casefold()
     if word in _INTRO_FIRST:

@@ -42,7 +42,7 @@ _SIGNED = tuple(_TABLE["names"]["signed"])
 _AMBIGUOUS = frozenset(_TABLE["names"]["ambiguous"])
 _PARTICLES = frozenset(_TABLE["names"]["particles"])
 _NOT_NAMES = frozenset(_TABLE["names"]["no_names"])
-_NO_NAME = re.compile(r"[?？@!！:：;\d]")
+_NOT_IN_NAMES = re.compile(r"[?？@!！:：;\d]")
 _FIRM_FORMS = frozenset(_TABLE["names"]["firm_forms"])
 _HAN_NAME = re.compile(
     r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af·・ ]{1,16}(?:\s?[（(][^()（）]{1,20}[)）])?$"
@@ -76,7 +76,7 @@ def _phrase_kind(bare: str) -> str | None:
     return None
 
 
-def closing_with_name(line: str) -> bool:
+def is_signed_closing(line: str) -> bool:
     """Return whether a line is a formula and a name ("Best, Ann", "Viele Grüße Max", "顺颂商祺，张三", "张三
     敬上").
     """
@@ -90,7 +90,7 @@ def closing_with_name(line: str) -> bool:
     if (
         (opened in _AMBIGUOUS or _phrase_kind(opened) == "formula")
         and tail.strip()
-        and is_name(tail.strip())
+        and looks_like_name(tail.strip())
     ):
         return True
     if len(words) < 2 or _bare(words[0]) not in _FIRST_WORDS:
@@ -98,18 +98,18 @@ def closing_with_name(line: str) -> bool:
     for cut in range(min(4, len(words) - 1), 0, -1):
         phrase = _bare(" ".join(words[:cut]))
         if phrase in _FORMULAS and phrase not in _AMBIGUOUS:
-            return is_name(" ".join(words[cut:]))
+            return looks_like_name(" ".join(words[cut:]))
     return False
 
 
-def is_name(line: str) -> bool:
+def looks_like_name(line: str) -> bool:
     """Return whether a stripped line looks like a person's name: up to five capitalised words, or a
     short CJK name.
     """
     if line[-1:] in (":", "："):
         return False
     bare = line.strip(" ,.;!*_-–—~/|\"'“”，。！、")
-    if not bare or len(bare) > 50 or _NO_NAME.search(bare):
+    if not bare or len(bare) > 50 or _NOT_IN_NAMES.search(bare):
         return False
     if not bare.isascii() and _HAN_NAME.match(bare):
         return _HAN_WORD.match(bare) is None

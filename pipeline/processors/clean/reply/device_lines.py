@@ -4,16 +4,16 @@
 
 import re
 
-from pipeline.processors.clean.reply.word_tables import any_of, read_table
+from pipeline.processors.clean.reply.word_tables import alternation, read_table
 
 _TABLE = read_table("devices")
 # What may stand for the name of a device or app in the patterns.
 _THING = r"(?:\S.{0,58})"
-_DEVICES_ZH = f"(?:{any_of(_TABLE['devices']['zh'])})"
+_DEVICES_ZH = f"(?:{alternation(_TABLE['devices']['zh'])})"
 
 
 def _pattern(language: str, patterns: list[str]) -> str:
-    whole = any_of(patterns).replace("{thing}", _THING).replace("{device}", _DEVICES_ZH)
+    whole = alternation(patterns).replace("{thing}", _THING).replace("{device}", _DEVICES_ZH)
     return f"(?P<{language}>{whole})"
 
 

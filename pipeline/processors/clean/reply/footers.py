@@ -5,18 +5,18 @@ scanner notices.
 import re
 from typing import Literal
 
-from pipeline.processors.clean.reply.word_tables import any_of, read_table
+from pipeline.processors.clean.reply.word_tables import alternation, read_table
 
-Footer = Literal["disclaimer", "list_footer"]
+FooterKind = Literal["disclaimer", "list_footer"]
 
 _TABLE = read_table("footers")
 # Openings of a disclaimer that need no second look, and those that need a word of secrecy in the
 # next lines.
-_PLAIN_DISCLAIMER = re.compile(any_of(_TABLE["disclaimer"]), re.I)
-_OPENING = re.compile(any_of(_TABLE["opening"]), re.I)
-_SECRECY = re.compile(any_of(_TABLE["secrecy"]), re.I)
-_LIST = re.compile(any_of(_TABLE["list_footer"]), re.I)
-_LIST_NAME = re.compile(any_of(_TABLE["list_name"]), re.I)
+_PLAIN_DISCLAIMER = re.compile(alternation(_TABLE["disclaimer"]), re.I)
+_OPENING = re.compile(alternation(_TABLE["opening"]), re.I)
+_SECRECY = re.compile(alternation(_TABLE["secrecy"]), re.I)
+_LIST = re.compile(alternation(_TABLE["list_footer"]), re.I)
+_LIST_NAME = re.compile(alternation(_TABLE["list_name"]), re.I)
 # First three characters of all openings in Latin script; other scripts are few enough to be tried.
 _STARTS = frozenset(_TABLE["starts"])
 _NOISE = " \t*_-–—>|#=~[](（【"
@@ -24,13 +24,13 @@ _NOISE = " \t*_-–—>|#=~[](（【"
 _LOOK_AHEAD = 4
 
 
-def may_open_footer(line: str) -> bool:
+def may_start_footer(line: str) -> bool:
     """Return False, cheaply, for most stripped lines that open no footer."""
     start = line.lstrip(_NOISE)[:3]
     return not start.isascii() or start.casefold().rstrip() in _STARTS
 
 
-def footer_at(lines: list[str], at: int) -> Footer | None:
+def footer_kind(lines: list[str], at: int) -> FooterKind | None:
     """Return which footer starts at line ``at`` of stripped lines, or None. ``at`` must open a
     paragraph.
     """
@@ -44,6 +44,6 @@ def footer_at(lines: list[str], at: int) -> Footer | None:
     return None
 
 
-def names_a_list(lines: list[str]) -> bool:
+def is_list_footer(lines: list[str]) -> bool:
     """Return whether the lines below a drawn rule are the footer of a mailing list."""
     return _LIST_NAME.search("\n".join(lines)[:1000]) is not None

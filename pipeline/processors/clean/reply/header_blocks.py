@@ -11,13 +11,13 @@ from typing import Literal, get_args
 
 from pipeline.processors.clean.reply.word_tables import read_table
 
-Field = Literal["from", "date", "to", "subject", "cc", "other"]
+HeaderField = Literal["from", "date", "to", "subject", "cc", "other"]
 
 _SPACES = re.compile(r"[\s\u3000\xa0]+")
 _HAN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
 
-def _key_of(name: str) -> str:
+def _normalise_name(name: str) -> str:
     """Fold a name; Chinese and Korean ones are padded at will ("主　题", "보낸 사람"), so their spaces
     go.
     """
@@ -28,8 +28,8 @@ def _key_of(name: str) -> str:
 
 
 _TABLE = read_table("headers")
-_FIELDS: dict[str, Field] = {
-    _key_of(name): field for field in get_args(Field) for name in _TABLE[field]
+_FIELDS: dict[str, HeaderField] = {
+    _normalise_name(name): field for field in get_args(HeaderField) for name in _TABLE[field]
 }
 _LONGEST_NAME = max(map(len, _FIELDS)) + 8
 _ADDRESS = re.compile(r"[^\s<>@]@[^\s<>@]")
@@ -45,14 +45,14 @@ _LONGEST_LABEL = 16
 _MAX_BLOCK = 24
 _MAX_LINE = 2000
 # Yahoo and flattened HTML put the whole block into one line; three names make one.
-_RUN_TOGETHER = re.compile(r"(?:^|\s|>)([^\W\d_]{1,16}(?:\s(?:le|el|em|il))?)\s?[:：]\s?(?=\S)")
+_INLINE_NAME = re.compile(r"(?:^|\s|>)([^\W\d_]{1,16}(?:\s(?:le|el|em|il))?)\s?[:：]\s?(?=\S)")
 
 
-def header_field(line: str) -> tuple[Field, str] | None:
+def parse_header_line(line: str) -> tuple[HeaderField, str] | None:
     """Return the field a stripped line gives and its value, or None where it is no header line."""
     if line[0] == "|" and line.count("|") >= 2:
         cells = line.strip("| ").split("|", 1)
-        field = _FIELDS.get(_key_of(cells[0].rstrip(" :：")))
+        field = _FIELDS.get(_normalise_name(cells[0].rstrip(" :：")))
         return (field, cells[1].strip(" |") if len(cells) > 1 else "") if field else None
     head = line[:_LONGEST_NAME]
     at = head.find(":")
@@ -61,23 +61,23 @@ def header_field(line: str) -> tuple[Field, str] | None:
     # Names have no digits; times and addresses before a colon do.
     if at <= 0 or _DIGIT.search(head, 0, at):
         return None
-    field = _FIELDS.get(_key_of(head[:at]))
+    field = _FIELDS.get(_normalise_name(head[:at]))
     return (field, line[at + 1 :].strip(" *\t")) if field else None
 
 
-def opening_field(line: str) -> tuple[Field, str] | None:
+def parse_first_header_line(line: str) -> tuple[HeaderField, str] | None:
     """Return the field and value of a stripped line that a header block may start with, or None."""
-    found = header_field(line)
+    found = parse_header_line(line)
     return None if found is None or found[0] == "other" else found
 
 
-def block_end(
+def header_block_end(
     lines: Sequence[str],
     first: int,
-    opening: tuple[Field, str],
+    first_field: tuple[HeaderField, str],
     *,
-    separated: bool,
-    opens_mail: bool = False,
+    below_separator: bool,
+    at_mail_start: bool = False,
 ) -> int | None:
     """Return the index after the header block that starts at line ``first``, or None where there is
     none.
@@ -87,7 +87,7 @@ def block_end(
     that nothing at all stands above: then it must have a date, since web forms send "From: … /
     Subject: …" above what the customer wrote.
     """
-    fields: dict[Field, str] = {opening[0]: opening[1]}
+    fields: dict[HeaderField, str] = {first_field[0]: first_field[1]}
     end = first + 1
     folded = blank = 0
     for at in range(first + 1, min(len(lines), first + _MAX_BLOCK)):
@@ -97,7 +97,7 @@ def block_end(
             if blank > _MAX_BLANK:
                 break
             continue
-        found = header_field(line)
+        found = parse_header_line(line)
         if found is not None and (found[0] not in fields or found[0] in ("cc", "other")):
             fields[found[0]] = found[1]
             end = at + 1
@@ -109,11 +109,11 @@ def block_end(
             end = at + 1
             last = next(reversed(fields))
             fields[last] = f"{fields[last]} {line}"[:_MAX_LINE]
-    if opens_mail and "date" not in fields and not separated:
+    if at_mail_start and "date" not in fields and not below_separator:
         return None
-    if _is_block(fields, separated):
+    if _is_block(fields, below_separator):
         return end
-    return first + 1 if _run_together(lines[first]) else None
+    return first + 1 if _is_single_line_block(lines[first]) else None
 
 
 def _is_no_value(line: str) -> bool:
@@ -125,7 +125,7 @@ def _is_no_value(line: str) -> bool:
     return labelled or len(line) > _MAX_LINE
 
 
-def _is_block(fields: dict[Field, str], separated: bool) -> bool:
+def _is_block(fields: dict[HeaderField, str], separated: bool) -> bool:
     named = fields.keys() - {"other"}
     sender = fields.get("from", "")
     addressed = any(_ADDRESS.search(value) for value in fields.values())
@@ -144,21 +144,21 @@ def _is_block(fields: dict[Field, str], separated: bool) -> bool:
     return separated and _ADDRESS.search(sender) is not None
 
 
-def _run_together(line: str) -> bool:
+def _is_single_line_block(line: str) -> bool:
     if not 40 <= len(line) <= _MAX_LINE or not _ADDRESS.search(line):
         return False
-    found = {_FIELDS.get(_key_of(name)) for name in _RUN_TOGETHER.findall(line)}
+    found = {_FIELDS.get(_normalise_name(name)) for name in _INLINE_NAME.findall(line)}
     return len(found & {"from", "date", "to", "subject"}) >= 3
 
 
-def names_sender(opening: tuple[Field, str]) -> bool:
+def has_sender_address(opening: tuple[HeaderField, str]) -> bool:
     """Return whether an opening field is a sender with an address ("From: Ann
     <ann@example.com>").
     """
     return opening[0] == "from" and _ADDRESS.search(opening[1]) is not None
 
 
-def is_rule(line: str) -> bool:
+def is_horizontal_rule(line: str) -> bool:
     """Return whether a stripped line is a drawn rule: three or more dashes, underscores, equals
     signs or asterisks.
     """

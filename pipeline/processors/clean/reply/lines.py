@@ -3,17 +3,17 @@
 from bisect import bisect_left
 from itertools import accumulate
 
-from pipeline.mail.quote_marks import read_mark
+from pipeline.mail.quote_marks import parse_quote_mark
 
 # Soft hyphen, zero-width characters, direction marks and isolates, the byte order mark: Gmail,
 # Apple Mail and Outlook put them around names and times of day; none carries meaning for where a
 # quote starts.
-_UNSEEN = "\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\ufeff"
-_UNSEEN_DROPPED = dict.fromkeys(map(ord, _UNSEEN))
-_NOTHING: frozenset[int] = frozenset()
+_INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\ufeff"
+_WITHOUT_INVISIBLE = dict.fromkeys(map(ord, _INVISIBLE))
+_NO_LINES: frozenset[int] = frozenset()
 
 
-class Lines:
+class TextLines:
     """A stretch of a text as lines.
 
     ``clean`` holds each line stripped and without unseen characters, ``raw`` as it is, ``starts``
@@ -26,36 +26,36 @@ class Lines:
         self.text = text
         self.raw = text.splitlines(keepends=True)
         self.starts = list(accumulate(map(len, self.raw), initial=offset))
-        if text.isascii() or not any(char in text for char in _UNSEEN):
+        if text.isascii() or not any(char in text for char in _INVISIBLE):
             self.clean = [line.strip() for line in self.raw]
         else:
-            self.clean = [line.translate(_UNSEEN_DROPPED).strip() for line in self.raw]
+            self.clean = [line.translate(_WITHOUT_INVISIBLE).strip() for line in self.raw]
         if "\ue000" in text:
             # What is no mark shows without the private-use character, so it is read without it.
             self.clean = [
-                line if read_mark(line) is not None else line.replace("\ue000", "")
+                line if parse_quote_mark(line) is not None else line.replace("\ue000", "")
                 for line in self.clean
             ]
 
-    def stretch(self, start: int, end: int) -> "Lines":
+    def slice(self, start: int, end: int) -> "TextLines":
         """Return the lines between two offsets of the whole text."""
         first, last = bisect_left(self.starts, start), bisect_left(self.starts, end)
         offset = self.starts[0]
         text = self.text[start - offset : end - offset]
         if self.starts[first] != start or self.starts[last] != end:
-            return Lines(text, start)
-        lines = Lines.__new__(Lines)
+            return TextLines(text, start)
+        lines = TextLines.__new__(TextLines)
         lines.text, lines.raw, lines.clean = text, self.raw[first:last], self.clean[first:last]
         lines.starts = self.starts[first : last + 1]
         return lines
 
-    def first_filled(self, start: int) -> int:
+    def nonblank_offset(self, start: int) -> int:
         """Return the offset of the first line from an offset on that is not blank, or the end of
         the stretch.
         """
-        return self.starts[self.next_filled(bisect_left(self.starts, start))]
+        return self.starts[self.next_nonblank(bisect_left(self.starts, start))]
 
-    def is_blank_above(self, start: int) -> bool:
+    def is_blank_before(self, start: int) -> bool:
         """Return whether the line that ends at an offset is blank, or there is none."""
         at = bisect_left(self.starts, start) - 1
         return at < 0 or not self.clean[at]
@@ -63,19 +63,19 @@ class Lines:
     def __len__(self) -> int:
         return len(self.clean)
 
-    def next_filled(self, at: int) -> int:
+    def next_nonblank(self, at: int) -> int:
         """Return the first line from ``at`` on that is not blank, or the number of lines."""
         clean = self.clean
         while at < len(clean) and not clean[at]:
             at += 1
         return at
 
-    def fenced(self) -> frozenset[int]:
+    def code_fence_lines(self) -> frozenset[int]:
         """Return the lines inside closed code fences (three backticks), where ``>`` and dashes are
         code.
         """
         if "```" not in self.text:
-            return _NOTHING
+            return _NO_LINES
         marks = [at for at, line in enumerate(self.clean) if line.startswith("```")]
         inside: set[int] = set()
         for opened, closed in zip(marks[::2], marks[1::2], strict=False):

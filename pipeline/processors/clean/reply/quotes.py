@@ -3,17 +3,21 @@
 import re
 from dataclasses import dataclass
 
-from pipeline.mail.quote_marks import OPEN_ENDED, read_mark
+from pipeline.mail.quote_marks import OPEN_ENDED, parse_quote_mark
 from pipeline.processors.clean.reply import attributions, header_blocks, separators
-from pipeline.processors.clean.reply.attributions import Evidence
+from pipeline.processors.clean.reply.attributions import AttributionEvidence
 from pipeline.processors.clean.reply.device_lines import device_language
-from pipeline.processors.clean.reply.lines import Lines
-from pipeline.processors.clean.reply.quote_prefixes import ANGLES, Signs, is_angled
+from pipeline.processors.clean.reply.lines import TextLines
+from pipeline.processors.clean.reply.quote_prefixes import (
+    ANGLE_CHARACTERS,
+    QuotePrefixes,
+    has_angle_prefix,
+)
 from pipeline.processors.clean.reply.signature_lines import is_prose
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class QuoteSpan:
     """A quoted stretch: offsets in characters, end exclusive, and the rule that found it."""
 
     start: int
@@ -22,7 +26,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class _Head:
+class _QuoteHeader:
     """What opens a quote: lines ``first`` to ``end`` (exclusive); ``start`` is the offset where the
     quote begins.
     """
@@ -33,7 +37,7 @@ class _Head:
 
 
 _SEPARATOR_STARTS = frozenset("-_=*—–─━~<#+•")
-_OPENING = ANGLES | _SEPARATOR_STARTS | frozenset("&|\ue000")
+_OPENING = ANGLE_CHARACTERS | _SEPARATOR_STARTS | frozenset("&|\ue000")
 # Attributions without a colon: Zoho, Samsung, old Gmail ("2012/3/4 Ann <ann@example.com>"), bold
 # ones.
 _ENDING = ("wrote", "写道", "寫道", "-", ">", "*", "_")
@@ -44,32 +48,32 @@ _MAX_CODE_LINES = 200
 _SIGNATURE_LINES = 8
 
 
-def find_quotes(lines: Lines, *, strict: bool = False) -> list[Span]:
+def find_quotes(lines: TextLines, *, strict: bool = False) -> list[QuoteSpan]:
     """Return the quoted stretches of a mail in order.
 
     ``strict`` gives up what protects the author's own use of ``>``: code fences, interpreter
     prompts, lone lines.
     """
-    return _Scan(lines, strict).run()
+    return _QuoteScanner(lines, strict).run()
 
 
-class _Scan:
-    def __init__(self, lines: Lines, strict: bool) -> None:
+class _QuoteScanner:
+    def __init__(self, lines: TextLines, strict: bool) -> None:
         self.lines = lines
         self.clean = lines.clean
         self.strict = strict
-        self.fenced = frozenset[int]() if strict else lines.fenced()
+        self.fenced = frozenset[int]() if strict else lines.code_fence_lines()
         self.mark_ends = _match_marks(self.clean) if "\ue000" in lines.text else {}
-        self.closers = frozenset(end for end in self.mark_ends.values() if end is not None)
-        self.spans: list[Span] = []
-        self.floor = 0
+        self.mark_closers = frozenset(end for end in self.mark_ends.values() if end is not None)
+        self.spans: list[QuoteSpan] = []
+        self.first_free_line = 0
         """The first line after the last quote: nothing above it belongs to what is found next."""
-        self.written = False
+        self.has_author_text = False
         """Whether the author's own words have been met."""
-        self.signs = Signs(self.lines)
+        self.prefixes = QuotePrefixes(self.lines)
 
-    def run(self) -> list[Span]:
-        clean, count, signs = self.clean, len(self.clean), self.signs
+    def run(self) -> list[QuoteSpan]:
+        clean, count, signs = self.clean, len(self.clean), self.prefixes
         at = 0
         while at < count:
             line = clean[at]
@@ -84,174 +88,195 @@ class _Scan:
                 or "：" in line
                 or line.endswith(_ENDING)
                 or ">" in line[1:4]
-                or (signs.shown and line.startswith(signs.shown))
-                or (self.written and not clean[at - 1] and at + 1 < count and not clean[at + 1])
+                or (signs.known_prefix and line.startswith(signs.known_prefix))
+                or (
+                    self.has_author_text
+                    and not clean[at - 1]
+                    and at + 1 < count
+                    and not clean[at + 1]
+                )
             ):
                 end = self._quote_at(at, line)
             if end is None:
-                self.written = True
+                self.has_author_text = True
                 at += 1
             else:
-                at = self.floor = end
+                at = self.first_free_line = end
         return self.spans
 
     def _quote_at(self, at: int, line: str) -> int | None:
         """Take the quote that opens at this line and return the line after it, or None where none
         does.
         """
-        if is_angled(line):
-            head = self._attribution_head(at) if self._closes_address(at, line) else None
-            return self._take_run(at) if head is None else self._take_head(head)
+        if has_angle_prefix(line):
+            head = self._attribution_header(at) if self._closes_address(at, line) else None
+            return self._add_prefixed_run(at) if head is None else self._add_quote_below(head)
         if at in self.mark_ends:
-            return self._take_head(self._mark_head(at))
-        head = self._head_at(at, line)
+            return self._add_quote_below(self._mark_header(at))
+        head = self._header_at(at, line)
         if head is not None:
-            return self._take_head(head)
-        if at not in self.fenced and self.signs.open_run(at, line):
-            return self._take_run(at)
-        return self._take_after_device(at, line)
+            return self._add_quote_below(head)
+        if at not in self.fenced and self.prefixes.starts_run(at, line):
+            return self._add_prefixed_run(at)
+        return self._add_quote_below_device_line(at, line)
 
-    def _head_at(self, at: int, line: str) -> _Head | None:
+    def _header_at(self, at: int, line: str) -> _QuoteHeader | None:
         last = line[-1]
         if line[0] in _SEPARATOR_STARTS or last in ":：":
-            title = separators.separator_title(line)
+            title = separators.separator_kind(line)
             if title is not None:
-                return _Head(self._start_above(at), at + 1, f"separator:{title}")
+                return _QuoteHeader(self._start_above(at), at + 1, f"separator:{title}")
         if (":" in line or "：" in line or line[0] == "|") and at not in self.fenced:
-            opening = header_blocks.opening_field(line)
-            block = self._block_head(at, opening) if opening else None
+            opening = header_blocks.parse_first_header_line(line)
+            block = self._block_header(at, opening) if opening else None
             if block is not None:
                 return block
-        if attributions.ends_like_attribution(line):
-            return self._attribution_head(at)
+        if attributions.may_end_attribution(line):
+            return self._attribution_header(at)
         return None
 
-    def _block_head(self, at: int, opening: tuple[header_blocks.Field, str]) -> _Head | None:
+    def _block_header(
+        self, at: int, opening: tuple[header_blocks.HeaderField, str]
+    ) -> _QuoteHeader | None:
         start = self._start_above(at)
         separated = start < self.lines.starts[at]
-        opens_mail = not (self.written or self.spans)
-        end = header_blocks.block_end(
-            self.clean, at, opening, separated=separated, opens_mail=opens_mail
+        opens_mail = not (self.has_author_text or self.spans)
+        end = header_blocks.header_block_end(
+            self.clean, at, opening, below_separator=separated, at_mail_start=opens_mail
         )
-        if end is None and self._stands_alone(at) and header_blocks.names_sender(opening):
+        if end is None and self._is_own_paragraph(at) and header_blocks.has_sender_address(opening):
             end = at + 1
-        return None if end is None else _Head(start, end, "header_block")
+        return None if end is None else _QuoteHeader(start, end, "header_block")
 
-    def _stands_alone(self, at: int) -> bool:
+    def _is_own_paragraph(self, at: int) -> bool:
         """Return whether the author has written above and the line is a paragraph of its own."""
         alone = (
-            at > self.floor
+            at > self.first_free_line
             and not self.clean[at - 1]
             and at + 1 < len(self.clean)
             and not self.clean[at + 1]
         )
-        return alone and self.written
+        return alone and self.has_author_text
 
-    def _attribution_head(self, at: int) -> _Head | None:
-        marked = self._is_marked_below(at)
-        found = attributions.locate(self.clean, at, self.floor, marked=marked)
+    def _attribution_header(self, at: int) -> _QuoteHeader | None:
+        marked = self._is_followed_by_quote(at)
+        found = attributions.find_attribution(
+            self.clean, at, self.first_free_line, above_quote=marked
+        )
         if found is None or not (
-            marked or found.evidence is Evidence.FULL or self._is_paragraph(found, at)
+            marked or found.evidence is AttributionEvidence.FULL or self._is_paragraph(found, at)
         ):
-            if marked and attributions.introduces(self.clean[at]):
-                return _Head(self.lines.starts[at], at + 1, "attribution:any")
+            if marked and attributions.is_quote_introduction(self.clean[at]):
+                return _QuoteHeader(self.lines.starts[at], at + 1, "attribution:any")
             return None
         shared = _cut_column(self.lines.raw[at]) if found.column else 0
         start = self.lines.starts[found.first] + shared
-        return _Head(start, at + 1, f"attribution:{found.language}")
+        return _QuoteHeader(start, at + 1, f"attribution:{found.language}")
 
     def _closes_address(self, at: int, line: str) -> bool:
         """Return whether ``>`` closes an address that was wrapped: "<ann@example.com" above
         ">:".
         """
-        above = self.clean[at - 1] if at > self.floor else ""
+        above = self.clean[at - 1] if at > self.first_free_line else ""
         return above.rfind("<") > above.rfind(">") and len(line) <= 20 and line[-1] in ":：e"
 
     def _is_paragraph(self, found: attributions.Attribution, last: int) -> bool:
         """Return whether an attribution with a date but no time or address is a paragraph with text
         below it.
         """
-        if found.evidence < Evidence.DATE or last in self.fenced:
+        if found.evidence < AttributionEvidence.DATE or last in self.fenced:
             return False
-        opens = found.first == self.floor or not self.clean[found.first - 1]
-        return opens and last + 1 < self.lines.next_filled(last + 1) < len(self.clean)
+        opens = found.first == self.first_free_line or not self.clean[found.first - 1]
+        return opens and last + 1 < self.lines.next_nonblank(last + 1) < len(self.clean)
 
-    def _is_marked_below(self, at: int) -> bool:
+    def _is_followed_by_quote(self, at: int) -> bool:
         """Return whether the next filled line is marked as quoted."""
-        following = self.lines.next_filled(at + 1)
+        following = self.lines.next_nonblank(at + 1)
         if following == len(self.clean) or following in self.fenced:
             return False
-        return self._is_quoted_line(following) or self.signs.below_head(following) != ""
+        return self._is_quoted_line(following) or self.prefixes.prefix_below_header(following) != ""
 
-    def _mark_head(self, at: int) -> _Head:
+    def _mark_header(self, at: int) -> _QuoteHeader:
         end = self.mark_ends[at]
-        name = read_mark(self.clean[at])
-        return _Head(self.lines.starts[at], at + 1 if end is None else end + 1, f"html:{name}")
+        name = parse_quote_mark(self.clean[at])
+        return _QuoteHeader(
+            self.lines.starts[at], at + 1 if end is None else end + 1, f"html:{name}"
+        )
 
-    def _take_head(self, head: _Head) -> int:
+    def _add_quote_below(self, head: _QuoteHeader) -> int:
         """Take a head with the quote below it: up to its last marked line, or all the rest where
         none is marked.
         """
         count = len(self.clean)
         end = head.end
-        while end - 1 not in self.closers:
-            at = self.lines.next_filled(end)
+        while end - 1 not in self.mark_closers:
+            at = self.lines.next_nonblank(end)
             if at == count:
                 end = count
                 break
-            deeper = self._deeper_head(at)
+            deeper = self._nested_header(at)
             if deeper is None:
-                self.signs.shown = self.signs.shown or self.signs.below_head(at)
-                end = self.signs.run_end(at) if self.signs.is_marked(at) else count
+                self.prefixes.known_prefix = (
+                    self.prefixes.known_prefix or self.prefixes.prefix_below_header(at)
+                )
+                end = self.prefixes.run_end(at) if self.prefixes.is_quoted(at) else count
                 break
             end = deeper.end
-        self.spans.append(Span(head.start, self.lines.starts[end], head.rule))
+        self.spans.append(QuoteSpan(head.start, self.lines.starts[end], head.rule))
         return end
 
-    def _deeper_head(self, at: int) -> _Head | None:
+    def _nested_header(self, at: int) -> _QuoteHeader | None:
         """Return the head that directly follows another: header lines below a title, an attribution
         below a mark.
         """
         if at in self.mark_ends:
-            return self._mark_head(at)
+            return self._mark_header(at)
         if self._is_quoted_line(at):
             return None
-        opening = header_blocks.opening_field(self.clean[at])
-        end = header_blocks.block_end(self.clean, at, opening, separated=True) if opening else None
+        opening = header_blocks.parse_first_header_line(self.clean[at])
+        end = (
+            header_blocks.header_block_end(self.clean, at, opening, below_separator=True)
+            if opening
+            else None
+        )
         if end is not None:
-            return _Head(self.lines.starts[at], end, "")
+            return _QuoteHeader(self.lines.starts[at], end, "")
         for last in range(at, min(at + 4, len(self.clean))):
             line = self.clean[last]
             if not line:
                 break
-            if attributions.ends_like_attribution(line):
-                found = attributions.locate(self.clean, last, at, marked=False)
-                if found is not None and found.first == at and found.evidence is Evidence.FULL:
-                    return _Head(self.lines.starts[at], last + 1, "")
+            if attributions.may_end_attribution(line):
+                found = attributions.find_attribution(self.clean, last, at, above_quote=False)
+                if (
+                    found is not None
+                    and found.first == at
+                    and found.evidence is AttributionEvidence.FULL
+                ):
+                    return _QuoteHeader(self.lines.starts[at], last + 1, "")
         return None
 
     def _start_above(self, at: int) -> int:
         """Return the offset where a head at this line starts, drawn rules above it included."""
         start = at
         above = at - 1
-        while above >= self.floor and at - above <= 4:
+        while above >= self.first_free_line and at - above <= 4:
             if self.clean[above]:
-                if not header_blocks.is_rule(self.clean[above]):
+                if not header_blocks.is_horizontal_rule(self.clean[above]):
                     break
                 start = above
             above -= 1
         return self.lines.starts[start]
 
-    def _take_run(self, at: int) -> int:
-        end = self.signs.run_end(at)
-        if not self.strict and self._is_authors_own(at, end):
-            self.written = True
+    def _add_prefixed_run(self, at: int) -> int:
+        end = self.prefixes.run_end(at)
+        if not self.strict and self._is_author_text(at, end):
+            self.has_author_text = True
             return end
-        rule = "angle_quote" if is_angled(self.clean[at]) else "sign_quote"
-        self.spans.append(Span(self.lines.starts[at], self.lines.starts[end], rule))
+        rule = "angle_quote" if has_angle_prefix(self.clean[at]) else "sign_quote"
+        self.spans.append(QuoteSpan(self.lines.starts[at], self.lines.starts[end], rule))
         return end
 
-    def _is_authors_own(self, at: int, end: int) -> bool:
+    def _is_author_text(self, at: int, end: int) -> bool:
         """Return whether ``>`` here is not a quote: code, a prompt, decoration, or mbox's escape of
         "From ".
         """
@@ -284,9 +309,11 @@ class _Scan:
         )
 
     def _is_quoted_line(self, at: int) -> bool:
-        return self.mark_ends[at] is not None if at in self.mark_ends else self.signs.is_marked(at)
+        return (
+            self.mark_ends[at] is not None if at in self.mark_ends else self.prefixes.is_quoted(at)
+        )
 
-    def _take_after_device(self, at: int, line: str) -> int | None:
+    def _add_quote_below_device_line(self, at: int, line: str) -> int | None:
         """Take what stands below "Sent from my iPhone" in a paragraph of its own as the quoted
         mail.
 
@@ -294,12 +321,12 @@ class _Scan:
         nothing else.
         """
         clean = self.clean
-        if not self.written or at + 1 >= len(clean) or clean[at + 1] or clean[at - 1]:
+        if not self.has_author_text or at + 1 >= len(clean) or clean[at + 1] or clean[at - 1]:
             return None
         language = device_language(line)
         if language is None:
             return None
-        following = self.lines.next_filled(at + 1)
+        following = self.lines.next_nonblank(at + 1)
         if following == len(clean) or _POSTSCRIPT.match(clean[following]):
             return None
         filled = 0
@@ -307,12 +334,14 @@ class _Scan:
             text = clean[below]
             if not text:
                 continue
-            if self._is_quoted_line(below) or self._head_at(below, text) is not None:
+            if self._is_quoted_line(below) or self._header_at(below, text) is not None:
                 return None
             filled += 1
             if is_prose(text) or filled > _SIGNATURE_LINES:
                 start = self.lines.starts[at + 1]
-                self.spans.append(Span(start, self.lines.starts[-1], f"after_device:{language}"))
+                self.spans.append(
+                    QuoteSpan(start, self.lines.starts[-1], f"after_device:{language}")
+                )
                 return len(clean)
         return None
 
@@ -326,13 +355,13 @@ def _match_marks(clean: list[str]) -> dict[int, int | None]:
     for at, line in enumerate(clean):
         if line[:1] != "\ue000":
             continue
-        name = read_mark(line)
+        name = parse_quote_mark(line)
         if name:
             ends[at] = None
             open_marks.append(at)
         elif name == "" and open_marks:
             opened = open_marks.pop()
-            if read_mark(clean[opened]) not in OPEN_ENDED:
+            if parse_quote_mark(clean[opened]) not in OPEN_ENDED:
                 ends[opened] = at
     return ends
 

@@ -4,12 +4,12 @@ from typing import Literal
 
 from pipeline.processors.clean.reply.word_tables import read_table
 
-Title = Literal["original_message", "forwarded", "reply_above"]
+SeparatorKind = Literal["original_message", "forwarded", "reply_above"]
 
 _TABLE = read_table("separators")
 
 
-def _titles(key: str, title: Title) -> dict[str, Title]:
+def _titles(key: str, title: SeparatorKind) -> dict[str, SeparatorKind]:
     return {text.casefold(): title for text in _TABLE[key]}
 
 
@@ -28,7 +28,7 @@ _DRAWN = frozenset("-_=*—–─━~<>#+")
 _MAX_LINE = 200
 
 
-def separator_title(line: str) -> Title | None:
+def separator_kind(line: str) -> SeparatorKind | None:
     """Return what a stripped line announces, or None where it is no separator."""
     if len(line) > _MAX_LINE:
         return None

@@ -42,7 +42,7 @@ _MAX_LATIN = 90
 _MAX_HAN = 45
 
 
-def is_contact(line: str) -> bool:
+def is_contact_line(line: str) -> bool:
     """Return whether a stripped line is a labelled datum, a number or an address."""
     if len(line) > _MAX_CONTACT or _HINT.search(line) is None:
         return False
@@ -55,7 +55,7 @@ def is_contact(line: str) -> bool:
     return spaces <= 8 and _PHONE.search(text) is not None
 
 
-def is_profile(line: str) -> bool:
+def is_profile_line(line: str) -> bool:
     """Return whether a stripped line that is no prose is a title, a firm, a street or a site."""
     text = line.strip(_FRAME)
     return _is_site(text) or _is_title_or_place(text)

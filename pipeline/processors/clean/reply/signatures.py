@@ -3,16 +3,24 @@
 import re
 from dataclasses import dataclass
 
-from pipeline.processors.clean.reply.closings import closing_kind, closing_with_name, is_name
+from pipeline.processors.clean.reply.closings import (
+    closing_kind,
+    is_signed_closing,
+    looks_like_name,
+)
 from pipeline.processors.clean.reply.device_lines import device_language
-from pipeline.processors.clean.reply.footers import footer_at, may_open_footer, names_a_list
-from pipeline.processors.clean.reply.header_blocks import is_rule
-from pipeline.processors.clean.reply.lines import Lines
-from pipeline.processors.clean.reply.signature_lines import is_contact, is_profile, is_prose
+from pipeline.processors.clean.reply.footers import footer_kind, is_list_footer, may_start_footer
+from pipeline.processors.clean.reply.header_blocks import is_horizontal_rule
+from pipeline.processors.clean.reply.lines import TextLines
+from pipeline.processors.clean.reply.signature_lines import (
+    is_contact_line,
+    is_profile_line,
+    is_prose,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class SignatureCut:
     """A signature, or a piece of one: it starts at an offset of the whole text and ends at the next
     cut.
     """
@@ -48,7 +56,9 @@ _FOOTNOTE = re.compile(r"\[?\d{1,2}[\].)]\s")
 _DASHES = "-–—~/"
 
 
-def find_signature(lines: Lines, *, alone: bool, device_only: bool = False) -> list[Cut]:
+def find_signature(
+    lines: TextLines, *, only_text: bool, device_only: bool = False
+) -> list[SignatureCut]:
     """Return the cuts of the signature at the end of an author's text, in order; empty where there
     is none.
 
@@ -56,35 +66,35 @@ def find_signature(lines: Lines, *, alone: bool, device_only: bool = False) -> l
     emptied by a guess. ``device_only`` looks for the line of a device or app only, which is all
     that may stand between quotes.
     """
-    return _Peeler(lines, alone).run(device_only)
+    return _SignatureFinder(lines, only_text).run(device_only)
 
 
-class _Peeler:
-    def __init__(self, lines: Lines, alone: bool) -> None:
+class _SignatureFinder:
+    def __init__(self, lines: TextLines, only_text: bool) -> None:
         self.lines = lines
         self.clean = lines.clean
-        self.alone = alone
+        self.only_text = only_text
         self.end = len(self.clean)
-        self.first = self.lines.next_filled(0)
-        self.cuts: list[Cut] = []
-        self.fenced = lines.fenced()
+        self.first = self.lines.next_nonblank(0)
+        self.cuts: list[SignatureCut] = []
+        self.fenced = lines.code_fence_lines()
         # Delimiters and rules are two signs of a kind at least, save for the single dashes.
-        self.drawn = any(pair in lines.text for pair in _DRAWN_PAIRS)
-        self.prose: dict[int, bool] = {}
-        self.closed = False
-        self.contacted = False
+        self.may_have_delimiter = any(pair in lines.text for pair in _DRAWN_PAIRS)
+        self.prose_cache: dict[int, bool] = {}
+        self.closing_found = False
+        self.contact_searched = False
 
-    def run(self, device_only: bool) -> list[Cut]:
+    def run(self, device_only: bool) -> list[SignatureCut]:
         if device_only:
             self._trim()
             if self.end > self.first:
-                self._take(self._device(), "device")
+                self._cut_at(self._device(), "device")
             return self.cuts
-        self._take(self._standard_delimiter(), "delimiter")
-        self._take_footer()
+        self._cut_at(self._standard_delimiter(), "delimiter")
+        self._cut_footer()
         for _ in range(_MAX_ROUNDS):
             self._trim()
-            if self.end <= self.first or not self._peel():
+            if self.end <= self.first or not self._cut_next():
                 break
         self.cuts.reverse()
         return self.cuts
@@ -93,34 +103,34 @@ class _Peeler:
         while self.end > 0 and not self.clean[self.end - 1]:
             self.end -= 1
 
-    def _peel(self) -> bool:
+    def _cut_next(self) -> bool:
         if (
-            self._take(self._pgp(), "pgp")
-            or self._take(self._device(), "device")
-            or self._take(self._delimiter(), "delimiter")
+            self._cut_at(self._pgp(), "pgp")
+            or self._cut_at(self._device(), "device")
+            or self._cut_at(self._delimiter(), "delimiter")
         ):
             return True
         last = self.clean[self.end - 1]
         # Below long prose stands no closing, name or contact.
-        if len(last) > _LONG_LINE and self._is_prose(self.end - 1) and not is_contact(last):
+        if len(last) > _LONG_LINE and self._is_prose(self.end - 1) and not is_contact_line(last):
             return False
         return (
-            self._take(self._closing(), "closing")
-            or self._take(self._dashed_name(), "dashed_name")
-            or self._take(self._contact_block(), "contact")
+            self._cut_at(self._closing(), "closing")
+            or self._cut_at(self._dashed_name(), "dashed_name")
+            or self._cut_at(self._contact_block(), "contact")
         )
 
-    def _take(self, start: int | None, rule: str) -> bool:
+    def _cut_at(self, start: int | None, rule: str) -> bool:
         if start is None or start in self.fenced:
             return False
-        self.cuts.append(Cut(self.lines.starts[start], f"signature:{rule}"))
+        self.cuts.append(SignatureCut(self.lines.starts[start], f"signature:{rule}"))
         self.end = start
         return True
 
     def _is_prose(self, at: int) -> bool:
-        known = self.prose.get(at)
+        known = self.prose_cache.get(at)
         if known is None:
-            known = self.prose[at] = is_prose(self.clean[at])
+            known = self.prose_cache[at] = is_prose(self.clean[at])
         return known
 
     def _standard_delimiter(self) -> int | None:
@@ -134,20 +144,20 @@ class _Peeler:
                 return at
         return None
 
-    def _take_footer(self) -> None:
+    def _cut_footer(self) -> None:
         self._trim()
         for at in range(max(self.first, self.end - _FOOTER_WINDOW), self.end):
             line = self.clean[at]
             if not line:
                 continue
             found: str | None = None
-            if line[0] in "_-=*" and is_rule_or_short(line):
-                listed = names_a_list(self.clean[at + 1 : min(at + 6, self.end)])
+            if line[0] in "_-=*" and is_rule_or_delimiter(line):
+                listed = is_list_footer(self.clean[at + 1 : min(at + 6, self.end)])
                 found = "list_footer" if listed else None
-            elif may_open_footer(line) and self._opens_paragraph(at):
-                found = footer_at(self.clean, at)
-            if found and not (self.alone and self._is_first_text(at)):
-                self._take(self._above_rules(at), found)
+            elif may_start_footer(line) and self._opens_paragraph(at):
+                found = footer_kind(self.clean, at)
+            if found and not (self.only_text and self._is_first_text(at)):
+                self._cut_at(self._above_rules(at), found)
                 return
 
     def _opens_paragraph(self, at: int) -> bool:
@@ -155,10 +165,10 @@ class _Peeler:
         signature.
         """
         above = self.clean[at - 1] if at else ""
-        return not above or is_rule(above) or not self._is_prose(at - 1)
+        return not above or is_horizontal_rule(above) or not self._is_prose(at - 1)
 
     def _is_first_text(self, at: int) -> bool:
-        return all(not line or is_rule(line) for line in self.clean[self.first : at])
+        return all(not line or is_horizontal_rule(line) for line in self.clean[self.first : at])
 
     def _above_rules(self, at: int) -> int:
         """Return the line where drawn rules directly above a footer begin."""
@@ -166,7 +176,7 @@ class _Peeler:
         above = at - 1
         while above > self.first and at - above <= 3:
             if self.clean[above]:
-                if not is_rule_or_short(self.clean[above]):
+                if not is_rule_or_delimiter(self.clean[above]):
                     break
                 start = above
             above -= 1
@@ -188,14 +198,14 @@ class _Peeler:
             if not line:
                 continue
             if device_language(line) is not None:
-                return None if at == self.first and filled and self.alone else at
+                return None if at == self.first and filled and self.only_text else at
             filled += 1
             if filled > 8 or self._is_prose(at):
                 return None
         return None
 
     def _delimiter(self) -> int | None:
-        if not self.drawn:
+        if not self.may_have_delimiter:
             return None
         filled = prose = 0
         for at in range(self.end - 1, self.first - 1, -1):
@@ -204,11 +214,11 @@ class _Peeler:
                 continue
             if line in _DELIMITERS and line not in ("---", "***"):
                 return at
-            if is_rule(line):
+            if is_horizontal_rule(line):
                 ruled = filled <= _MAX_BELOW_RULE and (
                     filled == 0 or self._looks_signed(at + 1, prose)
                 )
-                return at if ruled and (at > self.first or not self.alone) else None
+                return at if ruled and (at > self.first or not self.only_text) else None
             filled += 1
             prose += self._is_prose(at)
             if filled > _MAX_BELOW_DELIMITER or prose > _MAX_PROSE:
@@ -223,11 +233,13 @@ class _Peeler:
         if len(filled) == 1 and len(filled[0]) <= _MAX_MOTTO:
             return True
         return not prose and (
-            is_name(filled[0]) or any(map(is_contact, filled)) or sum(map(is_profile, filled)) > 1
+            looks_like_name(filled[0])
+            or any(map(is_contact_line, filled))
+            or sum(map(is_profile_line, filled)) > 1
         )
 
     def _closing(self) -> int | None:
-        if self.closed:
+        if self.closing_found:
             return None
         below: list[int] = []
         for at in range(self.end - 1, self.first - 1, -1):
@@ -235,7 +247,7 @@ class _Peeler:
             if not line:
                 continue
             if self._closes(line, at, below):
-                self.closed = True
+                self.closing_found = True
                 return self._with_closings_above(at)
             if self._is_prose(at) or len(below) >= _MAX_BELOW_CLOSING:
                 return None
@@ -247,10 +259,10 @@ class _Peeler:
         opens_text = at == self.first
         kind = closing_kind(line)
         if kind is None:
-            return not opens_text and closing_with_name(line)
-        signed = bool(below) and is_name(self.clean[below[-1]])
+            return not opens_text and is_signed_closing(line)
+        signed = bool(below) and looks_like_name(self.clean[below[-1]])
         if kind == "thanks":
-            return signed and not (opens_text and self.alone)
+            return signed and not (opens_text and self.only_text)
         if below:
             return signed or not opens_text
         return not opens_text and len(line) >= _MIN_LONE_CLOSING
@@ -275,7 +287,7 @@ class _Peeler:
             return None
         name = line.lstrip(_DASHES).strip()
         close = not line[1:2].isspace()
-        if not is_name(name) and not (close and name.isalpha() and len(name) <= 12):
+        if not looks_like_name(name) and not (close and name.isalpha() and len(name) <= 12):
             return None
         above = at - 1
         while not self.clean[above]:
@@ -289,9 +301,9 @@ class _Peeler:
         """Return where a name with contact data below it starts, though no phrase closes the
         letter.
         """
-        if self.contacted:
+        if self.contact_searched:
             return None
-        self.contacted = True
+        self.contact_searched = True
         weight = filled = 0
         heavy = False
         start: int | None = None
@@ -299,10 +311,10 @@ class _Peeler:
             line = self.clean[at]
             if not line:
                 continue
-            own = 2 if is_contact(line) else 0
+            own = 2 if is_contact_line(line) else 0
             if _FOOTNOTE.match(line) or (own == 0 and (self._is_prose(at) or _is_form_line(line))):
                 break
-            own = own or int(is_profile(line))
+            own = own or int(is_profile_line(line))
             filled += 1
             if filled > _MAX_BELOW_CLOSING:
                 break
@@ -312,7 +324,7 @@ class _Peeler:
                 heavy
                 and weight >= _MIN_CONTACT_WEIGHT
                 and own < 2
-                and is_name(line)
+                and looks_like_name(line)
                 and self._may_start(at)
             ):
                 start = at
@@ -320,18 +332,18 @@ class _Peeler:
 
     def _may_start(self, at: int) -> bool:
         if at == self.first:
-            return not self.alone
+            return not self.only_text
         above = at - 1
         while above > self.first and not self.clean[above]:
             above -= 1
         if self.clean[above][-1:] in (":", "："):
             return False
-        return above < at - 1 or self._is_prose(above) or is_rule(self.clean[above])
+        return above < at - 1 or self._is_prose(above) or is_horizontal_rule(self.clean[above])
 
 
-def is_rule_or_short(line: str) -> bool:
+def is_rule_or_delimiter(line: str) -> bool:
     """Return whether a line is drawn of dashes or underscores, two being enough."""
-    return is_rule(line) or line in _DELIMITERS
+    return is_horizontal_rule(line) or line in _DELIMITERS
 
 
 def _is_form_line(line: str) -> bool:

@@ -2,41 +2,43 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from pipeline.mail.quote_marks import drop_marks, read_mark
-from pipeline.processors.clean.reply.lines import Lines
-from pipeline.processors.clean.reply.quotes import Span, find_quotes
+from pipeline.mail.quote_marks import parse_quote_mark, remove_quote_marks
+from pipeline.processors.clean.reply.lines import TextLines
+from pipeline.processors.clean.reply.quotes import QuoteSpan, find_quotes
 from pipeline.processors.clean.reply.signatures import find_signature
-from pipeline.processors.clean.reply.split_result import Kind, Part, Split
+from pipeline.processors.clean.reply.split_result import PartKind, ReplyPart, ReplySplit
 
 _Range = tuple[int, int]
 # Whether these open a quote depends on lines further down: code fences close there, tables and runs
 # go on.
-_TOUCHY = (">", "＞", "|", "```", "&gt;", "\ue000")
+_CONTEXT_DEPENDENT = (">", "＞", "|", "```", "&gt;", "\ue000")
 
 
-def split_reply(text: str) -> Split:
+def split_reply(text: str) -> ReplySplit:
     """Split a mail body (plain text, or HTML rendered with quote marks) into reply, quotes and
     signature.
 
     Offsets of the parts are characters of ``text``. Any text is taken, in time linear in its
     length; splitting the reply again finds no further quote.
     """
-    lines = Lines(text)
-    parts = _without_signatures(lines, _without_quotes(lines, find_quotes(lines)))
+    lines = TextLines(text)
+    parts = _cut_signatures(lines, _parts_by_quotes(lines, find_quotes(lines)))
     strict = False
-    while not _is_settled(text, parts):
+    while not _is_final(text, parts):
         # Lines that quotes kept apart may open a quote once they meet. The second round protects
         # nothing of the author's use of ">", so that it leaves nothing for a third.
         shown = _shown_ranges(text, parts)
-        again = find_quotes(Lines("".join(text[start:end] for start, end in shown)), strict=strict)
+        again = find_quotes(
+            TextLines("".join(text[start:end] for start, end in shown)), strict=strict
+        )
         if not again:
             break
-        parts = _cut_again(parts, list(_located(again, shown)))
+        parts = _cut_quotes(parts, list(_to_text_offsets(again, shown)))
         strict = True
-    return _assembled(text, parts)
+    return _build_result(text, parts)
 
 
-def _is_settled(text: str, parts: Sequence[Part]) -> bool:
+def _is_final(text: str, parts: Sequence[ReplyPart]) -> bool:
     """Return whether the reply is the plain beginning of the text, where cutting the rest can
     change nothing.
     """
@@ -45,77 +47,85 @@ def _is_settled(text: str, parts: Sequence[Part]) -> bool:
     if not own or (len(parts) == 1 and "\ue000" not in text):
         return True
     reply = text[own[0].start : own[0].end]
-    return len(own) == 1 and own[0].start == 0 and not any(sign in reply for sign in _TOUCHY)
+    return (
+        len(own) == 1
+        and own[0].start == 0
+        and not any(sign in reply for sign in _CONTEXT_DEPENDENT)
+    )
 
 
-def _without_quotes(lines: Lines, quotes: Iterable[Span]) -> list[Part]:
+def _parts_by_quotes(lines: TextLines, quotes: Iterable[QuoteSpan]) -> list[ReplyPart]:
     """Tile the text with its quotes and what is between them; blank lines below a quote belong to
     it.
     """
-    parts: list[Part] = []
+    parts: list[ReplyPart] = []
     done = 0
     for quote in quotes:
-        _append_own(parts, lines, done, quote.start)
-        parts.append(Part("quoted", quote.start if parts else 0, quote.end, quote.rule))
+        _append_reply(parts, lines, done, quote.start)
+        parts.append(ReplyPart("quoted", quote.start if parts else 0, quote.end, quote.rule))
         done = quote.end
     end = lines.starts[-1]
-    _append_own(parts, lines, done, end)
-    return parts or ([Part("reply", 0, end, "")] if end else [])
+    _append_reply(parts, lines, done, end)
+    return parts or ([ReplyPart("reply", 0, end, "")] if end else [])
 
 
-def _append_own(parts: list[Part], lines: Lines, start: int, end: int) -> None:
+def _append_reply(parts: list[ReplyPart], lines: TextLines, start: int, end: int) -> None:
     """Append the author's stretch. Blank lines above it stay with it only where they part it from
     his last one.
     """
-    filled = min(lines.first_filled(start), end)
-    parted = len(parts) < 2 or lines.is_blank_above(parts[-1].start)
+    filled = min(lines.nonblank_offset(start), end)
+    parted = len(parts) < 2 or lines.is_blank_before(parts[-1].start)
     if parts and filled > start and (parted or filled == end):
         last = parts.pop()
-        parts.append(Part(last.kind, last.start, filled, last.rule))
+        parts.append(ReplyPart(last.kind, last.start, filled, last.rule))
         start = filled
     if filled < end:
-        parts.append(Part("reply", start, end, ""))
+        parts.append(ReplyPart("reply", start, end, ""))
 
 
-def _without_signatures(lines: Lines, parts: Sequence[Part]) -> list[Part]:
+def _cut_signatures(lines: TextLines, parts: Sequence[ReplyPart]) -> list[ReplyPart]:
     """Cut signatures: at the end of the author's first stretch and of his last one; device lines
     anywhere.
     """
     own = [at for at, part in enumerate(parts) if part.kind == "reply"]
-    cut: dict[int, list[Part]] = {}
+    cut: dict[int, list[ReplyPart]] = {}
     # The last stretch goes first: if it is all signature, the first one is all the author wrote.
     written = len(own)
     for at in reversed(own):
         outer = at in (own[0], own[-1])
-        cut[at] = _signed(lines, parts[at], alone=written == 1, device_only=not outer)
+        cut[at] = _split_signature(lines, parts[at], alone=written == 1, device_only=not outer)
         written -= cut[at][0].kind != "reply"
     return [piece for at, part in enumerate(parts) for piece in cut.get(at, (part,))]
 
 
-def _signed(lines: Lines, part: Part, *, alone: bool, device_only: bool) -> list[Part]:
-    cuts = find_signature(lines.stretch(part.start, part.end), alone=alone, device_only=device_only)
+def _split_signature(
+    lines: TextLines, part: ReplyPart, *, alone: bool, device_only: bool
+) -> list[ReplyPart]:
+    cuts = find_signature(
+        lines.slice(part.start, part.end), only_text=alone, device_only=device_only
+    )
     if not cuts:
         return [part]
-    pieces: list[Part] = []
+    pieces: list[ReplyPart] = []
     start = cuts[0].start
-    if lines.first_filled(part.start) < start:
-        pieces.append(Part("reply", part.start, start, ""))
+    if lines.nonblank_offset(part.start) < start:
+        pieces.append(ReplyPart("reply", part.start, start, ""))
     else:
         start = part.start
     for cut, after in zip(cuts, [*cuts[1:], None], strict=True):
         end = part.end if after is None else after.start
-        pieces.append(Part("signature", start, end, cut.rule))
+        pieces.append(ReplyPart("signature", start, end, cut.rule))
         start = end
     return pieces
 
 
-def _shown_ranges(text: str, parts: Iterable[Part]) -> list[_Range]:
+def _shown_ranges(text: str, parts: Iterable[ReplyPart]) -> list[_Range]:
     """Return the ranges of the text that make up the reply, without mark lines and outer blank
     lines.
     """
     ranges = [(part.start, part.end) for part in parts if part.kind == "reply"]
     if "\ue000" in text:
-        ranges = [piece for start, end in ranges for piece in _unmarked(text, start, end)]
+        ranges = [piece for start, end in ranges for piece in _without_mark_lines(text, start, end)]
     while ranges and not text[ranges[-1][0] : ranges[-1][1]].strip():
         ranges.pop()
     if not ranges:
@@ -125,11 +135,11 @@ def _shown_ranges(text: str, parts: Iterable[Part]) -> list[_Range]:
     return ranges
 
 
-def _unmarked(text: str, start: int, end: int) -> list[_Range]:
+def _without_mark_lines(text: str, start: int, end: int) -> list[_Range]:
     ranges: list[_Range] = []
     for line in text[start:end].splitlines(keepends=True):
         after = start + len(line)
-        if read_mark(line) is None:
+        if parse_quote_mark(line) is None:
             if ranges and ranges[-1][1] == start:
                 ranges[-1] = (ranges[-1][0], after)
             else:
@@ -138,7 +148,9 @@ def _unmarked(text: str, start: int, end: int) -> list[_Range]:
     return ranges
 
 
-def _located(spans: Iterable[Span], shown: Sequence[_Range]) -> Iterator[tuple[int, int, str]]:
+def _to_text_offsets(
+    spans: Iterable[QuoteSpan], shown: Sequence[_Range]
+) -> Iterator[tuple[int, int, str]]:
     """Yield where stretches of the joined reply stand in the text; both are in order, so one walk
     does.
     """
@@ -155,27 +167,29 @@ def _located(spans: Iterable[Span], shown: Sequence[_Range]) -> Iterator[tuple[i
             at += 1
 
 
-def _cut_again(parts: Iterable[Part], pieces: Sequence[tuple[int, int, str]]) -> list[Part]:
+def _cut_quotes(
+    parts: Iterable[ReplyPart], pieces: Sequence[tuple[int, int, str]]
+) -> list[ReplyPart]:
     """Turn pieces of the reply, in order, into quoted parts."""
-    result: list[Part] = []
+    result: list[ReplyPart] = []
     at = 0
     for part in parts:
         start = part.start
         while part.kind == "reply" and at < len(pieces) and pieces[at][0] < part.end:
             low, high, rule = pieces[at]
             if start < low:
-                result.append(Part("reply", start, low, ""))
-            result.append(Part("quoted", low, high, rule))
+                result.append(ReplyPart("reply", start, low, ""))
+            result.append(ReplyPart("quoted", low, high, rule))
             start = high
             at += 1
         if start < part.end:
-            result.append(Part(part.kind, start, part.end, part.rule))
+            result.append(ReplyPart(part.kind, start, part.end, part.rule))
     return result
 
 
-def _assembled(text: str, parts: Sequence[Part]) -> Split:
+def _build_result(text: str, parts: Sequence[ReplyPart]) -> ReplySplit:
     reply = _joined(text, parts, "reply")
-    return Split(
+    return ReplySplit(
         reply=reply,
         quoted=_joined(text, parts, "quoted"),
         signature=_joined(text, parts, "signature"),
@@ -185,11 +199,11 @@ def _assembled(text: str, parts: Sequence[Part]) -> Split:
     )
 
 
-def _joined(text: str, parts: Iterable[Part], kind: Kind) -> str:
+def _joined(text: str, parts: Iterable[ReplyPart], kind: PartKind) -> str:
     pieces = [text[part.start : part.end] for part in parts if part.kind == kind]
     if not pieces:
         return ""
-    body = drop_marks("".join(pieces)).rstrip()
+    body = remove_quote_marks("".join(pieces)).rstrip()
     if not body or not body[0].isspace():
         return body
     # The first filled line keeps its indentation; blank lines above it go.
@@ -197,21 +211,21 @@ def _joined(text: str, parts: Iterable[Part], kind: Kind) -> str:
     return body[blank - len(body[: blank + 1].splitlines()[-1]) + 1 :]
 
 
-def _flags(text: str, parts: Sequence[Part], reply: str) -> tuple[str, ...]:
+def _flags(text: str, parts: Sequence[ReplyPart], reply: str) -> tuple[str, ...]:
     if len(parts) == 1 and parts[0].kind == "reply":
         return ()
     flags = []
     written = [
         at
         for at, part in enumerate(parts)
-        if part.kind == "reply" and drop_marks(text[part.start : part.end]).strip()
+        if part.kind == "reply" and remove_quote_marks(text[part.start : part.end]).strip()
     ]
     quoted = next((at for at, part in enumerate(parts) if part.kind == "quoted"), len(parts))
     if written and written[-1] > quoted:
         flags.append("inline_reply")
         if written[0] > quoted:
             flags.append("bottom_reply")
-    if not reply and drop_marks(text).strip():
+    if not reply and remove_quote_marks(text).strip():
         flags.append("empty_reply")
     if any(part.rule == "separator:forwarded" for part in parts):
         flags.append("forwarded")

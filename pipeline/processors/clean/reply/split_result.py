@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["reply", "quoted", "signature"]
+PartKind = Literal["reply", "quoted", "signature"]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ReplyPart:
     """One stretch of a mail body that belongs to one kind.
 
     ``start`` and ``end`` are offsets in characters into the text that was split, end exclusive.
@@ -15,14 +15,14 @@ class Part:
     empty for a reply.
     """
 
-    kind: Kind
+    kind: PartKind
     start: int
     end: int
     rule: str
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class ReplySplit:
     """A mail body told apart into what its author wrote now, what is quoted and the signature.
 
     ``reply``, ``quoted`` and ``signature`` are the joins of the parts of that kind, without quote
@@ -38,6 +38,6 @@ class Split:
     reply: str
     quoted: str
     signature: str
-    parts: tuple[Part, ...]
+    parts: tuple[ReplyPart, ...]
     rules: tuple[str, ...]
     flags: tuple[str, ...]

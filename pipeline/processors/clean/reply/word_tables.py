@@ -15,6 +15,6 @@ def read_table(name: str) -> dict[str, Any]:
     )
 
 
-def any_of(patterns: Iterable[str]) -> str:
+def alternation(patterns: Iterable[str]) -> str:
     """Return one expression for several."""
     return "|".join(f"(?:{pattern})" for pattern in patterns)

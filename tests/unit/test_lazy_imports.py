@@ -1,12 +1,10 @@
-"""What every command and every worker has to import: the heavy libraries come with what needs
-them.
-"""
+"""Commands and workers import heavy libraries only when they need them."""
 
 import subprocess
 import sys
 
 
-def test_a_worker_starts_without_what_other_stages_need() -> None:
+def test_a_worker_does_not_import_the_libraries_of_other_stages() -> None:
     heavy = (
         "{'numba', 'numpy', 'pandas', 'pyarrow', 'chdb', 'ftfy', 'py3langid', 'river', 'sklearn',"
         " 'fsspec'}"

@@ -1,0 +1,35 @@
+"""`switchboard backup`: back up a running installation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli import console
+from pipeline.cli.app import Json, app, workspace_of
+from pipeline.cli.console import note
+
+
+@app.command()
+def backup(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="A folder that is empty or absent.")],
+    as_json: Json = False,
+) -> None:
+    """Back up a running installation to a folder.
+
+    On the embedded engine, that is the log, store, bodies and models; otherwise ClickHouse and the
+    offsets that belong to it.
+    """
+    from pipeline.commands.backup import create_backup
+
+    manifest = create_backup(workspace_of(context), folder)
+    if as_json:
+        console.json(manifest.model_dump())
+    else:
+        note(
+            f"{manifest.rows:,} rows in {len(manifest.tables)} tables backed up and verified;"
+            f" ClickHouse wrote {manifest.place}"
+        )

@@ -1,0 +1,33 @@
+"""`switchboard query`: read-only SQL over the history."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.app import app, workspace_of
+
+
+@app.command()
+def query(
+    context: typer.Context,
+    sql: Annotated[str, typer.Argument(help="A query; - reads it from standard input.")],
+    fmt: Annotated[
+        str,
+        typer.Option(
+            "--format", help="A ClickHouse output format: Pretty, JSONEachRow, CSV, Parquet …"
+        ),
+    ] = "",
+) -> None:
+    """Run a read-only SQL query over the history.
+
+    `SHOW TABLES` lists the tables; the comments of their columns explain them.
+    """
+    text = sys.stdin.read() if sql == "-" else sql
+    fmt = fmt or ("PrettyCompact" if sys.stdout.isatty() else "TabSeparatedWithNames")
+    with workspace_of(context).open_warehouse() as warehouse:
+        answer = warehouse.query(text, fmt=fmt)
+    sys.stdout.buffer.write(answer)
+    sys.stdout.buffer.flush()

@@ -1,0 +1,58 @@
+"""`switchboard run`: run all stages."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from pipeline.cli import console
+from pipeline.cli.app import Json, app, workspace_of
+from pipeline.cli.console import FAILED, note
+
+if TYPE_CHECKING:
+    from pipeline.workspace import Workspace
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    until_idle: Annotated[
+        bool, typer.Option("--until-idle", help="Stop when all stages have caught up.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Run all stages: clean, classify and load what was ingested.
+
+    It continues with new records until it is stopped.
+    """
+    from pipeline.commands.supervisor import supervise_all
+
+    workspace = workspace_of(context)
+    if not workspace.settings.distributed:
+        _run_embedded(workspace, until_idle=until_idle, as_json=as_json)
+    elif not supervise_all(workspace, until_idle=until_idle):
+        raise SystemExit(FAILED)
+
+
+def _run_embedded(workspace: Workspace, *, until_idle: bool, as_json: bool) -> None:
+    from pipeline.commands.run import run_embedded
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console.err, transient=True) as bar:
+        task = bar.add_task("starting")
+        total = run_embedded(
+            workspace,
+            until_idle=until_idle,
+            on_progress=lambda counts: bar.update(task, description=_words(counts)),
+        )
+    if as_json:
+        console.json(total)
+    else:
+        note(_words(total))
+
+
+def _words(counts: Counter[str]) -> str:
+    return ", ".join(f"{stage} {count:,}" for stage, count in counts.items()) or "nothing to do"
