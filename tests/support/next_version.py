@@ -10,9 +10,9 @@ from pathlib import Path
 from pipeline.sinks.migrations import migrations
 
 _ROOT = Path(__file__).resolve().parents[2]
-# What a developer changes for the branch (门店) that a customer speaks to: the contract of the event,
-# that of the record, the step that makes the one of the other, and the column; each where the line
-# stands after which it comes.
+# What a developer changes to add the branch (门店) that a customer speaks to: the contract of the
+# event and of the record, the step that maps one to the other, and the column. Of each change: the
+# existing line, and the new line after it.
 _CHANGES = {
     "schemas/communications.py": (
         (
@@ -29,14 +29,15 @@ _CHANGES = {
         "        sent_at=cleaned.times.sent_at,\n",
         '        branch=(data.branch or "") if isinstance(data, MessageData) else "",\n',
     ),
-    "pipeline/sinks/row_mapping.py": (
-        '        **instants("sent_at"),\n',
-        '        "branch": each(lambda body: body.get("branch", "")),\n',
+    "schemas/clickhouse/columns/communications.toml": (
+        'sent_at = ["Nullable(DateTime64(3, \'UTC\'))", "Time by the sender\'s clock, UTC"]\n',
+        'branch = ["String", "Branch that was spoken to", { since = %NUMBER% }]\n',
     ),
 }
 _MIGRATION = """-- The branch that a customer speaks to.
-ALTER TABLE communication_rows ADD COLUMN IF NOT EXISTS branch String COMMENT 'The branch that was spoken to';
-CREATE VIEW IF NOT EXISTS branches AS SELECT record_id, source, event_id, branch, attributes FROM communication_rows FINAL;
+{{ add_columns("communication_rows") }}
+CREATE VIEW IF NOT EXISTS branches
+AS SELECT record_id, source, event_id, branch, attributes FROM communication_rows FINAL;
 """
 
 
@@ -46,11 +47,12 @@ def next_version(folder: Path) -> Path:
         shutil.copytree(
             _ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__")
         )
+    number = len(migrations()) + 1
     for name, (before, added) in _CHANGES.items():
         path = folder / name
         text = path.read_text("utf-8")
         assert text.count(before) == 1, f"{name} is no longer as this change expects it"
-        path.write_text(text.replace(before, before + added), "utf-8")
-    number = len(migrations()) + 1
+        line = added.replace("%NUMBER%", str(number))
+        path.write_text(text.replace(before, before + line), "utf-8")
     (folder / "schemas/clickhouse" / f"{number:04d}_branch.sql").write_text(_MIGRATION, "utf-8")
     return folder
