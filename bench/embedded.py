@@ -1,12 +1,11 @@
-"""What each part of the embedded way costs: µs a record, records/s and peak memory, at 10,000 and
-at 100,000 records.
+"""Cost of each part of the embedded pipeline at 10,000 and at 100,000 records.
 
-`python bench/embedded.py [--sizes 10000 100000]`. Every size runs in a process of its own, so that
-memory is its own. The mix is that of tests/support/events.py: half messages, some mails and calls,
-the rest orders, feedback and complaints. CPU counts all threads of the process, ClickHouse's merges
-too, and is what is judged, for the clock on the wall also counts other programs: the bench ends
-non-zero where a record at the largest size costs more than 1.2 times the CPU of one at the
-smallest.
+`python bench/embedded.py [--sizes 10000 100000]` prints µs a record, records/s and peak memory.
+Each size runs in a process of its own, so that its memory is measured alone. The mix is that of
+tests/support/events.py: half messages, some mails and calls, the rest orders, feedback and
+complaints. CPU time includes all threads of the process, also ClickHouse's merges. The bar is on
+CPU time, because wall time includes other programs: the bench exits non-zero if a record at the
+largest size costs more than 1.2 times the CPU time of one at the smallest.
 """
 
 from __future__ import annotations
@@ -58,14 +57,14 @@ from schemas.communications import Communication
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests.support.events import make_events
 
-# The bar of the house: a record must not cost more because there are many.
+# The bar: the cost of a record must not grow with the number of records.
 _MAX_GROWTH = 1.2
 _BATCH = Settings.model_fields["batch_records"].default
 _BYTES = 32 * 1024 * 1024
 
 
-class Stopwatch:
-    """Seconds of each part, by the clock on the wall and by the CPU."""
+class CostMeter:
+    """Wall and CPU seconds of each part."""
 
     def __init__(self) -> None:
         self.wall: dict[str, float] = defaultdict(float)
@@ -73,7 +72,7 @@ class Stopwatch:
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Add what the block takes to a part."""
+        """Add the seconds of the block to a part."""
         wall, cpu = time.perf_counter(), time.process_time()
         yield
         self.wall[name] += time.perf_counter() - wall
@@ -81,10 +80,8 @@ class Stopwatch:
 
 
 def measure(count: int) -> dict[str, Any]:
-    """Take `count` events through every part in batches and return the seconds of each, and the
-    peak memory in MiB.
-    """
-    watch = Stopwatch()
+    """Run `count` events through every part; return the seconds of each and the peak MiB."""
+    meter = CostMeter()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         source = root / "events.jsonl"
@@ -92,50 +89,50 @@ def measure(count: int) -> dict[str, Any]:
             file.writelines(
                 json.dumps(event, ensure_ascii=False) + "\n" for event in make_events(count)
             )
-        log, blobs = SqliteLog(root / "log.sqlite"), FolderBodyStore(root / "bodies")
+        log, bodies = SqliteLog(root / "log.sqlite"), FolderBodyStore(root / "bodies")
         warehouse = ChdbWarehouse(root / "store")
         migrate(warehouse)
         identity = Identity(b"bench", OwnSide(("shop.example.com",)))
         models = Replica().classifier()
-        # Loaded and compiled once a process, whatever the number of records.
+        # Models are loaded and compiled once a process, however many records follow.
         models.classify(["warm up 预热"], ["inbound"])
         detect_language("warm up the model of languages")
-        _ingest(watch, source, Publisher(log, blobs))
-        _enrich(watch, log, identity, models)
-        _load(watch, log, warehouse)
+        _ingest(meter, source, Publisher(log, bodies))
+        _enrich(meter, log, identity, models)
+        _load(meter, log, warehouse)
         rows = json.loads(warehouse.query("SELECT count() AS n FROM history"))["n"]
         if int(rows) != count:
-            raise SystemExit(f"{count} events went in, {rows} are in the history")
+            raise SystemExit(f"{count} events were ingested, but the history has {rows}")
         warehouse.close()
         log.close()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"count": count, "wall": dict(watch.wall), "cpu": dict(watch.cpu), "peak_mib": peak}
+    return {"count": count, "wall": dict(meter.wall), "cpu": dict(meter.cpu), "peak_mib": peak}
 
 
-def _ingest(watch: Stopwatch, source: Path, publisher: Publisher) -> None:
+def _ingest(meter: CostMeter, source: Path, publisher: Publisher) -> None:
     connector = CONNECTORS["events"]
     (unit,) = connector.units([source])
     items = connector.read(unit, IngestOptions())
     while True:
-        with watch.part("parse"):
+        with meter.part("parse"):
             batch = list(islice(items, _BATCH))
             for item in batch:
                 publisher.publish(item, "events/1")
         if not batch:
             return
-        with watch.part("log"):
+        with meter.part("log"):
             publisher.flush()
 
 
-def _enrich(watch: Stopwatch, log: SqliteLog, identity: Identity, models: Any) -> None:
+def _enrich(meter: CostMeter, log: SqliteLog, identity: Identity, models: Any) -> None:
     rest = enrich_handler(identity, lambda: models)
     while True:
-        with watch.part("log"):
+        with meter.part("log"):
             records = log.read("bench-enrich", ENRICH_TOPICS, _BATCH, _BYTES)
         if not records:
             return
         ctx = Context(utc_now(), models)
-        with watch.part("parse"):
+        with meter.part("parse"):
             incoming = [decode_event(record) for record in records]
         business = [
             r
@@ -149,56 +146,54 @@ def _enrich(watch: Stopwatch, log: SqliteLog, identity: Identity, models: Any) -
             ("clean", REDACT),
             ("classify", Classify()),
         ):
-            with watch.part(part):
-                done = run_checked(stage, step, ctx)
+            with meter.part(part):
+                outcomes = run_checked(stage, step, ctx)
                 step = [
                     output.value
-                    for outcome in done
+                    for outcome in outcomes
                     if isinstance(outcome, Emit)
                     for output in outcome.outputs
                 ]
-        with watch.part("clean"):
+        with meter.part("clean"):
             messages = [
                 encode_contract(output.outlet, output.key, output.value)
                 for judged in step
                 for output in finish(judged, ctx).outputs
             ]
             messages += rest.handle(business)
-        with watch.part("log"), log.transaction() as transaction:
+        with meter.part("log"), log.transaction() as transaction:
             transaction.produce(messages)
             transaction.commit(
                 "bench-enrich",
-                {place: last + 1 for place, (_, last) in offset_ranges(records).items()},
+                {partition: last + 1 for partition, (_, last) in offset_ranges(records).items()},
             )
 
 
-def _load(watch: Stopwatch, log: SqliteLog, warehouse: ChdbWarehouse) -> None:
+def _load(meter: CostMeter, log: SqliteLog, warehouse: ChdbWarehouse) -> None:
     load = load_handler(warehouse)
     while True:
-        with watch.part("log"):
+        with meter.part("log"):
             records = log.read("bench-load", LOAD_TOPICS, _BATCH * LOAD_FACTOR, _BYTES)
         if not records:
             return
-        with watch.part("load"):
+        with meter.part("load"):
             letters = load.handle(records)
-        with watch.part("log"), log.transaction() as transaction:
+        with meter.part("log"), log.transaction() as transaction:
             transaction.produce(letters)
             transaction.commit(
                 "bench-load",
-                {place: last + 1 for place, (_, last) in offset_ranges(records).items()},
+                {partition: last + 1 for partition, (_, last) in offset_ranges(records).items()},
             )
 
 
 def main() -> int:
-    """Measure each size in a process of its own, print the table, return 1 where a record costs
-    more at the largest size.
-    """
+    """Measure each size in its own process and print the table; return 1 if the bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
-    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--single", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.one:
-        print(json.dumps(measure(arguments.one)))
+    if arguments.single:
+        print(json.dumps(measure(arguments.single)))
         return 0
     costs = []
     print(
@@ -206,7 +201,7 @@ def main() -> int:
         f" {'records/s':>10}"
     )
     for size in arguments.sizes:
-        command = [sys.executable, __file__, "--one", str(size)]
+        command = [sys.executable, __file__, "--single", str(size)]
         result = json.loads(
             subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[
                 -1

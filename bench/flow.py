@@ -1,13 +1,12 @@
-"""The whole flow on real servers: latency from produce to queryable, throughput by worker
-processes, a long replay's memory.
+"""The whole pipeline on real servers: latency, throughput by worker processes, replay memory.
 
 `python bench/flow.py latency [--rate 2000] [--seconds 60]`
 `python bench/flow.py scale   [--records 30000]`
 `python bench/flow.py replay  [--records 5000000]`
 
-All three run `switchboard worker` as it is installed, on chats of at most 200 characters. Latency
-is taken by looking, four times a second, which records have become visible in ClickHouse: it is at
-most a quarter of a second too high, never too low.
+All three run the installed `switchboard worker` on chats of at most 200 characters. Latency is the
+time from produce to queryable, measured by querying ClickHouse four times a second for new records:
+it is at most a quarter of a second too high, never too low.
 """
 
 from __future__ import annotations
@@ -38,19 +37,19 @@ from tests.support.events import make_events
 from tests.support.installations import SECRET, Distributed
 from tests.support.kafka_server import KafkaServer
 
-_LOOK_S = 0.25
+_POLL_S = 0.25
 _BAR_P99_S = 2.0
 
 
 def chats(count: int) -> list[Message]:
-    """Return messages of so many different chat events, ready to be produced."""
+    """Return the messages of `count` different chat events, ready to produce."""
     messages: list[Message] = []
-    made = (
+    events = (
         event
         for event in make_events(count * 3)
         if event["data"].get("channel") in ("chat", "sms", "social")
     )
-    for number, fields in enumerate(islice(made, count)):
+    for number, fields in enumerate(islice(events, count)):
         event = Event.model_validate(fields | {"id": str(number)})
         data = validate_data(event)
         assert not isinstance(data, Reject), data
@@ -59,7 +58,7 @@ def chats(count: int) -> list[Message]:
 
 
 class Stack:
-    """Servers, an installation on them, and worker processes."""
+    """Servers, an installation on them, and its worker processes."""
 
     def __init__(self, folder: Path, kafka: KafkaServer, clickhouse: ClickHouseServer) -> None:
         self._folder = folder
@@ -68,7 +67,7 @@ class Stack:
         self.installation = Distributed(folder / "data", kafka.broker, clickhouse.url)
         self._workers: list[subprocess.Popen[bytes]] = []
 
-    def work(self, stage: str, processes: int = 1) -> None:
+    def start_workers(self, stage: str, processes: int = 1) -> None:
         """Start the workers of a stage."""
         environment = os.environ | {
             "SWITCHBOARD_BROKER": self.kafka.broker,
@@ -89,7 +88,7 @@ class Stack:
             subprocess.Popen([*command, "--processes", str(processes)], env=environment, stderr=log)
         )
 
-    def rest(self) -> None:
+    def stop_workers(self) -> None:
         """Stop all workers."""
         for worker in self._workers:
             worker.terminate()
@@ -97,42 +96,42 @@ class Stack:
             worker.wait(90)
         self._workers = []
 
-    def behind(self) -> dict[str, int]:
-        """Return how many records each stage is behind."""
-        behind = dict.fromkeys(KAFKA_STAGES, 0)
+    def lag(self) -> dict[str, int]:
+        """Return the lag of each stage in records."""
+        records = dict.fromkeys(KAFKA_STAGES, 0)
         with self.installation.workspace.open_log() as log:
             for lag in lags(log, now_ms()):
-                if lag.group in behind:
-                    behind[lag.group] += lag.records
-        return behind
+                if lag.group in records:
+                    records[lag.group] += lag.records
+        return records
 
-    def children(self) -> list[int]:
-        """Return the process ids of the workers that work, not of their keepers."""
-        keepers = ",".join(str(worker.pid) for worker in self._workers)
+    def worker_pids(self) -> list[int]:
+        """Return the process ids of the workers, without their supervisors."""
+        supervisors = ",".join(str(worker.pid) for worker in self._workers)
         listed = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", keepers], capture_output=True, text=True, check=False
+            ["ps", "-o", "pid=", "--ppid", supervisors], capture_output=True, text=True, check=False
         )
         return [int(word) for word in listed.stdout.split()]
 
 
 @contextmanager
 def stack() -> Iterator[Stack]:
-    """Start servers in a temporary folder, and end them."""
+    """Start servers in a temporary folder; stop them at the end."""
     with tempfile.TemporaryDirectory(prefix="switchboard-flow-") as name:
         folder = Path(name)
         with (
             KafkaServer(folder / "kafka") as kafka,
             ClickHouseServer(folder / "clickhouse") as clickhouse,
         ):
-            one = Stack(folder, kafka, clickhouse)
+            running = Stack(folder, kafka, clickhouse)
             try:
-                yield one
+                yield running
             finally:
-                one.rest()
+                running.stop_workers()
 
 
 def memory_mib(pid: int) -> float:
-    """Return a process's resident memory in MiB, 0 where it has ended."""
+    """Return a process's resident memory in MiB, 0 if it has ended."""
     try:
         return (
             int(Path(f"/proc/{pid}/statm").read_text().split()[1])
@@ -144,7 +143,7 @@ def memory_mib(pid: int) -> float:
 
 
 def cpu_s(pid: int) -> float:
-    """Return the CPU seconds a process has used, 0 where it has ended."""
+    """Return the CPU seconds of a process, 0 if it has ended."""
     try:
         words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -153,60 +152,58 @@ def cpu_s(pid: int) -> float:
 
 
 def latency(rate: int, seconds: int) -> int:
-    """Print p50, p99 and the most of produce-to-queryable at a steady rate, and the lag of each
-    stage; return the exit code.
-    """
+    """Print latency percentiles at a steady rate and the lag of each stage; return 1 on a miss."""
     messages = chats(rate * seconds)
     with stack() as flow:
         for stage in ("enrich", "converse", "load"):
-            flow.work(stage)
+            flow.start_workers(stage)
         producer = Broker(flow.kafka.broker).producer()
         _warm_up(flow, producer, messages[-1])
         client = flow.clickhouse.client(database="switchboard")
         sent: list[float] = []
-        seen: dict[int, float] = {}
-        began, looked = time.time(), 0.0
-        while len(seen) < len(messages) and time.time() - began < seconds + 60:
+        visible_at: dict[int, float] = {}
+        began, polled = time.time(), 0.0
+        while len(visible_at) < len(messages) and time.time() - began < seconds + 60:
             due = min(int((time.time() - began) * rate), len(messages))
             produce(producer, messages[len(sent) : due])
             producer.poll(0)
             sent += [time.time()] * (due - len(sent))
-            if time.time() - looked >= _LOOK_S:
-                looked = time.time()
+            if time.time() - polled >= _POLL_S:
+                polled = time.time()
                 visible = client.execute(
                     "SELECT toUInt32(event_id) FROM communication_rows WHERE ingested_at > now64(3)"
                     " - INTERVAL 4 SECOND"
                 )
                 now = time.time()
                 for (number,) in visible:
-                    seen.setdefault(number, now)
+                    visible_at.setdefault(number, now)
             time.sleep(0.005)
         producer.flush()
-        waits = sorted(seen[number] - sent[number] for number in seen if number < len(sent))
-        behind = flow.behind()
-    print(f"{len(messages)} chats at {rate}/s, {len(waits)} seen; produce to queryable:")
+        waits = sorted(
+            visible_at[number] - sent[number] for number in visible_at if number < len(sent)
+        )
+        lag = flow.lag()
+    print(f"{len(messages)} chats at {rate}/s, {len(waits)} queryable; produce to queryable:")
     p50, p99 = waits[len(waits) // 2], waits[int(len(waits) * 0.99)]
-    print(f"p50 {p50:.2f} s, p99 {p99:.2f} s, most {waits[-1]:.2f} s; behind at the end: {behind}")
+    print(f"p50 {p50:.2f} s, p99 {p99:.2f} s, most {waits[-1]:.2f} s; lag at the end: {lag}")
     good = p99 < _BAR_P99_S and len(waits) == len(messages) - 1
-    print("bar: p99 under 2 s: " + ("held" if good else "MISSED"))
+    print("bar: p99 under 2 s: " + ("met" if good else "MISSED"))
     return 0 if good else 1
 
 
 def _warm_up(flow: Stack, producer: Any, message: Message) -> None:
-    """Wait until one record has come through: every worker has started and compiled."""
+    """Wait until one record is queryable: every worker has started and compiled its models."""
     produce(producer, [message])
     producer.flush()
     client = flow.clickhouse.client(database="switchboard")
     while not client.execute("SELECT count() FROM communication_rows")[0][0] or any(
-        flow.behind().values()
+        flow.lag().values()
     ):
         time.sleep(0.5)
 
 
 def scale(records: int) -> int:
-    """Print the throughput of each stage with 1, 2 and 4 worker processes, and how much of the
-    machine its workers used.
-    """
+    """Print throughput and CPU of each stage with 1, 2 and 4 worker processes."""
     messages = chats(records)
     cores = os.cpu_count() or 1
     print(f"{records} chats, {cores} cores, servers on the same machine")
@@ -225,35 +222,33 @@ def scale(records: int) -> int:
 
 
 def _drain(flow: Stack, stage: str, processes: int) -> None:
-    before = flow.behind()[stage]
-    flow.work(stage, processes)
-    while (left := flow.behind()[stage]) >= before:
+    before = flow.lag()[stage]
+    flow.start_workers(stage, processes)
+    while (left := flow.lag()[stage]) >= before:
         time.sleep(0.2)
-    began, start, used = time.time(), left, {pid: cpu_s(pid) for pid in flow.children()}
-    while left := flow.behind()[stage]:
+    began, start, used = time.time(), left, {pid: cpu_s(pid) for pid in flow.worker_pids()}
+    while left := flow.lag()[stage]:
         time.sleep(0.2)
-    took = time.time() - began
+    duration = time.time() - began
     cpu = sum(cpu_s(pid) - at for pid, at in used.items())
-    flow.rest()
-    rate = start / took
+    flow.stop_workers()
+    rate = start / duration
     print(
-        f"{stage:>9} {processes:>9} {rate:9.0f} {cpu / start * 1e6:14.0f} {cpu / took:17.2f}",
+        f"{stage:>9} {processes:>9} {rate:9.0f} {cpu / start * 1e6:14.0f} {cpu / duration:17.2f}",
         flush=True,
     )
 
 
 def replay(records: int) -> int:
-    """Print rate and memory of two enrich workers over a long backlog, twenty times on the way;
-    return 1 where either drifts.
-    """
+    """Print rate and memory of two enrich workers over a long backlog; return 1 on drift."""
     messages = chats(50_000)
     with stack() as flow:
         producer = Broker(flow.kafka.broker).producer()
         for _ in range(records // len(messages)):
             produce(producer, messages)
         producer.flush()
-        total = flow.behind()["enrich"]
-        flow.work("enrich", 2)
+        total = flow.lag()["enrich"]
+        flow.start_workers("enrich", 2)
         print(
             f"{total} records, two workers\n{'records':>9} {'records/s':>9}  memory of each (MiB)",
             flush=True,
@@ -261,18 +256,18 @@ def replay(records: int) -> int:
         curve: list[tuple[float, float]] = []
         last, at = total, time.time()
         step = total // 20
-        while left := flow.behind()["enrich"]:
+        while left := flow.lag()["enrich"]:
             if last - left >= step:
-                memory = [memory_mib(pid) for pid in flow.children()]
+                memory = [memory_mib(pid) for pid in flow.worker_pids()]
                 rate = (last - left) / (time.time() - at)
                 curve.append((rate, max(memory)))
                 print(
-                    f"{total - left:9} {rate:9.0f}  {', '.join(f'{one:.0f}' for one in memory)}",
+                    f"{total - left:9} {rate:9.0f}  {', '.join(f'{mib:.0f}' for mib in memory)}",
                     flush=True,
                 )
                 last, at = left, time.time()
             time.sleep(1)
-    # The first part holds the start of both workers.
+    # The first part includes the start of both workers.
     rates, memories = [rate for rate, _ in curve[1:]], [memory for _, memory in curve[1:]]
     print(
         f"speed {min(rates):.0f} to {max(rates):.0f}/s, memory {min(memories):.0f} to"
@@ -284,7 +279,7 @@ def replay(records: int) -> int:
 
 
 def main() -> int:
-    """Run the part that was asked for."""
+    """Run the selected part."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,15 +1,14 @@
-"""Our kafka host beside a bare librdkafka loop, Arroyo, Bytewax, Quix Streams and Faust: one topic,
-one step, one process each.
+"""Compares our Kafka host with a bare librdkafka loop, Arroyo, Bytewax, Quix Streams and Faust.
 
 `python bench/kafka_host.py [--records 200000] [--enrich-records 20000] [--peers ours,bare,…]
 [--steps noop,enrich] [--json]`
 
-Starts a real Kafka on loopback, loads a topic for each step, and runs the peers one after another,
-alone. The no-op decodes JSON, encodes it and copies key and headers; `enrich` is the stage we run.
-Every output is read back (read_committed) and compared with what had to come; a peer that loses a
-record is said to. All clients have the same settings (`bench/peers/common.py`), the peers' own
-where the name says `:default`. Ends non-zero where a bar of the no-op is missed or an output is not
-whole.
+Each peer runs one step over one topic in one process. The bench starts a real Kafka on loopback,
+loads a topic for each step, and runs the peers one after another. The no-op decodes JSON, encodes
+it and copies key and headers; `enrich` is our stage. All outputs are read back (read_committed) and
+compared with the expected ones, so a peer that loses records is reported. All clients have the same
+settings (`bench/peers/common.py`), or their defaults if the name ends in `:default`. The exit code
+is not zero if a bar of the no-op is missed or outputs are missing.
 """
 
 from __future__ import annotations
@@ -21,28 +20,26 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from bench.peers.environments import PeerMissing, python_of
-from bench.peers.measure import Result, RunFailed, run_peer
+from bench.peers.environments import PeerUnavailableError, python_of
+from bench.peers.measure import Result, RunFailedError, run_peer
 from bench.peers.topics import Topics
 from tests.support.kafka_server import KafkaServer
 
-# The least that our rate has to be of each other's, with the no-op step (issue 4).
+# Our least rate relative to each peer, with the no-op step (issue 4).
 BARS = {"bare": 0.85, "arroyo": 2.0, "bytewax": 3.0, "quix": 4.0, "faust": 15.0}
-# Beside them, without a bar: the same guarantee as ours, and peers as they are when they are told
-# nothing.
-_BESIDE = ("quix_exact", "arroyo:default", "bytewax:default", "quix:default")
-PEERS = ("ours", *BARS, *_BESIDE)
+# Without a bar: a peer with our guarantee, and peers with default settings.
+_WITHOUT_BAR = ("quix_exact", "arroyo:default", "bytewax:default", "quix:default")
+PEERS = ("ours", *BARS, *_WITHOUT_BAR)
 STEPS = ("noop", "enrich")
 GUARANTEE = {"ours": "exactly once", "bare": "exactly once", "quix_exact": "exactly once"}
-# Those that take seconds are run twice, in turn, and the better run counts: the clock also sees
-# other programs.
+# Peers that take seconds run twice and the better run counts, because other programs disturb it.
 _QUICK, _ROUNDS = frozenset({"ours", "bare", "arroyo"}), 2
-# Beyond this a run is given up and said so.
+# A run that takes longer fails.
 _LIMIT_S = 180.0
 
 
 def main() -> int:
-    """Run what the command line asks for and print the table; see the module."""
+    """Run the selected peers and steps and print the table; see the module."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, default=200_000, help="records of the no-op step")
     parser.add_argument(
@@ -53,55 +50,57 @@ def main() -> int:
     parser.add_argument(
         "--compression",
         default="lz4",
-        help="of every producer, ours has lz4 whatever is given here",
+        help="of every producer except ours, which always uses lz4",
     )
     parser.add_argument(
         "--json", action="store_true", help="print the results as JSON lines and no table"
     )
-    given = parser.parse_args()
-    peers = _available([peer for peer in PEERS if peer in given.peers.split(",")])
+    options = parser.parse_args()
+    peers = _available([peer for peer in PEERS if peer in options.peers.split(",")])
     results: list[Result] = []
     failed = False
     with (
         tempfile.TemporaryDirectory(prefix="bench-kafka-") as folder,
         KafkaServer(Path(folder)) as server,
     ):
-        topics = Topics(server.broker, given.compression)
-        for step in [step for step in STEPS if step in given.steps.split(",")]:
-            count = given.enrich_records if step == "enrich" else given.records
+        topics = Topics(server.broker, options.compression)
+        for step in [step for step in STEPS if step in options.steps.split(",")]:
+            count = options.enrich_records if step == "enrich" else options.records
             loaded = topics.load(f"bench.{step}", step, count)
-            for peer in _turns([peer for peer in peers if step == "noop" or peer not in _BESIDE]):
+            for peer in _run_order(
+                [peer for peer in peers if step == "noop" or peer not in _WITHOUT_BAR]
+            ):
                 try:
                     result = run_peer(
-                        peer, loaded, step, topics, server.broker, given.compression, _LIMIT_S
+                        peer, loaded, step, topics, server.broker, options.compression, _LIMIT_S
                     )
-                except RunFailed as error:
+                except RunFailedError as error:
                     failed = True
                     print(f"{peer} failed with {step}: {error}", file=sys.stderr, flush=True)
                     continue
                 results.append(result)
-                print(json.dumps(result.as_dict()) if given.json else _line(result), flush=True)
-    if not given.json:
+                print(json.dumps(result.as_dict()) if options.json else _line(result), flush=True)
+    if not options.json:
         print("\n".join(_table(results)))
-    missed = _missed(results)
+    missed = _missed_bars(results)
     print("\n".join(missed), file=sys.stderr)
     return 1 if missed or failed else 0
 
 
 def _available(peers: list[str]) -> list[str]:
-    there = []
+    available = []
     for peer in peers:
         try:
             python_of(peer.partition(":")[0])
-        except PeerMissing as error:
+        except PeerUnavailableError as error:
             print(error, file=sys.stderr)
         else:
-            there.append(peer)
-    return there
+            available.append(peer)
+    return available
 
 
-def _turns(peers: list[str]) -> list[str]:
-    """Return the order of runs: all once, then the quick ones again, the other way round."""
+def _run_order(peers: list[str]) -> list[str]:
+    """Return the order of runs: all once, then the quick ones again in reverse order."""
     return peers + [peer for peer in reversed(peers) if peer in _QUICK] * (_ROUNDS - 1)
 
 
@@ -119,10 +118,10 @@ def _line(result: Result) -> str:
 
 def best(results: list[Result]) -> dict[tuple[str, str], Result]:
     """Return the fastest run of each step and peer."""
-    found: dict[tuple[str, str], Result] = {}
-    for result in sorted(results, key=lambda one: one.rate):
-        found[result.step, result.peer] = result
-    return found
+    fastest: dict[tuple[str, str], Result] = {}
+    for result in sorted(results, key=lambda result: result.rate):
+        fastest[result.step, result.peer] = result
+    return fastest
 
 
 def _table(results: list[Result]) -> list[str]:
@@ -145,20 +144,21 @@ def _table(results: list[Result]) -> list[str]:
     return lines
 
 
-def _missed(results: list[Result]) -> list[str]:
+def _missed_bars(results: list[Result]) -> list[str]:
     rows = best(results)
     missed = [
         f"{result.peer}, {result.step}: {result.written.missing} outputs missing,"
         f" {result.written.foreign} foreign, {result.written.damaged} damaged"
         for result in results
-        if not result.whole
+        if not result.complete
     ]
     ours = rows.get(("noop", "ours"))
     for peer, bar in BARS.items():
         other = rows.get(("noop", peer))
         if ours and other and ours.rate < bar * other.rate:
             missed.append(
-                f"bar missed: ours is {ours.rate / other.rate:.2f} times {peer}, the bar is {bar:g}"
+                f"bar missed: our rate is {ours.rate / other.rate:.2f} times that of {peer}, the bar"
+                f" is {bar:g}"
             )
     return missed
 

@@ -1,6 +1,4 @@
-"""What the workers of every peer share: the job they are given, the two steps, the client settings,
-the moment they began.
-"""
+"""What the workers of all peers share: the job, the two steps, client settings, start times."""
 
 from __future__ import annotations
 
@@ -19,20 +17,19 @@ import orjson
 
 from pipeline.log.port import Headers, LogRecord, Message
 
-# The same for every client made of librdkafka, and as near as the others allow: what one fetch and
-# one produce request may hold. Sizes are librdkafka's own defaults, written out so that a peer that
-# changes them is changed back.
+# The same for every librdkafka client, and as near as other clients allow: the sizes of fetch and
+# produce requests. These are librdkafka's defaults, set explicitly because some peers change them.
 CONSUMER: dict[str, Any] = {
     "fetch.message.max.bytes": 1_048_576,
     "queued.min.messages": 100_000,
     "queued.max.messages.kbytes": 65_536,
-    # librdkafka's default stops fetching for a second where its queue is full, and would leave
-    # every reader idle in turn.
+    # By default librdkafka stops fetching for a second when its queue is full, which would leave
+    # every reader idle at times.
     "fetch.queue.backoff.ms": 10,
     "isolation.level": "read_committed",
 }
-# Java's partitioner is what the house uses everywhere (DESIGN §4). A linger of 20 ms fills batches
-# without costing throughput, the local queue holds more than one batch of the largest reader.
+# Java's partitioner is used everywhere (DESIGN §4). A linger of 20 ms fills batches without a cost
+# in throughput; the local queue has room for more than the largest batch.
 PRODUCER: dict[str, Any] = {
     "linger.ms": 20,
     "batch.num.messages": 10_000,
@@ -41,26 +38,25 @@ PRODUCER: dict[str, Any] = {
     "partitioner": "murmur2_random",
     "acks": "all",
 }
-# Records that a peer which reads in batches takes at once (DESIGN §10).
+# The batch size of peers that read in batches (DESIGN §10).
 BATCH = 5_000
-# Records that we and the bare loop put into one transaction: a commit is a round trip of some 50 ms
-# in which a loop stands still, a tenth of the time that this many take.
+# Records in one transaction of our host and the bare loop: a commit is a round trip of some 50 ms
+# in which a loop waits, a tenth of the time that this many records take.
 TRANSACTION = 20_000
-# How often the peers commit what they have read: Arroyo's ONCE_PER_SECOND, for all of them.
+# How often all peers commit their offsets: Arroyo's ONCE_PER_SECOND.
 COMMIT_SECONDS = 1.0
-# Loads what is loaded at first use (languages, telephone numbers, compiled loops) of every kind of
-# chat.
+# Enough chats to load everything that is loaded on first use: languages, telephone numbers,
+# compiled loops.
 _WARM_UP = 200
 _PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
 class Job:
-    """What one worker does: read `source`, run `step`, write `target`; `begun` is the file that
-    says when it began.
+    """The job of one worker: read `source`, run `step`, write `target`.
 
-    `settings` is "tuned" (ours, below, for every client) or "default" (what a peer does when it is
-    told nothing).
+    `started_file` is where it notes its start. `settings` is "tuned" (the settings above) or
+    "default" (those of the peer).
     """
 
     broker: str
@@ -70,25 +66,25 @@ class Job:
     group: str
     compression: str
     settings: str
-    begun: Path
+    started_file: Path
     folder: Path
 
     @property
     def tuned(self) -> bool:
-        """Whether the clients get the settings below."""
+        """Whether the clients get the settings above."""
         return self.settings == "tuned"
 
     def reading(self) -> dict[str, Any]:
-        """Return what a peer's librdkafka consumer is told beside where and as whom to read."""
+        """Return the tuned settings of a librdkafka consumer."""
         return {**CONSUMER} if self.tuned else {}
 
     def writing(self) -> dict[str, Any]:
-        """Return what a peer's librdkafka producer is told beside where to write."""
+        """Return the tuned settings of a librdkafka producer."""
         return {**PRODUCER, "compression.type": self.compression} if self.tuned else {}
 
 
 def job() -> Job:
-    """Return the job that the command line gives."""
+    """Return the job of the command line."""
     parser = argparse.ArgumentParser()
     for name in (
         "broker",
@@ -98,27 +94,26 @@ def job() -> Job:
         "group",
         "compression",
         "settings",
-        "begun",
+        "started_file",
         "folder",
     ):
         parser.add_argument(f"--{name}", required=True)
-    given = vars(parser.parse_args())
+    options = vars(parser.parse_args())
     # No worker outlives the bench that started it (Linux).
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    return Job(**{**given, "begun": Path(given["begun"]), "folder": Path(given["folder"])})
+    paths = {name: Path(options[name]) for name in ("started_file", "folder")}
+    return Job(**{**options, **paths})
 
 
-class Beginning:
-    """Notes the clock and the CPU spent when the first record is in hand: what came before is
-    start-up, not throughput.
-    """
+class StartNote:
+    """Notes the time and the CPU spent when the first record is received: the end of start-up."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.noted = False
 
     def note(self) -> None:
-        """Write it down, the first time; the file appears whole or not at all."""
+        """Write the file atomically on the first call."""
         if self.noted:
             return
         self.noted = True
@@ -138,9 +133,7 @@ def recode(value: bytes) -> bytes:
 
 
 def step_of(job_: Job) -> Batch:
-    """Return a job's step over records of the log, warmed up; every output goes to the job's one
-    target.
-    """
+    """Return a job's step over log records, warmed up; all outputs go to the job's target."""
     return _enrich(job_.target) if job_.step == "enrich" else _noop(job_.target)
 
 
@@ -163,9 +156,7 @@ def _enrich(target: str) -> Batch:
 
 
 def enrich_stage() -> Batch:
-    """Return the stage `enrich` as our hosts run it, run over some records before: the start of a
-    process is not measured.
-    """
+    """Return the stage `enrich` as our hosts run it, after a warm-up."""
     from bench.peers.records import chats, stored
     from pipeline.identity.contacts import OwnSide
     from pipeline.models.replica import Replica

@@ -1,8 +1,7 @@
-"""One virtualenv per peer under .cache/bench/, with the versions that the benchmark names; what
-cannot be installed is said, not hidden.
+"""One virtualenv per peer under .cache/bench/, with the versions of the benchmark.
 
-`python -m bench.peers.environments [peer …]` makes them all, or those named. Peers need
-environments of their own because they pin other versions of what we use: Quix Streams 3.28 wants
+`python -m bench.peers.environments [peer …]` creates all, or those of the arguments. Peers need
+their own environments because they pin other versions of our dependencies: Quix Streams 3.28 wants
 confluent-kafka < 2.13, Arroyo 2.48 wants >= 2.13.2.
 """
 
@@ -19,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 _FOLDER = ROOT / ".cache" / "bench"
 
-# What `pipeline.processors.enrich` and the models import; the peers run the very step that we run.
+# The imports of `pipeline.processors.enrich` and the models: the peers run the same step as we do.
 _ENRICH = (
     "orjson",
     "pydantic",
@@ -33,8 +32,8 @@ _ENRICH = (
     "pyyaml",
 )
 
-# The peers at the versions DESIGN §10 measured; everything else by constraints.txt as far as a
-# peer's own pins allow it.
+# The peers at the versions of DESIGN §10; all other packages by constraints.txt, as far as the pins
+# of a peer allow it.
 _PINNED: dict[str, tuple[str, ...]] = {
     "quix": ("quixstreams==3.28.1",),
     "bytewax": ("bytewax[kafka]==0.21.1",),
@@ -44,8 +43,8 @@ _PINNED: dict[str, tuple[str, ...]] = {
     # The peer of bench/models_quality.py, of the series that reference/baselines.md measured.
     "vw": ("vowpalwabbit==9.11.9",),
 }
-# Our constraints that a peer's own metadata forbid; pip picks the newest that it allows.
-_FREED: dict[str, tuple[str, ...]] = {
+# Our constraints that conflict with a peer's metadata; pip picks the newest version it allows.
+_UNCONSTRAINED: dict[str, tuple[str, ...]] = {
     "quix": ("confluent-kafka", "pydantic", "pydantic_core", "pydantic-settings")
 }
 
@@ -55,13 +54,14 @@ _SHARED = {"quix_exact": "quix"}
 PEERS = tuple(_PINNED)
 
 
-class PeerMissing(Exception):
-    """A peer's environment cannot be made on this machine; the message says why."""
+class PeerUnavailableError(Exception):
+    """The environment of a peer cannot be created on this machine; the message says why."""
 
 
 def python_of(peer: str) -> Path:
-    """Return the interpreter of a peer's environment, made at first use; ours for `ours` and
-    `bare`. Raises PeerMissing.
+    """Return the interpreter of a peer's environment, created at first use.
+
+    It is our own for `ours` and `bare`. Raises PeerUnavailableError.
     """
     peer = _SHARED.get(peer, peer)
     if peer not in _PINNED:
@@ -71,7 +71,7 @@ def python_of(peer: str) -> Path:
     stamp = folder / ".complete"
     if not stamp.exists() or stamp.read_text() != wanted:
         print(
-            f"making the environment of {peer}, once for each set of versions",
+            f"creating the environment of {peer}, once for each set of versions",
             file=sys.stderr,
             flush=True,
         )
@@ -98,9 +98,9 @@ def _make(peer: str, folder: Path) -> None:
 
 
 def _constraints(peer: str) -> list[str]:
-    freed = {_normal(name) for name in _FREED.get(peer, ())}
+    unconstrained = {_normal(name) for name in _UNCONSTRAINED.get(peer, ())}
     lines = (ROOT / "constraints.txt").read_text().splitlines()
-    return [line for line in lines if _normal(line.split("==")[0]) not in freed]
+    return [line for line in lines if _normal(line.split("==")[0]) not in unconstrained]
 
 
 def _normal(name: str) -> str:
@@ -116,18 +116,16 @@ def _run(peer: str, command: Sequence[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
-        raise PeerMissing(f"{peer} cannot be installed: " + " | ".join(lines[-3:])[:600])
+        raise PeerUnavailableError(f"{peer} cannot be installed: " + " | ".join(lines[-3:])[:600])
 
 
 def main() -> int:
-    """Make the environments named on the command line, or all; end non-zero where one cannot be
-    made.
-    """
+    """Create the environments of the arguments, or all; return 1 if one cannot be created."""
     missing = 0
     for peer in sys.argv[1:] or PEERS:
         try:
             print(f"{peer}: {python_of(peer).relative_to(ROOT)}")
-        except PeerMissing as error:
+        except PeerUnavailableError as error:
             missing += 1
             print(error)
     return 1 if missing else 0

@@ -1,14 +1,13 @@
-"""A stateful job on two workers, killed with -9 four times: is everything there, once, and how long
-until all flows again?
+"""A stateful job on two workers under kill -9: exactly-once outputs, and seconds to recover.
 
 `python -m bench.peers.fold_chaos [--systems quix,ours] [--records 30000] [--rate 600] [--kills 4]
 [--seed 1]`
 
-First the rate: two workers that wait, all records at once, no kills. Then the chaos: records flow
-at a steady rate, one worker after another is killed (which and when by the seed) and started again
-after a second, with its folder. All outputs are read as they are committed; at the end outputs and
-the last states in the state topic are compared with the truth. Recovery is the time from a kill
-until every partition has put out something newly committed.
+First the rate: two idle workers get all records at once, without kills. Then the chaos: records
+come at a steady rate, workers are killed (which and when depends on the seed) and restarted after a
+second with their folder. All outputs are read as they are committed; at the end the outputs and the
+last states in the state topic are compared with the expected ones. Recovery is the time from a kill
+until every partition has new committed outputs.
 """
 
 from __future__ import annotations
@@ -30,32 +29,29 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench.peers.common import CONSUMER, PRODUCER
-from bench.peers.environments import ROOT, PeerMissing, python_of
-from bench.peers.folding import Truth, Verdict, judge, key_of, truth
+from bench.peers.environments import ROOT, PeerUnavailableError, python_of
+from bench.peers.folding import Differences, Outputs, compare, expected_outputs, key_of
 from tests.support.kafka_server import KafkaServer
 
 _PARTITIONS, _WORKERS = 6, 2
 _TEXT = "x" * 300
-# An operator's supervisor starts a dead process again about that soon.
+# A supervisor restarts a dead process after about this time.
 _RESTART_S = 1.0
-# What was committed just before a kill arrives within this long; only what comes later shows that
-# work goes on.
+# Outputs committed just before a kill arrive within this time; only later ones prove progress.
 _LATE_S = 0.5
-# Several times what either needs to recover: whoever puts out nothing for so long has lost what is
-# missing.
+# Several times what either system needs to recover: outputs missing for this long are lost.
 _STUCK_S = 60.0
-# Inputs before the clock runs, so that groups are formed and files are open.
+# Inputs before the measurement, so that groups are formed and files are open.
 _WARM_UP = 1_000
-# Of syslog: librdkafka is to say what is critical, and not that the broker went away when the bench
-# ended it.
+# A syslog level: librdkafka logs critical errors, not that the bench stopped the broker.
 _QUIET_LOG = 2
-# Outputs that come twice come soon after.
+# Duplicate outputs come soon after the first ones.
 _QUIET_S = 3.0
 
 
 @dataclass(frozen=True)
 class System:
-    """How to run one of the systems, and where its states lie."""
+    """How to run a system, and its state topic."""
 
     module: str
     peer: str
@@ -70,7 +66,7 @@ SYSTEMS = {
 
 @dataclass
 class Run:
-    """One run of a system over topics of its own."""
+    """One run of a system over its own topics."""
 
     system: System
     broker: str
@@ -78,11 +74,11 @@ class Run:
     folder: Path
     workers: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
     arrivals: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
-    outputs: Truth = field(default_factory=lambda: defaultdict(list))
+    outputs: Outputs = field(default_factory=lambda: defaultdict(list))
     count: int = 0
 
     def __post_init__(self) -> None:
-        """Make the topics and the clients."""
+        """Create the topics and the clients."""
         self.source, self.target = f"{self.name}-in", f"{self.name}-out"
         self.states = self.system.states.format(group=self.name, source=self.source)
         topics = [NewTopic(topic, _PARTITIONS, 1) for topic in (self.source, self.target)]
@@ -110,7 +106,7 @@ class Run:
         return consumer
 
     def feed(self, numbers: range) -> None:
-        """Append inputs, in order, all to be seen at once, and return when they are."""
+        """Append inputs in one transaction and return when it is committed."""
         if not numbers:
             return
         self._producer.begin_transaction()
@@ -120,7 +116,7 @@ class Run:
         self._producer.commit_transaction()
 
     def start(self, slot: int) -> None:
-        """Start a worker, in the folder it had before."""
+        """Start a worker with the folder of its slot."""
         folder = self.folder / str(slot)
         folder.mkdir(parents=True, exist_ok=True)
         words = {
@@ -149,7 +145,7 @@ class Run:
         self.workers[slot].wait()
 
     def read(self, seconds: float) -> None:
-        """Take in the outputs that are committed by now."""
+        """Read newly committed outputs."""
         messages: list[Any] = self._reader.consume(1_000, seconds)
         for message in messages:
             if message.error() is None:
@@ -159,9 +155,7 @@ class Run:
                 self.count += 1
 
     def last_states(self) -> dict[str, tuple[int, list[int]]]:
-        """Return what the state topic says last of each key: the key is that of the state's own
-        numbers.
-        """
+        """Return the last state of each key in the state topic."""
         last: dict[bytes, bytes | None] = {}
         consumer = self._consumer(self.states)
         ended = 0
@@ -181,7 +175,7 @@ class Run:
         return {key_of(body["items"][0]): (body["count"], body["items"]) for body in bodies}
 
     def close(self) -> None:
-        """End the workers at once; everything they did is judged before."""
+        """Kill the workers and close the clients."""
         for slot in self.workers:
             self.kill(slot)
         self._reader.close()
@@ -192,28 +186,26 @@ def _is_state(body: Any) -> bool:
 
 
 def rate(run: Run, records: int) -> float:
-    """Return records a second of two workers that wait for work, from the moment they can see it to
-    the last committed output.
-    """
-    _warmed_up(run)
+    """Return the records a second of two idle workers, up to the last committed output."""
+    _warm_up(run)
     run.feed(range(_WARM_UP, records))
-    begun = time.time()
+    started = time.time()
     _until(run, records)
-    return (records - _WARM_UP) / (max(max(moments) for moments in run.arrivals.values()) - begun)
+    return (records - _WARM_UP) / (max(max(moments) for moments in run.arrivals.values()) - started)
 
 
-def _warmed_up(run: Run) -> None:
-    """Start the workers and return when they have shared the partitions and put something out."""
+def _warm_up(run: Run) -> None:
+    """Start the workers and return when both have partitions and wrote outputs."""
     for slot in range(_WORKERS):
         run.start(slot)
     for part in range(2):
         run.feed(range(part * _WARM_UP // 2, (part + 1) * _WARM_UP // 2))
         _until(run, (part + 1) * _WARM_UP // 2)
-        _rest(run)
+        _drain(run)
 
 
-def _rest(run: Run) -> None:
-    """Read for a while whatever comes."""
+def _drain(run: Run) -> None:
+    """Read outputs for a while."""
     until = time.time() + _QUIET_S
     while time.time() < until:
         run.read(0.1)
@@ -221,20 +213,20 @@ def _rest(run: Run) -> None:
 
 def chaos(
     run: Run, records: int, per_second: float, kills: int, seed: int
-) -> tuple[Verdict, list[float]]:
-    """Return the verdict and the seconds that each kill took to recover from."""
+) -> tuple[Differences, list[float]]:
+    """Return the differences and the seconds to recover from each kill."""
     random_ = random.Random(seed)
     span = records / per_second
-    # None before the workers have their partitions, none so late that nothing flows any more.
+    # Kills happen after the workers have their partitions and before the records end.
     schedule = [span * (at + random_.uniform(0.2, 0.6)) / (kills + 0.5) for at in range(kills)]
-    _warmed_up(run)
-    begun, fed, killed, dead = time.time(), _WARM_UP, list[float](), dict[int, float]()
+    _warm_up(run)
+    started, fed, killed, dead = time.time(), _WARM_UP, list[float](), dict[int, float]()
     while fed < records:
         now = time.time()
-        due = min(records, _WARM_UP + int((now - begun) * per_second))
+        due = min(records, _WARM_UP + int((now - started) * per_second))
         run.feed(range(fed, due))
         fed = due
-        if len(killed) < kills and now - begun > schedule[len(killed)] and not dead:
+        if len(killed) < kills and now - started > schedule[len(killed)] and not dead:
             victim = random_.randrange(_WORKERS)
             run.kill(victim)
             killed.append(time.time())
@@ -244,16 +236,14 @@ def chaos(
             del dead[slot]
         run.read(0.02)
     _until(run, records)
-    _rest(run)
-    return judge(truth(range(records)), run.outputs, run.last_states()), [
+    _drain(run)
+    return compare(expected_outputs(range(records)), run.outputs, run.last_states()), [
         _recovery(run, at) for at in killed
     ]
 
 
 def _recovery(run: Run, killed: float) -> float:
-    """Return how long after a kill the last partition had something newly committed; endless where
-    one never had.
-    """
+    """Return the seconds from a kill to new outputs in all partitions; infinite if one has none."""
     firsts = [
         min((at for at in run.arrivals[partition] if at > killed + _LATE_S), default=float("inf"))
         for partition in range(_PARTITIONS)
@@ -262,26 +252,26 @@ def _recovery(run: Run, killed: float) -> float:
 
 
 def _until(run: Run, count: int) -> None:
-    """Read until so many outputs are there or none has come for long."""
-    seen, changed = run.count, time.time()
+    """Read until `count` outputs are there, or none has come for a long time."""
+    previous, changed = run.count, time.time()
     while run.count < count:
         run.read(0.1)
-        if run.count != seen:
-            seen, changed = run.count, time.time()
+        if run.count != previous:
+            previous, changed = run.count, time.time()
         if time.time() - changed > _STUCK_S:
             logs = "\n".join(
                 (run.folder / str(slot) / "log").read_text()[-1200:] for slot in run.workers
             )
             print(
                 f"{run.name}: {run.count} of {count} outputs and no more for {_STUCK_S:.0f}"
-                f" s\n{logs}",
+                f" s:\n{logs}",
                 file=sys.stderr,
             )
             return
 
 
 def main() -> int:
-    """Run what the command line asks for; see the module."""
+    """Run the selected systems; see the module."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--systems", default=",".join(SYSTEMS))
     parser.add_argument("--records", type=int, default=30_000)
@@ -290,8 +280,8 @@ def main() -> int:
     )
     parser.add_argument("--kills", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args()
-    unclean = False
+    options = parser.parse_args()
+    failed = False
     print(
         "| system | records/s, 2 workers | missing | surplus | wrong keys | wrong states | seconds"
         " to recover |"
@@ -301,28 +291,30 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="bench-fold-") as folder,
         KafkaServer(Path(folder) / "kafka") as server,
     ):
-        for name in given.systems.split(","):
+        for name in options.systems.split(","):
             try:
                 python_of(SYSTEMS[name].peer)
-            except PeerMissing as error:
+            except PeerUnavailableError as error:
                 print(error, file=sys.stderr)
                 continue
             first = Run(SYSTEMS[name], server.broker, f"{name}-rate", Path(folder) / f"{name}-rate")
-            speed = rate(first, given.records)
+            speed = rate(first, options.records)
             first.close()
             second = Run(
                 SYSTEMS[name], server.broker, f"{name}-chaos", Path(folder) / f"{name}-chaos"
             )
-            verdict, recoveries = chaos(second, given.records, given.rate, given.kills, given.seed)
+            differences, recoveries = chaos(
+                second, options.records, options.rate, options.kills, options.seed
+            )
             second.close()
-            unclean |= not verdict.clean
+            failed |= not differences.clean
             print(
-                f"| {name} | {speed:,.0f} | {verdict.missing} | {verdict.surplus} |"
-                f" {verdict.wrong_keys} | {verdict.wrong_states} |"
+                f"| {name} | {speed:,.0f} | {differences.missing} | {differences.surplus} |"
+                f" {differences.wrong_keys} | {differences.wrong_states} |"
                 f" {', '.join(f'{seconds:.1f}' for seconds in recoveries)} |",
                 flush=True,
             )
-    return 1 if unclean else 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

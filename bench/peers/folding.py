@@ -1,6 +1,4 @@
-"""The stateful job of the comparison: per key a running count and the list of numbers seen; what a
-worker is told, what must come out.
-"""
+"""The stateful job of the comparison: a running count and a list of numbers for each key."""
 
 from __future__ import annotations
 
@@ -13,16 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 KEYS = 500
-# The same for both, so that neither misses a dead worker sooner than the other: DESIGN §4.
+# The same for both systems, so that both notice a dead worker after the same time: DESIGN §4.
 SESSION_MS, TRANSACTION_MS = 6_000, 10_000
 _PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
 class FoldJob:
-    """What one worker of the stateful job does; `slot` tells the workers of a group apart and is
-    the same after a restart.
-    """
+    """The job of one worker; `slot` identifies it in its group, also after a restart."""
 
     broker: str
     source: str
@@ -34,41 +30,39 @@ class FoldJob:
 
 
 def fold_job() -> FoldJob:
-    """Return the job that the command line gives."""
+    """Return the job of the command line."""
     parser = argparse.ArgumentParser()
     for name in ("broker", "source", "target", "states", "group", "slot", "folder"):
         parser.add_argument(f"--{name}", required=True)
-    given = vars(parser.parse_args())
+    options = vars(parser.parse_args())
     # No worker outlives the bench that started it (Linux).
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    return FoldJob(**{**given, "folder": Path(given["folder"])})
+    return FoldJob(**{**options, "folder": Path(options["folder"])})
 
 
 def key_of(number: int) -> str:
-    """Return the key of an input: neighbours have different ones, every key comes again and
-    again.
-    """
+    """Return the key of an input: neighbours have different keys, and every key is frequent."""
     return f"k{number * 7_919 % KEYS}"
 
 
-# What a key's outputs must be, in order: each with the count and the list as they were then.
-Truth = dict[str, list[tuple[int, list[int]]]]
+# The outputs of each key in order, each with the count and the list at that time.
+Outputs = dict[str, list[tuple[int, list[int]]]]
 
 
-def truth(numbers: Sequence[int]) -> Truth:
-    """Return what must come of these inputs, key by key."""
-    seen: dict[str, list[int]] = defaultdict(list)
-    outputs: Truth = defaultdict(list)
+def expected_outputs(numbers: Sequence[int]) -> Outputs:
+    """Return the expected outputs of these inputs by key."""
+    items_by_key: dict[str, list[int]] = defaultdict(list)
+    outputs: Outputs = defaultdict(list)
     for number in numbers:
-        items = seen[key_of(number)]
+        items = items_by_key[key_of(number)]
         items.append(number)
         outputs[key_of(number)].append((len(items), list(items)))
     return dict(outputs)
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """How outputs and final states differ from the truth; all zero where they do not."""
+class Differences:
+    """The differences of outputs and final states from the expected ones."""
 
     missing: int
     surplus: int
@@ -77,15 +71,15 @@ class Verdict:
 
     @property
     def clean(self) -> bool:
-        """Whether nothing differs."""
+        """Whether there are no differences."""
         return not (self.missing or self.surplus or self.wrong_keys or self.wrong_states)
 
 
-def judge(expected: Truth, outputs: Truth, states: Mapping[str, tuple[int, list[int]]]) -> Verdict:
-    """Compare outputs, in the order in which they lie in the log, and the last states with the
-    truth.
-    """
-    return Verdict(
+def compare(
+    expected: Outputs, outputs: Outputs, states: Mapping[str, tuple[int, list[int]]]
+) -> Differences:
+    """Compare outputs, in log order, and the last states with the expected ones."""
+    return Differences(
         missing=sum(
             max(len(all_) - len(outputs.get(key, [])), 0) for key, all_ in expected.items()
         ),

@@ -1,9 +1,8 @@
-"""Runs one peer as a process of its own over a loaded topic and says how fast it was, at what CPU,
-and whether all came out.
+"""Runs one peer as a process over a loaded topic; measures rate and CPU and checks the outputs.
 
-Time runs from the first record in a worker's hand, which the worker notes itself, to the moment the
-broker appended the last output. CPU is that of the worker's process and its children over the same
-stretch. Start-up, joining the group and imports count for nobody.
+Time runs from the first record that a worker received, which the worker notes itself, to the moment
+when the broker appended the last output. CPU is that of the worker's process and its children over
+the same time. Start-up, joining the group and imports are not measured.
 """
 
 from __future__ import annotations
@@ -21,23 +20,21 @@ from typing import Any
 from bench.peers.environments import ROOT, python_of
 from bench.peers.topics import Loaded, Topics, Written
 
-# How often the output topic's end and the worker's CPU are looked at: one request of the broker.
-_LOOK_S = 0.1
-# Whoever has written all and writes nothing for this long is done; a second is a commit interval of
-# the at-least-once peers.
+# How often the end of the output topic and the CPU of the worker are read: one request each.
+_POLL_S = 0.1
+# A peer that wrote all outputs and writes nothing for this long is done; the at-least-once peers
+# commit every second.
 _QUIET_S = 1.5
-# Importing, joining the group and its first fetch; after it nobody is waited for.
+# The limit for imports, joining the group and the first fetch.
 _START_S = 60.0
-# A worker that was asked to end commits what it holds; then it is killed.
+# A worker has this long to commit after SIGTERM; then it is killed.
 _END_S = 15.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
 class Result:
-    """One run: input records per second, µs of CPU per input record, and what the check of the
-    output found.
-    """
+    """One run: input records per second, µs of CPU per input record, and the checked outputs."""
 
     peer: str
     step: str
@@ -48,8 +45,8 @@ class Result:
     written: Written
 
     @property
-    def whole(self) -> bool:
-        """Whether every expected output is there, none foreign, none damaged."""
+    def complete(self) -> bool:
+        """Whether no expected output is missing, and none is foreign or damaged."""
         return not (self.written.missing or self.written.foreign or self.written.damaged)
 
     def as_dict(self) -> dict[str, Any]:
@@ -57,8 +54,8 @@ class Result:
         return asdict(self)
 
 
-class RunFailed(Exception):
-    """A worker ended, stood still or never began; the message holds the end of what it printed."""
+class RunFailedError(Exception):
+    """A worker ended early, stalled or never began; the message has the end of its log."""
 
 
 def run_peer(
@@ -70,17 +67,17 @@ def run_peer(
     compression: str,
     limit: float,
 ) -> Result:
-    """Run a peer over a loaded topic to its end, or to `limit` seconds, and check its output;
-    raises RunFailed, PeerMissing.
+    """Run a peer over a loaded topic for at most `limit` seconds and check its outputs.
 
-    `name:default` is a peer with its own settings; those of every client are the same otherwise.
+    `name:default` is a peer with its default settings; otherwise all clients have the same ones.
+    Raises RunFailedError and PeerUnavailableError.
     """
     module, _, settings = peer.partition(":")
     python = python_of(module)
     name = f"bench.{module}.{step}.{time.time_ns()}"
     topics.make(name)
     with tempfile.TemporaryDirectory(prefix="peer-") as folder:
-        begun, log = Path(folder) / "begun.json", Path(folder) / "log"
+        started_file, log = Path(folder) / "started.json", Path(folder) / "log"
         words = {
             "broker": broker,
             "source": loaded.topic,
@@ -89,7 +86,7 @@ def run_peer(
             "group": name,
             "compression": compression,
             "settings": settings or "tuned",
-            "begun": str(begun),
+            "started_file": str(started_file),
             "folder": folder,
         }
         command = [str(python), "-m", f"bench.peers.run_{module}"]
@@ -103,10 +100,10 @@ def run_peer(
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
             )
         try:
-            at, cpu = _begun(process, begun, log)
-            spent = _finished(process, log, topics, name, loaded.expected.total(), limit) - cpu
+            at, cpu = _wait_started(process, started_file, log)
+            spent = _wait_finished(process, log, topics, name, loaded.expected.total(), limit) - cpu
         finally:
-            _end(process)
+            _stop(process)
     written = topics.check(name, loaded, step)
     topics.drop(name)
     seconds = written.last_at - at
@@ -121,17 +118,17 @@ def run_peer(
     )
 
 
-def _begun(process: subprocess.Popen[bytes], file: Path, log: Path) -> tuple[float, float]:
+def _wait_started(process: subprocess.Popen[bytes], file: Path, log: Path) -> tuple[float, float]:
     deadline = time.monotonic() + _START_S
     while not file.exists():
         if process.poll() is not None or time.monotonic() > deadline:
-            raise RunFailed(f"it took no record within {_START_S:.0f} s:\n{_tail(log)}")
-        time.sleep(_LOOK_S)
+            raise RunFailedError(f"it read no record within {_START_S:.0f} s:\n{_tail(log)}")
+        time.sleep(_POLL_S)
     noted = json.loads(file.read_text())
     return noted["at"], noted["cpu"]
 
 
-def _finished(
+def _wait_finished(
     process: subprocess.Popen[bytes],
     log: Path,
     topics: Topics,
@@ -139,7 +136,7 @@ def _finished(
     expected: int,
     limit: float,
 ) -> float:
-    """Return the CPU seconds that the worker had spent when the last output appeared."""
+    """Return the CPU seconds of the worker when the last output appeared."""
     deadline = time.monotonic() + limit
     end, changed, spent = 0, time.monotonic(), 0.0
     while True:
@@ -149,18 +146,16 @@ def _finished(
         elif end >= expected and time.monotonic() - changed > _QUIET_S:
             return spent
         if process.poll() is not None:
-            raise RunFailed(
+            raise RunFailedError(
                 f"it ended with {process.returncode} at {end} of {expected} outputs:\n{_tail(log)}"
             )
         if time.monotonic() > deadline:
-            raise RunFailed(f"{end} of {expected} outputs after {limit:.0f} s:\n{_tail(log)}")
-        time.sleep(_LOOK_S)
+            raise RunFailedError(f"{end} of {expected} outputs after {limit:.0f} s:\n{_tail(log)}")
+        time.sleep(_POLL_S)
 
 
 def _cpu(pid: int) -> float:
-    """Return the CPU seconds of a process and of its children that have ended; 0 where it has ended
-    itself.
-    """
+    """Return the CPU seconds of a process and its ended children; 0 if it has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -168,7 +163,7 @@ def _cpu(pid: int) -> float:
     return sum(int(field) for field in fields[11:15]) / _TICKS
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _stop(process: subprocess.Popen[bytes]) -> None:
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(_END_S)

@@ -1,6 +1,4 @@
-"""The stateful job on our kafka host: a `Fold`, its states in a compacted topic within the
-transaction, cached in SQLite.
-"""
+"""The stateful job on our Kafka host: a `Fold` with states in a compacted topic."""
 
 from __future__ import annotations
 
@@ -26,40 +24,40 @@ _MAX_BYTES, _LINGER_S = 32 * 1024 * 1024, 0.2
 Item = tuple[str, int]
 
 
-class Tally(Contract):
-    """A key's state, and what comes of every input of it."""
+class KeyState(Contract):
+    """The state of a key, and the output of each of its inputs."""
 
     count: int
     items: list[int]
 
 
-class Count:
-    """Counts and lists the numbers of a key."""
+class CountFold:
+    """A fold that counts and lists the numbers of a key."""
 
     name = "count"
 
     def __init__(self, target: str) -> None:
         self._target = target
 
-    def empty(self) -> Tally:
+    def empty(self) -> KeyState:
         """See `Fold`."""
-        return Tally(count=0, items=[])
+        return KeyState(count=0, items=[])
 
-    def load(self, raw: bytes) -> Tally:
+    def load(self, raw: bytes) -> KeyState:
         """See `Fold`."""
-        return Tally.model_validate_json(raw)
+        return KeyState.model_validate_json(raw)
 
-    def dump(self, state: Tally) -> bytes:
+    def dump(self, state: KeyState) -> bytes:
         """See `Fold`."""
         return state.model_dump_json().encode()
 
     def __call__(
-        self, state: Tally, batch: Sequence[Item], ctx: Context
-    ) -> tuple[Tally, Sequence[Outcome[Contract]]]:
+        self, state: KeyState, batch: Sequence[Item], ctx: Context
+    ) -> tuple[KeyState, Sequence[Outcome[Contract]]]:
         """See `Fold`."""
         outcomes: list[Outcome[Contract]] = []
         for key, number in batch:
-            state = Tally(count=state.count + 1, items=[*state.items, number])
+            state = KeyState(count=state.count + 1, items=[*state.items, number])
             outcomes.append(Emit((Output(state, self._target, key),)))
         return state, outcomes
 
@@ -69,11 +67,11 @@ def _decode(record: LogRecord) -> Item:
 
 
 def run(job: FoldJob) -> None:
-    """Run the host until the process is ended."""
+    """Run the host until the process is killed."""
     broker = Broker(job.broker)
     states = StateCache(broker, {job.source: job.states}, job.folder / "states")
     handler = FoldHandler(
-        "count", (job.source,), _decode, Count(job.target), {job.source: job.states}, states
+        "count", (job.source,), _decode, CountFold(job.target), {job.source: job.states}, states
     )
     KafkaHost(
         broker=broker,

@@ -1,9 +1,8 @@
-"""The stateful job on Quix Streams, exactly once: its State in RocksDB and a changelog topic, a
-checkpoint a second.
+"""The stateful job on Quix Streams, exactly once: RocksDB, a changelog, a checkpoint a second.
 
-At its best for recovery: a transactional id that stays over restarts (its default is a new one each
-time, whose open transaction holds readers back until it times out), the session and transaction
-time-outs that we use.
+Its settings favour recovery: the transactional id stays the same over restarts (by default it is
+new each time, and readers wait until the open transaction times out), and its session and
+transaction time-outs are ours.
 """
 
 # Its library is in an environment of its own, where no type checker looks.

@@ -1,4 +1,4 @@
-"""The records of the benchmark, the same in every run; no Kafka needed to make them."""
+"""The records of the benchmark, the same in every run."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from pipeline.outcomes import Reject
 from schemas.envelope import Event
 from tests.support.events import make_events
 
-# What the value of a no-op record is filled up to (DESIGN §10).
+# The size of the value of a no-op record (DESIGN §10).
 _VALUE_BYTES = 600
-# An odd number without pattern: keys of consecutive records differ in every byte.
+# An odd number without a pattern: keys of consecutive records differ in every byte.
 _SPREAD = 0x9E3779B97F4A7C15F39CC0605CEDC835
 
 
 def chats(count: int) -> Iterator[Message]:
-    """Yield the messages of so many chat events, of different texts in Chinese and English."""
-    found = 0
-    # Half of what is made is chats, social messages and texts.
+    """Yield the messages of `count` chat events with different texts in Chinese and English."""
+    yielded = 0
+    # Half of the generated events are chats, social messages and SMS.
     for raw in make_events(count * 4):
-        if found == count:
+        if yielded == count:
             return
         if raw["type"] != "comm.message.received" or raw["data"]["channel"] == "email":
             continue
         event = Event.model_validate(
-            raw | {"locator": f"bench.jsonl:{found}", "connector": "events/1"}
+            raw | {"locator": f"bench.jsonl:{yielded}", "connector": "events/1"}
         )
         data = validate_data(event)
         if isinstance(data, Reject):
-            raise ValueError(f"event {event.id} is refused: {data.detail}")
-        found += 1
+            raise ValueError(f"event {event.id} is rejected: {data.detail}")
+        yielded += 1
         yield encode_event(event, data)
 
 
 def plain(number: int) -> Message:
-    """Return the no-op's record of a number: JSON of 600 B, a key of 16 B, seven ce_* headers."""
+    """Return a no-op record: JSON of 600 B, a key of 16 B, seven ce_* headers."""
     person = number % 10_000
     body: dict[str, Any] = {
         "channel": "chat",
@@ -64,5 +64,5 @@ def plain(number: int) -> Message:
 
 
 def stored(message: Message) -> LogRecord:
-    """Return a message as a log would give it back."""
+    """Return a message as a record of the log."""
     return LogRecord(message.topic, 0, 0, 0, message.key, message.value, message.headers)

@@ -1,8 +1,7 @@
-"""Arroyo: batches of 5,000 or a fifth of a second, produced with its own producer and flushed
-before they are committed.
+"""Arroyo, at least once: batches of 5,000 or a fifth of a second, flushed before each commit.
 
-At least once. Its `Produce` strategy keeps a future per record and is slower; a batch in one task
-is how its makers write to ClickHouse.
+Its `Produce` strategy keeps a future per record and is slower; its authors also write to ClickHouse
+with one task per batch.
 """
 
 # Its library is in an environment of its own, where no type checker looks.
@@ -26,10 +25,10 @@ from arroyo.processing.strategies import (
 from arroyo.processing.strategies.batching import BatchStep, ValuesBatch
 from arroyo.types import BrokerValue, Commit, Message, Partition, Topic
 
-from bench.peers.common import BATCH, Beginning, Job, headers_of, job, recode, step_of
+from bench.peers.common import BATCH, Job, StartNote, headers_of, job, recode, step_of
 from pipeline.log.port import LogRecord
 
-# A batch is full long before; this is what the last one waits.
+# Only the last batch waits this long; the others are full before.
 _BATCH_SECONDS = 0.2
 
 
@@ -39,7 +38,7 @@ class Factory(ProcessingStrategyFactory[KafkaPayload]):
     def __init__(self, job_: Job) -> None:
         self._job = job_
         self._handle = step_of(job_)
-        self._beginning = Beginning(job_.begun)
+        self._start = StartNote(job_.started_file)
         self._producer = ConfluentProducer({**job_.writing(), "bootstrap.servers": job_.broker})
 
     def create_with_partitions(
@@ -49,7 +48,7 @@ class Factory(ProcessingStrategyFactory[KafkaPayload]):
         return BatchStep(BATCH, _BATCH_SECONDS, RunTask(self._run, CommitOffsets(commit)))
 
     def _run(self, message: Message[ValuesBatch[KafkaPayload]]) -> int:
-        self._beginning.note()
+        self._start.note()
         produce, target = self._producer.produce, self._job.target
         if self._job.step == "noop":
             for value in message.payload:
@@ -78,7 +77,7 @@ def _record(value: BrokerValue[KafkaPayload]) -> LogRecord:
 
 
 def run(job_: Job) -> None:
-    """Run the processor until the process is ended."""
+    """Run the processor until the process is killed."""
     tuned = job_.reading()
     settings = build_kafka_consumer_configuration(
         {},

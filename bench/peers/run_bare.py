@@ -1,8 +1,7 @@
-"""The bare loop to measure against: confluent-kafka alone, 20,000 records a transaction, key and
-headers copied. Exactly once.
+"""The baseline: a bare confluent-kafka loop, exactly once, 20,000 records a transaction.
 
-With the step `enrich` it also makes the records that the step takes, for there is no other way to
-call it.
+It copies key and headers. With the step `enrich` it also creates the log records that the step
+needs as input.
 """
 
 from __future__ import annotations
@@ -11,19 +10,17 @@ from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from bench.peers.common import TRANSACTION, Beginning, Job, job, log_record, recode, step_of
+from bench.peers.common import TRANSACTION, Job, StartNote, job, log_record, recode, step_of
 
 
 def run(job_: Job) -> None:
-    """Read, run the step, produce and commit in one transaction a batch, until the process is
-    ended.
-    """
+    """Consume, run the step, produce and commit a transaction per batch, until killed."""
     handle = step_of(job_)
-    beginning = Beginning(job_.begun)
-    place = {"bootstrap.servers": job_.broker}
+    start = StartNote(job_.started_file)
+    address = {"bootstrap.servers": job_.broker}
     group = {"group.id": job_.group, "auto.offset.reset": "earliest", "enable.auto.commit": False}
-    consumer = Consumer({**job_.reading(), **place, **group})
-    producer = Producer({**job_.writing(), **place, "transactional.id": f"{job_.group}-bare"})
+    consumer = Consumer({**job_.reading(), **address, **group})
+    producer = Producer({**job_.writing(), **address, "transactional.id": f"{job_.group}-bare"})
     producer.init_transactions()
     consumer.subscribe([job_.source])
     target, noop = job_.target, job_.step == "noop"
@@ -32,7 +29,7 @@ def run(job_: Job) -> None:
         batch: list[Any] = consumer.consume(TRANSACTION, 0.5)
         if not batch:
             continue
-        beginning.note()
+        start.note()
         producer.begin_transaction()
         ends: dict[int, int] = {}
         for message in batch:

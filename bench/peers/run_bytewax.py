@@ -1,7 +1,6 @@
-"""Bytewax: its Kafka source and sink in batches of 5,000, a recovery store that is written once a
-second. At least once.
+"""Bytewax, at least once: its Kafka source and sink in batches of 5,000, a snapshot a second.
 
-With its own settings it goes record by record, as its guide to Kafka does.
+With default settings it handles records one by one, as in its Kafka guide.
 """
 
 # Its library is in an environment of its own, where no type checker looks.
@@ -22,8 +21,8 @@ from bytewax.recovery import RecoveryConfig
 from bench.peers.common import (
     BATCH,
     COMMIT_SECONDS,
-    Beginning,
     Job,
+    StartNote,
     headers_of,
     job,
     recode,
@@ -38,17 +37,17 @@ Sink: TypeAlias = "KafkaSinkMessage[bytes | None, bytes | None]"
 def flow_of(job_: Job) -> Dataflow:
     """Return the flow: Kafka, the step over a batch, Kafka."""
     handle = step_of(job_)
-    beginning = Beginning(job_.begun)
+    start = StartNote(job_.started_file)
 
     def noop(batch: list[Source]) -> Iterable[Sink]:
-        beginning.note()
+        start.note()
         return [
             KafkaSinkMessage(message.key, recode(message.value or b""), headers=message.headers)
             for message in batch
         ]
 
     def enrich(batch: list[Source]) -> Iterable[Sink]:
-        beginning.note()
+        start.note()
         outs = handle([_record(message) for message in batch])
         return [KafkaSinkMessage(out.key, out.value, headers=list(out.headers)) for out in outs]
 
@@ -80,7 +79,7 @@ def _record(message: Source) -> LogRecord:
 
 
 def run(job_: Job) -> None:
-    """Run the flow until the process is ended."""
+    """Run the flow until the process is killed."""
     store = job_.folder / "recovery"
     store.mkdir()
     init_db_dir(store, 1)

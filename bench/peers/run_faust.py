@@ -1,9 +1,8 @@
-"""Faust: one agent that takes batches, awaits every delivery and only then acknowledges, on uvloop.
-At least once, as far as Faust is.
+"""Faust on uvloop: an agent takes batches and acknowledges them after every delivery.
 
-It keeps Faust's own rules for speed (a large stream buffer, large fetches, a linger) and DESIGN
-§4's for correctness: an agent that takes with `take` acknowledges whatever happens, and one that
-does not await its sends loses them.
+It follows Faust's advice for speed (a large stream buffer, large fetches, a linger) and DESIGN §4
+for correctness: an agent that uses `take` acknowledges whatever happens, and one that does not
+await its sends loses them. It is at least once as far as Faust is.
 """
 
 # Its library is in an environment of its own, where no type checker looks.
@@ -24,8 +23,8 @@ from bench.peers.common import (
     CONSUMER,
     PRODUCER,
     Batch,
-    Beginning,
     Job,
+    StartNote,
     headers_of,
     job,
     recode,
@@ -33,7 +32,7 @@ from bench.peers.common import (
 )
 from pipeline.log.port import LogRecord, Message
 
-# Below a batch of the others: all of one are in flight at once, each a future of the event loop.
+# Smaller than the batches of other peers: all records of a batch are futures of the event loop.
 _TAKE, _TAKE_SECONDS = 1_000, 0.1
 # Faust's own advice for throughput (its settings' documentation).
 _STREAM_BUFFER = 131_072
@@ -56,15 +55,15 @@ def application(job_: Job) -> faust.App:
     )
     source = app.topic(job_.source, key_type=bytes, value_type=bytes)
     target = app.topic(job_.target, key_type=bytes, value_type=bytes)
-    step, beginning = (
+    step, start = (
         _noop if job_.step == "noop" else _through(step_of(job_)),
-        Beginning(job_.begun),
+        StartNote(job_.started_file),
     )
 
     @app.agent(source, concurrency=1)
     async def work(stream: Any) -> None:
         async for events in stream.noack_take(_TAKE, within=_TAKE_SECONDS):
-            beginning.note()
+            start.note()
             sent = [
                 await target.send(
                     key=out.key, value=out.value, headers=list(out.headers), force=True
@@ -117,8 +116,8 @@ def _record(message: Any) -> LogRecord:
 
 
 if __name__ == "__main__":
-    given = job()
+    options = job()
     mode.loop.use("uvloop")
-    # Faust's command line reads these and nothing of ours.
+    # Faust's command line parses these arguments.
     sys.argv[1:] = ["worker", "--without-web", "--loglevel=warn"]
-    application(given).main()
+    application(options).main()

@@ -1,7 +1,7 @@
-"""Quix Streams: its data frame, its JSON serializers (orjson too), checkpoints once a second. At
-least once, its default and faster.
+"""Quix Streams, at least once: its data frame and JSON serializers, a checkpoint a second.
 
-It hands over one record at a time and has no other way; so does its enrich step get one.
+At least once is its default and faster. It has no batch interface, so the enrich step gets one
+record at a time.
 """
 
 # Its library is in an environment of its own, where no type checker looks.
@@ -14,12 +14,12 @@ from typing import Any
 from quixstreams import Application, message_context
 from quixstreams.models.serializers import Serializer
 
-from bench.peers.common import COMMIT_SECONDS, Beginning, Job, headers_of, job, step_of
+from bench.peers.common import COMMIT_SECONDS, Job, StartNote, headers_of, job, step_of
 from pipeline.log.port import LogRecord, Message
 
 
 class MessageValue(Serializer):
-    """Writes the value of one of our messages."""
+    """Serializes the value of a message."""
 
     def __call__(self, value: Message, ctx: Any) -> bytes:
         return value.value
@@ -41,31 +41,31 @@ def application(job_: Job, guarantee: str = "at-least-once") -> Application:
         use_changelog_topics=False,
         **interval,
     )
-    beginning = Beginning(job_.begun)
+    start = StartNote(job_.started_file)
     if job_.step == "noop":
-        _noop(app, job_, beginning)
+        _noop(app, job_, start)
     else:
-        _enrich(app, job_, beginning)
+        _enrich(app, job_, start)
     return app
 
 
-def _noop(app: Application, job_: Job, beginning: Beginning) -> None:
+def _noop(app: Application, job_: Job, start: StartNote) -> None:
     source = app.topic(job_.source, key_deserializer="bytes", value_deserializer="json")
     target = app.topic(job_.target, key_serializer="bytes", value_serializer="json")
 
     def note(_: Any) -> None:
-        beginning.note()
+        start.note()
 
     app.dataframe(source).update(note).to_topic(target)
 
 
-def _enrich(app: Application, job_: Job, beginning: Beginning) -> None:
+def _enrich(app: Application, job_: Job, start: StartNote) -> None:
     handle = step_of(job_)
     source = app.topic(job_.source, key_deserializer="bytes", value_deserializer="bytes")
     target = app.topic(job_.target, key_serializer="bytes", value_serializer=MessageValue())
 
     def enrich(value: bytes, key: bytes, timestamp: int, headers: Any) -> list[Message]:
-        beginning.note()
+        start.note()
         at = message_context()
         return handle(
             [

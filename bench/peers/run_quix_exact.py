@@ -1,6 +1,4 @@
-"""Quix Streams as in run_quix, with its exactly-once guarantee: what it costs where the guarantees
-are the same.
-"""
+"""Quix Streams as in run_quix, exactly once: the cost with the same guarantee as ours."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""Vowpal Wabbit in its own environment: one pass of test-then-train for each setting, the best one
-printed as JSON.
+"""Vowpal Wabbit: one pass of test-then-train for each setting; prints the best as JSON.
 
 Reads a job from standard input: settings, ngram, classes, stream and unseen (lines of [class from
 1, namespaces]) and learnt (how many lines of the stream are learnt before the unseen ones are
-asked). CPU microseconds a text; `learn_us` is test-then-train.
+predicted). Costs are CPU microseconds a text; `learn_us` is that of test-then-train.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ from vowpalwabbit import pyvw
 
 
 def run(job: dict[str, Any], setting: str) -> dict[str, float]:
-    """Return what one setting reaches and costs."""
+    """Return the accuracy and the costs of a setting."""
 
-    def made() -> Any:
+    def workspace() -> Any:
         return pyvw.Workspace(
             f"--oaa {job['classes']} -b 22 --ngram w{job['ngram']} {setting} --quiet"
         )
 
-    model, lines = made(), job["stream"]
+    model, lines = workspace(), job["stream"]
     right, parse_s, predict_s, learn_s = 0, 0.0, 0.0, 0.0
     for label, words in lines:
         start = time.process_time()
@@ -37,16 +36,16 @@ def run(job: dict[str, Any], setting: str) -> dict[str, float]:
         learn_s += time.process_time() - answered
         model.finish_example(example)
     model.finish()
-    unseen = made()
+    unseen = workspace()
     for label, words in lines[: job["learnt"]]:
         unseen.learn(f"{label} {words}")
-    held_out = job["unseen"]
-    hits = sum(unseen.predict(words) == label for label, words in held_out)
+    unseen_lines = job["unseen"]
+    hits = sum(unseen.predict(words) == label for label, words in unseen_lines)
     unseen.finish()
     scale = 1e6 / len(lines)
     return {
         "prequential": 100.0 * right / len(lines),
-        "unseen": 100.0 * hits / max(1, len(held_out)),
+        "unseen": 100.0 * hits / max(1, len(unseen_lines)),
         "parse_us": parse_s * scale,
         "predict_us": predict_s * scale,
         "learn_us": (predict_s + learn_s) * scale,

@@ -1,6 +1,4 @@
-"""The topics of the benchmark: what lies in them, how it gets there, and whether all of it came out
-again.
-"""
+"""The topics of the benchmark: creates, fills and checks them."""
 
 from __future__ import annotations
 
@@ -17,28 +15,24 @@ from bench.peers.common import CONSUMER, PRODUCER, enrich_stage
 from bench.peers.records import chats, plain, stored
 
 PARTITIONS = 6
-# Of syslog: librdkafka is to say what is critical, and not that the broker went away when the bench
-# ended it.
+# A syslog level: librdkafka logs critical errors, not that the bench stopped the broker.
 _QUIET = 2
-# What makes an output the same one: its event, and which contract it is ("" where the step is the
-# no-op).
-Identity = tuple[str, str]
+# Identifies an output: its event id and its contract ("" for the no-op step).
+OutputId = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A topic as it was loaded: how many records, and every output that has to come of them."""
+    """A loaded topic: its records and the expected outputs."""
 
     topic: str
     records: int
-    expected: Counter[Identity]
+    expected: Counter[OutputId]
 
 
 @dataclass(frozen=True)
 class Written:
-    """What lies in an output topic: how many records, what is missing, what is there too often, and
-    when the log took the last.
-    """
+    """The checked outputs of a topic; `last_at` is when the last one was appended."""
 
     records: int
     missing: int
@@ -49,7 +43,7 @@ class Written:
 
 
 class Topics:
-    """Makes, fills and reads topics of one broker."""
+    """Creates, fills and reads topics of a broker."""
 
     def __init__(self, broker: str, compression: str) -> None:
         self._broker = broker
@@ -57,7 +51,7 @@ class Topics:
         self._admin = AdminClient({"bootstrap.servers": broker, "log_level": _QUIET})
 
     def make(self, topic: str) -> None:
-        """Make a topic of six partitions whose records bear the broker's own time."""
+        """Create a topic with six partitions and the broker's timestamps."""
         config = {"message.timestamp.type": "LogAppendTime"}
         for future in self._admin.create_topics(
             [NewTopic(topic, PARTITIONS, 1, config=config)]
@@ -65,14 +59,14 @@ class Topics:
             future.result(30)
 
     def drop(self, topic: str) -> None:
-        """Remove a topic."""
+        """Delete a topic."""
         for future in self._admin.delete_topics([topic]).values():
             future.result(30)
 
     def load(self, topic: str, step: str, count: int) -> Loaded:
-        """Make and fill an input topic, and work out what must come of it."""
+        """Create and fill an input topic, and compute the expected outputs."""
         self.make(topic)
-        expected: Counter[Identity] = Counter()
+        expected: Counter[OutputId] = Counter()
         messages = chats(count) if step == "enrich" else map(plain, range(count))
         stage = enrich_stage() if step == "enrich" else None
         settings = {
@@ -88,16 +82,14 @@ class Topics:
                 producer.produce(topic, message.value, message.key, headers=list(message.headers))
             producer.flush()
             outputs = part if stage is None else stage([stored(message) for message in part])
-            expected.update(_identity(dict(out.headers)) for out in outputs)
+            expected.update(_output_id(dict(out.headers)) for out in outputs)
             sent += len(part)
         if sent != count:
-            raise ValueError(f"{sent} records were made, not {count}")
+            raise ValueError(f"{sent} records were generated instead of {count}")
         return Loaded(topic, sent, expected)
 
     def ends(self, topic: str) -> int:
-        """Return how many offsets of a topic are taken, marks of transactions and aborted records
-        counted too.
-        """
+        """Return the sum of end offsets, transaction markers and aborted records included."""
         latest: Any = OffsetSpec
         wanted = {
             TopicPartition(topic, partition): latest.latest() for partition in range(PARTITIONS)
@@ -107,23 +99,23 @@ class Topics:
         )
 
     def check(self, topic: str, loaded: Loaded, step: str) -> Written:
-        """Read an output topic, committed records only, and compare it with what had to come of the
-        input.
-        """
-        found: Counter[Identity] = Counter()
+        """Read the committed records of an output topic and compare them with the expected ones."""
+        outputs: Counter[OutputId] = Counter()
         damaged, last_at = 0, 0
         for message in self._all(topic):
             headers = dict(message.headers() or ())
-            found[_identity(headers)] += 1
+            outputs[_output_id(headers)] += 1
             last_at = max(last_at, message.timestamp()[1])
             damaged += step == "noop" and not _intact(message, headers)
         return Written(
-            records=found.total(),
-            missing=(loaded.expected - found).total(),
+            records=outputs.total(),
+            missing=(loaded.expected - outputs).total(),
             duplicates=sum(
-                n - loaded.expected[one] for one, n in found.items() if n > loaded.expected[one] > 0
+                n - loaded.expected[key]
+                for key, n in outputs.items()
+                if n > loaded.expected[key] > 0
             ),
-            foreign=sum(n for one, n in found.items() if not loaded.expected[one]),
+            foreign=sum(n for key, n in outputs.items() if not loaded.expected[key]),
             damaged=damaged,
             last_at=last_at / 1000,
         )
@@ -155,7 +147,7 @@ class Topics:
             consumer.close()
 
 
-def _identity(headers: dict[str, bytes]) -> Identity:
+def _output_id(headers: dict[str, bytes]) -> OutputId:
     return headers.get("ce_id", b"").decode(), headers.get("sb_contract", b"").decode()
 
 

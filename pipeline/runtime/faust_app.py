@@ -289,7 +289,9 @@ class LiveApp:
             async def get(self, request: Request) -> Response:
                 """Return the current windows; `?tenant=` selects those of one tenant."""
                 return self.json(
-                    outer.build_page(outer.view, outer.alerts, now_ms(), request.query.get("tenant", ""))
+                    outer.build_page(
+                        outer.view, outer.alerts, now_ms(), request.query.get("tenant", "")
+                    )
                 )
 
         return Windows

@@ -1,6 +1,4 @@
-"""The conformance suite of hosts: the same events and the same faults leave the same rows, whatever
-engine runs the stages.
-"""
+"""The conformance suite of hosts: the same events and faults yield the same rows on every host."""
 
 from __future__ import annotations
 
@@ -36,33 +34,31 @@ from tests.support.installations import (
 )
 
 _EVENTS = 300
-# Small batches: every stage has several, so that faults fall between them.
+# Small batches: every stage has several, so that faults happen between them.
 _BATCH = 40
 
 
 @pytest.fixture(scope="module")
 def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a file of events of every kind, with repeats, a broken line, an unknown type and a
-    poisonous text.
-    """
-    made = list(make_events(_EVENTS, seed=7))
-    poison = next(event for event in made if event["data"].get("channel") == "chat")
+    """Return a file of events with redeliveries, a broken line, an unknown type and a bad text."""
+    valid = list(make_events(_EVENTS, seed=7))
+    poison = next(event for event in valid if event["data"].get("channel") == "chat")
     poison = json.loads(json.dumps(poison)) | {"id": "poison"}
     poison["data"]["text"] = f"{POISON} 我想退货"
     path = tmp_path_factory.mktemp("events") / "events.jsonl"
     path.write_text(
-        as_lines([*made, poison, *made[5:9]])
+        as_lines([*valid, poison, *valid[5:9]])
         + "{broken\n"
-        + as_lines([made[0] | {"type": "comm.fax"}]),
+        + as_lines([valid[0] | {"type": "comm.fax"}]),
         "utf-8",
     )
     return path
 
 
 @pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory, events: Path) -> Rows:
-    """Return the rows of an embedded run that nobody disturbed."""
-    return _rows_after(Embedded(tmp_path_factory.mktemp("calm"), batch_records=_BATCH), events)
+def baseline(tmp_path_factory: pytest.TempPathFactory, events: Path) -> Rows:
+    """Return the rows of an embedded run without faults."""
+    return _rows_after(Embedded(tmp_path_factory.mktemp("baseline"), batch_records=_BATCH), events)
 
 
 def _rows_after(
@@ -76,59 +72,57 @@ def _rows_after(
     return rows_in(installation)
 
 
-def _same(found: Rows, wanted: Rows) -> None:
-    assert {view: len(rows) for view, rows in found.items()} == {
-        view: len(rows) for view, rows in wanted.items()
+def _assert_same(actual: Rows, expected: Rows) -> None:
+    assert {view: len(rows) for view, rows in actual.items()} == {
+        view: len(rows) for view, rows in expected.items()
     }
-    for view, rows in wanted.items():
-        assert found[view] == rows, view
+    for view, rows in expected.items():
+        assert actual[view] == rows, view
 
 
-def test_calm_run(make: Make, events: Path, calm: Rows) -> None:
-    _same(_rows_after(make(batch_records=_BATCH), events), calm)
-    codes = Counter(json.loads(row)["reason_code"] for row in calm["dead_letters"])
+def test_run_without_faults(make: Make, events: Path, baseline: Rows) -> None:
+    _assert_same(_rows_after(make(batch_records=_BATCH), events), baseline)
+    codes = Counter(json.loads(row)["reason_code"] for row in baseline["dead_letters"])
     assert codes == {"unparsable": 1, "unknown_type": 1}
-    assert len(calm["communications"]) > _EVENTS // 2
-    assert calm["conversations"]
-    assert calm["conversation_facts"]
+    assert len(baseline["communications"]) > _EVENTS // 2
+    assert baseline["conversations"]
+    assert baseline["conversation_facts"]
 
 
-def test_batches_of_one_and_of_all_give_the_same(make: Make, events: Path, calm: Rows) -> None:
-    _same(_rows_after(make(batch_records=10_000), events), calm)
+def test_the_batch_size_does_not_matter(make: Make, events: Path, baseline: Rows) -> None:
+    _assert_same(_rows_after(make(batch_records=10_000), events), baseline)
 
 
 @pytest.mark.parametrize("stage", ["enrich", "converse", "load"])
-def test_ends_before_a_commit(make: Make, events: Path, calm: Rows, stage: str) -> None:
+def test_a_crash_before_a_commit(make: Make, events: Path, baseline: Rows, stage: str) -> None:
     wrap, countdown = stops_after(stage, 0, 2)
-    _same(_rows_after(make(batch_records=_BATCH), events, wrap, restarts=2), calm)
+    _assert_same(_rows_after(make(batch_records=_BATCH), events, wrap, restarts=2), baseline)
     assert countdown.calls > 3
 
 
 @pytest.mark.parametrize("busy", [busy_before, busy_after])
-def test_busy_warehouse_is_waited_for(
-    make: Make, events: Path, calm: Rows, busy: Callable[..., tuple[HandlerWrapper, object]]
+def test_a_busy_warehouse_is_retried(
+    make: Make, events: Path, baseline: Rows, busy: Callable[..., tuple[HandlerWrapper, object]]
 ) -> None:
     wrap, _ = busy("load", 0, 1, 3)
-    _same(_rows_after(make(batch_records=_BATCH), events, wrap), calm)
+    _assert_same(_rows_after(make(batch_records=_BATCH), events, wrap), baseline)
 
 
 @pytest.mark.parametrize("stage", ["enrich", "converse"])
-def test_poison_goes_alone_to_the_dead_letters(
-    make: Make, events: Path, calm: Rows, stage: str
+def test_only_the_bad_record_becomes_a_dead_letter(
+    make: Make, events: Path, baseline: Rows, stage: str
 ) -> None:
-    found = _rows_after(make(batch_records=_BATCH), events, poisoned(stage))
-    extra = [row for row in found["dead_letters"] if row not in set(calm["dead_letters"])]
+    rows = _rows_after(make(batch_records=_BATCH), events, poisoned(stage))
+    extra = [row for row in rows["dead_letters"] if row not in set(baseline["dead_letters"])]
     assert [(json.loads(row)["stage"], json.loads(row)["reason_code"]) for row in extra] == [
         (stage, "step_error")
     ]
     assert POISON in json.loads(extra[0])["payload"]
-    gone = [row for row in calm["communications"] if row not in set(found["communications"])]
+    gone = [row for row in baseline["communications"] if row not in set(rows["communications"])]
     assert len(gone) == (stage == "enrich")
 
 
-def test_a_stage_that_fails_on_everything_stops_and_commits_nothing(
-    make: Make, events: Path, calm: Rows
-) -> None:
+def test_a_faulty_stage_stops_and_commits_nothing(make: Make, events: Path, baseline: Rows) -> None:
     installation = make(batch_records=_BATCH)
     publish(installation, events)
 
@@ -138,11 +132,11 @@ def test_a_stage_that_fails_on_everything_stops_and_commits_nothing(
     with pytest.raises(TooManyErrorsError):
         installation.run(around("enrich", before=partial(broken)))
     installation.run()
-    _same(rows_in(installation), calm)
+    _assert_same(rows_in(installation), baseline)
 
 
-def test_everything_again_changes_nothing(
-    make: Make, events: Path, calm: Rows, tmp_path: Path
+def test_a_second_ingest_changes_nothing(
+    make: Make, events: Path, baseline: Rows, tmp_path: Path
 ) -> None:
     installation = make(batch_records=_BATCH)
     publish(installation, events)
@@ -152,7 +146,7 @@ def test_everything_again_changes_nothing(
     shutil.copy(events, again)
     publish(installation, again)
     installation.run()
-    found = rows_in(installation)
+    rows = rows_in(installation)
     for view in (
         "conversations",
         "conversation_facts",
@@ -161,4 +155,4 @@ def test_everything_again_changes_nothing(
         "links",
         "customers",
     ):
-        assert found[view] == calm[view], view
+        assert rows[view] == baseline[view], view

@@ -1,4 +1,4 @@
-"""Faults that a host must survive, put between it and its stages; the same for every host."""
+"""Faults that every host must survive, injected between the host and its stages."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pipeline.sinks.warehouse import WarehouseBusyError
 
 
 class Stopped(BaseException):
-    """The host ends here, with whatever it has in hand; no `except Exception` may hold it."""
+    """Ends the host with its batch in flight; no `except Exception` may catch it."""
 
 
 @dataclass
-class _Around:
-    """A stage with something done before and after each batch."""
+class _Hooked:
+    """A stage with a hook before and after each batch."""
 
     inner: Handler
     before: Callable[[Sequence[LogRecord]], None]
@@ -41,24 +41,22 @@ class _Around:
         return messages
 
 
-def nothing(_: Sequence[LogRecord]) -> None:
-    """Do nothing."""
+def do_nothing(_: Sequence[LogRecord]) -> None:
+    """Do do_nothing."""
 
 
 def around(
     stage: str,
-    before: Callable[[Sequence[LogRecord]], None] = nothing,
-    after: Callable[[Sequence[LogRecord]], None] = nothing,
+    before: Callable[[Sequence[LogRecord]], None] = do_nothing,
+    after: Callable[[Sequence[LogRecord]], None] = do_nothing,
 ) -> HandlerWrapper:
-    """Return what does something before and after every batch of a stage."""
-    return lambda handler: _Around(handler, before, after) if handler.name == stage else handler
+    """Return the wrapper that calls hooks before and after every batch of a stage."""
+    return lambda handler: _Hooked(handler, before, after) if handler.name == stage else handler
 
 
 @dataclass
 class Countdown:
-    """Raises an error at the given calls (from 0), and lets all others pass; counts over restarts
-    of the host.
-    """
+    """Raises an error at some calls, numbered from 0; counts over restarts of the host."""
 
     error: BaseException
     at: frozenset[int]
@@ -71,21 +69,19 @@ class Countdown:
 
 
 def stops_after(stage: str, *calls: int) -> tuple[HandlerWrapper, Countdown]:
-    """Return the fault of a host that ends after a stage has done its work and before that is
-    committed.
-    """
+    """Return the fault of a host that ends after a stage handled a batch and before the commit."""
     countdown = Countdown(Stopped(), frozenset(calls))
     return around(stage, after=countdown), countdown
 
 
 def busy_before(stage: str, *calls: int) -> tuple[HandlerWrapper, Countdown]:
-    """Return the fault of a warehouse that cannot now."""
+    """Return the fault of a warehouse that is busy."""
     countdown = Countdown(WarehouseBusyError("planted: too many parts", 252), frozenset(calls))
     return around(stage, before=countdown), countdown
 
 
 def busy_after(stage: str, *calls: int) -> tuple[HandlerWrapper, Countdown]:
-    """Return the fault of a warehouse that took the rows and failed to say so."""
+    """Return the fault of a warehouse that inserted the rows and did not confirm it."""
     countdown = Countdown(WarehouseBusyError("planted: no answer", 209), frozenset(calls))
     return around(stage, after=countdown), countdown
 
@@ -94,28 +90,28 @@ POISON = "毒药 poison"
 
 
 def poisoned(stage: str) -> HandlerWrapper:
-    """Return the fault of a step, or a fold, that raises on whatever holds the word `POISON`."""
+    """Return the fault of a step or fold that raises on inputs with the text `POISON`."""
 
     def wrap(handler: Handler) -> Handler:
         if handler.name != stage:
             return handler
         if isinstance(handler, StepHandler):
             prepare = handler.prepare
-            return replace(handler, prepare=lambda batch: _Raising(prepare(batch)))
+            return replace(handler, prepare=lambda batch: _RaisingStep(prepare(batch)))
         assert isinstance(handler, FoldHandler)
         return replace(handler, fold=_RaisingFold(handler.fold))
 
     return wrap
 
 
-def _refuse(batch: Sequence[Any]) -> None:
+def _raise_on_poison(batch: Sequence[Any]) -> None:
     for item in batch:
         if POISON in repr(item):
             raise RuntimeError("planted: this record breaks the step")
 
 
 @dataclass(frozen=True)
-class _Raising:
+class _RaisingStep:
     inner: Any
 
     @property
@@ -123,7 +119,7 @@ class _Raising:
         return str(self.inner.name)
 
     def __call__(self, batch: Sequence[Any], ctx: Context) -> Sequence[Outcome[Any]]:
-        _refuse(batch)
+        _raise_on_poison(batch)
         return self.inner(batch, ctx)  # type: ignore[no-any-return]
 
 
@@ -145,5 +141,5 @@ class _RaisingFold:
         return bytes(self.inner.dump(state))
 
     def __call__(self, state: Any, batch: Sequence[Any], ctx: Context) -> Any:
-        _refuse(batch)
+        _raise_on_poison(batch)
         return self.inner(state, batch, ctx)

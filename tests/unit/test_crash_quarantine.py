@@ -45,7 +45,9 @@ def _work(
                     record.offset for record in sub_batch.records
                 }:
                     raise CrashedError
-                quarantined += [record.offset for record in sub_batch.records if sub_batch.quarantined]
+                quarantined += [
+                    record.offset for record in sub_batch.records if sub_batch.quarantined
+                ]
                 committed = sub_batch.commit_offsets[PARTITION]
                 markers.finish(sub_batch)
     except CrashedError:
@@ -69,7 +71,9 @@ def test_exactly_the_bad_records_are_quarantined(
         committed, more = _work(folder, end, committed, bad, batches[crashes % len(batches)])
         quarantined += more
         crashes += 1
-        assert crashes <= 1 + len(bad) * 8, "a bad record is found after a bounded number of crashes"
+        assert crashes <= 1 + len(bad) * 8, (
+            "a bad record is found after a bounded number of crashes"
+        )
     assert sorted(quarantined) == sorted(bad)
 
 

@@ -25,9 +25,7 @@ def _logs(draw: st.DrawFn) -> list[int]:
 
 
 @given(_logs(), st.data())
-def test_taken_records_are_always_a_prefix_of_the_log(
-    log: list[int], data: st.DataObject
-) -> None:
+def test_taken_records_are_always_a_prefix_of_the_log(log: list[int], data: st.DataObject) -> None:
     tracker, taken, expected, position = FetchTracker(), list[int](), 0, 0
     for _ in range(data.draw(st.integers(1, 30))):
         match data.draw(st.sampled_from(["fetch", "fetch", "fetch", "lose", "seek", "jump"])):
@@ -59,7 +57,9 @@ def test_after_a_seek_all_records_are_taken(log: list[int]) -> None:
     tracker = FetchTracker()
     tracker.note_fetch(_PARTITION, [_Record(offset) for offset in log[len(log) // 2 :]])
     tracker.note_seek(_PARTITION, 0)
-    order = take_in_order(0, _offsets(tracker.note_fetch(_PARTITION, [_Record(offset) for offset in log])))
+    order = take_in_order(
+        0, _offsets(tracker.note_fetch(_PARTITION, [_Record(offset) for offset in log]))
+    )
     assert order.taken == list(range(len(log)))
     assert not order.gap
 
@@ -70,7 +70,7 @@ def test_early_records_wait_for_their_predecessors() -> None:
     assert order.gap
 
 
-def test_records_receivedagain_break_nothing() -> None:
+def test_repeated_records_are_no_gap() -> None:
     assert take_in_order(8, [(5, 4), (7, 5)]) == ([], False)
 
 

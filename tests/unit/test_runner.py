@@ -87,7 +87,9 @@ def handler() -> StepHandler[bytes]:
 
 @given(st.lists(st.sampled_from([b"raise", b"drop", b"reject", b"one", b"two"]), max_size=40))
 def test_outcomes_become_messages_in_order(values: list[bytes]) -> None:
-    messages = handler().handle([record(value, offset, "raw") for offset, value in enumerate(values)])
+    messages = handler().handle(
+        [record(value, offset, "raw") for offset, value in enumerate(values)]
+    )
     expected = [
         ("dead-letters.v1" if value in (b"raise", b"reject") else "links.v1")
         for value in values

@@ -88,7 +88,10 @@ def test_commits_cannot_go_back_but_resets_can(log: SqliteLog) -> None:
     with log.transaction() as transaction:
         transaction.commit("g", {("u.v1", 0): 2})
     with (
-        pytest.raises(OffsetRegressionError, match=r"g has committed offset 2 on u\.v1/0 and cannot go back to 1"),
+        pytest.raises(
+            OffsetRegressionError,
+            match=r"g has committed offset 2 on u\.v1/0 and cannot go back to 1",
+        ),
         log.transaction() as transaction,
     ):
         transaction.commit("g", {("u.v1", 0): 1})
@@ -97,7 +100,9 @@ def test_commits_cannot_go_back_but_resets_can(log: SqliteLog) -> None:
 
 
 def test_an_undeclared_topic_raises_with_its_name(log: SqliteLog) -> None:
-    with pytest.raises(LogError, match=r"'nope' is not declared; the declared topics are t\.v1, u\.v1"):
+    with pytest.raises(
+        LogError, match=r"'nope' is not declared; the declared topics are t\.v1, u\.v1"
+    ):
         put(log, b"x", topic="nope")
 
 

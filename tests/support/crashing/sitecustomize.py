@@ -1,6 +1,4 @@
-"""On a worker's path: one fault of `enrich`, a text that ends the process as a segmentation fault
-in a library would.
-"""
+"""On a worker's path: `enrich` crashes on one text, as by a segmentation fault in a library."""
 
 from __future__ import annotations
 
@@ -15,10 +13,10 @@ from pipeline.runtime.runner import StepHandler
 _handle = StepHandler.handle
 
 
-def _handled(self: StepHandler[Any], records: Sequence[LogRecord]) -> list[Message]:
+def _crashing_handle(self: StepHandler[Any], records: Sequence[LogRecord]) -> list[Message]:
     if self.name == "enrich" and any(b"KILLS-THE-PROCESS" in record.value for record in records):
         os.kill(os.getpid(), signal.SIGKILL)
     return _handle(self, records)
 
 
-StepHandler.handle = _handled  # type: ignore[method-assign]
+StepHandler.handle = _crashing_handle  # type: ignore[method-assign]
