@@ -27,9 +27,9 @@ def backup(
 
     manifest = create_backup(workspace_of(context), folder)
     if as_json:
-        console.json(manifest.model_dump())
+        console.json(manifest.model_dump(by_alias=True))
     else:
         note(
             f"{manifest.rows:,} rows in {len(manifest.tables)} tables backed up and verified;"
-            f" ClickHouse wrote {manifest.place}"
+            f" ClickHouse wrote {manifest.destination}"
         )

@@ -27,11 +27,11 @@ def restore(
     manifest, rewinds = restore_backup(workspace_of(context), folder)
     offsets = sum(rewind.offsets for rewind in rewinds)
     if as_json:
-        console.json({**manifest.model_dump(), "again": offsets})
+        console.json({**manifest.model_dump(by_alias=True), "again": offsets})
         return
     note(
         f"{manifest.rows:,} rows in {len(manifest.tables)} tables restored; they equal the backup"
-        f" of {manifest.made_at}"
+        f" of {manifest.created_at}"
     )
     if rewinds:
         note(f"load will process {offsets:,} offsets again: start its workers")

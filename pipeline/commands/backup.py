@@ -52,7 +52,7 @@ def create_backup(workspace: Workspace, folder: Path) -> BackupManifest:
         _of_servers(workspace) if workspace.settings.distributed else _of_files(workspace, folder)
     )
     part = folder / f"{MANIFEST}.part"
-    part.write_bytes(orjson.dumps(manifest.model_dump(), option=orjson.OPT_INDENT_2))
+    part.write_bytes(orjson.dumps(manifest.model_dump(by_alias=True), option=orjson.OPT_INDENT_2))
     part.replace(folder / MANIFEST)
     return manifest
 
@@ -63,16 +63,16 @@ def _of_servers(workspace: Workspace) -> BackupManifest:
         witnesses = _witnesses(log)
     server = workspace.connect_clickhouse()
     name = f"switchboard-{utc_now():%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}"
-    place = workspace.settings.backup_place.replace("{name}", name)
+    destination = workspace.settings.backup_place.replace("{name}", name)
     try:
-        tables = server.back_up(place, witnesses)
+        tables = server.back_up(destination, witnesses)
     finally:
         server.close()
     return BackupManifest(
-        made_at=utc_now().isoformat(),
+        created_at=utc_now().isoformat(),
         engine="servers",
         database=server.address.database,
-        place=place,
+        destination=destination,
         offsets=offsets,
         tables=tables,
         witnesses=witnesses,
@@ -104,10 +104,10 @@ def _of_files(workspace: Workspace, folder: Path) -> BackupManifest:
     shutil.move(root / BACKUPS / name, folder / STORE)
     copy_files(root / BODIES, folder / BODIES)
     return BackupManifest(
-        made_at=utc_now().isoformat(),
+        created_at=utc_now().isoformat(),
         engine="embedded",
         database=DATABASE,
-        place=STORE,
+        destination=STORE,
         offsets=offsets,
         tables=tables,
         witnesses=witnesses,

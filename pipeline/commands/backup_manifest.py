@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.sinks.backups import BackupError, TableChecksums
 
@@ -29,15 +29,18 @@ class StageOffset(BaseModel):
 
 
 class BackupManifest(BaseModel):
-    """The content of a backup; it is written last, so a folder without it is not a backup."""
+    """The content of a backup; it is written last, so a folder without it is not a backup.
 
-    model_config = ConfigDict(frozen=True)
+    `destination` is where ClickHouse wrote the store. The aliases are the names in the file.
+    """
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
 
     format: Literal[1] = 1
-    made_at: str
+    created_at: str = Field(alias="made_at")
     engine: Literal["embedded", "servers"]
     database: str
-    place: str
+    destination: str = Field(alias="place")
     offsets: tuple[StageOffset, ...]
     tables: TableChecksums
     witnesses: tuple[tuple[str, ...], ...]

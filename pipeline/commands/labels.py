@@ -21,7 +21,7 @@ from pipeline.processors.labels import label_problem
 from pipeline.runtime.stages import labelled_texts
 from pipeline.workspace import Workspace
 from schemas.envelope import Event, record_id_of, stable_id
-from schemas.registry import LABEL_GIVEN, LABEL_RETRACTED
+from schemas.registry import LABEL_ADDED, LABEL_RETRACTED
 from schemas.types import in_range
 
 SOURCE = "switchboard/label"
@@ -74,7 +74,7 @@ def label_event(
     when = "" if at is None else at.isoformat()
     identity = stable_id("label", str(record_id), head, value, by, when)
     return Event(
-        id=str(identity), source=source, type=LABEL_GIVEN, time=at, tenant=tenant, data=data
+        id=str(identity), source=source, type=LABEL_ADDED, time=at, tenant=tenant, data=data
     )
 
 

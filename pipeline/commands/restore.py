@@ -64,10 +64,12 @@ def _to_servers(workspace: Workspace, manifest: BackupManifest) -> list[Rewind]:
         ]
         # First, because it fails if load is running, and load must not continue from offsets whose
         # rows are not restored yet.
-        apply_rewinds(workspace, log, rewinds, f"restore of the backup of {manifest.made_at}")
+        apply_rewinds(workspace, log, rewinds, f"restore of the backup of {manifest.created_at}")
         try:
             server.create_database()
-            restore(server, manifest.place, manifest.database, manifest.tables, manifest.witnesses)
+            restore(
+                server, manifest.destination, manifest.database, manifest.tables, manifest.witnesses
+            )
         finally:
             server.close()
     return rewinds

@@ -115,14 +115,13 @@ def _uncertain(warehouse: Warehouse, head: Head, most: int) -> list[ReviewCandid
     ]
 
 
-def _diverse(found: Sequence[ReviewCandidate], limit: int) -> list[ReviewCandidate]:
+def _diverse(candidates: Sequence[ReviewCandidate], limit: int) -> list[ReviewCandidate]:
     """Return the candidates of the greatest worth, reduced by their similarity to earlier ones.
 
     The similarity is the cosine of their features.
     """
-    unique = list({normalise(candidate.text): candidate for candidate in reversed(found)}.values())[
-        ::-1
-    ]
+    by_text = {normalise(candidate.text): candidate for candidate in reversed(candidates)}
+    unique = list(reversed(by_text.values()))
     if not unique:
         return []
     vectors = _vectors([normalise(candidate.text) for candidate in unique])

@@ -1,9 +1,9 @@
 """A worker of one stage as in production, that can be told to die at the worst moment. `python -m
 tests.chaos.worker STAGE ORDERS …`
 
-Orders come as a file named after the process in a folder: `transaction` dies inside the next
+DeathOrders come as a file named after the process in a folder: `transaction` dies inside the next
 transaction, its messages sent and not committed; `insert` dies while rows are on their way to
-ClickHouse. A text with `KILLER` ends the process whenever it is handled.
+ClickHouse. A text with `FATAL_TEXT` ends the process whenever it is handled.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.commands.host_factory import kafka_host
-from pipeline.commands.worker import StopSignal, worker_errors
+from pipeline.commands.worker import StopSignal, WorkerError, worker_errors
 from pipeline.log.port import LogRecord
 from pipeline.runtime.kafka import kafka_host as host_module
 from pipeline.runtime.runner import Handler, LoadHandler
@@ -28,7 +28,7 @@ from pipeline.settings import load_settings
 from pipeline.workspace import Workspace
 from tests.support.faults import around
 
-KILLER = b"KILLS ITS PROCESS"
+FATAL_TEXT = b"KILLS ITS PROCESS"
 # Long enough to be anywhere inside an insert of some thousand rows.
 _WITHIN_S = 0.05
 # The variable that tells by how much more, or less.
@@ -42,18 +42,18 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-class Orders:
+class DeathOrders:
     """What this process was told to die of."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / str(os.getpid())
 
-    def given(self, moment: str) -> bool:
+    def has(self, moment: str) -> bool:
         """Return whether to die at a moment."""
         return self._file.exists() and self._file.read_text() == moment
 
 
-def obey(orders: Orders) -> None:
+def die_inside_transactions(orders: DeathOrders) -> None:
     """Die inside a transaction where told to: after its messages were sent, before it is
     committed.
     """
@@ -61,17 +61,17 @@ def obey(orders: Orders) -> None:
 
     def sent(producer: Any, messages: Sequence[Any], on_delivery: Any = None) -> None:
         produce(producer, messages, on_delivery)
-        if orders.given("transaction"):
+        if orders.has("transaction"):
             producer.flush()
             die()
 
     host_module.produce = sent
 
 
-class Warehouse:
+class FatalWarehouse:
     """The warehouse of load, that dies inside an insert where told to."""
 
-    def __init__(self, inner: Any, orders: Orders) -> None:
+    def __init__(self, inner: Any, orders: DeathOrders) -> None:
         self._inner = inner
         self._orders = orders
 
@@ -79,7 +79,7 @@ class Warehouse:
         return getattr(self._inner, name)
 
     def insert_all(self, blocks: Iterable[Mapping[str, Any]]) -> None:
-        """Insert; see `Warehouse.insert_all`."""
+        """Insert; see `FatalWarehouse.insert_all`."""
         if self._orders.given("insert"):
             threading.Thread(target=_die_soon, daemon=True).start()
         self._inner.insert_all(blocks)
@@ -90,9 +90,9 @@ def _die_soon() -> None:
     die()
 
 
-def kills(records: Sequence[LogRecord]) -> None:
+def die_of_fatal_text(records: Sequence[LogRecord]) -> None:
     """Die where a record's text says so, as a fault in a C library would."""
-    if any(KILLER in record.value for record in records):
+    if any(FATAL_TEXT in record.value for record in records):
         die()
 
 
@@ -101,8 +101,8 @@ def main(stage: str, orders_folder: str) -> None:
     logging.basicConfig(
         level=logging.WARNING, format=f"%(asctime)s {stage} {os.getpid()} %(levelname)s %(message)s"
     )
-    orders = Orders(Path(orders_folder))
-    obey(orders)
+    orders = DeathOrders(Path(orders_folder))
+    die_inside_transactions(orders)
     seconds = _DRAG_S[stage] * float(os.environ.get(DRAG, "1"))
 
     def drag(records: Sequence[LogRecord]) -> None:
@@ -112,12 +112,16 @@ def main(stage: str, orders_folder: str) -> None:
 
     def wrap(handler: Handler) -> Handler:
         if isinstance(handler, LoadHandler):
-            handler.warehouse = Warehouse(handler.warehouse, orders)
-        return around("enrich", before=kills)(around(stage, before=drag)(handler))
+            handler.warehouse = FatalWarehouse(handler.warehouse, orders)
+        return around("enrich", before=die_of_fatal_text)(around(stage, before=drag)(handler))
 
     stop = StopSignal(with_parent=True)
-    with worker_errors(stage), kafka_host(Workspace(load_settings()), stage, wrap) as host:
-        host.run(stop)
+    try:
+        with worker_errors(stage), kafka_host(Workspace(load_settings()), stage, wrap) as host:
+            host.run(stop)
+    except WorkerError as error:
+        logging.error("%s", error)
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

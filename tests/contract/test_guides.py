@@ -1,6 +1,4 @@
-"""What the operators' guides name exists: commands, settings, metrics, topics, files, other
-pages.
-"""
+"""Every command, setting, metric, topic, file and page that the guides name exists."""
 
 from __future__ import annotations
 
@@ -33,7 +31,7 @@ def test_every_name_on_a_page_exists(path: Path) -> None:
         assert given or (_ROOT / named).exists(), f"{path.name} names {named}"
 
 
-def test_what_the_page_says_of_containers_is_in_the_compose_file() -> None:
+def test_containers_on_the_page_are_in_the_compose_file() -> None:
     text = (GUIDES / "operate.md").read_text("utf-8")
     compose = (DEPLOY / "compose.yaml").read_text("utf-8")
     secrets = re.findall(r"^(\w+)=\$\(openssl", text, re.MULTILINE)

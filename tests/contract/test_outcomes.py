@@ -1,6 +1,4 @@
-"""What customers did afterwards labels what they wrote, on both engines: who bought, who did not,
-who gave a mark, what was spam.
-"""
+"""Labels from outcomes on both engines: purchases, their absence, ratings and spam."""
 
 from __future__ import annotations
 
@@ -94,7 +92,7 @@ def ids(*names: str) -> list[str]:
     return [str(record_id_of("default", "shop", name)) for name in names]
 
 
-def test_outcomes_label_what_was_written_before_them_once(make: Make, tmp_path: Path) -> None:
+def test_an_outcome_labels_the_messages_before_it_once(make: Make, tmp_path: Path) -> None:
     installation = make()
     events = [
         paid("before", -60, 9),
@@ -147,7 +145,7 @@ def test_outcomes_label_what_was_written_before_them_once(make: Make, tmp_path: 
     assert "非常满意 call <phone>" in texts
 
 
-def test_an_order_that_comes_late_turns_a_negative_round_and_a_person_overrules_both(
+def test_a_late_order_replaces_a_negative_and_a_person_overrides_both(
     make: Make, tmp_path: Path
 ) -> None:
     installation = make()
@@ -190,7 +188,7 @@ def test_an_installation_without_orders_has_no_negatives(make: Make, tmp_path: P
     assert scan_outcomes(installation.workspace, _HORIZON) == {}
 
 
-def test_negatives_are_sampled_by_the_day_and_weighted(
+def test_negatives_are_sampled_per_day_and_weighted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pipeline.commands import outcomes

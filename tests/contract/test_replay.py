@@ -1,6 +1,4 @@
-"""Replays on both engines: a stage handles again what the log holds, and the rows are what they
-were; nothing doubles.
-"""
+"""Replays on both engines: a stage reprocesses records and upserts the same rows."""
 
 from __future__ import annotations
 
@@ -15,7 +13,14 @@ import pytest
 
 from pipeline.commands.host_factory import embedded_host, kafka_host
 from pipeline.commands.labels import label_event
-from pipeline.commands.replay import BEGINNING, Rewind, parse_instant, plan_rewinds, apply_rewinds, resolve_stages
+from pipeline.commands.replay import (
+    BEGINNING,
+    Rewind,
+    apply_rewinds,
+    parse_instant,
+    plan_rewinds,
+    resolve_stages,
+)
 from pipeline.errors import UserError
 from pipeline.ingest.port import ReadEvent
 from pipeline.log.port import GroupRunningError
@@ -60,7 +65,7 @@ def asked(installation: Installation, sql: str) -> list[dict[str, object]]:
 
 
 @pytest.mark.parametrize("target", ["enrich", "load", "converse", RECORDS.name])
-def test_a_replay_leaves_the_rows_as_they_were(make: Make, events: Path, target: str) -> None:
+def test_a_replay_upserts_the_same_rows(make: Make, events: Path, target: str) -> None:
     installation = make(batch_records=_BATCH)
     publish(installation, events)
     installation.run()
@@ -99,7 +104,9 @@ def test_new_code_replaces_rows_and_keeps_every_earlier_answer(make: Make, event
             event = label_event(
                 labelled, "need", _NEEDS[place % 3], by="a test", note="", tenant="default"
             )
-            publisher.publish(ReadEvent(event, event.model_dump_json().encode()), "label/1", "default")
+            publisher.publish(
+                ReadEvent(event, event.model_dump_json().encode()), "label/1", "default"
+            )
     installation.run()
     counted = (
         "SELECT toUInt32(count()) AS n, toUInt32(uniqExact(record_id)) AS ids FROM communications"
@@ -138,7 +145,7 @@ def _running(installation: Installation, stage: str) -> Iterator[None]:
             worker.join()
 
 
-def test_a_replay_is_refused_while_the_stage_runs(make: Make, events: Path) -> None:
+def test_a_replay_fails_while_the_stage_runs(make: Make, events: Path) -> None:
     installation = make(batch_records=_BATCH)
     publish(installation, events)
     installation.run()
@@ -151,7 +158,7 @@ def test_a_replay_is_refused_while_the_stage_runs(make: Make, events: Path) -> N
     assert rows_in(installation) == before
 
 
-def test_a_replay_from_an_instant_begins_there_and_never_skips(
+def test_a_replay_from_an_instant_starts_there_and_skips_nothing(
     make: Make, events: Path, tmp_path: Path
 ) -> None:
     installation = make(batch_records=_BATCH)
@@ -165,7 +172,11 @@ def test_a_replay_from_an_instant_begins_there_and_never_skips(
         )
         assert (
             plan_rewinds(
-                log, resolve_stages(RECORDS.name, "load"), since_ms=latest + 1, offsets={}, skip=False
+                log,
+                resolve_stages(RECORDS.name, "load"),
+                since_ms=latest + 1,
+                offsets={},
+                skip=False,
             )
             == []
         )
@@ -185,7 +196,10 @@ def test_a_replay_from_an_instant_begins_there_and_never_skips(
             (at.topic, at.partition): at.end
             for at in log.positions("enrich", resolve_stages("enrich")["enrich"])
         }
-        assert plan_rewinds(log, resolve_stages("enrich"), since_ms=None, offsets=unread, skip=False) == []
+        assert (
+            plan_rewinds(log, resolve_stages("enrich"), since_ms=None, offsets=unread, skip=False)
+            == []
+        )
         assert plan_rewinds(log, resolve_stages("enrich"), since_ms=None, offsets=unread, skip=True)
         with pytest.raises(UserError, match="has no partition 99"):
             plan_rewinds(

@@ -1,4 +1,4 @@
-"""What end-to-end tests share: the command line as a user calls it."""
+"""Fixtures of the end-to-end tests: the command line as a user calls it."""
 
 import os
 import shutil

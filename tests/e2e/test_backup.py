@@ -1,6 +1,4 @@
-"""Backup and restore of an embedded installation: whole, checked, taken while it runs, and refused
-where it is not what it says.
-"""
+"""Backup and restore of an embedded installation: complete, verified, and taken while it runs."""
 
 from __future__ import annotations
 
@@ -35,7 +33,7 @@ def rows_of(data_dir: Path) -> Rows:
     return rows_in(Embedded(data_dir))
 
 
-def test_what_is_restored_is_what_was_there(switchboard: Command, tmp_path: Path) -> None:
+def test_a_restored_backup_has_the_same_rows(switchboard: Command, tmp_path: Path) -> None:
     switchboard("ingest", "events", write_events(tmp_path / "one.jsonl", 120))
     switchboard("run", "--until-idle")
     switchboard("ingest", "events", write_events(tmp_path / "two.jsonl", 40, 120))
@@ -56,7 +54,7 @@ def test_what_is_restored_is_what_was_there(switchboard: Command, tmp_path: Path
     assert "is no backup" in switchboard("restore", tmp_path, data="other", code=1).stderr
 
 
-def test_a_backup_taken_while_it_runs_and_the_files_read_again_give_the_same_rows(
+def test_a_backup_of_a_running_installation_plus_a_new_ingest_has_the_same_rows(
     switchboard: Command, tmp_path: Path
 ) -> None:
     events = write_events(tmp_path / "events.jsonl", 400)
@@ -89,7 +87,7 @@ def test_a_backup_taken_while_it_runs_and_the_files_read_again_give_the_same_row
     assert rows_of(tmp_path / "again") == wanted
 
 
-def test_a_backup_that_is_not_what_its_manifest_says_is_refused(
+def test_a_backup_that_differs_from_its_manifest_is_rejected(
     switchboard: Command, tmp_path: Path
 ) -> None:
     switchboard("ingest", "events", write_events(tmp_path / "events.jsonl", 60))

@@ -1,6 +1,4 @@
-"""`switchboard evaluate` as people call it: on files, on what a head has learnt, with its page in a
-browser.
-"""
+"""`evaluate` on files and on the examples of a head, and its page in a browser."""
 
 import json
 import subprocess
@@ -32,7 +30,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return written(tmp_path / "train.jsonl", train), written(tmp_path / "test.jsonl", test)
 
 
-def test_online_tells_a_machine_every_measure(
+def test_online_evaluation_prints_every_measure_as_json(
     switchboard: Command, files: tuple[Path, Path]
 ) -> None:
     train, test = files
@@ -64,7 +62,7 @@ def test_online_tells_a_machine_every_measure(
     assert alone["online"]["prequential_accuracy"] == found["online"]["prequential_accuracy"]
 
 
-def test_the_page_of_both_is_shown_by_a_browser_without_a_complaint(
+def test_a_browser_shows_the_evaluation_page_without_errors(
     switchboard: Command, files: tuple[Path, Path], tmp_path: Path, browser: str
 ) -> None:
     train, test = files
@@ -126,7 +124,7 @@ def test_the_page_of_both_is_shown_by_a_browser_without_a_complaint(
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_file_promoted_to_a_head_is_learnt_once_and_judged_from_the_log(
+def test_a_promoted_file_is_learnt_once_and_evaluated_from_the_log(
     switchboard: Command, tmp_path: Path
 ) -> None:
     rows = [replace(row, label=_VALUES[row.label]) for row in labelled(60)]
@@ -159,9 +157,7 @@ def test_a_file_promoted_to_a_head_is_learnt_once_and_judged_from_the_log(
     assert "As readers are served" in both.stdout
 
 
-def test_bad_lines_are_named_and_passed_over_or_refused(
-    switchboard: Command, tmp_path: Path
-) -> None:
+def test_bad_lines_are_named_and_skipped_or_rejected(switchboard: Command, tmp_path: Path) -> None:
     train = written(tmp_path / "train.jsonl", labelled(12), "{", '{"text": "", "label": "x"}')
     done = switchboard("evaluate", "--online", "--train", train, "--json")
     assert f"{train}:13: not JSON" in done.stderr
@@ -175,11 +171,11 @@ def test_bad_lines_are_named_and_passed_over_or_refused(
         "detail": "empty",
     }
     refused = switchboard("evaluate", "--online", "--train", train, "--strict", code=1)
-    assert "2 lines are bad, nothing was judged" in refused.stderr
+    assert "2 lines are bad and nothing was evaluated" in refused.stderr
     assert refused.stdout == ""
 
 
-def test_what_cannot_be_judged_ends_with_what_to_do(switchboard: Command, tmp_path: Path) -> None:
+def test_errors_of_evaluate_say_what_to_do(switchboard: Command, tmp_path: Path) -> None:
     one = written(tmp_path / "one.jsonl", [replace(row, label="same") for row in labelled(9)])
     for arguments, code, words in (
         ((), 2, "name a file with --train, or a head"),

@@ -1,6 +1,4 @@
-"""A team's own head from its file to its report; review, explain and reclassify as they are
-typed.
-"""
+"""A custom head from its file to the report: review, explain and reclassify."""
 
 import json
 from pathlib import Path
@@ -73,7 +71,7 @@ def the_models_know_it_and_its_label_is_taken_back(
     assert taken == [{"head": "visa", "value": ""}, {"head": "visa", "value": "work"}]
 
 
-def test_an_own_head_is_asked_reviewed_explained_and_judged_again(
+def test_a_custom_head_is_answered_reviewed_explained_and_reclassified(
     switchboard: Command, tmp_path: Path
 ) -> None:
     path = tmp_path / "heads.toml"
@@ -117,7 +115,7 @@ def test_an_own_head_is_asked_reviewed_explained_and_judged_again(
     keys = tmp_path / "keys"
     keys.write_text("1\nu\n2\nx\ns\nq\n", "utf-8")
     shown = switchboard("review", "--head", "visa", "--answers", keys, "--by", "anna", **with_file)
-    assert "1 labels given" in shown.stderr
+    assert "1 labels published" in shown.stderr
     assert "\x1b[31m" not in shown.stderr
     switchboard("run", "--until-idle", **with_file)
     (label,) = rows(switchboard, "SELECT head, value, by FROM labels")
@@ -139,7 +137,7 @@ def test_an_own_head_is_asked_reviewed_explained_and_judged_again(
         assert (why["label"], why["rule"]["terms"], why["note"]) == (value, [term], "")
     assert "tourist visa" in switchboard("explain", own[1]["record_id"], **with_file).stdout
     missing = switchboard("explain", "00000000-0000-0000-0000-000000000000", code=1)
-    assert "the history holds no record" in missing.stderr
+    assert "the history has no record" in missing.stderr
 
     # The head shows in a history and in the report, and goes on showing when its file is gone.
     history = json.loads(switchboard("history", "+8613800000001", "--json").stdout)

@@ -1,4 +1,4 @@
-"""Labels and versions of the models by command, on one machine."""
+"""The commands `labels` and `models` on one machine."""
 
 from __future__ import annotations
 
@@ -43,9 +43,7 @@ def _ask(switchboard: Command, sql: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in answered.splitlines()]
 
 
-def test_labels_are_corrected_taken_back_and_forgotten(
-    switchboard: Command, tmp_path: Path
-) -> None:
+def test_labels_are_corrected_retracted_and_forgotten(switchboard: Command, tmp_path: Path) -> None:
     (tmp_path / "events.jsonl").write_text(as_lines(_events(4)), "utf-8")
     switchboard("ingest", "events", tmp_path / "events.jsonl")
     switchboard("run", "--until-idle")
@@ -55,7 +53,11 @@ def test_labels_are_corrected_taken_back_and_forgotten(
     switchboard("labels", "import", labels)
     switchboard("run", "--until-idle")
     first = _show(switchboard)
-    assert (first["held"], first["heads"][0]["tests"], first["heads"][0]["rule_accuracy"]) == (
+    assert (
+        first["effective_labels"],
+        first["heads"][0]["tests"],
+        first["heads"][0]["rule_accuracy"],
+    ) == (
         4,
         4,
         1.0,
@@ -80,7 +82,7 @@ def test_labels_are_corrected_taken_back_and_forgotten(
     told = switchboard("labels", "forget", "--customer", "+8613800000002").stderr
     assert "generation 1: 2 labels go on" in told
     switchboard("run", "--until-idle")
-    assert _show(switchboard)["held"] == 2
+    assert _show(switchboard)["effective_labels"] == 2
     assert (
         "knows no customer"
         in switchboard("labels", "forget", "--customer", "nobody", code=2).stderr
@@ -88,9 +90,7 @@ def test_labels_are_corrected_taken_back_and_forgotten(
     assert "is no label" in switchboard("label", _id(0), "need", "weather", code=1).stderr
 
 
-def test_versions_are_pinned_gone_back_to_and_exported(
-    switchboard: Command, tmp_path: Path
-) -> None:
+def test_versions_are_pinned_rolled_back_and_exported(switchboard: Command, tmp_path: Path) -> None:
     (tmp_path / "events.jsonl").write_text(as_lines(_events(3)), "utf-8")
     switchboard("ingest", "events", tmp_path / "events.jsonl")
     switchboard("run", "--until-idle")
@@ -99,7 +99,7 @@ def test_versions_are_pinned_gone_back_to_and_exported(
         switchboard("run", "--until-idle")
     last = _show(switchboard)
     early = _show(switchboard, last["version"].replace("0/2/", "0/0/"))
-    assert (early["held"], last["held"]) == (1, 3)
+    assert (early["effective_labels"], last["effective_labels"]) == (1, 3)
     switchboard("models", "export", early["version"], "--out", tmp_path / "models.bin")
     assert _show(switchboard, "--file", tmp_path / "models.bin") == early
     switchboard("models", "pin", "0/0", "--reason", "before the sale")
@@ -114,7 +114,7 @@ def test_versions_are_pinned_gone_back_to_and_exported(
     switchboard("models", "unpin")
     switchboard("run", "--until-idle")
     now = _show(switchboard)
-    assert (now["held"], now["version"].split("/")[:2]) == (2, ["0", "4"])
+    assert (now["effective_labels"], now["version"].split("/")[:2]) == (2, ["0", "4"])
     for wrong, problem in (
         ("0/99", "is not one of generation 0"),
         ("7/1", "generation 7 is gone"),
@@ -128,7 +128,7 @@ def test_versions_are_pinned_gone_back_to_and_exported(
     )
 
 
-def test_a_wrong_line_of_a_label_file_is_named_and_the_rest_goes_on(
+def test_a_bad_line_of_a_label_file_is_named_and_the_rest_is_imported(
     switchboard: Command, tmp_path: Path
 ) -> None:
     lines = [
@@ -156,4 +156,4 @@ def test_a_wrong_line_of_a_label_file_is_named_and_the_rest_goes_on(
         (5, "not JSON"),
     ):
         assert f"labels.jsonl:{place}: {problem}" in told
-    assert "1 labels given, 4 rows refused" in told
+    assert "1 labels imported, 4 rows rejected" in told

@@ -1,6 +1,4 @@
-"""`switchboard status` on one machine: everything at one glance; what cannot be had is told, and
-the rest still shown.
-"""
+"""`status` on one machine: an unreachable part is a problem, and the rest is shown."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ from tests.support.installations import as_lines
 from tests.support.stack import wait_until
 
 
-def test_an_installation_that_has_seen_nothing(switchboard: Command) -> None:
+def test_status_of_an_empty_installation(switchboard: Command) -> None:
     found = json.loads(switchboard("status", "--json").stdout)
     assert found["engine"]["way"] == "embedded"
     assert found["problems"] == []
@@ -37,7 +35,7 @@ def test_an_installation_that_has_seen_nothing(switchboard: Command) -> None:
     assert "Read and kept: none" in switchboard("status").stdout
 
 
-def test_everything_at_one_glance(switchboard: Command, tmp_path: Path) -> None:
+def test_status_shows_every_part(switchboard: Command, tmp_path: Path) -> None:
     events = [event for event in make_events(60) if event["type"].startswith("comm.")]
     big = {**events[0], "id": "big", "data": {**events[0]["data"], "text": "长" * 200_000}}
     (tmp_path / "events.jsonl").write_text(as_lines([*events, big]) + '{"broken\n', "utf-8")
@@ -69,7 +67,7 @@ def test_everything_at_one_glance(switchboard: Command, tmp_path: Path) -> None:
         assert word in shown
 
 
-def test_who_runs_is_told(switchboard: Command, tmp_path: Path) -> None:
+def test_status_shows_the_running_process(switchboard: Command, tmp_path: Path) -> None:
     assert json.loads(switchboard("status", "--json").stdout)["workers"] == []
     environment = os.environ | {"SWITCHBOARD_SECRET": "a secret for tests only"}
     running = subprocess.Popen(
@@ -86,9 +84,7 @@ def test_who_runs_is_told(switchboard: Command, tmp_path: Path) -> None:
         running.wait()
 
 
-def test_a_log_that_cannot_be_read_does_not_hide_the_store(
-    switchboard: Command, tmp_path: Path
-) -> None:
+def test_an_unreadable_log_does_not_hide_the_store(switchboard: Command, tmp_path: Path) -> None:
     switchboard("status")
     with sqlite3.connect(tmp_path / "data" / "log.sqlite") as log:
         log.execute("PRAGMA user_version = 99")

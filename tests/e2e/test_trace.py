@@ -1,4 +1,4 @@
-"""`switchboard trace`: an event is found wherever it is, and says what happened to it."""
+"""`trace` finds an event wherever it is, and shows its steps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CHAT = {
 }
 
 
-def test_an_event_is_found_while_it_waits_and_when_it_is_loaded(
+def test_an_event_is_traced_while_it_waits_and_when_it_is_loaded(
     switchboard: Command, tmp_path: Path
 ) -> None:
     broken = {**_CHAT, "id": "m-2", "data": {**_CHAT["data"], "channel": "smoke"}}  # type: ignore[dict-item]

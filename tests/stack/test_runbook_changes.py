@@ -78,7 +78,7 @@ def test_partitions_are_added_while_events_flow(site: Site, book: dict[str, Entr
     )
     shown = site.do(check, code=1)
     assert shown is not None
-    assert "add by --grow, converse ended" in shown.stdout
+    assert "stop converse, then use --grow" in shown.stdout
     site.until("states", lambda: site.metric("switchboard_records_total", stage="converse") > 0)
     refused = site.do(grow, code=1)
     assert refused is not None
@@ -90,7 +90,7 @@ def test_partitions_are_added_while_events_flow(site: Site, book: dict[str, Entr
     flow.start()
     done = site.do(grow)
     assert done is not None
-    assert "states of converse moved with their keys" in done.stderr
+    assert "states of converse moved to the new partitions" in done.stderr
     flow.join()
     paths.append(site.publish("grow-3.jsonl", parts[3]))
     site.do(start)

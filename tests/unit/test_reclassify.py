@@ -1,6 +1,4 @@
-"""Later answers: settled whatever came first, judged again once, gone on with where a run broke
-off.
-"""
+"""Reclassification: later answers win in any order, once, and interrupted runs resume."""
 
 import itertools
 from collections.abc import Iterator
@@ -16,10 +14,10 @@ from pipeline.commands.models import models_at_version, replica_at, roll_back
 from pipeline.commands.reclassify import (
     ReclassificationProgress,
     ReclassificationScope,
-    reclassify_records,
     count_records,
-    unfinished_run,
+    reclassify_records,
     select_heads,
+    unfinished_run,
 )
 from pipeline.log.sqlite_log import SqliteLog
 from pipeline.models.classifier import Classifier
@@ -102,7 +100,7 @@ def later(
 
 # Every fifth order of the four: each of them comes first, and each before and after each other.
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4)))[::5])
-def test_in_whatever_order_they_are_loaded_the_newest_answer_about_the_text_is_shown(
+def test_the_newest_answer_about_the_text_wins_in_any_load_order(
     warehouse: ChdbWarehouse, order: tuple[int, ...]
 ) -> None:
     record = record_of(
@@ -149,7 +147,7 @@ def test_in_whatever_order_they_are_loaded_the_newest_answer_about_the_text_is_s
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
-def test_a_correction_of_the_record_keeps_its_text_and_its_own_answers(
+def test_a_corrected_record_keeps_its_text_and_its_own_answers(
     warehouse: ChdbWarehouse, order: tuple[int, ...]
 ) -> None:
     first = record_of(1, "old text", predictions={"need": said("invoice")})
@@ -166,12 +164,13 @@ def test_a_correction_of_the_record_keeps_its_text_and_its_own_answers(
     ]
 
 
-def test_a_record_enriched_again_shows_its_own_answer(warehouse: ChdbWarehouse) -> None:
+def test_a_record_that_is_enriched_again_shows_its_own_answer(warehouse: ChdbWarehouse) -> None:
     record = record_of(1, "text", predictions={"need": said("invoice")})
     again = record_of(1, "text", predictions={"need": said("account", "0/20/newest")})
     insert_batch(warehouse, [VersionedContract.of(record, 100 << 20)])
     insert_batch(
-        warehouse, [VersionedContract.of(later(warehouse, record, "need", "refund_return"), 200 << 20)]
+        warehouse,
+        [VersionedContract.of(later(warehouse, record, "need", "refund_return"), 200 << 20)],
     )
     insert_batch(warehouse, [VersionedContract.of(again, 300 << 20)])
     assert shown(warehouse, "need", "need_version") == [("account", "0/20/newest")]
@@ -186,7 +185,8 @@ def loaded(log: SqliteLog, warehouse: ChdbWarehouse) -> list[Reclassification]:
     ]
     judged = [one for one in found if isinstance(one, Reclassification)]
     insert_batch(
-        warehouse, [VersionedContract.of(one, (1_000 << 20) + place) for place, one in enumerate(judged)]
+        warehouse,
+        [VersionedContract.of(one, (1_000 << 20) + place) for place, one in enumerate(judged)],
     )
     return judged
 
@@ -206,7 +206,10 @@ def filled(warehouse: ChdbWarehouse, count: int = 10) -> list[Record]:
     ]
     insert_batch(
         warehouse,
-        [VersionedContract.of(record, (100 << 20) + number) for number, record in enumerate(records)],
+        [
+            VersionedContract.of(record, (100 << 20) + number)
+            for number, record in enumerate(records)
+        ],
     )
     return records
 
@@ -225,7 +228,7 @@ def finished(
     return progress
 
 
-def test_history_is_judged_once_by_the_heads_and_in_the_span_that_are_wanted(
+def test_only_the_records_and_heads_in_scope_are_reclassified_once(
     warehouse: ChdbWarehouse, log: SqliteLog
 ) -> None:
     filled(warehouse)
@@ -246,14 +249,16 @@ def test_history_is_judged_once_by_the_heads_and_in_the_span_that_are_wanted(
     assert told == {"rules/old", models.rules_version}
 
 
-def test_a_run_that_was_broken_off_goes_on_with_its_own_models(
+def test_an_interrupted_run_resumes_with_its_own_models(
     warehouse: ChdbWarehouse, log: SqliteLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.commands.reclassify._BATCH", 3)
     monkeypatch.setattr("pipeline.commands.reclassify._PAGE", 7)
     filled(warehouse, 20)
     models = Replica().classifier()
-    running = reclassify_records(log, warehouse, models, ALWAYS, ReclassificationProgress(models.version), NOW, dry=False)
+    running = reclassify_records(
+        log, warehouse, models, ALWAYS, ReclassificationProgress(models.version), NOW, dry=False
+    )
     next(running), next(running)
     running.close()
     left = unfinished_run(log, ALWAYS)
@@ -273,7 +278,7 @@ def test_a_run_that_was_broken_off_goes_on_with_its_own_models(
     assert finished(log, warehouse, models, ALWAYS).answers == 0
 
 
-def test_models_of_a_version_answer_as_they_did(log: SqliteLog) -> None:
+def test_rebuilt_models_of_a_version_give_the_same_answers(log: SqliteLog) -> None:
     messages = [
         example_message(
             "need",
@@ -304,7 +309,7 @@ def test_models_of_a_version_answer_as_they_did(log: SqliteLog) -> None:
     assert models_at_version(log, "0/3/another", HEADS) is None
 
 
-def test_models_are_had_again_over_a_rollback_and_with_their_generation_no_more(
+def test_models_are_rebuilt_across_a_rollback_but_not_after_their_generation(
     log: SqliteLog,
 ) -> None:
     put(log, made_up(40))
@@ -326,7 +331,7 @@ def test_models_are_had_again_over_a_rollback_and_with_their_generation_no_more(
     assert latest.version.startswith("1/")
 
 
-def test_a_head_that_does_not_exist_is_named() -> None:
+def test_an_error_names_a_head_that_does_not_exist() -> None:
     assert select_heads(["spam", "need"], HEADS) == ("need", "spam")
-    with pytest.raises(Exception, match="no head mood; there are need"):
+    with pytest.raises(Exception, match="no head mood; the heads are need"):
         select_heads(["mood"], HEADS)

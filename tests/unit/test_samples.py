@@ -20,7 +20,7 @@ import pytest
 
 from pipeline.envelope import validate_data
 from pipeline.identity.contacts import contact_points
-from pipeline.ingest.port import ReadEvent, IngestOptions, ConnectorItem
+from pipeline.ingest.port import ConnectorItem, IngestOptions, ReadEvent
 from pipeline.ingest.registry import CONNECTORS
 from pipeline.outcomes import Reject
 from pipeline.settings import CONFIG_VARIABLE, Settings, load_settings
@@ -80,7 +80,7 @@ def rows_of(name: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(read_text(SAMPLES / "business" / name))))
 
 
-def test_every_mail_reads_in_the_charset_it_names() -> None:
+def test_every_mail_is_valid_in_its_declared_charset() -> None:
     found = list(mails())
     assert len(found) == 88
     for name, message in found:
@@ -89,7 +89,7 @@ def test_every_mail_reads_in_the_charset_it_names() -> None:
             assert "\ufffd" not in text, name
 
 
-def test_the_charsets_that_mails_of_the_world_have_are_all_there() -> None:
+def test_samples_cover_common_charsets() -> None:
     charsets = {part.get_content_charset() for _, message in mails() for part in message.walk()}
     encodings = {
         part["Content-Transfer-Encoding"] for _, message in mails() for part in message.walk()
@@ -114,7 +114,7 @@ def test_git_keeps_the_bytes_of_mails_and_exports() -> None:
     assert b"\r\n" not in MBOX.read_bytes()
 
 
-def test_nobody_real_is_named() -> None:
+def test_samples_name_no_real_person() -> None:
     for name, text in all_texts():
         for host in AFTER_AT.findall(text):
             assert RESERVED.fullmatch(host.casefold()), f"{name}: {host}"
@@ -123,12 +123,12 @@ def test_nobody_real_is_named() -> None:
             assert FICTITIOUS.fullmatch(digits), f"{name}: {number}"
 
 
-def test_one_mail_of_the_folder_is_a_mail_of_the_mbox_byte_for_byte() -> None:
+def test_a_mail_of_the_folder_is_also_in_the_mbox() -> None:
     twin = (SAMPLES / "mail" / "inbox" / "01-price-kettle.eml").read_bytes()
     assert b"\n" + twin in MBOX.read_bytes()
 
 
-def test_one_message_id_stands_over_two_texts() -> None:
+def test_two_mails_share_a_message_id() -> None:
     other = email.message_from_bytes(
         (SAMPLES / "mail" / "inbox" / "02-where-is-my-parcel.eml").read_bytes()
     )
@@ -136,7 +136,7 @@ def test_one_message_id_stands_over_two_texts() -> None:
     assert len({message.as_bytes() for message in same}) == 2
 
 
-def test_replies_name_the_mail_they_answer() -> None:
+def test_replies_reference_the_answered_mail() -> None:
     known = {message["Message-ID"] for _, message in mails()}
     answered = [message["In-Reply-To"] for _, message in mails() if message["In-Reply-To"]]
     assert len(answered) > 30
@@ -170,14 +170,14 @@ def test_two_complaints_are_still_open() -> None:
     ]
 
 
-def test_what_is_written_about_an_order_is_about_one_that_exists() -> None:
+def test_referenced_orders_exist() -> None:
     orders = {row["order_id"] for row in rows_of("orders.csv")}
     for name, text in all_texts():
         if not name.endswith("orders.csv"):
             assert set(re.findall(r"HM26\d{4}-\d\d", text)) <= orders, name
 
 
-def test_the_five_smallest_events_stand_first() -> None:
+def test_the_five_smallest_events_come_first() -> None:
     lines = (SAMPLES / "events" / "chat.jsonl").read_text("utf-8").splitlines()
     types = [json.loads(line)["type"] for line in lines[:5]]
     assert types == [
@@ -214,7 +214,9 @@ def read(name: str, connector: str, settings: Settings) -> Iterator[ConnectorIte
 def accepted(settings: Settings) -> Iterator[tuple[Event, Contract]]:
     for name, connector, *_ in EXPECTED:
         for item in read(name, connector, settings):
-            if isinstance(item, ReadEvent) and not isinstance(data := validate_data(item.event), Reject):
+            if isinstance(item, ReadEvent) and not isinstance(
+                data := validate_data(item.event), Reject
+            ):
                 yield item.event, data
 
 
@@ -229,7 +231,7 @@ def test_the_readme_counts_every_file() -> None:
     assert listed == {path for path in SAMPLES.rglob("*") if path.is_file()} - about
 
 
-def test_files_give_the_records_repeats_and_dead_letters_of_the_readme(settings: Settings) -> None:
+def test_files_yield_the_counts_in_the_readme(settings: Settings) -> None:
     known: set[UUID] = set()
     counted = []
     for name, connector, *_ in EXPECTED:
@@ -246,7 +248,7 @@ def test_files_give_the_records_repeats_and_dead_letters_of_the_readme(settings:
     assert counted == EXPECTED
 
 
-def test_events_lie_in_the_three_months_but_for_the_clock_that_is_wrong(settings: Settings) -> None:
+def test_events_are_in_three_months_except_a_wrong_clock(settings: Settings) -> None:
     dated = [event for event, _ in accepted(settings) if event.time is not None]
     outside = [
         event.id
@@ -277,7 +279,7 @@ def people(settings: Settings) -> list[set[str]]:
     return list({id(person): person for person in joined.values()}.values())
 
 
-def test_the_first_customer_is_one_person_over_all_her_contact_points(settings: Settings) -> None:
+def test_links_join_the_first_customers_contact_points(settings: Settings) -> None:
     (lin,) = (person for person in people(settings) if "email:lin.xiaojie@example.com" in person)
     assert lin == {
         "id:C1021",
@@ -288,12 +290,12 @@ def test_the_first_customer_is_one_person_over_all_her_contact_points(settings: 
     }
 
 
-def test_no_two_customers_become_one(settings: Settings) -> None:
+def test_no_two_customers_are_merged(settings: Settings) -> None:
     for person in people(settings):
         assert sum(point.startswith("id:") for point in person) <= 1, person
 
 
-def test_her_history_spans_chat_call_order_feedback_and_complaint(settings: Settings) -> None:
+def test_the_first_customers_history_covers_all_channels(settings: Settings) -> None:
     hers = {"C1021", "lin.xiaojie@example.com", "+8613800000021", "13800000021", "林小姐", "lin_xj"}
     found = set()
     for event, data in accepted(settings):

@@ -1,4 +1,4 @@
-"""Settings that lack or contradict something say which, and what they may be."""
+"""Settings: errors name the setting and its allowed values; what a workspace builds from them."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 
 from pipeline.settings import Settings, SettingsError, load_settings
+from pipeline.workspace import Workspace, kafka_security
 
 
-def _settings(tmp_path: Path, **given: Any) -> Settings:
-    return load_settings(data_dir=tmp_path, **given)
+def _settings(tmp_path: Path, **values: Any) -> Settings:
+    return load_settings(data_dir=tmp_path, **values)
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("values", "message"),
     [
         ({"broker": "kafka:9092"}, "broker is set and warehouse is not"),
         ({"warehouse": "clickhouse://host/db"}, "warehouse is set and broker is not"),
@@ -22,18 +23,20 @@ def _settings(tmp_path: Path, **given: Any) -> Settings:
             {"broker_security": "sasl_ssl", "broker_user": "wei"},
             "needs broker_user and broker_password",
         ),
-        ({"business_hours": ["whenever"]}, "'whenever' is no line of business hours"),
-        ({"first_response_minutes": {"fax": 10}}, "fax: the channels are"),
-        ({"next_response_minutes": {"email": 0}}, "email: minutes above 0"),
+        ({"business_hours": ["whenever"]}, "'whenever' is not a line of business hours"),
+        ({"first_response_minutes": {"fax": 10}}, "fax: unknown channel; the channels are"),
+        ({"next_response_minutes": {"email": 0}}, "email: minutes must be greater than 0"),
         ({"partitions": 0}, "partitions"),
     ],
 )
-def test_wrong_settings_are_named(tmp_path: Path, given: dict[str, Any], said: str) -> None:
-    with pytest.raises(SettingsError, match=said):
-        _settings(tmp_path, **given)
+def test_an_error_names_the_wrong_setting(
+    tmp_path: Path, values: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(SettingsError, match=message):
+        _settings(tmp_path, **values)
 
 
-def test_passwords_are_in_no_repr(tmp_path: Path) -> None:
+def test_passwords_are_not_in_the_repr(tmp_path: Path) -> None:
     settings = _settings(
         tmp_path,
         broker="kafka:9092",
@@ -43,18 +46,20 @@ def test_passwords_are_in_no_repr(tmp_path: Path) -> None:
         broker_password="geheim2",
     )
     assert "geheim" not in repr(settings)
-    assert settings.broker_properties["sasl.password"] == "geheim2"
-    assert settings.broker_properties["security.protocol"] == "sasl_ssl"
+    security = kafka_security(settings)
+    assert security["sasl.password"] == "geheim2"
+    assert security["security.protocol"] == "sasl_ssl"
 
 
-def test_machines_that_share_the_work_must_be_told_the_secret(tmp_path: Path) -> None:
-    alone = _settings(tmp_path)
-    assert alone.identity().secret == _settings(tmp_path).identity().secret
+def test_several_machines_need_an_explicit_secret(tmp_path: Path) -> None:
+    embedded = Workspace(_settings(tmp_path))
+    assert embedded.identity().secret == Workspace(_settings(tmp_path)).identity().secret
+    distributed = _settings(tmp_path, broker="kafka:9092", warehouse="clickhouse://host/db")
     with pytest.raises(SettingsError, match="SWITCHBOARD_SECRET"):
-        _settings(tmp_path, broker="kafka:9092", warehouse="clickhouse://host/db").identity()
+        Workspace(distributed).identity()
 
 
-def test_promises_are_kept_in_business_hours_of_the_zone(tmp_path: Path) -> None:
+def test_due_dates_are_in_business_hours_of_the_zone(tmp_path: Path) -> None:
     settings = _settings(
         tmp_path,
         timezone="Asia/Shanghai",
@@ -63,7 +68,7 @@ def test_promises_are_kept_in_business_hours_of_the_zone(tmp_path: Path) -> None
         first_response_minutes={"default": 60, "email": None},
         bots=["小助手"],
     )
-    rules = settings.converse_rules()
+    rules = Workspace(settings).service_rules()
     # Wednesday 17:30 in Shanghai: half an hour is left, Thursday is a holiday, so half past nine on
     # Friday.
     wednesday = datetime(2026, 9, 30, 9, 30, tzinfo=UTC)

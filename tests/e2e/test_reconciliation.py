@@ -1,6 +1,4 @@
-"""Real mail, chats and calls: everything that is read ends as a record, a flagged repeat or a dead
-letter, and the three add up.
-"""
+"""Real mail, chats and calls: read items = records + redeliveries + dead letters."""
 
 from pathlib import Path
 
@@ -35,7 +33,7 @@ _SETS = (
 @pytest.mark.parametrize(
     ("path", "connector", "items", "refusable"), _SETS, ids=[name for name, *_ in _SETS]
 )
-def test_every_item_is_accounted_for(
+def test_read_items_equal_records_redeliveries_and_dead_letters(
     shared_data: Path,
     tmp_path: Path,
     path: str,

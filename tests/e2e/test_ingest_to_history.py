@@ -1,6 +1,4 @@
-"""One event goes all the way, by the commands a user types; then many do, and what is broken is
-told.
-"""
+"""Events from files to the history, with the commands that a user types."""
 
 import json
 import sqlite3
@@ -81,7 +79,7 @@ def test_one_chat_message_from_a_file_to_the_history(switchboard: Command, tmp_p
     assert "price inquiry" in shown
 
 
-def test_the_same_file_twice_adds_nothing_and_a_grown_one_is_read_further(
+def test_the_same_file_twice_adds_nothing_and_a_grown_file_is_continued(
     switchboard: Command, tmp_path: Path
 ) -> None:
     path = write(tmp_path / "chat.jsonl", EVENT, EVENT | {"id": "m2"})
@@ -107,7 +105,7 @@ def test_the_same_file_twice_adds_nothing_and_a_grown_one_is_read_further(
     }
 
 
-def test_a_repeat_is_one_record_flagged_and_the_accounts_add_up(
+def test_a_redelivery_is_one_flagged_record_and_the_reconciliation_is_exact(
     switchboard: Command, tmp_path: Path
 ) -> None:
     path = write(
@@ -136,7 +134,7 @@ def test_a_repeat_is_one_record_flagged_and_the_accounts_add_up(
     }
 
 
-def test_a_refusal_names_file_line_and_field_and_keeps_the_bytes(
+def test_a_rejection_names_file_line_and_field_and_keeps_the_bytes(
     switchboard: Command, tmp_path: Path
 ) -> None:
     bad = EVENT | {"id": "bad", "data": {"channel": "fax", "text": "x"}}
@@ -151,14 +149,14 @@ def test_a_refusal_names_file_line_and_field_and_keeps_the_bytes(
     raw = switchboard("dlq", "show", letter["dead_letter_id"][:8], "--raw").stdout
     assert json.loads(raw) == bad
     refused = switchboard("dlq", "replay", "--all", code=1).stderr
-    assert "1 would be refused again" in refused
+    assert "1 would be rejected again" in refused
     assert "data.channel" in refused
     switchboard("run", "--until-idle")
     (letter,) = json.loads(switchboard("dlq", "list", "--json").stdout)
     assert (letter["replays"], letter["replay_outcome"]) in ((1, "refused"), ("1", "refused"))
 
 
-def test_a_label_before_its_record_waits_in_the_dead_letters_and_is_replayed(
+def test_a_label_before_its_record_is_a_dead_letter_until_replayed(
     switchboard: Command, tmp_path: Path
 ) -> None:
     record_id = str(record_id_of("default", "shop/web", "m1"))
@@ -196,12 +194,12 @@ def test_labels_by_command_and_by_file(switchboard: Command, tmp_path: Path) -> 
     (tmp_path / "labels.csv").write_text(rows)
     told = switchboard("labels", "import", tmp_path / "labels.csv", code=1).stderr
     assert "labels.csv:4: needs a record_id, or source and event_id" in told
-    assert "2 labels given, 1 rows refused" in told
+    assert "2 labels imported, 1 rows rejected" in told
     assert json.loads(switchboard("run", "--until-idle", "--json").stdout)["learn"] == 3
     assert len(ask(switchboard, "SELECT * FROM labels")) == 3
 
 
-def test_what_analysts_write_only_reads(switchboard: Command) -> None:
+def test_queries_are_read_only(switchboard: Command) -> None:
     assert "error:" in switchboard("query", "DROP TABLE communication_rows", code=1).stderr
     assert (
         switchboard("query", "SELECT 1 AS one", "--format", "CSVWithNames").stdout == '"one"\n1\n'
@@ -231,7 +229,7 @@ def test_errors_say_what_to_do(switchboard: Command, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["[/b][red]x", "\x1b[2J\x1b]0;owned\x07", "a\u202eb\u0000c", "=HYPERLINK(1)"]
 )
-def test_what_customers_wrote_cannot_command_a_terminal(
+def test_texts_of_customers_cannot_control_the_terminal(
     switchboard: Command, tmp_path: Path, text: str
 ) -> None:
     event = with_data(text=text, **{"from": {"phone": "+8613800000001", "name": text}})
@@ -242,7 +240,7 @@ def test_what_customers_wrote_cannot_command_a_terminal(
     assert "\u202e" not in shown
 
 
-def test_a_report_stands_by_itself_and_escapes_everything(
+def test_a_report_is_self_contained_and_escapes_everything(
     switchboard: Command, tmp_path: Path
 ) -> None:
     hostile = "<script>alert(1)</script>"
@@ -269,7 +267,7 @@ def test_a_report_stands_by_itself_and_escapes_everything(
     )
 
 
-def test_an_empty_installation_answers_all_the_same(switchboard: Command, tmp_path: Path) -> None:
+def test_an_empty_installation_answers_queries(switchboard: Command, tmp_path: Path) -> None:
     assert ask(switchboard, "SELECT * FROM history") == []
     switchboard("report", "--out", tmp_path / "r.html")
     assert json.loads(switchboard("status", "--json").stdout)["accounts"] == []
@@ -303,7 +301,7 @@ def test_contact_points_of_one_event_join_a_history(switchboard: Command, tmp_pa
         assert len(found["events"]) == 3
 
 
-def test_every_kind_of_event_is_accounted_for_and_redelivery_changes_nothing(
+def test_every_kind_of_event_is_reconciled_and_redelivery_changes_nothing(
     switchboard: Command, tmp_path: Path
 ) -> None:
     path = write(tmp_path / "many.jsonl", *make_events(500))

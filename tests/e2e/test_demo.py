@@ -1,4 +1,4 @@
-"""The report as a browser shows it: headless Chromium, nothing fetched, nothing run."""
+"""`demo`, and its report in headless Chromium: it loads nothing and runs no script."""
 
 import subprocess
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.e2e.conftest import QUIET_BROWSER, Command
 
 
-def test_the_demo_ends_with_a_history_and_a_report_that_a_browser_shows(
+def test_the_demo_prints_a_history_and_writes_a_report_that_a_browser_shows(
     switchboard: Command, tmp_path: Path, browser: str
 ) -> None:
     shown = switchboard("demo")
