@@ -1,6 +1,4 @@
-"""What was answered about an example before it was learnt, beside what is right: the rows that
-quality is counted from.
-"""
+"""Assessments: what was answered about an example before it was learnt, beside its label."""
 
 from __future__ import annotations
 
@@ -25,7 +23,7 @@ _CODES: Mapping[RefusalCode, RejectCode] = {
     "unknown_head": RejectCode.UNKNOWN_LABEL,
     "unknown_value": RejectCode.UNKNOWN_LABEL,
 }
-# Of these nothing is new: what holds about the record, and what was answered, stand as they did.
+# Effects that change nothing: neither the label of the record nor an answer is new.
 _NOTHING_NEW = frozenset({"outdated", "repeated"})
 
 
@@ -36,8 +34,9 @@ def assess(
     generation: int,
     offset: int,
 ) -> Outcome[Contract]:
-    """Return what becomes of an event that was folded: an assessment, nothing for what is no new
-    label, or a refusal.
+    """Return the outcome of a folded event of the examples log.
+
+    It is an assessment for a new label, a drop if nothing is new, or a rejection.
     """
     if isinstance(outcome, RefusedEvent):
         return Reject(_CODES.get(outcome.code, RejectCode.SCHEMA_VALUE), outcome.detail, "learn")

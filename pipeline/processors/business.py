@@ -1,6 +1,4 @@
-"""The step `business`: orders, feedback, complaints and profiles get their customer and a place in
-the history.
-"""
+"""The step `business`: orders, feedback, complaints and profiles become business events."""
 
 from __future__ import annotations
 
@@ -10,7 +8,7 @@ from typing import Any
 
 from pipeline.envelope import IncomingEvent
 from pipeline.outcomes import Context, Emit, Outcome, Output
-from pipeline.processors.clean.plain_text import truncate, normalise_text
+from pipeline.processors.clean.plain_text import normalise_text, truncate
 from pipeline.processors.clean.timestamps import choose_times
 from pipeline.processors.identify import Identity
 from pipeline.processors.shared_fields import shared_fields
@@ -22,7 +20,7 @@ from schemas.types import Contract
 
 @dataclass(frozen=True, slots=True)
 class BusinessEvents:
-    """The step; made once with what the installation knows of identities."""
+    """The step `business`, for one installation's identity."""
 
     identity: Identity
     name: str = "business"
@@ -59,13 +57,15 @@ class BusinessEvents:
 
 
 def rating_index(rating: float | None, scale_min: float, scale_max: float) -> float | None:
-    """Return a rating on 0 (worst mark) to 100 (best mark): (rating - min) / (max - min) * 100;
-    None stays None.
+    """Return a rating on a scale of 0 (worst) to 100 (best); None stays None.
+
+    >>> rating_index(4, scale_min=1, scale_max=5)
+    75.0
     """
     return None if rating is None else (rating - scale_min) / (scale_max - scale_min) * 100
 
 
-def _written(text: str | None) -> str:
+def _tidy_text(text: str | None) -> str:
     return truncate(normalise_text(text or ""))[0]
 
 
@@ -87,7 +87,7 @@ def _own_fields(data: BusinessData) -> dict[str, Any]:
             "feedback_kind": data.kind or ("suggestion" if data.rating is None else "rating"),
             "rating": data.rating,
             "rating_index": rating_index(data.rating, data.scale_min, data.scale_max),
-            "text": _written(data.text),
+            "text": _tidy_text(data.text),
             "target": data.target or "",
             "survey_sent_at": data.survey_sent_at,
         }
@@ -96,18 +96,18 @@ def _own_fields(data: BusinessData) -> dict[str, Any]:
             "kind": "complaint",
             "entity_id": data.complaint_id,
             "reason": data.reason,
-            "text": _written(data.text),
+            "text": _tidy_text(data.text),
             "handling": data.handling or "",
             "result": data.result or "",
             "order_id": data.order_id or "",
         }
     if isinstance(data, CustomerData):
         return {"kind": "customer", "entity_id": data.customer.id or "", "profile": _profile(data)}
-    raise TypeError(f"no history is declared for {type(data).__name__}")
+    raise TypeError(f"no fields are declared for {type(data).__name__}")
 
 
 def _profile(data: CustomerData) -> dict[str, str]:
-    said = {
+    fields = {
         "address": data.address,
         "city": data.city,
         "origin": data.source,
@@ -115,4 +115,4 @@ def _profile(data: CustomerData) -> dict[str, str]:
         "birth_year": data.birth_year,
         "segment": data.segment,
     }
-    return {name: str(value) for name, value in said.items() if value is not None}
+    return {name: str(value) for name, value in fields.items() if value is not None}

@@ -61,7 +61,9 @@ def enrich_step(identity: Identity, heads: Sequence[Head] = HEADS) -> Step[Incom
     """
     redacted = Chain("redact", Chain("identify", CLEAN, Identify(identity)), REDACT)
     judged = Chain("classify", redacted, Classify())
-    communications: Step[IncomingEvent, Contract] = Chain("record", judged, MapStep("record", finish))
+    communications: Step[IncomingEvent, Contract] = Chain(
+        "record", judged, MapStep("record", finish)
+    )
     return Dispatch(
         (
             (Communication, communications),

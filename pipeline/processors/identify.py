@@ -1,6 +1,4 @@
-"""The step `identify`: who the customer is, which way the message went, and which contact points
-belong together.
-"""
+"""The step `identify`: customer, direction, participants, and links between contact points."""
 
 from __future__ import annotations
 
@@ -28,25 +26,25 @@ from schemas.unchecked import construct
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What identification knows beside the event: the installation's secret, our own side, the
-    region of national numbers.
-    """
+    """What identification needs beside the event: secret, own side, region of national numbers."""
 
     secret: bytes
     own: OwnSide
     region: str | None = None
 
     def customer_id(self, tenant: str, contact: str) -> UUID:
-        """Return the customer id of a contact point: HMAC-SHA256 under the secret, so that ids
-        alone tell no address.
+        """Return the customer id of a contact point.
+
+        It is HMAC-SHA256 under the installation's secret, so that an id does not reveal an address.
         """
         return uuid8(hmac.digest(self.secret, f"{tenant}\0{contact}".encode(), "sha256"))
 
     def find_customer(
         self, parties: Iterable[Party], tenant: str, source: str
     ) -> tuple[CustomerRef, bool]:
-        """Return the first party that can be told and is not ours, and whether all its contact
-        points are of valid form.
+        """Return the first identifiable party that is not on our own side, as the customer.
+
+        The second value is whether all of its contact points are valid.
         """
         name = ""
         for party in parties:
@@ -65,7 +63,7 @@ class Identity:
     def with_contacts(
         self, customer: CustomerRef, tenant: str, emails: Sequence[str], phones: Sequence[str]
     ) -> CustomerRef:
-        """Return a customer with further addresses and numbers, weaker than those it has."""
+        """Return the customer with additional contact points, weaker than the existing ones."""
         more = (
             *map(normalise_email, emails),
             *(normalise_phone(phone, self.region) for phone in phones),
@@ -80,7 +78,7 @@ class Identity:
     def links(
         self, customer: CustomerRef, tenant: str, record_id: UUID, at: datetime
     ) -> tuple[Link, ...]:
-        """Return a link from the identifying contact point to each other one."""
+        """Return a link from the identifying contact point to each of the others."""
         return tuple(
             construct(
                 Link,
@@ -103,7 +101,7 @@ def _valid_first(points: tuple[ContactPoint, ...]) -> list[ContactPoint]:
 
 @dataclass(frozen=True, slots=True)
 class Identify:
-    """The step; made once with what the installation knows."""
+    """The step `identify`."""
 
     identity: Identity
     name: str = "identify"
@@ -134,9 +132,7 @@ class Identify:
         )
 
     def _direction(self, data: Communication, event_type: str) -> Direction:
-        """Return what the event says, else what our own side in it tells, else what its type
-        implies.
-        """
+        """Return the direction by the event, else by our own side in it, else by its type."""
         if data.direction is not None:
             return data.direction
         if isinstance(data, MessageData) and data.kind != "message":
@@ -168,8 +164,9 @@ class Identify:
 
 
 def _senders(data: Communication) -> tuple[Party, ...]:
-    """Return who may be the customer of an inbound message: a form that our own site mails names
-    the writer in Reply-To.
+    """Return who may be the customer of an inbound message.
+
+    A contact form that our own site mails has the writer in Reply-To.
     """
     return (data.from_, *_answers_to(data))
 

@@ -1,6 +1,4 @@
-"""Labels: the step that accepts one, and the step that joins it with its record's text into an
-example.
-"""
+"""Labels: one step accepts a label, another joins it with its record's text into an example."""
 
 from __future__ import annotations
 
@@ -21,17 +19,18 @@ from schemas.types import Contract
 
 _SPAM_HEAD: Final = "spam"
 _SPAM_BY_FOLDER: Final = {"spam": "spam", "inbox": "ham"}
-# Somebody decided it, if only by moving a message: it counts as a label given by hand.
+# Somebody decided it, if only by moving a message: it counts like a label by hand.
 _MOVED_WEIGHT: Final = 1.0
 
 
 def accept_label(incoming: IncomingEvent, heads: Sequence[Head]) -> Outcome[Contract]:
-    """Keep a judgement of a declared head and value as a label, a move to spam too; any other is
-    refused with what is declared.
+    """Accept a label or a retraction for a declared head and value; reject any other.
+
+    A mail that was moved to or from the spam folder is a label too.
     """
     data, event = incoming.data, incoming.event
-    said = _said(data, event)
-    problem = label_problem(said["head"], said["value"], heads)
+    fields = _label_fields(data, event)
+    problem = label_problem(fields["head"], fields["value"], heads)
     if problem:
         return Reject(RejectCode.UNKNOWN_LABEL, problem)
     label = Label(
@@ -41,13 +40,13 @@ def accept_label(incoming: IncomingEvent, heads: Sequence[Head]) -> Outcome[Cont
         labelled_at=event.time or incoming.appended_at,
         connector=event.connector,
         delivery=Delivery(locator=event.locator, sha256=incoming.body_sha256),
-        **said,
+        **fields,
     )
     return emit(label, LABELS.name, str(label.record_id))
 
 
-def _said(data: Contract, event: Event) -> dict[str, Any]:
-    """Return what a judgement says: of which record, which head and value, by whom."""
+def _label_fields(data: Contract, event: Event) -> dict[str, Any]:
+    """Return the fields of a label: record, head, value, and by whom."""
     if isinstance(data, LabelData):
         return data.model_dump(include={"record_id", "head", "value", "origin", "weight"}) | {
             "by": data.by or "",
@@ -76,13 +75,17 @@ def _said(data: Contract, event: Event) -> dict[str, Any]:
 
 
 def accept_labels(heads: Sequence[Head]) -> MapStep[IncomingEvent, Contract]:
-    """Return the step that keeps labels of these heads."""
+    """Return the step that accepts labels for these heads."""
     return MapStep("accept_label", lambda incoming, _: accept_label(incoming, heads))
 
 
 def label_problem(head: str, value: str, heads: Sequence[Head] = HEADS) -> str:
-    """Return what is wrong with a head and a value (empty: taken back), naming what is declared; ""
-    where nothing is.
+    """Return why a head or a value is not valid, and what is; "" if both are.
+
+    An empty value is valid: it retracts a label.
+
+    >>> label_problem("need", "")
+    ''
     """
     labels = {known.name: known.labels for known in heads}
     if head not in labels:
@@ -94,7 +97,7 @@ def label_problem(head: str, value: str, heads: Sequence[Head] = HEADS) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LabelledText:
-    """What the history knows of a labelled record, as far as a model reads it."""
+    """The fields of a labelled record that a model reads."""
 
     text: str
     language: str
@@ -104,10 +107,9 @@ class LabelledText:
 
 @dataclass(frozen=True, slots=True)
 class Resolve:
-    """The step `resolve`: a label whose record the history holds becomes an example, one taken back
-    a retraction.
+    """The step `resolve`: joins labels with their records into examples and retractions.
 
-    A label about nothing is refused.
+    A label of an unknown record is rejected.
     """
 
     texts: Mapping[UUID, LabelledText]
@@ -127,10 +129,10 @@ class Resolve:
                 labelled_at=label.labelled_at,
             )
             return emit(retraction, EXAMPLES.name)
-        found = self.texts.get(label.record_id)
-        if found is None:
+        labelled = self.texts.get(label.record_id)
+        if labelled is None:
             detail = (
-                f"record_id: the history holds no record {label.record_id}; load it, then replay"
+                f"record_id: the history has no record {label.record_id}; load it, then replay"
                 " this dead letter"
             )
             return Reject(RejectCode.UNKNOWN_RECORD, detail)
@@ -142,10 +144,10 @@ class Resolve:
             value=label.value,
             source=label.origin,
             weight=label.weight,
-            text=found.text,
-            language=found.language,
-            channel=found.channel,
-            direction=found.direction,
+            text=labelled.text,
+            language=labelled.language,
+            channel=labelled.channel,
+            direction=labelled.direction,
             labelled_at=label.labelled_at,
         )
         return emit(example, EXAMPLES.name)

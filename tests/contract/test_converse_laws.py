@@ -1,6 +1,4 @@
-"""Laws of converse: a function of the set of records, whatever their order, their batches, their
-repeats and corrections.
-"""
+"""Laws of converse: its rows are a function of the set of records, in any order and batches."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -24,15 +22,15 @@ from schemas.unchecked import to_json
 from tests.contract.test_step_laws import EVENTS, IDENTITY
 from tests.support.conversing import (
     FOLD,
+    conversation_id,
     ctx,
-    folded,
-    keep,
-    outputs,
-    record,
+    current_rows,
+    fold_batch,
+    fold_batches,
+    message,
+    record_id,
     rows_of_kind,
-    seen,
-    standing,
-    thread,
+    upsert,
 )
 
 _TEXTS = (
@@ -55,7 +53,7 @@ _PLACES = st.sampled_from([0, 1, 1, 2, 3, 5, 8, 30, 90, 600, 1500, 4000, 20000])
 @st.composite
 def a_record(draw: st.DrawFn, number: int) -> RecordView:
     say = draw(st.sampled_from(["in", "in", "out", "out", "bot", "system"]))
-    one = seen(
+    one = message(
         f"r{number}",
         draw(_PLACES) + number * draw(st.sampled_from([0, 0, 1, 7])),
         draw(st.sampled_from(_TEXTS)),
@@ -91,7 +89,7 @@ def records(draw: st.DrawFn, most: int = 12) -> list[RecordView]:
     return [draw(a_record(number)) for number in range(draw(st.integers(1, most)))]
 
 
-def cut(items: Sequence[RecordView], cuts: Sequence[int]) -> Iterator[Sequence[RecordView]]:
+def split(items: Sequence[RecordView], cuts: Sequence[int]) -> Iterator[Sequence[RecordView]]:
     places = sorted({0, *(c % (len(items) + 1) for c in cuts), len(items)})
     for start, end in pairwise(places):
         yield items[start:end]
@@ -102,25 +100,25 @@ _CUTS = st.lists(st.integers(0, 40), max_size=12)
 
 @given(records(), st.randoms(use_true_random=False), _CUTS, _CUTS)
 @settings(max_examples=400, deadline=None)
-def test_neither_order_nor_batches_change_what_stands(
+def test_order_and_batches_do_not_change_the_rows(
     items: list[RecordView], random_: object, cuts: list[int], others: list[int]
 ) -> None:
     shuffled = list(items)
     random_.shuffle(shuffled)  # type: ignore[attr-defined]
-    _, one = folded(cut(sorted(items, key=lambda item: item.occurred_ms), cuts))
-    _, other = folded(cut(shuffled, others))
+    _, one = fold_batches(split(sorted(items, key=lambda item: item.occurred_ms), cuts))
+    _, other = fold_batches(split(shuffled, others))
     assert one == other
 
 
 @given(records(), st.randoms(use_true_random=False), _CUTS)
 @settings(max_examples=150, deadline=None)
-def test_a_replay_changes_nothing_and_tells_nothing(
+def test_a_replay_changes_nothing_and_emits_nothing(
     items: list[RecordView], random_: object, cuts: list[int]
 ) -> None:
-    state, _ = folded([items])
+    state, _ = fold_batches([items])
     again = list(items)
     random_.shuffle(again)  # type: ignore[attr-defined]
-    for batch in cut(again, cuts):
+    for batch in split(again, cuts):
         after, outcomes = FOLD(state, batch, ctx())
         assert outcomes == [Drop("unchanged")] * len(batch)
         assert FOLD.dump(after) == FOLD.dump(state)
@@ -128,23 +126,23 @@ def test_a_replay_changes_nothing_and_tells_nothing(
 
 @given(records(8), records(8), st.randoms(use_true_random=False), _CUTS)
 @settings(max_examples=250, deadline=None)
-def test_a_corrected_record_takes_its_own_place_and_nothing_of_the_old_one_stands(
+def test_a_corrected_record_replaces_its_earlier_form(
     first: list[RecordView], corrected: list[RecordView], random_: object, cuts: list[int]
 ) -> None:
     only_first = first[len(corrected) :]
     mixed = [*first, *corrected]
-    _, with_history = folded(cut(mixed, cuts))
-    _, without = folded([[*only_first, *corrected]])
+    _, with_history = fold_batches(split(mixed, cuts))
+    _, without = fold_batches([[*only_first, *corrected]])
     assert with_history == without
 
 
 @given(records(), _CUTS)
 @settings(max_examples=100, deadline=None)
-def test_a_state_survives_its_bytes_and_is_never_mutated(
+def test_a_state_equals_its_dump_loaded_and_is_never_mutated(
     items: list[RecordView], cuts: list[int]
 ) -> None:
     state = FOLD.empty()
-    for batch in cut(items, cuts):
+    for batch in split(items, cuts):
         raw = FOLD.dump(state)
         after, outcomes = FOLD(state, batch, ctx())
         assert FOLD.dump(state) == raw
@@ -168,36 +166,37 @@ def test_every_output_is_valid_keyed_and_for_its_topic(items: list[RecordView]) 
             assert to_json(output.value) == output.value.model_dump_json().encode()
 
 
-def test_bytes_of_a_newer_program_are_refused() -> None:
+def test_bytes_of_a_newer_program_are_rejected() -> None:
     with pytest.raises(ValueError, match="upgrade"):
         FOLD.load(orjson.dumps([2]))
 
 
 def test_a_long_chat_keeps_a_bounded_state_and_its_first_opening() -> None:
     items = [
-        seen(f"l{n}", n, f"message number {n}", say="in" if n % 3 else "out") for n in range(2_000)
+        message(f"l{n}", n, f"message number {n}", say="in" if n % 3 else "out")
+        for n in range(2_000)
     ]
-    state, rows = folded(items[start : start + 50] for start in range(0, len(items), 50))
+    state, rows = fold_batches(items[start : start + 50] for start in range(0, len(items), 50))
     assert len(FOLD.dump(state)) < 60_000
     (conversation,) = [row for row in rows.values() if type(row).__name__ == "Conversation"]
     assert (conversation.opened_at - conversation.last_at).total_seconds() == -1_999 * 60  # type: ignore[attr-defined]
 
 
-def test_records_beyond_the_kept_ones_still_tell_their_facts_and_disturb_nothing() -> None:
-    items = [seen(f"l{n}", n, f"message number {n}") for n in range(600)]
+def test_records_beyond_the_horizon_emit_only_their_facts() -> None:
+    items = [message(f"l{n}", n, f"message number {n}") for n in range(600)]
     late, rest = items[:40], items[40:]
-    state, told = outputs(FOLD.empty(), rest)
+    state, emitted = fold_batch(FOLD.empty(), rest)
     rows: dict = {}  # type: ignore[type-arg]
-    keep(rows, told)
-    state, told = outputs(state, late)
-    keep(rows, told)
-    kept = [row for row in standing(rows).values() if isinstance(row, ConversationFact)]
+    upsert(rows, emitted)
+    state, emitted = fold_batch(state, late)
+    upsert(rows, emitted)
+    kept = [row for row in current_rows(rows).values() if isinstance(row, ConversationFact)]
     messages = {str(row.record_id) for row in kept if row.kind == "customer_message"}
-    assert messages == {record(f"l{n}") for n in range(600)}
-    assert all(str(row.conversation_id) == thread() for row in standing(rows).values())  # type: ignore[attr-defined]
+    assert messages == {record_id(f"l{n}") for n in range(600)}
+    assert all(str(row.conversation_id) == conversation_id() for row in current_rows(rows).values())  # type: ignore[attr-defined]
 
 
-def test_seen_is_the_same_from_a_record_and_from_its_json() -> None:
+def test_a_view_of_a_record_equals_that_of_its_json() -> None:
 
     outcomes = run_checked(
         enrich_step(IDENTITY),
@@ -213,22 +212,24 @@ def test_seen_is_the_same_from_a_record_and_from_its_json() -> None:
     ]
     assert len(found) > 20
     for one in found:
-        assert RecordView.from_json(orjson.loads(one.model_dump_json())) == RecordView.from_record(one)
+        assert RecordView.from_json(orjson.loads(one.model_dump_json())) == RecordView.from_record(
+            one
+        )
 
 
-def test_a_reopening_is_told_though_the_same_batch_shows_it_late() -> None:
-    """The batch first looked like mere growth, and the reopening was noted but never told."""
+def test_a_reopening_in_the_batch_that_makes_it_late_is_emitted() -> None:
+    """The batch first looked like mere growth, and the reopening was noted but never emitted."""
     items = [
-        replace(seen("a", 0, "hello", say="out"), result=""),
-        seen("b", 1, "hello there", say="out"),
-        replace(seen("c", 2, "done", say="out"), result="resolved"),
+        replace(message("a", 0, "hello", say="out"), result=""),
+        message("b", 1, "hello there", say="out"),
+        replace(message("c", 2, "done", say="out"), result="resolved"),
     ]
-    late = seen("d", 3, "My kettle is broken.")
+    late = message("d", 3, "My kettle is broken.")
     late = replace(late, received_ms=late.occurred_ms + 3_600_000)
-    batches = [items, [late, seen("e", 4, "Are you there?")]]
-    _, grown = folded(batches)
-    _, at_once = folded([[*batches[0], *batches[1]]])
+    batches = [items, [late, message("e", 4, "Are you there?")]]
+    _, grown = fold_batches(batches)
+    _, at_once = fold_batches([[*batches[0], *batches[1]]])
     assert grown == at_once
     assert [row.record_id for row in rows_of_kind(grown, ConversationFact, kind="reopened")] == [
-        UUID(record("d"))
+        UUID(record_id("d"))
     ]

@@ -1,6 +1,4 @@
-"""Laws that every step of enrich keeps, on every kind of event: order, purity, independence of the
-batch, valid records.
-"""
+"""Laws of every step of enrich: order, purity, independence of the batch, valid records."""
 
 import json
 from collections.abc import Sequence
@@ -13,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import schemas.generate
-from pipeline.envelope import IncomingEvent, validate_data, decode_event, encode_event
+from pipeline.envelope import IncomingEvent, decode_event, encode_event, validate_data
 from pipeline.identity.contacts import OwnSide
 from pipeline.log.port import LogRecord
 from pipeline.models.replica import Replica
@@ -81,7 +79,7 @@ def records(outcomes: Sequence[Outcome[Contract]]) -> list[Contract]:
     ]
 
 
-def test_every_event_becomes_something_for_a_declared_topic(
+def test_every_event_is_emitted_to_a_declared_topic(
     step: Step[IncomingEvent, Contract], ctx: Context
 ) -> None:
     for item, outcome in zip(EVENTS, run_checked(step, EVENTS, ctx), strict=True):
@@ -91,13 +89,15 @@ def test_every_event_becomes_something_for_a_declared_topic(
             assert output.key
 
 
-def test_a_step_is_a_function_of_its_input(step: Step[IncomingEvent, Contract], ctx: Context) -> None:
+def test_a_step_is_a_function_of_its_input(
+    step: Step[IncomingEvent, Contract], ctx: Context
+) -> None:
     assert run_checked(step, EVENTS, ctx) == run_checked(enrich_step(IDENTITY), EVENTS, ctx)
 
 
 @given(order=st.permutations(range(len(EVENTS))), cut=st.integers(0, len(EVENTS)))
 @settings(max_examples=8, deadline=None)
-def test_what_becomes_of_an_event_does_not_depend_on_its_batch(order: list[int], cut: int) -> None:
+def test_the_outcome_of_an_event_does_not_depend_on_its_batch(order: list[int], cut: int) -> None:
     step, ctx = enrich_step(IDENTITY), Context(NOW, Replica().classifier())
     whole = run_checked(step, EVENTS, ctx)
     shuffled = [EVENTS[place] for place in order]
@@ -115,7 +115,7 @@ def test_every_output_is_valid_by_its_own_contract_and_fills_declared_columns(
         assert rows_of(contract, 1)
 
 
-def test_nothing_of_a_text_is_lost_and_every_flag_is_declared(
+def test_no_text_is_lost_and_every_flag_is_declared(
     step: Step[IncomingEvent, Contract], ctx: Context
 ) -> None:
     found = [
@@ -161,7 +161,7 @@ def test_any_text_and_any_contact_become_a_record(
     assert to_json(record) == record.model_dump_json().encode()
 
 
-def judged(step: Step[IncomingEvent, Contract], ctx: Context, **data: Any) -> Record:
+def enrich_one(step: Step[IncomingEvent, Contract], ctx: Context, **data: Any) -> Record:
     event = {
         "id": "1",
         "source": "s",
@@ -174,10 +174,10 @@ def judged(step: Step[IncomingEvent, Contract], ctx: Context, **data: Any) -> Re
     return record
 
 
-def test_a_price_inquiry_in_chinese_is_one_out_of_the_box(
+def test_a_chinese_price_inquiry_is_classified_without_examples(
     step: Step[IncomingEvent, Contract], ctx: Context
 ) -> None:
-    record = judged(step, ctx, channel="chat", text="我需要了解您的产品价格和交易方式")
+    record = enrich_one(step, ctx, channel="chat", text="我需要了解您的产品价格和交易方式")
     assert record.predictions["need"].label == "price_inquiry"
     assert record.predictions["purchase_intent"].label in ("exploring", "considering")
     assert record.predictions["need"].version.startswith("rules/")
@@ -192,10 +192,15 @@ def test_a_price_inquiry_in_chinese_is_one_out_of_the_box(
         ("no-reply@provider.example", "service@shop.example.com", "inbound", ""),
     ],
 )
-def test_the_direction_of_a_mail_follows_from_our_own_side(
-    step: Step[IncomingEvent, Contract], ctx: Context, sender: str, to: str, direction: str, contact: str
+def test_the_direction_of_a_mail_depends_on_the_own_side(
+    step: Step[IncomingEvent, Contract],
+    ctx: Context,
+    sender: str,
+    to: str,
+    direction: str,
+    contact: str,
 ) -> None:
-    record = judged(
+    record = enrich_one(
         step,
         ctx,
         channel="email",
@@ -207,11 +212,11 @@ def test_the_direction_of_a_mail_follows_from_our_own_side(
     assert (record.customer_id is None) == (contact == "")
 
 
-def test_a_form_that_our_own_site_mails_is_from_whom_it_asks_to_answer(
+def test_the_customer_of_a_form_mail_is_its_reply_to_address(
     step: Step[IncomingEvent, Contract], ctx: Context
 ) -> None:
     own = {"email": "forms@shop.example.com"}
-    record = judged(
+    record = enrich_one(
         step,
         ctx,
         channel="email",
@@ -225,14 +230,14 @@ def test_a_form_that_our_own_site_mails_is_from_whom_it_asks_to_answer(
     )
 
 
-def test_mails_of_one_thread_are_one_conversation_wherever_they_were_read(
+def test_mails_of_one_thread_are_one_conversation_across_mailboxes(
     step: Step[IncomingEvent, Contract], ctx: Context
 ) -> None:
-    first = judged(step, ctx, channel="email", text="x", message_id="root@example.org")
-    second = judged(
+    first = enrich_one(step, ctx, channel="email", text="x", message_id="root@example.org")
+    second = enrich_one(
         step, ctx, channel="email", text="x", message_id="b@x", in_reply_to="root@example.org"
     )
-    third = judged(
+    third = enrich_one(
         step,
         ctx,
         channel="email",
@@ -240,7 +245,7 @@ def test_mails_of_one_thread_are_one_conversation_wherever_they_were_read(
         message_id="c@x",
         references=["root@example.org", "b@x"],
     )
-    other = judged(step, ctx, channel="email", text="x", message_id="other@example.org")
+    other = enrich_one(step, ctx, channel="email", text="x", message_id="other@example.org")
     assert (
         first.conversation_id
         == second.conversation_id
@@ -249,7 +254,7 @@ def test_mails_of_one_thread_are_one_conversation_wherever_they_were_read(
     )
 
 
-def test_customer_ids_are_keyed_and_apart_by_tenant() -> None:
+def test_customer_ids_depend_on_secret_and_tenant() -> None:
     point = "phone:+8613800000001"
     other = Identity(b"another secret of tests", OwnSide())
     assert IDENTITY.customer_id("a", point) != IDENTITY.customer_id("b", point)

@@ -1,10 +1,8 @@
-"""Makes what converse reads, and keeps what it tells as the warehouse does: the newest row under an
-id counts.
-"""
+"""Builds records for the fold converse, and keeps its rows as the warehouse does."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -14,7 +12,7 @@ from pipeline.outcomes import Context, Emit
 from pipeline.processors.converse.business_hours import BusinessHours, parse_hours, to_ms
 from pipeline.processors.converse.converse import Converse, ConverseInput
 from pipeline.processors.converse.record_view import RecordView
-from pipeline.processors.converse.service_rules import ServiceRules, ServicePromises
+from pipeline.processors.converse.service_rules import ServicePromises, ServiceRules
 from pipeline.processors.converse.state import ConverseState
 from schemas.conversations import Conversation, ConversationFact, FollowUp, RecordFlag
 from schemas.envelope import stable_id
@@ -30,7 +28,7 @@ PROMISES = ServicePromises(
 def converse_fold(
     hours: BusinessHours | None, promises: ServicePromises, bots: Iterable[str] = ()
 ) -> Converse:
-    """Return the fold as the settings make it; `hours` None: no business hours are set."""
+    """Return the fold as the settings build it; without hours, no business hours are set."""
     return Converse(ServiceRules(hours, promises, ZONE, frozenset(bots)))
 
 
@@ -53,17 +51,22 @@ def ctx() -> Context:
     return Context(datetime(2026, 11, 22, tzinfo=UTC), Replica().classifier())
 
 
-def thread(name: str = "c1") -> str:
+def at(minutes: float) -> datetime:
+    """Return the instant so many minutes after the start."""
+    return START + timedelta(minutes=minutes)
+
+
+def conversation_id(name: str = "c1") -> str:
     """Return a conversation's id by a short name."""
     return str(stable_id("conversation", "test", name))
 
 
-def record(name: str) -> str:
+def record_id(name: str) -> str:
     """Return a record's id by a short name."""
     return str(stable_id("record", "test", name))
 
 
-def seen(
+def message(
     name: str,
     minutes: float,
     text: str = "",
@@ -72,15 +75,15 @@ def seen(
     conversation: str = "c1",
     **more: Any,
 ) -> RecordView:
-    """Return a record so many minutes after the start; `say`: in, out, bot, or system."""
+    """Return a message so many minutes after the start; `say` is in, out, bot or system."""
     at = to_ms(START) + round(minutes * 60_000)
     base = RecordView(
-        record_id=record(name),
+        record_id=record_id(name),
         tenant="test",
         source="shop/web",
         customer_id=CUSTOMER,
         contact="id:C-1",
-        conversation_id=thread(conversation),
+        conversation_id=conversation_id(conversation),
         occurred_ms=at,
         received_ms=at,
         channel="chat",
@@ -102,56 +105,75 @@ def seen(
     return replace(base, **more)
 
 
-def call(name: str, minutes: float, talk_s: float | None, *, say: str = "in", **more: Any) -> RecordView:
-    """Return a call that rang ten seconds before it was answered, or one in vain where `talk_s` is
-    None.
+def call(
+    name: str, minutes: float, talk_s: float | None, *, say: str = "in", **more: Any
+) -> RecordView:
+    """Return a call that rang ten seconds before it was answered.
+
+    Nobody answered it if `talk_s` is None.
     """
-    one = seen(name, minutes, say=say, conversation=name, channel="call", kind="call", **more)
+    one = message(name, minutes, say=say, conversation=name, channel="call", kind="call", **more)
     if talk_s is None:
         return replace(one, disposition="no_answer")
     return replace(one, disposition="answered", answered_ms=one.occurred_ms + 10_000, talk_s=talk_s)
 
 
-def outputs(
+def mail(name: str, minutes: float, *references: str, conversation: str) -> RecordView:
+    """Return a mail of a customer that refers to others by their message ids."""
+    return message(
+        name,
+        minutes,
+        "x",
+        conversation=conversation,
+        channel="email",
+        references=references,
+        subject="Kettle",
+    )
+
+
+def fold_batch(
     state: ConverseState, batch: Sequence[ConverseInput], fold: Converse = FOLD
 ) -> tuple[ConverseState, list[Contract]]:
-    """Fold a batch, over the state's bytes as a host would; return the new state and what was
-    told.
+    """Fold a batch, through the bytes of the state as a host does.
+
+    Returns the new state and the emitted rows.
     """
     after, outcomes = fold(fold.load(fold.dump(state)), batch, ctx())
     assert len(outcomes) == len(batch)
-    told = [
+    emitted = [
         output.value
         for outcome in outcomes
         if isinstance(outcome, Emit)
         for output in outcome.outputs
     ]
-    return after, told
+    return after, emitted
 
 
-def keep(rows: Rows, told: Iterable[Contract]) -> None:
-    """Write what was told over what was told before under the same id."""
-    for contract in told:
+def upsert(rows: Rows, emitted: Iterable[Contract]) -> None:
+    """Write rows over earlier rows with the same id."""
+    for contract in emitted:
         rows[getattr(contract, _IDS[type(contract)])] = contract
 
 
-def standing(rows: Rows) -> Rows:
-    """Return what still holds: what views show."""
+def current_rows(rows: Rows) -> Rows:
+    """Return the rows that are not retracted, which are those that views show."""
     return {key: row for key, row in rows.items() if not getattr(row, "retracted")}  # noqa: B009
 
 
-def folded(batches: Iterable[Sequence[ConverseInput]], fold: Converse = FOLD) -> tuple[ConverseState, Rows]:
-    """Fold batches one after the other; return the last state and what stands."""
+def fold_batches(
+    batches: Iterable[Sequence[ConverseInput]], fold: Converse = FOLD
+) -> tuple[ConverseState, Rows]:
+    """Fold batches in order; return the last state and the current rows."""
     state = fold.empty()
     rows: Rows = {}
     for batch in batches:
-        state, told = outputs(state, batch, fold)
-        keep(rows, told)
-    return state, standing(rows)
+        state, emitted = fold_batch(state, batch, fold)
+        upsert(rows, emitted)
+    return state, current_rows(rows)
 
 
 def rows_of_kind(rows: Rows, kind: type[Contract], /, **having: Any) -> list[Any]:
-    """Return the rows of one contract that have given values, in the order of their times."""
+    """Return the rows of one contract with these values, in the order of their times."""
     found = [row for row in rows.values() if isinstance(row, kind)]
     found = [
         row for row in found if all(getattr(row, name) == value for name, value in having.items())

@@ -1,6 +1,4 @@
-"""Records as enrich and converse write them, of a day until now, for tests of live; and the windows
-that they must give.
-"""
+"""Records of the last day for tests of live, as enrich and converse write them."""
 
 from __future__ import annotations
 
@@ -90,7 +88,7 @@ def complaint(number: int, at_ms: int, customer: int) -> BusinessRecord:
     )
 
 
-def waiting(
+def conversation(
     customer: int, since_ms: int, due_ms: int | None, *, answered: bool = False
 ) -> Conversation:
     """Return a conversation whose customer waits, or has been answered."""
@@ -110,14 +108,15 @@ def waiting(
 
 
 def message_of(contract: Record | BusinessRecord | Conversation) -> Message:
-    """Return the message that carries one on its topic."""
+    """Return the message that carries a record on its topic."""
     topic = {Record: RECORDS, BusinessRecord: BUSINESS, Conversation: CONVERSATIONS}[type(contract)]
     return encode_contract(topic.name, str(contract.customer_id), contract)
 
 
 def quiet_day(count: int, end_ms: int, seed: int = 1) -> Iterator[Record]:
-    """Yield a day's records, in time, the last at `end_ms`: few by night, many by day, each answer
-    as frequent at any hour.
+    """Yield a day's records in order of time, the last at `end_ms`: few by night, many by day.
+
+    Each answer is as frequent at any hour.
     """
     random_ = random.Random(seed)
     hours = [1 if hour < 7 else 6 if 9 <= hour < 18 else 3 for hour in range(24)]
@@ -137,7 +136,7 @@ def quiet_day(count: int, end_ms: int, seed: int = 1) -> Iterator[Record]:
 
 
 def spike(count: int, begin_ms: int, span_ms: int, first: int = 10_000_000) -> Iterator[Record]:
-    """Yield complaints of as many customers within a span."""
+    """Yield complaints of as many customers within a span of time."""
     for number in range(count):
         moment = begin_ms + number * span_ms // count
         yield record(
@@ -153,8 +152,9 @@ def spike(count: int, begin_ms: int, span_ms: int, first: int = 10_000_000) -> I
 def exact_windows(
     records: Iterable[Record | BusinessRecord], now_ms: int
 ) -> dict[tuple[str, str], Counter[str]]:
-    """Return what windows must hold as of an instant, by span and channel ("" is all), counted
-    record by record.
+    """Return the windows as of an instant, counted record by record.
+
+    The key is the span and the channel; "" stands for all channels.
     """
     found: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for one in records:

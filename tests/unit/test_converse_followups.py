@@ -1,6 +1,4 @@
-"""Promises and requests, English and Chinese: a labelled set of our own, its precision and recall,
-and when things are due.
-"""
+"""Promises and requests in English and Chinese: precision and recall on a labelled set."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -8,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from pipeline.processors.converse.business_hours import parse_hours, default_hours
+from pipeline.processors.converse.business_hours import default_hours, parse_hours
 from pipeline.processors.converse.followups import FollowUpMatch, promises_in, requests_in
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -252,9 +250,7 @@ def _lines(block: str) -> list[str]:
         ("Chinese requests", requests_in, ZH_REQUESTS, ZH_NO_REQUESTS),
     ],
 )
-def test_follow_ups_are_found_and_little_else_is(
-    name: str, find: Finder, yes: str, no: str
-) -> None:
+def test_precision_and_recall_of_follow_ups(name: str, find: Finder, yes: str, no: str) -> None:
     missed = [line for line in _lines(yes) if not find(line, SAID, HOURS)]
     wrong = [line for line in _lines(no) if find(line, SAID, HOURS)]
     hits = len(_lines(yes)) - len(missed)
@@ -310,7 +306,7 @@ def test_follow_ups_are_found_and_little_else_is(
         ("我会在10:30给您打电话", "2026-11-19 10:30"),
     ],
 )
-def test_a_stated_time_is_the_instant_it_names(text: str, due: str) -> None:
+def test_a_stated_time_is_the_due_time(text: str, due: str) -> None:
     (found,) = promises_in(text, SAID, HOURS)
     assert found.due_stated
     assert found.due_at.astimezone(ZONE).strftime("%Y-%m-%d %H:%M") == due
@@ -327,9 +323,7 @@ def test_a_stated_time_is_the_instant_it_names(text: str, due: str) -> None:
         ("I will get back to you", "2026-11-19 18:00"),
     ],
 )
-def test_where_no_time_is_stated_a_usual_one_in_business_time_is_assumed(
-    text: str, due: str
-) -> None:
+def test_without_a_stated_time_one_in_business_time_is_assumed(text: str, due: str) -> None:
     (found,) = promises_in(text, SAID, HOURS)
     assert not found.due_stated
     assert found.due_at.astimezone(ZONE).strftime("%Y-%m-%d %H:%M") == due
@@ -340,7 +334,7 @@ def test_today_said_in_the_evening_is_due_at_midnight() -> None:
     assert found.due_at == datetime(2026, 11, 20, tzinfo=ZONE)
 
 
-def test_working_days_pass_over_holidays_and_make_up_days_count() -> None:
+def test_working_days_skip_holidays_and_include_make_up_days() -> None:
     hours = parse_hours(
         ("Mon-Fri 09:00-18:00",),
         ZONE,
@@ -352,7 +346,7 @@ def test_working_days_pass_over_holidays_and_make_up_days_count() -> None:
     assert found.due_at == datetime(2026, 10, 10, 18, tzinfo=ZONE)
 
 
-def test_a_time_of_day_is_in_the_installations_zone_over_a_change_of_clocks() -> None:
+def test_a_time_of_day_is_local_across_a_clock_change() -> None:
     berlin = default_hours(ZoneInfo("Europe/Berlin"))
     (found,) = promises_in(
         "I'll call you on Monday at 10:00.", datetime(2026, 10, 23, 8, tzinfo=UTC), berlin
@@ -360,7 +354,7 @@ def test_a_time_of_day_is_in_the_installations_zone_over_a_change_of_clocks() ->
     assert found.due_at == datetime(2026, 10, 26, 9, tzinfo=UTC)
 
 
-def test_each_sentence_is_a_promise_of_its_own_and_the_way_is_told() -> None:
+def test_each_sentence_is_a_promise_with_its_way() -> None:
     found = promises_in(
         "We will refund you within 2 days. I'll call you tomorrow!\n稍后联系您。", SAID, HOURS
     )

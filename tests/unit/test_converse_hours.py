@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.processors.converse.business_hours import BusinessHours, parse_hours, default_hours
+from pipeline.processors.converse.business_hours import BusinessHours, default_hours, parse_hours
 
 SHANGHAI, BERLIN, NEW_YORK = (
     ZoneInfo("Asia/Shanghai"),
@@ -40,7 +40,7 @@ def test_elapsed_time_adds_up(hours: BusinessHours, a: datetime, b: datetime, c:
 
 
 @given(hours, instants, instants)
-def test_elapsed_time_never_runs_back_nor_faster_than_real_time(
+def test_elapsed_time_lies_between_zero_and_real_time(
     hours: BusinessHours, a: datetime, b: datetime
 ) -> None:
     first, last = sorted((a, b))
@@ -49,7 +49,7 @@ def test_elapsed_time_never_runs_back_nor_faster_than_real_time(
 
 @given(hours, instants, seconds)
 @settings(deadline=None)
-def test_after_is_the_inverse_of_elapsed_and_the_first_such_instant(
+def test_after_is_the_inverse_of_elapsed(
     hours: BusinessHours, start: datetime, wanted: int
 ) -> None:
     due = hours.after(start, wanted)
@@ -61,9 +61,7 @@ def test_after_is_the_inverse_of_elapsed_and_the_first_such_instant(
 
 @given(hours, instants, seconds, seconds)
 @settings(deadline=None)
-def test_after_in_two_steps_is_after_in_one(
-    hours: BusinessHours, start: datetime, one: int, two: int
-) -> None:
+def test_after_is_additive(hours: BusinessHours, start: datetime, one: int, two: int) -> None:
     assert hours.after(hours.after(start, one), two) == hours.after(start, one + two)
 
 
@@ -71,13 +69,13 @@ def local(zone: ZoneInfo, *parts: int) -> datetime:
     return datetime(*parts, tzinfo=zone)  # type: ignore[misc,arg-type]
 
 
-def test_a_weekend_is_left_out() -> None:
+def test_weekends_do_not_count() -> None:
     friday, monday = local(SHANGHAI, 2026, 11, 20, 17), local(SHANGHAI, 2026, 11, 23, 10)
     assert HOURS[0].elapsed(friday, monday) == 2 * 3_600
     assert HOURS[0].after(friday, 2 * 3_600) == monday
 
 
-def test_a_holiday_is_closed_and_its_make_up_day_open() -> None:
+def test_holidays_are_closed_and_working_days_open() -> None:
     before, after = local(SHANGHAI, 2026, 9, 30, 17), local(SHANGHAI, 2026, 10, 5, 10)
     assert HOURS[3].elapsed(before, after) == 2 * 3_600
     saturday = local(SHANGHAI, 2026, 10, 10, 9)
@@ -88,7 +86,7 @@ def test_a_holiday_is_closed_and_its_make_up_day_open() -> None:
 @pytest.mark.parametrize(
     ("day", "length"), [((2026, 3, 29), 23), ((2026, 10, 25), 25), ((2026, 6, 1), 24)]
 )
-def test_the_day_on_which_clocks_change_has_its_real_length(
+def test_a_day_with_a_clock_change_has_its_real_length(
     day: tuple[int, int, int], length: int
 ) -> None:
     start = local(BERLIN, *day)
@@ -96,7 +94,7 @@ def test_the_day_on_which_clocks_change_has_its_real_length(
     assert HOURS[1].elapsed(start, end) == length * 3_600
 
 
-def test_a_night_shift_that_loses_an_hour_is_an_hour_shorter() -> None:
+def test_a_night_shift_with_a_clock_change_has_its_real_length() -> None:
     night = local(NEW_YORK, 2026, 3, 6, 22)
     assert HOURS[2].elapsed(night, local(NEW_YORK, 2026, 3, 7, 6)) == 8 * 3_600
     sunday_shift = parse_hours(("Sat 22:00-06:00",), NEW_YORK)
@@ -111,7 +109,7 @@ def test_overlapping_spans_count_once() -> None:
     assert twice.elapsed(local(SHANGHAI, 2026, 11, 23), local(SHANGHAI, 2026, 11, 24)) == 4 * 3_600
 
 
-def test_working_days_pass_over_closed_ones() -> None:
+def test_working_days_skip_closed_days() -> None:
     friday = date(2026, 11, 20)
     assert HOURS[0].working_day_after(friday, 0) == friday
     assert HOURS[0].working_day_after(friday, 1) == date(2026, 11, 23)
@@ -130,16 +128,16 @@ def test_working_days_pass_over_closed_ones() -> None:
         ("星期三 9：00-18：00", 1),
     ],
 )
-def test_days_are_read_in_both_languages(line: str, open_days: int) -> None:
+def test_days_are_parsed_in_english_and_chinese(line: str, open_days: int) -> None:
     assert sum(map(bool, parse_hours((line,), SHANGHAI).weekly)) == open_days
 
 
 @pytest.mark.parametrize("line", ["", "Mon-Fri", "9-18", "Moonday 9-18", "Mon 25:00-26:00"])
-def test_a_line_that_is_none_is_named(line: str) -> None:
-    with pytest.raises(ValueError, match=r"is no (line|span)"):
+def test_an_invalid_line_is_named_in_the_error(line: str) -> None:
+    with pytest.raises(ValueError, match=r"is not a (line|span)"):
         parse_hours((line,), SHANGHAI)
 
 
-def test_hours_without_an_open_day_are_refused() -> None:
+def test_hours_without_an_open_day_are_rejected() -> None:
     with pytest.raises(ValueError, match="at least one open day"):
         parse_hours((), SHANGHAI)

@@ -1,6 +1,4 @@
-"""The metrics views against a plain computation, on conversations made from a seed and folded,
-spread over contact points.
-"""
+"""The metrics views, compared with a reference computation on generated conversations."""
 
 import random
 from collections import defaultdict
@@ -14,13 +12,13 @@ import pytest
 
 from pipeline.processors.converse.business_hours import from_ms
 from pipeline.processors.converse.record_view import RecordView
-from pipeline.sinks import migrations as migrations
+from pipeline.sinks import migrations
 from pipeline.sinks.chdb import ChdbWarehouse
 from pipeline.sinks.row_mapping import columns_of
 from pipeline.sinks.table_columns import VersionedContract
 from schemas.envelope import stable_id
 from schemas.types import Contract
-from tests.support.conversing import FOLD, HOURS, call, outputs, seen
+from tests.support.conversing import FOLD, HOURS, call, fold_batch, message
 
 WEEK = timedelta(days=7)
 
@@ -37,34 +35,30 @@ def ask(warehouse: ChdbWarehouse, sql: str, **parameters: Any) -> list[dict[str,
     return [orjson.loads(line) for line in warehouse.query(sql, parameters).splitlines()]
 
 
-def insert(warehouse: ChdbWarehouse, told: Sequence[Contract], start: int = 1) -> None:
-    """Load what was told as `load` does: a row a contract, each with a higher version than those
-    before it.
-    """
+def insert(warehouse: ChdbWarehouse, emitted: Sequence[Contract], start: int = 1) -> None:
+    """Load contracts as `load` does, each with a higher version than those before it."""
     for table, columns in columns_of(
-        [VersionedContract.of(contract, version) for version, contract in enumerate(told, start)]
+        [VersionedContract.of(contract, version) for version, contract in enumerate(emitted, start)]
     ):
         warehouse.insert(table, columns)
 
 
 def fold_all(records: Sequence[RecordView], batch: int = 3) -> list[Contract]:
-    """Fold records as converse does, key by key, in batches; return all that was told, in order."""
+    """Fold records as converse does, key by key, in batches; return all emitted contracts."""
     by_key: dict[str, list[RecordView]] = defaultdict(list)
     for one in records:
         by_key[one.key].append(one)
-    told: list[Contract] = []
+    emitted: list[Contract] = []
     for items in by_key.values():
         state = FOLD.empty()
         for start in range(0, len(items), batch):
-            state, more = outputs(state, items[start : start + batch])
-            told.extend(more)
-    return told
+            state, more = fold_batch(state, items[start : start + batch])
+            emitted.extend(more)
+    return emitted
 
 
 def generated(seed: int, conversations: int) -> list[RecordView]:
-    """Return records of conversations whose messages come by two contact points, or by none, of one
-    customer.
-    """
+    """Return generated records of conversations; each customer has up to two contact points."""
     random_ = random.Random(seed)
     records: list[RecordView] = []
     for number in range(conversations):
@@ -78,7 +72,7 @@ def generated(seed: int, conversations: int) -> list[RecordView]:
                 text = random_.choice(
                     ["会话已结束", "conversation assigned to Wei", "Wei renamed the chat"]
                 )
-            one = seen(
+            one = message(
                 name,
                 minutes,
                 text,
@@ -115,16 +109,17 @@ def generated(seed: int, conversations: int) -> list[RecordView]:
 
 @dataclass
 class Episode:
-    """One episode as the plain computation finds it."""
+    """One episode of the reference computation."""
 
     begun_by: str
     opened_at: datetime
     facts: list[tuple[datetime, str, RecordView]] = field(default_factory=list)
 
 
-def plain_facts(records: Sequence[RecordView]) -> list[tuple[datetime, str, RecordView]]:
-    """Return (instant, what, record) of a conversation in order; what: ask, thanks, human, bot,
-    auto, assigned, closed.
+def reference_facts(records: Sequence[RecordView]) -> list[tuple[datetime, str, RecordView]]:
+    """Return (instant, kind, record) of a conversation's records, in order.
+
+    Kinds are ask, thanks, human, bot, auto, assigned and closed.
     """
     found: list[tuple[datetime, str, int, str, RecordView]] = []
     for one in records:
@@ -147,10 +142,10 @@ def plain_facts(records: Sequence[RecordView]) -> list[tuple[datetime, str, Reco
     return [(when, kind, one) for when, _, _, kind, one in sorted(found, key=lambda item: item[:3])]
 
 
-def plain_episodes(records: Sequence[RecordView]) -> list[Episode]:
+def reference_episodes(records: Sequence[RecordView]) -> list[Episode]:
     episodes: list[Episode] = []
     closed, waiting, spoken_at = False, False, None
-    for at, kind, one in plain_facts(records):
+    for at, kind, one in reference_facts(records):
         silent = spoken_at is not None and at - spoken_at > WEEK and not waiting
         if not episodes:
             episodes.append(Episode("opened", at))
@@ -176,18 +171,16 @@ def business(start: datetime | None, end: datetime | None) -> float | None:
 def first_of(
     facts: Sequence[tuple[datetime, str, RecordView]], kind: str, after: datetime | None = None
 ) -> datetime | None:
-    """Return the first fact of a kind; after the first ask where `after` is given, by place, not by
-    time.
-    """
-    seen_start = after is None
+    """Return the first fact of a kind; with `after`, the first one that follows the first ask."""
+    started = after is None
     for at, what, _ in facts:
-        if seen_start and what == kind:
+        if started and what == kind:
             return at
-        seen_start = seen_start or what == "ask"
+        started = started or what == "ask"
     return None
 
 
-def plain_metrics(episode: Episode, following: Episode | None) -> dict[str, Any]:
+def reference_metrics(episode: Episode, following: Episode | None) -> dict[str, Any]:
     facts = episode.facts
     asked = first_of(facts, "ask")
     human = first_of(facts, "human", asked) if asked else None
@@ -237,12 +230,12 @@ def plain_metrics(episode: Episode, following: Episode | None) -> dict[str, Any]
     }
 
 
-def plain_exchanges(
+def reference_exchanges(
     records: Sequence[RecordView], replier: str
 ) -> list[tuple[float | None, float | None]]:
     found: list[tuple[float | None, float | None]] = []
     waiting: datetime | None = None
-    for at, kind, _ in plain_facts(records):
+    for at, kind, _ in reference_facts(records):
         if kind == "ask":
             waiting = waiting or at
         elif kind == replier and waiting:
@@ -270,7 +263,7 @@ def loaded(warehouse: ChdbWarehouse) -> dict[str, list[RecordView]]:
     return conversations
 
 
-def test_episodes_are_those_of_the_plain_computation(
+def test_episodes_equal_the_reference_computation(
     warehouse: ChdbWarehouse, loaded: dict[str, list[RecordView]]
 ) -> None:
     rows = ask(
@@ -283,12 +276,12 @@ def test_episodes_are_those_of_the_plain_computation(
         by_conversation[row["conversation_id"]].append(row)
     compared = 0
     for conversation_id, records in loaded.items():
-        wanted = plain_episodes(records)
+        wanted = reference_episodes(records)
         got = by_conversation[conversation_id]
         assert len(got) == len(wanted), conversation_id
         for place, (row, episode) in enumerate(zip(got, wanted, strict=True)):
             following = wanted[place + 1] if place + 1 < len(wanted) else None
-            for name, value in plain_metrics(episode, following).items():
+            for name, value in reference_metrics(episode, following).items():
                 said = bool(row[name]) if isinstance(value, bool) else row[name]
                 assert said == (
                     pytest.approx(value, abs=0.002) if isinstance(value, float) else value
@@ -299,7 +292,7 @@ def test_episodes_are_those_of_the_plain_computation(
 
 
 @pytest.mark.parametrize("replier", ["human", "bot", "auto"])
-def test_exchanges_are_those_of_the_plain_computation(
+def test_exchanges_equal_the_reference_computation(
     warehouse: ChdbWarehouse, loaded: dict[str, list[RecordView]], replier: str
 ) -> None:
     rows = ask(
@@ -312,7 +305,7 @@ def test_exchanges_are_those_of_the_plain_computation(
     for row in rows:
         by_conversation[row["conversation_id"]].append((row["reply_s"], row["reply_business_s"]))
     for conversation_id, records in loaded.items():
-        wanted = plain_exchanges(records, replier)
+        wanted = reference_exchanges(records, replier)
         got = by_conversation[conversation_id]
         assert [first for first, _ in got] == pytest.approx(
             [first for first, _ in wanted], abs=0.002
@@ -322,7 +315,7 @@ def test_exchanges_are_those_of_the_plain_computation(
         )
 
 
-def test_the_backlog_is_what_is_open_and_its_flow_adds_up(
+def test_the_backlog_counts_open_conversations_and_its_flow_adds_up(
     warehouse: ChdbWarehouse, loaded: dict[str, list[RecordView]]
 ) -> None:
     (still,) = ask(warehouse, "SELECT countIf(closed_at IS NULL) AS n FROM episodes")
@@ -333,20 +326,20 @@ def test_the_backlog_is_what_is_open_and_its_flow_adds_up(
     (flow,) = ask(warehouse, "SELECT sum(net) AS net, sum(opened) AS opened FROM backlog_daily")
     assert (flow["net"], flow["opened"]) == (
         still["n"],
-        sum(len(plain_episodes(one)) for one in loaded.values()),
+        sum(len(reference_episodes(one)) for one in loaded.values()),
     )
 
 
-def test_a_conversation_is_one_row_over_its_contact_points(
+def test_a_conversation_is_one_row_for_all_its_contact_points(
     warehouse: ChdbWarehouse, loaded: dict[str, list[RecordView]]
 ) -> None:
     rows = {row["conversation_id"]: row for row in ask(warehouse, "SELECT * FROM conversations")}
-    assert len(rows) == sum(bool(plain_facts(records)) for records in loaded.values())
+    assert len(rows) == sum(bool(reference_facts(records)) for records in loaded.values())
     for conversation_id, records in loaded.items():
-        episodes = plain_episodes(records)
+        episodes = reference_episodes(records)
         if not episodes:
             continue
-        row, last = rows[conversation_id], plain_metrics(episodes[-1], None)
+        row, last = rows[conversation_id], reference_metrics(episodes[-1], None)
         assert row["episodes"] == len(episodes)
         assert row["reopenings"] == sum(episode.begun_by == "reopened" for episode in episodes)
         assert (row["waiting_since"] is not None) == last["waiting"]

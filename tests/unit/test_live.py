@@ -1,6 +1,4 @@
-"""Live counts every record once, in the windows it belongs to, however often and in whatever
-batches the log gives it.
-"""
+"""Live counts every record once, however often and in whatever batches the log returns it."""
 
 from __future__ import annotations
 
@@ -18,7 +16,12 @@ from hypothesis import strategies as st
 from pipeline.log.port import LogRecord, Message
 from pipeline.processors.live.alerts import AlertMonitor
 from pipeline.processors.live.live_fold import WAITING_RETENTION_MS, fold
-from pipeline.processors.live.observations import WaitingUpdate, Observation, observe_conversation, observe_record
+from pipeline.processors.live.observations import (
+    Observation,
+    WaitingUpdate,
+    observe_conversation,
+    observe_record,
+)
 from pipeline.processors.live.panes import RESOLUTIONS, StateChanges
 from pipeline.processors.live.spikes import surprise
 from pipeline.processors.live.view import SOON_MS, LiveView
@@ -33,8 +36,8 @@ from tests.support import live
 NOW = 1_795_000_000_000
 
 
-class Kept:
-    """A state that is kept as hosts keep it: by key, read back for every batch."""
+class StoredState:
+    """The state of one partition, stored by key and read back for every batch."""
 
     def __init__(self) -> None:
         self.state: StateChanges = {}
@@ -60,8 +63,10 @@ class Kept:
         return live.windows_of(dict(page(self.view, AlertMonitor(), now)))
 
 
-def seen(records: Iterable[Record], first: int = 0) -> list[tuple[int, Observation | WaitingUpdate]]:
-    """Return records as they are read from the log, from an offset on."""
+def observations(
+    records: Iterable[Record], first: int = 0
+) -> list[tuple[int, Observation | WaitingUpdate]]:
+    """Return what live reads of records, with offsets from `first` on."""
     found: list[tuple[int, Observation | WaitingUpdate]] = []
     for offset, record in enumerate(records, first):
         sighting = observe_record(orjson.loads(to_json(record)))
@@ -79,7 +84,7 @@ _RECORDS = st.lists(
 )
 
 
-def _made(drawn: list[tuple[int, str, str, int]]) -> list[Record]:
+def _records(drawn: list[tuple[int, str, str, int]]) -> list[Record]:
     return [
         live.record(
             number, NOW - age, customer=who, need=need, sentiment="negative", channel=channel
@@ -89,71 +94,76 @@ def _made(drawn: list[tuple[int, str, str, int]]) -> list[Record]:
 
 
 @given(_RECORDS, st.lists(st.integers(0, 40), max_size=6))
-def test_windows_are_exact_in_whatever_batches(
+def test_windows_are_exact_for_any_batching(
     drawn: list[tuple[int, str, str, int]], cuts: list[int]
 ) -> None:
-    records = _made(drawn)
-    kept, given_ = Kept(), seen(records)
-    for start, end in pairwise([0, *sorted(cuts), len(given_)]):
-        kept.fold(given_[start:end])
-    assert kept.windows() == live.exact_windows(records, NOW)
+    records = _records(drawn)
+    stored, items = StoredState(), observations(records)
+    for start, end in pairwise([0, *sorted(cuts), len(items)]):
+        stored.fold(items[start:end])
+    assert stored.windows() == live.exact_windows(records, NOW)
 
 
 @given(_RECORDS, st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=6))
-def test_records_given_again_are_not_counted_again(
+def test_records_that_are_read_again_are_not_counted_again(
     drawn: list[tuple[int, str, str, int]], crashes: list[tuple[int, int]]
 ) -> None:
-    records = _made(drawn)
-    kept, given_ = Kept(), seen(records)
+    records = _records(drawn)
+    stored, items = StoredState(), observations(records)
     # Each crash: some records were counted, and the log goes back to an earlier one.
     for start, end in crashes:
-        kept.fold(given_[min(start, _reached(kept, given_)) : end])
-    kept.fold(given_[min(_reached(kept, given_), len(given_)) :])
-    kept.fold(given_)
-    assert kept.windows() == live.exact_windows(records, NOW)
+        stored.fold(items[min(start, _next_offset(stored, items)) : end])
+    stored.fold(items[min(_next_offset(stored, items), len(items)) :])
+    stored.fold(items)
+    assert stored.windows() == live.exact_windows(records, NOW)
 
 
-def _reached(kept: Kept, given_: Sequence[object]) -> int:
-    """Return how far the state has counted: reading goes on from there, or from before."""
-    offsets = [orjson.loads(value)[0] for value in kept.state.values() if value]
-    return max(offsets, default=-1) + 1 if given_ else 0
+def _next_offset(stored: StoredState, items: Sequence[object]) -> int:
+    """Return the offset after the last counted record: reading continues there or before."""
+    offsets = [orjson.loads(value)[0] for value in stored.state.values() if value]
+    return max(offsets, default=-1) + 1 if items else 0
 
 
 @given(_RECORDS)
-def test_later_windows_lose_what_they_passed(drawn: list[tuple[int, str, str, int]]) -> None:
-    records = _made(drawn)
-    kept = Kept()
-    kept.fold(seen(records))
+def test_later_windows_drop_older_records(drawn: list[tuple[int, str, str, int]]) -> None:
+    records = _records(drawn)
+    stored = StoredState()
+    stored.fold(observations(records))
     for later in (0, 11_000, 61_000, 3_600_000, 90_000_000):
-        kept.view.evict(NOW + later)
-        found = {key: counts for key, counts in kept.windows(NOW + later).items() if counts}
+        stored.view.evict(NOW + later)
+        found = {key: counts for key, counts in stored.windows(NOW + later).items() if counts}
         assert found == live.exact_windows(records, NOW + later)
 
 
-def test_partitions_add_up() -> None:
+def test_windows_sum_all_partitions() -> None:
     records = list(live.quiet_day(400, NOW))
     view = LiveView()
     for partition in range(3):
         state: StateChanges = {}
-        part = [one for one in seen(records) if one[0] % 3 == partition]
+        part = [one for one in observations(records) if one[0] % 3 == partition]
         for key, value in fold(partition, RECORDS.name, part, lambda _: {}, NOW).items():
             state[key] = value
         view.apply(state.items())
-    assert live.windows_of(dict(page(view, AlertMonitor(), NOW))) == live.exact_windows(records, NOW)
+    assert live.windows_of(dict(page(view, AlertMonitor(), NOW))) == live.exact_windows(
+        records, NOW
+    )
 
 
-def test_who_waits_is_seen_until_answered() -> None:
-    kept = Kept()
+def test_customers_wait_until_they_are_answered() -> None:
+    stored = StoredState()
     parts = [
-        live.waiting(1, NOW - 600_000, NOW - 1),
-        live.waiting(2, NOW - 300_000, NOW + SOON_MS - 1),
-        live.waiting(3, NOW - 120_000, NOW + SOON_MS + 1),
-        live.waiting(4, NOW - WAITING_RETENTION_MS - 1, NOW),
-        live.waiting(5, NOW - 60_000, None),
+        live.conversation(1, NOW - 600_000, NOW - 1),
+        live.conversation(2, NOW - 300_000, NOW + SOON_MS - 1),
+        live.conversation(3, NOW - 120_000, NOW + SOON_MS + 1),
+        live.conversation(4, NOW - WAITING_RETENTION_MS - 1, NOW),
+        live.conversation(5, NOW - 60_000, None),
     ]
-    told = [(offset, observe_conversation(orjson.loads(to_json(part)))) for offset, part in enumerate(parts)]
-    kept.fold(told, topic=CONVERSATIONS.name)
-    shown = page(kept.view, AlertMonitor(), NOW)
+    emitted = [
+        (offset, observe_conversation(orjson.loads(to_json(part))))
+        for offset, part in enumerate(parts)
+    ]
+    stored.fold(emitted, topic=CONVERSATIONS.name)
+    shown = page(stored.view, AlertMonitor(), NOW)
     assert shown["waiting"] == [
         {
             "tenant": "default",
@@ -169,58 +179,68 @@ def test_who_waits_is_seen_until_answered() -> None:
         ("id:C-1", True),
     ]
     answered = [
-        (9, observe_conversation(orjson.loads(to_json(live.waiting(number, NOW, None, answered=True)))))
+        (
+            9,
+            observe_conversation(
+                orjson.loads(to_json(live.conversation(number, NOW, None, answered=True)))
+            ),
+        )
         for number in (1, 2)
     ]
-    kept.fold(answered, topic=CONVERSATIONS.name)
-    assert page(kept.view, AlertMonitor(), NOW)["waiting"][0]["waiting"] == 2
-    assert page(kept.view, AlertMonitor(), NOW)["due"] == []
+    stored.fold(answered, topic=CONVERSATIONS.name)
+    assert page(stored.view, AlertMonitor(), NOW)["waiting"][0]["waiting"] == 2
+    assert page(stored.view, AlertMonitor(), NOW)["due"] == []
 
 
-def _day(kept: Kept, watch: AlertMonitor, records: Sequence[Record], every_ms: int) -> list[Alert]:
-    """Let a day go by, looking now and then; return what was told."""
-    told: list[Alert] = []
-    given_ = seen(records)
+def _day(
+    stored: StoredState, watch: AlertMonitor, records: Sequence[Record], every_ms: int
+) -> list[Alert]:
+    """Let a day pass, checking from time to time; return the emitted alerts."""
+    emitted: list[Alert] = []
+    items = observations(records)
     place, begin = 0, NOW - live.DAY_MS
-    end = max(one[1].at_ms for one in given_ if isinstance(one[1], Observation))
+    end = max(one[1].at_ms for one in items if isinstance(one[1], Observation))
     for now in range(begin, end + every_ms, every_ms):
         batch = []
         while (
-            place < len(given_)
-            and isinstance(one := given_[place][1], Observation)
+            place < len(items)
+            and isinstance(one := items[place][1], Observation)
             and one.at_ms <= now
         ):
-            batch.append(given_[place])
+            batch.append(items[place])
             place += 1
-        kept.fold(batch, now)
-        kept.view.evict(now)
-        told += watch.check(kept.view, now)
-    assert place == len(given_)
-    return told
+        stored.fold(batch, now)
+        stored.view.evict(now)
+        emitted += watch.check(stored.view, now)
+    assert place == len(items)
+    return emitted
 
 
 def test_a_quiet_day_of_100_000_records_raises_nothing() -> None:
     # 480 looks at three minutes; with more of them nothing new is seen, a window is five.
-    assert _day(Kept(), AlertMonitor(), list(live.quiet_day(100_000, NOW, seed=5)), 180_000) == []
+    assert (
+        _day(StoredState(), AlertMonitor(), list(live.quiet_day(100_000, NOW, seed=5)), 180_000)
+        == []
+    )
 
 
 def test_a_spike_of_complaints_raises_one_alert_within_a_minute() -> None:
     begin = NOW + 1_000
     flood = [*live.quiet_day(3_000, NOW), *live.spike(60, begin, 30_000)]
-    kept, watch = Kept(), AlertMonitor()
-    assert _day(kept, watch, flood[:3_000], 600_000) == []
-    told: list[Alert] = []
-    spiked = seen(flood[3_000:], 3_000)
+    stored, watch = StoredState(), AlertMonitor()
+    assert _day(stored, watch, flood[:3_000], 600_000) == []
+    emitted: list[Alert] = []
+    spiked = observations(flood[3_000:], 3_000)
     for now in range(begin, begin + 1_800_000, 5_000):
         batch = [
             one
             for one in spiked
             if isinstance(one[1], Observation) and now - 5_000 < one[1].at_ms <= now
         ]
-        kept.fold(batch, now)
-        told += watch.check(kept.view, now)
-    assert len({alert.alert_id for alert in told}) == 1
-    first, last = told[0], told[-1]
+        stored.fold(batch, now)
+        emitted += watch.check(stored.view, now)
+    assert len({alert.alert_id for alert in emitted}) == 1
+    first, last = emitted[0], emitted[-1]
     assert first.raised_at.timestamp() * 1000 <= begin + 60_000
     assert (first.kind, first.channel) == ("spike", "chat")
     assert {"need:complaint", "sentiment:negative"} == set(last.measures)
@@ -231,19 +251,19 @@ def test_a_spike_of_complaints_raises_one_alert_within_a_minute() -> None:
     assert len(complaints & set(first.evidence)) >= len(first.evidence) - 2
 
 
-def test_one_customer_who_writes_much_is_no_spike() -> None:
-    kept, watch = Kept(), AlertMonitor()
+def test_one_customer_who_writes_often_is_no_spike() -> None:
+    stored, watch = StoredState(), AlertMonitor()
     angry = [
         live.record(
             50_000 + number, NOW + number * 100, customer=7, need="complaint", sentiment="negative"
         )
         for number in range(60)
     ]
-    assert _day(kept, watch, [*live.quiet_day(2_000, NOW), *angry], 600_000) == []
+    assert _day(stored, watch, [*live.quiet_day(2_000, NOW), *angry], 600_000) == []
 
 
-def test_a_flood_of_messages_is_an_alert_and_the_morning_is_none() -> None:
-    kept, watch = Kept(), AlertMonitor()
+def test_a_flood_of_messages_raises_an_alert_and_the_morning_does_not() -> None:
+    stored, watch = StoredState(), AlertMonitor()
     quiet = list(live.quiet_day(5_000, NOW))
     random_ = random.Random(3)
     flood = [
@@ -256,13 +276,13 @@ def test_a_flood_of_messages_is_an_alert_and_the_morning_is_none() -> None:
         )
         for number in range(600)
     ]
-    assert _day(kept, watch, quiet, 600_000) == []
-    kept.fold(seen(flood, 5_000), NOW + 300_000)
-    told = watch.check(kept.view, NOW + 300_000)
-    assert "inbound" in {measure for alert in told for measure in alert.measures}
+    assert _day(stored, watch, quiet, 600_000) == []
+    stored.fold(observations(flood, 5_000), NOW + 300_000)
+    emitted = watch.check(stored.view, NOW + 300_000)
+    assert "inbound" in {measure for alert in emitted for measure in alert.measures}
 
 
-def test_a_lasting_change_of_level_is_told_once() -> None:
+def test_a_lasting_change_of_level_raises_one_alert() -> None:
     """Refunds double from one hour in thirty on; no five minutes of it is a spike."""
     random_ = random.Random(11)
     records = []
@@ -273,46 +293,46 @@ def test_a_lasting_change_of_level_is_told_once() -> None:
         records.append(
             live.record(number, moment, customer=number % 900, need=need, sentiment="neutral")
         )
-    told = _day(Kept(), AlertMonitor(), records, 60_000)
-    assert [(alert.kind, alert.measure) for alert in told] == [("level", "need:refund_return")]
+    emitted = _day(StoredState(), AlertMonitor(), records, 60_000)
+    assert [(alert.kind, alert.measure) for alert in emitted] == [("level", "need:refund_return")]
 
 
-def test_another_watch_goes_on_from_what_was_told() -> None:
-    kept, first = Kept(), AlertMonitor()
+def test_another_monitor_continues_from_emitted_alerts() -> None:
+    stored, first = StoredState(), AlertMonitor()
     flood = [*live.quiet_day(2_000, NOW), *live.spike(60, NOW + 1_000, 20_000)]
-    kept.fold(seen(flood), NOW + 30_000)
-    told = first.check(kept.view, NOW + 30_000)
-    assert len(told) == 1
+    stored.fold(observations(flood), NOW + 30_000)
+    emitted = first.check(stored.view, NOW + 30_000)
+    assert len(emitted) == 1
     second = AlertMonitor()
-    second.restore(told)
+    second.restore(emitted)
     assert [
         alert
-        for alert in second.check(kept.view, NOW + 35_000)
-        if alert.alert_id != told[0].alert_id
+        for alert in second.check(stored.view, NOW + 35_000)
+        if alert.alert_id != emitted[0].alert_id
     ] == []
-    assert second.open_alerts()[0].alert_id == told[0].alert_id
+    assert second.open_alerts()[0].alert_id == emitted[0].alert_id
 
 
 @pytest.mark.parametrize(
-    ("seen_", "of", "share"), [(10, 10, 0.1), (0, 50, 0.5), (30, 40, 0.3), (1, 1, 0.999)]
+    ("count", "of", "share"), [(10, 10, 0.1), (0, 50, 0.5), (30, 40, 0.3), (1, 1, 0.999)]
 )
-def test_surprise_bounds_the_binomial_tail(seen_: int, of: int, share: float) -> None:
+def test_surprise_bounds_the_binomial_tail(count: int, of: int, share: float) -> None:
     from scipy.stats import binom
 
-    tail = binom.sf(seen_ - 1, of, share) if seen_ / of > share else binom.cdf(seen_, of, share)
-    assert 10 ** -surprise(seen_, of, share) >= tail * (1 - 1e-9)
+    tail = binom.sf(count - 1, of, share) if count / of > share else binom.cdf(count, of, share)
+    assert 10 ** -surprise(count, of, share) >= tail * (1 - 1e-9)
 
 
-class _States:
-    """States in memory, written by the messages that a handler returns, as a host writes them."""
+class MemoryStates:
+    """States in memory, written from the messages of a handler as a host writes them."""
 
     def __init__(self) -> None:
-        self.kept: StateChanges = {}
+        self.stored: StateChanges = {}
 
-    def states(self, topic: str, partition: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+    def read_states(self, topic: str, partition: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Return the states of those keys that have one."""
         assert (topic, partition) == (LIVE_STATE.name, 0)
-        return {key: self.kept[key] for key in keys if key in self.kept}
+        return {key: self.stored[key] for key in keys if key in self.stored}
 
     def take(self, messages: Iterable[Message]) -> list[Message]:
         """Keep what is state; return the rest."""
@@ -320,7 +340,7 @@ class _States:
         for message in messages:
             if message.topic == LIVE_STATE.name:
                 assert message.key is not None
-                self.kept[message.key] = message.value
+                self.stored[message.key] = message.value
             else:
                 rest.append(message)
         return rest
@@ -333,16 +353,19 @@ def _log_records(records: Iterable[Record | BusinessRecord]) -> list[LogRecord]:
     ]
 
 
-def test_the_embedded_stage_keeps_its_state_and_tells_alerts() -> None:
-    states, view = _States(), LiveView()
+def test_the_embedded_stage_writes_its_state_and_alerts() -> None:
+    states, view = MemoryStates(), LiveView()
     handler = LiveHandler(
-        states, view, AlertMonitor(), clock=lambda: datetime.fromtimestamp((NOW + 30_000) / 1000, UTC)
+        states,
+        view,
+        AlertMonitor(),
+        clock=lambda: datetime.fromtimestamp((NOW + 30_000) / 1000, UTC),
     )
     flood = [*live.quiet_day(2_000, NOW), *live.spike(60, NOW + 1_000, 20_000)]
     rest = states.take(handler.handle(_log_records(flood)))
     assert [message.topic for message in rest] == [ALERTS.name]
     copy = LiveView()
-    copy.apply(states.kept.items())
+    copy.apply(states.stored.items())
     assert live.windows_of(dict(page(copy, AlertMonitor(), NOW + 30_000))) == live.exact_windows(
         flood, NOW + 30_000
     )
@@ -351,7 +374,7 @@ def test_the_embedded_stage_keeps_its_state_and_tells_alerts() -> None:
     assert handler.counts["emitted"] == 2 * len(flood)
 
 
-def test_what_is_no_record_becomes_a_dead_letter_that_says_why() -> None:
+def test_unreadable_records_become_dead_letters_with_a_reason() -> None:
     good = _log_records([live.record(1, NOW, customer=1, need="logistics", sentiment="neutral")])
     bad = [
         LogRecord(RECORDS.name, 0, 1, NOW, b"k", b"{"),
@@ -367,6 +390,6 @@ def test_what_is_no_record_becomes_a_dead_letter_that_says_why() -> None:
     assert "record_id" in letters[1]["message"]
 
 
-def test_resolutions_divide() -> None:
+def test_windows_are_multiples_of_their_panes() -> None:
     for resolution in RESOLUTIONS:
         assert resolution.span_s % resolution.pane_s == 0

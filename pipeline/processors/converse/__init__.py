@@ -1,5 +1,4 @@
-"""Converse: a pure fold from a contact point's records to its conversations, facts, follow-ups and
-flags.
+"""Converse: a pure fold from a contact point's records to its conversations and follow-ups.
 
 This file imports nothing: every command reads the settings, and those need only the business hours.
 """

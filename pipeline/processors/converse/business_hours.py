@@ -33,9 +33,7 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """Openings and closings in order (ms since 1970, UTC), and the business ms before each
-    opening.
-    """
+    """Openings and closings in order, and the business time before each opening; ms since 1970."""
 
     starts: list[int] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)
@@ -102,8 +100,9 @@ class BusinessHours:
         return day
 
     def closing(self, day: date) -> datetime:
-        """Return the closing time of a local day, UTC; for a closed day that of the first open
-        weekday.
+        """Return the closing time of a local day, UTC.
+
+        A closed day has the closing time of the first open weekday.
         """
         spans = self.spans(day) or next(spans for spans in self.weekly if spans)
         return self._instant(day, max(end for _, end in spans))
@@ -113,9 +112,7 @@ class BusinessHours:
         return self._instant(day, minute)
 
     def clock_ms(self, at_ms: int) -> int:
-        """Return the business milliseconds between 1970-01-01 and an instant (ms since 1970,
-        UTC).
-        """
+        """Return the business ms from 1970-01-01 to an instant (ms since 1970, UTC)."""
         table = self._until(at_ms)
         index = bisect_right(table.starts, at_ms) - 1
         if index < 0:
@@ -123,7 +120,7 @@ class BusinessHours:
         return table.before[index] + min(at_ms, table.ends[index]) - table.starts[index]
 
     def due_ms(self, at_ms: int, business_ms: int) -> int:
-        """Return the first instant that is so many business milliseconds after an instant.
+        """Return the first instant so many business ms after an instant.
 
         With 0 it is the instant itself. Raises OverflowError beyond the history's last year.
         """
@@ -138,15 +135,12 @@ class BusinessHours:
         return table.starts[index] + wanted - table.before[index]
 
     def elapsed(self, start: datetime, end: datetime) -> float:
-        """Return the business seconds between two aware instants; negative if the second is
-        earlier.
+        """Return the business seconds between two aware instants; negative if end is before start.
         """
         return (self.clock_ms(to_ms(end)) - self.clock_ms(to_ms(start))) / 1000
 
     def after(self, start: datetime, seconds: float) -> datetime:
-        """Return the first instant, UTC, that is so many business seconds after an aware
-        instant.
-        """
+        """Return the first instant, UTC, so many business seconds after an aware instant."""
         return from_ms(self.due_ms(to_ms(start), round(seconds * 1000)))
 
     def _until(self, at_ms: int) -> _Table:
@@ -236,9 +230,7 @@ def parse_hours(
 
 
 def default_hours(zone: ZoneInfo) -> BusinessHours:
-    """Return Monday to Friday, 9 to 18; used to read working days in texts if no hours are
-    set.
-    """
+    """Return Monday to Friday, 9 to 18, for texts that name working days if no hours are set."""
     return parse_hours(("Mon-Fri 09:00-18:00",), zone)
 
 

@@ -108,9 +108,7 @@ _ZH_LATER = re.compile(r"稍后|稍候|晚点|晚些|迟点|一会|待会|等会
 
 @dataclass(frozen=True, slots=True)
 class DueTime:
-    """When something is due, UTC; `stated` says whether the text names the time, or it is
-    assumed.
-    """
+    """When something is due, UTC, and whether the text states that time or it is assumed."""
 
     at: datetime
     stated: bool
@@ -126,8 +124,7 @@ class _Moment:
 
 
 def due_time(words: str, said_at: datetime, hours: BusinessHours) -> DueTime:
-    """Return when a normalized text that was said at an instant is due; never before that
-    instant.
+    """Return when a normalized text is due that was said at an instant; never before that instant.
 
     >>> from zoneinfo import ZoneInfo
     >>> from pipeline.processors.converse.business_hours import default_hours
@@ -241,8 +238,9 @@ def _chinese_day(match: re.Match[str], today: date, hours: BusinessHours) -> dat
 
 
 def _weekday(today: date, weekday: int, weeks: int, this: bool = False) -> date:
-    """Return the next date of a weekday; with `weeks`, so many weeks after the current week, as
-    下周一 and next Monday are.
+    """Return the next date of a weekday.
+
+    With `weeks` it is so many weeks after the current week, as in 下周一 and next Monday.
     """
     monday = today - timedelta(days=today.weekday())
     if weeks or this:
@@ -320,9 +318,7 @@ def _chinese_minute(match: re.Match[str], part: str) -> int | None:
 
 
 def _business_hour(hour: int) -> int:
-    """Return the hour of the day that an hour alone means: nobody calls back at three at
-    night.
-    """
+    """Return the hour of the day that a bare hour means: nobody calls back at three at night."""
     return hour + 12 if 1 <= hour <= 7 else hour
 
 

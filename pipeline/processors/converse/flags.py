@@ -1,6 +1,4 @@
-"""What follows from a record's neighbours: duplicates, outliers, late arrivals, fulfilled
-follow-ups and links between threads.
-"""
+"""What follows from a record's neighbours: flags, fulfilled follow-ups and links of threads."""
 
 from __future__ import annotations
 
@@ -166,9 +164,7 @@ def earliest_fulfilment(at: int, due_at: int, call: bool) -> int:
 
 
 def match_fulfilments(entries: Sequence[RecordEntry]) -> dict[str, tuple[FollowUpEntry, ...]]:
-    """Return the follow-ups by record id, each with the first call or message that fulfilled
-    it.
-    """
+    """Return the follow-ups by record id, each with the first call or message that fulfils it."""
     speaking = [entry for entry in entries if entry.role in ("human", "talk")]
     calls = [entry for entry in speaking if entry.bits & CALL]
     return {

@@ -1,9 +1,9 @@
-"""Finds follow-ups in texts: promises of the own side ("I will call you back tomorrow") and
-requests of customers (麻烦周一下午给我回电话).
+"""Finds follow-ups in texts: what the own side promises, and what customers request.
 
-These are rules, not a model: a promise that is overlooked costs a customer, and a false one costs
-trust in the list. So every word that makes a promise, and every word that negates it (not, if,
-已经, 吗), is written where it can be read and tested: promises_en.py, promises_zh.py.
+"I will call you back tomorrow" is a promise, 麻烦周一下午给我回电话 is a request. These are rules, not a
+model: a promise that is overlooked costs a customer, and a false one costs trust in the list. So
+every word that makes a promise, and every word that negates it (not, if, 已经, 吗), is written
+where it can be read and tested: promises_en.py, promises_zh.py.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from pipeline.processors.converse.due_dates import DueTime, due_time
 from pipeline.processors.converse.promises_en import Way
 from pipeline.processors.converse.sentences import normalize, sentences
 
-# The first 2,000 characters, as everywhere that texts are classified (DESIGN §7): promises are in
-# letters, not in their annexes.
+# The first 2,000 characters, as everywhere that texts are classified (DESIGN §7): promises are
+# in letters, not in their annexes.
 _READ_CHARS = 2_000
 # Enough to recognise the sentence; the record has the whole text.
 _PHRASE_CHARS = 160
 # More than three promises in one message are terms of business, not promises.
 _MAX_MATCHES = 3
 
-# What every promise or request contains, as people write it: for most messages this one search is
-# all the work.
+# What every promise or request contains, as people write it: for most messages this one search
+# is all the work.
 _CHINESE = (
     r"[电電](?:话|話|联|聯)|[回致来來][电電]|打[给給]|回[拨撥]|[回答][复復覆]|[联聯][系繫络絡]|通知|告知|告[诉訴]|反[馈饋]|回信"
     r"|[发發寄](?:送)?[给給]|[处處]理|解[决決]|[结結]果|[说說]法|答案|回我"
@@ -64,8 +64,9 @@ class FollowUpMatch:
 
 
 def promises_in(text: str, said_at: datetime, hours: BusinessHours) -> tuple[FollowUpMatch, ...]:
-    """Return the promises in a message of the own side, in the order of its sentences, at most
-    three; `said_at` is an aware instant.
+    """Return the promises in a message of the own side, in order, at most three.
+
+    `said_at` is an aware instant.
     """
     return (
         _matches(text, said_at, hours, promises_en.promise_way, promises_zh.promise_way)
@@ -75,7 +76,9 @@ def promises_in(text: str, said_at: datetime, hours: BusinessHours) -> tuple[Fol
 
 
 def requests_in(text: str, said_at: datetime, hours: BusinessHours) -> tuple[FollowUpMatch, ...]:
-    """Return a customer's requests for a call, or for an answer by a stated time; at most three."""
+    """Return a customer's requests for a call, or for an answer by a stated time; at most
+    three.
+    """
     return (
         _matches(text, said_at, hours, promises_en.request_way, promises_zh.request_way)
         if _MAYBE_REQUEST.search(text)
@@ -99,8 +102,8 @@ def _matches(
     for sentence in sentences(normalize(text[:_READ_CHARS])):
         due = cache(partial(due_time, sentence, said_at, hours))
         way = (in_chinese if _HAN.search(sentence) else in_english)(sentence, due)
-        # "We will refund it" is business as usual; with a time it is a promise that somebody has to
-        # keep.
+        # "We will refund it" is business as usual; with a time it is a promise that somebody has
+        # to keep.
         if way is None or (way == "act" and not due().stated):
             continue
         matches.append(

@@ -121,8 +121,9 @@ _ASKED = re.compile(r"\?\s*$")
 
 
 def promise_way(sentence: str, _due: Callable[[], DueTime]) -> Way | None:
-    """Return by which way a normalized sentence of the own side promises to get back to the
-    customer; None if it does not promise that.
+    """Return the way by which a sentence of the own side promises to get back, or None.
+
+    The sentence is normalized.
     """
     if not _MAKES_A_PROMISE.search(sentence) or _ASKED.search(sentence) or _conditional(sentence):
         return None
@@ -190,8 +191,9 @@ _DONT = re.compile(
 
 
 def request_way(sentence: str, _due: Callable[[], DueTime]) -> Way | None:
-    """Return by which way a customer's normalized sentence asks the own side to get back; None
-    if it does not ask that.
+    """Return the way by which a customer's sentence asks to get back, or None.
+
+    The sentence is normalized.
     """
     bare = _IF_POLITE.sub(" ", sentence)
     if _CONDITION.search(bare.replace("don't forget", "")):

@@ -51,9 +51,7 @@ _ASKED = re.compile(
 
 
 def promise_way(sentence: str, due: Callable[[], DueTime]) -> Way | None:
-    """Return by which way a sentence of the own side promises to get back; None if it does
-    not.
-    """
+    """Return the way by which a sentence of the own side promises to get back, or None."""
     if _ASKED.search(sentence):
         return None
     clauses = ""
@@ -103,7 +101,7 @@ _NO_REQUEST = re.compile(
 
 
 def request_way(sentence: str, due: Callable[[], DueTime]) -> Way | None:
-    """Return by which way a customer's sentence asks to get back; None if it does not."""
+    """Return the way by which a customer's sentence asks to get back, or None."""
     clauses = ""
     for clause in _CLAUSE.split(sentence):
         clauses += clause + ","

@@ -1,6 +1,4 @@
-"""The fields of a record that converse reads, from the record itself or directly from its
-JSON.
-"""
+"""The fields of a record that converse reads."""
 
 from __future__ import annotations
 
@@ -83,9 +81,7 @@ class RecordView:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> RecordView:
-        """Return the view of a record's decoded JSON; raises KeyError if a required field is
-        absent.
-        """
+        """Return the view of a record's decoded JSON; raises KeyError if a field is missing."""
         get = record.get
         call = get("call")
         return cls(

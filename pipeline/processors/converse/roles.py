@@ -84,9 +84,7 @@ def role_of(record: RecordView, courtesy: bool, bots: Collection[str]) -> Role:
 
 
 def closing_reason(record: RecordView) -> str:
-    """Return what closes the conversation, the noted result or the platform's line; "" if nothing
-    does.
-    """
+    """Return the result or the platform's line that closes the conversation, or ""."""
     if record.result and record.result.strip().casefold() in _CLOSING_RESULTS:
         return record.result.strip()
     if (
@@ -99,7 +97,7 @@ def closing_reason(record: RecordView) -> str:
 
 
 def assignee(record: RecordView) -> str:
-    """Return to whom a line of the platform assigns the conversation; "" if it does not."""
+    """Return to whom a line of the platform assigns the conversation, or ""."""
     if record.kind != "system":
         return ""
     match = _ASSIGNING_LINE.search(record.text)

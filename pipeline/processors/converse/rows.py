@@ -72,9 +72,7 @@ def fact_id(kind: str, *names: str) -> UUID:
 
 
 def _id(family: str, *names: str) -> UUID:
-    """Return `stable_id(family, *names)`, with a cached hash of the first parts: every row needs an
-    id.
-    """
+    """Return `stable_id(family, *names)`; the hash of its first parts is cached."""
     hashed = _hashed(family, names[0]).copy()
     for name in names[1:]:
         raw = name.encode()

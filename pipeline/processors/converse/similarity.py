@@ -42,7 +42,7 @@ _COURTESY = frozenset(_COURTESIES.split())
 
 
 def words_of(text: str) -> str:
-    """Return the letters and digits of a text, NFKC, case-folded; equal texts have equal words.
+    """Return the letters and digits of a text, NFKC, case-folded.
 
     >>> words_of("OK, thanks!")
     'okthanks'
@@ -54,8 +54,9 @@ def words_of(text: str) -> str:
 
 
 def is_courtesy(words: str, has_text: bool) -> bool:
-    """Return whether a text is only a courtesy; a text without words (👍) is, an empty text is
-    not.
+    """Return whether a text is only a courtesy.
+
+    A text without words (👍) is one, an empty text (a picture) is not.
 
     >>> is_courtesy("okthanks", has_text=True), is_courtesy("", has_text=False)
     (True, False)
@@ -73,15 +74,14 @@ def weight(words: str) -> int:
 
 
 def hash63(data: bytes) -> int:
-    """Return 63 bits of BLAKE2b, which fit a signed integer of JSON readers and of
-    ClickHouse.
-    """
+    """Return 63 bits of BLAKE2b, which fit a signed 64-bit integer everywhere."""
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "big") >> 1
 
 
 def fingerprints(words: str) -> tuple[int, int]:
-    """Return (hash, SimHash) of a text's words; 0 where the text is too short for that
-    comparison.
+    """Return the hash and the SimHash of a text's words.
+
+    Either is 0 if the text is too short to be compared by it.
     """
     text_weight = weight(words)
     if text_weight < _MIN_WEIGHT:

@@ -1,4 +1,4 @@
-"""How a batch changes a contact point's state, and the rows that follow from it.
+"""Applies a batch to a contact point's state, and builds the rows that follow from it.
 
 First every record of the batch is added; then `finish` works out once, for the whole batch, what
 changed beside the records: conversations, links, reopenings, follow-ups and flags.
@@ -218,8 +218,9 @@ class StateUpdate:
         return outputs
 
     def _append_to_thread(self, number: int) -> list[Contract] | None:
-        """Return the rows of a thread that only grew at its end, worked out from its full summary;
-        None if the whole thread has to be summarized.
+        """Return the rows of a thread that only grew at its end; None if it did not.
+
+        They follow from the thread's full summary, without its older records.
         """
         thread, new = self._state.threads[number], self._appended.get(number, [])
         if thread.full_summary is None or number in self._reordered:
@@ -255,8 +256,9 @@ class StateUpdate:
     def _update_thread(
         self, thread: Thread, summary: ConversationSummary | None, own: ConversationSummary | None
     ) -> list[Contract]:
-        """Return a thread's row and its opening fact if they changed; retract both if no record is
-        left. `own` is the summary of this thread alone.
+        """Return a thread's row and its opening fact if they changed.
+
+        Both are retracted if no record is left. `own` is the summary of this thread alone.
         """
         if summary is None or own is None:
             return self._retract_thread(thread)
@@ -310,9 +312,7 @@ class StateUpdate:
         return outputs
 
     def _update_flags(self, late: dict[str, Flag | None]) -> list[Contract]:
-        """Return the flags that appeared, changed or went, of the records whose neighbours
-        changed.
-        """
+        """Return the flags that appeared, changed or went."""
         outputs: list[Contract] = []
         changed = self._positions_to_check()
         by_id = self._state.entries_by_id
@@ -347,8 +347,9 @@ class StateUpdate:
         return outputs
 
     def _positions_to_check(self) -> set[int]:
-        """Return the positions whose flags may have changed: changed entries, and the
-        `LOOKBACK_RECORDS` after each.
+        """Return the positions of the entries whose flags may have changed.
+
+        These are the changed entries and the `LOOKBACK_RECORDS` after each.
         """
         # Below this position entries before the horizon are missing: flags there stay as they are.
         frozen = LOOKBACK_RECORDS if self._state.horizon[1] else 0

@@ -134,9 +134,7 @@ def merge_summaries(summaries: Iterable[ConversationSummary]) -> ConversationSum
 def summarize(
     older: ConversationSummary | None, entries: Sequence[RecordEntry]
 ) -> tuple[ConversationSummary | None, set[str]]:
-    """Return the summary of older records and of these entries, and the ids of those that reopen
-    the conversation.
-    """
+    """Return the summary of older records and these entries, and the ids of reopening records."""
     if not entries:
         return older, set()
     summary = replace(older) if older else initial_summary(entries[0])

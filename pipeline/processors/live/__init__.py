@@ -1,3 +1,1 @@
-"""What is happening now: records counted into panes, windows summed from them, and alerts found in
-the windows; no I/O, no clock.
-"""
+"""Live: counts of the last minute, hour and day, and alerts about them; no I/O, no clock."""

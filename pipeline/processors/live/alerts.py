@@ -132,8 +132,9 @@ class AlertMonitor:
 
 
 def _belongs(finding: Finding, known: _OpenAlert) -> bool:
-    """Return whether a spike is the same event as an open alert: the same measure, or a spike of
-    all messages, or mostly the same records.
+    """Return whether a spike is the same event as an open alert.
+
+    It is if they have the same measure, or one counts all messages, or most records are the same.
     """
     measures = known.alert.measures
     if finding.measure in measures or INBOUND in (finding.measure, known.alert.measure):

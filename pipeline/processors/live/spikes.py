@@ -154,9 +154,7 @@ def _spikes_of(
 
 
 def _upper_share(count: int, total: int) -> float:
-    """Return an upper estimate of a share: two standard deviations above the observed, never 0 or
-    1.
-    """
+    """Return an upper estimate of a share, never 0 or 1: two standard deviations above it."""
     return min((count + 1 + 2 * math.sqrt(count + 1)) / total, 1 - 1 / total)
 
 
@@ -221,8 +219,9 @@ class LevelDetector:
         self._fed_s = -1
 
     def check(self, view: LiveView, now_ms: int) -> list[Finding]:
-        """Feed the minutes that are over; return the measures whose level the last hour shows to
-        have changed.
+        """Feed the minutes that are over; return the measures whose level has changed.
+
+        A change counts once the last hour shows it.
         """
         over = HOUR.pane_of(now_ms)
         if over <= self._fed_s:

@@ -169,8 +169,9 @@ class LiveView:
     def span_counts(
         self, resolution: Resolution, now_ms: int, span_s: int | None = None
     ) -> dict[str, SpanCounts]:
-        """Return a window's counts as of an instant, by tenant; or those of its last `span_s`
-        seconds, rounded to panes.
+        """Return a window's counts as of an instant, by tenant.
+
+        With `span_s` only its last seconds count, rounded to panes.
         """
         oldest = resolution.pane_of(now_ms) - (span_s or resolution.span_s)
         sums: dict[str, SpanCounts] = defaultdict(SpanCounts)
@@ -203,8 +204,9 @@ class LiveView:
         ]
 
     def due(self, now_ms: int) -> list[DueAnswer]:
-        """Return the customers whose answer is due within 15 minutes, then those whose answer is
-        overdue; at most 50.
+        """Return the customers whose answer is due within 15 minutes or overdue; at most 50.
+
+        Those that are due next come first, then the overdue.
         """
         near = [
             DueAnswer(
