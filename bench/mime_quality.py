@@ -1,13 +1,12 @@
-"""How well raw mail becomes text: MIME, character sets, HTML, language, on real data, beside other
-libraries.
+"""Measure how well raw mail becomes text, on real data and compared with other libraries.
 
 `python bench/mime_quality.py --data ../shared/data [--peers] [--only mime charset html language]`.
-Peers are measured where they can be imported: mail-parser, fast-mail-parser, chardet,
-charset-normalizer, beautifulsoup4 + lxml, selectolax, resiliparse, inscriptis (into an environment
-of their own, together with what `pipeline` needs). Times are CPU times of this process. Truth: for
-character sets the declared one where it decodes strictly, hidden from the reader; for HTML the
-words that BeautifulSoup finds when what style and markup hide is taken away. "lost" is a body
-without text where another parser found some.
+Peers are measured where they can be imported (mail-parser, fast-mail-parser, chardet,
+charset-normalizer, beautifulsoup4 + lxml, selectolax, resiliparse, inscriptis): install them, with
+the dependencies of `pipeline`, in an environment of their own. Times are CPU times of this process.
+Ground truth: for charsets the declared one where it decodes strictly, hidden from the reader; for
+HTML the words that BeautifulSoup finds after what style and markup hide is removed. "lost" is a
+body without text where another parser found text.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ from pipeline.mail.html_text import html_to_text  # noqa: E402
 from pipeline.mail.mime import NotAMailError, parse_mail  # noqa: E402
 from pipeline.processors.clean.language import detect_language  # noqa: E402
 
-# Samples are drawn once, with this seed.
+# Samples are drawn with this seed.
 SEED = 7
 SHORT_TEXTS = 400
 LANGUAGE_TEXTS = 1_000
@@ -50,7 +49,7 @@ REPEATS = 5
 
 
 class Reading(NamedTuple):
-    """What a parser made of a mail: its text, and whether it found a date."""
+    """The result of a parser for one mail: its text, and whether it found a date."""
 
     text: str
     dated: bool
@@ -129,30 +128,30 @@ def rows(path: Path, column: str) -> list[str]:
 # --- MIME
 
 
-def ours(raw: bytes) -> Reading:
-    """Read by this project; HTML is not rendered, as by the peers."""
+def by_switchboard(raw: bytes) -> Reading:
+    """Parse with this project; HTML is not rendered, as with the other parsers."""
     mail = parse_mail(raw)
     return Reading(mail.text or mail.html or "", mail.date is not None)
 
 
 def stdlib_by_hand(raw: bytes) -> Reading:
-    """Read by the standard library's compat32 policy, walking the parts."""
+    """Parse with the compat32 policy of the standard library, walking the parts."""
     message = email.message_from_bytes(raw)
-    found: list[str] = []
+    texts: list[str] = []
     for part in message.walk():
         content = part.get_payload(decode=True) if part.get_content_maintype() == "text" else None
         if isinstance(content, bytes):
             try:
-                found.append(content.decode(part.get_content_charset() or "us-ascii", "replace"))
+                texts.append(content.decode(part.get_content_charset() or "us-ascii", "replace"))
             except LookupError:
-                found.append(content.decode("latin-1"))
+                texts.append(content.decode("latin-1"))
     return Reading(
-        "\n".join(found), email.utils.parsedate_tz(str(message.get("date", ""))) is not None
+        "\n".join(texts), email.utils.parsedate_tz(str(message.get("date", ""))) is not None
     )
 
 
 def stdlib_default(raw: bytes) -> Reading:
-    """Read by the standard library's modern policy."""
+    """Parse with the modern policy of the standard library."""
     message = email.message_from_bytes(raw, policy=email.policy.default)
     body = message.get_body(("plain", "html"))
     _ = message["to"], message["from"], message["subject"]
@@ -165,10 +164,10 @@ def stdlib_default(raw: bytes) -> Reading:
 
 def parsers(with_peers: bool) -> dict[str, Parser]:
     """Return the parsers to compare."""
-    found: dict[str, Parser] = {"ours": ours}
+    chosen: dict[str, Parser] = {"Switchboard": by_switchboard}
     if not with_peers:
-        return found
-    found |= {"stdlib compat32 by hand": stdlib_by_hand, "stdlib policy.default": stdlib_default}
+        return chosen
+    chosen |= {"stdlib compat32 by hand": stdlib_by_hand, "stdlib policy.default": stdlib_default}
     mailparser, fast = optional("mailparser"), optional("fast_mail_parser")
     if mailparser is not None:
 
@@ -176,19 +175,19 @@ def parsers(with_peers: bool) -> dict[str, Parser]:
             read = mailparser.parse_from_bytes(raw)
             return Reading(read.body, read.date is not None)
 
-        found["mail-parser"] = by_mailparser
+        chosen["mail-parser"] = by_mailparser
     if fast is not None:
 
         def by_fast(raw: bytes) -> Reading:
             read = fast.parse_email(raw)
             return Reading("\n".join([*read.text_plain, *read.text_html]), bool(read.date))
 
-        found["fast-mail-parser"] = by_fast
-    return found
+        chosen["fast-mail-parser"] = by_fast
+    return chosen
 
 
 def bench_mime(folder: Path, with_peers: bool) -> None:
-    """Print how many mails each parser refuses, loses, or damages, and its speed on the corpus."""
+    """Print how many mails each parser raises on, loses or damages, and its speed."""
     small, large = small_sets(folder), corpus(folder)
     mails = small + large
     readings: dict[str, list[Reading | None]] = {}
@@ -206,17 +205,17 @@ def bench_mime(folder: Path, with_peers: bool) -> None:
                 results.append(None)
         readings[name] = results
         speed[name] = 1 / best_time(partial(ignore_errors, parser), large, 2)
-    found = [
+    longest = [
         max((len(r.text.strip()) for r in column if r), default=0)
         for column in zip(*readings.values(), strict=True)
     ]
-    print(f"\nMIME, {len(mails)} mails ({refused} without any header are refused by us)")
+    print(f"\nMIME, {len(mails)} mails ({refused} without any header are rejected by this project)")
     print(f"{'parser':26}{'raising':>9}{'lost':>7}{'no date':>9}{'U+FFFD':>8}{'mails/s':>9}")
     for name, results in readings.items():
         raising = sum(result is None for result in results)
         lost = sum(
             best > 0 and not (result and result.text.strip())
-            for result, best in zip(results, found, strict=True)
+            for result, best in zip(results, longest, strict=True)
         )
         undated = sum(result is not None and not result.dated for result in results)
         damaged = sum(result is not None and "\ufffd" in result.text for result in results)
@@ -224,17 +223,18 @@ def bench_mime(folder: Path, with_peers: bool) -> None:
     start = time.process_time()
     for raw in large:
         _ = parse_mail(raw).body_text
-    print(f"ours with HTML rendered: {len(large) / (time.process_time() - start):.0f} mails/s")
+    spent = time.process_time() - start
+    print(f"Switchboard with HTML rendered: {len(large) / spent:.0f} mails/s")
 
 
 def ignore_errors(run: Parser, raw: bytes) -> None:
-    """Run a parser for its time only; what it raises was counted before."""
+    """Run a parser for its time only; its exceptions were counted before."""
     with suppress(Exception):
         run(raw)
 
 
 def best_time(run: Callable[[Item], Any], items: Sequence[Item], repeats: int = REPEATS) -> float:
-    """Return the least CPU seconds an item of some passes over all."""
+    """Return the CPU seconds per item of the fastest of several passes over all items."""
     times = []
     for _ in range(repeats):
         start = time.process_time()
@@ -244,16 +244,16 @@ def best_time(run: Callable[[Item], Any], items: Sequence[Item], repeats: int = 
     return min(times) / len(items)
 
 
-# --- character sets
+# --- charsets
 
 
 def detectors(with_peers: bool) -> dict[str, Callable[[bytes], str | None]]:
-    """Return the readers of bytes without a label."""
-    found: dict[str, Callable[[bytes], str | None]] = {
-        "ours": lambda raw: decode_text(raw, None).text
+    """Return the decoders of bytes without a label."""
+    chosen: dict[str, Callable[[bytes], str | None]] = {
+        "Switchboard": lambda raw: decode_text(raw, None).text
     }
     if not with_peers:
-        return found
+        return chosen
     chardet, normalizer = optional("chardet"), optional("charset_normalizer")
 
     def by_chardet(raw: bytes) -> str | None:
@@ -264,10 +264,10 @@ def detectors(with_peers: bool) -> dict[str, Callable[[bytes], str | None]]:
         return decoded(raw, best.encoding) if best is not None else None
 
     if chardet is not None:
-        found["chardet"] = by_chardet
+        chosen["chardet"] = by_chardet
     if normalizer is not None:
-        found["charset-normalizer"] = by_normalizer
-    return found
+        chosen["charset-normalizer"] = by_normalizer
+    return chosen
 
 
 def decoded(raw: bytes, label: str | None) -> str | None:
@@ -279,14 +279,14 @@ def decoded(raw: bytes, label: str | None) -> str | None:
 
 
 def bench_charset(data: Path, with_peers: bool) -> None:
-    """Print how often each detector reads hidden character sets, short Chinese and reference texts
-    right.
-    """
+    """Print how often each detector is right on hidden charsets and short Chinese texts."""
     folder = data / "email_raw"
     parts = [
         part for part in text_parts(small_sets(folder) + corpus(folder)) if not part.raw.isascii()
     ]
-    known = [(part.raw, lookup_charset(part.label), decoded(part.raw, part.label)) for part in parts]
+    known = [
+        (part.raw, lookup_charset(part.label), decoded(part.raw, part.label)) for part in parts
+    ]
     hidden = [
         (raw, {text, decoded(raw, charset.codecs[0])})
         for raw, charset, text in known
@@ -351,9 +351,7 @@ def words(text: str) -> Counter[str]:
 
 
 def visible(soup_module: Any, html: str) -> str:
-    """Return what a reader sees, by BeautifulSoup: nothing hidden, words unbroken by inline
-    tags.
-    """
+    """Return what a reader sees, by BeautifulSoup: nothing hidden, inline tags break no words."""
     soup = soup_module.BeautifulSoup(html, "lxml")
     for tag in soup(["script", "style", "title", "template"]):
         tag.decompose()
@@ -370,27 +368,25 @@ def visible(soup_module: Any, html: str) -> str:
 
 def renderers(with_peers: bool) -> dict[str, Callable[[str], str]]:
     """Return the renderers to compare."""
-    found: dict[str, Callable[[str], str]] = {"ours": html_to_text}
+    chosen: dict[str, Callable[[str], str]] = {"Switchboard": html_to_text}
     lexbor, resiliparse, inscriptis = (
         optional("selectolax.lexbor"),
         optional("resiliparse.extract.html2text"),
         optional("inscriptis"),
     )
     if with_peers and lexbor is not None:
-        found["selectolax text"] = lambda html: str(
+        chosen["selectolax text"] = lambda html: str(
             lexbor.LexborHTMLParser(html).text(separator=" ")
         )
     if with_peers and resiliparse is not None:
-        found["resiliparse"] = lambda html: str(resiliparse.extract_plain_text(html))
+        chosen["resiliparse"] = lambda html: str(resiliparse.extract_plain_text(html))
     if with_peers and inscriptis is not None:
-        found["inscriptis"] = lambda html: str(inscriptis.get_text(html))
-    return found
+        chosen["inscriptis"] = lambda html: str(inscriptis.get_text(html))
+    return chosen
 
 
 def bench_html(folder: Path, with_peers: bool) -> None:
-    """Print each renderer's word recall and precision against BeautifulSoup, and its time a
-    page.
-    """
+    """Print word recall and precision of each renderer against BeautifulSoup, and its time."""
     pages = [
         decode_text(p.raw, p.label).text
         for p in text_parts(small_sets(folder) + corpus(folder))
@@ -411,18 +407,18 @@ def bench_html(folder: Path, with_peers: bool) -> None:
         print(f"{name:26}{recall:>9.4f}{precision:>11.4f}{spent * 1e6:>11.0f}")
 
 
-def shares(truth: Sequence[Counter[str]], found: Sequence[Counter[str]]) -> tuple[float, float]:
+def shares(truth: Sequence[Counter[str]], counted: Sequence[Counter[str]]) -> tuple[float, float]:
     """Return mean recall and mean precision of bags of words."""
-    hits = [(t & f).total() for t, f in zip(truth, found, strict=True)]
+    hits = [(t & f).total() for t, f in zip(truth, counted, strict=True)]
     recall = mean(h / t.total() if t else 1.0 for h, t in zip(hits, truth, strict=True))
-    return recall, mean(h / f.total() if f else 1.0 for h, f in zip(hits, found, strict=True))
+    return recall, mean(h / f.total() if f else 1.0 for h, f in zip(hits, counted, strict=True))
 
 
 # --- language
 
 
 def bench_language(data: Path) -> None:
-    """Print how often short English and Chinese texts are known as such, and the time a text."""
+    """Print how often the language of short English and Chinese texts is right, and the time."""
     english = rows(data / "text_en" / "banking77" / "train.csv", "text")
     tweets = rows(data / "text_en" / "airline_tweets" / "tweets.csv", "text")
     reviews = rows(data / "text_zh" / "waimai_10k" / "waimai_10k.csv", "review")
@@ -441,7 +437,8 @@ def bench_language(data: Path) -> None:
         codes = [detect_language(text).code for text in sample]
         spent = best_time(detect_language, sample, 2)
         print(
-            f"{name:26}{codes.count(code) / len(codes):>9.3f}{codes.count(''):>8}{spent * 1e6:>11.0f}"
+            f"{name:26}{codes.count(code) / len(codes):>9.3f}{codes.count(''):>8}"
+            f"{spent * 1e6:>11.0f}"
         )
 
 

@@ -1,14 +1,14 @@
-"""Quality and speed of the reply splitter beside its peers, on the mails with expectations of three
-reply parsers.
+"""Measure quality and speed of the reply splitter and of other splitters, on test mails.
 
-    python bench/reply_quality.py --data ../shared/data [--peers] [--failed] [--hostile]
+python bench/reply_quality.py --data ../shared/data [--peers] [--failed] [--hostile]
 
-Exact: zero-width characters dropped, white space collapsed, then equal; where a fixture names its
-first fragment, the first stretch of the author counts as well as the whole reply. Soft: mean ratio
-of difflib. Assertions: mails of which only the beginning, or parts that must or must not show, are
-asserted. CPU time of this process per mail, the least of some rounds, over the mails of both kinds;
-the mail of 767 KB alone. Hostile: mails of half a megabyte and of one, built to make a splitter
-slow; linear means that the second takes about twice as long.
+The mails and expectations are those of three reply parsers. Exact: equal after zero-width
+characters are dropped and white space is collapsed; where a fixture names its first fragment, the
+first text of the author counts as well as the whole reply. Soft: mean ratio of difflib. Assertions:
+mails of which only the beginning, or parts that must or must not remain, are asserted. Times are
+CPU times of this process per mail, the least of several rounds, over mails of both kinds; the mail
+of 767 KB separately. Hostile: mails of 0.5 and 1 MB that are built to make a splitter slow; linear
+means that the second takes about twice as long.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from typing import Any
 
 from pipeline.processors.clean.reply import split_reply
 
-# What a splitter shows of a mail: the whole reply, and the first stretch of it.
+# What a splitter returns for a mail: the whole reply, and the first part of it.
 Shown = tuple[str, str]
 Splitter = Callable[[str], Shown]
 
@@ -57,7 +57,7 @@ _HOSTILE = {
     "closings": "Thanks,\nAnn\n",
     "blank lines": "\n",
 }
-# The languages mail-parser-reply knows; without them it finds English only.
+# The languages of mail-parser-reply; by default it uses English only.
 _PARSER_LANGUAGES = [
     "en",
     "cs",
@@ -78,9 +78,7 @@ _PARSER_LANGUAGES = [
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A mail and what is expected of its reply: ``exact``, or else the assertions of
-    ``asserted``.
-    """
+    """A mail and its expected reply: ``exact``, or else the assertions of ``asserted``."""
 
     name: str
     text: str
@@ -91,9 +89,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What one splitter reaches: counts, mean ratio, microseconds, milliseconds; and the cases it
-    fails.
-    """
+    """The result of one splitter: counts, mean ratio, times, and the mails it fails."""
 
     exact: int
     soft: float
@@ -105,14 +101,12 @@ class Score:
 
 
 def normal(text: str) -> str:
-    """Return a text as it is compared: without zero-width characters, white space collapsed."""
+    """Return a text as compared: without zero-width characters, white space collapsed."""
     return " ".join(_UNSEEN.sub("", text).split())
 
 
 def cases(data: Path) -> Iterator[Case]:
-    """Read the mails with expectations below ``data``; raises FileNotFoundError where they are
-    absent.
-    """
+    """Read the mails with expectations below ``data``; raises FileNotFoundError if absent."""
     for folder, mails in _SETS:
         base = data / "email_replies" / folder
         for name, expected in json.loads((base / "expected.json").read_text("utf-8")).items():
@@ -129,7 +123,7 @@ def cases(data: Path) -> Iterator[Case]:
 
 
 def holds(case: Case, reply: str) -> bool:
-    """Return whether a reply meets the assertions of a case that has no exact expectation."""
+    """Return whether a reply meets the assertions of a case without an exact expectation."""
     shown = normal(reply)
     expected = case.asserted
     contained = [
@@ -144,7 +138,7 @@ def holds(case: Case, reply: str) -> bool:
 
 
 def seconds(split: Splitter, text: str, rounds: int) -> float:
-    """Return the least CPU time of some runs over one mail."""
+    """Return the least CPU time of several runs over one mail."""
     times = []
     for _ in range(rounds):
         begun = time.process_time_ns()
@@ -190,24 +184,25 @@ def score(split: Splitter, mails: list[Case], large: str) -> Score:
 
 
 def print_hostile() -> None:
-    """Print what hostile mails cost this project."""
+    """Print the times of Switchboard for hostile mails."""
     print("\n| hostile mail | 0.5 MB ms | 1 MB ms | ratio |\n|---|---|---|---|")
     for name, piece in _HOSTILE.items():
         half, whole = (
-            seconds(ours, piece * (size // len(piece)), 1) * 1e3 for size in (500_000, 1_000_000)
+            seconds(by_switchboard, piece * (size // len(piece)), 1) * 1e3
+            for size in (500_000, 1_000_000)
         )
         print(f"| {name} | {half:.0f} | {whole:.0f} | {whole / half:.1f} |", flush=True)
 
 
-def ours(text: str) -> Shown:
-    """Split with this project."""
+def by_switchboard(text: str) -> Shown:
+    """Split with Switchboard."""
     split = split_reply(text)
     first = next((text[part.start : part.end] for part in split.parts if part.kind == "reply"), "")
     return split.reply, first
 
 
 def nothing(text: str) -> Shown:
-    """Cut nothing: what any splitter must beat."""
+    """Cut nothing: the baseline for every splitter."""
     return text, text
 
 
@@ -259,7 +254,7 @@ def _quotequail() -> Splitter:
     unwrap = importlib.import_module("quotequail").unwrap
 
     def split(text: str) -> Shown:
-        # It says what stands above the quote only where it finds one.
+        # It returns the text above the quote only where it finds a quote.
         reply = (unwrap(text) or {}).get("text_top", text)
         return reply, reply
 
@@ -288,7 +283,7 @@ _PEERS: dict[str, tuple[str, Callable[[], Splitter]]] = {
 
 
 def peers() -> Iterator[tuple[str, Splitter | None]]:
-    """Yield each peer with its version, and None where it is not installed here."""
+    """Yield each peer with its version; None where it is not installed."""
     for name, (distribution, make) in _PEERS.items():
         try:
             yield f"{name} {version(distribution)}", make()
@@ -297,7 +292,7 @@ def peers() -> Iterator[tuple[str, Splitter | None]]:
 
 
 def main() -> int:
-    """Print the table; returns 2 where the data are absent."""
+    """Print the table; return 2 where the data are absent."""
     arguments = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -311,12 +306,12 @@ def main() -> int:
     arguments.add_argument(
         "--hostile", action="store_true", help="time mails of 1 MB that are built to be slow"
     )
-    given = arguments.parse_args()
-    # Peers warn on every mail they give up on.
+    options = arguments.parse_args()
+    # Peers log a warning for every mail they give up on.
     logging.disable(logging.CRITICAL)
     try:
-        mails = list(cases(given.data))
-        large = (given.data / "email_replies" / Path(*_LARGE)).read_text("utf-8")
+        mails = list(cases(options.data))
+        large = (options.data / "email_replies" / Path(*_LARGE)).read_text("utf-8")
     except FileNotFoundError as error:
         print(
             f"no mails to measure on: {error.filename} does not exist; give --data", file=sys.stderr
@@ -332,8 +327,11 @@ def main() -> int:
         " p95 | 767 KB mail ms |"
     )
     print("|---|---|---|---|---|---|")
-    splitters: list[tuple[str, Splitter | None]] = [("nothing", nothing), ("this project", ours)]
-    for name, split in [*splitters, *(peers() if given.peers else ())]:
+    splitters: list[tuple[str, Splitter | None]] = [
+        ("nothing", nothing),
+        ("Switchboard", by_switchboard),
+    ]
+    for name, split in [*splitters, *(peers() if options.peers else ())]:
         if split is None:
             print(f"| {name} | not installed | | | | |")
             continue
@@ -343,9 +341,9 @@ def main() -> int:
             f" {got.p95_us:.0f} | {got.large_ms:.0f} |",
             flush=True,
         )
-        if given.failed:
+        if options.failed:
             print(f"  fails: {', '.join(got.failed)}")
-    if given.hostile:
+    if options.hostile:
         print_hostile()
     return 0
 

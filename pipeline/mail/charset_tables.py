@@ -211,28 +211,29 @@ A fixed table, because Python's codec registry caches every name it is asked for
 # Charsets that chardet may answer with: those that mail programs write. With its full list of 80 it
 # returns DOS and Macintosh charsets for short Western texts.
 DETECTABLE_CHARSETS = [
-    *(
-        "utf-8",
-        "gb18030",
-        "big5hkscs",
-        "cp949",
-        "cp932",
-        "euc-jp",
-        "koi8-r",
-        "koi8-u",
-        "cp866",
-        "windows-874",
-    ),
-    *(
-        "windows-1250",
-        "windows-1251",
-        "windows-1252",
-        "windows-1253",
-        "windows-1254",
-        "windows-1255",
-        "windows-1256",
-    ),
-    *("windows-1257", "windows-1258", "iso-8859-2", "iso-8859-5", "iso-8859-7", "iso-8859-15"),
+    "utf-8",
+    "gb18030",
+    "big5hkscs",
+    "cp949",
+    "cp932",
+    "euc-jp",
+    "koi8-r",
+    "koi8-u",
+    "cp866",
+    "windows-874",
+    "windows-1250",
+    "windows-1251",
+    "windows-1252",
+    "windows-1253",
+    "windows-1254",
+    "windows-1255",
+    "windows-1256",
+    "windows-1257",
+    "windows-1258",
+    "iso-8859-2",
+    "iso-8859-5",
+    "iso-8859-7",
+    "iso-8859-15",
 ]
 
 # Where most letters are ASCII the alphabet is Latin. With only these candidates chardet is right on
@@ -262,11 +263,14 @@ _TRADITIONAL = (
 _KANA = "".join(map(chr, range(0x3041, 0x3097))) + "".join(map(chr, range(0x30A1, 0x30FB)))
 _JAPANESE = (
     _KANA
-    + "日本人年月大国会中出時行見言思分気間今事者方前後上下自手学生社会様社長電話番号送信返事件名宛先願致申"
+    + "日本人年月大国会中出時行見言思分気間今事者方前後上下自手学生"
+    + "社会様社長電話番号送信返事件名宛先願致申"
 )
 _KOREAN = (
-    "이다는의에을를가고하은지사로도한서어기인나자해그대수리시아있들라일부정안요니만보제스으면게마과여전주습원장조성공동상구우경"
-    "소비내화오선무미신문와계물관거국생당중실회적세저분없것때같모간학개방용발위식더입품재연진통소드려년감합았었했네까님세요월확인"
+    "이다는의에을를가고하은지사로도한서어기인나자해그대수리시아있들라일부정안"
+    "요니만보제스으면게마과여전주습원장조성공동상구우경"
+    "소비내화오선무미신문와계물관거국생당중실회적세저분없것때같모간학개방용발"
+    "위식더입품재연진통소드려년감합았었했네까님세요월확인"
 )
 
 FREQUENT_CHARACTERS: dict[str, frozenset[str]] = {

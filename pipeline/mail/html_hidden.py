@@ -30,9 +30,15 @@ _CONTAINERS = frozenset(
 _CELLS = frozenset({"td", "th", "tr"})
 _TERMS = frozenset({"dt", "dd"})
 _CLOSED_BY_SIBLING = {
-    "td": _CELLS, "th": _CELLS, "tr": frozenset({"tr"}), "li": frozenset({"li"}), "dt": _TERMS, "dd": _TERMS,
-    "option": frozenset({"option"}), "p": BLOCK_TAGS | PARAGRAPH_TAGS,
-}  # fmt: skip
+    "td": _CELLS,
+    "th": _CELLS,
+    "tr": frozenset({"tr"}),
+    "li": frozenset({"li"}),
+    "dt": _TERMS,
+    "dd": _TERMS,
+    "option": frozenset({"option"}),
+    "p": BLOCK_TAGS | PARAGRAPH_TAGS,
+}
 
 _HIDES = re.compile(
     r"display\s*:\s*none|mso-hide\s*:\s*all|opacity\s*:\s*0?\.?0*\s*(?:;|!|$)"

@@ -94,7 +94,7 @@ def html_to_text(html: str) -> str:
     counts as hidden.
 
     >>> html_to_text("<p>Dear <b>An</b>n,</p><ul><li>one<li>two</ul>")
-    'Dear Ann,\n\n- one\n- two'
+    'Dear Ann,\n- one\n- two'
     """
     html = html if html.isascii() else _SURROGATES.sub("\ufffd", html)
     html = (

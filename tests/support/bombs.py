@@ -1,6 +1,4 @@
-"""Inputs that are too large, too deep or too many of something: what brings parsers to their
-knees.
-"""
+"""Hostile inputs for parsers: too large, too deep, or too many of something."""
 
 from __future__ import annotations
 
@@ -15,34 +13,34 @@ import zipfile
 from collections.abc import Callable
 
 MEGABYTE = 1024 * 1024
-# Full size; `scale` makes them smaller.
+# The full sizes; `scale` reduces them.
 _LONG = 50 * MEGABYTE
 _MANY = 100_000
-# Rows that may be sound are read one by one, some 5,000 a second: enough of them to see whether
-# time or memory grows faster.
+# Possibly valid rows are parsed one by one, some 5,000 a second: enough to show whether time or
+# memory grows faster than the input.
 _ROWS = 4 * MEGABYTE
 
 Bomb = Callable[[bytes, float], bytes]
 
 
-def long_line(sound: bytes, scale: float) -> bytes:
-    """Sound input, then a line of 50 MB."""
-    return sound + b"x" * int(_LONG * scale) + b"\n" + sound
+def long_line(valid: bytes, scale: float) -> bytes:
+    """Valid input, then a line of 50 MB."""
+    return valid + b"x" * int(_LONG * scale) + b"\n" + valid
 
 
-def long_line_of_wide_text(sound: bytes, scale: float) -> bytes:
-    """Sound input, then 50 MB of Chinese without a break."""
-    return sound + "沟通".encode() * int(_LONG * scale / 6)
+def long_line_of_wide_text(valid: bytes, scale: float) -> bytes:
+    """Valid input, then 50 MB of Chinese without a break."""
+    return valid + "沟通".encode() * int(_LONG * scale / 6)
 
 
-def many_empty_lines(sound: bytes, scale: float) -> bytes:
-    """Nothing but line endings."""
-    return sound + b"\n" * int(MEGABYTE * scale)
+def many_empty_lines(valid: bytes, scale: float) -> bytes:
+    """Only line endings."""
+    return valid + b"\n" * int(MEGABYTE * scale)
 
 
-def repeated(sound: bytes, scale: float) -> bytes:
-    """The sound input over and over, 4 MB of it."""
-    return sound * (int(_ROWS * scale) // len(sound) + 1)
+def repeated(valid: bytes, scale: float) -> bytes:
+    """The valid input repeated, 4 MB of it."""
+    return valid * (int(_ROWS * scale) // len(valid) + 1)
 
 
 _HEAD = (
@@ -89,7 +87,7 @@ def many_headers(_sound: bytes, scale: float) -> bytes:
 
 
 def many_recipients(_sound: bytes, scale: float) -> bytes:
-    """A hundred thousand addressees, and as many references, in one field each."""
+    """A hundred thousand recipients, and as many references, in one field each."""
     count = int(_MANY * scale)
     to = b",\n ".join(b'"P, %d" <p%d@example.com>' % (number, number) for number in range(count))
     references = b"\n ".join(b"<r%d@example.com>" % number for number in range(count))
@@ -97,14 +95,22 @@ def many_recipients(_sound: bytes, scale: float) -> bytes:
 
 
 def hostile_addresses(_sound: bytes, scale: float) -> bytes:
-    """Comments in comments, quotes never closed, encoded words in a row: what makes address parsers
-    slow or deep.
-    """
+    """Nested comments, unclosed quotes, rows of encoded words: slow or deep for address parsers."""
     count = int(_MANY * scale)
     return (
-        b"From: " + b"(" * count + b"a@example.com\nTo: " + b'"' * count + b"\nCc: " + b"=?utf-8?q?a?= " * count
-        + b"\nReply-To: " + b"a," * count + b"<" * count + b"\nSubject: " + b"=?utf-8?q?a" * count + b"\n\nbody\n"
-    )  # fmt: skip
+        b"From: "
+        + b"(" * count
+        + b"a@example.com\nTo: "
+        + b'"' * count
+        + b"\nCc: "
+        + b"=?utf-8?q?a?= " * count
+        + b"\nReply-To: "
+        + b"a," * count
+        + b"<" * count
+        + b"\nSubject: "
+        + b"=?utf-8?q?a" * count
+        + b"\n\nbody\n"
+    )
 
 
 def huge_base64(_sound: bytes, scale: float) -> bytes:
@@ -112,22 +118,29 @@ def huge_base64(_sound: bytes, scale: float) -> bytes:
     body = base64.encodebytes(b"\0" * int(40 * MEGABYTE * scale))
     return (
         _HEAD + b"Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: application/pdf\n"
-        b"Content-Transfer-Encoding: base64\n\n" + body
-        + b"--b\nContent-Type: text/plain\nContent-Transfer-Encoding: base64\n\n!" + body[: len(body) // 4] + b"--b--\n"
-    )  # fmt: skip
+        b"Content-Transfer-Encoding: base64\n\n"
+        + body
+        + b"--b\nContent-Type: text/plain\nContent-Transfer-Encoding: base64\n\n!"
+        + body[: len(body) // 4]
+        + b"--b--\n"
+    )
 
 
 def hostile_parameters(_sound: bytes, scale: float) -> bytes:
-    """A content type of many parameters, continued and quoted without end (RFC 2231)."""
+    """A content type with many parameters, continued and quoted without end (RFC 2231)."""
     count = int(_MANY * scale / 10)
     return (
-        _HEAD + b"Content-Type: text/plain; " + b"".join(b"name*%d*=a%%;" % number for number in range(count))
-        + b'x="' + b';"\\"' * count + b"\n\nbody\n"
-    )  # fmt: skip
+        _HEAD
+        + b"Content-Type: text/plain; "
+        + b"".join(b"name*%d*=a%%;" % number for number in range(count))
+        + b'x="'
+        + b';"\\"' * count
+        + b"\n\nbody\n"
+    )
 
 
 def many_from_lines(_sound: bytes, scale: float) -> bytes:
-    """An mbox of nothing but separators, and of lines that are nearly such."""
+    """An mbox that consists of separators and of lines that almost are separators."""
     line = b"From a@example.com Mon Nov  2 09:00:05 2026\n\n"
     return (
         line * int(_MANY * scale)
@@ -138,7 +151,7 @@ def many_from_lines(_sound: bytes, scale: float) -> bytes:
 
 
 def html_maze(_sound: bytes, scale: float) -> bytes:
-    """HTML nested without end."""
+    """HTML with endless nesting."""
     return _HEAD + b"Content-Type: text/html\n\n" + b"<div><b>x<table><tr><td>" * int(_MANY * scale)
 
 
@@ -149,34 +162,34 @@ def quoted_replies(_sound: bytes, scale: float) -> bytes:
     return _HEAD + b"\n" + b"".join(lines) + b"\n> " * int(_MANY * scale)
 
 
-def open_quote(sound: bytes, scale: float) -> bytes:
+def open_quote(valid: bytes, scale: float) -> bytes:
     """A table whose quote is never closed: every row is one field."""
     return (
-        sound + b'"' + (sound.replace(b'"', b"") + b"\n") * (int(_ROWS * scale) // len(sound) + 1)
+        valid + b'"' + (valid.replace(b'"', b"") + b"\n") * (int(_ROWS * scale) // len(valid) + 1)
     )
 
 
-def quotes_only(sound: bytes, scale: float) -> bytes:
+def quotes_only(valid: bytes, scale: float) -> bytes:
     """Quotes, many of them, in one field."""
-    return sound + b'"' * int(20 * MEGABYTE * scale) + b"\n" + sound
+    return valid + b'"' * int(20 * MEGABYTE * scale) + b"\n" + valid
 
 
-def many_columns(sound: bytes, scale: float) -> bytes:
-    """A row of a million cells, and a header as wide."""
-    return b"a," * int(MEGABYTE * scale) + b"\n" + sound + b"," * int(MEGABYTE * scale) + b"\n"
+def many_columns(valid: bytes, scale: float) -> bytes:
+    """A row of a million cells and a header just as wide."""
+    return b"a," * int(MEGABYTE * scale) + b"\n" + valid + b"," * int(MEGABYTE * scale) + b"\n"
 
 
-def deep_json(sound: bytes, scale: float) -> bytes:
+def deep_json(valid: bytes, scale: float) -> bytes:
     """JSON nested deeper than any parser's stack."""
     depth = int(MEGABYTE * scale)
-    return sound + b'{"data":' * depth + b"1" + b"}" * depth + b"\n" + b"[" * depth + b"\n" + sound
+    return valid + b'{"data":' * depth + b"1" + b"}" * depth + b"\n" + b"[" * depth + b"\n" + valid
 
 
-def huge_json_number(sound: bytes, scale: float) -> bytes:
-    """A number of a million digits, which takes quadratic time to convert."""
+def huge_json_number(valid: bytes, scale: float) -> bytes:
+    """A number of a million digits, whose conversion takes quadratic time."""
     digits = b"9" * int(MEGABYTE * scale)
     return (
-        sound
+        valid
         + b'{"specversion":"1.0","id":'
         + digits
         + b',"time":-'
@@ -189,28 +202,48 @@ def huge_json_number(sound: bytes, scale: float) -> bytes:
     )
 
 
-def many_keys(sound: bytes, scale: float) -> bytes:
+def many_keys(valid: bytes, scale: float) -> bytes:
     """An object of a hundred thousand keys, half of them the same."""
     pairs = b",".join(
         b'"k%d":%d' % (number % (_MANY // 2), number) for number in range(int(_MANY * scale))
     )
-    return sound + b'{"id":"x",' + pairs + b"}\n"
+    return valid + b'{"id":"x",' + pairs + b"}\n"
 
 
 BOMBS: dict[str, tuple[Bomb, ...]] = {
     "email": (
-        long_line, deep_multipart, deep_messages, many_parts, many_headers, many_recipients, hostile_addresses, huge_base64,
-        hostile_parameters, many_from_lines, html_maze, quoted_replies, many_empty_lines, repeated, long_line_of_wide_text,
-    ),
-    "table": (
-        long_line, open_quote, quotes_only, many_columns, deep_json, huge_json_number, many_keys, many_empty_lines, repeated,
+        long_line,
+        deep_multipart,
+        deep_messages,
+        many_parts,
+        many_headers,
+        many_recipients,
+        hostile_addresses,
+        huge_base64,
+        hostile_parameters,
+        many_from_lines,
+        html_maze,
+        quoted_replies,
+        many_empty_lines,
+        repeated,
         long_line_of_wide_text,
     ),
-}  # fmt: skip
+    "table": (
+        long_line,
+        open_quote,
+        quotes_only,
+        many_columns,
+        deep_json,
+        huge_json_number,
+        many_keys,
+        many_empty_lines,
+        repeated,
+        long_line_of_wide_text,
+    ),
+}
 
 
-# ---- packed
-# ---------------------------------------------------------------------------------------------------------------------
+# --- archives
 
 
 def _tar(members: dict[str, bytes]) -> bytes:
@@ -231,23 +264,23 @@ def _zip(members: dict[str, bytes]) -> bytes:
     return target.getvalue()
 
 
-def packed(sound: bytes, rng: random.Random) -> bytes:
-    """Return sound input packed in any way: in an archive or not, compressed or not."""
-    members = {"a": sound, "../b.csv": sound[::-1], "c": b""}
+def packed(valid: bytes, rng: random.Random) -> bytes:
+    """Return valid input packed in any way: in an archive or not, compressed or not."""
+    members = {"a": valid, "../b.csv": valid[::-1], "c": b""}
     compress = rng.choice((bytes, gzip.compress, bz2.compress, lzma.compress))
-    return compress(rng.choice((_tar(members), _zip(members), sound)))
+    return compress(rng.choice((_tar(members), _zip(members), valid)))
 
 
-def expanding(sound: bytes, rng: random.Random, scale: float) -> bytes:
-    """Few bytes that unpack to 300 MB of zeros, or to 4 MB of sound input."""
+def expanding(valid: bytes, rng: random.Random, scale: float) -> bytes:
+    """Few bytes that unpack to 300 MB of zeros, or to 4 MB of valid input."""
     zeros = rng.random() < 0.5
     chunk = (
-        b"\0" * int(MEGABYTE * scale) if zeros else sound * int(MEGABYTE * scale // len(sound) + 1)
+        b"\0" * int(MEGABYTE * scale) if zeros else valid * int(MEGABYTE * scale // len(valid) + 1)
     )
-    opening, count = rng.choice((b"", sound)), 300 if zeros else 4
+    opening, count = rng.choice((b"", valid)), 300 if zeros else 4
     kind = rng.choice(("zip", "gzip", "bzip2"))
     if kind != "zip":
-        # Streams in a row are one: each need be compressed but once.
+        # Concatenated streams are one stream: each is compressed only once.
         compress = gzip.compress if kind == "gzip" else bz2.compress
         return compress(opening) + compress(chunk, 1) * count
     target = io.BytesIO()
@@ -261,14 +294,14 @@ def expanding(sound: bytes, rng: random.Random, scale: float) -> bytes:
     return target.getvalue()
 
 
-def nested(sound: bytes, _rng: random.Random, _scale: float) -> bytes:
+def nested(valid: bytes, _rng: random.Random, _scale: float) -> bytes:
     """A zip in a zip in a zip."""
     for _ in range(10):
-        sound = _zip({"a.zip": sound, "b.zip": sound})
-    return sound
+        valid = _zip({"a.zip": valid, "b.zip": valid})
+    return valid
 
 
-def many_members(sound: bytes, rng: random.Random, scale: float) -> bytes:
+def many_members(valid: bytes, rng: random.Random, scale: float) -> bytes:
     """An archive of two thousand files."""
-    members = {f"{number}": sound[:20] for number in range(int(2_000 * scale))}
+    members = {f"{number}": valid[:20] for number in range(int(2_000 * scale))}
     return rng.choice((_zip, _tar))(members)

@@ -1,4 +1,4 @@
-"""Bytes to text: what is declared, what is true, and what was broken before it was sent."""
+"""Decode bytes: declared charsets, detected ones, and mojibake."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ UNDECLARED = (
 
 @pytest.mark.parametrize(("codec", "text"), UNDECLARED)
 @pytest.mark.parametrize("label", [None, "us-ascii", "x-unknown"])
-def test_text_without_a_true_label_is_read_by_its_bytes(
+def test_charset_is_detected_without_a_correct_label(
     codec: str, text: str, label: str | None
 ) -> None:
     assert decode_text(text.encode(codec), label).text == text
@@ -68,7 +68,7 @@ def test_text_without_a_true_label_is_read_by_its_bytes(
 @pytest.mark.parametrize("codec", ["gb18030", "utf-8"])
 @pytest.mark.parametrize("label", ["iso-8859-1", "windows-1252", "us-ascii"])
 @pytest.mark.parametrize("text", SIMPLIFIED)
-def test_chinese_under_a_western_label_comes_out_chinese(codec: str, label: str, text: str) -> None:
+def test_chinese_with_a_western_label_is_detected(codec: str, label: str, text: str) -> None:
     assert decode_text(text.encode(codec), label) == DecodedText(text, codec, True, 0)
 
 
@@ -91,18 +91,16 @@ def test_chinese_under_a_western_label_comes_out_chinese(codec: str, label: str,
         ("utf-16le", "utf_16_le", "utf-16le", "订单还没有收到"),
     ],
 )
-def test_labels_are_read_as_the_widest_set_they_mean(
-    label: str, codec: str, name: str, text: str
-) -> None:
+def test_labels_mean_the_widest_charset(label: str, codec: str, name: str, text: str) -> None:
     assert decode_text(text.encode(codec), label) == DecodedText(text, name, False, 0)
 
 
-def test_iso_2022_jp_with_signs_of_windows() -> None:
+def test_iso_2022_jp_with_windows_symbols() -> None:
     row_13 = b"\x1b$B-!\x1b(B 1"  # NEC's circled 1, which the standard set lacks
     assert decode_text(row_13, "iso-2022-jp").text == "① 1"
 
 
-def test_euc_jp_with_signs_of_windows() -> None:
+def test_euc_jp_with_windows_symbols() -> None:
     assert (
         decode_text(
             "注文は".encode("euc_jp") + b"\xad\xa1" + "です".encode("euc_jp"), "euc-jp"
@@ -115,14 +113,14 @@ def test_euc_jp_with_signs_of_windows() -> None:
     "label",
     ["utf-7", "iso-2022-jp", "hz-gb-2312", "utf-16", "utf-32", "no-such-set", "rot13", "cp500"],
 )
-def test_plain_ascii_stays_what_it_is_under_any_label(label: str) -> None:
+def test_ascii_is_unchanged_under_any_label(label: str) -> None:
     text = "Price 3+4=7, see C:\\temp & {a} ~b~"
     assert decode_text(text.encode(), label).text == text
 
 
 @pytest.mark.parametrize("text", ["订单还没有收到", "naïve café, Zürich", "ok"])
 @pytest.mark.parametrize("codec", ["utf_8_sig", "utf_16", "utf_32"])
-def test_signatures_win_over_labels_and_vanish(codec: str, text: str) -> None:
+def test_byte_order_mark_overrides_label_and_is_removed(codec: str, text: str) -> None:
     assert decode_text(text.encode(codec), "iso-8859-1").text == text
 
 
@@ -141,12 +139,14 @@ def test_utf_16_without_label_or_signature() -> None:
         ("訂單收到".encode("big5")[:-1], "big5", "訂單收\ufffd"),
     ],
 )
-def test_a_cut_last_character_costs_one_character(raw: bytes, label: str | None, text: str) -> None:
+def test_truncated_last_character_becomes_one_replacement(
+    raw: bytes, label: str | None, text: str
+) -> None:
     decoded = decode_text(raw, label)
     assert (decoded.text, decoded.replaced) == (text, 1)
 
 
-def test_a_bad_byte_in_the_middle_costs_one_character() -> None:
+def test_bad_byte_becomes_one_replacement() -> None:
     raw = "订单还没有收到，".encode() * 3 + b"\xff" + "请帮忙查一下。".encode()
     decoded = decode_text(raw, "utf-8")
     assert (decoded.text, decoded.replaced) == (
@@ -155,7 +155,7 @@ def test_a_bad_byte_in_the_middle_costs_one_character() -> None:
     )
 
 
-def test_each_line_may_be_in_its_own_set() -> None:
+def test_lines_in_different_charsets() -> None:
     raw = (
         "订单还没有收到。\n".encode() * 3
         + "请查一下物流。\n".encode("gb18030")
@@ -167,7 +167,7 @@ def test_each_line_may_be_in_its_own_set() -> None:
     )
 
 
-def test_surrogate_pairs_written_as_utf_8_become_characters() -> None:
+def test_cesu_8_is_decoded() -> None:
     raw = (
         "谢谢".encode()
         + "\U0001f600".encode("utf_16_be").decode("utf_16_be").encode()
@@ -176,7 +176,7 @@ def test_surrogate_pairs_written_as_utf_8_become_characters() -> None:
     assert decode_text(raw, "utf-8").text == "谢谢\U0001f600\U0001f600"
 
 
-# --- wrong decodings that lie behind the text
+# --- mojibake
 
 BROKEN_BEFORE = [
     *((text.encode().decode("latin_1"), text) for text in SIMPLIFIED),
@@ -191,7 +191,7 @@ BROKEN_BEFORE = [
 
 
 @pytest.mark.parametrize(("broken", "text"), BROKEN_BEFORE)
-def test_one_wrong_decoding_is_undone(broken: str, text: str) -> None:
+def test_mojibake_is_undone(broken: str, text: str) -> None:
     decoded = decode_text(broken.encode(), "utf-8")
     assert (decoded.text, decoded.repaired) == (text, True)
 
@@ -209,11 +209,11 @@ def test_one_wrong_decoding_is_undone(broken: str, text: str) -> None:
         "😀👍🏽",
     ],
 )
-def test_good_text_is_left_alone(text: str) -> None:
+def test_correct_text_is_unchanged(text: str) -> None:
     assert decode_text(text.encode(), "utf-8") == DecodedText(text, "utf-8", False, 0)
 
 
-# --- laws
+# --- invariants
 
 
 @given(
@@ -236,7 +236,7 @@ def test_any_bytes_under_any_label_become_text_without_surrogates(
     lookup_charset(label)
 
 
-# The 3,755 characters of GB 2312's first level, with which everyday Chinese is written.
+# The first level of GB 2312: 3,755 common Chinese characters.
 _EVERYDAY = "".join(
     bytes((lead, trail)).decode("gb18030")
     for lead in range(0xB0, 0xD8)
@@ -248,20 +248,20 @@ _EVERYDAY = "".join(
     "text",
     ["啊啊啊啊", "哈哈哈哈哈", "呵呵", "嗯", "丁丁", "好的好的", "在吗在吗在吗", "詹趾", "王伟"],
 )
-def test_short_and_repeated_words_under_their_own_label_survive(text: str) -> None:
+def test_short_and_repeated_words_keep_their_label(text: str) -> None:
     assert decode_text(text.encode("gb18030"), "gb2312").text == text
 
 
-def test_a_label_that_fits_is_believed_even_for_characters_in_no_order() -> None:
-    # Characters by chance are no text, and in one of a thousand cases their bytes are better text
-    # in another set.
+def test_fitting_label_is_trusted_for_random_characters() -> None:
+    # Random characters are not text, and in one case of a thousand their bytes look better in
+    # another charset.
     chance = random.Random(20261122)
     texts = ["".join(chance.choices(_EVERYDAY, k=chance.randint(1, 30))) for _ in range(4_000)]
     survived = sum(decode_text(text.encode("gb18030"), "gb2312").text == text for text in texts)
     assert survived >= len(texts) * 0.998
 
 
-# --- real bytes
+# --- real data
 
 CODECS = (
     "big5 big5hkscs cp949 euc_jisx0213 euc_jp euc_kr gb18030 gb2312 gbk hz iso2022_jp iso2022_kr"

@@ -1,4 +1,4 @@
-"""The language of short business texts, and silence where there is nothing to say."""
+"""The language of short business texts, and no answer without evidence."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_languages(code: str, text: str) -> None:
         "`SELECT a FROM b`",
     ],
 )
-def test_where_nothing_can_be_said_nothing_is(text: str) -> None:
+def test_no_language_without_evidence(text: str) -> None:
     assert detect_language(text) == NO_LANGUAGE == Language("", 0.0)
 
 
@@ -107,11 +107,11 @@ def test_where_nothing_can_be_said_nothing_is(text: str) -> None:
         ("お客様の订单", "ja"),
     ],
 )
-def test_mixed_texts_go_to_the_language_that_says_most(text: str, code: str) -> None:
+def test_mixed_text_has_the_predominant_language(text: str, code: str) -> None:
     assert detect_language(text).code == code
 
 
-def test_a_mixed_text_is_less_sure() -> None:
+def test_mixed_text_has_lower_confidence() -> None:
     assert (
         detect_language("请问 Where is my order 订单号").confidence
         < detect_language("请问我的订单在哪里").confidence
@@ -119,7 +119,7 @@ def test_a_mixed_text_is_less_sure() -> None:
     )
 
 
-def test_only_the_beginning_counts() -> None:
+def test_only_the_beginning_is_used() -> None:
     assert detect_language("我想查询订单。" * 400 + "Where is my order? " * 4000).code == "zh"
 
 
@@ -136,7 +136,7 @@ def test_any_text_gives_one_answer(text: str) -> None:
 
 
 @given(st.text(alphabet="0123456789 .,-+()/:%€$#@!?\n", max_size=100))
-def test_numbers_and_signs_have_no_language(text: str) -> None:
+def test_numbers_and_symbols_have_no_language(text: str) -> None:
     assert detect_language(text) == NO_LANGUAGE
 
 
@@ -154,7 +154,7 @@ def test_real_requests_in_english_and_chinese(shared_data: Path) -> None:
     assert sum(detect_language(text).code == "zh" for text in chinese) / len(chinese) >= 0.998
 
 
-def test_what_counts_as_chinese_only_holds_no_letter_of_another_script() -> None:
+def test_chinese_only_pattern_excludes_other_scripts() -> None:
     allowed = "".join(c for c in map(chr, range(0x110000)) if not language._NOT_ONLY_HAN.search(c))
     assert "".join(c for c in "汉字，。！？ＡＢabc123" if c in allowed) == "汉字，。！？ＡＢabc123"
     others = {name: pattern for name, (pattern, _) in language._SCRIPTS.items() if name != "han"}

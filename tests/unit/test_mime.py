@@ -1,6 +1,4 @@
-"""Raw mail to text, addresses, instants and findings: what clients write, and what real mail does
-wrong.
-"""
+"""Parse raw mails: what mail programs write, and what real mails get wrong."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.mail.mime import MailAddress, ParseLimits, ParsedMail, NotAMailError, parse_mail
+from pipeline.mail.mime import MailAddress, NotAMailError, ParsedMail, ParseLimits, parse_mail
 from schemas.records import QUALITY_FLAGS
 
 HEADERS = (
@@ -49,10 +47,10 @@ PICTURE = (
 )
 
 
-# --- a good mail
+# --- a well-formed mail
 
 
-def test_a_plain_mail_is_read_whole() -> None:
+def test_plain_mail_has_all_fields() -> None:
     read = mail(
         "In-Reply-To: <0@x>\nReferences: <r1@x>\n <0@x>\nCc: a@b.example\nList-Id: Our list"
         " <l.example>\n"
@@ -78,7 +76,7 @@ def test_a_plain_mail_is_read_whole() -> None:
     assert dict(read.headers)["References"] == "<r1@x> <0@x>"
 
 
-def test_received_is_the_topmost_date_that_reads() -> None:
+def test_received_at_is_the_topmost_valid_date() -> None:
     read = mail(
         headers=(
             "Received: from a by b; no date\nReceived: from c by d;\n Mon, 4 Mar 2024 09:16:00"
@@ -89,7 +87,7 @@ def test_received_is_the_topmost_date_that_reads() -> None:
     assert read.received_at == datetime(2024, 3, 4, 1, 16, tzinfo=UTC)
 
 
-# --- Chinese in every old way
+# --- Chinese in legacy encodings
 
 
 @pytest.mark.parametrize(
@@ -198,7 +196,9 @@ def test_encoded_words(written: str, shown: str) -> None:
     ],
 )
 def test_addresses(written: str, read: list[tuple[str, str]]) -> None:
-    assert mail(headers=f"Subject: x\nTo: {written}\n").to == tuple(MailAddress(*pair) for pair in read)
+    assert mail(headers=f"Subject: x\nTo: {written}\n").to == tuple(
+        MailAddress(*pair) for pair in read
+    )
 
 
 # --- dates
@@ -232,16 +232,16 @@ def test_dates(written: str, at: datetime, offset: int | None) -> None:
     "written",
     ["yesterday", "Mon, 30 Feb 2024 09:15:30 +0000", "<HR>", "32 Mar 2024 99:99:99 +0000"],
 )
-def test_a_date_that_names_no_instant_is_flagged(written: str) -> None:
+def test_invalid_date_is_flagged(written: str) -> None:
     read = mail(headers=f"From: a@b.c\nMessage-ID: <1@x>\nDate: {written}\n")
     assert read.date is None
     assert read.flags == ("date_invalid",)
 
 
-# --- which part is the text
+# --- body selection
 
 
-def test_the_forms_of_an_alternative_are_one_text() -> None:
+def test_alternative_parts_form_one_segment() -> None:
     read = parse_mail(multipart("alternative", PLAIN, HTML))
     assert (read.text, read.html, read.body_text) == (
         "plain words",
@@ -264,7 +264,7 @@ def test_html_alone_is_rendered() -> None:
         "Please view this email in a browser",
     ],
 )
-def test_a_plain_part_that_says_nothing_gives_way_to_the_html(stub: str) -> None:
+def test_html_replaces_a_plain_part_that_is_a_stub(stub: str) -> None:
     assert (
         parse_mail(
             multipart("alternative", f"Content-Type: text/plain; charset=utf-8\n\n{stub}", HTML)
@@ -273,7 +273,7 @@ def test_a_plain_part_that_says_nothing_gives_way_to_the_html(stub: str) -> None
     )
 
 
-def test_texts_in_a_row_are_joined_in_order() -> None:
+def test_consecutive_text_parts_are_joined_in_order() -> None:
     read = parse_mail(multipart("mixed", PLAIN, PICTURE, "\nfooter of the list"))
     assert read.text == "plain words\nfooter of the list"
     assert [(a.name, a.mime, a.bytes, a.content_id) for a in read.attachments] == [
@@ -296,7 +296,7 @@ def test_named_text_files_are_attachments_but_a_named_first_text_is_the_body() -
     assert (read.text, [a.name for a in read.attachments]) == ("plain words", ["log.txt"])
 
 
-def test_text_is_never_lost_to_a_disposition() -> None:
+def test_text_marked_as_attachment_is_used_if_there_is_no_other() -> None:
     read = parse_mail(
         multipart("mixed", "Content-Disposition: attachment; filename=a.txt\n\nall I wrote")
     )
@@ -304,7 +304,7 @@ def test_text_is_never_lost_to_a_disposition() -> None:
 
 
 @pytest.mark.parametrize("kind", ["message/rfc822", "message/rfc822; x=1"])
-def test_a_mail_in_a_mail_gives_its_text_where_there_is_no_other(kind: str) -> None:
+def test_embedded_mail_provides_the_text_if_there_is_no_other(kind: str) -> None:
     inner = HEADERS + "\ninner words"
     assert mail(f"Content-Type: {kind}\n", inner).text == "inner words"
     assert parse_mail(multipart("mixed", f"Content-Type: {kind}\n\n{inner}")).text == "inner words"
@@ -315,14 +315,14 @@ def test_a_mail_in_a_mail_gives_its_text_where_there_is_no_other(kind: str) -> N
     )
 
 
-def test_a_digest_is_read_through() -> None:
+def test_mails_of_a_digest_are_body_text() -> None:
     assert (
         parse_mail(multipart("digest", f"\n{HEADERS}\none", f"\n{HEADERS}\ntwo")).text == "one\ntwo"
     )
 
 
 @pytest.mark.parametrize("declared", ["", "; boundary=other", '; boundary=""'])
-def test_a_boundary_that_is_not_declared_is_found(declared: str) -> None:
+def test_undeclared_boundary_is_detected(declared: str) -> None:
     body = f"--real\n{PLAIN}\n--real\n{PICTURE}\n--real--\n"
     read = mail(f"Content-Type: multipart/mixed{declared}\n", body)
     assert (read.text, len(read.attachments), read.flags) == (
@@ -332,12 +332,12 @@ def test_a_boundary_that_is_not_declared_is_found(declared: str) -> None:
     )
 
 
-def test_a_mail_that_was_cut_keeps_what_is_there() -> None:
+def test_truncated_mail_keeps_its_parts() -> None:
     read = parse_mail(multipart("mixed", PLAIN, PICTURE, end=False))
     assert (read.text, len(read.attachments), read.flags) == ("plain words", 1, ("mime_truncated",))
 
 
-def test_a_boundary_that_begins_like_another_is_not_it() -> None:
+def test_longer_boundary_with_same_prefix_is_ignored() -> None:
     inner = (
         "Content-Type: multipart/alternative;"
         f' boundary="=_b_alt"\n\n--=_b_alt\n{PLAIN}\n--=_b_alt--\n'
@@ -345,7 +345,7 @@ def test_a_boundary_that_begins_like_another_is_not_it() -> None:
     assert parse_mail(multipart("mixed", inner, PICTURE)).text == "plain words"
 
 
-def test_what_stands_around_parts_is_read_where_they_hold_no_text() -> None:
+def test_text_outside_parts_is_used_if_parts_have_none() -> None:
     body = f"Real words before the parts.\n--b\n{PICTURE}\n--b--\n"
     assert (
         mail("Content-Type: multipart/mixed; boundary=b\n", body).text
@@ -353,7 +353,7 @@ def test_what_stands_around_parts_is_read_where_they_hold_no_text() -> None:
     )
 
 
-def test_text_under_an_unknown_type_is_read() -> None:
+def test_text_with_unknown_media_type_is_used() -> None:
     read = mail("Content-Type: application/x-unknown\n", "Dear support, 你好\n")
     assert (read.text, read.flags) == ("Dear support, 你好", ("text_rescued",))
 
@@ -373,14 +373,14 @@ def test_broken_content_types_are_plain_text(kind: str) -> None:
     assert mail(f"Content-Type: {kind}\n", "你好 words").text == "你好 words"
 
 
-def test_a_page_that_calls_itself_plain_is_rendered() -> None:
+def test_html_labelled_as_plain_is_rendered() -> None:
     assert (
         mail("Content-Type: text/plain\n", "<html><body><p>words</p></body></html>").body_text
         == "words"
     )
 
 
-def test_a_page_declares_its_own_character_set() -> None:
+def test_charset_declared_in_html_is_used() -> None:
     page = (
         '<html><head><meta http-equiv="Content-Type" content="text/html;'
         ' charset=gb2312"></head><p>朱镕基</p>'
@@ -493,7 +493,7 @@ def test_file_names(parameters: str, name: str) -> None:
     assert [a.name for a in parse_mail(multipart("mixed", PLAIN, part)).attachments] == [name]
 
 
-# --- headers that are not quite
+# --- malformed headers
 
 
 def test_a_missing_blank_line_does_not_lose_the_body() -> None:
@@ -502,7 +502,7 @@ def test_a_missing_blank_line_does_not_lose_the_body() -> None:
     assert "header_malformed" in read.flags
 
 
-def test_a_header_line_that_lost_its_indent_is_kept() -> None:
+def test_header_continuation_without_indent_is_kept() -> None:
     read = parse_mail(
         b"From: a@b.c\nSubject: a long\nsubject line\nDate: Mon, 4 Mar 2024 09:15:30 +0800\n\nbody"
     )
@@ -520,7 +520,7 @@ def test_a_header_line_that_lost_its_indent_is_kept() -> None:
         "X-Export: 1\n\n",
     ],
 )
-def test_what_programs_put_before_a_mail(before: str) -> None:
+def test_preamble_before_the_header_is_skipped(before: str) -> None:
     read = parse_mail(before.encode() + source())
     assert (read.subject, read.text) == ("Where is my order?", "hello")
 
@@ -538,7 +538,7 @@ def test_what_programs_put_before_a_mail(before: str) -> None:
         b"From nobody\n",
     ],
 )
-def test_what_has_no_header_is_no_mail(raw: bytes) -> None:
+def test_bytes_without_a_header_are_rejected(raw: bytes) -> None:
     with pytest.raises(NotAMailError) as caught:
         parse_mail(raw)
     assert caught.value.detail
@@ -556,11 +556,11 @@ def test_what_has_no_header_is_no_mail(raw: bytes) -> None:
         (HEADERS + "Content-Transfer-Encoding: x-nobody\n", ("encoding_invalid",)),
     ],
 )
-def test_findings(headers: str, flags: tuple[str, ...]) -> None:
+def test_quality_flags(headers: str, flags: tuple[str, ...]) -> None:
     assert mail(headers=headers).flags == flags
 
 
-def test_charset_findings() -> None:
+def test_charset_flags() -> None:
     repaired = mail("Content-Type: text/plain; charset=us-ascii\n", "订单".encode())
     assert (repaired.flags, repaired.charset_declared, repaired.charset_used) == (
         ("charset_repaired",),
@@ -577,7 +577,7 @@ def test_spam_flag() -> None:
     assert not mail("X-Spam-Flag: NO\nX-Spam-Status: No, score=-1\n").spam_flagged
 
 
-# --- machines
+# --- automatic mails
 
 
 @pytest.mark.parametrize(
@@ -614,7 +614,7 @@ def test_spam_flag() -> None:
         ("X-Failed-Recipients: a@b.c\n", "x", "y", "bounce"),
     ],
 )
-def test_who_wrote_it(extra: str, subject: str, body: str, kind: str) -> None:
+def test_auto_kind(extra: str, subject: str, body: str, kind: str) -> None:
     read = mail(extra, body, HEADERS.replace("Where is my order?", subject))
     assert (read.auto_kind, read.is_auto) == (kind, kind != "")
 
@@ -632,7 +632,7 @@ DELIVERY_STATUS = (
         "Content-Type: text/rfc822-headers\n\nmessage-id:\n <lost@x>\nFrom: us@x",
     ],
 )
-def test_a_delivery_report_names_the_mail_that_failed(copy: str) -> None:
+def test_bounced_message_id_from_delivery_report(copy: str) -> None:
     raw = multipart(
         "report; report-type=delivery-status",
         "\nYour message could not be delivered.",
@@ -647,7 +647,7 @@ def test_a_delivery_report_names_the_mail_that_failed(copy: str) -> None:
     )
 
 
-def test_a_daemon_that_writes_prose_names_it_too() -> None:
+def test_bounced_message_id_from_plain_notice() -> None:
     body = (
         "Sorry it didn't work out.\n--- Below this line is a copy of the message.\n\nFrom:"
         " us@x\nMessage-Id: <lost@x>\n\nhi\n"
@@ -664,7 +664,7 @@ def test_a_daemon_that_writes_prose_names_it_too() -> None:
 # --- limits
 
 
-def test_limits_cut_and_say_so() -> None:
+def test_limits_cut_and_set_flags() -> None:
     parts = multipart("mixed", *(f"\npart {i}" for i in range(30)))
     nested = (
         HEADERS
@@ -679,7 +679,9 @@ def test_limits_cut_and_say_so() -> None:
     assert parse_mail(source(body="words\n" * 100), ParseLimits(text_bytes=60)).text == "\n".join(
         ["words"] * 10
     )
-    assert "size_limited" in parse_mail(source(body="x" * 1_000), ParseLimits(total_bytes=400)).flags
+    assert (
+        "size_limited" in parse_mail(source(body="x" * 1_000), ParseLimits(total_bytes=400)).flags
+    )
     assert len(mail(headers="Subject: x\nTo: " + "a@b.c, " * 5_000 + "\n").to) == 1
     assert (
         len(
@@ -691,8 +693,8 @@ def test_limits_cut_and_say_so() -> None:
     )
 
 
-# Each grows by a factor of 100 between its two sizes; what took the square of it would not come
-# back.
+# Each grows by a factor of 100 between its two sizes; an algorithm of quadratic cost would not
+# finish.
 BOMBS: dict[str, Callable[[int], bytes]] = {
     "levels": lambda n: (
         HEADERS.encode()
@@ -724,12 +726,12 @@ BOMBS: dict[str, Callable[[int], bytes]] = {
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_bombs_stay_linear(name: str) -> None:
+def test_hostile_mails_take_linear_time(name: str) -> None:
     for size in (1_000, 100_000):
         assert parse_mail(BOMBS[name](size)).body_text is not None
 
 
-# --- laws
+# --- invariants
 
 WHOLE = [
     source("Content-Type: text/plain; charset=gb2312\n", "您好，请查收。".encode("gb18030")),
@@ -749,7 +751,7 @@ WHOLE = [
 ]
 
 
-def check_laws(raw: bytes) -> None:
+def check_invariants(raw: bytes) -> None:
     try:
         read = parse_mail(raw)
     except NotAMailError:
@@ -780,17 +782,17 @@ def check_laws(raw: bytes) -> None:
 @given(st.binary(max_size=400))
 @example(b"From: a\r")
 @example(b"Subject: \x1b$B\xff\n\n\xff")
-def test_any_bytes_are_a_mail_or_refused(raw: bytes) -> None:
-    check_laws(raw)
-    check_laws(b"Subject: x\n" + raw)
+def test_any_bytes_are_parsed_or_rejected(raw: bytes) -> None:
+    check_invariants(raw)
+    check_invariants(b"Subject: x\n" + raw)
 
 
 @given(st.sampled_from(WHOLE), st.data())
-def test_damaged_mails_are_read_or_refused(raw: bytes, data: st.DataObject) -> None:
+def test_damaged_mails_are_parsed_or_rejected(raw: bytes, data: st.DataObject) -> None:
     damaged = bytearray(raw)
     for _ in range(data.draw(st.integers(0, 8))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
-    check_laws(bytes(damaged[: data.draw(st.integers(0, len(damaged)))]))
+    check_invariants(bytes(damaged[: data.draw(st.integers(0, len(damaged)))]))
 
 
 @given(
@@ -820,15 +822,15 @@ def test_damaged_mails_are_read_or_refused(raw: bytes, data: st.DataObject) -> N
         max_size=60,
     )
 )
-def test_pieces_of_mail_in_any_order(pieces: list[str]) -> None:
-    check_laws("".join(["Subject: x\n", *pieces]).encode())
+def test_mail_fragments_in_any_order(pieces: list[str]) -> None:
+    check_invariants("".join(["Subject: x\n", *pieces]).encode())
 
 
-# --- real mail
+# --- real mails
 
 
 @pytest.mark.data
-def test_real_broken_mails_are_all_read(shared_data: Path) -> None:
+def test_real_broken_mails_have_text(shared_data: Path) -> None:
     folder = shared_data / "email_raw"
     files = sorted(folder.glob("mikel_mail/*/*.eml")) + sorted(
         folder.glob("mime4j_mimetools/*.msg")
@@ -836,12 +838,12 @@ def test_real_broken_mails_are_all_read(shared_data: Path) -> None:
     files += sorted(folder.glob("espocrm_mail/*.eml"))
     assert len(files) > 140
     for file in files:
-        check_laws(file.read_bytes())
+        check_invariants(file.read_bytes())
         parse_mail(file.read_bytes())
 
 
 @pytest.mark.data
-def test_real_bounces_are_known(shared_data: Path) -> None:
+def test_real_bounces_are_detected(shared_data: Path) -> None:
     files = sorted((shared_data / "email_raw" / "espocrm_mail").glob("bounced_*.eml"))
     assert (
         [parse_mail(file.read_bytes()).auto_kind for file in files] == ["bounce"] * len(files) != []

@@ -1,6 +1,4 @@
-"""Columns on the wire: ours as clickhouse-driver's own, and refused by name where a value does not
-fit; printing as ClickHouse prints.
-"""
+"""The ClickHouse Native format: equal to clickhouse-driver; errors name the column."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.sinks.clickhouse_query import format_answer
-from pipeline.sinks.clickhouse_types import TypeName, tuple_element, parse_type
+from pipeline.sinks.clickhouse_types import TypeName, parse_type, tuple_element
 from pipeline.sinks.native_encoder import ByteCollector, encode_column
 from pipeline.sinks.warehouse import WarehouseError
 
@@ -182,7 +180,7 @@ def test_a_value_that_does_not_fit_is_refused_with_its_column(kind: str, values:
         encoded("label_rows.x", kind, values)
 
 
-def test_types_are_taken_apart() -> None:
+def test_type_names_are_parsed() -> None:
     assert parse_type("UUID") == TypeName("UUID")
     assert parse_type("Map(String, Array(Decimal(18, 4)))") == TypeName(
         "Map", ("String", "Array(Decimal(18, 4))")
@@ -195,7 +193,7 @@ def test_types_are_taken_apart() -> None:
     assert tuple_element("String") == (None, "String")
 
 
-# Each example is a query: the engine takes as long as the machine lets it.
+# No deadline: each example is a query to the engine.
 _queries = settings(deadline=None, max_examples=40)
 
 
@@ -240,6 +238,6 @@ def test_an_answer_without_columns_is_empty_and_one_without_rows_keeps_its_head(
     assert format_answer([("a", "String"), ("b", "UUID")], [], "TabSeparatedWithNames") == b"a\tb\n"
 
 
-def test_an_unknown_format_is_told() -> None:
+def test_unknown_format_is_rejected() -> None:
     with pytest.raises(WarehouseError, match=r"cannot be given as Papyrus.*UNKNOWN_FORMAT"):
         format_answer([("a", "UInt8")], [[1]], "Papyrus")

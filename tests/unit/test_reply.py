@@ -1,6 +1,4 @@
-"""The laws of the splitter: nothing is lost, nothing raises, the cost is linear, and a reply is
-split no further.
-"""
+"""Invariants of the reply splitter: nothing lost, no exception, linear cost, idempotent."""
 
 import sys
 from collections.abc import Callable
@@ -15,7 +13,7 @@ from selectolax.lexbor import LexborHTMLParser
 from pipeline.mail.quote_marks import QUOTE_END, QUOTE_MARK, QUOTE_SELECTORS
 from pipeline.processors.clean.reply import ReplyPart, ReplySplit, split_reply
 
-# Lines that open, close, imitate or break up quotes and signatures.
+# Lines that start, end, imitate or interrupt quotes and signatures.
 _LINES = st.sampled_from(
     [
         "",
@@ -117,7 +115,7 @@ def test_parts_tile_the_text(text: str) -> None:
 
 @settings(max_examples=250, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(_ANY)
-def test_joined_texts_are_the_parts(text: str) -> None:
+def test_texts_are_the_joined_parts(text: str) -> None:
     split = split_reply(text)
     for kind, shown in (
         ("reply", split.reply),
@@ -147,7 +145,7 @@ def test_joined_texts_are_the_parts(text: str) -> None:
 @example(
     "Hi\n\nSent from my iPhone\n> quoted\n\nanother sentence that is certainly prose and long.\n"
 )
-def test_a_reply_is_split_no_further(text: str) -> None:
+def test_splitting_a_reply_again_changes_nothing(text: str) -> None:
     reply = split_reply(text).reply
     again = split_reply(reply)
     assert again.quoted == ""
@@ -156,14 +154,12 @@ def test_a_reply_is_split_no_further(text: str) -> None:
 
 @given(_MAILS)
 @settings(max_examples=50, deadline=None)
-def test_same_text_same_split(text: str) -> None:
+def test_splitting_is_deterministic(text: str) -> None:
     assert split_reply(text) == split_reply(text)
 
 
 def _calls_of(work: Callable[[], Any]) -> int:
-    """Count the function calls and lines run in the splitter: a measure of work that no busy
-    machine disturbs.
-    """
+    """Count the function calls and lines run in the splitter: independent of the load."""
     steps = 0
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
@@ -227,7 +223,7 @@ def test_work_is_linear(name: str) -> None:
     small, large = make(300), make(1200)
     few = _calls_of(lambda: split_reply(small))
     many = _calls_of(lambda: split_reply(large))
-    # Four times the text costs four times the work and a constant; quadratic work would cost
+    # Four times the text costs four times the work plus a constant; quadratic work would cost
     # sixteen times.
     assert many <= 5 * few + 2000
 
@@ -265,7 +261,7 @@ def test_top_reply_with_a_signature_below_the_quote_is_no_inline_reply() -> None
     assert split_reply("Yes.\n\nAnn Lee wrote:\n> Ten?\n\n-- \nBob Roe\n").flags == ()
 
 
-def test_wrapped_rests_of_quoted_lines_are_quoted() -> None:
+def test_wrapped_rest_of_a_quoted_line_is_quoted() -> None:
     mail = (
         "Fine.\n\nAnn Lee wrote:\n> We would like to move the meeting to Thursday at ten because"
         " the room is\ntaken.\n> Is that fine?\n"
@@ -273,7 +269,7 @@ def test_wrapped_rests_of_quoted_lines_are_quoted() -> None:
     assert split_reply(mail).reply == "Fine."
 
 
-def test_an_answer_right_below_a_quoted_line_is_kept() -> None:
+def test_answer_directly_below_a_quoted_line_is_kept() -> None:
     mail = (
         "> We would like to move the meeting to Thursday at ten because of the room, ok?\nyes\n>"
         " And the place?\nyour office\n"
@@ -281,12 +277,12 @@ def test_an_answer_right_below_a_quoted_line_is_kept() -> None:
     assert split_reply(mail).reply == "yes\nyour office"
 
 
-def test_answers_without_gaps_stay_parted() -> None:
+def test_answers_without_blank_lines_stay_separate() -> None:
     split = split_reply("First.\nAnn Lee wrote:\n> Ten?\n\nSecond.\n")
     assert split.reply == "First.\n\nSecond."
 
 
-def test_code_that_an_author_shows_is_his() -> None:
+def test_code_of_the_author_is_not_a_quote() -> None:
     mail = (
         'Here is the code:\n\n> log("A");\n> log("B");\n> {\n>   "n": 0\n> }\n\nBob\n\n'
         "On 4 Mar 2024, at 9:15, Ann <a@example.com> wrote:\n> x\n"
@@ -298,7 +294,7 @@ def test_code_that_an_author_shows_is_his() -> None:
 
 
 @pytest.mark.parametrize("sign", ["|", "#", "--]", "=>", ":"])
-def test_other_signs_below_an_attribution_mark_the_quote(sign: str) -> None:
+def test_other_prefixes_below_an_attribution_are_quotes(sign: str) -> None:
     mail = (
         f"On Mon, 4 Mar 2024, Ann Lee wrote:\n\n{sign}Is ten fine?\n{sign}Or"
         f" eleven?\n\nTen.\n\n{sign} And where?\n\nHere.\n"
@@ -308,7 +304,7 @@ def test_other_signs_below_an_attribution_mark_the_quote(sign: str) -> None:
     assert split.flags == ("inline_reply", "bottom_reply")
 
 
-def test_initials_mark_the_quote() -> None:
+def test_initials_are_quote_prefixes() -> None:
     split = split_reply("Hello,\n\nAL> Is ten fine?\nAL> Or eleven?\n\nTen.\n")
     assert split.reply == "Hello,\n\nTen."
     assert split.rules == ("sign_quote",)
@@ -325,7 +321,7 @@ def test_initials_mark_the_quote() -> None:
         "On Tue, Mar 4, 2024 at 11:38:00PM +0100, Ann Lee mentioned:",
     ],
 )
-def test_any_words_introduce_marked_lines_and_only_those(line: str) -> None:
+def test_any_introduction_counts_only_above_quoted_lines(line: str) -> None:
     assert split_reply(f"Fine.\n\n{line}\n> Ten?\n").reply == "Fine."
     assert split_reply(f"Fine.\n\n{line}\nTen o'clock is what he said to me.\n").rules == ()
 
@@ -347,29 +343,30 @@ def test_forward_is_flagged() -> None:
     assert split.flags == ("forwarded",)
 
 
-def test_text_without_anything_to_cut() -> None:
+def test_text_without_quotes_is_unchanged() -> None:
     split = split_reply("  Just a question:\nwhen do you open?\n")
     assert split == ReplySplit(
         "  Just a question:\nwhen do you open?", "", "", (ReplyPart("reply", 0, 37, ""),), (), ()
     )
 
 
-def test_html_mark_cuts_to_the_end() -> None:
+def test_html_mark_without_end_quotes_the_rest() -> None:
     split = split_reply(f"Yes.\n{QUOTE_MARK}appendonsend\nold text\nmore\n")
     assert split.reply == "Yes."
     assert split.quoted == "old text\nmore"
     assert split.rules == ("html:appendonsend",)
 
 
-def test_html_mark_with_its_end_leaves_what_follows() -> None:
-    mail = f"Hi,\n{QUOTE_MARK}blockquote_cite\nTen?\n{QUOTE_END}\nYes.\n{QUOTE_MARK}blockquote_cite\nPlace?\n{QUOTE_END}\nHere.\n"
+def test_html_mark_with_end_keeps_the_text_after_it() -> None:
+    mark = f"{QUOTE_MARK}blockquote_cite"
+    mail = f"Hi,\n{mark}\nTen?\n{QUOTE_END}\nYes.\n{mark}\nPlace?\n{QUOTE_END}\nHere.\n"
     split = split_reply(mail)
     assert split.reply == "Hi,\nYes.\nHere."
     assert split.quoted == "Ten?\nPlace?"
     assert split.flags == ("inline_reply",)
 
 
-def test_html_mark_behind_its_attribution() -> None:
+def test_html_mark_after_its_attribution() -> None:
     mail = (
         f"Yes.\n{QUOTE_MARK}gmail_attr\nOn Mon, Mar 4, 2024 at 9:15 AM Ann <ann@example.com>"
         f" wrote:\n{QUOTE_MARK}gmail_quote\nTen?\n{QUOTE_END}\n-- \nBob\n"
@@ -393,7 +390,7 @@ def test_html_header_container_quotes_what_follows_its_end() -> None:
     assert split_reply(mail).reply == "Yes."
 
 
-def test_stray_marks_are_dropped_and_cut_nothing() -> None:
+def test_stray_marks_are_removed_without_a_cut() -> None:
     split = split_reply(f"One {QUOTE_MARK}x two\n{QUOTE_END}\nthree\n")
     assert split.reply == "One quotex two\nthree"
     assert split.rules == ()

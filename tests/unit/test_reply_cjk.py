@@ -1,4 +1,4 @@
-"""Replies as Chinese, Japanese and Korean mail clients write them, and their signatures."""
+"""Replies and signatures as Chinese, Japanese and Korean mail programs write them."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from pipeline.processors.clean.reply import split_reply
 
 _REPLY = "您好，\n合同已收到，周四上午十点可以。"
 _OLD = "请问下周哪天方便开会？\n\n李安"
-# What stands between the reply and the old mail.
+# Text between the reply and the old mail.
 _QUOTES = {
     "qq web": (
         '------------------&nbsp;原始邮件&nbsp;------------------\n发件人: "李安"'
@@ -28,7 +28,8 @@ _QUOTES = {
         'Date: 2024年3月4日(星期一) 上午9:15\nTo: "王波";\nSubject: 合同'
     ),
     "foxmail": (
-        "\xa0\n发件人：\xa0李安\n发送时间：\xa02024-03-04\xa009:15\n收件人：\xa0王波\n主题：\xa0Re: 合同"
+        "\xa0\n发件人：\xa0李安\n发送时间：\xa02024-03-04\xa009:15\n收件人：\xa0王波\n"
+        "主题：\xa0Re: 合同"
     ),
     "foxmail en": "\nFrom: an@example.com\nDate: 2024-03-04 09:15\nTo: 王波\nSubject: Re: 合同",
     "163": '在 2024-03-04 09:15:22，"李安" <an@163.com> 写道：',
@@ -110,7 +111,8 @@ _QUOTES = {
         " 2024年3月4日周一 09:15\nSubject: 合同"
     ),
     "forward 163": (
-        "---------- 转发的邮件 ----------\n发件人：李安 <an@163.com>\n日期：2024-03-04 09:15\n主题：合同"
+        "---------- 转发的邮件 ----------\n发件人：李安 <an@163.com>\n日期：2024-03-04 09:15\n"
+        "主题：合同"
     ),
     "lark": (
         '发件人: "李安"<an@example.com>\n日期: 2024年3月4日 (周一) 09:15\n主题: 合同\n收件人:'
@@ -161,7 +163,7 @@ def test_quote_is_cut(name: str, gap: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in _QUOTES if name not in ("helpdesk zh",)])
-def test_quote_with_signs_is_cut_and_the_answer_below_it_kept(name: str) -> None:
+def test_prefixed_quote_is_cut_and_the_answer_below_is_kept(name: str) -> None:
     old = "\n".join(f"> {line}".rstrip() for line in _OLD.split("\n"))
     split = split_reply(f"{_QUOTES[name]}\n\n{old}\n\n{_REPLY}\n")
     assert split.reply == _REPLY
@@ -240,7 +242,7 @@ _KEPT = {
 
 
 @pytest.mark.parametrize("name", _KEPT)
-def test_the_authors_words_stay(name: str) -> None:
+def test_text_of_the_author_is_kept(name: str) -> None:
     split = split_reply(_KEPT[name])
     assert split.reply == _KEPT[name]
     assert split.rules == ()

@@ -1,13 +1,11 @@
-"""Replies as mail clients write them, one case per client and language: what must be left and which
-rule must cut.
-"""
+"""Replies as mail programs write them, one case per program and language."""
 
 import pytest
 
 from pipeline.processors.clean.reply import split_reply
 
-# name, language or rule that must have cut, mail. The reply is always _REPLY; the quote never
-# shows.
+# Name, language or rule that must cut, mail. The reply is always _REPLY; the quote must never
+# remain.
 _REPLY = "Thursday at ten suits us.\nPlease send the contract."
 _ATTRIBUTIONS = {
     "gmail en": ("en", "On Mon, Mar 4, 2024 at 9:15 AM Ann Lee <ann.lee@example.com> wrote:"),
@@ -154,7 +152,7 @@ _OLD = ["Could we meet next week?", "", "Which day would be best for you?", "Ann
 
 @pytest.mark.parametrize("name", _ATTRIBUTIONS)
 @pytest.mark.parametrize("sign", ["", "> "])
-def test_attribution_opens_the_quote(name: str, sign: str) -> None:
+def test_attribution_starts_the_quote(name: str, sign: str) -> None:
     language, attribution = _ATTRIBUTIONS[name]
     old = "\n".join((sign + line).rstrip() for line in _OLD)
     mail = f"{_REPLY}\n\n{attribution}\n\n{old}\n"
@@ -308,12 +306,12 @@ _HEADER_BLOCKS = {
 
 
 @pytest.mark.parametrize("name", _HEADER_BLOCKS)
-def test_header_block_opens_the_quote(name: str) -> None:
+def test_header_block_starts_the_quote(name: str) -> None:
     block = _HEADER_BLOCKS[name]
     split = split_reply(f"{_REPLY}\n\n{block}\n\n" + "\n".join(_OLD) + "\n")
     if name == "orange fr":
-        # Orange marks its header lines with > but not the old text: it stays, since nothing tells
-        # it from an answer.
+        # Orange prefixes its header lines with > but not the old text, which therefore looks like
+        # an answer and stays.
         assert split.reply.startswith(_REPLY)
         assert "Message du" not in split.reply
     else:

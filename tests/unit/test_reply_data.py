@@ -1,6 +1,4 @@
-"""The splitter on real mails: the laws hold, and what three reply parsers expect is met nearly
-always.
-"""
+"""The splitter on real mails: invariants, and the expectations of three reply parsers."""
 
 import json
 from collections.abc import Iterator
@@ -31,7 +29,7 @@ def _normal(text: str) -> str:
     return " ".join(text.replace("\u200b", "").replace("\ufeff", "").split())
 
 
-def test_laws_hold_on_real_mails(shared_data: Path) -> None:
+def test_invariants_hold_on_real_mails(shared_data: Path) -> None:
     for name, text, _ in _mails(shared_data):
         split = split_reply(text)
         assert "".join(text[part.start : part.end] for part in split.parts) == text, name
@@ -57,8 +55,8 @@ def test_exact_expectations_are_met(shared_data: Path) -> None:
             met += 1
         else:
             missed.add(name.split("/")[1])
-    # These three contradict other expectations: a name behind a dash and a name below an em dash
-    # are no signature.
+    # These three contradict other expectations: a name after a dash and a name below an em dash are
+    # not signatures.
     assert missed <= {"email_1", "email_3", "email_emoji"}
     assert met >= 59
 

@@ -1,6 +1,4 @@
-"""Signatures, device lines and footers: what is cut off the end of an author's text, and what must
-stay.
-"""
+"""Signatures, device lines and footers: what is cut, and what must stay."""
 
 import pytest
 
@@ -211,7 +209,7 @@ def test_device_line_is_cut(language: str, line: str) -> None:
 @pytest.mark.parametrize(
     ("language", "line"), [(code, lines[0]) for code, lines in _DEVICES.items()]
 )
-def test_text_below_a_device_line_is_the_old_mail(language: str, line: str) -> None:
+def test_text_below_a_device_line_is_a_quote(language: str, line: str) -> None:
     old = "We would be glad to meet you at our office next week, if you tell us the day."
     split = split_reply(f"{_REPLY}\n\n{line}\n\n{old}\n")
     assert split.reply == _REPLY
@@ -270,13 +268,13 @@ _KEPT = {
 
 
 @pytest.mark.parametrize("name", _KEPT)
-def test_the_authors_words_stay(name: str) -> None:
+def test_text_of_the_author_is_kept(name: str) -> None:
     split = split_reply(_KEPT[name])
     assert split.reply == _KEPT[name]
     assert split.rules == ()
 
 
-def test_device_line_above_the_text_hides_nothing() -> None:
+def test_device_line_above_the_text_cuts_nothing() -> None:
     split = split_reply(
         "Sent from my iPhone\n\nHello, I have not received my order and I would like to know why"
         " that is.\n"
@@ -301,6 +299,6 @@ def test_a_mail_that_is_only_a_signature_is_flagged() -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 40])
-def test_a_stack_of_delimiters_ends(depth: int) -> None:
+def test_many_delimiters_terminate(depth: int) -> None:
     split = split_reply(f"{_REPLY}\n" + "--\nBob\n" * depth)
     assert split.reply.startswith(_REPLY)

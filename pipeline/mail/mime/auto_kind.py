@@ -16,36 +16,32 @@ _DAEMON = re.compile(
 _FAILURE_SUBJECT = re.compile(
     r"undeliver|returned (?:to sender|mail)|delivery (?:status|failure|notification|report|has"
     r" failed)|mail delivery"
-    r"|failure notice|delivery"
-    r" failed|non.?remis|unzustellbar|退信|退回|无法投递|無法傳送|投递失败|未送达|未能送达|系统退信",
+    r"|failure notice|delivery failed|non.?remis|unzustellbar"
+    r"|退信|退回|无法投递|無法傳送|投递失败|未送达|未能送达|系统退信",
     re.IGNORECASE,
 )
 _ABSENCE = re.compile(
-    r"out of (?:the )?office|\booo\b|vacation|on leave|annual leave|away"
-    r" from|auto(?:matic|mated)?[- ]?(?:reply|response)"
-    r"|autoreply|abwesen|automatische antwort|absence|réponse automatique|fuera de (?:la"
-    r" )?oficina|respuesta automática"
-    r"|fuori sede|ausência|resposta"
-    r" automática|自动回复|自動回覆|自動回復|外出|休假|不在办公室|不在辦公室"
+    r"out of (?:the )?office|\booo\b|vacation|on leave|annual leave|away from"
+    r"|auto(?:matic|mated)?[- ]?(?:reply|response)|autoreply|abwesen|automatische antwort|absence"
+    r"|réponse automatique|fuera de (?:la )?oficina|respuesta automática|fuori sede|ausência"
+    r"|resposta automática|自动回复|自動回覆|自動回復|外出|休假|不在办公室|不在辦公室"
     r"|不在席|自動返信|자동 ?회신|부재중",
     re.IGNORECASE,
 )
 # What mail programs put at the very start of the subject of an automatic answer; people do not
 # start a subject like this.
 _ABSENCE_SUBJECT = re.compile(
-    r"\s*(?:auto(?:matic|mated)?[- ]?(?:reply|response)|auto-?reply|out[- ]of[- ](?:the[-"
-    r" ])?office|\(?ooo\)?\s*[:：]"
-    r"|automatische antwort|abwesenheits|réponse automatique|respuesta automática|risposta"
-    r" automatica|resposta automática"
+    r"\s*(?:auto(?:matic|mated)?[- ]?(?:reply|response)|auto-?reply"
+    r"|out[- ]of[- ](?:the[- ])?office|\(?ooo\)?\s*[:：]|automatische antwort|abwesenheits"
+    r"|réponse automatique|respuesta automática|risposta automatica|resposta automática"
     r"|自动回复|自動回覆|自動回復|自动答复|自動返信|不在通知|자동 ?회신|부재중)",
     re.IGNORECASE,
 )
 _RECEIPT = re.compile(
     r"we(?: have|'ve)? received (?:your|the)|thank you for (?:contacting|your"
     r" (?:e-?mail|message|enquiry|inquiry|request))"
-    r"|(?:your"
-    r" )?(?:request|ticket|case|enquiry|inquiry).{0,30}(?:received|created|opened)|acknowledg|confirmation"
-    r" of receipt"
+    r"|(?:your )?(?:request|ticket|case|enquiry|inquiry).{0,30}(?:received|created|opened)"
+    r"|acknowledg|confirmation of receipt"
     r"|\[?(?:ticket|case) ?(?:#|id|no)|eingangsbestätigung|accusé de réception|acuse de recibo"
     r"|(?:已|已经)收到(?:您|你)?的?|收到您的|工单|受理编号|確認信|受付",
     re.IGNORECASE,

@@ -9,8 +9,8 @@ from pipeline.mail.mime.part_tree import MimePart
 
 # Text types that are data for programs. Any other text type, known or not, is for people to read
 # (RFC 2046, section 4.1.4).
-_DATA_TYPES = {
-    *(
+_DATA_TYPES = frozenset(
+    [
         "text/calendar",
         "text/vcard",
         "text/x-vcard",
@@ -19,9 +19,12 @@ _DATA_TYPES = {
         "text/css",
         "text/xml",
         "text/x-diff",
-    ),
-    *("text/x-amp-html", "text/rfc822-headers", "text/x-patch", "text/javascript"),
-}
+        "text/x-amp-html",
+        "text/rfc822-headers",
+        "text/x-patch",
+        "text/javascript",
+    ]
+)
 HTML_TYPES = frozenset({"text/html", "application/xhtml+xml", "text/enriched", "text/richtext"})
 # Reports of servers and mail programs about a mail; used only where there is no other text.
 _REPORT_TYPES = frozenset(

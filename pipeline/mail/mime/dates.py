@@ -42,13 +42,15 @@ _MONTHS = {
     )
 }
 # Month names in the language of the user (Chinese, German, French, Spanish, Italian, Portuguese).
-_FOREIGN_MONTHS = {
-    "十二月": "Dec", "十一月": "Nov", "十月": "Oct", "九月": "Sep", "八月": "Aug", "七月": "Jul", "六月": "Jun", "五月": "May",
-    "四月": "Apr", "三月": "Mar", "二月": "Feb", "一月": "Jan", "mär": "Mar", "mrz": "Mar", "mai": "May", "okt": "Oct",
-    "dez": "Dec", "févr": "Feb", "fév": "Feb", "avr": "Apr", "juin": "Jun", "juil": "Jul", "août": "Aug", "déc": "Dec",
-    "ene": "Jan", "abr": "Apr", "ago": "Aug", "dic": "Dec", "gen": "Jan", "mag": "May", "giu": "Jun", "lug": "Jul",
-    "set": "Sep", "ott": "Oct", "fev": "Feb", "out": "Oct",
-}  # fmt: skip
+_FOREIGN_MONTHS: dict[str, str] = dict(
+    re.findall(
+        r"(\S+)=(\S+)",
+        "十二月=Dec 十一月=Nov 十月=Oct 九月=Sep 八月=Aug 七月=Jul 六月=Jun 五月=May 四月=Apr"
+        " 三月=Mar 二月=Feb 一月=Jan mär=Mar mrz=Mar mai=May okt=Oct dez=Dec févr=Feb fév=Feb"
+        " avr=Apr juin=Jun juil=Jul août=Aug déc=Dec ene=Jan abr=Apr ago=Aug dic=Dec gen=Jan"
+        " mag=May giu=Jun lug=Jul set=Sep ott=Oct fev=Feb out=Oct",
+    )
+)
 _FOREIGN_MONTH = re.compile("(?i)" + "|".join(_FOREIGN_MONTHS) + r"\b")
 _ENDS_WITH_TIME = re.compile(r"\d{1,2}:\d{2}(?::\d{2})?(?:\s+\d{4})?\s{0,9}$")
 _SPACED_COLON = re.compile(r"\s*:\s*")
@@ -70,8 +72,8 @@ def parse_mail_date(text: str) -> MailDate | None:
     """Parse the date of a mail header; None if it names no instant in the years 1 to 9999.
 
     >>> date = parse_mail_date("Mon, 2 Nov 2026 09:00:01 +0800")
-    >>> date.at, date.offset_min
-    (datetime.datetime(2026, 11, 2, 1, 0, 1, tzinfo=datetime.timezone.utc), 480)
+    >>> date.at.isoformat(), date.offset_min
+    ('2026-11-02T01:00:01+00:00', 480)
     """
     text = text[:_LONGEST_DATE]
     usual = _USUAL.match(text)

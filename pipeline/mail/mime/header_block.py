@@ -18,7 +18,8 @@ _KNOWN_FIELDS = frozenset(
     b" keywords organization user-agent newsgroups path lines status errors-to"
     b" disposition-notification-to dkim-signature domainkey-signature authentication-results"
     b" received-spf thread-topic thread-index encrypted resent-from resent-to resent-date"
-    b" resent-message-id resent-sender original-recipient delivery-date feedback-id arc-seal".split()
+    b" resent-message-id resent-sender original-recipient delivery-date feedback-id"
+    b" arc-seal".split()
 )
 _KNOWN_PREFIXES = (b"x-", b"list-", b"resent-", b"content-", b"arc-")
 

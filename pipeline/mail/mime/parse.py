@@ -135,8 +135,8 @@ def _build_mail(
     from_ = reader.addresses(b"from")
     subject = reader.words(b"subject")
     sender_address = from_[0].email if from_ else ""
-    opening = body.segments[0].text[:_OPENING_CHARACTERS] if body.segments else ""
-    kind = detect_auto_kind(header, root, subject, sender_address, opening)
+    text_start = body.segments[0].text[:_OPENING_CHARACTERS] if body.segments else ""
+    kind = detect_auto_kind(header, root, subject, sender_address, text_start)
     message_ids = reader.ids(b"message-id")
     in_reply_to = reader.ids(b"in-reply-to")
     if not any("@" in address.email for address in from_):
@@ -147,11 +147,11 @@ def _build_mail(
     recipients = {
         name: reader.addresses(name) for name in (b"to", b"cc", b"bcc", b"reply-to", b"sender")
     }
-    shown = (
+    header_texts = (
         subject,
         *(address.name for group in (from_, *recipients.values()) for address in group),
     )
-    if any("\ufffd" in text for text in shown):
+    if any("\ufffd" in text for text in header_texts):
         flags.add("charset_replaced")
     return ParsedMail(
         headers=tuple(

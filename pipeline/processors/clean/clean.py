@@ -1,6 +1,4 @@
-"""The step `clean`: an event's bytes and fields become readable text, believable times and a list
-of what was wrong.
-"""
+"""The step `clean`: turn the bytes and fields of an event into text, times and quality flags."""
 
 from __future__ import annotations
 
@@ -26,29 +24,29 @@ from schemas.types import Attachment, Party, in_range
 
 
 def clean(incoming: IncomingEvent, _ctx: Context) -> Outcome[Cleaned]:
-    """Clean one communication of any channel; a mail whose bytes are no mail is refused."""
+    """Clean one communication of any channel; reject a mail whose bytes are not a mail."""
     data = incoming.data
     if not isinstance(data, Communication):
-        raise TypeError(f"clean is for communications, not for {type(data).__name__}")
-    found: tuple[str, ...] = ()
+        raise TypeError(f"clean accepts communications, not {type(data).__name__}")
+    mail_flags: tuple[str, ...] = ()
     if isinstance(data, EmailData) and data.mime is not None:
         try:
             mail = parse_mail(data.mime)
         except NotAMailError as error:
             return Reject(RejectCode.UNPARSABLE, f"data.mime: {error}")
-        data, found = _with_mail_fields(data, mail), mail.flags
+        data, mail_flags = _with_mail_fields(data, mail), mail.flags
     text, truncated = truncate(normalise_text(_text(data)))
     times = _choose_event_times(incoming, data)
-    parts, cut_flags = (
+    parts, split_flags = (
         split_mail_text(text) if isinstance(data, EmailData) else (unsplit_parts(text), ())
     )
     call, call_flags = (
         call_facts(data, times.occurred_at) if isinstance(data, CallData) else (None, ())
     )
     flags = (
-        *found,
+        *mail_flags,
         *times.flags,
-        *cut_flags,
+        *split_flags,
         *call_flags,
         *_missing_text_flags(data, text),
         *(("text_truncated",) if truncated else ()),
@@ -61,10 +59,8 @@ CLEAN: MapStep[IncomingEvent, Cleaned] = MapStep("clean", clean)
 
 
 def _with_mail_fields(data: EmailData, mail: ParsedMail) -> EmailData:
-    """Return a mail's event with its headers and text filled in where the event itself says
-    nothing.
-    """
-    read: dict[str, Any] = {
+    """Return the event of a mail with headers and text filled in where it has none of its own."""
+    parsed: dict[str, Any] = {
         "from_": next(iter(_parties(mail.from_)), Party()),
         "reply_to": _parties(mail.reply_to),
         "to": _parties(mail.to),
@@ -90,9 +86,10 @@ def _with_mail_fields(data: EmailData, mail: ParsedMail) -> EmailData:
             for item in mail.attachments
         ),
     }
-    said = data.model_fields_set
+    set_fields = data.model_fields_set
     return data.model_copy(
-        update={"mime": None} | {name: value for name, value in read.items() if name not in said}
+        update={"mime": None}
+        | {name: value for name, value in parsed.items() if name not in set_fields}
     )
 
 
@@ -110,7 +107,7 @@ def _text(data: Communication) -> str:
         return data.transcript or ""
     if isinstance(data, (EmailData, MessageData)):
         return data.text or (html_to_text(data.html) if data.html else "")
-    raise TypeError(f"no text is known of {type(data).__name__}")
+    raise TypeError(f"cannot find the text of {type(data).__name__}")
 
 
 def _choose_event_times(incoming: IncomingEvent, data: Communication) -> EventTimes:

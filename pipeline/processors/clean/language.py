@@ -1,6 +1,4 @@
-"""The language of a short business text: by script where that decides, else by a model over a fixed
-list of languages.
-"""
+"""Detect the language of a short business text: by script, else by a statistical model."""
 
 from __future__ import annotations
 
@@ -11,9 +9,8 @@ from functools import cache
 import numpy as np
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-# The languages that business mail is written in; the fewer there are to confuse, the better the
-# short texts come out. Malay is left out: the model takes a third of it for Indonesian, and one in
-# ten Indonesian texts for Malay.
+# Languages of business mail; the fewer candidates, the better the result for short texts. Malay is
+# left out: the model takes a third of it for Indonesian, and one in ten Indonesian texts for Malay.
 _LATIN = {
     *(
         "en",
@@ -40,8 +37,8 @@ _LATIN = {
 }
 _CYRILLIC = {"ru", "uk", "bg", "sr", "mk", "be", "kk"}
 
-# What tells nothing of the language of its writer: addresses, code, names of files and machines,
-# codes with digits.
+# Text that says nothing about the language: addresses, code, names of files and machines, codes
+# with digits.
 _NOISE = re.compile(
     r"(?:https?://|www\.)[^\s<>\"'，。"
     r"）)]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+|```.*?```|`[^`\n]{1,200}`|</?[a-zA-Z][^<>]{0,200}>"
@@ -51,8 +48,8 @@ _NOISE = re.compile(
 _MAY_BE_NOISE = re.compile(r"[@/<`0-9]|\w\.\w", re.ASCII)
 _LETTERS = re.compile(r"[^\W\d_]+")
 
-# Letters of each script that one word's worth of meaning takes: a Chinese word has 1.5 characters,
-# an English one 5 letters.
+# The letters of a typical word in each script: a Chinese word has 1.5 characters, an English one 5
+# letters.
 _SCRIPTS: dict[str, tuple[re.Pattern[str], float]] = {
     "han": (re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]+"), 1.5),
     "kana": (re.compile("[\u3041-\u3096\u30a1-\u30fa\uff66-\uff9d]+"), 2.5),
@@ -81,18 +78,17 @@ _SCRIPTS: dict[str, tuple[re.Pattern[str], float]] = {
     "hy": (re.compile("[\u0530-\u058f]+"), 5),
     "am": (re.compile("[\u1200-\u137f]+"), 3),
 }
-# Most texts of more than ASCII are Chinese: this finds whether any other script's letters have to
-# be looked for at all.
+# Most non-ASCII texts are Chinese: this pattern finds whether any other script must be counted at
+# all.
 _NOT_ONLY_HAN = re.compile(
     "[^\x00-\x7f\u2010-\u2027\u3000-\u303f\uff00-\uff65\uffe0-\uffee\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]"
 )
 _HAN = {"han": _SCRIPTS["han"]}
-# Of Japanese text kana are half, a tenth in a title of terms; a few stand in Chinese text too (优の品,
-# a quoted name).
+# Kana are half of Japanese text, a tenth in a title of terms. A few occur in Chinese text too: a
+# quoted name, or の in place of 的.
 _MIN_KANA_SHARE, _CLEAR_KANA_SHARE = 0.08, 0.3
 
-# Letters that only some of the languages of a script write, the rarest first; a text needs one in
-# forty of them.
+# Letters that only some languages of a script use, the rarest first; one letter in forty is enough.
 _CYRILLIC_LETTERS = (
     ("kk", re.compile("[әғқңөұүһ]")),
     ("be", re.compile("ў|і(?=.*[ыэ])|[ыэ](?=.*і)", re.DOTALL)),
@@ -106,21 +102,22 @@ _SOUTH_SLAVIC_LANGUAGES = {"sr", "mk"}
 _ARABIC_LETTERS = (("ur", re.compile("[ٹڈڑںےۓہھ]")), ("fa", re.compile("[پچژگیک]")))
 _OWN_LETTER_SHARE = 40
 
-# Only the beginning is read: a text that changes its language later is rare, and the answer does
-# not change with length.
+# Only the beginning is used: texts that change their language later are rare, and the result does
+# not depend on the length.
 _MAX_CHARACTERS = 2_000
 
-# What the model reads of it: after two or three sentences its answer stands, and each byte costs.
+# The part for the model: its answer is stable after two or three sentences, and each byte costs
+# time.
 _MAX_MODEL_CHARACTERS = 400
 
-# Below this probability the model guesses ("lol" is .09 Hungarian): no answer is better. Right
-# answers on single words have .3 to .6, on sentences .8 and more.
+# Below this probability the model guesses ("lol" is Hungarian with 0.09): no answer is better.
+# Right answers on single words have 0.3 to 0.6, on sentences 0.8 and more.
 _MIN_PROBABILITY = 0.25
-# English is what short business words without marks of another language are, if the model finds it
-# half as likely; where the model is surer than this, nobody asks.
-_ENGLISH_PRIOR, _SURE = 2.0, 0.5
+# Short business words without letters of another language are English if the model gives English at
+# least half the probability of its best answer. Above `_CONFIDENT` the best answer is kept.
+_ENGLISH_PRIOR, _CONFIDENT = 2.0, 0.5
 
-# Words that make up most of the shortest messages, which the model has too few letters to tell.
+# Words that make up most of the shortest messages, which have too few letters for the model.
 _SHORT_MESSAGES = {
     "en": (
         "hello hi hey thanks thank thx you please yes sorry good morning evening help order status"
@@ -146,9 +143,7 @@ _SHORT_WORDS = 7
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """An ISO 639-1 code with a confidence from 0 to 1, or code "" and confidence 0 where nothing
-    can be said.
-    """
+    """An ISO 639-1 code with a confidence from 0 to 1, or "" and 0 where it is unknown."""
 
     code: str
     confidence: float
@@ -158,13 +153,15 @@ NO_LANGUAGE = Language("", 0.0)
 
 
 def detect_language(text: str) -> Language:
-    """Return the language that most of a text is in; pure and deterministic.
+    """Return the language of most of a text; pure and deterministic.
 
-    Addresses, codes, file names and numbers count for nothing; fewer than two letters give no
-    answer. The script decides first (Chinese by its characters without kana; traditional and
-    simplified are both "zh"); among the languages of the Latin and Cyrillic scripts a model
-    (py3langid) that is asked about a fixed list. The confidence is the share of the script times
-    the model's probability.
+    Addresses, codes, file names and numbers are ignored; fewer than two letters give no answer. The
+    script decides first (Chinese characters without kana are "zh", traditional or simplified). For
+    the Latin and Cyrillic scripts a model (py3langid) chooses from a fixed list. The confidence is
+    the share of the script times the probability of the model.
+
+    >>> detect_language("请问什么时候发货？").code
+    'zh'
     """
     text = text[:_MAX_CHARACTERS]
     if _MAY_BE_NOISE.search(text) is not None:
@@ -199,23 +196,19 @@ _LATIN_LETTERS_PER_WORD = 5
 
 
 def _resolve_japanese(weights: dict[str, float], text: str) -> None:
-    """Give the Chinese characters to Japanese where kana stand beside them, else the kana to
-    Chinese.
-    """
+    """Count Chinese characters as Japanese where kana are next to them, else kana as Chinese."""
     kana = weights.pop("kana")
     han = weights.pop("han", 0.0)
     kana_letters, han_letters = kana * _SCRIPTS["kana"][1], han * _SCRIPTS["han"][1]
     share = kana_letters / (kana_letters + han_letters)
-    japanese = share > _CLEAR_KANA_SHARE or (
+    is_japanese = share > _CLEAR_KANA_SHARE or (
         share > _MIN_KANA_SHARE and _has_only_japanese_characters(text)
     )
-    weights["ja" if japanese else "han"] = kana + han
+    weights["ja" if is_japanese else "han"] = kana + han
 
 
 def _has_only_japanese_characters(text: str) -> bool:
-    """Tell whether Japan's own character set has all the Chinese characters; it lacks the
-    simplified ones.
-    """
+    """Return whether all Chinese characters are in cp932, which lacks the simplified ones."""
     try:
         "".join(_SCRIPTS["han"][0].findall(text)).encode("cp932")
     except UnicodeEncodeError:
@@ -249,15 +242,17 @@ def _latin_language(text: str, share: float) -> Language:
     agreement = codes.count(common) / len(words) if codes else 0.0
     if agreement > 0.5 and len(words) < _SHORT_WORDS:
         return Language(common, round(share * agreement, 3))
-    found = _language_by_model(text, "latin", share)
-    return found if found.code or not common else Language(common, round(share * agreement, 3))
+    detected = _language_by_model(text, "latin", share)
+    return (
+        detected if detected.code or not common else Language(common, round(share * agreement, 3))
+    )
 
 
 def _language_by_model(text: str, group: str, share: float) -> Language:
     identifier = _identifiers()[group]
     text = text[:_MAX_MODEL_CHARACTERS]
     code, probability = identifier.classify(text)
-    if probability < _SURE and code != "en":
+    if probability < _CONFIDENT and code != "en":
         english = dict(identifier.rank(text)).get("en", 0.0)
         if english * _ENGLISH_PRIOR > probability:
             code = "en"
@@ -268,9 +263,7 @@ def _language_by_model(text: str, group: str, share: float) -> Language:
 
 @cache
 def _identifiers() -> dict[str, LanguageIdentifier]:
-    """Load the model, once per process (two seconds, 100 MB), and cut the columns of each group of
-    languages out of it.
-    """
+    """Load the model once per process (two seconds, 100 MB); split it by groups of languages."""
     full = LanguageIdentifier.from_model_file(MODEL_FILE)
     return {
         "latin": _restrict_to(full, _LATIN),
@@ -281,8 +274,8 @@ def _identifiers() -> dict[str, LanguageIdentifier]:
 
 def _restrict_to(full: LanguageIdentifier, languages: set[str]) -> LanguageIdentifier:
     columns = [column for column, code in enumerate(full.nb_classes) if code in languages]
-    # Rows that lie together in memory, in the type the scores are summed in: twice as fast as the
-    # model's own layout.
+    # Contiguous rows, in the type that scores are summed in: twice as fast as the layout of the
+    # model.
     weights = np.ascontiguousarray(full.nb_ptc[:, columns], dtype=np.float32)
     classes = [full.nb_classes[column] for column in columns]
     return LanguageIdentifier(

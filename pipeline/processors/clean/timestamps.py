@@ -1,6 +1,4 @@
-"""Which clock to believe: when a communication happened, when we got it, and when its sender says
-it was sent.
-"""
+"""Choose which clock to trust: when a communication happened, was received and was sent."""
 
 from __future__ import annotations
 
@@ -10,14 +8,15 @@ from datetime import datetime, timedelta
 from schemas.communications import CallData
 from schemas.records import CallFacts
 
-# A mail may wait a weekend in a queue, but clocks that differ by more than a day are wrong clocks
-# far oftener than slow mails: of 3,000 real mails 1.6 % exceed it, most by years (reference §4.1).
+# A mail may wait for a weekend in a queue, but clocks that differ by more than a day are wrong far
+# more often than mails are slow: of 3,000 real mails 1.6 % exceed it, most by years (reference
+# §4.1).
 MAX_SKEW = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
 class EventTimes:
-    """The instants of a communication, UTC, and the flags that choosing them raised."""
+    """The instants of a communication in UTC, and the flags that choosing them raised."""
 
     occurred_at: datetime
     received_at: datetime
@@ -31,12 +30,13 @@ def choose_times(
     logged_at: datetime,
     is_sender_clock: bool,
 ) -> EventTimes:
-    """Return when it happened.
+    """Return when a communication happened, was received and was sent.
 
-    `said` is the event's own time, `received` the arrival by a clock of ours (None: nobody noted
-    it), `taken` when the log took it, `sender_clock` whether `said` is by a stranger's clock. A
-    said time is believed unless it lies more than `MAX_SKEW` from a noted arrival or that far after
-    the log took it; an import of old mail without arrival times keeps its dates.
+    `stated_at` is the time in the event, `received_at` the arrival by our own clock (None if not
+    recorded), `logged_at` when the log took it, `is_sender_clock` whether `stated_at` comes from
+    the sender's clock. A stated time is trusted unless it differs from a recorded arrival by more
+    than `MAX_SKEW`, or is that much later than `logged_at`. An import of old mail without arrival
+    times keeps its dates.
     """
     sent_at = stated_at if is_sender_clock else None
     if stated_at is None:
@@ -59,14 +59,18 @@ def choose_times(
 
 
 def call_facts(call: CallData, occurred_at: datetime) -> tuple[CallFacts, tuple[str, ...]]:
-    """Return a call's times and durations in seconds; durations are null where its instants
-    contradict each other.
+    """Return the times and durations (seconds) of a call.
+
+    Durations are None where the instants contradict each other; then the flag call_times_disorder
+    is returned.
     """
     started = call.started_at or occurred_at
-    order = [moment for moment in (started, call.answered_at, call.ended_at) if moment is not None]
-    orderly = order == sorted(order)
+    instants = [
+        moment for moment in (started, call.answered_at, call.ended_at) if moment is not None
+    ]
+    in_order = instants == sorted(instants)
     ring = talk = None
-    if orderly:
+    if in_order:
         until = call.answered_at or call.ended_at
         ring = (until - started).total_seconds() if until else None
         if call.answered_at and call.ended_at:
@@ -82,4 +86,4 @@ def call_facts(call: CallData, occurred_at: datetime) -> tuple[CallFacts, tuple[
         hangup_cause=call.hangup_cause or "",
         recording=call.recording or "",
     )
-    return facts, () if orderly else ("call_times_disorder",)
+    return facts, () if in_order else ("call_times_disorder",)

@@ -1,6 +1,4 @@
-"""The reply / quote / signature splitter: what the author of a mail wrote now, apart from all
-else.
-"""
+"""Split a mail into the text its author wrote now, the quoted text and the signature."""
 
 from pipeline.processors.clean.reply.split import split_reply
 from pipeline.processors.clean.reply.split_result import ReplyPart, ReplySplit

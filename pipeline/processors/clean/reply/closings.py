@@ -1,4 +1,4 @@
-"""Phrases that close a letter, and what a signer's name looks like."""
+"""Recognise closing phrases of a letter and names of signers."""
 
 import re
 
@@ -19,9 +19,7 @@ _BILINGUAL = re.compile(r"\s*[/|]\s*")
 
 
 def _bare(text: str) -> str:
-    """Return a phrase without what surrounds its words; emoji and other signs are rare, so they
-    cost more.
-    """
+    """Return a phrase in lower case without the punctuation and symbols around it."""
     bare = text.strip(_PUNCTUATION)
     if bare and not (bare[0].isalnum() and bare[-1].isalnum()):
         bare = _EDGES.sub("", bare)
@@ -32,8 +30,8 @@ def _phrases(kind: str) -> frozenset[str]:
     return frozenset(_bare(phrase) for phrases in _TABLE[kind].values() for phrase in phrases)
 
 
-# Formulas mean nothing but "here I end", so they are cut even where no name follows; thanks are
-# also speech.
+# Formulas ("Kind regards") only close a letter, so they are cut even where no name follows. Thanks
+# can be content.
 _FORMULAS = _phrases("formula")
 _THANKS = _phrases("thanks")
 _LONGEST = 64
@@ -53,8 +51,10 @@ _HAN_WORD = re.compile(
 
 
 def closing_kind(line: str) -> str | None:
-    """Return "formula" or "thanks" where a stripped line is a closing phrase and nothing else, or
-    None.
+    """Return "formula" or "thanks" for a stripped line that is only a closing phrase, or None.
+
+    >>> closing_kind("Kind regards,"), closing_kind("Thanks!"), closing_kind("See the file.")
+    ('formula', 'thanks', None)
     """
     if len(line) > _LONGEST:
         return None
@@ -77,18 +77,16 @@ def _phrase_kind(bare: str) -> str | None:
 
 
 def is_signed_closing(line: str) -> bool:
-    """Return whether a line is a formula and a name ("Best, Ann", "Viele Grüße Max", "顺颂商祺，张三", "张三
-    敬上").
-    """
+    """Return whether a line is a formula with a name: "Best, Ann", "顺颂商祺，张三"."""
     if len(line) > _LONGEST:
         return False
     words = line.split()
     if words[-1].strip(".。!！").endswith(_SIGNED):
         return len(line) <= 30
     head, comma, tail = line.partition("，" if "，" in line else ",")
-    opened = _bare(head) if comma else ""
+    phrase_before = _bare(head) if comma else ""
     if (
-        (opened in _AMBIGUOUS or _phrase_kind(opened) == "formula")
+        (phrase_before in _AMBIGUOUS or _phrase_kind(phrase_before) == "formula")
         and tail.strip()
         and looks_like_name(tail.strip())
     ):
@@ -103,8 +101,10 @@ def is_signed_closing(line: str) -> bool:
 
 
 def looks_like_name(line: str) -> bool:
-    """Return whether a stripped line looks like a person's name: up to five capitalised words, or a
-    short CJK name.
+    """Return whether a stripped line looks like a name: up to five capitalised words, or short CJK.
+
+    >>> looks_like_name("Ann Lee"), looks_like_name("王小明"), looks_like_name("call me")
+    (True, True, False)
     """
     if line[-1:] in (":", "："):
         return False
@@ -127,5 +127,5 @@ def looks_like_name(line: str) -> bool:
 
 def _is_name_word(word: str) -> bool:
     first = word.lstrip("(\"'“‘")[:1]
-    # Scripts without capitals (Arabic, Hebrew, Thai) have no upper and no lower case.
+    # Letters of scripts without case (Arabic, Hebrew, Thai) are neither upper nor lower.
     return first.isupper() or (first.isalpha() and not first.islower())

@@ -1,13 +1,11 @@
-"""The line a phone, tablet or mail app sets under what its user wrote: "Sent from my iPhone",
-"发自我的iPhone".
-"""
+"""Recognise the line that a phone or mail app adds: "Sent from my iPhone", "发自我的iPhone"."""
 
 import re
 
 from pipeline.processors.clean.reply.word_tables import alternation, read_table
 
 _TABLE = read_table("devices")
-# What may stand for the name of a device or app in the patterns.
+# Matches the name of a device or app in the patterns.
 _THING = r"(?:\S.{0,58})"
 _DEVICES_ZH = f"(?:{alternation(_TABLE['devices']['zh'])})"
 
@@ -20,7 +18,7 @@ def _pattern(language: str, patterns: list[str]) -> str:
 _DEVICE = re.compile(
     "|".join(_pattern(language, patterns) for language, patterns in _TABLE["patterns"].items())
 )
-# The patterns begin with one of these, or the line ends with one of those: a look that spares the
+# Every pattern begins with one of these or ends with one of those: a cheap test before the regular
 # expression.
 _STARTS = frozenset(start[:3] for start in _TABLE["gate"]["starts"])
 _ENDS = frozenset(end[-2:] for end in _TABLE["gate"]["ends"])
@@ -29,8 +27,8 @@ _LINK = re.compile(
     r"\s*[<(\[]?(?:https?://|www\.)[^\s>)\]]*[>)\]]?|\[([^\]]{0,60})\]\([^)]{0,200}\)|\[cid:[^\]]*\]"
 )
 _FRAME = " \t<>()[]（）【】*_~-–—.!。！\"'“”|"
-# A finite verb or a second clause makes a sentence of it: "Sent from my desk, is much easier than
-# my phone."
+# A finite verb or a second clause makes it a sentence: "Sent from my desk, is much easier than my
+# phone."
 _SENTENCE = re.compile(
     r"(?<!\w)(?:is|was|are|were|has|have|had|will|would|can|could|should|it|that|this|because|but|so|when|to|you|we|they"
     r"|yesterday|today|ist|war|wird|habe|hat|dass|est|était|es|fue|está|è|и|но|что)(?!\w)"
@@ -45,18 +43,20 @@ _MAX_LINE = 160
 
 
 def device_language(line: str) -> str | None:
-    """Return the language of a device line ("en", "zh"), or None where the stripped line is
-    none.
+    """Return the language of a device line ("en", "zh"), or None for any other stripped line.
+
+    >>> device_language("Sent from my iPhone"), device_language("Sent from my desk, it is late.")
+    ('en', None)
     """
     if len(line) > _MAX_LINE or not _may_be_device(line):
         return None
     text = _LINK.sub(r"\1", line) if "/" in line or "[" in line or "www." in line else line
     text = text.strip(_FRAME).casefold()
-    found = _DEVICE.fullmatch(text)
-    if (found is None or _SENTENCE.search(text, 8)) and any(word in text for word in _EXCUSES):
+    match = _DEVICE.fullmatch(text)
+    if (match is None or _SENTENCE.search(text, 8)) and any(word in text for word in _EXCUSES):
         text = _EXCUSE.sub("", text).strip(_FRAME)
-        found = _DEVICE.fullmatch(text)
-    return None if found is None or _SENTENCE.search(text, 8) else found.lastgroup
+        match = _DEVICE.fullmatch(text)
+    return None if match is None or _SENTENCE.search(text, 8) else match.lastgroup
 
 
 def _may_be_device(line: str) -> bool:

@@ -1,5 +1,6 @@
-"""Texts that a server, a list or a legal department sets below a mail: disclaimers, list footers,
-scanner notices.
+"""Recognise texts that servers, lists and legal departments append to a mail.
+
+Disclaimers, footers of mailing lists, notices of virus scanners.
 """
 
 import re
@@ -10,29 +11,31 @@ from pipeline.processors.clean.reply.word_tables import alternation, read_table
 FooterKind = Literal["disclaimer", "list_footer"]
 
 _TABLE = read_table("footers")
-# Openings of a disclaimer that need no second look, and those that need a word of secrecy in the
-# next lines.
+# Phrases that always start a disclaimer, and phrases that do so only if a word of confidentiality
+# follows within the next lines.
 _PLAIN_DISCLAIMER = re.compile(alternation(_TABLE["disclaimer"]), re.I)
 _OPENING = re.compile(alternation(_TABLE["opening"]), re.I)
 _SECRECY = re.compile(alternation(_TABLE["secrecy"]), re.I)
 _LIST = re.compile(alternation(_TABLE["list_footer"]), re.I)
 _LIST_NAME = re.compile(alternation(_TABLE["list_name"]), re.I)
-# First three characters of all openings in Latin script; other scripts are few enough to be tried.
+# The first three characters of all phrases in Latin script; other scripts are few enough to be
+# tried always.
 _STARTS = frozenset(_TABLE["starts"])
 _NOISE = " \t*_-–—>|#=~[](（【"
-# The telling word of a disclaimer is in its first sentence, which wraps over a few lines.
+# The decisive word of a disclaimer is in its first sentence, which wraps over a few lines.
 _LOOK_AHEAD = 4
 
 
 def may_start_footer(line: str) -> bool:
-    """Return False, cheaply, for most stripped lines that open no footer."""
+    """Return False, cheaply, for most stripped lines that start no footer."""
     start = line.lstrip(_NOISE)[:3]
     return not start.isascii() or start.casefold().rstrip() in _STARTS
 
 
 def footer_kind(lines: list[str], at: int) -> FooterKind | None:
-    """Return which footer starts at line ``at`` of stripped lines, or None. ``at`` must open a
-    paragraph.
+    """Return which footer starts at line ``at`` of stripped lines, or None.
+
+    Line ``at`` must start a paragraph.
     """
     line = lines[at].lstrip(_NOISE)[:300]
     if _PLAIN_DISCLAIMER.match(line):

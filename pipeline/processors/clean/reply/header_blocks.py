@@ -1,8 +1,7 @@
-"""The block of header lines with which Outlook, Foxmail, Yahoo and forwards open the mail they
-quote.
+"""Recognise the block of header lines above a mail quoted by Outlook, Foxmail or Yahoo.
 
-"From: … / Sent: … / To: … / Subject: …" in the words of many languages, bold or not, with folded
-values, with blank lines between, as a table (NetEase) or run together in one line (Yahoo).
+"From: … / Sent: … / To: … / Subject: …" in many languages: bold or not, with folded values, with
+blank lines in between, as a table (NetEase) or all in one line (Yahoo).
 """
 
 import re
@@ -18,9 +17,7 @@ _HAN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
 
 def _normalise_name(name: str) -> str:
-    """Fold a name; Chinese and Korean ones are padded at will ("主　题", "보낸 사람"), so their spaces
-    go.
-    """
+    """Normalise a name; Chinese and Korean ones lose their padding ("主　题", "보낸 사람")."""
     key = name.strip(" \t*_|>-·•\u3000\xa0").casefold()
     if key.isalpha():
         return key
@@ -36,11 +33,11 @@ _ADDRESS = re.compile(r"[^\s<>@]@[^\s<>@]")
 _DIGIT = re.compile(r"\d")
 _CLOCK = re.compile(r"\d{1,2}\s?[:：.]\s?\d{2}|\d{1,2}[时時点點시]")
 _RULE_CHARS = frozenset("-_=*—–─━‐ \t")
-# A value may be folded over this many lines (long address lists in To and Cc more often than not
-# are).
+# A value may be folded over this many lines (most often long address lists in To and Cc).
 _MAX_FOLDED = 4
 _MAX_BLANK = 2
-# "Telephone:" within a form; a folded subject may have a colon further on.
+# A line with a label of up to this length is a line of a form; a folded subject may have a colon
+# further on.
 _LONGEST_LABEL = 16
 _MAX_BLOCK = 24
 _MAX_LINE = 2000
@@ -49,7 +46,11 @@ _INLINE_NAME = re.compile(r"(?:^|\s|>)([^\W\d_]{1,16}(?:\s(?:le|el|em|il))?)\s?[
 
 
 def parse_header_line(line: str) -> tuple[HeaderField, str] | None:
-    """Return the field a stripped line gives and its value, or None where it is no header line."""
+    """Return the field and value of a stripped header line, or None for any other line.
+
+    >>> parse_header_line("Sent: 5 May 2024")
+    ('date', '5 May 2024')
+    """
     if line[0] == "|" and line.count("|") >= 2:
         cells = line.strip("| ").split("|", 1)
         field = _FIELDS.get(_normalise_name(cells[0].rstrip(" :：")))
@@ -58,7 +59,7 @@ def parse_header_line(line: str) -> tuple[HeaderField, str] | None:
     at = head.find(":")
     wide = head.find("：")
     at = wide if at < 0 else at if wide < 0 else min(at, wide)
-    # Names have no digits; times and addresses before a colon do.
+    # Field names have no digits; times and addresses before a colon do.
     if at <= 0 or _DIGIT.search(head, 0, at):
         return None
     field = _FIELDS.get(_normalise_name(head[:at]))
@@ -66,9 +67,9 @@ def parse_header_line(line: str) -> tuple[HeaderField, str] | None:
 
 
 def parse_first_header_line(line: str) -> tuple[HeaderField, str] | None:
-    """Return the field and value of a stripped line that a header block may start with, or None."""
-    found = parse_header_line(line)
-    return None if found is None or found[0] == "other" else found
+    """Return field and value of a stripped line that can start a header block, or None."""
+    field = parse_header_line(line)
+    return None if field is None or field[0] == "other" else field
 
 
 def header_block_end(
@@ -79,13 +80,12 @@ def header_block_end(
     below_separator: bool,
     at_mail_start: bool = False,
 ) -> int | None:
-    """Return the index after the header block that starts at line ``first``, or None where there is
-    none.
+    """Return the index after the header block that starts at line ``first``, or None.
 
-    ``lines`` are stripped, ``opening`` is the opening field of the first. ``separated`` says that a
-    line of dashes or a title stands above, which lets a shorter block count. ``opens_mail`` says
-    that nothing at all stands above: then it must have a date, since web forms send "From: … /
-    Subject: …" above what the customer wrote.
+    ``lines`` are stripped; ``first_field`` is the parsed first line. ``below_separator`` says that
+    a line of dashes or a title is above, so that a shorter block counts. ``at_mail_start`` says
+    that nothing is above: then the block must have a date, because web forms send "From: … /
+    Subject: …" above the text of the customer.
     """
     fields: dict[HeaderField, str] = {first_field[0]: first_field[1]}
     end = first + 1
@@ -97,12 +97,12 @@ def header_block_end(
             if blank > _MAX_BLANK:
                 break
             continue
-        found = parse_header_line(line)
-        if found is not None and (found[0] not in fields or found[0] in ("cc", "other")):
-            fields[found[0]] = found[1]
+        field = parse_header_line(line)
+        if field is not None and (field[0] not in fields or field[0] in ("cc", "other")):
+            fields[field[0]] = field[1]
             end = at + 1
             folded = blank = 0
-        elif found is not None or blank or folded >= _MAX_FOLDED or _is_no_value(line):
+        elif field is not None or blank or folded >= _MAX_FOLDED or _is_no_value(line):
             break
         else:
             folded += 1
@@ -117,50 +117,48 @@ def header_block_end(
 
 
 def _is_no_value(line: str) -> bool:
-    """Return whether a line cannot be the rest of a folded value: it is too long, or has a label of
-    its own.
-    """
+    """Return whether a line cannot continue a folded value: too long, or labelled itself."""
     at = max(line.find(":", 0, _LONGEST_LABEL), line.find("：", 0, _LONGEST_LABEL))
     labelled = at > 0 and line[at + 1 : at + 3] != "//" and not line[:at].lower().endswith("mailto")
     return labelled or len(line) > _MAX_LINE
 
 
-def _is_block(fields: dict[HeaderField, str], separated: bool) -> bool:
-    named = fields.keys() - {"other"}
+def _is_block(fields: dict[HeaderField, str], below_separator: bool) -> bool:
+    names = fields.keys() - {"other"}
     sender = fields.get("from", "")
-    addressed = any(_ADDRESS.search(value) for value in fields.values())
-    dated = bool(_DIGIT.search(fields.get("date", "")))
-    if len(named) >= 3:
-        # Three names alone are also a form ("From: London / To: Paris / Date: 5 May"): a subject or
-        # an address tells.
-        certain = "subject" in fields or addressed or (separated and "from" in fields)
-        return certain and ("from" in fields or "date" in fields)
-    if len(named) == 2:
+    has_address = any(_ADDRESS.search(value) for value in fields.values())
+    has_date = bool(_DIGIT.search(fields.get("date", "")))
+    if len(names) >= 3:
+        # Three names can also be a form ("From: London / To: Paris / Date: 5 May"); a subject or an
+        # address decides.
+        is_mail = "subject" in fields or has_address or (below_separator and "from" in fields)
+        return is_mail and ("from" in fields or "date" in fields)
+    if len(names) == 2:
         if "from" in fields:
-            return (dated or "subject" in fields or "to" in fields) and (
-                separated or _ADDRESS.search(sender) is not None
+            return (has_date or "subject" in fields or "to" in fields) and (
+                below_separator or _ADDRESS.search(sender) is not None
             )
-        return dated and addressed and bool(_CLOCK.search(fields["date"]))
-    return separated and _ADDRESS.search(sender) is not None
+        return has_date and has_address and bool(_CLOCK.search(fields["date"]))
+    return below_separator and _ADDRESS.search(sender) is not None
 
 
 def _is_single_line_block(line: str) -> bool:
     if not 40 <= len(line) <= _MAX_LINE or not _ADDRESS.search(line):
         return False
-    found = {_FIELDS.get(_normalise_name(name)) for name in _INLINE_NAME.findall(line)}
-    return len(found & {"from", "date", "to", "subject"}) >= 3
+    fields = {_FIELDS.get(_normalise_name(name)) for name in _INLINE_NAME.findall(line)}
+    return len(fields & {"from", "date", "to", "subject"}) >= 3
 
 
-def has_sender_address(opening: tuple[HeaderField, str]) -> bool:
-    """Return whether an opening field is a sender with an address ("From: Ann
-    <ann@example.com>").
-    """
-    return opening[0] == "from" and _ADDRESS.search(opening[1]) is not None
+def has_sender_address(field: tuple[HeaderField, str]) -> bool:
+    """Return whether a field is a sender with an address ("From: Ann <ann@example.com>")."""
+    return field[0] == "from" and _ADDRESS.search(field[1]) is not None
 
 
 def is_horizontal_rule(line: str) -> bool:
-    """Return whether a stripped line is a drawn rule: three or more dashes, underscores, equals
-    signs or asterisks.
+    """Return whether a stripped line is a drawn rule: at least three dashes, "=", "_" or "*".
+
+    >>> is_horizontal_rule("-----"), is_horizontal_rule("--")
+    (True, False)
     """
     return (
         len(line) >= 3

@@ -1,23 +1,26 @@
-"""A text as lines: where each starts, and what it says without the characters that are not seen."""
+"""A text as lines: where each line starts, and its content without invisible characters."""
 
 from bisect import bisect_left
 from itertools import accumulate
 
 from pipeline.mail.quote_marks import parse_quote_mark
 
-# Soft hyphen, zero-width characters, direction marks and isolates, the byte order mark: Gmail,
-# Apple Mail and Outlook put them around names and times of day; none carries meaning for where a
-# quote starts.
-_INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\ufeff"
+# Soft hyphen, zero-width characters, direction marks and isolates, the byte order mark. Gmail,
+# Apple Mail and Outlook put them around names and times; they do not matter for where a quote
+# starts.
+_INVISIBLE = (
+    "\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d"
+    "\u202e\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\ufeff"
+)
 _WITHOUT_INVISIBLE = dict.fromkeys(map(ord, _INVISIBLE))
 _NO_LINES: frozenset[int] = frozenset()
 
 
 class TextLines:
-    """A stretch of a text as lines.
+    """A range of a text as lines.
 
-    ``clean`` holds each line stripped and without unseen characters, ``raw`` as it is, ``starts``
-    the offset of each in the whole text and, last, the end of the stretch.
+    ``clean`` holds each line stripped and without invisible characters, ``raw`` each line as is,
+    ``starts`` the offset of each line in the whole text and, last, the end of the range.
     """
 
     __slots__ = ("clean", "raw", "starts", "text")
@@ -31,7 +34,8 @@ class TextLines:
         else:
             self.clean = [line.translate(_WITHOUT_INVISIBLE).strip() for line in self.raw]
         if "\ue000" in text:
-            # What is no mark shows without the private-use character, so it is read without it.
+            # A line that is not a mark is shown without the private-use character, so it is matched
+            # without it.
             self.clean = [
                 line if parse_quote_mark(line) is not None else line.replace("\ue000", "")
                 for line in self.clean
@@ -50,9 +54,7 @@ class TextLines:
         return lines
 
     def nonblank_offset(self, start: int) -> int:
-        """Return the offset of the first line from an offset on that is not blank, or the end of
-        the stretch.
-        """
+        """Return the offset of the next non-blank line from an offset on, or the end."""
         return self.starts[self.next_nonblank(bisect_left(self.starts, start))]
 
     def is_blank_before(self, start: int) -> bool:
@@ -64,16 +66,14 @@ class TextLines:
         return len(self.clean)
 
     def next_nonblank(self, at: int) -> int:
-        """Return the first line from ``at`` on that is not blank, or the number of lines."""
+        """Return the first non-blank line from ``at`` on, or the number of lines."""
         clean = self.clean
         while at < len(clean) and not clean[at]:
             at += 1
         return at
 
     def code_fence_lines(self) -> frozenset[int]:
-        """Return the lines inside closed code fences (three backticks), where ``>`` and dashes are
-        code.
-        """
+        """Return the lines in closed code fences (```), where ``>`` and dashes are code."""
         if "```" not in self.text:
             return _NO_LINES
         marks = [at for at, line in enumerate(self.clean) if line.startswith("```")]

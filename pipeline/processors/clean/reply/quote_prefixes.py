@@ -1,6 +1,4 @@
-"""Signs at the start of quoted lines: ``>`` in all its forms, and what some clients and people set
-instead.
-"""
+"""Prefixes of quoted lines: ``>`` in all its forms, and others that some programs use."""
 
 import re
 
@@ -8,24 +6,29 @@ from pipeline.processors.clean.reply.lines import TextLines
 
 ANGLE_CHARACTERS = frozenset(">＞")
 _INITIALS = re.compile(r"[A-Z]{1,3}>(?=\s|$)")
-# "-" and "*" are not among them: they would be lists.
+# "-" and "*" are not included: they begin list items.
 _OTHER_PREFIX = re.compile(r"--\]|=>|->|[|#:%\]}~+!](?![|#:%\]}~+!])")
-# Prompts that look like initials.
+# Prompts of command lines that look like initials.
 _PROMPTS = ("C>", "PS>", "SQL>", "A>", "D>")
-# A quoted line of this length was probably wrapped by the server, and its rest stands below without
-# the sign.
+# A quoted line of this length was probably wrapped by a server, and its rest follows without a
+# prefix.
 _WRAPPED_AT = 60
 _MAX_OVERFLOW = 100
 
 
 def has_angle_prefix(line: str) -> bool:
-    """Return whether a stripped line carries ``>``, as such, in full width or as an entity."""
+    """Return whether a stripped line starts with ``>``, in ASCII, full width or as an entity.
+
+    >>> has_angle_prefix("> Hi"), has_angle_prefix("&gt; Hi"), has_angle_prefix("Hi")
+    (True, True, False)
+    """
     return line[:1] in ANGLE_CHARACTERS or line.startswith("&gt;")
 
 
 class QuotePrefixes:
-    """What marks quoted lines in one mail. ``shown`` is a sign other than ``>`` that a quote has
-    shown.
+    """The prefixes of quoted lines in one mail.
+
+    ``known_prefix`` is a prefix other than ``>`` that a quote of this mail used.
     """
 
     __slots__ = ("_clean", "_plain_until", "known_prefix")
@@ -33,14 +36,12 @@ class QuotePrefixes:
     def __init__(self, lines: TextLines) -> None:
         self._clean = lines.clean
         self.known_prefix = ""
-        # Lines before this one are known to be no quote by pipes or initials: each run is looked at
+        # Lines before this one are known not to be quoted by pipes or initials: each run is checked
         # once.
         self._plain_until = 0
 
     def is_quoted(self, at: int) -> bool:
-        """Return whether a filled line carries ``>``, the sign shown before, or initials ("JD>
-        text").
-        """
+        """Return whether a line has ``>``, the known prefix, or initials ("JD> text")."""
         line = self._clean[at]
         return (
             has_angle_prefix(line)
@@ -49,43 +50,39 @@ class QuotePrefixes:
         )
 
     def prefix_below_header(self, at: int) -> str:
-        """Return the sign that the lines below an attribution share where it is not ``>``: "|
-        text", "# text".
+        """Return the prefix other than ``>`` of the lines below an attribution: "| text", "# text".
 
-        A last line does not tell: where the rest of a mail is cut off, it must not become a quote.
+        A last line proves nothing: where the rest of a mail is cut off, it must not become a quote.
         """
-        found = _OTHER_PREFIX.match(self._clean[at])
-        if found is None or self._clean[at][-1] == found[0] or at + 1 == len(self._clean):
+        match = _OTHER_PREFIX.match(self._clean[at])
+        if match is None or self._clean[at][-1] == match[0] or at + 1 == len(self._clean):
             return ""
         below = self._clean[at + 1]
-        return found[0] if not below or below.startswith(found[0]) else ""
+        return match[0] if not below or below.startswith(match[0]) else ""
 
     def starts_run(self, at: int, line: str) -> bool:
-        """Return whether a run of lines with a sign other than ``>`` starts here, without an
-        attribution.
+        """Return whether a run of lines with a prefix other than ``>`` starts here.
 
-        It takes the sign that was shown before, or two lines at least with a pipe or the same
-        initials; lines of a table have more than one pipe.
+        There is no attribution above. The prefix is the known one, or at least two lines have a
+        pipe or the same initials; lines of a table have more than one pipe.
         """
         if self.known_prefix and line.startswith(self.known_prefix):
             return True
         if at < self._plain_until or (line[0] != "|" and _INITIALS.match(line) is None):
             return False
-        sign = _prefix_of(line)
+        prefix = _prefix_of(line)
         end = at
-        table = sign in _PROMPTS
-        while end < len(self._clean) and self._clean[end].startswith(sign):
-            table = table or (sign == "|" and self._clean[end].count("|") > 1)
+        is_table = prefix in _PROMPTS
+        while end < len(self._clean) and self._clean[end].startswith(prefix):
+            is_table = is_table or (prefix == "|" and self._clean[end].count("|") > 1)
             end += 1
-        if table or end - at < 2:
+        if is_table or end - at < 2:
             self._plain_until = end
             return False
         return True
 
     def run_end(self, at: int) -> int:
-        """Return the line after a run of quoted lines, blank lines between them and wrapped rests
-        included.
-        """
+        """Return the line after a run of quoted lines, with blank lines and wrapped rests in it."""
         if not has_angle_prefix(self._clean[at]):
             return self._other_run_end(at)
         clean, count = self._clean, len(self._clean)
@@ -107,7 +104,7 @@ class QuotePrefixes:
 
     def _other_run_end(self, at: int) -> int:
         line = self._clean[at]
-        sign = (
+        prefix = (
             self.known_prefix
             if self.known_prefix and line.startswith(self.known_prefix)
             else _prefix_of(line)
@@ -115,7 +112,7 @@ class QuotePrefixes:
         last = at
         below = at + 1
         while below < len(self._clean) and (
-            not self._clean[below] or self._clean[below].startswith(sign)
+            not self._clean[below] or self._clean[below].startswith(prefix)
         ):
             if self._clean[below]:
                 last = below
@@ -123,11 +120,11 @@ class QuotePrefixes:
         return last + 1
 
     def _is_wrapped_rest(self, above: int, at: int, wrapping: bool) -> bool:
-        """Return whether a bare line between quoted lines is the rest of the quoted line above it.
+        """Return whether a line without a prefix is the wrapped rest of the quoted line above it.
 
-        Servers wrap quoted lines at some 76 columns and leave the rest without a sign; links are
-        wrapped inside their brackets. An author's answer starts with a capital, or stands apart, or
-        follows a short line.
+        Servers wrap quoted lines at some 76 columns and leave the rest without a prefix; links are
+        wrapped inside their brackets. An answer of the author starts with a capital, is a paragraph
+        of its own, or follows a short line.
         """
         clean = self._clean
         if (

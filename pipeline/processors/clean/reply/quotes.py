@@ -1,4 +1,4 @@
-"""Where a mail quotes other mails: the top-down scan for everything that opens a quote."""
+"""Find the quoted parts of a mail by a scan from the top for everything that starts a quote."""
 
 import re
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from pipeline.processors.clean.reply.signature_lines import is_prose
 
 @dataclass(frozen=True, slots=True)
 class QuoteSpan:
-    """A quoted stretch: offsets in characters, end exclusive, and the rule that found it."""
+    """A quoted range (offsets in characters, end exclusive) and the rule that found it."""
 
     start: int
     end: int
@@ -27,9 +27,7 @@ class QuoteSpan:
 
 @dataclass(frozen=True, slots=True)
 class _QuoteHeader:
-    """What opens a quote: lines ``first`` to ``end`` (exclusive); ``start`` is the offset where the
-    quote begins.
-    """
+    """The lines that start a quote: offset of the first one, line after the last, and rule."""
 
     start: int
     end: int
@@ -42,17 +40,17 @@ _OPENING = ANGLE_CHARACTERS | _SEPARATOR_STARTS | frozenset("&|\ue000")
 # ones.
 _ENDING = ("wrote", "写道", "寫道", "-", ">", "*", "_")
 _POSTSCRIPT = re.compile(r"p\.?\s?s\.?\b|附[:：言]|又及|另[:：，]", re.I)
-# Longer runs of code are pasted without signs.
+# Longer runs of code are pasted without prefixes.
 _MAX_CODE_LINES = 200
-# Lines below a device line that may still be a signature.
+# Up to this many lines below a device line may still be a signature.
 _SIGNATURE_LINES = 8
 
 
 def find_quotes(lines: TextLines, *, strict: bool = False) -> list[QuoteSpan]:
-    """Return the quoted stretches of a mail in order.
+    """Return the quoted ranges of a mail in order.
 
-    ``strict`` gives up what protects the author's own use of ``>``: code fences, interpreter
-    prompts, lone lines.
+    ``strict`` does not protect the author's own use of ``>``: code fences, interpreter prompts,
+    lone lines.
     """
     return _QuoteScanner(lines, strict).run()
 
@@ -67,13 +65,13 @@ class _QuoteScanner:
         self.mark_closers = frozenset(end for end in self.mark_ends.values() if end is not None)
         self.spans: list[QuoteSpan] = []
         self.first_free_line = 0
-        """The first line after the last quote: nothing above it belongs to what is found next."""
+        """The first line after the last quote: lines above it cannot belong to the next one."""
         self.has_author_text = False
-        """Whether the author's own words have been met."""
+        """Whether text of the author came before the current line."""
         self.prefixes = QuotePrefixes(self.lines)
 
     def run(self) -> list[QuoteSpan]:
-        clean, count, signs = self.clean, len(self.clean), self.prefixes
+        clean, count, prefixes = self.clean, len(self.clean), self.prefixes
         at = 0
         while at < count:
             line = clean[at]
@@ -81,14 +79,14 @@ class _QuoteScanner:
                 at += 1
                 continue
             end = None
-            # Nearly all lines of prose fail these tests, which cost little.
+            # Nearly all lines of prose fail these cheap tests.
             if (
                 line[0] in _OPENING
                 or ":" in line
                 or "：" in line
                 or line.endswith(_ENDING)
                 or ">" in line[1:4]
-                or (signs.known_prefix and line.startswith(signs.known_prefix))
+                or (prefixes.known_prefix and line.startswith(prefixes.known_prefix))
                 or (
                     self.has_author_text
                     and not clean[at - 1]
@@ -105,17 +103,15 @@ class _QuoteScanner:
         return self.spans
 
     def _quote_at(self, at: int, line: str) -> int | None:
-        """Take the quote that opens at this line and return the line after it, or None where none
-        does.
-        """
+        """Add the quote that starts at this line; return the line after it, or None."""
         if has_angle_prefix(line):
-            head = self._attribution_header(at) if self._closes_address(at, line) else None
-            return self._add_prefixed_run(at) if head is None else self._add_quote_below(head)
+            header = self._attribution_header(at) if self._closes_address(at, line) else None
+            return self._add_prefixed_run(at) if header is None else self._add_quote_below(header)
         if at in self.mark_ends:
             return self._add_quote_below(self._mark_header(at))
-        head = self._header_at(at, line)
-        if head is not None:
-            return self._add_quote_below(head)
+        header = self._header_at(at, line)
+        if header is not None:
+            return self._add_quote_below(header)
         if at not in self.fenced and self.prefixes.starts_run(at, line):
             return self._add_prefixed_run(at)
         return self._add_quote_below_device_line(at, line)
@@ -123,9 +119,9 @@ class _QuoteScanner:
     def _header_at(self, at: int, line: str) -> _QuoteHeader | None:
         last = line[-1]
         if line[0] in _SEPARATOR_STARTS or last in ":：":
-            title = separators.separator_kind(line)
-            if title is not None:
-                return _QuoteHeader(self._start_above(at), at + 1, f"separator:{title}")
+            kind = separators.separator_kind(line)
+            if kind is not None:
+                return _QuoteHeader(self._start_above(at), at + 1, f"separator:{kind}")
         if (":" in line or "：" in line or line[0] == "|") and at not in self.fenced:
             opening = header_blocks.parse_first_header_line(line)
             block = self._block_header(at, opening) if opening else None
@@ -136,20 +132,28 @@ class _QuoteScanner:
         return None
 
     def _block_header(
-        self, at: int, opening: tuple[header_blocks.HeaderField, str]
+        self, at: int, first_field: tuple[header_blocks.HeaderField, str]
     ) -> _QuoteHeader | None:
         start = self._start_above(at)
-        separated = start < self.lines.starts[at]
-        opens_mail = not (self.has_author_text or self.spans)
+        below_separator = start < self.lines.starts[at]
+        at_mail_start = not (self.has_author_text or self.spans)
         end = header_blocks.header_block_end(
-            self.clean, at, opening, below_separator=separated, at_mail_start=opens_mail
+            self.clean,
+            at,
+            first_field,
+            below_separator=below_separator,
+            at_mail_start=at_mail_start,
         )
-        if end is None and self._is_own_paragraph(at) and header_blocks.has_sender_address(opening):
+        if (
+            end is None
+            and self._is_own_paragraph(at)
+            and header_blocks.has_sender_address(first_field)
+        ):
             end = at + 1
         return None if end is None else _QuoteHeader(start, end, "header_block")
 
     def _is_own_paragraph(self, at: int) -> bool:
-        """Return whether the author has written above and the line is a paragraph of its own."""
+        """Return whether the line is a paragraph of its own, below text of the author."""
         alone = (
             at > self.first_free_line
             and not self.clean[at - 1]
@@ -159,42 +163,40 @@ class _QuoteScanner:
         return alone and self.has_author_text
 
     def _attribution_header(self, at: int) -> _QuoteHeader | None:
-        marked = self._is_followed_by_quote(at)
-        found = attributions.find_attribution(
-            self.clean, at, self.first_free_line, above_quote=marked
+        above_quote = self._is_followed_by_quote(at)
+        attribution = attributions.find_attribution(
+            self.clean, at, self.first_free_line, above_quote=above_quote
         )
-        if found is None or not (
-            marked or found.evidence is AttributionEvidence.FULL or self._is_paragraph(found, at)
+        if attribution is None or not (
+            above_quote
+            or attribution.evidence is AttributionEvidence.FULL
+            or self._is_paragraph(attribution, at)
         ):
-            if marked and attributions.is_quote_introduction(self.clean[at]):
+            if above_quote and attributions.is_quote_introduction(self.clean[at]):
                 return _QuoteHeader(self.lines.starts[at], at + 1, "attribution:any")
             return None
-        shared = _cut_column(self.lines.raw[at]) if found.column else 0
-        start = self.lines.starts[found.first] + shared
-        return _QuoteHeader(start, at + 1, f"attribution:{found.language}")
+        column = _cut_column(self.lines.raw[at]) if attribution.column else 0
+        start = self.lines.starts[attribution.first] + column
+        return _QuoteHeader(start, at + 1, f"attribution:{attribution.language}")
 
     def _closes_address(self, at: int, line: str) -> bool:
-        """Return whether ``>`` closes an address that was wrapped: "<ann@example.com" above
-        ">:".
-        """
+        """Return whether ``>`` closes a wrapped address: "<ann@example.com" above ">:"."""
         above = self.clean[at - 1] if at > self.first_free_line else ""
         return above.rfind("<") > above.rfind(">") and len(line) <= 20 and line[-1] in ":：e"
 
-    def _is_paragraph(self, found: attributions.Attribution, last: int) -> bool:
-        """Return whether an attribution with a date but no time or address is a paragraph with text
-        below it.
-        """
-        if found.evidence < AttributionEvidence.DATE or last in self.fenced:
+    def _is_paragraph(self, attribution: attributions.Attribution, last: int) -> bool:
+        """Return whether an attribution with only a date is a paragraph with text below it."""
+        if attribution.evidence < AttributionEvidence.DATE or last in self.fenced:
             return False
-        opens = found.first == self.first_free_line or not self.clean[found.first - 1]
+        opens = attribution.first == self.first_free_line or not self.clean[attribution.first - 1]
         return opens and last + 1 < self.lines.next_nonblank(last + 1) < len(self.clean)
 
     def _is_followed_by_quote(self, at: int) -> bool:
-        """Return whether the next filled line is marked as quoted."""
-        following = self.lines.next_nonblank(at + 1)
-        if following == len(self.clean) or following in self.fenced:
+        """Return whether the next non-blank line is quoted."""
+        next_line = self.lines.next_nonblank(at + 1)
+        if next_line == len(self.clean) or next_line in self.fenced:
             return False
-        return self._is_quoted_line(following) or self.prefixes.prefix_below_header(following) != ""
+        return self._is_quoted_line(next_line) or self.prefixes.prefix_below_header(next_line) != ""
 
     def _mark_header(self, at: int) -> _QuoteHeader:
         end = self.mark_ends[at]
@@ -203,40 +205,42 @@ class _QuoteScanner:
             self.lines.starts[at], at + 1 if end is None else end + 1, f"html:{name}"
         )
 
-    def _add_quote_below(self, head: _QuoteHeader) -> int:
-        """Take a head with the quote below it: up to its last marked line, or all the rest where
-        none is marked.
+    def _add_quote_below(self, header: _QuoteHeader) -> int:
+        """Add a header with the quote below it.
+
+        The quote extends to its last prefixed line, or to the end if no line has a prefix.
         """
         count = len(self.clean)
-        end = head.end
+        end = header.end
         while end - 1 not in self.mark_closers:
             at = self.lines.next_nonblank(end)
             if at == count:
                 end = count
                 break
-            deeper = self._nested_header(at)
-            if deeper is None:
+            nested = self._nested_header(at)
+            if nested is None:
                 self.prefixes.known_prefix = (
                     self.prefixes.known_prefix or self.prefixes.prefix_below_header(at)
                 )
                 end = self.prefixes.run_end(at) if self.prefixes.is_quoted(at) else count
                 break
-            end = deeper.end
-        self.spans.append(QuoteSpan(head.start, self.lines.starts[end], head.rule))
+            end = nested.end
+        self.spans.append(QuoteSpan(header.start, self.lines.starts[end], header.rule))
         return end
 
     def _nested_header(self, at: int) -> _QuoteHeader | None:
-        """Return the head that directly follows another: header lines below a title, an attribution
-        below a mark.
+        """Return a header directly after another one.
+
+        Header lines below a title, an attribution below a mark.
         """
         if at in self.mark_ends:
             return self._mark_header(at)
         if self._is_quoted_line(at):
             return None
-        opening = header_blocks.parse_first_header_line(self.clean[at])
+        first_field = header_blocks.parse_first_header_line(self.clean[at])
         end = (
-            header_blocks.header_block_end(self.clean, at, opening, below_separator=True)
-            if opening
+            header_blocks.header_block_end(self.clean, at, first_field, below_separator=True)
+            if first_field
             else None
         )
         if end is not None:
@@ -246,17 +250,17 @@ class _QuoteScanner:
             if not line:
                 break
             if attributions.may_end_attribution(line):
-                found = attributions.find_attribution(self.clean, last, at, above_quote=False)
+                attribution = attributions.find_attribution(self.clean, last, at, above_quote=False)
                 if (
-                    found is not None
-                    and found.first == at
-                    and found.evidence is AttributionEvidence.FULL
+                    attribution is not None
+                    and attribution.first == at
+                    and attribution.evidence is AttributionEvidence.FULL
                 ):
                     return _QuoteHeader(self.lines.starts[at], last + 1, "")
         return None
 
     def _start_above(self, at: int) -> int:
-        """Return the offset where a head at this line starts, drawn rules above it included."""
+        """Return the offset where a header at this line starts, with drawn rules above it."""
         start = at
         above = at - 1
         while above >= self.first_free_line and at - above <= 4:
@@ -277,9 +281,7 @@ class _QuoteScanner:
         return end
 
     def _is_author_text(self, at: int, end: int) -> bool:
-        """Return whether ``>`` here is not a quote: code, a prompt, decoration, or mbox's escape of
-        "From ".
-        """
+        """Return whether ``>`` is not a quote: code, a prompt, decoration, mbox's ">From "."""
         if at in self.fenced:
             return True
         line = self.clean[at]
@@ -293,9 +295,7 @@ class _QuoteScanner:
         return all(part.startswith((">>> ", "...")) or not part for part in self.clean[at:end])
 
     def _shows_code(self, at: int, end: int) -> bool:
-        """Return whether an author who never quoted shows code behind ``>``, introduced by a
-        colon.
-        """
+        """Return whether an author without quotes shows code after ``>``, below a colon."""
         above = at - 1
         while above >= 0 and not self.clean[above]:
             above -= 1
@@ -314,11 +314,9 @@ class _QuoteScanner:
         )
 
     def _add_quote_below_device_line(self, at: int, line: str) -> int | None:
-        """Take what stands below "Sent from my iPhone" in a paragraph of its own as the quoted
-        mail.
+        """Add the paragraph below "Sent from my iPhone" as the quoted mail.
 
-        The line is set between the new words and the old; clients without a mark for the old leave
-        nothing else.
+        The device line is between the new text and the old; some programs leave no other mark.
         """
         clean = self.clean
         if not self.has_author_text or at + 1 >= len(clean) or clean[at + 1] or clean[at - 1]:
@@ -326,18 +324,18 @@ class _QuoteScanner:
         language = device_language(line)
         if language is None:
             return None
-        following = self.lines.next_nonblank(at + 1)
-        if following == len(clean) or _POSTSCRIPT.match(clean[following]):
+        next_line = self.lines.next_nonblank(at + 1)
+        if next_line == len(clean) or _POSTSCRIPT.match(clean[next_line]):
             return None
-        filled = 0
-        for below in range(following, len(clean)):
+        nonblank = 0
+        for below in range(next_line, len(clean)):
             text = clean[below]
             if not text:
                 continue
             if self._is_quoted_line(below) or self._header_at(below, text) is not None:
                 return None
-            filled += 1
-            if is_prose(text) or filled > _SIGNATURE_LINES:
+            nonblank += 1
+            if is_prose(text) or nonblank > _SIGNATURE_LINES:
                 start = self.lines.starts[at + 1]
                 self.spans.append(
                     QuoteSpan(start, self.lines.starts[-1], f"after_device:{language}")
@@ -347,9 +345,7 @@ class _QuoteScanner:
 
 
 def _match_marks(clean: list[str]) -> dict[int, int | None]:
-    """Return for each line that opens a marked quote the line that closes it, or None where nothing
-    does.
-    """
+    """Return for each line that opens a marked quote the line that closes it, or None."""
     ends: dict[int, int | None] = {}
     open_marks: list[int] = []
     for at, line in enumerate(clean):
@@ -367,8 +363,6 @@ def _match_marks(clean: list[str]) -> dict[int, int | None]:
 
 
 def _cut_column(raw: str) -> int:
-    """Return where "On …" starts in a line that it shares with the reply, dashes before it
-    included.
-    """
+    """Return where "On …" starts in a line shared with the reply, including dashes before it."""
     column = max(raw.rfind(" On "), raw.rfind("-On "), 0)
     return len(raw[:column].rstrip(" -"))

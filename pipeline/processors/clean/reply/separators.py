@@ -1,4 +1,4 @@
-"""Lines that a client or a help desk sets above the mail it quotes or forwards."""
+"""Recognise the lines that programs put above a quoted or forwarded mail."""
 
 from typing import Literal
 
@@ -23,13 +23,17 @@ _TITLES = {
 _FRAME = " \t-_=*—–─━~<>#+•:：.|\u3000\xa0"
 # With a colon, a full stop and some space.
 _LONGEST = max(map(len, (*_ALONE, *_INTRODUCTIONS))) + 4
-# Frames are drawn: two signs at least, or "- original message" would be a list item.
+# A frame has two drawn characters at least; "- original message" would be a list item.
 _DRAWN = frozenset("-_=*—–─━~<>#+")
 _MAX_LINE = 200
 
 
 def separator_kind(line: str) -> SeparatorKind | None:
-    """Return what a stripped line announces, or None where it is no separator."""
+    """Return the kind of separator of a stripped line, or None.
+
+    >>> separator_kind("-----Original Message-----")
+    'original_message'
+    """
     if len(line) > _MAX_LINE:
         return None
     framed = len(line) > 2 and line[0] in _DRAWN and line[1] in _DRAWN

@@ -1,6 +1,4 @@
-"""What a line of a signature looks like: telephone, address, title, company; and what is prose
-instead.
-"""
+"""Recognise lines of a signature (telephone, address, title, company), and lines of prose."""
 
 import re
 
@@ -11,7 +9,7 @@ _LABELS = frozenset(label.casefold() for label in _TABLE["labels"])
 # A single letter is a label only before a number.
 _LETTER_LABEL = re.compile(r"(?:[tpmfcdwoheav]|hp|ext)[.:：)]?\s*[|:：.]?\s*(?=\+?[\d(])", re.I)
 _PHONE = re.compile(r"(?<![\w.])\+?\(?\d[\d\s().\-–/]{6,22}\d(?!\w)")
-# Contact data have a label, a number or an address.
+# Contact data contain a label, a number or an address.
 _HINT = re.compile(r"[\d@:：]")
 _FRAME = " *_|•·-–—>"
 _MAX_CONTACT = 160
@@ -31,19 +29,23 @@ _GLUED_STREET = re.compile(
     r"(?:straße|strasse|str\.|weg|allee|platz|gasse|straat|laan|vägen|gatan)\s\d|\b[A-Z]{2}\s\d{5}\b|\b[A-Z]{1,2}\d[\dA-Z]?\s\d[A-Z]{2}\b",
     re.I,
 )
-# What clients and renderers write for a picture or a bare link: logos of signatures.
+# How mail programs and renderers write an image or a bare link: logos in signatures.
 _IMAGES = ("![", "[cid:", "[image", "[http", "<http", "http://", "https://")
 _STOPS = ".?!。？！…"
 _CLOSERS = "\"'”’)）"
 _HAN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 _CLAUSE = re.compile(r"[，；。！？、]")
-# Lines of a signature are short: 80 columns of Latin text, 40 of Chinese.
+# Lines of a signature are short: 90 characters of Latin text, 45 of Chinese.
 _MAX_LATIN = 90
 _MAX_HAN = 45
 
 
 def is_contact_line(line: str) -> bool:
-    """Return whether a stripped line is a labelled datum, a number or an address."""
+    """Return whether a stripped line is a labelled value, a telephone number or an address.
+
+    >>> is_contact_line("Tel: +49 30 5550100"), is_contact_line("See you soon")
+    (True, False)
+    """
     if len(line) > _MAX_CONTACT or _HINT.search(line) is None:
         return False
     text = line.strip(_FRAME)
@@ -56,7 +58,11 @@ def is_contact_line(line: str) -> bool:
 
 
 def is_profile_line(line: str) -> bool:
-    """Return whether a stripped line that is no prose is a title, a firm, a street or a site."""
+    """Return whether a stripped line that is not prose is a title, company, street or web site.
+
+    >>> is_profile_line("Sales Manager")
+    True
+    """
     text = line.strip(_FRAME)
     return _is_site(text) or _is_title_or_place(text)
 
@@ -84,20 +90,22 @@ def _is_title_or_place(text: str) -> bool:
 
 
 def _has_label(text: str) -> bool:
-    for sign in ":：":
-        at = text.find(sign, 0, 24)
+    for colon in ":：":
+        at = text.find(colon, 0, 24)
         if at > 0 and text[:at].strip(" .()（）\u3000").replace("\u3000", "").casefold() in _LABELS:
             return True
     head = text[:24].split(None, 1)
     if len(head) == 2 and head[0].rstrip(".:").casefold() in _LABELS and _PHONE.search(text):
         return True
-    found = _LETTER_LABEL.match(text)
-    return found is not None and _PHONE.match(text, found.end()) is not None
+    match = _LETTER_LABEL.match(text)
+    return match is not None and _PHONE.match(text, match.end()) is not None
 
 
 def is_prose(line: str) -> bool:
-    """Return whether a stripped line reads as a sentence or a part of one rather than as a line of
-    a signature.
+    """Return whether a stripped line is a sentence or a part of one rather than signature data.
+
+    >>> is_prose("We will ship the order tomorrow."), is_prose("Ann Lee")
+    (True, False)
     """
     if line.startswith(_IMAGES):
         return False
@@ -126,7 +134,7 @@ def _ends_sentence(line: str) -> bool:
 
 
 def _mostly_lower(line: str) -> bool:
-    """Names, titles and addresses are capitalised; a clause is not."""
+    """Return whether most words are lower case: a clause, not a name, title or address."""
     words = [word for word in line.split() if word[0].isalpha()]
     lower = sum(word[0].islower() for word in words)
     return len(words) >= 5 and lower * 3 > len(words) * 2

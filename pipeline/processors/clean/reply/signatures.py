@@ -1,4 +1,4 @@
-"""Where the signature of an author's text starts: peeled off from the end, one kind at a time."""
+"""Find where the signature of an author's text starts, from the end up, one kind at a time."""
 
 import re
 from dataclasses import dataclass
@@ -21,30 +21,31 @@ from pipeline.processors.clean.reply.signature_lines import (
 
 @dataclass(frozen=True, slots=True)
 class SignatureCut:
-    """A signature, or a piece of one: it starts at an offset of the whole text and ends at the next
-    cut.
+    """The start of a signature, or of a piece of one, which ends at the next cut.
+
+    ``start`` is an offset in the whole text.
     """
 
     start: int
     rule: str
 
 
-# A signature below "--" has at most this many lines, one below a phrase or a drawn rule fewer:
+# A signature below "--" has at most this many lines, one below a phrase or a drawn rule fewer;
 # longer ones are text.
 _MAX_BELOW_DELIMITER = 15
 _MAX_BELOW_CLOSING = 14
 _MAX_BELOW_RULE = 9
 _MAX_MOTTO = 40
-# Prose in a signature is a motto or an offer; more than two lines of it are a letter.
+# Prose in a signature is a motto or an advertisement; more than two lines of it are a letter.
 _MAX_PROSE = 2
-# Footers of legal departments are long, so they are looked for further up than all else.
+# Legal footers are long, so they are searched further up than everything else.
 _FOOTER_WINDOW = 80
-# One round takes one kind; mails stack a closing, a delimiter, a device line and a footer, seldom
-# more.
+# One round cuts one kind. A mail may have a closing, a delimiter, a device line and a footer,
+# rarely more.
 _MAX_ROUNDS = 8
-# A telephone number and a name are enough; a title or a firm alone is not.
+# A telephone number and a name are enough; a title or a company alone is not.
 _MIN_CONTACT_WEIGHT = 3
-# "BR" or "LG" without a name may mean anything.
+# "BR" or "LG" without a name can mean anything.
 _MIN_LONE_CLOSING = 4
 # A signature of 4,096-bit RSA takes some 16 lines, with comments and several keys a few more.
 _MAX_PGP_LINES = 60
@@ -59,12 +60,10 @@ _DASHES = "-–—~/"
 def find_signature(
     lines: TextLines, *, only_text: bool, device_only: bool = False
 ) -> list[SignatureCut]:
-    """Return the cuts of the signature at the end of an author's text, in order; empty where there
-    is none.
+    """Return the cuts of the signature at the end of an author's text, in order; empty if none.
 
-    ``alone`` says that the mail has no other text of its author, so that what is left must not be
-    emptied by a guess. ``device_only`` looks for the line of a device or app only, which is all
-    that may stand between quotes.
+    ``only_text`` says that the mail has no other text of its author, so that a guess must not empty
+    it. ``device_only`` searches only for a device line, which is all that can be between quotes.
     """
     return _SignatureFinder(lines, only_text).run(device_only)
 
@@ -78,7 +77,7 @@ class _SignatureFinder:
         self.first = self.lines.next_nonblank(0)
         self.cuts: list[SignatureCut] = []
         self.fenced = lines.code_fence_lines()
-        # Delimiters and rules are two signs of a kind at least, save for the single dashes.
+        # Delimiters and rules are two equal characters at least, except single dashes.
         self.may_have_delimiter = any(pair in lines.text for pair in _DRAWN_PAIRS)
         self.prose_cache: dict[int, bool] = {}
         self.closing_found = False
@@ -111,7 +110,7 @@ class _SignatureFinder:
         ):
             return True
         last = self.clean[self.end - 1]
-        # Below long prose stands no closing, name or contact.
+        # A closing, name or contact block does not follow long prose.
         if len(last) > _LONG_LINE and self._is_prose(self.end - 1) and not is_contact_line(last):
             return False
         return (
@@ -134,9 +133,7 @@ class _SignatureFinder:
         return known
 
     def _standard_delimiter(self) -> int | None:
-        """Return the line of the delimiter of RFC 3676, section 4.3: dash, dash, space. It needs no
-        other sign.
-        """
+        """Return the line of the delimiter "-- " (RFC 3676, section 4.3), which is certain."""
         if "-- " not in self.lines.text:
             return None
         for at, line in enumerate(self.lines.raw):
@@ -150,20 +147,18 @@ class _SignatureFinder:
             line = self.clean[at]
             if not line:
                 continue
-            found: str | None = None
+            rule: str | None = None
             if line[0] in "_-=*" and is_rule_or_delimiter(line):
-                listed = is_list_footer(self.clean[at + 1 : min(at + 6, self.end)])
-                found = "list_footer" if listed else None
+                is_list = is_list_footer(self.clean[at + 1 : min(at + 6, self.end)])
+                rule = "list_footer" if is_list else None
             elif may_start_footer(line) and self._opens_paragraph(at):
-                found = footer_kind(self.clean, at)
-            if found and not (self.only_text and self._is_first_text(at)):
-                self._cut_at(self._above_rules(at), found)
+                rule = footer_kind(self.clean, at)
+            if rule and not (self.only_text and self._is_first_text(at)):
+                self._cut_at(self._above_rules(at), rule)
                 return
 
     def _opens_paragraph(self, at: int) -> bool:
-        """Return whether a footer may start here: below a gap, a drawn rule or the short lines of a
-        signature.
-        """
+        """Return whether a footer may start here: below a gap, a rule or short signature lines."""
         above = self.clean[at - 1] if at else ""
         return not above or is_horizontal_rule(above) or not self._is_prose(at - 1)
 
@@ -183,7 +178,7 @@ class _SignatureFinder:
         return start
 
     def _pgp(self) -> int | None:
-        """Return where the armoured signature of RFC 4880, section 7, starts that ends here."""
+        """Return where the armoured signature (RFC 4880, section 7) that ends here starts."""
         if not self.clean[self.end - 1].startswith("-----END PGP SIGNATURE"):
             return None
         for at in range(self.end - 2, max(self.first, self.end - _MAX_PGP_LINES) - 1, -1):
@@ -192,22 +187,22 @@ class _SignatureFinder:
         return None
 
     def _device(self) -> int | None:
-        filled = 0
+        nonblank = 0
         for at in range(self.end - 1, self.first - 1, -1):
             line = self.clean[at]
             if not line:
                 continue
             if device_language(line) is not None:
-                return None if at == self.first and filled and self.only_text else at
-            filled += 1
-            if filled > 8 or self._is_prose(at):
+                return None if at == self.first and nonblank and self.only_text else at
+            nonblank += 1
+            if nonblank > 8 or self._is_prose(at):
                 return None
         return None
 
     def _delimiter(self) -> int | None:
         if not self.may_have_delimiter:
             return None
-        filled = prose = 0
+        nonblank = prose = 0
         for at in range(self.end - 1, self.first - 1, -1):
             line = self.clean[at]
             if not line:
@@ -215,27 +210,28 @@ class _SignatureFinder:
             if line in _DELIMITERS and line not in ("---", "***"):
                 return at
             if is_horizontal_rule(line):
-                ruled = filled <= _MAX_BELOW_RULE and (
-                    filled == 0 or self._looks_signed(at + 1, prose)
+                ruled = nonblank <= _MAX_BELOW_RULE and (
+                    nonblank == 0 or self._looks_signed(at + 1, prose)
                 )
                 return at if ruled and (at > self.first or not self.only_text) else None
-            filled += 1
+            nonblank += 1
             prose += self._is_prose(at)
-            if filled > _MAX_BELOW_DELIMITER or prose > _MAX_PROSE:
+            if nonblank > _MAX_BELOW_DELIMITER or prose > _MAX_PROSE:
                 return None
         return None
 
     def _looks_signed(self, start: int, prose: int) -> bool:
-        """Return whether lines from ``start`` to the end begin with a name, hold contact data, or
-        are one short line.
+        """Return whether the lines from ``start`` on look like a signature.
+
+        They begin with a name, contain contact data, or are one short line.
         """
-        filled = [self.clean[at] for at in range(start, self.end) if self.clean[at]]
-        if len(filled) == 1 and len(filled[0]) <= _MAX_MOTTO:
+        nonblank = [self.clean[at] for at in range(start, self.end) if self.clean[at]]
+        if len(nonblank) == 1 and len(nonblank[0]) <= _MAX_MOTTO:
             return True
         return not prose and (
-            looks_like_name(filled[0])
-            or any(map(is_contact_line, filled))
-            or sum(map(is_profile_line, filled)) > 1
+            looks_like_name(nonblank[0])
+            or any(map(is_contact_line, nonblank))
+            or sum(map(is_profile_line, nonblank)) > 1
         )
 
     def _closing(self) -> int | None:
@@ -255,7 +251,7 @@ class _SignatureFinder:
         return None
 
     def _closes(self, line: str, at: int, below: list[int]) -> bool:
-        """Return whether the line is a closing, given the filled lines below it (nearest last)."""
+        """Return whether the line is a closing; ``below`` are the lines below it, nearest last."""
         opens_text = at == self.first
         kind = closing_kind(line)
         if kind is None:
@@ -268,7 +264,7 @@ class _SignatureFinder:
         return not opens_text and len(line) >= _MIN_LONE_CLOSING
 
     def _with_closings_above(self, at: int) -> int:
-        """Take in phrases that stand directly above ("Thanks, / Kind regards,", "顺颂 / 商祺")."""
+        """Include closing phrases directly above ("Thanks, / Kind regards,", "顺颂 / 商祺")."""
         start = at
         for above in range(at - 1, max(self.first, at - 4), -1):
             if self.clean[above]:
@@ -278,9 +274,7 @@ class _SignatureFinder:
         return start
 
     def _dashed_name(self) -> int | None:
-        """Return the last line where it is a name behind a dash: "-Ann", "– Ann Lee", "/Ann", but
-        no list item.
-        """
+        """Return the last line if it is a name after a dash ("-Ann", "– Ann Lee"), no list item."""
         at = self.end - 1
         line = self.clean[at]
         if at == self.first or line[0] not in _DASHES or line[:3] == "---" or len(line) > 32:
@@ -298,13 +292,11 @@ class _SignatureFinder:
         return at if above < at - 1 or before[-1] in ".!?。！？)" or close else None
 
     def _contact_block(self) -> int | None:
-        """Return where a name with contact data below it starts, though no phrase closes the
-        letter.
-        """
+        """Return where a name with contact data below starts, without a closing phrase."""
         if self.contact_searched:
             return None
         self.contact_searched = True
-        weight = filled = 0
+        weight = nonblank = 0
         heavy = False
         start: int | None = None
         for at in range(self.end - 1, self.first - 1, -1):
@@ -315,8 +307,8 @@ class _SignatureFinder:
             if _FOOTNOTE.match(line) or (own == 0 and (self._is_prose(at) or _is_form_line(line))):
                 break
             own = own or int(is_profile_line(line))
-            filled += 1
-            if filled > _MAX_BELOW_CLOSING:
+            nonblank += 1
+            if nonblank > _MAX_BELOW_CLOSING:
                 break
             weight += own
             heavy = heavy or own == 2
@@ -342,11 +334,11 @@ class _SignatureFinder:
 
 
 def is_rule_or_delimiter(line: str) -> bool:
-    """Return whether a line is drawn of dashes or underscores, two being enough."""
+    """Return whether a line is drawn with dashes or underscores; two are enough."""
     return is_horizontal_rule(line) or line in _DELIMITERS
 
 
 def _is_form_line(line: str) -> bool:
-    """Return whether a line is "Label: value" of a form: that is what the author has to say."""
+    """Return whether a line is "Label: value" of a form, which is content."""
     at = max(line.find(":", 0, 24), line.find("：", 0, 24))
     return 0 < at < len(line) - 1 and line[at + 1 : at + 3] != "//"

@@ -1,4 +1,4 @@
-"""Telling apart what the author of a mail wrote now, what he quotes, and his signature."""
+"""Split a mail body into reply, quoted text and signature."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -9,100 +9,105 @@ from pipeline.processors.clean.reply.signatures import find_signature
 from pipeline.processors.clean.reply.split_result import PartKind, ReplyPart, ReplySplit
 
 _Range = tuple[int, int]
-# Whether these open a quote depends on lines further down: code fences close there, tables and runs
-# go on.
+# Whether these start a quote depends on lines further down: code fences close there, tables and
+# runs of prefixed lines continue.
 _CONTEXT_DEPENDENT = (">", "＞", "|", "```", "&gt;", "\ue000")
 
 
 def split_reply(text: str) -> ReplySplit:
-    """Split a mail body (plain text, or HTML rendered with quote marks) into reply, quotes and
-    signature.
+    r"""Split a mail body into reply, quotes and signature.
 
-    Offsets of the parts are characters of ``text``. Any text is taken, in time linear in its
-    length; splitting the reply again finds no further quote.
+    `text` is plain text, or HTML rendered with quote marks. The offsets of the parts count
+    characters of `text`. Accepts any text, in time linear in its length. Splitting the reply again
+    finds no further quote.
+
+    >>> split_reply("Yes, please.\n\nOn 5 May 2024 at 10:00, Ann wrote:\n> Shall we ship?").reply
+    'Yes, please.'
     """
     lines = TextLines(text)
     parts = _cut_signatures(lines, _parts_by_quotes(lines, find_quotes(lines)))
     strict = False
     while not _is_final(text, parts):
-        # Lines that quotes kept apart may open a quote once they meet. The second round protects
-        # nothing of the author's use of ">", so that it leaves nothing for a third.
-        shown = _shown_ranges(text, parts)
-        again = find_quotes(
-            TextLines("".join(text[start:end] for start, end in shown)), strict=strict
+        # Lines that were separated by quotes may form a quote when joined. The second round
+        # protects no use of ">" by the author, so that nothing remains for a third.
+        ranges = _shown_ranges(text, parts)
+        more_quotes = find_quotes(
+            TextLines("".join(text[start:end] for start, end in ranges)), strict=strict
         )
-        if not again:
+        if not more_quotes:
             break
-        parts = _cut_quotes(parts, list(_to_text_offsets(again, shown)))
+        parts = _cut_quotes(parts, list(_to_text_offsets(more_quotes, ranges)))
         strict = True
     return _build_result(text, parts)
 
 
 def _is_final(text: str, parts: Sequence[ReplyPart]) -> bool:
-    """Return whether the reply is the plain beginning of the text, where cutting the rest can
-    change nothing.
-    """
-    own = [part for part in parts if part.kind == "reply"]
-    # Marks that cut nothing are dropped from what is shown, and their neighbours meet.
-    if not own or (len(parts) == 1 and "\ue000" not in text):
+    """Return whether the reply is the plain start of the text: another round cannot change it."""
+    replies = [part for part in parts if part.kind == "reply"]
+    # Marks that cut nothing are dropped from the reply, so that lines around them are joined.
+    if not replies or (len(parts) == 1 and "\ue000" not in text):
         return True
-    reply = text[own[0].start : own[0].end]
+    reply = text[replies[0].start : replies[0].end]
     return (
-        len(own) == 1
-        and own[0].start == 0
-        and not any(sign in reply for sign in _CONTEXT_DEPENDENT)
+        len(replies) == 1
+        and replies[0].start == 0
+        and not any(mark in reply for mark in _CONTEXT_DEPENDENT)
     )
 
 
 def _parts_by_quotes(lines: TextLines, quotes: Iterable[QuoteSpan]) -> list[ReplyPart]:
-    """Tile the text with its quotes and what is between them; blank lines below a quote belong to
-    it.
-    """
+    """Tile the text with quotes and the text between; blank lines below a quote belong to it."""
     parts: list[ReplyPart] = []
-    done = 0
+    end_of_last = 0
     for quote in quotes:
-        _append_reply(parts, lines, done, quote.start)
+        _append_reply(parts, lines, end_of_last, quote.start)
         parts.append(ReplyPart("quoted", quote.start if parts else 0, quote.end, quote.rule))
-        done = quote.end
+        end_of_last = quote.end
     end = lines.starts[-1]
-    _append_reply(parts, lines, done, end)
+    _append_reply(parts, lines, end_of_last, end)
     return parts or ([ReplyPart("reply", 0, end, "")] if end else [])
 
 
 def _append_reply(parts: list[ReplyPart], lines: TextLines, start: int, end: int) -> None:
-    """Append the author's stretch. Blank lines above it stay with it only where they part it from
-    his last one.
+    """Append text of the author.
+
+    Blank lines above it stay with it only where they separate it from the author's previous text.
     """
-    filled = min(lines.nonblank_offset(start), end)
-    parted = len(parts) < 2 or lines.is_blank_before(parts[-1].start)
-    if parts and filled > start and (parted or filled == end):
+    first_text = min(lines.nonblank_offset(start), end)
+    separated = len(parts) < 2 or lines.is_blank_before(parts[-1].start)
+    if parts and first_text > start and (separated or first_text == end):
         last = parts.pop()
-        parts.append(ReplyPart(last.kind, last.start, filled, last.rule))
-        start = filled
-    if filled < end:
+        parts.append(ReplyPart(last.kind, last.start, first_text, last.rule))
+        start = first_text
+    if first_text < end:
         parts.append(ReplyPart("reply", start, end, ""))
 
 
 def _cut_signatures(lines: TextLines, parts: Sequence[ReplyPart]) -> list[ReplyPart]:
-    """Cut signatures: at the end of the author's first stretch and of his last one; device lines
-    anywhere.
-    """
-    own = [at for at, part in enumerate(parts) if part.kind == "reply"]
-    cut: dict[int, list[ReplyPart]] = {}
-    # The last stretch goes first: if it is all signature, the first one is all the author wrote.
-    written = len(own)
-    for at in reversed(own):
-        outer = at in (own[0], own[-1])
-        cut[at] = _split_signature(lines, parts[at], alone=written == 1, device_only=not outer)
-        written -= cut[at][0].kind != "reply"
-    return [piece for at, part in enumerate(parts) for piece in cut.get(at, (part,))]
+    """Cut signatures at the end of the author's first and last text, device lines anywhere."""
+    replies = [at for at, part in enumerate(parts) if part.kind == "reply"]
+    split_parts: dict[int, list[ReplyPart]] = {}
+    # The last text is handled first: if all of it is a signature, the first one is all that the
+    # author wrote.
+    texts_left = len(replies)
+    for at in reversed(replies):
+        outer = at in (replies[0], replies[-1])
+        split_parts[at] = _split_signature(
+            lines, parts[at], only_text=texts_left == 1, device_only=not outer
+        )
+        texts_left -= split_parts[at][0].kind != "reply"
+    return [
+        part_or_piece
+        for at, part in enumerate(parts)
+        for part_or_piece in split_parts.get(at, (part,))
+    ]
 
 
 def _split_signature(
-    lines: TextLines, part: ReplyPart, *, alone: bool, device_only: bool
+    lines: TextLines, part: ReplyPart, *, only_text: bool, device_only: bool
 ) -> list[ReplyPart]:
     cuts = find_signature(
-        lines.slice(part.start, part.end), only_text=alone, device_only=device_only
+        lines.slice(part.start, part.end), only_text=only_text, device_only=device_only
     )
     if not cuts:
         return [part]
@@ -149,15 +154,13 @@ def _without_mark_lines(text: str, start: int, end: int) -> list[_Range]:
 
 
 def _to_text_offsets(
-    spans: Iterable[QuoteSpan], shown: Sequence[_Range]
+    spans: Iterable[QuoteSpan], ranges: Sequence[_Range]
 ) -> Iterator[tuple[int, int, str]]:
-    """Yield where stretches of the joined reply stand in the text; both are in order, so one walk
-    does.
-    """
+    """Yield where spans of the joined reply are in the text; both are in order: one pass."""
     at = offset = 0
     for span in spans:
-        while at < len(shown):
-            start, end = shown[at]
+        while at < len(ranges):
+            start, end = ranges[at]
             low, high = max(span.start, offset), min(span.end, offset + end - start)
             if low < high:
                 yield start + low - offset, start + high - offset, span.rule
@@ -168,15 +171,15 @@ def _to_text_offsets(
 
 
 def _cut_quotes(
-    parts: Iterable[ReplyPart], pieces: Sequence[tuple[int, int, str]]
+    parts: Iterable[ReplyPart], ranges: Sequence[tuple[int, int, str]]
 ) -> list[ReplyPart]:
-    """Turn pieces of the reply, in order, into quoted parts."""
+    """Turn ranges of the reply, in order, into quoted parts."""
     result: list[ReplyPart] = []
     at = 0
     for part in parts:
         start = part.start
-        while part.kind == "reply" and at < len(pieces) and pieces[at][0] < part.end:
-            low, high, rule = pieces[at]
+        while part.kind == "reply" and at < len(ranges) and ranges[at][0] < part.end:
+            low, high, rule = ranges[at]
             if start < low:
                 result.append(ReplyPart("reply", start, low, ""))
             result.append(ReplyPart("quoted", low, high, rule))
@@ -206,7 +209,7 @@ def _joined(text: str, parts: Iterable[ReplyPart], kind: PartKind) -> str:
     body = remove_quote_marks("".join(pieces)).rstrip()
     if not body or not body[0].isspace():
         return body
-    # The first filled line keeps its indentation; blank lines above it go.
+    # The first non-blank line keeps its indentation; blank lines above it are removed.
     blank = len(body) - len(body.lstrip())
     return body[blank - len(body[: blank + 1].splitlines()[-1]) + 1 :]
 
@@ -215,15 +218,15 @@ def _flags(text: str, parts: Sequence[ReplyPart], reply: str) -> tuple[str, ...]
     if len(parts) == 1 and parts[0].kind == "reply":
         return ()
     flags = []
-    written = [
+    reply_indexes = [
         at
         for at, part in enumerate(parts)
         if part.kind == "reply" and remove_quote_marks(text[part.start : part.end]).strip()
     ]
-    quoted = next((at for at, part in enumerate(parts) if part.kind == "quoted"), len(parts))
-    if written and written[-1] > quoted:
+    first_quoted = next((at for at, part in enumerate(parts) if part.kind == "quoted"), len(parts))
+    if reply_indexes and reply_indexes[-1] > first_quoted:
         flags.append("inline_reply")
-        if written[0] > quoted:
+        if reply_indexes[0] > first_quoted:
             flags.append("bottom_reply")
     if not reply and remove_quote_marks(text).strip():
         flags.append("empty_reply")

@@ -1,4 +1,4 @@
-"""What a mail body is split into."""
+"""The result of splitting a mail body."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,11 +8,10 @@ PartKind = Literal["reply", "quoted", "signature"]
 
 @dataclass(frozen=True, slots=True)
 class ReplyPart:
-    """One stretch of a mail body that belongs to one kind.
+    """A range of a mail body that belongs to one kind.
 
-    ``start`` and ``end`` are offsets in characters into the text that was split, end exclusive.
-    ``rule`` names the rule that cut the stretch off ("attribution:de", "signature:closing"); it is
-    empty for a reply.
+    ``start`` and ``end`` are offsets in characters, end exclusive. ``rule`` names the rule that cut
+    the range off ("attribution:de", "signature:closing"); it is empty for a reply.
     """
 
     kind: PartKind
@@ -23,15 +22,15 @@ class ReplyPart:
 
 @dataclass(frozen=True, slots=True)
 class ReplySplit:
-    """A mail body told apart into what its author wrote now, what is quoted and the signature.
+    """A mail body split into what its author wrote now, quoted text and signature.
 
-    ``reply``, ``quoted`` and ``signature`` are the joins of the parts of that kind, without quote
-    marks and without outer blank lines. ``parts`` tile the text: every character is in exactly one
-    part, in order. ``rules`` are the rules that cut, in the order of the text and each once; empty
-    means that nothing was cut.
+    ``reply``, ``quoted`` and ``signature`` join the parts of that kind, without quote marks and
+    surrounding blank lines. ``parts`` tile the text: every character is in exactly one part, in
+    order. ``rules`` are the rules that cut, in order of the text, each once; empty means that
+    nothing was cut.
 
-    ``flags``: "inline_reply" where the author's lines follow quoted lines, "bottom_reply" besides
-    where all of them do, "empty_reply" where nothing is left of a text that is not blank,
+    ``flags``: "inline_reply" where text of the author follows quoted lines, "bottom_reply" as well
+    where all of it does, "empty_reply" where nothing remains of a text that is not blank,
     "forwarded" where the quote is a forward.
     """
 

@@ -1,4 +1,4 @@
-"""Times: which clock is believed, and durations that are null where nothing happened."""
+"""Which clock is trusted; durations are null where nothing happened."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -13,7 +13,7 @@ NOW = datetime(2026, 11, 1, 10, tzinfo=UTC)
 instants = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
 
 
-def test_a_said_time_near_its_arrival_is_believed() -> None:
+def test_stated_time_near_arrival_is_trusted() -> None:
     times = choose_times(NOW - timedelta(hours=3), NOW, NOW, is_sender_clock=True)
     assert (times.occurred_at, times.received_at, times.sent_at) == (
         NOW - timedelta(hours=3),
@@ -24,7 +24,7 @@ def test_a_said_time_near_its_arrival_is_believed() -> None:
 
 
 @pytest.mark.parametrize("said", [NOW - timedelta(days=400), NOW + timedelta(days=2)])
-def test_a_senders_clock_far_from_ours_is_flagged_and_ours_is_kept(said: datetime) -> None:
+def test_skewed_sender_clock_is_flagged_and_replaced(said: datetime) -> None:
     times = choose_times(said, NOW, NOW, is_sender_clock=True)
     assert (times.occurred_at, times.sent_at, times.flags) == (NOW, said, ("clock_skew",))
 
@@ -34,11 +34,13 @@ def test_old_mail_without_an_arrival_keeps_its_date() -> None:
     assert (times.occurred_at, times.flags) == (NOW - timedelta(days=9000), ())
 
 
-def test_a_date_ahead_of_the_log_is_a_broken_clock() -> None:
-    assert choose_times(NOW + timedelta(days=30), None, NOW, is_sender_clock=False).flags == ("clock_skew",)
+def test_date_after_the_log_time_is_clock_skew() -> None:
+    assert choose_times(NOW + timedelta(days=30), None, NOW, is_sender_clock=False).flags == (
+        "clock_skew",
+    )
 
 
-def test_without_any_time_it_is_when_we_took_it_flagged() -> None:
+def test_log_time_is_used_and_flagged_without_any_time() -> None:
     times = choose_times(None, None, NOW, is_sender_clock=False)
     assert (times.occurred_at, times.received_at, times.flags) == (NOW, NOW, ("missing_time",))
 
@@ -49,7 +51,7 @@ def test_without_any_time_it_is_when_we_took_it_flagged() -> None:
     taken=instants,
     sender_clock=st.booleans(),
 )
-def test_what_is_chosen_is_one_of_what_was_given(
+def test_chosen_times_are_among_the_inputs(
     said: datetime | None, received: datetime | None, taken: datetime, sender_clock: bool
 ) -> None:
     times = choose_times(said, received, taken, sender_clock)
@@ -63,7 +65,7 @@ def call(**times: datetime | float | None) -> CallData:
     return CallData.model_validate({"channel": "call", **times})
 
 
-def test_an_answered_call_has_ring_and_talk() -> None:
+def test_answered_call_has_ring_and_talk_time() -> None:
     facts, flags = call_facts(
         call(
             started_at=NOW,
@@ -80,7 +82,7 @@ def test_an_unanswered_call_has_null_talk_not_zero() -> None:
     assert (facts.ring_s, facts.talk_s) == (20, None)
 
 
-def test_a_counted_talk_time_wins_but_not_where_nobody_answered() -> None:
+def test_recorded_talk_time_counts_only_for_answered_calls() -> None:
     ended = NOW + timedelta(seconds=60)
     facts, _ = call_facts(call(started_at=NOW, answered_at=NOW, ended_at=ended, talk_s=48), NOW)
     assert facts.talk_s == 48
@@ -88,7 +90,7 @@ def test_a_counted_talk_time_wins_but_not_where_nobody_answered() -> None:
     assert facts.talk_s is None
 
 
-def test_times_in_disorder_give_null_durations_and_a_flag() -> None:
+def test_contradicting_times_give_null_durations_and_a_flag() -> None:
     facts, flags = call_facts(
         call(started_at=NOW, answered_at=NOW - timedelta(seconds=5), ended_at=NOW), NOW
     )

@@ -1,6 +1,4 @@
-"""What reading a text by the lists means, defined plainly: the compiled passes are held against
-it.
-"""
+"""A plain reference implementation of lexicon matching, to test the compiled passes against."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ _PAIRS = frozenset(("另外", "还有", "顺便", "以及", "同时", "然后", 
 
 
 class Match(NamedTuple):
-    """A term found: the tokens it spans (end exclusive), and what it means."""
+    """A matched term: its tokens (end exclusive) and its lexicon entry."""
 
     start: int
     end: int
@@ -41,10 +39,11 @@ def _longest() -> int:
 
 
 def find(tokens: Sequence[str], first: int = 0, last: int | None = None) -> dict[str, list[Match]]:
-    """Return each head's matches within a span of tokens: of those that overlap in the whole text
-    the leftmost, then the longest.
+    """Return the matches of each head within a span of tokens.
+
+    Of matches that overlap in the whole text the leftmost counts, then the longest.
     """
-    found: dict[str, list[Match]] = {}
+    matches: dict[str, list[Match]] = {}
     free: dict[str, int] = {}
     for start in range(len(tokens)):
         for end in range(min(len(tokens), start + _longest()), start, -1):
@@ -52,24 +51,24 @@ def find(tokens: Sequence[str], first: int = 0, last: int | None = None) -> dict
                 if free.get(entry.head, 0) <= start:
                     free[entry.head] = end
                     if start >= first and (last is None or end <= last):
-                        found.setdefault(entry.head, []).append(
+                        matches.setdefault(entry.head, []).append(
                             Match(start - first, end - first, entry)
                         )
-    return found
+    return matches
 
 
 def distinct(matches: Iterable[Match]) -> list[LexiconEntry]:
-    """Return what was found, each once, in order of the text."""
+    """Return the matched entries, each once, in order of the text."""
     return list(dict.fromkeys(match.entry for match in matches))
 
 
-def polarity(tokens: Sequence[str], found: Sequence[Match]) -> tuple[float, tuple[str, ...]]:
-    """Return the feeling of a text, and the terms that carry it."""
+def polarity(tokens: Sequence[str], matches: Sequence[Match]) -> tuple[float, tuple[str, ...]]:
+    """Return the polarity of a text, and the terms that carry it."""
     parts: list[tuple[int, float]] = []
     terms: list[str] = []
     boost, boost_end, negator_end, contrasted = 1.0, -1, -4, False
     asked: list[int] = []
-    for start, end, entry in found:
+    for start, end, entry in matches:
         boosted = boost_end == start
         value = entry.value
         if entry.group in ("booster", "dampener"):
@@ -95,8 +94,8 @@ def polarity(tokens: Sequence[str], found: Sequence[Match]) -> tuple[float, tupl
         parts.append((start, value * (1.3 if contrasted else 1.0)))
         terms.append(entry.term)
     weights = [
-        value * 0.25 if value > 0 and _in_question(tokens, place, asked) else value
-        for place, value in parts
+        value * 0.25 if value > 0 and _in_question(tokens, position, asked) else value
+        for position, value in parts
     ]
     total = sum(weights) * (1.0 + 0.08 * min(3, tokens.count("!")))
     return total / math.sqrt(total * total + 8.0), tuple(terms)
@@ -110,8 +109,9 @@ def _in_question(tokens: Sequence[str], position: int, asked: Sequence[int]) -> 
 
 
 def spans(tokens: Sequence[str]) -> list[tuple[int, int]]:
-    """Return the clauses of a text as spans of its tokens: at most eight, of two tokens at least;
-    none where it has only one.
+    """Return the clauses of a text as spans of its tokens.
+
+    At most eight, of two tokens at least; none where the text has only one clause.
     """
     long = [(first, last) for first, last in _cut(tokens) if last - first >= 2]
     return long[:8] if len(long) > 1 else []
@@ -133,8 +133,8 @@ def _cut(tokens: Sequence[str]) -> Iterator[tuple[int, int]]:
     yield first, len(tokens)
 
 
-def signs(raw: str, text: str) -> float:
-    """Return the weight of what mass mail shows beside its words."""
+def spam_signals(raw: str, text: str) -> float:
+    """Return the weight of the spam signals of a text beside its words."""
     weight = 1.0 if re.search(r"https?:|www\.|\.(?:com|net|org|cn|info|biz|ru)\b", text) else 0.0
     weight += (
         1.0 if re.search(r"[\dx]{5,}|\d{3,4}-\d{3,}", text) and re.search(r"\d|xx", text) else 0.0

@@ -1,6 +1,4 @@
-"""HTML to the text that a reader sees, linear in its source, with the marks that the reply splitter
-reads.
-"""
+"""Render HTML to visible text in linear time, with marks for the reply splitter."""
 
 from __future__ import annotations
 
@@ -63,7 +61,7 @@ from pipeline.processors.clean.reply import split_reply
         ("<select><option>one<option>two</select>", "one\ntwo"),
     ],
 )
-def test_what_a_reader_sees(html: str, text: str) -> None:
+def test_visible_text(html: str, text: str) -> None:
     assert html_to_text(html) == text
 
 
@@ -95,7 +93,7 @@ def test_what_a_reader_sees(html: str, text: str) -> None:
         '<input type="hidden" value="H">',
     ],
 )
-def test_what_a_reader_does_not_see(hidden: str) -> None:
+def test_hidden_text_is_removed(hidden: str) -> None:
     assert html_to_text(f"<body>before {hidden}after</body>").split() == ["before", "after"]
 
 
@@ -114,7 +112,7 @@ def test_what_a_reader_does_not_see(hidden: str) -> None:
         ("shown <style>never ended", "shown never ended"),
     ],
 )
-def test_hiding_ends_where_it_should(html: str, text: str) -> None:
+def test_text_after_a_hidden_element_is_kept(html: str, text: str) -> None:
     assert html_to_text(html) == text
 
 
@@ -172,7 +170,7 @@ def test_outlook_and_qq_replies() -> None:
     ]
 
 
-def test_an_empty_element_marks_what_follows() -> None:
+def test_empty_element_marks_following_text_as_quote() -> None:
     assert html_to_text('new<hr id="stopSpelling">old').splitlines() == [
         "new",
         QUOTE_MARK + "stopSpelling",
@@ -180,7 +178,7 @@ def test_an_empty_element_marks_what_follows() -> None:
     ]
 
 
-def test_every_selector_of_the_splitter_can_be_matched() -> None:
+def test_every_quote_selector_matches() -> None:
     assert QUOTE_SELECTORS
     assert (
         html_to_text('a<blockquote type="cite">b</blockquote>').splitlines()[1]
@@ -200,7 +198,7 @@ def test_a_sender_cannot_write_a_mark(typed: str) -> None:
     assert split_reply(text).reply.endswith("gmail_quote")
 
 
-# --- laws
+# --- invariants
 
 BOMBS: dict[str, Callable[[int], str]] = {
     "divs": lambda n: "<div>" * n + "x",
@@ -224,8 +222,8 @@ BOMBS: dict[str, Callable[[int], str]] = {
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_bombs_stay_linear(name: str) -> None:
-    # What took the square of this size would need hours.
+def test_hostile_pages_take_linear_time(name: str) -> None:
+    # An algorithm of quadratic cost would need hours for this size.
     text = html_to_text(BOMBS[name](50_000) + "<p>the end</p>")
     assert "the end" in text or name in ("hidden", "attributes", "cut")
 
@@ -273,7 +271,7 @@ PIECES = [
 @given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join) | st.text(max_size=200))
 @example("<pre>\x04")
 @example("<p\x00>x")
-def test_any_source_becomes_tidy_text(html: str) -> None:
+def test_any_source_renders_to_normalised_text(html: str) -> None:
     text = html_to_text(html)
     text.encode("utf-8")
     assert text == html_to_text(html)
