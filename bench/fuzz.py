@@ -1,5 +1,5 @@
-"""`make fuzz`: reads thousands of broken inputs through every connector and what follows it, and
-fails on a crash, a leak or a hang.
+"""`make fuzz`: reads thousands of broken inputs through every connector, and fails on a crash, a
+leak or a hang.
 
 python bench/fuzz.py [--n 10000] [--connector NAME] [--seed S] [--only NUMBER]
 """
@@ -31,14 +31,14 @@ from rich.text import Text
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from pipeline.ingest.port import (
+from pipeline.ingest.port import (  # noqa: E402
     MAX_ITEM_BYTES,
     Connector,
-    ReadEvent,
     ConnectorItem,
-    OptionError,
     InputUnit,
-)  # noqa: E402
+    OptionError,
+    ReadEvent,
+)
 from pipeline.ingest.registry import CONNECTORS  # noqa: E402
 from pipeline.mail.mime import NotAMailError, parse_mail  # noqa: E402
 from schemas.communications import EmailData  # noqa: E402
@@ -47,32 +47,30 @@ from tests.support import fuzz  # noqa: E402
 from tests.support.seeds import OPTIONS  # noqa: E402
 
 MEGABYTE = 1024 * 1024
-# One item at its largest: its bytes, the event's base64 and the parsed text, in Python's two or
-# three copies, and the input itself.
+# An item of the largest size: its bytes, the event's base64 and the parsed text, in two or three
+# copies, and the input itself.
 PEAK_BOUND = 14 * MAX_ITEM_BYTES
-# Caches fill and the allocator keeps pages; ten thousand inputs that each leaked a kilobyte would
-# be seen.
+# Caches are filled and the allocator keeps pages. Ten thousand inputs that leak a kilobyte each
+# would exceed this.
 GROWTH_BOUND = 96 * MEGABYTE
-# A runaway allocation must end in MemoryError here and not in the machine's out-of-memory killer.
+# A runaway allocation must end in MemoryError, not in the machine's out-of-memory killer.
 ADDRESS_SPACE = 4 * 1024 * MEGABYTE
-# The slowest input of full size, a chat of 70,000 messages, takes 20 seconds on a quiet machine;
-# more is a parser gone quadratic.
+# The slowest input of full size, a chat of 70,000 messages, takes 20 seconds on an idle machine. A
+# longer time means that a parser is quadratic.
 SECONDS_PER_INPUT = 60
-# After that long the stack is printed; after this many times as long the input is given up, if
+# After this many seconds the stack is printed; after three times as many the input is abandoned, if
 # Python still runs.
 PATIENCE = 3
 
-# Written to a file, a table is not to be squeezed into eighty columns.
+# Width of the table if the output is not a terminal.
 TABLE_WIDTH = 140
 
 Check = Callable[[ConnectorItem], None]
-"""Called with every item that a connector gives; raising anything is a crash."""
+"""Called with every item of a connector; any exception is a crash."""
 
 
 def check_contract(item: ConnectorItem) -> None:
-    """Validate an event's data as the gate of the raw topics does: it fits, or the fault can be
-    explained.
-    """
+    """Validate an event's data like the publisher: it is valid, or the error can be explained."""
     if not isinstance(item, ReadEvent):
         return
     contract = contract_of(item.event.type, item.event.data)
@@ -89,49 +87,49 @@ def check_contract(item: ConnectorItem) -> None:
             assert str(error)  # noqa: PT017
 
 
-# What every item goes through. The whole of enrich belongs here as a further callable.
+# Checks of every item.
 CHECKS: list[Check] = [check_contract]
 
 
 @dataclass
 class Tally:
-    """What came of one connector's inputs."""
+    """Results of one connector's inputs."""
 
     connector: str
     inputs: int = 0
     records: int = 0
-    refused: int = 0
+    rejected: int = 0
     crashes: Counter[str] = field(default_factory=Counter)
     slowest: tuple[float, str] = (0.0, "")
     peak: int = 0
     growth: int = 0
 
     def failures(self) -> list[str]:
-        """Return what is wrong, one line each."""
-        wrong = [f"{count} × {crash}" for crash, count in self.crashes.most_common()]
+        """Return the failed limits, one line each."""
+        failures = [f"{count} × {crash}" for crash, count in self.crashes.most_common()]
         if self.peak > PEAK_BOUND:
-            wrong.append(
+            failures.append(
                 f"peak memory {self.peak // MEGABYTE} MB above the start, more than"
                 f" {PEAK_BOUND // MEGABYTE} MB"
             )
         if self.growth > GROWTH_BOUND:
-            wrong.append(
+            failures.append(
                 f"memory grew by {self.growth // MEGABYTE} MB, more than"
                 f" {GROWTH_BOUND // MEGABYTE} MB"
             )
         if self.slowest[0] > SECONDS_PER_INPUT:
-            wrong.append(
+            failures.append(
                 f"{self.slowest[1]} took {self.slowest[0]:.1f} s, more than {SECONDS_PER_INPUT} s"
             )
-        return wrong
+        return failures
 
 
-class TooSlow(Exception):
-    """An input took so long that it was given up."""
+class TooSlowError(Exception):
+    """An input took so long that it was abandoned."""
 
 
 class InputTimer:
-    """Prints the stack when an input's time is over, and gives it up when its patience is.
+    """Prints the stack when an input takes too long, and abandons it later.
 
     The stack is printed by the signal's own handler and not by faulthandler's timer, whose thread
     reads frames that are in use.
@@ -143,26 +141,26 @@ class InputTimer:
         faulthandler.register(signal.SIGALRM, all_threads=False, chain=True)
 
     def begin(self) -> None:
-        """Start the time of an input."""
+        """Start the timer of an input."""
         self._alarms = 0
         signal.setitimer(signal.ITIMER_REAL, SECONDS_PER_INPUT, SECONDS_PER_INPUT)
 
     def end(self) -> None:
-        """Stop it."""
+        """Stop the timer."""
         signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _alarm(self, _signal: int, _frame: FrameType | None) -> None:
         self._alarms += 1
         if self._alarms >= PATIENCE:
-            raise TooSlow(f"given up after {SECONDS_PER_INPUT * PATIENCE} s")
+            raise TooSlowError(f"abandoned after {SECONDS_PER_INPUT * PATIENCE} s")
 
 
 class Bench:
-    """Runs inputs through connectors and checks, in this process, and measures it."""
+    """Runs inputs through connectors and checks in this process, and measures it."""
 
     def __init__(self, checks: Sequence[Check], folder: Path) -> None:
         self._checks = checks
-        self._watch = InputTimer()
+        self._timer = InputTimer()
         self._file = folder / "unit"
         self._running = os.open(folder / "running", os.O_CREAT | os.O_RDWR)
 
@@ -170,32 +168,32 @@ class Bench:
         """Read the inputs of one connector."""
         tally = Tally(name)
         reset_peak()
-        start = settled = memory("VmRSS")
+        start = baseline = memory("VmRSS")
         for case in inputs:
             self._run_case(CONNECTORS[name], case, tally)
             if tally.inputs == max(1, count // 5):
                 gc.collect()
-                settled = memory("VmRSS")
+                baseline = memory("VmRSS")
         tally.peak = memory("VmHWM") - start
         gc.collect()
-        tally.growth = max(0, memory("VmRSS") - settled)
+        tally.growth = max(0, memory("VmRSS") - baseline)
         return tally
 
     def _run_case(self, connector: Connector, case: fuzz.Case, tally: Tally) -> None:
-        watch = self._watch
-        # After a crash of the interpreter itself this file tells which input it was.
+        timer = self._timer
+        # After a crash of the interpreter itself, this file names the input.
         os.pwrite(self._running, case.label.ljust(200).encode(), 0)
-        watch.begin()
+        timer.begin()
         began = time.perf_counter()
         try:
             for unit in self._units(connector, case):
                 for item in connector.read(unit, OPTIONS):
                     tally.records += isinstance(item, ReadEvent)
-                    tally.refused += not isinstance(item, ReadEvent)
+                    tally.rejected += not isinstance(item, ReadEvent)
                     for check in self._checks:
                         check(item)
         except OptionError:
-            tally.refused += 1  # the connector asks a person: the whole input waits
+            tally.rejected += 1  # the connector asks a person: the whole input waits
         except Exception as error:
             frame = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
@@ -203,7 +201,7 @@ class Bench:
                 f"{type(error).__name__} in {where}: {str(error)[:160]} (first: {case.label})"
             ] += 1
         finally:
-            watch.end()
+            timer.end()
         tally.inputs += 1
         tally.slowest = max(tally.slowest, (time.perf_counter() - began, case.label))
 
@@ -215,7 +213,7 @@ class Bench:
 
 
 def memory(name: str) -> int:
-    """Return a figure of /proc/self/status in bytes: VmRSS, or VmHWM, its peak."""
+    """Return a value of /proc/self/status in bytes: VmRSS, or VmHWM, its peak."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return next(
         int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(f"{name}:")
@@ -223,19 +221,19 @@ def memory(name: str) -> int:
 
 
 def reset_peak() -> None:
-    """Let VmHWM begin anew (Linux, proc(5))."""
+    """Reset VmHWM (Linux, proc(5))."""
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def report(tallies: Sequence[Tally], console: Console) -> bool:
-    """Print the table and what is wrong; return whether all is well."""
+    """Print the table and the failures; return whether there are none."""
     table = Table(title="broken inputs")
     for column in (
         "connector",
         "inputs",
         "records",
-        "refused",
+        "rejected",
         "crashes",
         "peak MB",
         "growth MB",
@@ -248,7 +246,7 @@ def report(tallies: Sequence[Tally], console: Console) -> bool:
     for tally in tallies:
         seconds, label = tally.slowest
         kind = label.removeprefix(f"{tally.connector} --seed ").partition(" ")[2]
-        figures = (tally.inputs, tally.records, tally.refused, tally.crashes.total())
+        figures = (tally.inputs, tally.records, tally.rejected, tally.crashes.total())
         sizes = (tally.peak // MEGABYTE, tally.growth // MEGABYTE)
         table.add_row(
             tally.connector,
@@ -264,8 +262,9 @@ def report(tallies: Sequence[Tally], console: Console) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None, checks: Sequence[Check] = ()) -> int:
-    """Run the inputs; return 1 on a crash, a leak or a hang. `checks` are called with every item
-    beside the built-in ones.
+    """Run the inputs; return 1 on a crash, a leak or a hang.
+
+    `checks` are called with every item in addition to the built-in ones.
     """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -274,20 +273,20 @@ def main(arguments: Sequence[str] | None = None, checks: Sequence[Check] = ()) -
     parser.add_argument("--connector", choices=sorted(CONNECTORS), help="this one alone")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", type=int, help="this input alone, by its number")
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
     faulthandler.enable()
     resource.setrlimit(
         resource.RLIMIT_AS, (ADDRESS_SPACE, resource.getrlimit(resource.RLIMIT_AS)[1])
     )
     terminal = Console()
     console = Console(width=max(terminal.width, TABLE_WIDTH))
-    numbers = range(given.n) if given.only is None else range(given.only, given.only + 1)
+    numbers = range(args.n) if args.only is None else range(args.only, args.only + 1)
     tallies = []
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         console.print(Text(f"the input being read is named in {folder}/running"))
         bench = Bench([*CHECKS, *checks], Path(folder))
-        for name in [given.connector] if given.connector else sorted(CONNECTORS):
-            inputs = (fuzz.case(name, given.seed, number) for number in numbers)
+        for name in [args.connector] if args.connector else sorted(CONNECTORS):
+            inputs = (fuzz.case(name, args.seed, number) for number in numbers)
             tallies.append(bench.run(name, inputs, len(numbers)))
     return 0 if report(tallies, console) else 1
 

@@ -1,5 +1,6 @@
-"""Events on the log and off it: CloudEvents in Kafka's binary mode, structured mode read too.
+"""Encodes and decodes events on the log: CloudEvents in Kafka's binary mode.
 
+Structured mode is decoded too.
 https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/kafka-protocol-binding.md
 """
 
@@ -28,9 +29,7 @@ _JSON = (("content-type", b"application/json"),)
 
 @dataclass(frozen=True, slots=True)
 class IncomingEvent:
-    """An event that kept its contract, with what the log adds: when it took the event, and the hash
-    of the event's body.
-    """
+    """A validated event read from the log, with the time of its append and the hash of its body."""
 
     event: Event
     data: Contract
@@ -40,11 +39,13 @@ class IncomingEvent:
 
 
 def validate_data(event: Event) -> Contract | Reject:
-    """Return an event's data under its contract, or why not, naming the field."""
+    """Return an event's data as its contract, or the rejection that names the wrong fields."""
     contract = contract_of(event.type, event.data)
     if contract is None:
         known = ", ".join(EVENT_TYPES)
-        return Reject(RejectCode.UNKNOWN_TYPE, f"type: {event.type!r} is none of {known}")
+        return Reject(
+            RejectCode.UNKNOWN_TYPE, f"type: unknown event type {event.type!r}; use one of {known}"
+        )
     try:
         return contract.model_validate(event.data)
     except ValidationError as error:
@@ -52,9 +53,7 @@ def validate_data(event: Event) -> Contract | Reject:
 
 
 def encode_event(event: Event, data: Contract) -> Message:
-    """Return the message that carries a checked event on its raw topic, keyed by the record it will
-    be.
-    """
+    """Return the message of a validated event for its raw topic, keyed by its record id."""
     headers: dict[str, Any] = event.model_dump(mode="json", exclude={"data"}, exclude_none=True)
     return Message(
         topic=raw_topic_of(type(data)).name,
@@ -68,8 +67,9 @@ def encode_event(event: Event, data: Contract) -> Message:
 
 
 def decode_event(record: LogRecord) -> IncomingEvent | Reject:
-    """Return the event of a raw topic's record, or why it is none: broken JSON, a missing
-    attribute, a broken contract.
+    """Return the event in a record of a raw topic, or the rejection.
+
+    It rejects broken JSON, missing attributes, and data that violate their contract.
     """
     try:
         event = _event(record)

@@ -1,6 +1,4 @@
-"""What a shop's systems emit beside messages: orders, feedback, complaints, customer profiles (the
-crm.* events).
-"""
+"""Business events beside messages: orders, feedback, complaints, customer profiles (crm.*)."""
 
 from __future__ import annotations
 
@@ -13,13 +11,13 @@ from pydantic import Field, StringConstraints, model_validator
 from schemas.types import Contract, Party, Text, UtcTime
 
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
-# Decimal(18, 4) in ClickHouse: four decimals carry every ISO 4217 currency, fourteen digits before
-# them every order.
+# Decimal(18, 4) in ClickHouse: four decimals are enough for every ISO 4217 currency, fourteen
+# digits before the point for every order.
 Money = Annotated[Decimal, Field(max_digits=18, decimal_places=4)]
 
 
 class ComplaintReason(StrEnum):
-    """What a complaint is about (投诉原因)."""
+    """Reason of a complaint (投诉原因)."""
 
     QUALITY = "quality"
     DELIVERY = "delivery"
@@ -33,7 +31,7 @@ class ComplaintReason(StrEnum):
 
 
 class ComplaintResult(StrEnum):
-    """How a complaint ended (投诉结果)."""
+    """Result of a complaint (投诉结果)."""
 
     REFUNDED = "refunded"
     REPLACED = "replaced"
@@ -49,21 +47,17 @@ class OrderItem(Contract):
     sku: str = Field(min_length=1, description="Article number.")
     name: Text = Field(None, description="Article name.")
     category: Text = Field(None, description="Article category.")
-    quantity: Annotated[Decimal, Field(gt=0)] = Field(Decimal(1), description="How many.")
-    price: Money | None = Field(None, description="Price of one, in the order's currency.")
+    quantity: Annotated[Decimal, Field(gt=0)] = Field(Decimal(1), description="Quantity.")
+    price: Money | None = Field(None, description="Unit price, in the order's currency.")
 
 
 class BusinessData(Contract):
-    """What every business event has: the customer it concerns, and the conversation it came from,
-    where known.
-    """
+    """Fields of every business event: the customer, and where the event came from."""
 
     customer: Party = Field(description="The customer; any of id, name, email, phone, handle.")
-    channel: Text = Field(None, description="Where it was made: web, shop, app, phone …")
-    conversation: Text = Field(
-        None, description="The platform's id of the conversation it belongs to."
-    )
-    staff: Text = Field(None, description="Our person in it.")
+    channel: Text = Field(None, description="Sales or contact channel: web, shop, app, phone …")
+    conversation: Text = Field(None, description="The platform's id of the related conversation.")
+    staff: Text = Field(None, description="The staff member who handled it.")
 
 
 class OrderData(BusinessData):
@@ -72,13 +66,13 @@ class OrderData(BusinessData):
     order_id: str = Field(min_length=1, description="Order number.")
     amount: Money | None = Field(
         None,
-        description="Sum that this event moves: total, payment or refund; never negative.",
+        description="Amount of this event: order total, payment or refund; never negative.",
         ge=0,
     )
     currency: Currency | None = Field(None, description="ISO 4217 code of the amount.")
-    items: tuple[OrderItem, ...] = Field((), description="What was ordered.")
-    payment_method: Text = Field(None, description="How it was paid (付款方式).")
-    reason: Text = Field(None, description="Why it was refunded or cancelled (退款原因).")
+    items: tuple[OrderItem, ...] = Field((), description="Ordered items.")
+    payment_method: Text = Field(None, description="Payment method (付款方式).")
+    reason: Text = Field(None, description="Reason of the refund or cancellation (退款原因).")
 
     @model_validator(mode="after")
     def _amount_has_a_currency(self) -> OrderData:
@@ -88,18 +82,18 @@ class OrderData(BusinessData):
 
 
 class FeedbackData(BusinessData):
-    """A rating, a suggestion, praise or a complaint given as feedback (评价、建议)."""
+    """Feedback: a rating, a suggestion, praise or a complaint (评价、建议)."""
 
     feedback_id: Text = Field(None, description="Number of the feedback.")
     kind: Literal["rating", "suggestion", "praise", "complaint"] | None = Field(
-        None, description="Absent: rating where there is one, else suggestion."
+        None, description="Kind of feedback; default: rating if there is a rating, else suggestion."
     )
-    rating: float | None = Field(None, description="The mark given.")
-    scale_min: float = Field(1, description="Worst mark of the scale.")
-    scale_max: float = Field(5, description="Best mark of the scale.")
-    text: Text = Field(None, description="What was written (反馈内容).")
-    target: Text = Field(None, description="What it is about: an order, a conversation, a person.")
-    survey_sent_at: UtcTime | None = Field(None, description="When we asked.")
+    rating: float | None = Field(None, description="The rating.")
+    scale_min: float = Field(1, description="Worst rating of the scale.")
+    scale_max: float = Field(5, description="Best rating of the scale.")
+    text: Text = Field(None, description="Text of the feedback (反馈内容).")
+    target: Text = Field(None, description="Subject: an order, a conversation or a person.")
+    survey_sent_at: UtcTime | None = Field(None, description="When the survey was sent.")
 
     @model_validator(mode="after")
     def _rating_is_on_its_scale(self) -> FeedbackData:
@@ -118,31 +112,32 @@ class FeedbackData(BusinessData):
 
 
 class ComplaintData(BusinessData):
-    """A complaint: its reason, what was done, and how it ended (投诉原因、处理、结果)."""
+    """A complaint: reason, handling and result (投诉原因、处理、结果)."""
 
     complaint_id: str = Field(
-        min_length=1, description="Number of the complaint; opened, handled and closed share it."
+        min_length=1,
+        description="Number of the complaint; its opened, handled and closed events share it.",
     )
-    reason: ComplaintReason = Field(ComplaintReason.OTHER, description="What it is about.")
-    text: Text = Field(None, description="What the customer wrote.")
-    handling: Text = Field(None, description="What was done (投诉处理).")
-    result: ComplaintResult | None = Field(None, description="How it ended.")
-    order_id: Text = Field(None, description="The order it is about.")
+    reason: ComplaintReason = Field(ComplaintReason.OTHER, description="Reason of the complaint.")
+    text: Text = Field(None, description="Text of the customer.")
+    handling: Text = Field(None, description="What staff did about it (投诉处理).")
+    result: ComplaintResult | None = Field(None, description="Result of the complaint.")
+    order_id: Text = Field(None, description="Number of the order concerned.")
 
 
 class CustomerData(BusinessData):
     """A customer's profile (客户基本信息)."""
 
-    emails: tuple[str, ...] = Field((), description="Further mail addresses.")
-    phones: tuple[str, ...] = Field((), description="Further telephone numbers.")
+    emails: tuple[str, ...] = Field((), description="Additional mail addresses.")
+    phones: tuple[str, ...] = Field((), description="Additional telephone numbers.")
     address: Text = Field(None, description="Postal address (地址).")
     city: Text = Field(None, description="City.")
-    source: Text = Field(None, description="Where the customer came from (来源).")
-    gender: Text = Field(None, description="As the customer states it.")
+    source: Text = Field(None, description="Acquisition source of the customer (来源).")
+    gender: Text = Field(None, description="Gender as stated by the customer.")
     birth_year: int | None = Field(
-        None, ge=1880, le=2100, description="Year of birth; an age would be wrong next year."
+        None, ge=1880, le=2100, description="Year of birth (an age would soon be outdated)."
     )
-    segment: Text = Field(None, description="Segment given by hand.")
+    segment: Text = Field(None, description="Customer segment assigned by staff.")
 
 
 _ACTIONS: dict[str, tuple[type[BusinessData], frozenset[str]]] = {
@@ -158,8 +153,10 @@ TYPES = tuple(
 
 
 def data_model(event_type: str, _data: dict[str, Any]) -> type[BusinessData] | None:
-    """Return the contract of a crm.* event's data, or None for a type that is not a business
-    event.
+    """Return the contract of a crm.* event's data, or None for any other type.
+
+    >>> data_model("crm.order.paid", {}).__name__
+    'OrderData'
     """
     kind, _, action = event_type.rpartition(".")
     model, actions = _ACTIONS.get(kind, (None, frozenset()))

@@ -1,6 +1,4 @@
-"""What was refused, with everything needed to understand it, mend it and send it again, and the
-audit of doing so.
-"""
+"""Dead letters (rejected inputs with their original bytes), and the audit of their replay."""
 
 from __future__ import annotations
 
@@ -15,43 +13,41 @@ from schemas.types import Contract, UtcTime
 
 
 class RejectCode(StrEnum):
-    """Why something was refused; the word is a metric label and an analyst's filter."""
+    """Why an input was rejected; the value is a metric label and a filter for analysts."""
 
-    UNPARSABLE = "unparsable"  # the bytes are not of the format at all
-    OVERSIZE = "oversize"  # larger than one item may be
-    CHARSET = "charset"  # text where the format demands UTF-8 and the bytes are not
+    UNPARSABLE = "unparsable"  # the bytes do not have the expected format
+    OVERSIZE = "oversize"  # larger than the limit of an item
+    CHARSET = "charset"  # text in another encoding than the required one
     UNKNOWN_TYPE = "unknown_type"  # no contract has this event type
     SCHEMA_MISSING_FIELD = "schema_missing_field"
     SCHEMA_TYPE = "schema_type"
     SCHEMA_ENUM = "schema_enum"
     SCHEMA_VALUE = "schema_value"  # right type, impossible value
     TIME_INVALID = "time_invalid"
-    UNKNOWN_RECORD = "unknown_record"  # a label for a record that the history does not hold
-    UNKNOWN_LABEL = "unknown_label"  # a head or value that no head declares
-    CRASH = "crash"  # handling it ended the worker's process, again and alone
-    STEP_ERROR = "step_error"  # a step raised, again and alone
-    SINK_ERROR = "sink_error"  # the warehouse refuses this row for good
+    UNKNOWN_RECORD = "unknown_record"  # a label for a record that is not in the history
+    UNKNOWN_LABEL = "unknown_label"  # an undeclared head, or a value that the head does not have
+    CRASH = "crash"  # handling it alone ended the worker's process repeatedly
+    STEP_ERROR = "step_error"  # a step raised an exception on it alone, repeatedly
+    SINK_ERROR = "sink_error"  # the warehouse rejects this row permanently
 
 
 class DeadLetter(Contract):
-    """One refused thing: the original bytes, key and headers, where it stood, who refused it and
-    why.
-    """
+    """A rejected input: its original bytes, key and headers, its origin, and the reason."""
 
     dead_letter_id: UUID = Field(
-        description="Hash of stage and origin: refused again, it is the same dead letter."
+        description="Hash of stage and origin; an input that is rejected again has the same id."
     )
     tenant: str = DEFAULT_TENANT
     stage: str = Field(description="collect, enrich, resolve, load …")
-    step: str = Field(description="The connector or step that refused it.")
+    step: str = Field(description="The connector or step that rejected it.")
     reason_code: RejectCode
     message: str = Field(
-        description="What is wrong and what to do, naming the field, record or file."
+        description="What is wrong and what to do, with the field, record or file."
     )
     failed_at: UtcTime
     connector: str = ""
-    locator: str = Field("", description="File and item, where a connector found it.")
-    topic: str = Field("", description="Topic it was read from; empty at collect.")
+    locator: str = Field("", description="File and item, if a connector read it.")
+    topic: str = Field("", description="Topic it was read from; empty at stage collect.")
     partition: int | None = None
     offset: int | None = None
     key: Base64Bytes | None = None
@@ -62,19 +58,17 @@ class DeadLetter(Contract):
 
 
 class Replay(Contract):
-    """One try to send a dead letter again."""
+    """One attempt to replay a dead letter."""
 
     dead_letter_id: UUID
     replayed_at: UtcTime
     by: str = ""
     outcome: Literal["accepted", "refused"]
-    message: str = Field("", description="What refused it, in its own words.")
+    message: str = Field("", description="Error message if it was refused.")
 
 
 class StageReplay(Contract):
-    """One partition of a stage that somebody set to another offset, to have records handled again
-    or passed over.
-    """
+    """One partition of a stage that was set to another offset, to reprocess or skip records."""
 
     replay_id: UUID
     replayed_at: UtcTime
@@ -82,8 +76,8 @@ class StageReplay(Contract):
     stage: str
     topic: str
     partition: int
-    from_offset: int = Field(description="The next offset before.")
+    from_offset: int = Field(description="Next offset before the change.")
     to_offset: int = Field(
-        description="The next offset since; smaller: what lies between is handled again."
+        description="Next offset after the change; if smaller, records between are reprocessed."
     )
-    asked: str = Field("", description="What was asked for: from when, or which offsets.")
+    asked: str = Field("", description="The requested start: a time, or offsets.")

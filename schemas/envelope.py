@@ -14,50 +14,53 @@ DEFAULT_TENANT = "default"
 
 
 class Event(Contract):
-    """One CloudEvent as an integrator writes it; (source, id) identifies it, and the same pair
-    again is the same event.
+    """One CloudEvent as an integrator writes it; (source, id) identifies it.
 
-    Extension attributes of CloudEvents are kept. `data` is checked against the contract that `type`
-    names.
+    The same pair again is a redelivery of the same event. Extension attributes of CloudEvents are
+    kept. `data` is validated against the contract that `type` names.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     specversion: Literal["1.0"] = "1.0"
     id: str = Field(
-        min_length=1, max_length=512, description="The provider's key, stable over retries."
+        min_length=1, max_length=512, description="The provider's id, the same in every retry."
     )
     source: str = Field(
-        min_length=1, max_length=512, description="Where it comes from, such as shop/web."
+        min_length=1, max_length=512, description="Origin of the event, such as shop/web."
     )
     type: str = Field(
         min_length=1, max_length=128, description="What happened, such as comm.message.received."
     )
     time: UtcTime | None = Field(
-        None, description="When it happened (RFC 3339); absent: when it was received, flagged."
+        None,
+        description="When it happened (RFC 3339); default: when it was received, with a flag.",
     )
-    subject: str | None = Field(None, description="CloudEvents subject; carried, not read.")
+    subject: str | None = Field(None, description="CloudEvents subject; kept, but not used.")
     tenant: str = Field(
         DEFAULT_TENANT,
         min_length=1,
         max_length=64,
-        description="Whose data it is, where one installation serves several.",
+        description="Tenant that owns the data, if an installation serves several.",
     )
     locator: str = Field(
         "",
         description=(
-            "Where a connector found it (file and item); one event found in two places is a repeat."
+            "File and item from which a connector read it; the same event at another locator is a"
+            " redelivery."
         ),
     )
-    connector: str = Field("", description="Which connector read it, with its version.")
+    connector: str = Field("", description="Connector that read it, with its version.")
     data: dict[str, Any] = Field(description="The body; its contract depends on type and channel.")
 
 
 def stable_id(*parts: str) -> uuid.UUID:
-    """Return the same UUID (version 8, from SHA-256) for the same parts in the same order, over
-    processes and years.
+    """Return the same UUID (version 8, from SHA-256) for the same parts in the same order.
 
-    The length of each part goes into the hash, so ("a", "bc") and ("ab", "c") differ.
+    The length of each part is hashed too, so ("a", "bc") and ("ab", "c") differ.
+
+    >>> str(stable_id("record", "default", "shop/web", "m1"))
+    '8c4dd2da-6c13-8adb-b97b-e8d1692daec3'
     """
     encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
     framed = b"".join(len(raw).to_bytes(8, "big") + raw for raw in encoded)
@@ -65,9 +68,7 @@ def stable_id(*parts: str) -> uuid.UUID:
 
 
 def uuid8(digest: bytes) -> uuid.UUID:
-    """Return the first 16 bytes of a digest as a version 8 UUID (RFC 9562, section 5.8: contents of
-    one's own choice).
-    """
+    """Return the first 16 bytes of a digest as a UUID of version 8 (RFC 9562, section 5.8)."""
     number = int.from_bytes(digest[:16], "big")
     number = number & ~(0xF << 76) | (0x8 << 76)
     number = number & ~(0x3 << 62) | (0x2 << 62)
@@ -75,7 +76,5 @@ def uuid8(digest: bytes) -> uuid.UUID:
 
 
 def record_id_of(tenant: str, source: str, event_id: str) -> uuid.UUID:
-    """Return the id under which the history keeps an event: a hash of tenant, source and the
-    event's id.
-    """
+    """Return the record id of an event: a hash of tenant, source and event id."""
     return stable_id("record", tenant, source, event_id)

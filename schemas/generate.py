@@ -1,6 +1,4 @@
-"""Generates what others read of the contracts: JSON Schemas and the AsyncAPI document. `python -m
-schemas.generate [--check]`.
-"""
+"""Generates JSON Schemas and the AsyncAPI document: `python -m schemas.generate [--check]`."""
 
 from __future__ import annotations
 
@@ -22,28 +20,34 @@ _ROOT = Path(__file__).parent
 
 
 def contracts() -> Iterator[type[Contract]]:
-    """Yield every contract that crosses a border, each once: the envelope, then what the topics
-    carry.
-    """
+    """Yield every contract once: the envelope, then those that the topics carry."""
     yield Event
-    seen: set[type[Contract]] = set()
-    for topic in TOPICS.values():
-        for contract in topic.carries:
-            if contract not in seen:
-                seen.add(contract)
-                yield contract
+    carried = (contract for topic in TOPICS.values() for contract in topic.carries)
+    yield from dict.fromkeys(carried)
 
 
 def json_schema(contract: type[Contract]) -> dict[str, Any]:
-    """Return a contract's JSON Schema (draft 2020-12), as a producer in any language writes it."""
-    schema = contract.model_json_schema(mode="validation", by_alias=True)
+    """Return a contract's JSON Schema (draft 2020-12), by the field names used in JSON."""
+    schema = _with_folded_descriptions(contract.model_json_schema(mode="validation", by_alias=True))
     return {"$schema": _DIALECT, "$id": f"{contract.__name__}.schema.json", **schema}
 
 
+def _with_folded_descriptions(node: Any) -> Any:
+    """Return a schema whose descriptions have no line breaks, unlike docstrings."""
+    if isinstance(node, list):
+        return [_with_folded_descriptions(child) for child in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: " ".join(child.split())
+        if key == "description" and isinstance(child, str)
+        else _with_folded_descriptions(child)
+        for key, child in node.items()
+    }
+
+
 def asyncapi() -> dict[str, Any]:
-    """Return the AsyncAPI 3.0 document: every topic with its bindings, every message with its
-    schema and headers.
-    """
+    """Return the AsyncAPI 3.0 document: topics with their bindings, messages with their schemas."""
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -115,9 +119,8 @@ def _message(contract: type[Contract]) -> dict[str, Any]:
 
 
 def _carries(event_type: str, contract: type[Contract]) -> bool:
-    # A mail and a chat message share their types; the channel tells them apart.
-    found = {contract_of(event_type, {"channel": channel}) for channel in ("email", "chat")}
-    return contract in found
+    # A mail and a chat message have the same types and differ in their channel.
+    return contract in {contract_of(event_type, {"channel": name}) for name in ("email", "chat")}
 
 
 def _cloudevent_headers() -> dict[str, Any]:
@@ -148,18 +151,16 @@ def documents() -> dict[str, str]:
 
 
 def write_or_check(root: Path, files: dict[str, str], check: bool) -> int:
-    """Write documents below a folder, or only compare them and say which have drifted; return the
-    exit code.
-    """
-    drifted = [name for name, text in files.items() if not _same(root / name, text)]
+    """Write the documents, or with `check` only compare them; return the exit code."""
+    outdated = [name for name, text in files.items() if not _same(root / name, text)]
     if check:
-        for name in drifted:
+        for name in outdated:
             print(
-                f"{root / name} has drifted from the contracts: run `make generate`",
+                f"{root / name} is out of date with the contracts; run `make generate`",
                 file=sys.stderr,
             )
-        return 1 if drifted else 0
-    for name in drifted:
+        return 1 if outdated else 0
+    for name in outdated:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(files[name], "utf-8")
     return 0

@@ -1,6 +1,4 @@
-"""Labels that people and outcomes give, and the log of examples, generations and versions that the
-models fold.
-"""
+"""Label events, and the examples log: examples, generations, pins, rollbacks, test results."""
 
 from __future__ import annotations
 
@@ -13,67 +11,70 @@ from schemas.envelope import DEFAULT_TENANT
 from schemas.records import Delivery
 from schemas.types import Contract, Text, UtcTime
 
-# Names of heads and values become column names and metric labels: letters, digits, underscore.
+# Names of heads and labels become column names and metric labels.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-# Of two labels of one record and head the later holds, but what a query guessed never overrules
-# what somebody said.
+# Of two labels of one record and head the later one is effective, except that a label derived from
+# outcomes never overrides one by a person.
 Origin = Literal["person", "outcome", "import"]
 
 
 class LabelEventData(Contract):
-    """Base of the events that say, or take back, what is right about a record."""
+    """Base of the data of label events."""
 
 
 class LabelData(LabelEventData):
-    """The right answer of one head about one record (the body of comm.label.given)."""
+    """The right label of one head for one record (data of comm.label.given)."""
 
-    record_id: UUID = Field(description="The record it is about.")
+    record_id: UUID = Field(description="The labelled record.")
     head: Name = Field(
         description="need, sentiment, urgency, spam, purchase_intent, or a head of your own."
     )
     value: Name = Field(description="One of the head's labels.")
-    by: Text = Field(None, description="Who says so.")
-    origin: Origin = Field("person", description="A person, a query over outcomes, or a file.")
-    weight: float = Field(1.0, gt=0, le=100, description="How much it counts when learnt.")
-    note: Text = Field(None, description="Why.")
+    by: Text = Field(None, description="Who labelled it.")
+    origin: Origin = Field(
+        "person", description="person: somebody; outcome: a query over outcomes; import: a file."
+    )
+    weight: float = Field(1.0, gt=0, le=100, description="Weight in training.")
+    note: Text = Field(None, description="Reason of the label.")
 
 
 class RetractionData(LabelEventData):
-    """A label taken back: nothing is known of that head about that record any more (the body of
-    comm.label.retracted).
+    """A retracted label (data of comm.label.retracted).
+
+    Afterwards the record has no label of that head.
     """
 
-    record_id: UUID = Field(description="The record it was about.")
-    head: Name = Field(description="The head whose label is taken back.")
-    by: Text = Field(None, description="Who takes it back.")
-    note: Text = Field(None, description="Why.")
+    record_id: UUID = Field(description="The labelled record.")
+    head: Name = Field(description="The head whose label is retracted.")
+    by: Text = Field(None, description="Who retracts it.")
+    note: Text = Field(None, description="Reason of the retraction.")
 
 
 class MovedData(LabelEventData):
-    """A message that somebody moved into the spam folder or out of it (the body of
-    comm.message.moved).
-    """
+    """A message that was moved into the spam folder or out of it (data of comm.message.moved)."""
 
     record_id: UUID | None = Field(
-        None, description="The message's record; absent: found by event_id."
+        None, description="The message's record; default: looked up by event_id."
     )
     event_id: Text = Field(
-        None, description="Id of the message's event, of the same source as this one."
+        None, description="Id of the message's event, which has the same source as this one."
     )
     folder: Literal["spam", "inbox"] = Field(
-        description="Where it was moved to: spam, or back among the others."
+        description="Target folder: spam, or inbox if it was moved out of spam."
     )
     by: Text = Field(None, description="Who moved it.")
 
     @model_validator(mode="after")
     def _names_a_message(self) -> MovedData:
         if self.record_id is None and self.event_id is None:
-            raise ValueError("needs a record_id, or the event_id of a message of the same source")
+            raise ValueError(
+                "record_id is missing; write it, or the event_id of a message of the same source"
+            )
         return self
 
 
 class Label(Contract):
-    """A label as kept: LabelData with where and when it was given."""
+    """A stored label: LabelData with its source and time."""
 
     label_id: UUID
     tenant: str = DEFAULT_TENANT
@@ -82,7 +83,7 @@ class Label(Contract):
     record_id: UUID
     head: Name
     value: Name | Literal[""] = Field(
-        description="The right answer; empty: what was said before is taken back."
+        description="The label; empty: the earlier label is retracted."
     )
     by: str = ""
     origin: Origin = "person"
@@ -93,8 +94,9 @@ class Label(Contract):
 
 
 class Example(Contract):
-    """A label joined with its record's redacted text: what every replica of the models folds, in
-    topic order.
+    """A label joined with its record's redacted text.
+
+    Every replica of the models folds the examples in topic order.
     """
 
     kind: Literal["example"] = "example"
@@ -111,12 +113,12 @@ class Example(Contract):
     direction: str = ""
     labelled_at: UtcTime
     copied: bool = Field(
-        False, description="Written again by a new generation; it was an example before."
+        False, description="Copied from the previous generation of the examples log."
     )
 
 
 class Retraction(Contract):
-    """A label taken back, among the examples: later folds leave out what it takes back."""
+    """A retracted label in the examples log; later folds leave the label out."""
 
     kind: Literal["retraction"] = "retraction"
     label_id: UUID
@@ -128,27 +130,31 @@ class Retraction(Contract):
 
 
 class Generation(Contract):
-    """The begin or the end of a generation: between them lie the examples of the last one that are
-    still to count.
+    """The start or the end of a generation of the examples log.
+
+    Between them are the examples that the new generation keeps of the previous one.
     """
 
     kind: Literal["generation"] = "generation"
-    number: int = Field(ge=1, description="The generations are counted from 0, which has no begin.")
+    number: int = Field(
+        ge=1, description="Number of the generation; generation 0 has no start message."
+    )
     state: Literal["begun", "complete"]
-    forgotten: tuple[UUID, ...] = Field((), description="Records whose examples are not in it.")
+    forgotten: tuple[UUID, ...] = Field((), description="Records whose examples were left out.")
     by: str = ""
     reason: str = ""
     at: UtcTime
 
 
 class Pin(Contract):
-    """From here on the models answer as they stood at a version, and go on learning beside; without
-    one they answer as they stand.
+    """From here on the models answer as of a fixed version, while they go on learning.
+
+    Without a pin they answer as of the latest version.
     """
 
     kind: Literal["pin"] = "pin"
     generation: int | None = Field(
-        None, description="Generation of the version; null: the pin is taken out."
+        None, description="Generation of the version; null: the pin is removed."
     )
     offset: int | None = Field(None, description="Offset of the version.")
     by: str = ""
@@ -157,11 +163,11 @@ class Pin(Contract):
 
 
 class Rollback(Contract):
-    """From here on the models go on from a version, as if the examples between had not been."""
+    """From here on the models continue from an earlier version; examples in between are ignored."""
 
     kind: Literal["rollback"] = "rollback"
     generation: int = Field(
-        description="Generation of the version; only the one that is in force can be gone back in."
+        description="Generation of the version; it must be the current generation."
     )
     offset: int = Field(description="Offset of the version.")
     by: str = ""
@@ -170,63 +176,65 @@ class Rollback(Contract):
 
 
 class Promotion(Contract):
-    """Why the examples that follow it came: a labelled file was promoted, for whom its best model
-    spoke. It teaches nothing.
+    """The reason for the examples that follow: a labelled file was promoted to examples.
+
+    It records the best model on the file and trains nothing itself.
     """
 
     kind: Literal["promotion"] = "promotion"
     promotion_id: UUID = Field(description="Hash of the head and of the labels that follow.")
-    head: Name = Field(description="The head whose model starts warm from them.")
+    head: Name = Field(description="The head that is trained with them.")
     model: str = Field(
-        description="The model that was best on the file, as `switchboard evaluate` names it."
+        description="The best model on the file, as named by `switchboard evaluate`."
     )
-    examples: int = Field(ge=1, description="How many examples follow.")
+    examples: int = Field(ge=1, description="Number of examples that follow.")
     macro_f1: float = Field(
-        description="Its macro-F1, 0 to 1, by cross-validation on those examples."
+        description="Macro-F1 of that model, 0 to 1, by cross-validation on those examples."
     )
     promoted_at: UtcTime
 
 
 class Assessment(Contract):
-    """An example tested before it was learnt: what was answered about its text, and what is right
-    (test, then train).
-    """
+    """The prediction for an example before it was learnt, and its label (test, then train)."""
 
-    label_id: UUID = Field(description="The label that was tested.")
+    label_id: UUID = Field(description="The tested label.")
     tenant: str = DEFAULT_TENANT
     record_id: UUID
     head: Name
     language: str = ""
     channel: str = ""
     direction: str = ""
-    value: str = Field(description="The right answer; empty: it was taken back.")
+    value: str = Field(description="The right label; empty: it was retracted.")
     origin: Origin
     labelled_at: UtcTime
     tested: bool = Field(
-        description="The head had seen no label of this record before; only then is it a fair test."
+        description="The head had no earlier label of this record; only then the test is fair."
     )
-    answer: str = Field("", description="What would have been answered; empty: nothing.")
-    p: float = Field(0.0, description="Its probability.")
+    answer: str = Field("", description="The predicted label; empty: none.")
+    p: float = Field(0.0, description="Probability of the predicted label.")
     abstained: bool = True
     answered_by: Literal["rules", "model", ""] = ""
     model_version: str = Field("", description="Version that answered.")
     model_guess: str = Field(
-        "", description="The model's own best guess, also where it does not answer yet."
+        "", description="The model's most probable label, even while the rules answer."
     )
-    rule_guess: str = Field("", description="What the rule said.")
+    rule_guess: str = Field("", description="The rule's label.")
     generation: int
-    offset: int = Field(description="Place of the example in its log.")
+    offset: int = Field(description="Offset of the example in the examples log.")
 
 
 class Drift(Contract):
-    """A head's accuracy has changed: ADWIN found two unlike parts in the row of its tests."""
+    """A head's error rate has changed.
+
+    ADWIN found two different parts in the sequence of its tests.
+    """
 
     drift_id: UUID
     tenant: str = DEFAULT_TENANT
     head: Name
-    label_id: UUID = Field(description="The test at which it was noticed.")
-    noticed_at: UtcTime = Field(description="When that label was given.")
-    tests: int = Field(description="Tests of the head until then.")
-    error_before: float = Field(description="Share of wrong answers in the part that was dropped.")
-    error_after: float = Field(description="Share of wrong answers in the part that is left.")
+    label_id: UUID = Field(description="The test at which the drift was detected.")
+    noticed_at: UtcTime = Field(description="Time of that label.")
+    tests: int = Field(description="Number of the head's tests until then.")
+    error_before: float = Field(description="Error rate of the older part, which ADWIN dropped.")
+    error_after: float = Field(description="Error rate of the newer part.")
     detector: str = ""

@@ -1,4 +1,4 @@
-"""What live tells: alerts, versioned upserts by id."""
+"""Alerts of the stage live: versioned upserts by id."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ AlertKind = Literal["spike", "level"]
 
 
 class Alert(Contract):
-    """Something that is not as it was: a label far more frequent than the day before (spike), or
-    lastingly so (level).
+    """A count that differs from the day before.
+
+    It is a short peak within minutes (spike) or a lasting change of the last hour (level).
     """
 
     alert_id: UUID = Field(
         description=(
-            "Hash of tenant, kind, measure and the minute it was raised; told again, it is the"
-            " same."
+            "Hash of tenant, kind, measure and the minute it was raised; an update has the same id."
         )
     )
     tenant: str = DEFAULT_TENANT
@@ -30,32 +30,31 @@ class Alert(Contract):
     )
     measure: str = Field(
         description=(
-            "What is counted: head:label, business:kind.action, or inbound for the number of"
+            "The counted measure: head:label, business:kind.action, or inbound for the number of"
             " messages."
         )
     )
     measures: tuple[str, ...] = Field(
-        (), description="All that rose with it, from the same customers; the strongest first."
+        (),
+        description="All measures that rose together, by the same customers; strongest first.",
     )
-    channel: str = Field("", description="The channel that brought most of it.")
-    raised_at: UtcTime = Field(description="When it was first seen.")
-    last_at: UtcTime = Field(description="When it was last seen.")
-    ended_at: UtcTime | None = Field(
-        None, description="When it was seen to be over; null: it is not."
-    )
-    window_s: int = Field(description="Seconds over which was counted.")
-    seen: int = Field(ge=0, description="How many were counted, at the highest.")
-    of: int = Field(ge=0, description="Among how many messages, or business events.")
-    expected: float = Field(ge=0, description="How many the day before lets expect among as many.")
+    channel: str = Field("", description="The channel with most of the counted events.")
+    raised_at: UtcTime = Field(description="When it was first detected.")
+    last_at: UtcTime = Field(description="When it was last detected.")
+    ended_at: UtcTime | None = Field(None, description="When it ended; null: it has not ended.")
+    window_s: int = Field(description="Length of the window in seconds.")
+    seen: int = Field(ge=0, description="Highest count in a window.")
+    of: int = Field(ge=0, description="Number of all messages, or business events, in the window.")
+    expected: float = Field(ge=0, description="Expected count, by the share of the day before.")
     surprise: float = Field(
         ge=0,
         description=(
-            "Powers of ten by which chance alone is unlikely to give so many; 9 is one in a"
+            "Improbability of the count by chance, as -log10 of the probability: 9 is one in a"
             " thousand million."
         ),
     )
     evidence: tuple[UUID, ...] = Field(
-        (), description="Some of the records, each of another customer."
+        (), description="Some of the counted records, each of another customer."
     )
-    message: str = Field("", description="The same in words.")
+    message: str = Field("", description="The alert as a sentence.")
     schema_version: Literal[1] = 1

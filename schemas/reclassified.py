@@ -1,6 +1,4 @@
-"""Answers given later: a head's answer about a record, by other models than those that judged it
-when it came.
-"""
+"""Later answers about records in the history, by other models than those that answered first."""
 
 from __future__ import annotations
 
@@ -14,30 +12,30 @@ from schemas.types import Contract, UtcTime
 
 
 class Reclassification(Contract):
-    """One head's answer about a record that the history holds already."""
+    """One head's answer about a record that is in the history already."""
 
     reclassification_id: UUID = Field(
-        description="Hash of record, head and model: the same answer is the same."
+        description="Hash of record, head and model; the same answer has the same id."
     )
     tenant: str = DEFAULT_TENANT
-    record_id: UUID = Field(description="The record judged again.")
+    record_id: UUID = Field(description="The reclassified record.")
     head: Name
     label: str = Field(
         description=(
-            "The answer; empty where the head does not apply or nothing speaks for any label."
+            "The label; empty: the head does not apply, or there is no evidence for any label."
         )
     )
     also: tuple[str, ...] = Field(
-        (), description="Further answers, where a text asks several things."
+        (), description="Additional labels, if a text asks several things."
     )
     p: float = Field(ge=0, le=1, description="Probability of the label.")
     abstained: bool = Field(
-        description="The head was not sure enough; the label is its best guess."
+        description="The confidence was below the threshold; the label is the most probable one."
     )
     model_version: str = Field(
         description="Model that answered: rules/<hash>, or generation/offset/recipe."
     )
     text_hash: str = Field(
-        description="Hash of the text judged; the answer counts while the record has that text."
+        description="Hash of the classified text; the answer counts while the record has this text."
     )
     judged_at: UtcTime

@@ -1,6 +1,4 @@
-"""What comes out of enrich: the record of a communication, the record of a business event, the link
-between contact points.
-"""
+"""Outputs of enrich: records of communications, records of business events, links."""
 
 from __future__ import annotations
 
@@ -17,63 +15,67 @@ from schemas.types import Attachment, Channel, Contract, Direction, UtcTime
 
 ContactKind = Literal["id", "email", "phone", "handle"]
 
-# What one record shows by itself. The word is what analysts filter by; the sentence is the
-# reference page and the column's meaning.
+# Flags that follow from a single record. They are values that analysts filter by; the sentences
+# appear in the reference and in column comments.
 QUALITY_FLAGS: dict[str, str] = {
     "attachment_only": "there is an attachment and no text",
     "bottom_reply": "the author wrote below the quoted lines",
     "boundary_missing": (
-        "a multipart mail without its boundary; the boundary was guessed, or the whole read as one"
-        " text"
+        "a multipart mail without its boundary; the boundary was guessed, or the mail was read as"
+        " one text"
     ),
     "call_times_disorder": (
-        "the call's start, answer and end are not in that order; its durations are null"
+        "the call's start, answer and end are not in this order; its durations are null"
     ),
     "charset_repaired": (
-        "a text was not in the character set it declared, or had been decoded wrongly before; put"
-        " right"
+        "a text was not in its declared character set, or had been decoded wrongly before; it was"
+        " repaired"
     ),
-    "charset_replaced": "bytes that no character set could read became U+FFFD",
-    "charset_unknown": "a text declares a character set that nobody knows",
-    "clock_skew": "the sender's clock and ours differ by more than a day; occurred_at is ours",
+    "charset_replaced": "bytes that are invalid in every character set were replaced by U+FFFD",
+    "charset_unknown": "a text declares an unknown character set",
+    "clock_skew": (
+        "the sender's clock differs from ours by more than a day; occurred_at is by our clock"
+    ),
     "contact_invalid": (
         "an address or number of the customer could not be normalised; it is kept as written"
     ),
-    "date_invalid": "a Date that names no instant",
-    "date_missing": "no Date",
-    "date_zone_missing": "a Date without a zone, read as UTC",
+    "date_invalid": "the Date header is not a valid time",
+    "date_missing": "there is no Date header",
+    "date_zone_missing": "the Date header has no time zone; it was read as UTC",
     "depth_limited": "parts nested deeper than the limit were kept as one part",
     "empty_reply": "everything was quote or signature; the whole text is kept as body_text",
     "encoding_invalid": "content that is not in the transfer encoding it declares",
-    "forwarded": "what is quoted is a forwarded message",
-    "from_missing": "no From with an address",
+    "forwarded": "the quoted text is a forwarded message",
+    "from_missing": "there is no From header with an address",
     "header_limited": "headers beyond the limits were left out or cut",
-    "header_malformed": "lines among the headers are no headers, or addresses are no addresses",
+    "header_malformed": "there are lines that are not headers, or addresses that are not valid",
     "inline_reply": (
         "the author wrote between or below quoted lines; the author's lines are the reply"
     ),
-    "message_id_missing": "no Message-ID",
-    "mime_truncated": "the last part has no end: the mail was cut",
-    "missing_contact": "nothing tells who the customer is",
+    "message_id_missing": "there is no Message-ID header",
+    "mime_truncated": "the last part has no end: the mail was cut short",
+    "missing_contact": "the customer is unknown",
     "missing_text": "there is no text at all",
-    "missing_time": "the event names no time; occurred_at is when we received it",
+    "missing_time": "the event has no time; occurred_at is when we received it",
     "part_limited": "parts beyond the limit were kept as one part",
     "size_limited": "bytes or text beyond the limits were cut",
     "text_rescued": (
-        "the text was found where none should be: in an attachment, an attached mail, around the"
+        "the text was taken from an unusual position: an attachment, an attached mail, around the"
         " parts"
     ),
-    "text_truncated": "the text is longer than is kept; the rest is in the raw event only",
+    "text_truncated": "the text is longer than the limit; the rest is only in the raw event",
 }
 
 
 class Delivery(Contract):
-    """One arrival of an event: the same event found in two places arrives twice and is one record
-    with a flagged repeat.
+    """One delivery of an event.
+
+    The same event at two locators is delivered twice and becomes one record with a counted
+    redelivery.
     """
 
     locator: str = Field(
-        "", description="Where it was found: file and item; empty where the channel has no places."
+        "", description="File and item of the delivery; empty if the event came without a file."
     )
     sha256: str = Field(description="SHA-256 of the event's body as it arrived, hexadecimal.")
 
@@ -83,23 +85,23 @@ class Prediction(Contract):
 
     label: str = Field(
         description=(
-            "The answer; empty where the head does not apply or nothing speaks for any label."
+            "The label; empty: the head does not apply, or there is no evidence for any label."
         )
     )
     p: float = Field(ge=0, le=1, description="Probability of the label.")
     abstained: bool = Field(
-        description="The head was not sure enough; the label is its best guess."
+        description="The confidence was below the threshold; the label is the most probable one."
     )
     version: str = Field(
         description="Model that answered: rules/<hash>, or generation/offset/recipe."
     )
     also: tuple[str, ...] = Field(
-        (), description="Further answers, where a text asks several things."
+        (), description="Additional labels, if a text asks several things."
     )
 
 
 class Participant(Contract):
-    """Who took part in a communication, as written and as normalised."""
+    """A participant of a communication, as written and normalised."""
 
     role: Literal["from", "to", "cc", "bcc", "staff"]
     name: str = ""
@@ -109,7 +111,7 @@ class Participant(Contract):
 
 
 class CallFacts(Contract):
-    """A call's times in seconds; null where the call did not get so far."""
+    """Times of a call, durations in seconds; null if the call did not get so far."""
 
     started_at: UtcTime
     answered_at: UtcTime | None = None
@@ -118,7 +120,7 @@ class CallFacts(Contract):
         None, ge=0, description="Seconds from start to answer, or to the end of an unanswered call."
     )
     talk_s: float | None = Field(
-        None, ge=0, description="Seconds from answer to end; null, never 0, where nobody answered."
+        None, ge=0, description="Seconds from answer to end; null, never 0, if nobody answered."
     )
     disposition: Disposition | None = None
     legs: int = 1
@@ -127,10 +129,10 @@ class CallFacts(Contract):
 
 
 class Enriched(Contract):
-    """What the record of a communication and that of a business event share."""
+    """Fields of the records of communications and of business events."""
 
     record_id: UUID = Field(
-        description="Hash of tenant, source and event id; the same event is the same record."
+        description="Hash of tenant, source and event id; the same event has the same record id."
     )
     tenant: str = DEFAULT_TENANT
     source: str = Field(description="Source of the event.")
@@ -138,35 +140,35 @@ class Enriched(Contract):
     event_type: str
     connector: str = ""
     occurred_at: UtcTime = Field(description="When it happened.")
-    received_at: UtcTime = Field(description="When our side got it.")
+    received_at: UtcTime = Field(description="When our side received it.")
     customer_id: UUID | None = Field(
-        None, description="Keyed hash of the customer's contact point; null where there is none."
+        None, description="Keyed hash of the customer's contact point; null: unknown customer."
     )
     contact: str = Field(
         "", description="The contact point that identifies the customer, kind:value."
     )
-    contact_name: str = Field("", description="The customer's name as shown.")
+    contact_name: str = Field("", description="Display name of the customer.")
     contacts: tuple[str, ...] = Field(
-        (), description="All contact points of the customer in this event, best first."
+        (), description="All contact points of the customer in this event, strongest first."
     )
     staff: str = ""
     quality_flags: tuple[str, ...] = ()
     attributes: dict[str, str] = Field(
-        {}, description="Fields of the event that no contract names, as JSON text."
+        {}, description="Fields of the event that are not in its contract, as JSON text."
     )
     delivery: Delivery
     schema_version: Literal[1] = 1
 
 
 class Record(Enriched):
-    """One communication: a message, a mail or a call, cleaned and classified."""
+    """One communication, cleaned and classified: a message, a mail or a call."""
 
     channel: Channel
     kind: Literal["message", "call", "system", "note"]
     provider: str = ""
     direction: Direction
     sent_at: UtcTime | None = Field(
-        None, description="Time by the sender's clock, where it has one of its own."
+        None, description="Time by the sender's clock, if the message has one."
     )
     conversation_id: UUID
     message_id: str = ""
@@ -174,21 +176,21 @@ class Record(Enriched):
     references: tuple[str, ...] = ()
     participants: tuple[Participant, ...] = ()
     subject: str = ""
-    body_text: str = Field("", description="The whole text, readable.")
-    reply_text: str = Field("", description="What the author wrote this time.")
-    quoted_text: str = Field("", description="What was quoted.")
+    body_text: str = Field("", description="The whole text as plain text.")
+    reply_text: str = Field("", description="What the author wrote, without quotes and signature.")
+    quoted_text: str = Field("", description="The quoted text.")
     signature_text: str = Field("", description="Signature, disclaimer, footer.")
     cut_rules: tuple[str, ...] = Field(
-        (), description="Rules that cut reply, quote and signature apart; empty: nothing was cut."
+        (), description="Rules that separated quote and signature; empty: nothing was cut."
     )
     redacted_text: str = Field(
         "",
         description=(
-            "Subject and reply with personal numbers and addresses masked; what models read."
+            "Subject and reply with personal numbers and addresses masked; input of the models."
         ),
     )
     language: str = Field(
-        "", description="ISO 639-1 code; empty where the text is too short to tell."
+        "", description="ISO 639-1 code; empty: the text is too short to recognise it."
     )
     result: str = ""
     remarks: str = ""
@@ -200,9 +202,7 @@ class Record(Enriched):
 
 
 class BusinessRecord(Enriched):
-    """One business event beside the messages: an order, a feedback, a complaint or a customer's
-    profile.
-    """
+    """One business event: an order, a feedback, a complaint or a customer's profile."""
 
     kind: Literal["order", "feedback", "complaint", "customer"]
     action: str = Field(
@@ -211,14 +211,14 @@ class BusinessRecord(Enriched):
     entity_id: str = Field("", description="Number of the order, feedback or complaint.")
     channel: str = ""
     conversation: str = ""
-    amount: Decimal | None = Field(None, description="Sum in `currency`.")
+    amount: Decimal | None = Field(None, description="Amount in `currency`.")
     currency: str = ""
     items: tuple[OrderItem, ...] = ()
     payment_method: str = ""
     feedback_kind: str = ""
     rating: float | None = None
     rating_index: float | None = Field(
-        None, description="Rating on 0 (worst mark) to 100 (best mark): comparable over scales."
+        None, description="Rating from 0 (worst) to 100 (best), comparable between scales."
     )
     reason: str = ""
     text: str = ""
@@ -237,8 +237,9 @@ class BusinessRecord(Enriched):
 
 
 class Link(Contract):
-    """Two contact points seen together as one customer's; applied when history is read, so it can
-    be taken back.
+    """Two contact points that one event shows to be the same customer's.
+
+    It is applied when history is read, so it can be withdrawn.
     """
 
     link_id: UUID
@@ -247,5 +248,5 @@ class Link(Contract):
     contact: str
     other_customer_id: UUID = Field(description="The weaker contact point's customer id.")
     other_contact: str
-    record_id: UUID = Field(description="The event that showed both.")
+    record_id: UUID = Field(description="The record that has both contact points.")
     linked_at: UtcTime

@@ -1,4 +1,4 @@
-"""Every topic, declared once: what it carries, how it is keyed, partitioned and kept."""
+"""All topics: contracts, keys, partitions and retention."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ _DAY_MS = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic: `retention_ms` None keeps for ever; `key` says what a record's key is, so what stays
-    in order.
+    """A topic of the log.
 
-    What is past its retention goes a segment at a time, and only whole segments are compacted:
-    `segment_ms` is their span.
+    `retention_ms` None means that messages are kept for ever. `key` says what the key of a message
+    is; messages with the same key stay in order. Expired messages are deleted one segment at a
+    time, and only complete segments are compacted; `segment_ms` is the time span of a segment.
     """
 
     name: str
@@ -47,23 +47,23 @@ class Topic:
     partitions: int
     retention_ms: int | None
     cleanup: Literal["delete", "compact", "compact,delete"] = "delete"
-    # A day keeps "ninety days" true to a day, however little comes in.
+    # With one-day segments a retention of ninety days is exact to a day, even with little traffic.
     segment_ms: int = _DAY_MS
 
     @property
     def compacted(self) -> bool:
-        """Whether it holds the last value of each key."""
+        """Whether the topic keeps only the last message of each key."""
         return self.cleanup != "delete"
 
 
-# Six partitions let six workers share a topic and still divide evenly over one, two and three;
-# partitions can be added, not taken away.
+# Six partitions are evenly shared by one, two, three or six workers. Partitions can be added, but
+# not removed.
 _PARTITIONS = 6
-# Raw events and dead letters hold personal data as it came: ninety days are enough to mend a fault
-# and replay, no archive.
+# Raw events and dead letters contain personal data as received. Ninety days are enough to fix a
+# fault and replay; the log is not an archive.
 _RAW_MS = 90 * _DAY_MS
-# Derived topics can be made again from raw ones; a month covers a sink that is down and a new sink
-# that starts.
+# Derived topics can be recomputed from raw ones. A month covers the outage of a sink and the start
+# of a new one.
 _DERIVED_MS = 30 * _DAY_MS
 
 RAW_EMAIL = Topic(
@@ -95,7 +95,7 @@ RAW_BUSINESS = Topic(
 )
 RAW_LABELS = Topic(
     "raw.labels.v1",
-    "labels as given and taken back, and messages moved to spam",
+    "labels and their retractions, and messages moved to spam",
     (LabelData, RetractionData, MovedData),
     "record id",
     _PARTITIONS,
@@ -128,8 +128,8 @@ CONVERSATIONS = Topic(
     _PARTITIONS,
     _DERIVED_MS,
 )
-# Compacted and never cleaned: a state is needed as long as its contact point may speak again. It
-# holds no contract of ours.
+# Compacted without time limit: the state is needed as long as its contact point may write again.
+# Its messages have converse's own format instead of a contract.
 CONVERSE_STATE = Topic(
     "converse-state.v1",
     "state of converse by contact point, in converse's own format",
@@ -141,14 +141,14 @@ CONVERSE_STATE = Topic(
 )
 LABELS = Topic(
     "labels.v1",
-    "labels as kept",
+    "stored labels",
     (Label,),
     "record id of the labelled record",
     _PARTITIONS,
     _DERIVED_MS,
 )
-# One partition, never cleaned: the models are a fold over it, and a fold needs one order and the
-# whole of it.
+# One partition without time limit: the models are a fold over this topic, which needs all of its
+# messages in one order.
 EXAMPLES = Topic(
     "examples.v1",
     "labels with their text, generations, pins and rollbacks; the models are a fold over it",
@@ -159,7 +159,7 @@ EXAMPLES = Topic(
 )
 RECLASSIFIED = Topic(
     "reclassified.v1",
-    "answers given later about records of the history",
+    "later answers about records of the history",
     (Reclassification,),
     "record id",
     _PARTITIONS,
@@ -167,7 +167,7 @@ RECLASSIFIED = Topic(
 )
 QUALITY = Topic(
     "quality.v1",
-    "what the models answered before they learnt an example, and drift",
+    "predictions for examples before they were learnt, and drift",
     (Assessment, Drift),
     "record id, or head",
     _PARTITIONS,
@@ -175,7 +175,7 @@ QUALITY = Topic(
 )
 DEAD_LETTERS = Topic(
     "dead-letters.v1",
-    "what was refused, tries to send it again, and replays of stages",
+    "rejected inputs, attempts to replay them, and replays of stages",
     (DeadLetter, Replay, StageReplay),
     "dead letter id, or replay id",
     _PARTITIONS,
@@ -183,13 +183,13 @@ DEAD_LETTERS = Topic(
 )
 
 ALERTS = Topic("alerts.v1", "alerts that live raises", (Alert,), "alert id", 1, _DERIVED_MS)
-# Panes live a day, waiting customers a week; in segments of ten minutes the log that a new worker
-# or a screen reads stays near its live size.
+# Panes are kept for a day, waiting customers for a week. With segments of ten minutes, what a new
+# worker or a screen has to read stays close to the live state.
 LIVE_STATE = Topic(
     "live-state.v1",
     "panes and waiting customers of live, in live's own format",
     (),
-    "what it is and where it stands",
+    "kind and key of the state",
     _PARTITIONS,
     8 * _DAY_MS,
     "compact,delete",

@@ -1,4 +1,4 @@
-"""Field types that every contract shares: instants, parties, attachments."""
+"""Field types that contracts share: instants, parties, attachments."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-# ClickHouse's DateTime64(3) holds 1900 to 2299; a customer's message before the first commercial
-# mail or a century ahead is a broken clock, not history, and one bad year makes every chart by time
-# useless.
+# ClickHouse's DateTime64(3) holds 1900 to 2299. A message before 1970 or far in the future has a
+# wrong clock, and one such year would make every chart over time useless.
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 def in_range(moment: datetime) -> bool:
-    """Return whether an aware instant lies between `EARLIEST` and `LATEST`, the span the history
-    can hold.
+    """Return whether an aware instant is in the supported range, `EARLIEST` to `LATEST`.
+
+    >>> in_range(datetime(2026, 1, 1, tzinfo=UTC)), in_range(datetime(1969, 1, 1, tzinfo=UTC))
+    (True, False)
     """
     return EARLIEST <= moment < LATEST
 
@@ -38,22 +39,26 @@ def _no_blank(value: Any) -> Any:
 
 
 UtcTime = Annotated[datetime, AfterValidator(_utc)]
-"""An instant with a zone, RFC 3339 in JSON, converted to UTC; without a zone, or outside 1970 to 2199, it is refused."""
+"""An instant with a time zone, RFC 3339 in JSON, converted to UTC.
+
+Without a time zone, or outside the years 1970 to 2199, it is rejected.
+"""
 
 Text = Annotated[str | None, BeforeValidator(_no_blank)]
-"""Text that is either something or null: blanks around it are cut, an empty string counts as absent."""
+"""Text or null: surrounding blanks are removed, and an empty text becomes null."""
 
 
 class Contract(BaseModel):
-    """Base of everything that crosses a border: unknown fields are kept, so a producer may be newer
-    than its reader.
+    """Base of all messages and events; unknown fields are kept.
+
+    A producer may therefore be newer than its consumer.
     """
 
     model_config = ConfigDict(extra="allow", populate_by_name=True, frozen=True)
 
 
 class Channel(StrEnum):
-    """The way a communication took (沟通方式)."""
+    """The channel of a communication (沟通方式)."""
 
     EMAIL = "email"
     CALL = "call"
@@ -65,7 +70,7 @@ class Channel(StrEnum):
 
 
 class Direction(StrEnum):
-    """Who spoke to whom: the customer to us, we to the customer, or we among ourselves."""
+    """Direction: customer to us, us to customer, or among ourselves."""
 
     INBOUND = "inbound"
     OUTBOUND = "outbound"
@@ -73,27 +78,29 @@ class Direction(StrEnum):
 
 
 class Party(Contract):
-    """Somebody who takes part: any of id, name, email, phone, handle; the first of id, email,
-    phone, handle identifies.
+    """Somebody who takes part: any of id, name, email, phone, handle.
+
+    The first of id, email, phone and handle identifies the party.
     """
 
-    id: Text = Field(None, description="The sender system's own customer number.")
-    name: Text = Field(None, description="Name as shown (客户姓名).")
-    email: Text = Field(None, description="Mail address (邮箱), in any case.")
+    id: Text = Field(None, description="Customer number in the system that sends the event.")
+    name: Text = Field(None, description="Display name (客户姓名).")
+    email: Text = Field(None, description="Mail address (邮箱), in upper or lower case.")
     phone: Text = Field(
         None,
         description=(
-            "Telephone number (电话), best in E.164; national numbers need the setting `region`."
+            "Telephone number (电话), preferably in E.164; national numbers need the setting"
+            " `region`."
         ),
     )
     handle: Text = Field(
         None,
-        description="Name or number in a chat or social network, unique within the event's source.",
+        description="User name in a chat or social network, unique within the event's source.",
     )
 
 
 class Attachment(Contract):
-    """What came with a message; only its description travels, never its bytes."""
+    """Description of an attachment; its bytes are not transmitted."""
 
     name: Text = Field(None, description="File name as the sender gave it.")
     mime: Text = Field(None, description="Media type, such as image/png.")

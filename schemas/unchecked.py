@@ -1,9 +1,9 @@
-"""Contracts that we make ourselves: put together, and written as JSON, without being checked again.
+"""Constructs contracts from our own code, and writes them as JSON, without validation.
 
-What comes from outside is validated (`Contract(...)`, `model_validate`). What our own steps make
-has its types by mypy, and the laws over every step validate each output; checking it in production
-as well, and having pydantic write it, was a fifth of what a chat cost in `enrich` and more of a
-fact in `converse` (docs/adr/0008).
+Events from outside are validated (`Contract(...)`, `model_validate`). The outputs of our own steps
+are typed by mypy, and the tests over all steps validate each output. Validating them in production
+too, and writing them with pydantic, was a fifth of the cost of a chat message in `enrich` and more
+of a fact in `converse` (docs/adr/0008).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ T = TypeVar("T", bound=Contract)
 
 @cache
 def _defaults(contract: type[Contract]) -> dict[str, Any]:
-    """Return a value for each field, in their order; None where the maker has to name one."""
+    """Return a default for each field in order, None for required fields."""
     return {
         name: None if field.is_required() else field.default
         for name, field in contract.model_fields.items()
@@ -30,26 +30,29 @@ def _defaults(contract: type[Contract]) -> dict[str, Any]:
 
 
 def construct(contract: type[T], *parts: dict[str, Any], **fields: Any) -> T:
-    """Return a contract of values that have its fields' types already, from dictionaries and names;
-    later ones win.
+    """Return a contract of values that have its fields' types already, without validation.
 
-    Neither a missing field nor one of another type is noticed: for what our own code makes, never
-    for what came from outside.
+    Values come from dictionaries and keyword arguments; later ones win. A missing field or a value
+    of another type is not noticed: use it only for values of our own code.
+
+    >>> from schemas.records import Participant
+    >>> construct(Participant, {"role": "from"}, name="Ann").name
+    'Ann'
     """
-    one = contract.__new__(contract)
+    instance = contract.__new__(contract)
     values = _defaults(contract).copy()
     for part in parts:
         values.update(part)
     values.update(fields)
-    object.__setattr__(one, "__dict__", values)
-    object.__setattr__(one, "__pydantic_fields_set__", set(values))
-    object.__setattr__(one, "__pydantic_extra__", {})
-    object.__setattr__(one, "__pydantic_private__", None)
-    return one
+    object.__setattr__(instance, "__dict__", values)
+    object.__setattr__(instance, "__pydantic_fields_set__", set(values))
+    object.__setattr__(instance, "__pydantic_extra__", {})
+    object.__setattr__(instance, "__pydantic_private__", None)
+    return instance
 
 
 def to_json(contract: Contract) -> bytes:
-    """Return a contract's JSON, UTF-8, byte for byte what pydantic's `model_dump_json` gives.
+    """Return a contract as JSON in UTF-8, byte for byte as pydantic's `model_dump_json`.
 
     Raises TypeError for text with lone surrogates.
     """
@@ -63,4 +66,4 @@ def _plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, bytes):
         return b64encode(value).decode()
-    raise TypeError(f"{type(value).__name__} is not of JSON")
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")

@@ -150,8 +150,7 @@ TAR_BLOCK = 512
 
 
 def is_zip(head: bytes) -> bool:
-    r"""Return whether the first bytes are those of a ZIP archive (APPNOTE 4.3), also of an empty
-    one.
+    r"""Return whether the first bytes are those of a ZIP archive (APPNOTE 4.3), even an empty one.
 
     >>> is_zip(b"PK\x03\x04..."), is_zip(b"From: a@example.com")
     (True, False)

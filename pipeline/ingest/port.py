@@ -59,8 +59,7 @@ ConnectorItem = ReadEvent | Rejection
 
 @dataclass(frozen=True, slots=True)
 class IngestOptions:
-    """Options of an ingest run beside the paths; `options` of a connector lists those that it
-    reads.
+    """Options of an ingest run beside the paths; a connector's `options` lists those it reads.
 
     `source` None means the connector's default. `zone` None means that timestamps without a zone
     are rejected, or that the connector asks for `--timezone`. `own` names the company's own

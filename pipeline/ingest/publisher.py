@@ -37,8 +37,7 @@ class Publisher:
     def publish(
         self, item: ConnectorItem, connector: str, tenant: str = DEFAULT_TENANT
     ) -> Reject | None:
-        """Add an item to the batch; return the rejection where its connector or its contract
-        rejects it.
+        """Add an item to the batch; return the rejection if connector or contract rejects it.
 
         The item is durable after the next `flush`. A rejected item is published as a dead letter.
         """

@@ -1,6 +1,4 @@
-"""Reads input units into the log: each once, resumed after a stop, continued where a file has
-grown.
-"""
+"""Ingests input units: each is read once, resumed after a stop, and continued when it grows."""
 
 from __future__ import annotations
 

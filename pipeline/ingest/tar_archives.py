@@ -210,14 +210,14 @@ class _BufferedMemberStream(CheckedStream):
 def tar_units(
     open_tar: Callable[[], BinaryIO], name: str, signature: str, skip: Skip
 ) -> Iterator[InputUnit]:
-    """Yield the regular files of a tar archive in its order; `open_tar` opens the decompressed
-    bytes.
+    """Yield the regular files of a tar archive in its order.
 
-    A unit that is opened before the next one is requested is streamed from the current position; up
-    to 8 MiB it can be opened again there. A unit that is opened later is read correctly too, but
-    the archive is then read again from its start. A stream must be finished before the next unit is
-    requested: reading on in a large one raises UnreadableUnitError afterwards. At a corrupt
-    position the archive ends with one unit that cannot be opened.
+    `open_tar` opens the decompressed bytes. A unit that is opened before the next one is requested
+    is streamed from the current position; up to 8 MiB it can be opened again there. A unit that is
+    opened later is read correctly too, but the archive is then read again from its start. A stream
+    must be finished before the next unit is requested: reading on in a large one raises
+    UnreadableUnitError afterwards. At a corrupt position the archive ends with one unit that cannot
+    be opened.
     """
     cursor = _TarCursor(open_tar, name)
     try:

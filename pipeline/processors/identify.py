@@ -16,7 +16,7 @@ from pipeline.identity.contacts import (
     normalise_phone,
 )
 from pipeline.outcomes import Context, Outcome, emit
-from pipeline.processors.draft import Cleaned, CustomerRef, Identified
+from pipeline.processors.draft import CustomerRef, Draft, Identified
 from schemas.communications import Communication, EmailData, MessageData, default_direction
 from schemas.envelope import stable_id, uuid8
 from schemas.records import Link, Participant
@@ -101,16 +101,19 @@ def _valid_first(points: tuple[ContactPoint, ...]) -> list[ContactPoint]:
 
 @dataclass(frozen=True, slots=True)
 class Identify:
-    """The step `identify`."""
+    """The step `identify`; sets `draft.identified`."""
 
     identity: Identity
     name: str = "identify"
 
-    def __call__(self, batch: Sequence[Cleaned], ctx: Context) -> Sequence[Outcome[Identified]]:
-        return [emit(self._identified(cleaned)) for cleaned in batch]
+    def __call__(self, batch: Sequence[Draft], ctx: Context) -> Sequence[Outcome[Draft]]:
+        for draft in batch:
+            draft.identified = self._identified(draft)
+        return [emit(draft) for draft in batch]
 
-    def _identified(self, cleaned: Cleaned) -> Identified:
-        data, event = cleaned.data, cleaned.incoming.event
+    def _identified(self, draft: Draft) -> Identified:
+        incoming, cleaned = draft.incoming, draft.cleaned
+        data, event = cleaned.data, incoming.event
         direction = self._direction(data, event.type)
         customer, valid = CustomerRef(), True
         if direction is not Direction.INTERNAL:
@@ -118,12 +121,11 @@ class Identify:
             customer, valid = self.identity.find_customer(candidates, event.tenant, event.source)
         missing = direction is not Direction.INTERNAL and not customer.contacts
         return Identified(
-            cleaned=cleaned,
             direction=direction,
             customer=customer,
             participants=tuple(self._participants(data, event.source)),
             links=self.identity.links(
-                customer, event.tenant, cleaned.incoming.record_id, cleaned.times.occurred_at
+                customer, event.tenant, incoming.record_id, cleaned.times.occurred_at
             ),
             flags=(
                 *(("missing_contact",) if missing else ()),

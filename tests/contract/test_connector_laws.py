@@ -14,7 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.ingest.port import Connector, ReadEvent, ConnectorItem, OptionError, Rejection, InputUnit
+from pipeline.ingest.port import (
+    Connector,
+    ConnectorItem,
+    InputUnit,
+    OptionError,
+    ReadEvent,
+    Rejection,
+)
 from pipeline.ingest.registry import CONNECTORS
 from schemas.envelope import Event
 from tests.support import fuzz
@@ -76,7 +83,7 @@ def is_of(raw: bytes, data: bytes) -> bool:
 
 
 @each_connector
-def test_there_are_seeds_and_each_gives_events(name: str) -> None:
+def test_each_seed_yields_events(name: str) -> None:
     for data in SEEDS[name]:
         items = read(CONNECTORS[name], data)
         assert_sound(items)
@@ -85,7 +92,9 @@ def test_there_are_seeds_and_each_gives_events(name: str) -> None:
 
 
 @each_connector
-def test_broken_input_is_refused_and_kept_and_read_alike_twice(name: str, tmp_path: Path) -> None:
+def test_broken_input_is_rejected_with_its_bytes_and_deterministic(
+    name: str, tmp_path: Path
+) -> None:
     connector = CONNECTORS[name]
     for case in (*fuzz.large(name, SCALE), *fuzz.cases(name, seed=1, count=CASES, scale=SCALE)):
         try:
@@ -104,14 +113,14 @@ def test_broken_input_is_refused_and_kept_and_read_alike_twice(name: str, tmp_pa
 @each_connector
 @given(data=st.binary(max_size=3_000))
 @settings(deadline=None)
-def test_any_bytes_are_read_or_refused(name: str, data: bytes) -> None:
+def test_any_bytes_are_read_or_rejected(name: str, data: bytes) -> None:
     assert_read_or_asked(name, data)
 
 
 @each_connector
 @given(number=st.integers(0, 10**9))
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_any_damage_is_read_or_refused(name: str, number: int) -> None:
+def test_any_damaged_input_is_read_or_rejected(name: str, number: int) -> None:
     assert_read_or_asked(name, fuzz.damaged(name, number))
 
 
@@ -130,7 +139,7 @@ def assert_read_or_asked(name: str, data: bytes) -> None:
 
 
 @each_connector
-def test_ids_do_not_depend_on_where_it_lies(name: str) -> None:
+def test_ids_do_not_depend_on_the_path(name: str) -> None:
     # WhatsApp writes the chat's name nowhere but in the file's: two chats that say the same are
     # told apart by it alone.
     there_name = "/there/deep/a.txt" if name == "whatsapp-export" else "/there/x.zip!b"
@@ -144,7 +153,9 @@ def test_ids_do_not_depend_on_where_it_lies(name: str) -> None:
 @each_connector
 def test_ids_are_unique_within_a_unit(name: str) -> None:
     for data in SEEDS[name]:
-        ids = [item.event.id for item in read(CONNECTORS[name], data) if isinstance(item, ReadEvent)]
+        ids = [
+            item.event.id for item in read(CONNECTORS[name], data) if isinstance(item, ReadEvent)
+        ]
         assert len(set(ids)) == len(ids)
 
 

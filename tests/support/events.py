@@ -1,6 +1,4 @@
-"""Makes events of every kind, many and different, from a seed: for tests and benchmarks that need
-volume.
-"""
+"""Makes many different events of all kinds from a seed, for tests and benchmarks."""
 
 import random
 from collections.abc import Iterator
@@ -20,16 +18,13 @@ _WORDS = (
 _ATTRIBUTION = "On Mon, 3 Aug 2026, Shop <a@shop.example.com> wrote:"
 _START = datetime(2026, 8, 1, tzinfo=UTC)
 _STEP = timedelta(minutes=1)
-# However many there are, all lie in the past, and so does the week of silence after which a
-# conversation counts as closed: an event of the future is told by when it arrived, and no two runs
-# would have the same rows.
+# All events lie in the past, and so does the week of silence after which a conversation counts as
+# closed. An event of the future would be dated by its arrival, which differs from run to run.
 _SPAN = timedelta(days=60)
 
 
 def make_events(count: int, seed: int = 1) -> Iterator[dict[str, Any]]:
-    """Yield events of messages, mails, calls, orders, feedback and complaints by some count/20
-    customers, at most a minute apart.
-    """
+    """Yield events of all kinds by some count/20 customers, at most a minute apart."""
     random_ = random.Random(seed)
     customers = max(count // 20, 3)
     step = min(_STEP, _SPAN / count)

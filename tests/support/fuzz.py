@@ -1,6 +1,4 @@
-"""Makes broken inputs out of sound ones: the same seed and number give the same case on every
-machine.
-"""
+"""Makes broken inputs out of valid ones; the same seed and number give the same case everywhere."""
 
 from __future__ import annotations
 
@@ -19,9 +17,7 @@ _PACKED_EVERY = 25
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One input; `packed` where its point is lost unless it is read as a file (compressed, an
-    archive).
-    """
+    """One input; `packed` if it must be read as a file (compressed, or an archive)."""
 
     label: str
     data: bytes
@@ -34,9 +30,7 @@ Mutator = Callable[[bytes, random.Random], bytes]
 def cases(
     connector: str, seed: int, count: int, scale: float = 1.0, corpus: Sequence[bytes] = ()
 ) -> Iterator[Case]:
-    """Yield `count` broken inputs of a connector's kind; `scale` 1 makes the large ones as large as
-    they should be.
-    """
+    """Yield `count` broken inputs for a connector; `scale` 1 makes the large ones full size."""
     for number in range(count):
         yield case(connector, seed, number, scale, corpus)
 
@@ -62,9 +56,7 @@ def case(
 
 
 def large(connector: str, scale: float) -> Iterator[Case]:
-    """Yield every large and every packed input of a connector's kind once, made of its first
-    seed.
-    """
+    """Yield every large and every packed input of a connector once, made of its first seed."""
     sound = SEEDS[connector][0]
     for make in _bombs(connector):
         yield Case(f"{connector} {make.__name__}", make(sound, scale))
@@ -81,7 +73,7 @@ def _bombs(connector: str) -> tuple[Bomb, ...]:
 
 
 def damaged(connector: str, number: int) -> bytes:
-    """Return sound input of a connector's kind with small damage, by number."""
+    """Return valid input of a connector with small damage, by number."""
     rng = random.Random(f"damaged/{connector}/{number}")
     data = rng.choice(SEEDS[connector])
     for _ in range(rng.randint(1, 4)):
@@ -90,9 +82,7 @@ def damaged(connector: str, number: int) -> bytes:
 
 
 def variants(sound: bytes, size: int) -> Iterator[bytes]:
-    """Yield the sound input again and again, `size` bytes in all; each time its long numbers, which
-    are ids, are others.
-    """
+    """Yield copies of the valid input, `size` bytes in all; ids (long numbers) differ in each."""
     copies = size // len(sound) + 1
     for copy in range(1, copies + 1):
         yield _LONG_NUMBER.sub(lambda match, copy=copy: b"%d" % (int(match[0]) + copy), sound)  # type: ignore[misc]
@@ -102,7 +92,6 @@ _LONG_NUMBER = re.compile(rb"\d{9,}")
 
 
 # ---- small damage
-# -------------------------------------------------------------------------------------------------------------
 
 
 def _span(data: bytes, rng: random.Random) -> tuple[int, int]:
@@ -116,7 +105,7 @@ def truncate(data: bytes, rng: random.Random) -> bytes:
 
 
 def behead(data: bytes, rng: random.Random) -> bytes:
-    """Begin anywhere."""
+    """Start anywhere."""
     return data[rng.randint(0, len(data)) :]
 
 
@@ -129,7 +118,7 @@ def flip_bits(data: bytes, rng: random.Random) -> bytes:
 
 
 def drop_span(data: bytes, rng: random.Random) -> bytes:
-    """Leave some bytes out."""
+    """Remove some bytes."""
     start, end = _span(data, rng)
     return data[:start] + data[end:]
 
@@ -141,26 +130,58 @@ def repeat_span(data: bytes, rng: random.Random) -> bytes:
 
 
 def insert_noise(data: bytes, rng: random.Random) -> bytes:
-    """Put random bytes in."""
+    """Insert random bytes."""
     at = rng.randint(0, len(data))
     return data[:at] + rng.randbytes(rng.randint(1, 300)) + data[at:]
 
 
 def insert_nul(data: bytes, rng: random.Random) -> bytes:
-    """Put NUL bytes in."""
+    """Insert NUL bytes."""
     at = rng.randint(0, len(data))
     return data[:at] + b"\0" * rng.choice((1, 1, 2, 512)) + data[at:]
 
 
 _AWKWARD = (
-    b"\xef\xbb\xbf", b"\xff\xfe", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\x1b$B", b"\x85", "\u2028".encode(), "\u202e".encode(),
-    "\U000e0001".encode(), b"\x1a", b"\x0c", b'"', b'""', b"'", b",", b";", b"\t", b"\\", b"{", b"[", b"=?", b"?=", b"=?utf-8?b?/w?=",
-    b"\nFrom ", b"\n\nFrom a@b Mon Nov  2 09:00:05 2026\n", b"\n--", b": ", b"<", b">", b"(", b"@", b"%00", b"NaN", b"1e999", b"-0",
-)  # fmt: skip
+    b"\xef\xbb\xbf",
+    b"\xff\xfe",
+    b"\xed\xa0\x80",
+    b"\xf4\x90\x80\x80",
+    b"\x1b$B",
+    b"\x85",
+    "\u2028".encode(),
+    "\u202e".encode(),
+    "\U000e0001".encode(),
+    b"\x1a",
+    b"\x0c",
+    b'"',
+    b'""',
+    b"'",
+    b",",
+    b";",
+    b"\t",
+    b"\\",
+    b"{",
+    b"[",
+    b"=?",
+    b"?=",
+    b"=?utf-8?b?/w?=",
+    b"\nFrom ",
+    b"\n\nFrom a@b Mon Nov  2 09:00:05 2026\n",
+    b"\n--",
+    b": ",
+    b"<",
+    b">",
+    b"(",
+    b"@",
+    b"%00",
+    b"NaN",
+    b"1e999",
+    b"-0",
+)
 
 
 def insert_token(data: bytes, rng: random.Random) -> bytes:
-    """Put in what some parser takes for more than text."""
+    """Insert what some parser treats as more than text."""
     for _ in range(rng.randint(1, 5)):
         at = rng.randint(0, len(data))
         data = data[:at] + rng.choice(_AWKWARD) + data[at:]
@@ -168,7 +189,7 @@ def insert_token(data: bytes, rng: random.Random) -> bytes:
 
 
 def wrong_charset(data: bytes, rng: random.Random) -> bytes:
-    """Write it in another encoding than it says, or than anybody expects."""
+    """Write it in another encoding than declared or expected."""
     text = data.decode(rng.choice(("utf-8", "latin-1")), "replace")
     return text.encode(
         rng.choice(
@@ -195,14 +216,14 @@ def shuffle_lines(data: bytes, rng: random.Random) -> bytes:
 
 def huge_numbers(data: bytes, rng: random.Random) -> bytes:
     """Replace digits by many nines: years, sizes, amounts and ports beyond every range."""
-    digits = [place for place, byte in enumerate(data) if 48 <= byte <= 57]
+    digits = [index for index, byte in enumerate(data) if 48 <= byte <= 57]
     for at in sorted(rng.sample(digits, min(len(digits), 3)), reverse=True):
         data = data[:at] + b"9" * rng.choice((2, 10, 20, 400, 5_000)) + data[at + 1 :]
     return data
 
 
 def splice(data: bytes, rng: random.Random) -> bytes:
-    """Join its head with the tail of an input of any kind."""
+    """Join its head with the tail of an input of any connector."""
     other = rng.choice(rng.choice(list(SEEDS.values())))
     return truncate(data, rng) + behead(other, rng)
 
@@ -213,28 +234,39 @@ def all_noise(_data: bytes, rng: random.Random) -> bytes:
 
 
 _MUTATORS: tuple[Mutator, ...] = (
-    truncate, behead, flip_bits, drop_span, repeat_span, insert_noise, insert_nul, insert_token, wrong_charset, mix_endings,
-    shuffle_lines, huge_numbers, splice, all_noise,
-)  # fmt: skip
+    truncate,
+    behead,
+    flip_bits,
+    drop_span,
+    repeat_span,
+    insert_noise,
+    insert_nul,
+    insert_token,
+    wrong_charset,
+    mix_endings,
+    shuffle_lines,
+    huge_numbers,
+    splice,
+    all_noise,
+)
 
 
 # ---- packed
-# ---------------------------------------------------------------------------------------------------------------------
 
 Packing = Callable[[bytes, random.Random, float], bytes]
 
 
 def packed_whole(sound: bytes, rng: random.Random, _scale: float) -> bytes:
-    """Pack sound input in any way."""
+    """Pack valid input in any way."""
     return packed(sound, rng)
 
 
 def packed_and_damaged(sound: bytes, rng: random.Random, _scale: float) -> bytes:
-    """Do the same, then some small damage."""
+    """Pack valid input in any way, then damage it a little."""
     return rng.choice((truncate, flip_bits, drop_span, insert_noise))(packed(sound, rng), rng)
 
 
-# The first two are cheap and come more often.
+# The first two are cheap and are used more often.
 _PACKINGS: tuple[Packing, ...] = (
     *(packed_whole, packed_and_damaged) * 20,
     expanding,

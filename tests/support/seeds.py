@@ -1,6 +1,4 @@
-"""Small inputs for every connector, well formed, from which the fuzzers make broken ones; and the
-options to read them with.
-"""
+"""Small valid inputs for every connector, from which the fuzzers make broken ones, and options."""
 
 from __future__ import annotations
 

@@ -20,7 +20,14 @@ from pipeline.identity.contacts import OwnSide
 from pipeline.ingest.byte_streams import UnreadableUnitError
 from pipeline.ingest.call.asterisk import AsteriskConnector, asterisk_connector
 from pipeline.ingest.call.asterisk.call_legs import channel_peer
-from pipeline.ingest.port import ReadEvent, IngestOptions, ConnectorItem, OptionError, Rejection, InputUnit
+from pipeline.ingest.port import (
+    ConnectorItem,
+    IngestOptions,
+    InputUnit,
+    OptionError,
+    ReadEvent,
+    Rejection,
+)
 from schemas.communications import CallData
 from schemas.dead_letters import RejectCode
 
@@ -94,7 +101,6 @@ def call(*lines: str | bytes, **options: Any) -> dict[str, Any]:
 
 
 # ---- one row
-# ----------------------------------------------------------------------------------------------------------------
 
 
 def test_a_row_of_the_manual_becomes_a_completed_call() -> None:
@@ -143,7 +149,7 @@ def test_seventeen_columns_may_end_in_the_userfield_instead() -> None:
 
 
 @pytest.mark.parametrize("cells", [1, 2, 15, 22, 40])
-def test_other_widths_are_refused_by_line_and_width_and_harm_no_other_row(cells: int) -> None:
+def test_other_column_counts_are_rejected_without_affecting_other_rows(cells: int) -> None:
     wrong = ",".join(["1"] * cells) + "\n"
     items = read(line(), wrong, line(linkedid="x-1.1"))
     refused = [item for item in items if isinstance(item, Rejection)]
@@ -166,7 +172,7 @@ def test_other_widths_are_refused_by_line_and_width_and_harm_no_other_row(cells:
         ("billsec", "long", RejectCode.SCHEMA_TYPE),
     ],
 )
-def test_a_bad_cell_refuses_the_row_and_names_the_column(
+def test_a_bad_cell_rejects_the_row_and_names_the_column(
     column: str, value: str, code: RejectCode
 ) -> None:
     (item,) = read(line(**{column: value}))
@@ -180,7 +186,7 @@ def test_a_broken_quotation_stays_within_its_line() -> None:
     assert [type(item) for item in items] == [Rejection, ReadEvent]
 
 
-def test_without_a_zone_the_person_is_asked_for_one() -> None:
+def test_a_missing_time_zone_is_an_option_error() -> None:
     with pytest.raises(OptionError, match=r"--timezone.*Asia/Shanghai"):
         read(line(), zone=None)
 
@@ -191,7 +197,7 @@ def test_an_unknown_option_is_named() -> None:
         list(AsteriskConnector().read(unit, IngestOptions(zone=SHANGHAI, extra={"colour": "red"})))
 
 
-def test_empty_lines_a_byte_order_mark_and_a_header_are_no_rows() -> None:
+def test_empty_lines_byte_order_mark_and_header_are_not_rows() -> None:
     header = "accountcode,src,dst,dcontext,clid\n"
     assert read("", "\n", "  \r\n") == []
     assert len(read("\ufeff" + header, line())) == 1
@@ -199,7 +205,6 @@ def test_empty_lines_a_byte_order_mark_and_a_header_are_no_rows() -> None:
 
 
 # ---- names and numbers
-# ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -214,13 +219,11 @@ def test_empty_lines_a_byte_order_mark_and_a_header_are_no_rows() -> None:
         ("Ann", "Ann"),
     ],
 )
-def test_the_caller_has_a_name_where_it_says_more_than_the_number(
-    clid: str, name: str | None
-) -> None:
+def test_the_caller_has_a_name_if_it_differs_from_the_number(clid: str, name: str | None) -> None:
     assert call(line(clid=clid))["from"].get("name") == name
 
 
-def test_the_first_digits_of_the_number_and_half_a_character_are_no_name() -> None:
+def test_a_cut_number_is_not_a_name() -> None:
     raw = line(clid='"1380000000XX" <13800000001>').encode().replace(b"XX", b"\xa5\xa2b")
     assert call(raw)["from"] == {"phone": "13800000001"}
 
@@ -258,7 +261,7 @@ def test_the_peer_of_a_channel(channel: str, peer: str | None) -> None:
         ("301", "95588", ("301",), "outbound", "301"),
     ],
 )
-def test_the_direction_follows_our_own_numbers_else_their_form(
+def test_direction_by_own_numbers_else_by_number_length(
     src: str, dst: str, own: tuple[str, ...], direction: str, staff: str
 ) -> None:
     found = call(
@@ -267,7 +270,7 @@ def test_the_direction_follows_our_own_numbers_else_their_form(
     assert (found["direction"], found["staff"]) == (direction, staff)
 
 
-def test_a_short_number_that_came_in_by_the_dialled_line_is_not_an_extension() -> None:
+def test_a_short_number_on_the_dialled_line_is_not_an_extension() -> None:
     assert (
         call(line(src="214943", dst="211553", channel="SIP/211553-00000015"))["direction"]
         == "inbound"
@@ -275,14 +278,13 @@ def test_a_short_number_that_came_in_by_the_dialled_line_is_not_an_extension() -
 
 
 # ---- how it ended
-# -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("word", "disposition"),
     [("NO ANSWER", "no_answer"), ("BUSY", "busy"), ("FAILED", "failed"), ("CONGESTION", "failed")],
 )
-def test_dispositions_of_calls_that_nobody_answered(word: str, disposition: str) -> None:
+def test_dispositions_of_unanswered_calls(word: str, disposition: str) -> None:
     found = call(line(answer="", billsec=0, disposition=word))
     assert found["type"] == "comm.call.missed"
     assert found["disposition"] == disposition
@@ -293,7 +295,7 @@ def test_dispositions_of_calls_that_nobody_answered(word: str, disposition: str)
 
 
 @pytest.mark.parametrize("application", ["Hangup", "Playback", "BackGround", "Read"])
-def test_a_call_that_only_a_machine_answered_is_missed_and_says_so(application: str) -> None:
+def test_a_call_answered_only_by_an_application_is_missed(application: str) -> None:
     found = call(line(lastapp=application, dstchannel=""))
     assert found["type"] == "comm.call.missed"
     assert found["answered_at"] == "2026-03-04T05:11:26Z"
@@ -301,7 +303,7 @@ def test_a_call_that_only_a_machine_answered_is_missed_and_says_so(application: 
     assert "talk_s" not in found
 
 
-def test_an_announcement_after_ringing_in_vain_is_no_answer() -> None:
+def test_an_announcement_after_ringing_is_not_an_answer() -> None:
     rows = (
         line(**UNANSWERED, linkedid="c.1"),
         line(lastapp="Playback", dstchannel="", linkedid="c.1", start="2026-03-04 13:13:18"),
@@ -311,7 +313,7 @@ def test_an_announcement_after_ringing_in_vain_is_no_answer() -> None:
     assert "answered_at" not in found
 
 
-def test_voicemail_is_no_person_either() -> None:
+def test_voicemail_is_not_an_answer() -> None:
     found = call(
         line(**UNANSWERED, linkedid="c.1"), line(lastapp="VoiceMail", dstchannel="", linkedid="c.1")
     )
@@ -339,7 +341,7 @@ def test_the_two_halves_of_a_local_channel_do_not_count_twice() -> None:
     assert (found["talk_s"], found["staff"], found["legs"]) == (112, "301", 2)
 
 
-def test_a_local_channel_that_ended_in_an_announcement_is_no_person() -> None:
+def test_a_local_channel_that_ends_in_an_announcement_is_not_an_answer() -> None:
     found = call(
         line(linkedid="c.1", dstchannel="Local/301@agents-0001;1"),
         line(linkedid="c.1", channel="Local/301@agents-0001;2", dstchannel="", lastapp="Playback"),
@@ -347,14 +349,14 @@ def test_a_local_channel_that_ended_in_an_announcement_is_no_person() -> None:
     assert found["type"] == "comm.call.missed"
 
 
-def test_a_transfer_adds_up_what_both_spoke() -> None:
+def test_a_transfer_adds_up_talk_time() -> None:
     first = {"answer": "2026-03-04 13:11:26", "billsec": 60, "end": "2026-03-04 13:12:26"}
     second = {"answer": "2026-03-04 13:12:30", "billsec": 48, "dstchannel": "SIP/302-00000009"}
     found = call(line(**first, linkedid="c.1"), line(**second, linkedid="c.1"))
     assert (found["talk_s"], found["staff"]) == (108, "301")
 
 
-def test_the_root_channel_says_who_called_whom() -> None:
+def test_the_root_channel_names_caller_and_callee() -> None:
     root = "pbx-1772601078.1"
     found = call(
         line(dst="ch1", uniqueid="pbx-1772601078.3", linkedid=root, channel="Local/ch1@ring-01;2"),
@@ -364,12 +366,11 @@ def test_the_root_channel_says_who_called_whom() -> None:
 
 
 # ---- time
-# -------------------------------------------------------------------------------------------------------------------
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
-def test_the_repeated_hour_is_told_by_the_second_in_the_id() -> None:
+def test_the_repeated_hour_is_decided_by_the_second_in_the_id() -> None:
     night = {
         "start": "2026-10-25 02:30:00",
         "answer": "2026-10-25 02:30:10",
@@ -381,9 +382,7 @@ def test_the_repeated_hour_is_told_by_the_second_in_the_id() -> None:
     assert found["ended_at"] == "2026-10-25T01:40:00Z"
 
 
-def test_without_an_id_the_repeated_hour_is_its_first_pass_and_no_call_ends_before_it_began() -> (
-    None
-):
+def test_without_an_id_the_repeated_hour_is_its_first_pass() -> None:
     night = {
         "start": "2026-10-25 02:50:00",
         "answer": "2026-10-25 02:55:00",
@@ -395,21 +394,20 @@ def test_without_an_id_the_repeated_hour_is_its_first_pass_and_no_call_ends_befo
     assert found["ended_at"] == "2026-10-25T01:10:00Z"
 
 
-def test_a_zone_that_contradicts_the_ids_is_visible() -> None:
+def test_a_zone_that_contradicts_the_ids_is_recorded() -> None:
     # The id says 05:11:18 UTC, which is 13:11:18 in Shanghai.
     assert "uniqueid_says" not in call(line())
     assert call(line(), zone=ZoneInfo("UTC"))["uniqueid_says"] == "2026-03-04T05:11:18Z"
 
 
 # ---- calls among calls
-# ------------------------------------------------------------------------------------------------------
 
 
 def other_call(number: int) -> str:
     return line(uniqueid=f"o-1772601078.{number}", linkedid=f"o-1772601078.{number}")
 
 
-def test_a_row_that_comes_long_after_its_call_is_an_event_of_its_own(
+def test_a_late_row_is_an_event_of_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(asterisk_connector, "_WINDOW_ROWS", 5)
@@ -427,7 +425,9 @@ def test_a_row_that_comes_long_after_its_call_is_an_event_of_its_own(
     assert sum(item.event.data["rows"] for item in found) == 13
 
 
-def test_rows_between_do_not_part_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_of_other_calls_in_between_do_not_split_a_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(asterisk_connector, "_WINDOW_ROWS", 5)
     mixed = [
         row
@@ -435,12 +435,14 @@ def test_rows_between_do_not_part_a_call(monkeypatch: pytest.MonkeyPatch) -> Non
         for row in (line(linkedid="c.1", start=f"2026-03-04 13:{n + 10}:00"), other_call(n))
     ]
     legs = {
-        item.event.id: item.event.data["legs"] for item in read(*mixed) if isinstance(item, ReadEvent)
+        item.event.id: item.event.data["legs"]
+        for item in read(*mixed)
+        if isinstance(item, ReadEvent)
     }
     assert legs["c.1"] == 20
 
 
-def test_a_call_without_end_is_cut_and_nothing_of_it_is_lost(
+def test_a_call_that_never_ends_is_split_without_loss(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(asterisk_connector, "_MAX_LEGS", 10)
@@ -450,11 +452,11 @@ def test_a_call_without_end_is_cut_and_nothing_of_it_is_lost(
     assert len({item.event.id for item in found}) == 16
 
 
-def test_closed_calls_are_forgotten_after_a_while_and_memory_stays_bounded(
+def test_memory_of_closed_calls_is_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(asterisk_connector, "_WINDOW_ROWS", 1)
-    monkeypatch.setattr(asterisk_connector, "_REMEMBERED", 3)
+    monkeypatch.setattr(asterisk_connector, "_CLOSED_CALLS", 3)
     unit = InputUnit("x", lambda: io.BytesIO("".join(other_call(n) for n in range(50)).encode()))
     reader = asterisk_connector._CdrReader(unit, IngestOptions(zone=SHANGHAI), "asterisk-cdr/1")
     sizes = [(len(reader._open), len(reader._closed)) for _ in reader.items()]
@@ -462,7 +464,7 @@ def test_closed_calls_are_forgotten_after_a_while_and_memory_stays_bounded(
     assert max(sizes) <= (2, 3)
 
 
-def test_a_corrupt_end_gives_the_calls_before_it_and_then_the_fault() -> None:
+def test_calls_before_a_corrupt_end_are_read() -> None:
     class Broken(io.BytesIO):
         def read1(self, size: int | None = -1, /) -> bytes:
             if piece := super().read1(size):
@@ -520,7 +522,7 @@ def test_every_row_is_in_exactly_one_item(rows: list[tuple[str, str, str, str, i
 
 
 @given(st.binary(max_size=400) | st.text(',"0123456789\n-: ', max_size=400).map(str.encode))
-def test_any_bytes_give_events_or_refusals(data: bytes) -> None:
+def test_any_bytes_are_read_or_rejected(data: bytes) -> None:
     assert all(isinstance(item, (ReadEvent, Rejection)) for item in read(data))
 
 

@@ -26,7 +26,7 @@ from schemas.types import Party
         ("用户@例子.公司", "用户@例子.公司"),
     ],
 )
-def test_spellings_of_an_address_are_one(written: str, kept: str) -> None:
+def test_spellings_of_an_address_are_normalised_alike(written: str, kept: str) -> None:
     assert str(normalise_email(written)) == f"email:{kept}"
 
 
@@ -41,11 +41,11 @@ def test_spellings_of_an_address_are_one(written: str, kept: str) -> None:
         "anonymous",
     ],
 )
-def test_an_address_that_nobody_reads_gives_no_contact(written: str) -> None:
+def test_no_reply_addresses_are_not_contact_points(written: str) -> None:
     assert normalise_email(written) is None
 
 
-def test_an_address_of_no_form_is_kept_and_marked() -> None:
+def test_an_invalid_address_is_kept_and_marked() -> None:
     point = normalise_email("root")
     assert point is not None
     assert (point.value, point.valid) == ("root", False)
@@ -68,7 +68,9 @@ def test_an_address_of_no_form_is_kept_and_marked() -> None:
         ("\u202a+40 521 028 61 88\u202c", None, "+405210286188"),
     ],
 )
-def test_spellings_of_a_number_are_one(written: str, region: str | None, kept: str) -> None:
+def test_spellings_of_a_number_are_normalised_alike(
+    written: str, region: str | None, kept: str
+) -> None:
     assert str(normalise_phone(written, region)) == f"phone:{kept}"
 
 
@@ -83,16 +85,14 @@ def test_a_withheld_number_gives_no_contact(written: str) -> None:
 @pytest.mark.parametrize(
     ("written", "region"), [("301", "CN"), ("89245555937", None), ("+999", None)]
 )
-def test_a_number_that_means_nothing_outside_is_kept_and_marked(
-    written: str, region: str | None
-) -> None:
+def test_an_extension_is_kept_and_marked(written: str, region: str | None) -> None:
     point = normalise_phone(written, region)
     assert point is not None
     assert not point.valid
 
 
 @given(st.text())
-def test_any_text_is_normalised_once_and_for_all(text: str) -> None:
+def test_normalisation_is_idempotent(text: str) -> None:
     for normalise in (
         normalise_email,
         lambda value: normalise_phone(value, "CN"),
@@ -115,7 +115,7 @@ def test_a_nickname_on_two_platforms_is_two_people() -> None:
     assert normalise_handle("anna", "weibo") != normalise_handle("anna", "whatsapp")
 
 
-def test_our_own_side_is_told_by_address_domain_number_and_name() -> None:
+def test_own_side_by_address_domain_number_and_name() -> None:
     own = OwnSide(
         (
             "service@gmail.com",
@@ -142,5 +142,5 @@ def test_our_own_side_is_told_by_address_domain_number_and_name() -> None:
     assert not own.owns(Party(name="小慧", email="x@example.org"))
 
 
-def test_nobody_is_ours_where_nothing_is_said() -> None:
+def test_an_empty_own_side_owns_nobody() -> None:
     assert not OwnSide().owns(Party(email="a@example.org", phone="1", handle="h"))

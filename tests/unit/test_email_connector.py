@@ -22,8 +22,8 @@ from pipeline.identity.contacts import OwnSide
 from pipeline.ingest.email import email_connector as connector_module
 from pipeline.ingest.email.email_connector import EmailConnector
 from pipeline.ingest.email.mail_headers import RawMail, looks_like_mail
-from pipeline.ingest.email.mbox import unwrap_message, split_mbox, is_mbox
-from pipeline.ingest.port import ReadEvent, IngestOptions, ConnectorItem, Rejection, InputUnit
+from pipeline.ingest.email.mbox import is_mbox, split_mbox, unwrap_message
+from pipeline.ingest.port import ConnectorItem, IngestOptions, InputUnit, ReadEvent, Rejection
 from schemas.dead_letters import RejectCode
 from schemas.registry import contract_of
 
@@ -35,7 +35,9 @@ OTHER = MAIL.replace(b"<1@", b"<2@").replace(b"Hello", "你好".encode())
 SEPARATOR = b"From an@example.com Mon Nov  2 09:00:05 2026\n"
 
 
-def items_of(*paths: Path, own: tuple[str, ...] = (), source: str | None = None) -> list[ConnectorItem]:
+def items_of(
+    *paths: Path, own: tuple[str, ...] = (), source: str | None = None
+) -> list[ConnectorItem]:
     connector = EmailConnector()
     options = IngestOptions(own=OwnSide(own), source=source)
     return [item for unit in connector.units(paths) for item in connector.read(unit, options)]
@@ -64,7 +66,6 @@ def mime_of(item: ConnectorItem) -> bytes:
 
 
 # ---- one mail
-# -----------------------------------------------------------------------------------------------------------------
 
 
 def test_a_mail_becomes_an_event_that_carries_its_bytes() -> None:
@@ -102,24 +103,34 @@ def test_source_and_tenant_are_those_of_the_options(tmp_path: Path) -> None:
         b"\r\n" + SEPARATOR,
     ],
 )
-def test_what_stands_before_the_header_is_no_part_of_the_mail(opening: bytes) -> None:
+def test_the_preamble_is_not_part_of_the_mail(opening: bytes) -> None:
     item = found(opening + MAIL)
     assert mime_of(item) == MAIL
     assert item.raw == opening + MAIL
     assert item.event.id == found(MAIL).event.id
 
 
-def test_a_header_named_from_with_a_blank_is_no_separator() -> None:
+def test_a_from_header_with_a_blank_is_not_a_separator() -> None:
     data = b"From : An <an@example.com>\nSubject: old style\n\nbody\n"
     assert mime_of(found(data)) == data
 
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"\n\n", b"Dear all,\nplease note: this is no mail.\n", b"\x89PNG\r\n\x1a\n", b"a,b\n1,2\n", b"key: value\nother: 1\n",
-     b'{"From": "x"}', "时间,内容\n1,2\n".encode(), SEPARATOR, b"\0" * 5_000],
-)  # fmt: skip
-def test_what_is_no_mail_is_refused_and_kept(data: bytes) -> None:
+    [
+        b"",
+        b"\n\n",
+        b"Dear all,\nplease note: this is no mail.\n",
+        b"\x89PNG\r\n\x1a\n",
+        b"a,b\n1,2\n",
+        b"key: value\nother: 1\n",
+        b'{"From": "x"}',
+        "时间,内容\n1,2\n".encode(),
+        SEPARATOR,
+        b"\0" * 5_000,
+    ],
+)
+def test_bytes_that_are_not_a_mail_are_rejected_and_kept(data: bytes) -> None:
     item = refused(data)
     assert item.code is RejectCode.UNPARSABLE
     assert item.raw == data
@@ -137,14 +148,14 @@ def test_what_is_no_mail_is_refused_and_kept(data: bytes) -> None:
         b"X-A: 1\r\nTo: b@c.d\r\n",
     ],
 )
-def test_any_mail_field_makes_a_mail(head: bytes) -> None:
+def test_any_known_header_field_makes_a_mail(head: bytes) -> None:
     assert looks_like_mail(head)
     assert looks_like_mail(head + b"\n\nbody")
 
 
-def test_a_mail_too_large_is_refused_with_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_oversize_mail_is_rejected_with_its_first_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connector_module, "MAX_ITEM_BYTES", 100_000)
-    monkeypatch.setattr(connector_module, "_KEPT_OF_OVERSIZE", 500)
+    monkeypatch.setattr(connector_module, "_OVERSIZE_HEAD_BYTES", 500)
     fits, large = MAIL.ljust(100_000, b"x"), MAIL.ljust(100_001, b"x")
     assert mime_of(found(fits)) == fits
     item = refused(large)
@@ -162,7 +173,6 @@ def test_a_mail_too_large_is_refused_with_its_beginning(monkeypatch: pytest.Monk
 
 
 # ---- identity
-# -----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -207,7 +217,7 @@ def test_the_id_begins_with_the_message_id() -> None:
     assert long.isprintable()
 
 
-def test_mails_whose_fields_cannot_be_read_are_told_apart() -> None:
+def test_mails_without_readable_headers_have_different_ids() -> None:
     one, other = (
         f"From: a@example.com\nSubject: {subject}\n\nbody\n".encode("utf-16") for subject in "12"
     )
@@ -237,7 +247,6 @@ def test_the_same_mail_in_file_mbox_maildir_and_archive_is_one_event(tmp_path: P
 
 
 # ---- mbox
-# ---------------------------------------------------------------------------------------------------------------------
 
 SEPARATORS = [
     b"From an@example.com Mon Nov  2 09:00:05 2026",
@@ -284,11 +293,11 @@ def test_separators_of_all_programs(separator: bytes, ending: bytes) -> None:
     ],
 )
 @pytest.mark.parametrize("before", [b"\n", b""])
-def test_lines_of_a_body_are_no_separators(line: bytes, before: bytes) -> None:
+def test_lines_of_a_body_are_not_separators(line: bytes, before: bytes) -> None:
     assert len(read(SEPARATOR + MAIL + before + line + b"\nand more\n\n" + SEPARATOR + OTHER)) == 2
 
 
-def test_messages_without_the_empty_line_between_them_are_told_apart() -> None:
+def test_messages_without_an_empty_line_between_them_are_split() -> None:
     items = read(SEPARATOR + MAIL + SEPARATOR + OTHER)
     assert [mime_of(item) for item in items] == [MAIL, OTHER]
 
@@ -304,7 +313,7 @@ def test_quoted_from_lines_are_unquoted_in_an_mbox_only() -> None:
     assert mime_of(found(body)) == body
 
 
-def test_an_mbox_item_without_header_is_refused_and_the_rest_is_read() -> None:
+def test_an_mbox_item_without_header_is_rejected_and_the_rest_is_read() -> None:
     first, second, third = read(
         SEPARATOR + MAIL + b"\n" + SEPARATOR + b"no header here\n\n" + SEPARATOR + OTHER
     )
@@ -315,7 +324,7 @@ def test_an_mbox_item_without_header_is_refused_and_the_rest_is_read() -> None:
     assert second.locator == "/mail/unit#1"
 
 
-def test_a_truncated_archive_gives_its_messages_and_then_the_broken_one(tmp_path: Path) -> None:
+def test_messages_before_the_end_of_a_truncated_archive_are_read(tmp_path: Path) -> None:
     noise = b"".join(
         b"%s\n" % hashlib.sha256(b"%d" % number).hexdigest().encode() for number in range(5_000)
     )
@@ -333,10 +342,24 @@ def test_a_truncated_archive_gives_its_messages_and_then_the_broken_one(tmp_path
 
 
 MAILS = st.lists(
-    st.lists(st.sampled_from([b"text\n", b"\n", b"From me\n", b">From you\n", b">>From\n", SEPARATOR, b"\r\n", b"x: y\n", "字\n".encode()]))
-    .map(lambda lines: MAIL + b"".join(lines)),
-    min_size=1, max_size=5,
-)  # fmt: skip
+    st.lists(
+        st.sampled_from(
+            [
+                b"text\n",
+                b"\n",
+                b"From me\n",
+                b">From you\n",
+                b">>From\n",
+                SEPARATOR,
+                b"\r\n",
+                b"x: y\n",
+                "字\n".encode(),
+            ]
+        )
+    ).map(lambda lines: MAIL + b"".join(lines)),
+    min_size=1,
+    max_size=5,
+)
 
 
 @given(mails=MAILS, size=st.integers(1, 300))
@@ -378,7 +401,6 @@ def test_no_byte_of_an_mbox_is_lost_or_doubled(data: bytes) -> None:
 
 
 # ---- direction
-# ----------------------------------------------------------------------------------------------------------------
 
 OWN = ("shop.example.net", "me@example.org")
 
@@ -388,25 +410,36 @@ OWN = ("shop.example.net", "me@example.org")
     [
         (b"From: an@example.com\nTo: help@shop.example.net", "received", "inbound"),
         (b"From: Help <help@SHOP.example.net>\nTo: an@example.com", "sent", "outbound"),
-        (b"From: me@example.org\nTo: help@shop.example.net\nCc: an@example.com", "sent", "outbound"),
-        (b"From: me@example.org\nTo: help@shop.example.net,\n \"x, y\" <z@mail.shop.example.net>", "sent", "internal"),
+        (
+            b"From: me@example.org\nTo: help@shop.example.net\nCc: an@example.com",
+            "sent",
+            "outbound",
+        ),
+        (
+            b'From: me@example.org\nTo: help@shop.example.net,\n "x, y" <z@mail.shop.example.net>',
+            "sent",
+            "internal",
+        ),
         (b"From: me@example.org\nSubject: blind copies only", "sent", "outbound"),
-        (b"From: =?utf-8?q?me=40example=2Eorg?= <an@example.com>\nTo: an@example.com", "received", "inbound"),
+        (
+            b"From: =?utf-8?q?me=40example=2Eorg?= <an@example.com>\nTo: an@example.com",
+            "received",
+            "inbound",
+        ),
         (b"Subject: from nobody", "received", "inbound"),
     ],
-)  # fmt: skip
-def test_direction_follows_our_own_side(head: bytes, kind: str, direction: str) -> None:
+)
+def test_direction_by_own_side(head: bytes, kind: str, direction: str) -> None:
     event = found(head + b"\n\nbody\n", OWN).event
     assert event.type == f"comm.message.{kind}"
     assert event.data["direction"] == direction
 
 
-def test_without_own_addresses_no_direction_is_claimed() -> None:
+def test_no_direction_without_own_addresses() -> None:
     assert "direction" not in found(MAIL).event.data
 
 
 # ---- real mails
-# ---------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.data

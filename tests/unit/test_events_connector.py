@@ -18,7 +18,14 @@ from pipeline.ingest import cloudevents_file as module
 from pipeline.ingest.byte_streams import UnreadableUnitError
 from pipeline.ingest.cloudevents_file import EventsConnector
 from pipeline.ingest.json_values import split_json_values
-from pipeline.ingest.port import ReadEvent, IngestOptions, ConnectorItem, OptionError, Rejection, InputUnit
+from pipeline.ingest.port import (
+    ConnectorItem,
+    IngestOptions,
+    InputUnit,
+    OptionError,
+    ReadEvent,
+    Rejection,
+)
 from schemas.dead_letters import RejectCode
 
 EVENT: dict[str, Any] = {
@@ -38,7 +45,9 @@ def one(**changes: Any) -> str:
 def read(text: str | bytes, **options: Any) -> list[ConnectorItem]:
     data = text.encode() if isinstance(text, str) else text
     return list(
-        EventsConnector().read(InputUnit("e.jsonl", lambda: io.BytesIO(data)), IngestOptions(**options))
+        EventsConnector().read(
+            InputUnit("e.jsonl", lambda: io.BytesIO(data)), IngestOptions(**options)
+        )
     )
 
 
@@ -46,7 +55,7 @@ def ids(items: list[ConnectorItem]) -> list[str]:
     return [item.event.id if isinstance(item, ReadEvent) else item.code.value for item in items]
 
 
-def test_a_line_is_an_event_with_its_place_and_its_bytes() -> None:
+def test_a_line_is_an_event_with_locator_and_raw_bytes() -> None:
     (item,) = read(one(extension="kept") + "\n")
     assert isinstance(item, ReadEvent)
     assert item.event.id == "m-1"
@@ -60,7 +69,7 @@ def test_a_line_is_an_event_with_its_place_and_its_bytes() -> None:
     assert item.raw == (one(extension="kept") + "\n").encode()
 
 
-def test_blank_lines_windows_line_ends_and_a_byte_order_mark_are_no_events() -> None:
+def test_blank_lines_and_a_byte_order_mark_are_not_events() -> None:
     text = f"\ufeff{one(id='1')}\r\n\r\n  \n{one(id='2')}"
     items = read(text)
     assert ids(items) == ["1", "2"]
@@ -69,7 +78,7 @@ def test_blank_lines_windows_line_ends_and_a_byte_order_mark_are_no_events() -> 
     assert read("") == read("\n\n") == read("[]") == read("[ \n ]") == []
 
 
-def test_options_fill_what_an_event_leaves_out_and_nothing_else() -> None:
+def test_options_only_fill_missing_attributes() -> None:
     without = json.dumps({key: value for key, value in EVENT.items() if key != "source"})
     first, second = read(f"{without}\n{one(tenant='b')}\n", source="import", tenant="a")
     assert isinstance(first, ReadEvent)
@@ -86,7 +95,7 @@ def test_options_fill_what_an_event_leaves_out_and_nothing_else() -> None:
         ("hello", RejectCode.UNPARSABLE, "not JSON"),
         ("5", RejectCode.UNPARSABLE, "a number, not an object"),
         ("null", RejectCode.UNPARSABLE, "null, not an object"),
-        ('"text"', RejectCode.UNPARSABLE, "a text, not an object"),
+        ('"text"', RejectCode.UNPARSABLE, "a string, not an object"),
         ("{}", RejectCode.SCHEMA_MISSING_FIELD, "id: .*source: .*type: .*data: "),
         (one(id=""), RejectCode.SCHEMA_TYPE, "id: "),
         (one(type="comm.message.dreamt"), RejectCode.UNKNOWN_TYPE, "dreamt.*comm.message.received"),
@@ -110,7 +119,7 @@ def test_options_fill_what_an_event_leaves_out_and_nothing_else() -> None:
         (one(data={"n": 1}).replace("1}", "NaN}"), RejectCode.UNPARSABLE, "not JSON"),
     ],
 )
-def test_what_is_wrong_is_said(text: str, code: RejectCode, words: str) -> None:
+def test_rejections_name_the_problem(text: str, code: RejectCode, words: str) -> None:
     items = read(text)
     assert len(items) == 1
     assert isinstance(items[0], Rejection)
@@ -118,7 +127,7 @@ def test_what_is_wrong_is_said(text: str, code: RejectCode, words: str) -> None:
     assert re.search(words, items[0].detail), items[0].detail
 
 
-def test_bytes_that_are_no_utf8_are_refused_as_such() -> None:
+def test_invalid_utf8_is_rejected() -> None:
     (item,) = read(one().encode("gb18030"))
     assert isinstance(item, Rejection)
     assert item.code is RejectCode.CHARSET
@@ -126,13 +135,13 @@ def test_bytes_that_are_no_utf8_are_refused_as_such() -> None:
 
 
 @pytest.mark.parametrize("number", [2**64 - 1, -(2**63), 10**18, 1.5, 12345678901234567890])
-def test_numbers_that_fit_are_kept(number: float) -> None:
+def test_64_bit_numbers_are_kept(number: float) -> None:
     (item,) = read(one(data={"n": number, "text": "a 99999999999999999999999 b"}))
     assert isinstance(item, ReadEvent)
     assert item.event.data["n"] == number
 
 
-def test_a_broken_line_harms_no_other() -> None:
+def test_a_broken_line_does_not_affect_others() -> None:
     assert ids(read("\n".join([one(id="1"), '{"a": "', one(id="2"), "]", one(id="3")]))) == [
         "1",
         "unparsable",
@@ -159,11 +168,11 @@ def test_objects_over_several_lines_are_read_too() -> None:
     assert ids(read(text)) == ["1", "2"]
 
 
-def test_what_follows_an_array_is_refused() -> None:
+def test_content_after_an_array_is_rejected() -> None:
     assert ids(read(f"[{one(id='1')}] trailing")) == ["1", "unparsable"]
 
 
-def test_an_event_too_large_is_refused_and_the_next_one_read(
+def test_an_oversize_event_is_rejected_and_the_next_one_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "MAX_ITEM_BYTES", 400)
@@ -192,7 +201,7 @@ def test_an_array_is_not_read_ahead() -> None:
 
 
 @pytest.mark.parametrize("opening", ["", "["])
-def test_a_corrupt_end_gives_the_events_before_it_and_then_the_fault(opening: str) -> None:
+def test_events_before_a_corrupt_end_are_read(opening: str) -> None:
     class Broken(io.BytesIO):
         def read1(self, size: int | None = -1, /) -> bytes:
             if piece := super().read1(size):
@@ -229,7 +238,6 @@ def test_json_files_are_found_in_folders(tmp_path: Path) -> None:
 
 
 # ---- laws
-# -------------------------------------------------------------------------------------------------------------------
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(max_size=8),
@@ -265,7 +273,7 @@ def test_every_layout_gives_the_same_data_in_order(
 
 
 @given(st.binary(max_size=200) | st.text('[]{}",:\\ \n\ufeff01aé', max_size=80).map(str.encode))
-def test_any_bytes_give_events_or_refusals_that_hold_all_that_is_not_blank(data: bytes) -> None:
+def test_any_bytes_are_read_or_rejected_without_loss(data: bytes) -> None:
     items = read(data)
     assert all(isinstance(item, (ReadEvent, Rejection)) for item in items)
     kept = b"".join(item.raw for item in items)
@@ -274,7 +282,7 @@ def test_any_bytes_give_events_or_refusals_that_hold_all_that_is_not_blank(data:
 
 
 @pytest.mark.parametrize("text", ["[", "[\n", '[{"id": "1"},', "[ , ,"])
-def test_an_array_that_was_cut_between_two_events_is_told(text: str) -> None:
+def test_an_array_cut_between_two_events_is_rejected(text: str) -> None:
     *_, last = read(text.encode())
     assert isinstance(last, Rejection)
     assert (last.code, last.raw) == (RejectCode.UNPARSABLE, b"[")

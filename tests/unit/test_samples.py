@@ -190,7 +190,6 @@ def test_the_five_smallest_events_come_first() -> None:
 
 
 # ---- through the connectors
-# -------------------------------------------------------------------------------------------------
 
 ROW = re.compile(r"^\| (\S.*?) \| ([\w-]+) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|$", re.MULTILINE)
 EXPECTED = [

@@ -19,17 +19,17 @@ from hypothesis import strategies as st
 from pipeline.identity.contacts import OwnSide
 from pipeline.ingest.chat.whatsapp import WhatsAppConnector
 from pipeline.ingest.chat.whatsapp.message_body import parse_body
-from pipeline.ingest.chat.whatsapp.sender_names import chat_name, to_party, split_sender
+from pipeline.ingest.chat.whatsapp.sender_names import chat_name, split_sender, to_party
 from pipeline.ingest.chat.whatsapp.timestamps import parse_timestamp
 from pipeline.ingest.local_times import DateOrder
 from pipeline.ingest.port import (
     MAX_ITEM_BYTES,
-    ReadEvent,
-    IngestOptions,
     ConnectorItem,
-    OptionError,
-    Rejection,
+    IngestOptions,
     InputUnit,
+    OptionError,
+    ReadEvent,
+    Rejection,
 )
 from schemas.communications import MessageData
 from schemas.dead_letters import RejectCode
@@ -70,7 +70,6 @@ def events(text: str | bytes, **options: Any) -> list[dict[str, Any]]:
 
 
 # ---- stamps
-# -----------------------------------------------------------------------------------------------------------------
 
 AFTERNOON, MORNING = datetime(2023, 8, 14, 21, 15), datetime(2023, 8, 14, 9, 15)
 
@@ -116,14 +115,14 @@ AFTERNOON, MORNING = datetime(2023, 8, 14, 21, 15), datetime(2023, 8, 14, 9, 15)
         ("[9:15:00 SA, 14/8/2023] Ann: hi", MORNING),
     ],
 )
-def test_every_form_of_stamp(line: str, moment: datetime) -> None:
+def test_timestamp_formats(line: str, moment: datetime) -> None:
     stamp = parse_timestamp(line)
     assert stamp is not None
     assert stamp.local(DateOrder.DMY) == moment
     assert ": " in line[stamp.end :]
 
 
-def test_the_guides_examples_are_stamps() -> None:
+def test_examples_of_the_guide_are_timestamps() -> None:
     guide = (Path(__file__).resolve().parents[2] / "docs" / "guide" / "connectors.md").read_text(
         "utf-8"
     )
@@ -176,12 +175,11 @@ def test_midnight_and_noon_on_twelve_hours(clock: str, hour: int, minute: int) -
         "[" * 500,
     ],
 )
-def test_what_is_no_stamp(line: str) -> None:
+def test_lines_without_timestamp(line: str) -> None:
     assert parse_timestamp(line) is None
 
 
 # ---- order of dates, zone
-# ---------------------------------------------------------------------------------------------------
 
 
 def chat(*days: str) -> str:
@@ -204,13 +202,13 @@ def chat(*days: str) -> str:
         (("02/12/2023", "01/11/2023", "02/11/2023", "01/12/2023"), (2023, 12, 2)),
     ],
 )
-def test_the_order_of_dates_is_told_by_the_file(
+def test_date_order_is_inferred_from_the_file(
     days: tuple[str, ...], first: tuple[int, int, int]
 ) -> None:
     assert events(chat(*days))[0]["time"] == datetime(*first, 10, tzinfo=UTC)
 
 
-def test_dates_that_fit_two_orders_need_a_person_to_say() -> None:
+def test_ambiguous_dates_need_an_option() -> None:
     text = chat("01/02/2023", "02/02/2023", "03/02/2023")
     with pytest.raises(OptionError, match="date_order"):
         read(text)
@@ -220,12 +218,12 @@ def test_dates_that_fit_two_orders_need_a_person_to_say() -> None:
         read(text, date_order="usual")
 
 
-def test_without_a_zone_the_person_is_asked_for_one() -> None:
+def test_a_missing_time_zone_is_an_option_error() -> None:
     with pytest.raises(OptionError, match="--timezone"):
         read(chat("2023/02/01"), zone=None)
 
 
-def test_stamps_are_local_to_the_zone_and_the_repeated_hour_runs_forward() -> None:
+def test_timestamps_are_local_and_the_repeated_hour_runs_forward() -> None:
     text = "2026/10/25 02:50 - Ann: first\n2026/10/25 02:10 - Ann: an hour and more later\n"
     times = [event["time"] for event in events(text, zone=ZoneInfo("Europe/Berlin"))]
     assert times == [
@@ -235,7 +233,6 @@ def test_stamps_are_local_to_the_zone_and_the_repeated_hour_runs_forward() -> No
 
 
 # ---- messages
-# ---------------------------------------------------------------------------------------------------------------
 
 
 def one(body: str, *, marked: bool = False, ios: bool = True) -> dict[str, Any]:
@@ -284,7 +281,7 @@ def test_a_message_has_its_sender_text_and_chat() -> None:
         f"{LRM}[14/08/2023, 21:15:00] Bob: {LRM}Missed video call. {LRM}Tap to call back",
     ],
 )
-def test_lines_of_the_platform_are_nobodys_message(line: str) -> None:
+def test_system_lines_have_no_sender(line: str) -> None:
     (event,) = events(line)
     assert event["kind"] == "system"
     assert event["direction"] == "internal"
@@ -314,7 +311,7 @@ def test_lines_of_the_platform_are_nobodys_message(line: str) -> None:
         ("<आम बात नहीं>", False, False, None),
     ],
 )
-def test_media_that_was_left_out_is_an_attachment_and_no_text(
+def test_omitted_media_is_an_attachment_without_text(
     body: str, marked: bool, ios: bool, mime: str | None
 ) -> None:
     event = one(f"Ann: {body}", marked=marked, ios=ios)
@@ -413,7 +410,7 @@ def test_attached_files_keep_their_names_and_captions(
         ("null", False),
     ],
 )
-def test_what_people_wrote_stays_text(body: str, ios: bool) -> None:
+def test_text_by_people_stays_text(body: str, ios: bool) -> None:
     event = one(f"Ann: {body}", ios=ios)
     assert event["text"] == body.strip(LRM)
     assert "attachments" not in event
@@ -448,7 +445,7 @@ def test_a_poll_is_text() -> None:
         (f"{RLM}تم حذف هذه الرسالة.", True),
     ],
 )
-def test_deleted_messages_say_so_and_have_no_text(body: str, ios: bool) -> None:
+def test_deleted_messages_have_no_text(body: str, ios: bool) -> None:
     event = one(f"Ann: {body}", ios=ios)
     assert event["deleted"] is True
     assert "text" not in event
@@ -470,7 +467,6 @@ def test_edited_messages_keep_their_text_without_the_marker(body: str, ios: bool
 
 
 # ---- who
-# --------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -483,11 +479,11 @@ def test_edited_messages_keep_their_text_without_the_marker(body: str, ios: bool
         ("王小姐", {"name": "王小姐", "handle": "王小姐"}),
     ],
 )
-def test_a_name_that_is_a_number_is_a_telephone(name: str, party: dict[str, str]) -> None:
+def test_a_name_that_is_a_number_is_a_phone_number(name: str, party: dict[str, str]) -> None:
     assert to_party(name) == party
 
 
-def test_marks_and_tildes_around_names_are_left_out() -> None:
+def test_marks_and_tildes_around_names_are_removed() -> None:
     assert (
         split_sender("\u202a+40\u00a0521\u00a0028\u00a061\u00a088\u202c: hi")[0]
         == "+40 521 028 61 88"
@@ -496,7 +492,7 @@ def test_marks_and_tildes_around_names_are_left_out() -> None:
     assert split_sender("Ann:\nsecond line") == ("Ann", "\nsecond line")
 
 
-def test_own_names_and_numbers_are_outbound_and_go_to_the_one_other() -> None:
+def test_messages_of_own_names_are_outbound_to_the_other_participant() -> None:
     text = (
         "2023/8/14 09:15 - 客服小周: 您好\n2023/8/14 09:16 - 王小姐: 在吗\n2023/8/14 09:17 - +86"
         " 138 0000 0090: 在的\n"
@@ -513,14 +509,14 @@ def test_own_names_and_numbers_are_outbound_and_go_to_the_one_other() -> None:
     assert "to" not in received
 
 
-def test_in_a_group_our_messages_go_to_nobody_in_particular() -> None:
+def test_outbound_messages_in_a_group_have_no_recipient() -> None:
     text = "".join(
         f"2023/8/14 09:1{n} - {name}: hi\n" for n, name in enumerate(["Us", "Ann", "Bob"])
     )
     assert "to" not in events(text, own="Us")[0]
 
 
-def test_in_a_chat_nobody_answered_the_file_name_says_whom_we_wrote_to() -> None:
+def test_the_file_name_is_the_recipient_of_an_unanswered_chat() -> None:
     text = "2023/8/14 09:15 - Us: hi\n"
     assert events(text, own="Us", name="WhatsApp Chat with +86 138 0000 0001.txt")[0]["to"] == [
         {"phone": "+86 138 0000 0001"}
@@ -553,23 +549,22 @@ def test_the_chat_is_named_by_the_file(unit: str, name: str) -> None:
     assert chat_name(unit) == (name, True)
 
 
-def test_any_other_file_is_named_by_its_stem_and_no_folder_above() -> None:
+def test_the_chat_is_named_by_the_stem_of_any_other_file() -> None:
     assert chat_name("/a/b/sales.txt") == ("sales", False)
     assert chat_name("/c/sales.txt") == ("sales", False)
 
 
 # ---- ids
-# --------------------------------------------------------------------------------------------------------------------
 
 
-def test_equal_lines_of_one_minute_are_different_messages_with_stable_ids() -> None:
+def test_equal_lines_of_a_minute_are_different_messages_with_stable_ids() -> None:
     text = "2023/8/14 09:15 - Ann: ok\n" * 3
     first = [event["id"] for event in events(text)]
     assert len(set(first)) == 3
     assert [event["id"] for event in events(text, name="/elsewhere/chat.txt")] == first
 
 
-def test_overlapping_exports_of_one_chat_give_the_same_ids() -> None:
+def test_overlapping_exports_of_a_chat_have_the_same_ids() -> None:
     lines = [f"2023/8/14 09:{n:02} - Ann: {n % 3}\n" for n in range(30)]
     early = {event["id"] for event in events("".join(lines[:20]), chat="Ann", name="one.txt")}
     late = {event["id"] for event in events("".join(lines[10:]), chat="Ann", name="two.txt")}
@@ -577,16 +572,15 @@ def test_overlapping_exports_of_one_chat_give_the_same_ids() -> None:
     assert len(early | late) == 30
 
 
-def test_two_chats_in_which_the_same_was_said_share_no_id() -> None:
+def test_equal_messages_of_two_chats_have_different_ids() -> None:
     text = "2023/8/14 09:15 - Messages are encrypted\n"
     assert events(text, chat="Ann")[0]["id"] != events(text, chat="Bob")[0]["id"]
 
 
 # ---- faults
-# -----------------------------------------------------------------------------------------------------------------
 
 
-def test_text_before_the_first_message_is_refused_with_its_lines() -> None:
+def test_text_before_the_first_message_is_rejected() -> None:
     items = read("a note\nof mine\n2023/8/14 09:15 - Ann: hi\n")
     assert isinstance(items[0], Rejection)
     assert items[0].code is RejectCode.UNPARSABLE
@@ -595,15 +589,15 @@ def test_text_before_the_first_message_is_refused_with_its_lines() -> None:
     assert isinstance(items[1], ReadEvent)
 
 
-def test_a_file_that_is_no_chat_is_refused_once() -> None:
+def test_a_file_that_is_not_a_chat_is_rejected_once() -> None:
     (item,) = read("name,price\n1,2\n")
     assert isinstance(item, Rejection)
-    assert "no line begins as a WhatsApp message" in item.detail
+    assert "no line starts like a WhatsApp message" in item.detail
     assert item.raw == b"name,price\n1,2\n"
     assert read("") == read("\ufeff \n\n") == []
 
 
-def test_bytes_that_are_no_utf8_refuse_their_message_alone() -> None:
+def test_invalid_utf8_rejects_only_its_message() -> None:
     items = read(b"2023/8/14 09:15 - Ann: \xff\xfe\nmore\n2023/8/14 09:16 - Ann: hi\n")
     assert isinstance(items[0], Rejection)
     assert items[0].code is RejectCode.CHARSET
@@ -611,13 +605,13 @@ def test_bytes_that_are_no_utf8_refuse_their_message_alone() -> None:
     assert isinstance(items[1], ReadEvent)
 
 
-def test_a_time_outside_history_is_refused() -> None:
+def test_a_time_outside_the_supported_range_is_rejected() -> None:
     items = read("2300/8/14 09:15 - Ann: hi\n")
     assert isinstance(items[0], Rejection)
     assert items[0].code is RejectCode.TIME_INVALID
 
 
-def test_a_message_too_large_is_refused_and_the_next_one_read(
+def test_an_oversize_message_is_rejected_and_the_next_one_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("pipeline.ingest.chat.whatsapp.whatsapp_connector.MAX_ITEM_BYTES", 200)
@@ -663,7 +657,6 @@ def test_chats_are_found_in_folders_and_archives(tmp_path: Path) -> None:
 
 
 # ---- laws
-# -------------------------------------------------------------------------------------------------------------------
 
 NAMES = st.sampled_from(["Ann", "王小姐", "+86 138 0000 0001", "Bob B."])
 TEXTS = st.text(
@@ -689,7 +682,7 @@ FORMS = {
 
 
 @given(MESSAGES, st.sampled_from(list(FORMS.values())))
-def test_what_was_written_is_what_is_read(messages: list[tuple[str, list[str]]], form: str) -> None:
+def test_a_written_chat_is_read_back(messages: list[tuple[str, list[str]]], form: str) -> None:
     begin = datetime(2023, 8, 25, 10)
     stamps = [begin + timedelta(days=number) for number in range(len(messages))]
     text = "".join(
@@ -728,7 +721,7 @@ PIECES = st.lists(
 @given(
     st.binary(max_size=300) | PIECES.map(lambda parts: "".join(parts).encode("latin-1", "replace"))
 )
-def test_any_bytes_give_events_or_refusals_that_hold_every_line(data: bytes) -> None:
+def test_any_lines_are_read_or_rejected_without_loss(data: bytes) -> None:
     try:
         items = read(data)
     except OptionError:
@@ -744,7 +737,6 @@ def test_any_bytes_give_events_or_refusals_that_hold_every_line(data: bytes) -> 
 
 
 # ---- real files
-# -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.data

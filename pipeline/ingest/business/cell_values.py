@@ -86,9 +86,7 @@ def word_table(table: dict[str, str]) -> dict[str, str]:
 def read_word(text: str, words: dict[str, str], allowed: str) -> str:
     """Return the value that a word means. Raises CellError naming the allowed values."""
     if (value := words.get(normalise_word(text))) is None:
-        raise CellError(
-            RejectCode.SCHEMA_ENUM, f"it is not one of {allowed}, nor a known synonym"
-        )
+        raise CellError(RejectCode.SCHEMA_ENUM, f"it is not one of {allowed}, nor a known synonym")
     return value
 
 

@@ -1,6 +1,4 @@
-"""What the columns of orders, feedback, complaints and customers are called, and what a row of each
-becomes.
-"""
+"""The tables of the CSV connectors: column names, and the event that a row becomes."""
 
 from __future__ import annotations
 
@@ -29,7 +27,7 @@ from pipeline.ingest.business.cell_values import (
 from schemas.business import BusinessData, ComplaintData, CustomerData, FeedbackData, OrderData
 from schemas.dead_letters import RejectCode
 
-# The field that is the event's time; all others are paths in its data.
+# This field becomes the event's time; all other fields are paths in its data.
 TIME = "occurred_at"
 ACTION = "action"
 CUSTOMER = ("customer.id", "customer.email", "customer.phone", "customer.handle", "customer.name")
@@ -37,8 +35,9 @@ CUSTOMER = ("customer.id", "customer.email", "customer.phone", "customer.handle"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One field: its path in the event's data, the names a header may give it (the first is ours),
-    how a cell is read.
+    """One field: its path in the event's data, accepted header names, and how a cell is parsed.
+
+    The first name is the standard one.
     """
 
     field: str
@@ -48,13 +47,13 @@ class Column:
 
 @dataclass(slots=True)
 class RowValues:
-    """One row while it becomes an event: values by field, and as they were written."""
+    """The values of a row by field, and the cells as written."""
 
     values: dict[str, Any] = field(default_factory=dict)
     written: dict[str, str] = field(default_factory=dict)
 
     def keep_wording(self, name: str, as_name: str) -> None:
-        """Keep a cell's own words beside the value they were taken for, where they say more."""
+        """Keep the wording of a cell in another field if it says more than the mapped value."""
         if normalise_word(self.written[name]) != normalise_word(str(self.values.get(name, ""))):
             self.values[as_name] = self.written[name]
 
@@ -63,9 +62,9 @@ class RowValues:
 class CsvTable:
     """One kind of file.
 
-    `needs` are groups of fields of which header and row must have one each. `finish` completes a
-    row's values and returns the event's action. `identity` are the fields that tell one event from
-    another; where a row has none of them, all it holds does.
+    `needs` are groups of fields; header and row must have one field of each group. `finish`
+    completes the values of a row and returns the action of the event. `identity` are the fields
+    that identify an event; in a row without them, all cells do.
     """
 
     kind: str
@@ -157,7 +156,7 @@ def _finish_order(row: RowValues, cell_format: CellFormat) -> str:
         values["amount"] = str(abs(amount) if action == "refunded" else amount)
         currency = values.get("currency") or beside or cell_format.currency
         if currency is None:
-            what = "the currency is not known: add a column currency, or say --option currency=CNY"
+            what = "the currency is not known: add a column currency, or use --option currency=CNY"
             raise CellError(RejectCode.SCHEMA_MISSING_FIELD, what, moved)
         values["currency"] = currency
     if isinstance(values.get("refund_amount"), tuple):
@@ -172,7 +171,8 @@ _ORDERS = CsvTable(
         *_COMMON,
         _column(
             "order_id",
-            "order_id|订单号|订单编号|订单ID|单号|order no|order number|order|訂單號|訂單編號|訂單號碼",
+            "order_id|订单号|订单编号|订单ID|单号|order no|order number|order"
+            "|訂單號|訂單編號|訂單號碼",
             read_identifier,
         ),
         _time(
@@ -199,7 +199,8 @@ _ORDERS = CsvTable(
         _column("currency", "currency|币种|货币|currency code|幣別|幣種|貨幣", read_currency),
         _column(
             "items",
-            "items|商品|商品明细|商品清单|订单明细|货品|products|line items|goods|articles|商品明細|品項",
+            "items|商品|商品明细|商品清单|订单明细|货品|products|line items|goods|articles"
+            "|商品明細|品項",
             read_items,
         ),
         _column(
@@ -293,7 +294,8 @@ _COMPLAINT_ACTIONS = word_table(
             "open|new|received|submitted|创建|新建|已提交|待处理|未处理|已受理|受理|待受理|建立|待處理"
         ),
         "handled": (
-            "handling|in progress|processing|pending|assigned|处理|处理中|跟进中|已处理|處理中|跟進中"
+            "handling|in progress|processing|pending|assigned|处理|处理中|跟进中|已处理"
+            "|處理中|跟進中"
         ),
         "closed": (
             "close|resolved|solved|done|finished|关闭|已关闭|已解决|已完成|完成|办结|已办结|结案|已结案|已關閉|已解決|結案"
@@ -327,8 +329,8 @@ def _read_complaint_action(text: str, _cell_format: CellFormat) -> str:
 
 def _finish_complaint(row: RowValues, _cell_format: CellFormat) -> str:
     values = row.values
-    # People write reasons and results in their own words: what is recognised is the label, the
-    # words are kept.
+    # People write reasons and results in their own words: the recognised value is stored, and the
+    # words are kept beside it.
     for name, phrases, unknown in (("reason", _REASONS, "other"), ("result", _RESULTS, None)):
         if name in values:
             values[name] = read_phrase(row.written[name], phrases) or unknown
@@ -409,7 +411,8 @@ _CUSTOMERS = CsvTable(
         ),
         _column(
             "phones",
-            "phones|其他电话|备用电话|电话2|手机2|other phones|secondary phone|second phone|其他電話",
+            "phones|其他电话|备用电话|电话2|手机2|other phones|secondary phone|second phone"
+            "|其他電話",
             read_list,
         ),
         _column(

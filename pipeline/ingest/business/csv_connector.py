@@ -103,7 +103,9 @@ class CsvConnector:
         wrong option.
         """
         check_option_names(options.extra, _EXTRA, self.name)
-        reader = _CsvReader(self._table, unit, options, _cell_format(options), self.name, self.version)
+        reader = _CsvReader(
+            self._table, unit, options, _cell_format(options), self.name, self.version
+        )
         return reject_unreadable(unit, reader.items())
 
 
@@ -132,7 +134,7 @@ class _FileColumn:
 
     index: int
     header: str
-    column: Column | None
+    target: Column | None
 
 
 @dataclass
@@ -180,7 +182,7 @@ class _CsvReader:
             _FileColumn(index, header, self._field(header))
             for index, header in enumerate(dialect.header)
         ]
-        fields = {column.column.field for column in columns if column.column}
+        fields = {column.target.field for column in columns if column.target}
         for group in self.table.needs:
             if not fields.intersection(group):
                 accepted = ", ".join(name for field_ in group for name in self._named(field_).names)
@@ -235,7 +237,7 @@ class _CsvReader:
                 headers = [
                     repr(column.header)
                     for column in columns
-                    if column.column and column.column.field in group
+                    if column.target and column.target.field in group
                 ]
                 what = (
                     f"column {headers[0]} is empty"
@@ -271,29 +273,29 @@ class _CsvReader:
         """Return a row's values by field, and the cells of unknown columns by header."""
         row_values = RowValues()
         others: dict[str, str] = {}
-        found: dict[str, list[_FileColumn]] = {}
+        by_field: dict[str, list[_FileColumn]] = {}
         for column in columns:
             if not cells[column.index]:
                 continue
-            if column.column:
-                found.setdefault(column.column.field, []).append(column)
+            if column.target:
+                by_field.setdefault(column.target.field, []).append(column)
             else:
                 others[_free_name(column.header or f"column {column.index + 1}", others)] = cells[
                     column.index
                 ]
         # Lists first, because further numbers and addresses are appended to them.
-        for name, columns in sorted(
-            found.items(), key=lambda entry: entry[0] not in _OVERFLOW_FIELDS.values()
+        for name, same_field in sorted(
+            by_field.items(), key=lambda entry: entry[0] not in _OVERFLOW_FIELDS.values()
         ):
-            first, *more = columns
+            first, *more = same_field
             text = cells[first.index]
             if name == TIME and more and (is_clock(text) or is_clock(cells[more[0].index])):
                 # The date is in one column and the time of day in another, in either order.
                 text = " ".join(sorted((text, cells[more.pop(0).index]), key=is_clock))
-            assert first.column is not None
+            assert first.target is not None
             row_values.written[name] = text
             try:
-                row_values.values[name] = first.column.read(text, self.cell_format)
+                row_values.values[name] = first.target.read(text, self.cell_format)
             except CellError as error:
                 raise CellError(
                     error.code, f"column {first.header!r} has {text[:80]!r}: {error}"
@@ -301,7 +303,10 @@ class _CsvReader:
             for column in more:
                 further = _OVERFLOW_FIELDS.get(name, "")
                 if self._has(further):
-                    row_values.values[further] = [*row_values.values.get(further, []), cells[column.index]]
+                    row_values.values[further] = [
+                        *row_values.values.get(further, []),
+                        cells[column.index],
+                    ]
                 else:
                     others[_free_name(column.header, others)] = cells[column.index]
         return row_values, others
@@ -313,7 +318,7 @@ class _CsvReader:
             (
                 column.header
                 for column in columns
-                if column.column and column.column.field == error.field
+                if column.target and column.target.field == error.field
             ),
             "",
         )
@@ -350,7 +355,9 @@ class _CsvReader:
             parts = [str(values[name]) for name in self.table.identity]
         else:
             parts = [
-                f"{column.header}={cells[column.index]}" for column in columns if cells[column.index]
+                f"{column.header}={cells[column.index]}"
+                for column in columns
+                if cells[column.index]
             ]
         return str(stable_id(self.table.kind, *parts))
 

@@ -236,9 +236,7 @@ class _Rows:
             error.rest = b"".join(line.data for line in block) + error.rest
             raise
         if not closed:
-            yield self._give_up(
-                block, RejectCode.UNPARSABLE, "a quotation mark is not closed"
-            )
+            yield self._give_up(block, RejectCode.UNPARSABLE, "a quotation mark is not closed")
             return
         raw = b"".join(line.data for line in block)
         try:

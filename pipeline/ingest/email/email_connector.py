@@ -42,9 +42,7 @@ _HEAD_BYTES = 4096
 
 
 class EmailConnector:
-    """Connector for mails (RFC 5322): single files, folders of them, Maildirs, mbox files,
-    archives.
-    """
+    """Connector for mails (RFC 5322): single files, folders, Maildirs, mbox files, archives."""
 
     def __init__(self) -> None:
         self.name = "email"

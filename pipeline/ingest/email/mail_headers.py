@@ -1,5 +1,4 @@
-"""What the email connector reads of a mail's bytes without parsing it: a few headers, the event id.
-"""
+"""What the email connector reads of a mail without parsing it: a few headers, the event id."""
 
 from __future__ import annotations
 
@@ -84,8 +83,7 @@ def _begins_with_mail_fields(raw: bytes) -> bool:
 
 
 def _end_of_header(raw: bytes) -> tuple[int, int]:
-    """Return where the header ends and where the body starts; both are the length without a body.
-    """
+    """Return where the header ends and the body starts; both are the length without a body."""
     if b"\r" in raw[:_HEAD_BYTES]:
         end = _HEADER_END.search(raw)
         return end.span() if end else (len(raw), len(raw))

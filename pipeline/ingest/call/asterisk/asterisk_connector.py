@@ -33,7 +33,7 @@ from pipeline.ingest.text_files import (
 )
 from schemas.envelope import Event
 
-# cdr_csv builds a line in a buffer of 1,024 bytes; it did not write a line that is longer than this.
+# cdr_csv builds a line in a buffer of 1,024 bytes, so it did not write a line longer than this.
 _MAX_LINE = 64 * 1024
 # A leg is written when it ends, so the legs of a call are mixed with those of other calls that end
 # while it lasts. An exchange with 500 simultaneous calls writes 2,000 rows in some ten minutes. The
@@ -44,8 +44,8 @@ _WINDOW_ROWS = 2_000
 _MAX_LEGS = 1_000
 # So many finished calls are remembered, 8 bytes each, to recognise late rows.
 _CLOSED_CALLS = 131_072
-# Asterisk's ids have up to 150 characters. An event's id may have 512, and the hash of a late row is
-# appended.
+# Asterisk's ids have up to 150 characters. An event's id may have 512, and the hash of a late row
+# is appended.
 _MAX_ID = 200
 
 

@@ -1,5 +1,4 @@
-"""Turns the legs of a call into one event: who called whom, who answered, talk time, disposition.
-"""
+"""Turns the legs of a call into one event: parties, answer, talk time, disposition."""
 
 from __future__ import annotations
 
@@ -38,14 +37,13 @@ _CHANNEL = re.compile(r"[^/]+/(?P<peer>.+?)(?:-[0-9a-fA-F]{2,})?(?:;[12])?")
 _CLID = re.compile(r'\s*"?(?P<name>.*?)"?\s*<(?P<number>[^<>]*)>\s*')
 # A name that a trunk made of a number by cutting it: its first digits, then half a character.
 _NUMBER_AS_NAME = re.compile(r"\+?(\d{6,})")
-# The time in uniqueid and the start of the row are the same instant. A difference of a quarter of an
-# hour, the smallest step between time zones, means that the zone is wrong.
+# The time in uniqueid and the start of the row are the same instant. A difference of a quarter of
+# an hour, the smallest step between time zones, means that the zone is wrong.
 _ZONE_STEP = timedelta(minutes=15)
 
 
 def call_data(rows: Sequence[CdrRow], own: OwnSide) -> tuple[str, dict[str, Any]]:
-    """Return the event type and the data (`CallData`) of a call for its legs in the order of the
-    file.
+    """Return the event type and the data (`CallData`) of a call, from its legs in file order.
 
     - Answered means answered by a person: a leg of Dial or Queue with a far channel and the
       disposition ANSWERED. A call without such a leg is missed. If all legs were answered by an

@@ -120,8 +120,8 @@ def parse_cdr_row(raw: bytes, line: int, zone: tzinfo) -> CdrRow:
     if len(values) not in COLUMN_COUNTS:
         raise CdrRowError(
             RejectCode.UNPARSABLE,
-            f"it has {len(values)} columns; cdr_csv writes {', '.join(map(str, COLUMN_COUNTS))} of them,"
-            " depending on loguniqueid, loguserfield, newcdrcolumns",
+            f"it has {len(values)} columns; cdr_csv writes {', '.join(map(str, COLUMN_COUNTS))} of"
+            " them, depending on loguniqueid, loguserfield, newcdrcolumns",
         )
     cell = {name: value.strip() for name, value in _named(values).items()}
     created = channel_created_at(cell.get("uniqueid", ""))
@@ -197,5 +197,7 @@ def _seconds(cell: dict[str, str]) -> float | None:
     if not text:
         return None
     if not _SECONDS.fullmatch(text):
-        raise CdrRowError(RejectCode.SCHEMA_TYPE, f"billsec is not a number of seconds: {text[:40]!r}")
+        raise CdrRowError(
+            RejectCode.SCHEMA_TYPE, f"billsec is not a number of seconds: {text[:40]!r}"
+        )
     return float(text)

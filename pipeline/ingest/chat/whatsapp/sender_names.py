@@ -99,8 +99,8 @@ def to_party(name: str) -> dict[str, str]:
 def chat_name(unit_name: str) -> tuple[str, bool]:
     """Return the chat's name, and whether WhatsApp itself put it into the file's name.
 
-    `WhatsApp Chat with Ann.txt` and `与小王的WhatsApp聊天.txt` name the chat; `_chat.txt` takes the name
-    of its folder or archive; any other file names the chat by its name without suffix.
+    `WhatsApp Chat with Ann.txt` and `与小王的WhatsApp聊天.txt` name the chat; `_chat.txt` takes
+    the name of its folder or archive; any other file names the chat by its name without suffix.
 
     >>> chat_name("/exports/WhatsApp Chat with Ann.txt"), chat_name("/exports/notes.txt")
     (('Ann', True), ('notes', False))

@@ -91,7 +91,7 @@ class WhatsAppConnector:
         }
 
     def units(self, paths: Sequence[Path]) -> Iterator[InputUnit]:
-        """Yield the text files under the paths, also those in the zip archives that iPhones export."""
+        """Yield the text files under the paths, also those in zip archives of iPhones."""
         return matching_units(paths, file_pattern("txt"))
 
     def read(self, unit: InputUnit, options: IngestOptions) -> Iterator[ConnectorItem]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline.ingest.input_units import walk
-from pipeline.ingest.port import ReadEvent, IngestOptions, ConnectorItem, OptionError, InputUnit
+from pipeline.ingest.port import ConnectorItem, IngestOptions, InputUnit, OptionError, ReadEvent
 from pipeline.ingest.publisher import MAX_BATCH, Publisher
 from pipeline.ingest.registry import CONNECTORS
 from pipeline.ingest.resumable_ingest import Ingest, UnitResult
@@ -98,7 +98,7 @@ def test_a_unit_is_read_once(log: SqliteLog, tmp_path: Path, folder: Path) -> No
     assert len(texts(log)) == 2
 
 
-def test_an_ingest_that_stopped_goes_on_where_it_was_durable(
+def test_a_stopped_ingest_continues_at_its_checkpoint(
     log: SqliteLog, tmp_path: Path, folder: Path
 ) -> None:
     (folder / "a").write_text(lines(*range(MAX_BATCH * 2 + 10)))
@@ -113,7 +113,7 @@ def test_an_ingest_that_stopped_goes_on_where_it_was_durable(
     assert len(texts(log)) == len(set(texts(log))) == MAX_BATCH * 2 + 10
 
 
-def test_a_file_that_has_grown_is_read_from_its_last_item(
+def test_a_grown_file_is_read_from_its_last_item(
     log: SqliteLog, tmp_path: Path, folder: Path
 ) -> None:
     (folder / "a").write_text(lines(1, 2) + "mess")
@@ -123,7 +123,7 @@ def test_a_file_that_has_grown_is_read_from_its_last_item(
     assert (result.skipped, result.published) == (2, 2)
 
 
-def test_a_file_whose_items_may_change_as_it_grows_is_read_from_the_start(
+def test_a_grown_file_is_read_again_if_the_connector_is_not_append_only(
     log: SqliteLog, tmp_path: Path, folder: Path
 ) -> None:
     (folder / "a").write_text(lines(1, 2))
@@ -133,7 +133,7 @@ def test_a_file_whose_items_may_change_as_it_grows_is_read_from_the_start(
     assert (result.skipped, result.published) == (0, 3)
 
 
-def test_a_file_that_was_rewritten_is_read_from_the_start(
+def test_a_rewritten_file_is_read_from_the_start(
     log: SqliteLog, tmp_path: Path, folder: Path
 ) -> None:
     (folder / "a").write_text(lines(1, 2))
@@ -143,7 +143,9 @@ def test_a_file_that_was_rewritten_is_read_from_the_start(
     assert (result.skipped, result.published) == (0, 3)
 
 
-def test_other_options_are_another_reading(log: SqliteLog, tmp_path: Path, folder: Path) -> None:
+def test_other_options_have_their_own_checkpoint(
+    log: SqliteLog, tmp_path: Path, folder: Path
+) -> None:
     (folder / "a").write_text(lines(1))
     ingest(log, tmp_path, Lines(), folder)
     publisher = Publisher(log, FolderBodyStore(tmp_path / "bodies"))
@@ -151,7 +153,7 @@ def test_other_options_are_another_reading(log: SqliteLog, tmp_path: Path, folde
     assert (result.published, result.unchanged) == (1, False)
 
 
-def test_a_file_that_needs_an_option_is_told_and_the_others_are_read(
+def test_a_missing_option_is_a_problem_of_its_unit_only(
     log: SqliteLog, tmp_path: Path, folder: Path
 ) -> None:
     for name in ("a", "b zone", "c"):
@@ -172,7 +174,7 @@ def test_small_units_share_a_transaction(log: SqliteLog, tmp_path: Path, folder:
     assert len(list(log.checkpoints("ingest/lines/"))) == 300
 
 
-def test_a_damaged_file_is_refused_and_the_others_are_read(
+def test_a_damaged_file_is_rejected_and_the_others_are_read(
     log: SqliteLog, tmp_path: Path, folder: Path
 ) -> None:
     (folder / "a.jsonl.gz").write_bytes(gzip.compress(b'{"x": 1}\n' * 1_000)[:-20])

@@ -21,8 +21,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.ingest import archives, byte_streams, input_units
-from pipeline.ingest.input_units import UnreadableUnitError, read_lines, walk
+from pipeline.ingest import byte_streams, input_units, tar_archives, zip_archives
+from pipeline.ingest.byte_streams import UnreadableUnitError, read_lines
+from pipeline.ingest.input_units import walk
 from pipeline.ingest.port import InputUnit
 
 Skips = list[tuple[str, str]]
@@ -52,10 +53,9 @@ def error_of(unit: InputUnit) -> str:
 
 
 # ---- files and folders
-# --------------------------------------------------------------------------------------------------------
 
 
-def test_a_folder_gives_its_files_sorted_and_says_what_it_leaves_out(tmp_path: Path) -> None:
+def test_files_of_a_folder_are_sorted_and_skips_are_reported(tmp_path: Path) -> None:
     for name in (
         "b/2.eml",
         "b/10.eml",
@@ -85,7 +85,7 @@ def test_a_folder_gives_its_files_sorted_and_says_what_it_leaves_out(tmp_path: P
     assert all(reason for _, reason in skips)
 
 
-def test_what_is_named_is_read_even_if_hidden(tmp_path: Path) -> None:
+def test_a_named_file_is_read_even_if_hidden(tmp_path: Path) -> None:
     (tmp_path / ".mail").write_bytes(b"x")
     assert contents(tmp_path / ".mail") == {"": b"x"}
 
@@ -130,7 +130,7 @@ def test_pipes_and_sockets_are_never_opened(tmp_path: Path) -> None:
     assert "save it as a file" in error_of(only(tmp_path / "pipe"))
 
 
-def test_names_that_are_not_utf8_are_legible(tmp_path: Path) -> None:
+def test_names_that_are_not_utf8_are_printable(tmp_path: Path) -> None:
     path = os.fsencode(tmp_path) + b"/\xff\xfe.eml"
     with open(path, "wb") as file:
         file.write(b"x")
@@ -160,13 +160,13 @@ def deep_folder(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["rm", "-rf", made[0]], check=True)
 
 
-def test_folders_may_be_nested_deeper_than_calls(tmp_path: Path, deep_folder: Path) -> None:
+def test_folders_nested_deeper_than_the_call_stack(tmp_path: Path, deep_folder: Path) -> None:
     (deep_folder / "file").write_bytes(b"x")
     assert list(contents(tmp_path).values()) == [b"x"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_closed_folder_is_reported_when_it_is_opened(tmp_path: Path) -> None:
+def test_a_folder_without_permission_is_reported(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0)
     (tmp_path / "open").write_bytes(b"x")
     closed, opened = walk([tmp_path])
@@ -176,7 +176,6 @@ def test_a_closed_folder_is_reported_when_it_is_opened(tmp_path: Path) -> None:
 
 
 # ---- Maildir
-# ------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -212,7 +211,7 @@ def test_a_message_is_the_same_unit_after_it_is_read_and_flagged(maildir: Path) 
     )
 
 
-def test_a_message_moved_between_listing_and_opening_is_found(maildir: Path) -> None:
+def test_a_message_moved_after_listing_is_opened(maildir: Path) -> None:
     listed = {Path(unit.name).name: unit for unit in walk([maildir])}
     (maildir / "new" / "1700000002.b.host").rename(maildir / "cur" / "1700000002.b.host:2,S")
     assert listed["1700000002.b.host"].open().read() == b"second"
@@ -222,7 +221,6 @@ def test_a_message_moved_between_listing_and_opening_is_found(maildir: Path) -> 
 
 
 # ---- compressed files
-# ---------------------------------------------------------------------------------------------------------
 
 TEXT = b"".join(
     b"line %d of a mail that is long enough to be compressed\n" % number for number in range(20_000)
@@ -233,7 +231,9 @@ COMPRESSIONS = [gzip.compress, bz2.compress, partial(lzma.compress, preset=0)]
 
 
 @pytest.mark.parametrize("compress", COMPRESSIONS)
-def test_compression_is_told_by_content(tmp_path: Path, compress: Callable[[bytes], bytes]) -> None:
+def test_compression_is_recognised_by_content(
+    tmp_path: Path, compress: Callable[[bytes], bytes]
+) -> None:
     file = tmp_path / "mail.eml"
     for packed, plain in (
         (compress(TEXT), TEXT),
@@ -247,7 +247,7 @@ def test_compression_is_told_by_content(tmp_path: Path, compress: Callable[[byte
 
 
 @pytest.mark.parametrize("compress", COMPRESSIONS)
-def test_what_precedes_the_fault_is_delivered(
+def test_bytes_before_the_damage_are_delivered(
     tmp_path: Path, compress: Callable[[bytes], bytes]
 ) -> None:
     noise = b"".join(
@@ -297,7 +297,6 @@ def test_a_bomb_is_stopped_by_its_ratio(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 # ---- archives
-# -----------------------------------------------------------------------------------------------------------------
 
 MEMBERS = {
     "a.eml": b"first",
@@ -353,7 +352,7 @@ def test_the_members_of_an_archive_are_units(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ARCHIVES)
-def test_members_opened_in_any_order_and_again_are_right(tmp_path: Path, kind: str) -> None:
+def test_members_can_be_opened_in_any_order_and_again(tmp_path: Path, kind: str) -> None:
     (tmp_path / "a").write_bytes(ARCHIVES[kind])
     listed = list(walk([tmp_path / "a"]))
     assert len({unit.signature for unit in listed}) > 1
@@ -364,10 +363,10 @@ def test_members_opened_in_any_order_and_again_are_right(tmp_path: Path, kind: s
 
 
 @pytest.mark.parametrize("held", [0, 8 * 1024 * 1024])
-def test_a_member_opened_twice_where_the_archive_stands(
+def test_the_current_member_can_be_opened_twice(
     tmp_path: Path, held: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archives, "_HELD_MEMBER", held)
+    monkeypatch.setattr(tar_archives, "_MAX_BUFFERED_MEMBER", held)
     whole = tar_of({"one": TEXT, "two": TEXT[::-1]}, format=tarfile.GNU_FORMAT)
     (tmp_path / "a").write_bytes(gzip.compress(whole))
     for unit, expected in zip(walk([tmp_path / "a"]), (TEXT, TEXT[::-1]), strict=True):
@@ -391,10 +390,10 @@ def until_fault(unit: InputUnit) -> Iterator[bytes]:
         yield error.rest
 
 
-def test_reading_on_after_the_walk_went_on_is_an_error_not_other_bytes(
+def test_reading_a_member_after_the_next_one_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archives, "_HELD_MEMBER", 0)
+    monkeypatch.setattr(tar_archives, "_MAX_BUFFERED_MEMBER", 0)
     (tmp_path / "a").write_bytes(tar_of({"one": TEXT, "two": TEXT[::-1]}))
     walking = walk([tmp_path / "a"])
     stream = next(walking).open()
@@ -404,7 +403,7 @@ def test_reading_on_after_the_walk_went_on_is_an_error_not_other_bytes(
         stream.read()
 
 
-def test_links_folders_and_droppings_in_archives_are_left_out(tmp_path: Path) -> None:
+def test_links_folders_and_ignored_files_in_archives_are_skipped(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a", "w") as tar:
         for name, kind in (
             ("dir", tarfile.DIRTYPE),
@@ -438,7 +437,7 @@ def test_an_archive_without_files_is_reported(tmp_path: Path, empty: bytes) -> N
     assert found == {"": empty} or [reason for _, reason in skips] == ["an archive without files"]
 
 
-def test_an_encrypted_member_is_unreadable_the_others_are_not(tmp_path: Path) -> None:
+def test_only_the_encrypted_member_is_unreadable(tmp_path: Path) -> None:
     data = bytearray(zip_of({"secret": b"x", "open": b"y"}))
     entry = data.index(b"PK\x01\x02")
     data[entry + 8] |= 1  # general purpose flag, bit 0, of the first directory entry
@@ -448,7 +447,7 @@ def test_an_encrypted_member_is_unreadable_the_others_are_not(tmp_path: Path) ->
     assert plain.open().read() == b"y"
 
 
-def test_a_corrupt_member_is_unreadable_the_others_are_not(tmp_path: Path) -> None:
+def test_only_the_corrupt_member_is_unreadable(tmp_path: Path) -> None:
     data = zip_of({"bad": b"the checksum of this is wrong", "good": b"y"}, zipfile.ZIP_STORED)
     (tmp_path / "a").write_bytes(data.replace(b"the checksum", b"The checksum"))
     bad, good = walk([tmp_path / "a"])
@@ -470,13 +469,13 @@ def test_a_zip_directory_that_points_before_the_file_is_unreadable(tmp_path: Pat
     [zip_of({"a": b"x"}), tar_of({"a": b"x"}), gzip.compress(tar_of({"a": b"x"}))],
     ids=["zip", "tar", "tar.gz"],
 )
-def test_an_archive_within_an_archive_is_refused(tmp_path: Path, inner: bytes) -> None:
+def test_an_archive_within_an_archive_is_rejected(tmp_path: Path, inner: bytes) -> None:
     (tmp_path / "a").write_bytes(tar_of({"inner": inner}))
     assert "within an archive" in error_of(only(tmp_path / "a"))
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress])
-def test_a_broken_tar_gives_what_it_can_and_one_fault(
+def test_a_broken_tar_yields_its_readable_members_and_one_error(
     tmp_path: Path, pack: Callable[[bytes], bytes]
 ) -> None:
     whole = tar_of(
@@ -499,7 +498,7 @@ def test_a_broken_tar_gives_what_it_can_and_one_fault(
         assert why in faults[0]
 
 
-def test_headers_that_ask_for_gigabytes_are_refused(tmp_path: Path) -> None:
+def test_headers_that_claim_gigabytes_are_rejected(tmp_path: Path) -> None:
     info = tarfile.TarInfo("PaxHeader")
     info.type, info.size = tarfile.XHDTYPE, 7 * 1024**3
     (tmp_path / "a").write_bytes(info.tobuf(tarfile.USTAR_FORMAT) + b"1" * 100_000)
@@ -521,16 +520,16 @@ def test_a_tar_whose_sizes_go_backwards_ends(tmp_path: Path) -> None:
     assert len(faults) == 1
 
 
-def test_an_enormous_zip_directory_is_refused(
+def test_an_enormous_zip_directory_is_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archives, "_MAX_ZIP_DIRECTORY", 1_000)
+    monkeypatch.setattr(zip_archives, "_MAX_ZIP_DIRECTORY", 1_000)
     (tmp_path / "a").write_bytes(zip_of({f"{number}": b"" for number in range(100)}))
     assert "directory" in error_of(only(tmp_path / "a"))
 
 
 @given(data=st.data())
-def test_damaged_archives_raise_nothing_else(
+def test_damaged_archives_raise_only_unreadable_unit_errors(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     whole = bytearray(data.draw(st.sampled_from(list(ARCHIVES.values()))))
@@ -548,7 +547,6 @@ def test_damaged_archives_raise_nothing_else(
 
 
 # ---- lines
-# --------------------------------------------------------------------------------------------------------------------
 
 LINES = st.lists(
     st.sampled_from([b"\n", b"\r", b"\r\n", b"a", b"", "字".encode(), b"0123456789" * 3, b"\0"])
@@ -572,7 +570,7 @@ class Pieces(io.RawIOBase):
 
 
 @given(data=LINES, limit=st.integers(1, 40), size=st.integers(1, 50))
-def test_lines_are_those_of_splitlines_and_bounded(data: bytes, limit: int, size: int) -> None:
+def test_lines_equal_splitlines_and_are_bounded(data: bytes, limit: int, size: int) -> None:
     lines = list(read_lines(Pieces(data, size), limit))  # type: ignore[arg-type]
     expected = data.splitlines(keepends=True)
     assert [line.number for line in lines] == list(range(1, len(expected) + 1))
