@@ -1,6 +1,4 @@
-"""The analysts' dashboard: what customers say and want, how fast they are answered, what waits and
-is due. All of it is SQL.
-"""
+"""Builds the analysts' dashboard: volume, needs, sentiment, response times, backlog, follow-ups."""
 
 from __future__ import annotations
 
@@ -26,57 +24,57 @@ from deploy.generate.panels import (
     number,
 )
 
-_CHOSEN = "tenant IN (${tenant:singlequote}) AND channel IN (${channel:singlequote})"
-_SAID = f"$__timeFilter(occurred_at) AND {_CHOSEN}"
-# What customers wrote or said themselves: no junk, no machine's answer.
-_ASKED = (
-    f"{_SAID} AND direction = 'inbound' AND auto_kind = '' AND NOT (spam = 'spam' AND NOT"
+_FILTER = "tenant IN (${tenant:singlequote}) AND channel IN (${channel:singlequote})"
+_PERIOD = f"$__timeFilter(occurred_at) AND {_FILTER}"
+# What customers wrote or said themselves: no spam and no automatic messages.
+_INBOUND = (
+    f"{_PERIOD} AND direction = 'inbound' AND auto_kind = '' AND NOT (spam = 'spam' AND NOT"
     " spam_abstained)"
 )
-# A page of what waits; whoever works a longer list down asks `switchboard followups` or the view.
-_MOST = 100
+# One page of a list; `switchboard followups` and the views have the rest.
+_MAX_ROWS = 100
 
 
-def _now(board: boards.Dashboard) -> boards.Dashboard:
+def _totals(board: boards.Dashboard) -> boards.Dashboard:
     return (
         board.with_panel(
             number(
-                "From customers",
-                "Messages, mails and calls of customers in the chosen time; spam and automatic"
-                " replies left out.",
-                Sql(f"SELECT count() AS records FROM communications WHERE {_ASKED}"),
+                "Inbound",
+                "Messages, mails and calls from customers in the selected period, without spam and"
+                " automatic replies.",
+                Sql(f"SELECT count() AS records FROM communications WHERE {_INBOUND}"),
             )
         )
         .with_panel(
             number(
                 "Customers",
-                "Different customers among them, contact points of one person counted once.",
+                "Different customers among them; linked contact points count as one person.",
                 Sql(
                     "SELECT uniqExact(coalesce(people.person_id, customer_id)) AS customers FROM"
                     " communications LEFT JOIN (SELECT toNullable(customer_id) AS customer_id,"
                     " toNullable(person_id) AS person_id FROM people) AS people USING"
-                    f" (customer_id) WHERE {_ASKED}"
+                    f" (customer_id) WHERE {_INBOUND}"
                 ),
             )
         )
         .with_panel(
             number(
                 "Waiting now",
-                "Conversations in which a customer waits for a person of ours, whenever they"
-                " began.",
+                "Conversations in which a customer waits for a staff member, whatever the selected"
+                " period.",
                 Sql(
                     "SELECT count() AS waiting FROM conversations WHERE state = 'waiting' AND"
-                    f" {_CHOSEN}"
+                    f" {_FILTER}"
                 ),
             )
         )
         .with_panel(
             number(
-                "Promises broken now",
-                "Of them, those promised an answer by a time that is past.",
+                "Response overdue",
+                "Waiting conversations whose response deadline has passed.",
                 Sql(
-                    "SELECT count() AS promises_broken FROM conversations WHERE state = 'waiting'"
-                    f" AND breached AND {_CHOSEN}"
+                    "SELECT count() AS overdue FROM conversations WHERE state = 'waiting'"
+                    f" AND breached AND {_FILTER}"
                 ),
                 limits=(1,),
             )
@@ -84,18 +82,19 @@ def _now(board: boards.Dashboard) -> boards.Dashboard:
         .with_panel(
             number(
                 "Follow-ups overdue",
-                "What we promised or were asked for, not done when it was due.",
+                "Promises by the company and requests by customers that were not fulfilled by"
+                " their due time.",
                 Sql(
                     "SELECT count() AS overdue FROM followups WHERE state = 'overdue' AND"
-                    f" {_CHOSEN}"
+                    f" {_FILTER}"
                 ),
                 limits=(1,),
             )
         )
         .with_panel(
             number(
-                "Complaints open",
-                "Whatever their channel: a complaint has none.",
+                "Open complaints",
+                "On all channels: a complaint has no channel.",
                 Sql(
                     "SELECT count() AS complaints FROM complaints WHERE stage != 'closed' AND"
                     " tenant IN (${tenant:singlequote})"
@@ -106,16 +105,17 @@ def _now(board: boards.Dashboard) -> boards.Dashboard:
     )
 
 
-def _said(board: boards.Dashboard) -> boards.Dashboard:
+def _volume(board: boards.Dashboard) -> boards.Dashboard:
     return (
-        board.with_row(boards.Row("What is said"))
+        board.with_row(boards.Row("Volume and content"))
         .with_panel(
             lines(
                 "Volume by channel",
-                "All communications, ours too.",
+                "All communications, inbound and outbound.",
                 Sql(
                     "SELECT $__timeInterval(occurred_at) AS time, channel, count() AS records FROM"
-                    f" communications WHERE {_SAID} GROUP BY time, channel ORDER BY time, channel",
+                    f" communications WHERE {_PERIOD} GROUP BY time, channel ORDER BY time,"
+                    " channel",
                     over_time=True,
                 ),
                 stacked=True,
@@ -123,11 +123,11 @@ def _said(board: boards.Dashboard) -> boards.Dashboard:
         )
         .with_panel(
             lines(
-                "In and out",
-                "From customers, from us, among us.",
+                "Volume by direction",
+                "Inbound from customers, outbound from the company, internal.",
                 Sql(
                     "SELECT $__timeInterval(occurred_at) AS time, direction, count() AS records"
-                    f" FROM communications WHERE {_SAID} GROUP BY time, direction ORDER BY time,"
+                    f" FROM communications WHERE {_PERIOD} GROUP BY time, direction ORDER BY time,"
                     " direction",
                     over_time=True,
                 ),
@@ -137,11 +137,11 @@ def _said(board: boards.Dashboard) -> boards.Dashboard:
         .with_panel(
             listing(
                 "Alerts",
-                "What rose all at once, or lastingly, newest first; raised by live.",
+                "Spikes and lasting changes found by the live stage, newest first.",
                 Sql(
                     "SELECT raised_at, ended_at, kind, measure, channel, message FROM alerts"
                     " WHERE $__timeFilter(raised_at) AND tenant IN (${tenant:singlequote})"
-                    f" ORDER BY raised_at DESC, alert_id LIMIT {_MOST}"
+                    f" ORDER BY raised_at DESC, alert_id LIMIT {_MAX_ROWS}"
                 ),
                 width=WHOLE,
             )
@@ -149,9 +149,9 @@ def _said(board: boards.Dashboard) -> boards.Dashboard:
         .with_panel(
             bars(
                 "Needs",
-                "What customers want; guesses below the model's threshold are left out.",
+                "What customers want, without predictions below the head's threshold.",
                 Sql(
-                    f"SELECT need, count() AS records FROM communications WHERE {_ASKED} AND need"
+                    f"SELECT need, count() AS records FROM communications WHERE {_INBOUND} AND need"
                     " != '' AND NOT need_abstained GROUP BY need ORDER BY records DESC, need"
                     " LIMIT 15"
                 ),
@@ -161,10 +161,10 @@ def _said(board: boards.Dashboard) -> boards.Dashboard:
         .with_panel(
             lines(
                 "Sentiment",
-                "Of what customers said, where the model is sure.",
+                "Sentiment of customers' messages, without predictions below the threshold.",
                 Sql(
                     "SELECT $__timeInterval(occurred_at) AS time, sentiment, count() AS records"
-                    f" FROM communications WHERE {_ASKED} AND sentiment != '' AND NOT"
+                    f" FROM communications WHERE {_INBOUND} AND sentiment != '' AND NOT"
                     " sentiment_abstained GROUP BY time, sentiment ORDER BY time, sentiment",
                     over_time=True,
                 ),
@@ -174,12 +174,13 @@ def _said(board: boards.Dashboard) -> boards.Dashboard:
         )
         .with_panel(
             lines(
-                "Share that is negative",
-                "Negative and very negative of all that the model is sure of.",
+                "Negative sentiment",
+                "Share of negative and very negative messages, without predictions below the"
+                " threshold.",
                 Sql(
                     "SELECT $__timeInterval(occurred_at) AS time, channel, avg(sentiment IN"
                     " ('negative', 'very_negative')) AS negative FROM communications WHERE"
-                    f" {_ASKED} AND sentiment != '' AND NOT sentiment_abstained GROUP BY time,"
+                    f" {_INBOUND} AND sentiment != '' AND NOT sentiment_abstained GROUP BY time,"
                     " channel ORDER BY time, channel",
                     over_time=True,
                 ),
@@ -190,26 +191,26 @@ def _said(board: boards.Dashboard) -> boards.Dashboard:
     )
 
 
-def _answered(board: boards.Dashboard) -> boards.Dashboard:
-    # A macro's argument is a name: the plugin looks for the first closing bracket.
+def _response_times(board: boards.Dashboard) -> boards.Dashboard:
+    # The argument of a macro must be a plain name: the plugin searches for the first bracket.
     replies = (
         "(SELECT *, assumeNotNull(replied_at) AS at FROM exchanges WHERE replier = 'human' AND"
         " replied_at IS NOT NULL)"
     )
-    promises = (
+    deadlines = (
         "(SELECT *, assumeNotNull(due_at) AS due FROM exchanges"
         " WHERE replier = 'human' AND due_at IS NOT NULL AND breached IS NOT NULL)"
     )
     return (
-        board.with_row(boards.Row("How customers are answered"))
+        board.with_row(boards.Row("Response times and service level"))
         .with_panel(
             lines(
-                "First response of a person",
-                "Median and ninth decile by the time of the reply; first replies of conversations.",
+                "First response time",
+                "Median and 90th percentile of first replies by staff members, by time of reply.",
                 Sql(
                     "SELECT $__timeInterval(at) AS time, quantileExactInclusive(0.5)(reply_s) AS"
-                    f" median, quantileExactInclusive(0.9)(reply_s) AS ninth_decile FROM {replies}"
-                    f" WHERE $__timeFilter(at) AND {_CHOSEN} AND first GROUP BY time ORDER BY time",
+                    f" median, quantileExactInclusive(0.9)(reply_s) AS p90 FROM {replies}"
+                    f" WHERE $__timeFilter(at) AND {_FILTER} AND first GROUP BY time ORDER BY time",
                     over_time=True,
                 ),
                 unit="s",
@@ -218,12 +219,12 @@ def _answered(board: boards.Dashboard) -> boards.Dashboard:
         )
         .with_panel(
             lines(
-                "Every response of a person, median",
-                "First and later replies, by channel.",
+                "Response time by channel",
+                "Median of first and later replies by staff members.",
                 Sql(
                     "SELECT $__timeInterval(at) AS time, channel,"
                     f" quantileExactInclusive(0.5)(reply_s) AS median FROM {replies} WHERE"
-                    f" $__timeFilter(at) AND {_CHOSEN} GROUP BY time, channel ORDER BY time,"
+                    f" $__timeFilter(at) AND {_FILTER} GROUP BY time, channel ORDER BY time,"
                     " channel",
                     over_time=True,
                 ),
@@ -233,12 +234,12 @@ def _answered(board: boards.Dashboard) -> boards.Dashboard:
         )
         .with_panel(
             lines(
-                "Response promises",
-                "By when the answer was due. Kept: in time; broken: late, or still owed.",
+                "Response deadlines",
+                "By deadline. Met: replied in time; missed: replied late or not yet.",
                 Sql(
-                    "SELECT $__timeInterval(due) AS time, countIf(NOT breached) AS kept,"
-                    f" countIf(breached) AS broken FROM {promises} WHERE $__timeFilter(due) AND"
-                    f" {_CHOSEN} GROUP BY time ORDER BY time",
+                    "SELECT $__timeInterval(due) AS time, countIf(NOT breached) AS met,"
+                    f" countIf(breached) AS missed FROM {deadlines} WHERE $__timeFilter(due) AND"
+                    f" {_FILTER} GROUP BY time ORDER BY time",
                     over_time=True,
                 ),
                 width=THIRD,
@@ -248,10 +249,10 @@ def _answered(board: boards.Dashboard) -> boards.Dashboard:
         .with_panel(
             lines(
                 "Open conversations",
-                "At the end of each day on which something moved, in UTC.",
+                "At the end of each day with changes, UTC.",
                 Sql(
                     "SELECT toDateTime(day, 'UTC') AS time, channel, sum(backlog) AS open FROM"
-                    f" backlog_daily WHERE $__timeFilter(time) AND {_CHOSEN} GROUP BY time, channel"
+                    f" backlog_daily WHERE $__timeFilter(time) AND {_FILTER} GROUP BY time, channel"
                     " ORDER BY time, channel",
                     over_time=True,
                 ),
@@ -261,9 +262,9 @@ def _answered(board: boards.Dashboard) -> boards.Dashboard:
         .with_panel(
             bars(
                 "Conversations by state",
-                "As of now: waiting for a person, answered, open, closed.",
+                "Current state: waiting for a staff member, answered, open or closed.",
                 Sql(
-                    f"SELECT state, count() AS conversations FROM conversations WHERE {_CHOSEN}"
+                    f"SELECT state, count() AS conversations FROM conversations WHERE {_FILTER}"
                     " GROUP BY state ORDER BY conversations DESC, state"
                 ),
                 width=QUARTER,
@@ -271,12 +272,12 @@ def _answered(board: boards.Dashboard) -> boards.Dashboard:
         )
         .with_panel(
             lines(
-                "Satisfaction",
-                "Ratings on 0 to 100, and the share of 75 and more, by day of the rating.",
+                "Customer satisfaction",
+                "Mean rating from 0 to 100, and share of ratings of at least 75, by day of rating.",
                 Sql(
                     "SELECT toDateTime(day, 'UTC') AS time, sum(mean_index * ratings) /"
                     " sum(ratings) AS mean, 100 * sum(satisfied) / sum(ratings) AS csat FROM"
-                    f" csat_daily WHERE $__timeFilter(time) AND {_CHOSEN} GROUP BY time ORDER BY"
+                    f" csat_daily WHERE $__timeFilter(time) AND {_FILTER} GROUP BY time ORDER BY"
                     " time",
                     over_time=True,
                 ),
@@ -286,19 +287,18 @@ def _answered(board: boards.Dashboard) -> boards.Dashboard:
     )
 
 
-def _owed(board: boards.Dashboard) -> boards.Dashboard:
+def _open_work(board: boards.Dashboard) -> boards.Dashboard:
     return (
-        board.with_row(boards.Row("What is owed"))
+        board.with_row(boards.Row("Open work"))
         .with_panel(
             listing(
-                "Waiting for an answer",
-                "Broken promises first, then by when the answer is due, then by how long the"
-                " customer has waited.",
+                "Waiting for a response",
+                "By response deadline, overdue first, then by waiting time.",
                 Sql(
                     "SELECT waiting_since, due_at, breached, channel, contact, subject,"
                     " arrayStringConcat(last_staff, ', ') AS staff FROM conversations WHERE state"
-                    f" = 'waiting' AND {_CHOSEN} ORDER BY due_at NULLS LAST, waiting_since,"
-                    f" conversation_id LIMIT {_MOST}"
+                    f" = 'waiting' AND {_FILTER} ORDER BY due_at NULLS LAST, waiting_since,"
+                    f" conversation_id LIMIT {_MAX_ROWS}"
                 ),
                 width=WHOLE,
             )
@@ -306,11 +306,11 @@ def _owed(board: boards.Dashboard) -> boards.Dashboard:
         .with_panel(
             listing(
                 "Follow-ups due",
-                "Promised by us or asked for by the customer, overdue first.",
+                "Promised by the company or requested by the customer, overdue first.",
                 Sql(
                     "SELECT state, due_at, kind, way, channel, contact, staff, phrase FROM"
-                    f" followups WHERE state IN ('overdue', 'open') AND {_CHOSEN} ORDER BY due_at,"
-                    f" followup_id LIMIT {_MOST}"
+                    f" followups WHERE state IN ('overdue', 'open') AND {_FILTER} ORDER BY due_at,"
+                    f" followup_id LIMIT {_MAX_ROWS}"
                 ),
                 width=WHOLE,
             )
@@ -322,7 +322,7 @@ def _owed(board: boards.Dashboard) -> boards.Dashboard:
                 Sql(
                     "SELECT opened_at, stage, contact_name, contact, reason, text, handling FROM"
                     " complaints WHERE stage != 'closed' AND tenant IN (${tenant:singlequote})"
-                    f" ORDER BY opened_at, complaint_id LIMIT {_MOST}"
+                    f" ORDER BY opened_at, complaint_id LIMIT {_MAX_ROWS}"
                 ),
                 width=WHOLE,
             )
@@ -348,7 +348,7 @@ def dashboard() -> Dashboard:
     board = (
         boards.Dashboard("Switchboard: customers")
         .uid("switchboard-customers")
-        .description("What customers say and want, how they are answered, what waits and is due.")
+        .description("Volume, needs and sentiment, response times, backlog and follow-ups.")
         .tags(["switchboard"])
         .tooltip(DashboardCursorSync.CROSSHAIR)
         .time("now-30d", "now")
@@ -358,6 +358,6 @@ def dashboard() -> Dashboard:
         .with_variable(_variable("tenant", "Tenant"))
         .with_variable(_variable("channel", "Channel"))
     )
-    for part in (_now, _said, _answered, _owed):
+    for part in (_totals, _volume, _response_times, _open_work):
         board = part(board)
     return board.build()

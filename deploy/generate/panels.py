@@ -1,4 +1,4 @@
-"""Panels and queries as both dashboards use them, in the types of Grafana's own SDK."""
+"""Panels and queries of both dashboards, built with Grafana's SDK."""
 
 from __future__ import annotations
 
@@ -33,15 +33,13 @@ from grafana_foundation_sdk.models.dashboard import (
 # As grafana/provisioning/datasources names them.
 PROMETHEUS = DataSourceRef(type_val="prometheus", uid="switchboard-prometheus")
 CLICKHOUSE = DataSourceRef(type_val="grafana-clickhouse-datasource", uid="switchboard-clickhouse")
-# Of the twenty-four columns of a dashboard, and rows of thirty pixels.
+# Widths in columns (a dashboard has 24), heights in rows of 30 pixels.
 WHOLE, HALF, THIRD, QUARTER, SIXTH = 24, 12, 8, 6, 4
 _HEIGHT, _STAT_HEIGHT = 8, 4
 
 
 class ClickHouseQuery(Dataquery):
-    """A query of the plugin grafana-clickhouse-datasource, as its editor saves it
-    (src/types/sql.ts, version 4).
-    """
+    """A query for the plugin grafana-clickhouse-datasource (src/types/sql.ts, version 4)."""
 
     def __init__(self, sql: str, *, over_time: bool) -> None:
         self.ref_id = "A"
@@ -49,7 +47,7 @@ class ClickHouseQuery(Dataquery):
         self._over_time = over_time
 
     def to_json(self) -> dict[str, object]:
-        """Return it as it stands in a dashboard; the formats are 0: time series, 1: table."""
+        """Return the JSON of the query; format 0 is a time series, 1 a table."""
         return {
             "datasource": CLICKHOUSE.to_json(),
             "editorType": "sql",
@@ -62,8 +60,9 @@ class ClickHouseQuery(Dataquery):
 
 
 class Sql(Builder[ClickHouseQuery]):
-    """A ClickHouse query; with `over_time` its first column is the time, its text columns name the
-    series.
+    """A ClickHouse query.
+
+    With `over_time`, the first column is the time, and text columns name the series.
     """
 
     def __init__(self, sql: str, *, over_time: bool = False) -> None:
@@ -77,7 +76,7 @@ class Sql(Builder[ClickHouseQuery]):
 def promql(
     expression: str, legend: str = "__auto", *, ref: str = "A", instant: bool = False
 ) -> prometheus.Dataquery:
-    """Return a Prometheus query; `legend` names its series by `{{label}}`."""
+    """Return a Prometheus query; `legend` is the name of a series, with `{{label}}`."""
     query = (
         prometheus.Dataquery()
         .expr(expression)
@@ -96,9 +95,7 @@ def _source(query: Query) -> DataSourceRef:
 
 
 def _limits(*limits: float) -> boards.ThresholdsConfig:
-    """Return thresholds: green, yellow from the first limit on, red from the second; one limit
-    alone is red.
-    """
+    """Return thresholds: yellow from the first limit, red from the second or only one."""
     colours = ("yellow", "red")[-len(limits) :] if limits else ()
     steps = [Threshold(value=None, color="green")]
     steps += [
@@ -116,7 +113,7 @@ def number(
     width: int = SIXTH,
     limits: Sequence[float] = (),
 ) -> stat.Panel:
-    """Return one figure a series, large, coloured by limits."""
+    """Return a panel with one large number per series, coloured by limits."""
     return (
         stat.Panel()
         .title(title)
@@ -141,7 +138,7 @@ def lines(
     width: int = HALF,
     stacked: bool = False,
 ) -> timeseries.Panel:
-    """Return series over time: lines, or where they add up stacked bars."""
+    """Return a panel with series over time, as lines or stacked bars."""
     panel = (
         timeseries.Panel()
         .title(title)
@@ -172,7 +169,7 @@ def lines(
 def bars(
     title: str, meaning: str, query: Query, *, unit: str = "short", width: int = HALF
 ) -> bargauge.Panel:
-    """Return one bar a row of a table: its text names it, its number is its length."""
+    """Return a panel with a bar per row; text columns are its name, the number its length."""
     return (
         bargauge.Panel()
         .title(title)
@@ -183,7 +180,7 @@ def bars(
         .min(0)
         .orientation(VizOrientation.HORIZONTAL)
         .display_mode(BarGaugeDisplayMode.BASIC)
-        # Every row, not one figure made of all.
+        # Show every row instead of one aggregate.
         .reduce_options(common.ReduceDataOptions().values(True).calcs(["lastNotNull"]))
         .height(_HEIGHT)
         .span(width)
@@ -198,7 +195,7 @@ def listing(
     width: int = HALF,
     units: dict[str, str] | None = None,
 ) -> table.Panel:
-    """Return a table; `units` are those of its columns."""
+    """Return a table panel; `units` are units by column."""
     panel = (
         table.Panel()
         .show_header(True)
@@ -213,15 +210,15 @@ def listing(
 
 
 def as_json(dashboard: Dashboard) -> str:
-    """Return a dashboard as a file that Grafana provisions; panels are numbered in their order."""
-    found: dict[str, Any] = json.loads(JSONEncoder().encode(dashboard))
-    for variable in found["templating"]["list"]:
-        # The SDK writes what only variables of intervals have on every one.
+    """Return the JSON file of a dashboard for provisioning; panels get ids in order."""
+    document: dict[str, Any] = json.loads(JSONEncoder().encode(dashboard))
+    for variable in document["templating"]["list"]:
+        # The SDK writes these fields for all variables, but only interval variables have them.
         for name in ("auto", "auto_count", "auto_min"):
             del variable[name]
-    for place, panel in enumerate(found["panels"], start=1):
-        panel["id"] = place
+    for panel_id, panel in enumerate(document["panels"], start=1):
+        panel["id"] = panel_id
         if panel["type"] == "table":
-            # Tables of Grafana 12 have no footer of this kind any more.
+            # Grafana 12 has no such footer any more.
             del panel["options"]["footer"]
-    return json.dumps(found, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

@@ -46,7 +46,7 @@ def _lines() -> Iterator[str]:
         (t.name, t.meaning, t.key, t.partitions, _days(t.retention_ms)) for t in TOPICS.values()
     )
     yield from _section("Topics", ("topic", "carries", "key", "partitions", "kept"), topics)
-    yield from _section("Heads", ("head", "label", "meaning", "意义"), _head_rows())
+    yield from _section("Heads", ("head", "label", "meaning", "含义"), _head_rows())
     yield from _section("Quality flags", ("flag", "meaning"), QUALITY_FLAGS.items())
     yield from _section("Record flags (from converse)", ("flag", "meaning"), RECORD_FLAGS.items())
     yield from _section("Reject codes", ("code",), ((code.value,) for code in RejectCode))

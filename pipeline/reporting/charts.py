@@ -1,6 +1,4 @@
-"""Charts as inline SVG: stacked columns over days and bars by name, drawn without a script so that
-a page stands by itself.
-"""
+"""Draws charts as inline SVG, without scripts, so that a page is self-contained."""
 
 from __future__ import annotations
 
@@ -10,25 +8,26 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from markupsafe import Markup, escape
 
-# Eight hues that stay apart for the colour-blind (Okabe and Ito, 2008), black last.
+# Eight colours that colour-blind readers can distinguish (Okabe and Ito, 2008), black last.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 _WIDTH, _HEIGHT, _AXIS = 920, 220, 44
-# Room that a number under an axis takes.
-_MARK = 48
+# Width of a number below an axis.
+_LABEL_WIDTH = 48
 
 
 def columns_by_day(frame: pd.DataFrame, colours: Mapping[str, str]) -> Markup:
-    """Return stacked columns of a frame indexed by day, one column a series; a day without a row is
-    an empty place.
+    """Return a chart of stacked columns; the frame has days as index and a column per series.
+
+    Days without a row are empty.
     """
     if frame.empty:
-        return Markup('<p class="none">nothing in this period</p>')
+        return Markup('<p class="none">No records in this period.</p>')
     days = pd.date_range(frame.index.min(), frame.index.max(), freq="D")
     filled = frame.reindex(days, fill_value=0)
     top = max(int(filled.sum(axis=1).max()), 1)
     step = (_WIDTH - _AXIS) / len(days)
     shapes = [_grid(top)]
-    for place, (day, row) in enumerate(filled.iterrows()):
+    for index, (day, row) in enumerate(filled.iterrows()):
         base = float(_HEIGHT)
         for name, count in row.items():
             if not count:
@@ -37,31 +36,31 @@ def columns_by_day(frame: pd.DataFrame, colours: Mapping[str, str]) -> Markup:
             base -= height
             title = escape(f"{pd.Timestamp(str(day)):%Y-%m-%d} {name}: {int(count)}")
             shapes.append(
-                f'<rect x="{_AXIS + place * step:.2f}" y="{base:.2f}"'
+                f'<rect x="{_AXIS + index * step:.2f}" y="{base:.2f}"'
                 f' width="{max(step - 1, 0.5):.2f}" height="{height:.2f}"'
                 f' fill="{colours[str(name)]}"><title>{title}</title></rect>'
             )
     labels = [
-        _day_label(day, place, step) for place, day in enumerate(days) if day.day == 1 or place == 0
+        _day_label(day, index, step) for index, day in enumerate(days) if day.day == 1 or index == 0
     ]
     return _svg(_HEIGHT + 24, [*shapes, *labels])
 
 
 def bars(rows: Sequence[tuple[str, float, str]], colour: str = PALETTE[0]) -> Markup:
-    """Return horizontal bars: name, value, and the words behind the bar."""
+    """Return a chart of horizontal bars; a row is a name, a value, and the text behind the bar."""
     if not rows:
-        return Markup('<p class="none">nothing in this period</p>')
+        return Markup('<p class="none">No records in this period.</p>')
     top = max(value for _, value, _ in rows) or 1
     height, name_width = 24, 190
     shapes = []
-    for place, (name, value, words) in enumerate(rows):
-        y = place * height
+    for index, (name, value, label) in enumerate(rows):
+        y = index * height
         width = value / top * (_WIDTH - name_width - 150)
         shapes.append(
             f'<text x="{name_width - 8}" y="{y + 16}" text-anchor="end">{escape(name)}</text><rect'
             f' x="{name_width}" y="{y + 4}" width="{width:.1f}" height="{height - 8}"'
             f' fill="{colour}"/><text x="{name_width + width + 6:.1f}" y="{y + 16}"'
-            f' class="count">{escape(words)}</text>'
+            f' class="count">{escape(label)}</text>'
         )
     return _svg(height * len(rows), shapes)
 
@@ -69,23 +68,24 @@ def bars(rows: Sequence[tuple[str, float, str]], colour: str = PALETTE[0]) -> Ma
 def lines(
     series: Mapping[str, Sequence[tuple[float, float]]], colours: Mapping[str, str], bold: str = ""
 ) -> Markup:
-    """Return lines over a common axis: by name, points (x ≥ 0, share from 0 to 1), drawn from the
-    lowest tenth up to 1.
+    """Return a line chart of series by name; a point is x (at least 0) and a share from 0 to 1.
+
+    The vertical axis starts at the lowest tenth.
     """
     points = [point for line in series.values() for point in line]
     if not points:
-        return Markup('<p class="none">nothing to draw</p>')
+        return Markup('<p class="none">No data</p>')
     right, low = max(x for x, _ in points) or 1, math.floor(min(y for _, y in points) * 10) / 10
     low = min(low, 0.9)
 
-    def place(x: float, y: float) -> tuple[float, float]:
+    def position(x: float, y: float) -> tuple[float, float]:
         across = _AXIS + x / right * (_WIDTH - _AXIS - 10)
         return across, _HEIGHT - (y - low) / (1 - low) * (_HEIGHT - 10)
 
     shapes = [_share_grid(low)]
     for name, line in series.items():
-        placed = [place(*point) for point in line]
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
+        positions = [position(*point) for point in line]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in positions)
         width = 3 if name == bold else 1.5
         shapes.append(
             f'<polyline points="{path}" fill="none" stroke="{colours[name]}"'
@@ -94,14 +94,14 @@ def lines(
         shapes += [
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colours[name]}">'
             f"<title>{escape(f'{name}: {rows:g} rows, {share:.1%}')}</title></circle>"
-            for (x, y), (rows, share) in zip(placed, line, strict=True)
+            for (x, y), (rows, share) in zip(positions, line, strict=True)
         ]
-    free = float(_WIDTH + _MARK)
+    free = float(_WIDTH + _LABEL_WIDTH)
     for x in sorted({x for x, _ in points}, reverse=True):
-        across, _ = place(x, low)
-        if across <= free - _MARK:
+        across, _ = position(x, low)
+        if across <= free - _LABEL_WIDTH:
             free = across
-            anchor = "end" if across > _WIDTH - _MARK else "middle"
+            anchor = "end" if across > _WIDTH - _LABEL_WIDTH else "middle"
             shapes.append(
                 f'<text x="{across:.1f}" y="{_HEIGHT + 18}" text-anchor="{anchor}"'
                 f' class="count">{x:g}</text>'
@@ -137,8 +137,8 @@ def _grid(top: int) -> str:
     return "".join(lines)
 
 
-def _day_label(day: pd.Timestamp, place: int, step: float) -> str:
+def _day_label(day: pd.Timestamp, index: int, step: float) -> str:
     return (
-        f'<text x="{_AXIS + place * step:.1f}" y="{_HEIGHT + 18}"'
+        f'<text x="{_AXIS + index * step:.1f}" y="{_HEIGHT + 18}"'
         f' class="count">{day:%Y-%m-%d}</text>'
     )

@@ -1,4 +1,4 @@
-"""An evaluation as a page of HTML, and what the page and the terminal say alike."""
+"""Writes an evaluation as an HTML page; the terminal shows some of its texts too."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pipeline.models.evaluation.results import Contender, count_known_texts
 from pipeline.reporting.charts import PALETTE, lines
 from pipeline.reporting.html_pages import render
 
-# Nine models: the palette and a grey.
+# There are nine models, so grey is added to the palette.
 _COLOURS = (*PALETTE, "#999999")
-# A matrix of more labels is no longer read; the commonest mistakes are.
+# A matrix with more labels is unreadable; then the most frequent mistakes are listed.
 _MATRIX_LABELS = 16
 _MISTAKES = 20
-# How settings are called where their own names tell too little.
+# Readable names of hyperparameters whose own names are unclear.
 _SETTINGS = {"select__score_func": "selection by", "model__hidden_layer_sizes": "hidden layers"}
-# Names of labels that a note lists before it says how many more there are.
-_NAMED = 10
+# Labels that a note lists; of the others it has only the number.
+_MAX_LISTED = 10
 
 
 class Mistake(NamedTuple):
-    """An answer that was wrong, and how often."""
+    """A wrong prediction and its count."""
 
     truth: str
     answer: str
@@ -32,11 +32,9 @@ class Mistake(NamedTuple):
 
 
 def write_page(evaluation: Evaluation, out: Path, now: datetime) -> Path:
-    """Write the evaluation as one self-contained page and return its absolute path; raises OSError
-    where it can't.
-    """
+    """Write a self-contained page and return its absolute path; raises OSError if it cannot."""
     contenders = evaluation.comparison.contenders if evaluation.comparison else ()
-    colours = {row.title: _COLOURS[place % len(_COLOURS)] for place, row in enumerate(contenders)}
+    colours = {row.title: _COLOURS[index % len(_COLOURS)] for index, row in enumerate(contenders)}
     online = evaluation.online
     page = render(
         "evaluation.html",
@@ -60,7 +58,7 @@ def write_page(evaluation: Evaluation, out: Path, now: datetime) -> Path:
         ),
         matrices={row.name: _matrix(row.confusion) for row in contenders},
         mistakes={row.name: mistakes_of(row.confusion) for row in contenders},
-        made=now,
+        written_at=now,
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page, "utf-8")
@@ -68,29 +66,25 @@ def write_page(evaluation: Evaluation, out: Path, now: datetime) -> Path:
 
 
 def notes_of(evaluation: Evaluation) -> list[str]:
-    """Return what a reader must know before the figures: refused lines, repeated texts, labels that
-    were never learnt.
-    """
+    """Return warnings about the data: rejected lines, repeated texts, unknown labels."""
     data = evaluation.data
     notes = []
     if data.refused:
-        notes.append(f"{len(data.refused)} lines were refused, the first {data.refused[0]}")
-    if again := count_known_texts(data.train, data.test):
-        notes.append(
-            f"{again:,} of {len(data.test):,} test texts stand among the training texts too"
-        )
+        notes.append(f"{len(data.refused)} lines were rejected; the first: {data.refused[0]}")
+    if repeated := count_known_texts(data.train, data.test):
+        notes.append(f"{repeated:,} of {len(data.test):,} test texts are also training texts")
     known = {row.label for row in data.train}
-    if strange := sorted({row.label for row in data.test} - known):
-        notes.append(f"labels of the test that no training row has: {_listed(strange)}")
+    if unknown := sorted({row.label for row in data.test} - known):
+        notes.append(f"test labels that no training row has: {_listed(unknown)}")
     if len(known) == 1:
         notes.append(
-            f"all training rows have the label {next(iter(known))}: there is nothing to tell apart"
+            f"all training rows have the label {next(iter(known))}: a model needs two or more"
         )
     return notes + list(evaluation.comparison.notes if evaluation.comparison else ())
 
 
 def settings_of(contender: Contender) -> str:
-    """Return the settings that were chosen, in words."""
+    """Return the chosen hyperparameters as text."""
     return ", ".join(
         f"{_SETTINGS.get(name, name.split('__')[-1])} {_short(value)}"
         for name, value in sorted(contender.settings.items())
@@ -98,21 +92,22 @@ def settings_of(contender: Contender) -> str:
 
 
 def mistakes_of(confusion: Confusion) -> list[Mistake]:
-    """Return the commonest wrong answers, the most frequent first."""
-    found = [
+    """Return the most frequent wrong predictions, the most frequent first."""
+    mistakes = [
         Mistake(truth, answer, count)
         for truth, row in zip(confusion.labels, confusion.counts, strict=True)
         for answer, count in zip(confusion.labels, row, strict=True)
         if count and truth != answer
     ]
-    return sorted(found, key=lambda mistake: (-mistake.times, mistake.truth, mistake.answer))[
+    return sorted(mistakes, key=lambda mistake: (-mistake.times, mistake.truth, mistake.answer))[
         :_MISTAKES
     ]
 
 
 def _matrix(confusion: Confusion) -> list[tuple[str, list[tuple[int, float]]]]:
-    """Return the rows of a matrix that can be read, each count with its share of the row; nothing
-    of a larger one.
+    """Return the rows of a confusion matrix, each count with its share of the row.
+
+    The result is empty if there are too many labels.
     """
     if len(confusion.labels) > _MATRIX_LABELS:
         return []
@@ -123,8 +118,8 @@ def _matrix(confusion: Confusion) -> list[tuple[str, list[tuple[int, float]]]]:
 
 
 def _listed(names: list[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    more = len(names) - _MAX_LISTED
+    return ", ".join(names[:_MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _short(value: Any) -> str:

@@ -1,6 +1,4 @@
-"""What is to be followed up: open promises and requests of customers, what is overdue first.
-`switchboard followups`.
-"""
+"""Lists follow-ups: promises by the company and requests by customers (`switchboard followups`)."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ from typing import Any
 
 from pipeline.sinks.warehouse import Warehouse, rows
 
-# More than a day's work is read by nobody; whoever wants all asks for it.
+# About a day's work; a caller who wants more passes a limit.
 DEFAULT_LIMIT = 50
 
 FOLLOWUPS = """
@@ -31,7 +29,8 @@ SELECT
 FROM followups
 LEFT JOIN
 (
-    SELECT record_id, contact_name FROM communications WHERE record_id IN (SELECT record_id FROM followup_rows)
+    SELECT record_id, contact_name FROM communications
+    WHERE record_id IN (SELECT record_id FROM followup_rows)
 ) AS communication USING (record_id)
 WHERE state IN {states:Array(String)}
     AND due_at < now64(3, 'UTC') + toIntervalSecond({within:UInt64})
@@ -45,7 +44,7 @@ COUNTS = """
 SELECT state, kind, count() AS followups FROM followups GROUP BY state, kind ORDER BY state, kind
 """
 
-# As good as for ever, and small enough to be added to an instant.
+# Practically unlimited, and small enough to be added to a timestamp.
 _ANY_TIME_S = 100 * 366 * 86_400
 
 
@@ -59,12 +58,11 @@ def followups(
     done: bool = False,
     limit: int = DEFAULT_LIMIT,
 ) -> list[dict[str, Any]]:
-    """Return follow-ups, overdue ones first, then by when they are due.
+    """Return follow-ups by due time, so that overdue ones come first.
 
-    `zone` is the IANA zone of the times; `within_s` leaves out what is due later than so many
-    seconds from now; `staff` and `kind` (promised, requested) narrow it, empty ones do not; `done`
-    shows those that were kept, in time or late, in place of open ones. Raises WarehouseError where
-    the warehouse refuses.
+    `zone` is the IANA time zone of the results. `within_s` excludes follow-ups that are due later
+    than that many seconds from now. `staff` and `kind` (promised or requested) filter unless empty.
+    With `done`, fulfilled ones are returned instead of open ones. Raises WarehouseError.
     """
     parameters: Mapping[str, Any] = {
         "zone": zone,
@@ -78,5 +76,5 @@ def followups(
 
 
 def followup_counts(warehouse: Warehouse) -> list[dict[str, Any]]:
-    """Return how many follow-ups are open, overdue, kept and kept late, by kind."""
+    """Return the number of follow-ups by state and kind."""
     return rows(warehouse, COUNTS)

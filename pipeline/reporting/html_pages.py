@@ -1,6 +1,4 @@
-"""Pages of HTML that stand by themselves: what customers wrote is escaped, nothing is fetched,
-nothing is run.
-"""
+"""Renders self-contained HTML pages: customers' texts are escaped, no scripts, no requests."""
 
 from __future__ import annotations
 
@@ -11,9 +9,7 @@ import jinja2
 
 
 def render(template: str, **values: Any) -> str:
-    """Return a page of `pipeline/reporting/templates`; raises jinja2.UndefinedError for a value
-    that it lacks.
-    """
+    """Return a rendered template; raises jinja2.UndefinedError if it uses a missing value."""
     return _environment().get_template(template).render(**values)
 
 

@@ -1,4 +1,4 @@
-"""The state of live as JSON: windows, waiting customers, due replies and open alerts."""
+"""Returns the state of the live stage as JSON: windows, queues, due replies and open alerts."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from pipeline.processors.live.view import LiveView, Window
 
 
 def page(view: LiveView, watch: AlertMonitor, now_ms: int, tenant: str = "") -> Mapping[str, Any]:
-    """Return everything as of an instant, of one tenant or ("") of all; instants RFC 3339, UTC.
+    """Return the state at a time, of one tenant or of all (""); timestamps are RFC 3339, UTC.
 
-    A window's `counts` are messages by direction and business events; `heads` are the answers about
-    customers' messages, by head and label; `business` are events by kind and action. Channel "" is
-    all channels together.
+    In a window, `counts` are messages by direction and business events, `heads` are predictions for
+    customers' messages by head and label, `business` are business events by kind and action.
+    Channel "" means all channels.
     """
 
-    def wanted(one: Any) -> bool:
-        return tenant in ("", one.tenant)
+    def selected(item: Any) -> bool:
+        return tenant in ("", item.tenant)
 
     return {
         "at": _at(now_ms),
-        "windows": [_window(window) for window in view.windows(now_ms) if wanted(window)],
+        "windows": [_window(window) for window in view.windows(now_ms) if selected(window)],
         "waiting": [
             {
                 "tenant": queue.tenant,
@@ -36,7 +36,7 @@ def page(view: LiveView, watch: AlertMonitor, now_ms: int, tenant: str = "") -> 
                 "overdue": queue.overdue,
             }
             for queue in view.queues(now_ms)
-            if wanted(queue)
+            if selected(queue)
         ],
         "due": [
             {
@@ -49,9 +49,11 @@ def page(view: LiveView, watch: AlertMonitor, now_ms: int, tenant: str = "") -> 
                 "overdue": due.overdue,
             }
             for due in view.due(now_ms)
-            if wanted(due)
+            if selected(due)
         ],
-        "alerts": [alert.model_dump(mode="json") for alert in watch.open_alerts() if wanted(alert)],
+        "alerts": [
+            alert.model_dump(mode="json") for alert in watch.open_alerts() if selected(alert)
+        ],
     }
 
 

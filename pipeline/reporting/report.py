@@ -1,4 +1,4 @@
-"""The report: one self-contained HTML page of a period, in an explicit time zone."""
+"""Writes the report: one self-contained HTML page for a period, in an explicit time zone."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ import pandas as pd
 from pipeline.errors import UserError
 from pipeline.reporting.charts import PALETTE, bars, columns_by_day
 from pipeline.reporting.html_pages import render
-from pipeline.reporting.report_queries import SECTIONS
+from pipeline.reporting.report_queries import CHART_QUERIES, TABLE_SECTIONS
 from pipeline.sinks.warehouse import Warehouse
 
 _SENTIMENTS = ("very_positive", "positive", "neutral", "negative", "very_negative")
 
 
 class PeriodError(UserError, ValueError):
-    """A day of a period is wrong; the message says how a day is written."""
+    """A day of a period is invalid; the message has the format."""
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """The days of a report, both included, in a zone; None leaves that end open."""
+    """First and last day of a report, inclusive, in a time zone; None means unbounded."""
 
     zone: str
     first: date | None = None
@@ -34,7 +34,11 @@ class Period:
 
     @classmethod
     def of(cls, since: str | None, until: str | None, zone: str) -> Period:
-        """Return the period between two days written as 2026-08-01; raises PeriodError."""
+        """Return the period between two days; raises PeriodError.
+
+        >>> Period.of("2026-08-01", None, "Asia/Shanghai").parameters["start"]
+        '2026-07-31 16:00:00'
+        """
         try:
             first, last = (date.fromisoformat(day) if day else None for day in (since, until))
         except ValueError as error:
@@ -45,7 +49,7 @@ class Period:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What the queries need: the zone and the instants, from inclusive to exclusive, UTC."""
+        """Parameters of the queries: the time zone, the start and the exclusive end in UTC."""
         zone = ZoneInfo(self.zone)
         start = (
             datetime.combine(self.first, datetime.min.time(), zone)
@@ -66,28 +70,35 @@ class Period:
 
 
 def write_report(warehouse: Warehouse, out: Path, period: Period) -> Path:
-    """Write the page and return its absolute path; raises OSError where the file can't be
-    written.
-    """
-    frames = {name: _frame(warehouse, sql, period) for name, sql in SECTIONS.items()}
-    page = render("report.html", **_sections(frames), period=period, made=datetime.now(UTC))
+    """Write the report and return its absolute path; raises OSError if it cannot be written."""
+    frames = {name: _frame(warehouse, sql, period) for name, sql in CHART_QUERIES.items()}
+    tables = [
+        (section, _records(_frame(warehouse, section.sql, period))) for section in TABLE_SECTIONS
+    ]
+    page = render(
+        "report.html",
+        **_charts(frames),
+        tables=tables,
+        period=period,
+        written_at=datetime.now(UTC),
+    )
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page, "utf-8")
     return out.resolve()
 
 
 def _frame(warehouse: Warehouse, sql: str, period: Period) -> pd.DataFrame:
-    answer = warehouse.query(sql, period.parameters, "Parquet")
-    return pd.read_parquet(BytesIO(answer))
+    result = warehouse.query(sql, period.parameters, "Parquet")
+    return pd.read_parquet(BytesIO(result))
 
 
-def _sections(frames: dict[str, pd.DataFrame]) -> dict[str, Any]:
+def _charts(frames: dict[str, pd.DataFrame]) -> dict[str, Any]:
     volume = frames["volume"]
     channels = [
         str(name)
         for name in volume.groupby("channel")["records"].sum().sort_values(ascending=False).index
     ]
-    colours = {name: PALETTE[place % len(PALETTE)] for place, name in enumerate(channels)}
+    colours = {name: PALETTE[index % len(PALETTE)] for index, name in enumerate(channels)}
     by_day = volume.pivot_table(index="day", columns="channel", values="records", fill_value=0)
     by_day.index = pd.to_datetime(by_day.index)
     sentiment = (
@@ -102,16 +113,11 @@ def _sections(frames: dict[str, pd.DataFrame]) -> dict[str, Any]:
         "volume": columns_by_day(by_day[channels], colours),
         "needs": bars(_bar_rows(frames["needs"], "need")),
         "sentiment": bars(_bar_rows(sentiment, "sentiment"), PALETTE[2]),
-        "own_heads": [
+        "custom_heads": [
             (str(head).replace("_", " "), bars(_bar_rows(rows, "answer")))
-            for head, rows in frames["own_heads"].groupby("head")
+            for head, rows in frames["custom_heads"].groupby("head")
         ],
-        "customers": _records(frames["customers"]),
-        "complaints": _records(frames["complaints"]),
         "ratings": _records(frames["ratings"])[0],
-        "flags": _records(frames["flags"]),
-        "dead_letters": _records(frames["dead_letters"]),
-        "models": _records(frames["models"]),
     }
 
 
@@ -121,14 +127,19 @@ def _bar_rows(frame: pd.DataFrame, name: str) -> list[tuple[str, float, str]]:
         (
             str(row[name]).replace("_", " "),
             float(row["records"]),
-            _words(int(row["records"]), int(row["unsure"]), total),
+            _bar_label(int(row["records"]), int(row["unsure"]), total),
         )
         for row in _records(frame)
     ]
 
 
-def _words(count: int, unsure: int, total: int) -> str:
-    return f"{count} ({count / total:.0%}{f', {unsure} unsure' if unsure else ''})"
+def _bar_label(count: int, unsure: int, total: int) -> str:
+    """Return the text behind a bar.
+
+    >>> _bar_label(3, 1, 12)
+    '3 (25%, 1 below threshold)'
+    """
+    return f"{count} ({count / total:.0%}{f', {unsure} below threshold' if unsure else ''})"
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

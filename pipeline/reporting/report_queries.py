@@ -1,10 +1,15 @@
-"""The report's questions: SQL by section. `{start}`, `{end}` are instants as text in UTC, `{zone}`
-an IANA zone.
+"""The queries of the report, and the sections of it that are tables.
+
+In the SQL `{start}` and `{end}` are times as text in UTC, `{zone}` is an IANA time zone.
+
+To add a section that is a table, add one `TableSection` to `TABLE_SECTIONS`.
 """
 
 from __future__ import annotations
 
-# Enough for a page that a person reads; whoever wants more asks the tables.
+from dataclasses import dataclass
+
+# Enough for a page; readers who want more can query the views.
 _TOP_CUSTOMERS, _TOP_NEEDS = 15, 15
 
 _WITHIN = (
@@ -24,7 +29,10 @@ SELECT
     countIf(auto_kind != '') AS automatic,
     countIf(spam = 'spam' AND NOT spam_abstained) AS spam
 FROM communications
-LEFT JOIN (SELECT toNullable(customer_id) AS customer_id, toNullable(person_id) AS person_id FROM people) AS people USING (customer_id)
+LEFT JOIN
+(
+    SELECT toNullable(customer_id) AS customer_id, toNullable(person_id) AS person_id FROM people
+) AS people USING (customer_id)
 WHERE {_WITHIN}
 """
 
@@ -46,20 +54,25 @@ FROM communications WHERE {_WITHIN} AND sentiment != '' AND direction = 'inbound
 GROUP BY sentiment
 """
 
-# Heads of a team's own, whichever there are.
-OWN_HEADS = f"""
+CUSTOM_HEADS = f"""
 SELECT head, answers[head] AS answer, count() AS records, countIf(answers_abstained[head]) AS unsure
 FROM communications ARRAY JOIN mapKeys(answers) AS head WHERE {_WITHIN} AND answers[head] != ''
 GROUP BY head, answer ORDER BY head, records DESC, answer
 """
 
-# A person is all contact points that links join; sums of different currencies are never added up.
+# A person is all linked contact points. Amounts of different currencies are never added up.
 CUSTOMERS = f"""
 WITH
-    joined AS (SELECT toNullable(customer_id) AS customer_id, toNullable(person_id) AS person_id FROM people),
+    joined AS
+    (
+        SELECT toNullable(customer_id) AS customer_id, toNullable(person_id) AS person_id
+        FROM people
+    ),
     paid AS
     (
-        SELECT person, arrayStringConcat(groupArray(concat(currency, ' ', toString(total))), ', ') AS sums
+        SELECT
+            person,
+            arrayStringConcat(groupArray(concat(currency, ' ', toString(total))), ', ') AS sums
         FROM
         (
             SELECT coalesce(joined.person_id, customer_id) AS person, currency, sum(amount) AS total
@@ -74,7 +87,9 @@ WITH
         SELECT
             coalesce(joined.person_id, customer_id) AS person,
             argMaxIf(contact_name, occurred_at, contact_name != '') AS name,
-            argMin(contact, indexOf(['email', 'phone', 'id', 'handle'], splitByChar(':', contact)[1])) AS best_contact,
+            argMin(
+                contact, indexOf(['email', 'phone', 'id', 'handle'], splitByChar(':', contact)[1])
+            ) AS best_contact,
             count() AS records,
             arrayStringConcat(arraySort(groupUniqArray(channel)), ', ') AS channels,
             toString(toTimeZone(max(occurred_at), {{zone:String}})) AS last
@@ -82,21 +97,37 @@ WITH
         WHERE customer_id IS NOT NULL AND {_WITHIN}
         GROUP BY person
     )
-SELECT name, best_contact AS contact, records, channels, last, paid.sums AS paid
+SELECT
+    if(name = '', '–', name) AS customer,
+    substring(best_contact, position(best_contact, ':') + 1) AS contact,
+    channels,
+    records,
+    paid.sums AS paid,
+    substring(last, 1, 16) AS last_record
 FROM active LEFT JOIN paid USING (person)
-ORDER BY records DESC, contact LIMIT {_TOP_CUSTOMERS}
+ORDER BY records DESC, best_contact LIMIT {_TOP_CUSTOMERS}
 """
 
-# Open is open, whatever the period: a complaint does not close because a month ends.
+# Whatever the period: a complaint does not close because a month ends.
 COMPLAINTS = """
 SELECT
-    complaint_id, contact, contact_name, reason, stage, text, handling,
-    toString(toTimeZone(opened_at, {zone:String})) AS opened
+    complaint_id AS complaint,
+    if(contact_name != '', contact_name, substring(contact, position(contact, ':') + 1))
+        AS customer,
+    replaceAll(reason, '_', ' ') AS reason,
+    stage,
+    ifNull(substring(toString(toTimeZone(opened_at, {zone:String})), 1, 16), '') AS opened,
+    text,
+    handling
 FROM complaints WHERE stage != 'closed' ORDER BY opened_at
 """
 
 RATINGS = f"""
-SELECT count() AS n, avg(rating_index) AS mean, median(rating_index) AS median, countIf(rating_index >= 75) AS satisfied
+SELECT
+    count() AS n,
+    avg(rating_index) AS mean,
+    median(rating_index) AS median,
+    countIf(rating_index >= 75) AS satisfied
 FROM business_events WHERE kind = 'feedback' AND rating_index IS NOT NULL AND {_WITHIN}
 """
 
@@ -110,28 +141,116 @@ SELECT stage, reason_code, count() AS letters FROM dead_letters WHERE replay_out
 GROUP BY stage, reason_code ORDER BY letters DESC, stage, reason_code
 """
 
-# Over all days: what was learnt stays learnt, whatever the period.
+# Over all days, whatever the period: models keep what they have learnt.
 MODELS = """
-SELECT head, tests,
+SELECT
+    replaceAll(head, '_', ' ') AS head,
+    tests,
     concat(toString(round(100 * accuracy, 1)), ' %') AS accuracy,
     toString(round(macro_f1, 3)) AS macro_f1,
     concat(toString(round(100 * coverage, 1)), ' %') AS coverage,
-    if(covered_accuracy IS NULL, '', concat(toString(round(100 * assumeNotNull(covered_accuracy), 1)), ' %')) AS covered_accuracy,
-    if(calibration_error IS NULL, '', toString(round(assumeNotNull(calibration_error), 3))) AS calibration_error,
+    ifNull(concat(toString(round(100 * covered_accuracy, 1)), ' %'), '') AS covered_accuracy,
+    ifNull(toString(round(calibration_error, 3)), '') AS calibration_error,
     concat(toString(round(100 * by_model, 1)), ' %') AS by_model
-FROM model_quality WHERE day IS NULL AND language = 'all' ORDER BY head
+FROM model_quality AS quality WHERE day IS NULL AND language = 'all' ORDER BY quality.head
 """
 
-SECTIONS: dict[str, str] = {
+CHART_QUERIES: dict[str, str] = {
     "totals": TOTALS,
     "volume": VOLUME,
     "needs": NEEDS,
     "sentiment": SENTIMENT,
-    "own_heads": OWN_HEADS,
-    "customers": CUSTOMERS,
-    "complaints": COMPLAINTS,
+    "custom_heads": CUSTOM_HEADS,
     "ratings": RATINGS,
-    "flags": FLAGS,
-    "dead_letters": DEAD_LETTERS,
-    "models": MODELS,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class TableSection:
+    """A section of the report that shows the rows of a query as a table.
+
+    `columns` maps columns of the query to headings; `wrapped` are those with long texts, `numbers`
+    are aligned to the right. If there are no rows, the section shows `empty`, or is left out.
+    """
+
+    title: str
+    sql: str
+    columns: dict[str, str]
+    numbers: frozenset[str] = frozenset()
+    wrapped: frozenset[str] = frozenset()
+    empty: str = ""
+    note: str = ""
+
+
+TABLE_SECTIONS = (
+    TableSection(
+        "Open complaints",
+        COMPLAINTS,
+        {
+            "complaint": "Complaint",
+            "customer": "Customer",
+            "reason": "Reason",
+            "stage": "Stage",
+            "opened": "Opened",
+            "text": "Text",
+            "handling": "Handling",
+        },
+        wrapped=frozenset({"complaint", "customer", "text", "handling"}),
+        empty="No complaint is open.",
+    ),
+    TableSection(
+        "Most active customers",
+        CUSTOMERS,
+        {
+            "customer": "Customer",
+            "contact": "Contact point",
+            "channels": "Channels",
+            "records": "Records",
+            "paid": "Paid",
+            "last_record": "Last record",
+        },
+        numbers=frozenset({"records"}),
+        wrapped=frozenset({"customer", "contact"}),
+        empty="No customer in this period.",
+    ),
+    TableSection(
+        "Model quality",
+        MODELS,
+        {
+            "head": "Head",
+            "tests": "Tests",
+            "accuracy": "Accuracy",
+            "macro_f1": "Macro-F1",
+            "coverage": "Coverage",
+            "covered_accuracy": "Accuracy of covered",
+            "calibration_error": "Calibration error",
+            "by_model": "Predicted by model",
+        },
+        numbers=frozenset(
+            {
+                "tests",
+                "accuracy",
+                "macro_f1",
+                "coverage",
+                "covered_accuracy",
+                "calibration_error",
+                "by_model",
+            }
+        ),
+        note="Every labelled record, tested before it was learnt, over all days. Coverage: the"
+        " share of records for which the head did not abstain.",
+    ),
+    TableSection(
+        "Data quality",
+        FLAGS,
+        {"flag": "Flag", "records": "Records"},
+        numbers=frozenset({"records"}),
+        empty="No record has a quality flag.",
+    ),
+    TableSection(
+        "Dead letters",
+        DEAD_LETTERS,
+        {"stage": "Rejected by", "reason_code": "Reason", "letters": "Dead letters"},
+        numbers=frozenset({"letters"}),
+    ),
+)

@@ -1,6 +1,4 @@
-"""A customer's timeline: who is meant by an address, number or id, who else that is through links,
-and what happened.
-"""
+"""Finds a customer by address, number or id, and returns the timeline of all linked ones."""
 
 from __future__ import annotations
 
@@ -14,26 +12,24 @@ from pipeline.identity.contacts import normalise_email, normalise_phone
 from pipeline.processors.identify import Identity
 from pipeline.sinks.warehouse import Warehouse, rows
 
-# Links are followed this far: id, mail, telephone, handle and back. A longer chain is a shared
-# number, not a person.
+# Links are followed this far: id, mail, telephone, handle and back. A longer chain means a shared
+# number, not one person.
 _MAX_HOPS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """One person as far as links tell: the customer ids, their contact points and profile, and the
-    events, oldest first.
-    """
+    """A person: linked customers with contact points and profiles, and events, oldest first."""
 
     customers: tuple[dict[str, Any], ...]
     events: tuple[dict[str, Any], ...]
 
 
 def find_customers(warehouse: Warehouse, identity: Identity, tenant: str, wanted: str) -> list[str]:
-    """Return the customer ids that an address, a number, an own customer number, a handle, a name
-    or a customer id means.
+    """Return the ids of customers who match a text.
 
-    The first reading that the history knows wins, in that order; all those of a name are returned.
+    It may be a mail address, telephone number, customer number, customer id, handle or name; the
+    first one of the first four that exists is returned, otherwise all with that handle or name.
     """
     guesses = [
         str(point)
@@ -58,7 +54,7 @@ def find_customers(warehouse: Warehouse, identity: Identity, tenant: str, wanted
 
 
 def with_linked(warehouse: Warehouse, customers: Sequence[str]) -> list[str]:
-    """Return customer ids with all that links join to them, in at most `_MAX_HOPS` steps."""
+    """Return customer ids and all customers linked to them, in at most `_MAX_HOPS` steps."""
     known = list(customers)
     for _ in range(_MAX_HOPS):
         joined = rows(
@@ -76,9 +72,7 @@ def with_linked(warehouse: Warehouse, customers: Sequence[str]) -> list[str]:
 
 
 def timeline(warehouse: Warehouse, identity: Identity, tenant: str, wanted: str) -> Timeline:
-    """Return the whole timeline of a customer over all linked contact points; empty where nobody of
-    that name is known.
-    """
+    """Return the timeline of a customer across all linked contact points; empty if unknown."""
     ids = with_linked(warehouse, find_customers(warehouse, identity, tenant, wanted))
     if not ids:
         return Timeline((), ())

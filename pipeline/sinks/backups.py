@@ -1,8 +1,7 @@
-"""Backups of a warehouse by ClickHouse's own BACKUP and RESTORE, and the sums that prove them: rows
-and a checksum a table.
+"""Backups by ClickHouse's BACKUP and RESTORE, verified by row counts and checksums of tables.
 
-https://clickhouse.com/docs/operations/backup. A backup holds each table as it was at one instant;
-tables are taken one after the other.
+https://clickhouse.com/docs/operations/backup. A backup has each table as it was at one moment;
+tables are backed up one after the other.
 """
 
 from __future__ import annotations
@@ -14,110 +13,112 @@ from pipeline.errors import UserError
 from pipeline.sinks.warehouse import Warehouse, WarehouseError, rows
 
 TableChecksums = dict[str, list[str]]
-"""Of each table its rows and their checksum, as text, for a checksum is larger than JSON's numbers are exact."""
+"""Row count and checksum of each table; as text, because they exceed what JSON numbers hold."""
 
-# Has rows as soon as a database has tables, and tells nothing of the history.
+# Has rows as soon as a database has tables, so its rows do not make a database used.
 _MIGRATIONS = "schema_migrations"
-# What ClickHouse answers where its configuration names no place for backups.
+# ClickHouse's error number if its configuration does not allow the backup destination.
 _INVALID_CONFIG = 318
 
 
 class BackupError(UserError):
-    """A backup cannot be made, or is not what its manifest says."""
+    """A backup cannot be written or restored, or does not match its manifest."""
 
 
-def back_up(warehouse: Warehouse, place: str, witnesses: Sequence[Sequence[str]]) -> TableChecksums:
-    """Back up a warehouse's database, restore that beside it to prove it, and return its sums; see
-    `check`.
+def back_up(
+    warehouse: Warehouse, destination: str, witnesses: Sequence[Sequence[str]]
+) -> TableChecksums:
+    """Back up a database, verify the backup in a temporary database, and return its checksums.
+
+    See `verified_checksums` for `witnesses`.
     """
-    (here,) = rows(warehouse, "SELECT currentDatabase() AS name")
-    beside = f"{here['name']}_check_{uuid4().hex[:8]}"
-    _execute(warehouse, f"BACKUP DATABASE {_quoted(here['name'])} TO {place}")
+    (current,) = rows(warehouse, "SELECT currentDatabase() AS name")
+    name = _quoted(current["name"])
+    copy = f"{current['name']}_check_{uuid4().hex[:8]}"
+    _execute(warehouse, f"BACKUP DATABASE {name} TO {destination}")
     try:
-        _execute(
-            warehouse, f"RESTORE DATABASE {_quoted(here['name'])} AS {_quoted(beside)} FROM {place}"
-        )
-        return verified_checksums(warehouse, beside, witnesses)
+        _execute(warehouse, f"RESTORE DATABASE {name} AS {_quoted(copy)} FROM {destination}")
+        return verified_checksums(warehouse, copy, witnesses)
     finally:
-        warehouse.execute(f"DROP DATABASE IF EXISTS {_quoted(beside)} SYNC")
+        warehouse.execute(f"DROP DATABASE IF EXISTS {_quoted(copy)} SYNC")
 
 
 def restore(
     warehouse: Warehouse,
-    place: str,
+    source: str,
     database: str,
-    wanted: Mapping[str, Sequence[str]],
+    expected: Mapping[str, Sequence[str]],
     witnesses: Sequence[Sequence[str]],
 ) -> None:
-    """Restore a database's backup into a warehouse's own, which must have no rows, and hold it to
-    its sums; raises BackupError.
+    """Restore the backup of a database into an empty one and compare checksums.
+
+    Raises BackupError if the warehouse's database has rows, or checksums differ from `expected`.
     """
-    (here,) = rows(warehouse, "SELECT currentDatabase() AS name")
-    held = [
+    (current,) = rows(warehouse, "SELECT currentDatabase() AS name")
+    target = current["name"]
+    used = [
         table
-        for table, (count, _) in table_checksums(warehouse, here["name"]).items()
+        for table, (count, _) in table_checksums(warehouse, target).items()
         if count != "0" and table != _MIGRATIONS
     ]
-    if held:
+    if used:
         raise BackupError(
-            f"{here['name']} holds rows ({', '.join(held)}): restore into a database that does not"
+            f"{target} has rows ({', '.join(used)}): restore into a database that does not"
             " exist yet"
         )
-    warehouse.execute(f"DROP DATABASE {_quoted(here['name'])} SYNC")
+    warehouse.execute(f"DROP DATABASE {_quoted(target)} SYNC")
     warehouse.create_database()
-    _execute(
-        warehouse, f"RESTORE DATABASE {_quoted(database)} AS {_quoted(here['name'])} FROM {place}"
-    )
-    found = verified_checksums(warehouse, here["name"], witnesses)
-    if found != {table: list(one) for table, one in wanted.items()}:
-        wrong = sorted(
-            table for table in {*found, *wanted} if found.get(table) != wanted.get(table)
+    _execute(warehouse, f"RESTORE DATABASE {_quoted(database)} AS {_quoted(target)} FROM {source}")
+    restored = verified_checksums(warehouse, target, witnesses)
+    if restored != {table: list(checksum) for table, checksum in expected.items()}:
+        different = sorted(
+            table for table in {*restored, *expected} if restored.get(table) != expected.get(table)
         )
         raise BackupError(
-            f"{place} does not hold what its manifest says: {', '.join(wrong)} differ"
+            f"{source} does not match its manifest: {', '.join(different)} differ; use another"
+            " backup"
         )
 
 
-def verified_checksums(warehouse: Warehouse, database: str, witnesses: Sequence[Sequence[str]]) -> TableChecksums:
-    """Return a database's sums; raises BackupError where of some group of witnesses (record ids)
-    none is there.
+def verified_checksums(
+    warehouse: Warehouse, database: str, witnesses: Sequence[Sequence[str]]
+) -> TableChecksums:
+    """Return the checksums of a database after checking that it is complete.
 
-    A group is the last records before an offset of load: they were durable when the offset was
-    committed.
+    Each group of `witnesses` has the ids of the last records before an offset of load, which were
+    durable when the offset was committed. Raises BackupError if none of a group exists.
     """
     for group in witnesses:
-        (seen,) = rows(
+        (row,) = rows(
             warehouse,
             f"SELECT count() > 0 AS any FROM {_quoted(database)}.delivery_rows WHERE record_id IN"
             " {ids:Array(UUID)}",
             ids=list(group),
         )
-        if not seen["any"]:
+        if not row["any"]:
             raise BackupError(
-                f"the backup is older than the offsets that go with it: it lacks {group[-1]}"
+                f"the backup is older than the offsets that belong to it: it lacks {group[-1]}"
             )
     return table_checksums(warehouse, database)
 
 
 def table_checksums(warehouse: Warehouse, database: str) -> TableChecksums:
-    """Return of each table its rows and their checksum, replaced rows left out: merges that go on
-    change neither.
-    """
-    found: TableChecksums = {}
+    """Return row count and checksum of the current rows of each table; merges change neither."""
+    checksums: TableChecksums = {}
     for table in rows(
         warehouse,
         "SELECT name FROM system.tables WHERE database = {database:String} AND engine LIKE"
         " '%MergeTree' ORDER BY name",
         database=database,
     ):
-        (one,) = rows(
+        (row,) = rows(
             warehouse,
             "SELECT toString(count()) AS rows, toString(sum(cityHash64(* APPLY(x ->"
             " ifNull(toString(x), '-'))))) AS checksum FROM"
             f" {_quoted(database)}.{_quoted(table['name'])} FINAL",
         )
-        found[table["name"]] = [one["rows"], one["checksum"]]
-    return found
+        checksums[table["name"]] = [row["rows"], row["checksum"]]
+    return checksums
 
 
 def _execute(warehouse: Warehouse, sql: str) -> None:
@@ -126,8 +127,8 @@ def _execute(warehouse: Warehouse, sql: str) -> None:
     except WarehouseError as error:
         if error.code == _INVALID_CONFIG:
             raise BackupError(
-                "the server's configuration names no place for backups: give it"
-                " <backups><allowed_path>, or name another place by the setting backup_place"
+                "the server's configuration does not allow this backup destination: add it as"
+                " <backups><allowed_path>, or choose another one by the setting backup_place"
                 f" ({error})"
             ) from error
         raise
@@ -138,6 +139,10 @@ def _quoted(name: str) -> str:
 
 
 def file_destination(path: str) -> str:
-    """Return a folder as BACKUP and RESTORE name it."""
+    """Return the destination of BACKUP and RESTORE for a folder.
+
+    >>> file_destination("/backups/monday")
+    "File('/backups/monday')"
+    """
     escaped = path.replace("\\", "\\\\").replace("'", "\\'")
     return f"File('{escaped}')"

@@ -1,5 +1,6 @@
-"""The embedded warehouse: ClickHouse's engine in this process (chdb), its store a folder that one
-process holds at a time.
+"""The embedded warehouse: ClickHouse's engine in this process (chdb).
+
+Its store is a folder that one process has open at a time.
 """
 
 from __future__ import annotations
@@ -39,13 +40,15 @@ _ARROW_TYPES: dict[str, pa.DataType] = {
     "UInt64": pa.uint64(),
     "UUID": pa.string(),
 }
-# Columns of type String that hold bytes of any kind; all others are UTF-8.
+# Columns of type String with arbitrary bytes; all others are UTF-8.
 _BINARY_COLUMNS = frozenset({"payload", "key"})
 
 
 def arrow_type(name: str, clickhouse_type: str) -> pa.DataType:
-    """Return the Arrow type in which a column of a ClickHouse type is handed over; raises
-    WarehouseError for an unknown one.
+    """Return the Arrow type for a column of a ClickHouse type; raises WarehouseError if unknown.
+
+    >>> arrow_type("contacts", "Array(String)")
+    ListType(list<item: string>)
     """
     inner = re.sub(r"^(?:LowCardinality|Nullable)\((.*)\)$", r"\1", clickhouse_type)
     if match := re.fullmatch(r"SimpleAggregateFunction\(\w+, (.*)\)", inner):
@@ -60,8 +63,7 @@ def arrow_type(name: str, clickhouse_type: str) -> pa.DataType:
         return pa.struct([("1", pa.timestamp("ms", "UTC")), ("2", pa.string())])
     if inner not in _ARROW_TYPES:
         raise WarehouseError(
-            f"column {name} has type {clickhouse_type}, which the embedded warehouse does not"
-            " insert"
+            f"column {name} has type {clickhouse_type}, which the embedded warehouse cannot insert"
         )
     return _ARROW_TYPES[inner]
 
@@ -78,23 +80,21 @@ def _array(table: str, schema: pa.Schema, name: str, values: Any) -> pa.Array:
 
 
 class ChdbWarehouse:
-    """chdb behind the warehouse port; queries may run in other threads while one thread inserts.
+    """A warehouse in this process; queries may run in other threads while one thread inserts.
 
-    Two sessions share the store: one that changes it, and one under readonly=1 for everything
-    analysts write, since readonly=2 still reads local files; what readonly=1 lets through is
-    refused by `ReadingGuard`.
+    Two sessions share the store: one for changes, and one with readonly=1 for queries, because
+    readonly=2 can still read local files. `ReadOnlyGuard` rejects what readonly=1 lets through.
     """
 
     def __init__(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Backups are written beside the store and nowhere else; whoever asked for one moves it from
-        # there.
+        # Backups can only be written beside the store; the caller moves them elsewhere.
         self._backups = path.parent / BACKUPS
-        place = f"{path}?backups.allowed_path={self._backups}"
-        self._writer = Session(place)
+        address = f"{path}?backups.allowed_path={self._backups}"
+        self._writer = Session(address)
         self._run(self._writer, f"CREATE DATABASE IF NOT EXISTS {DATABASE}")
         self._run(self._writer, f"USE {DATABASE}")
-        self._reader = Session(place)
+        self._reader = Session(address)
         self._run(self._reader, f"USE {DATABASE}")
         self._run(self._reader, "SET readonly=1")
         self._schemas: dict[str, pa.Schema] = {}
@@ -103,13 +103,11 @@ class ChdbWarehouse:
         self._read_lock = threading.Lock()
 
     def insert(self, table: str, columns: Columns) -> None:
-        """Insert rows of one table as one block; see `Warehouse.insert`."""
+        """Insert rows into one table as one block; see `Warehouse.insert`."""
         self.insert_all([{table: columns}])
 
     def insert_all(self, blocks: Iterable[Mapping[str, Columns]]) -> None:
-        """Insert blocks of several tables, one block a table in the end; see
-        `Warehouse.insert_all`.
-        """
+        """Insert blocks into several tables, as one block per table; see `Warehouse.insert_all`."""
         with self._write_lock:
             arrow: dict[str, list[pa.Table]] = {}
             for tables in blocks:
@@ -152,7 +150,7 @@ class ChdbWarehouse:
     def query(
         self, sql: str, parameters: Mapping[str, Any] | None = None, fmt: str = "JSONEachRow"
     ) -> bytes:
-        """Answer a reading query in a ClickHouse output format; see `Warehouse.query`."""
+        """Return the result of a read-only query in an output format; see `Warehouse.query`."""
         with self._read_lock:
             self._guard.check(sql)
             return self._run(self._reader, sql, parameters, fmt)
@@ -163,31 +161,29 @@ class ChdbWarehouse:
         )
 
     def execute(self, sql: str) -> None:
-        """Carry out a statement that changes tables; see `Warehouse.execute`."""
+        """Execute a statement that changes tables; see `Warehouse.execute`."""
         with self._write_lock:
             self._run(self._writer, sql)
             self._schemas.clear()
 
     def create_database(self) -> None:
-        """Create the database where it is absent; opening the store has done so."""
+        """Create the database if it does not exist, as after a restore dropped it."""
         self._run(self._writer, f"CREATE DATABASE IF NOT EXISTS {DATABASE}")
         self._run(self._writer, f"USE {DATABASE}")
 
     def back_up(self, name: str, witnesses: Sequence[Sequence[str]]) -> TableChecksums:
-        """Write a backup of that name beside the store; see `pipeline.sinks.backups`. Inserts wait
-        until it is done.
-        """
+        """Write a backup beside the store; see `pipeline.sinks.backups`. Inserts wait for it."""
         self._backups.mkdir(exist_ok=True, mode=0o700)
         return back_up(self, file_destination(str(self._backups / name)), witnesses)
 
     def restore(
         self, name: str, wanted: Mapping[str, Sequence[str]], witnesses: Sequence[Sequence[str]]
     ) -> None:
-        """Restore the backup of that name from beside the store, which must be empty."""
+        """Restore a backup from beside the store, which must be empty."""
         restore(self, file_destination(str(self._backups / name)), DATABASE, wanted, witnesses)
 
     def close(self) -> None:
-        """Leave the store; another process may open it then."""
+        """Close the store, so that another process can open it."""
         self._reader.close()
         self._writer.close()
 
@@ -200,12 +196,12 @@ class ChdbWarehouse:
         block: pa.Table | None = None,  # noqa: ARG004  # chdb reads it from this frame by its name
     ) -> bytes:
         try:
-            given = (
+            literals = (
                 {name: _literal(value) for name, value in parameters.items()}
                 if parameters
                 else None
             )
-            result = session.query(sql, fmt, params=given)
+            result = session.query(sql, fmt, params=literals)
         except (RuntimeError, ValueError) as error:
             raise _warehouse_error(error) from error
         return bytes(result.bytes()) if result is not None else b""
@@ -219,6 +215,9 @@ _ESCAPES = str.maketrans(
 def _literal(value: Any) -> Any:
     """Return a parameter in ClickHouse's escaped text format, arrays with quoted elements.
 
+    >>> _literal(["a", "b"])
+    "['a','b']"
+
     https://clickhouse.com/docs/interfaces/cli#cli-queries-with-parameters-syntax
     """
     if isinstance(value, str):
@@ -228,11 +227,11 @@ def _literal(value: Any) -> Any:
     return value
 
 
-# chdb writes "Code: 60. DB::Exception: message. (UNKNOWN_TABLE)", sometimes wrapped in itself.
+# chdb's errors read "Code: 60. DB::Exception: message. (UNKNOWN_TABLE)", sometimes nested.
 _CODE = re.compile(r"Code: (\d+)\. DB::Exception: ")
 
 
 def _warehouse_error(error: Exception) -> WarehouseError:
     text = str(error)
-    found = _CODE.findall(text)
-    return error_for_code(int(found[-1]) if found else 0, _CODE.sub("", text).strip())
+    codes = _CODE.findall(text)
+    return error_for_code(int(codes[-1]) if codes else 0, _CODE.sub("", text).strip())

@@ -1,4 +1,4 @@
-"""The warehouse on a ClickHouse server, spoken to in its native protocol by clickhouse-driver."""
+"""The warehouse on a ClickHouse server, over its native protocol by clickhouse-driver."""
 
 from __future__ import annotations
 
@@ -29,28 +29,24 @@ from pipeline.sinks.warehouse import (
     error_for_code,
 )
 
-# A connection that fails is told by the exception; the driver would print its traceback beside it,
-# at every try.
+# A failed connection raises an exception; the driver would log a traceback too, at every attempt.
 logging.getLogger("clickhouse_driver.connection").setLevel(logging.ERROR)
 
-# Durable and seen when the insert returns: the server must not gather it with others (its own
-# default since 26.3).
+# Rows must be durable and visible when the insert returns, so the server must not combine it with
+# other inserts (its default since 26.3).
 _INSERT_SETTINGS = {"async_insert": 0}
-# Under 1 a session neither writes nor changes settings, this one included; 2 would let it change
-# those.
+# With 1 a session can neither write nor change settings, including this one; with 2 it could.
 _READ_SETTINGS = {"readonly": 1}
 _CLIENT_NAME = "switchboard"
-# Seconds of silence after which the kernel asks the other side, seconds between questions, and
-# their number.
+# TCP keep-alive: idle seconds before the first probe, seconds between probes, number of probes.
 _KEEPALIVE = (20, 5, 4)
 
 
 class ClickHouseWarehouse:
-    """A ClickHouse server behind the warehouse port; every thread that asks at the same time has a
-    connection of its own.
+    """A warehouse on a ClickHouse server, with a pool of connections for concurrent threads.
 
-    What analysts write passes `ReadingGuard` and runs under readonly=1. A connection on which
-    anything went wrong is dropped, and made anew at the next call.
+    Queries pass `ReadOnlyGuard` and run with readonly=1. A connection is closed after an error; the
+    next call opens another.
     """
 
     def __init__(self, url: str | Address) -> None:
@@ -63,17 +59,15 @@ class ClickHouseWarehouse:
         return f"ClickHouseWarehouse({self.address})"
 
     def insert(self, table: str, columns: Columns) -> None:
-        """Insert rows of one table as one block; see `Warehouse.insert`. Sent again after a
-        WarehouseBusyError, they replace themselves.
-        """
+        """Insert rows into one table as one block; see `Warehouse.insert`."""
         self.insert_all([{table: columns}])
 
     def insert_all(self, blocks: Iterable[Mapping[str, Columns]]) -> None:
-        """Insert blocks of several tables, each sent when it is made, one INSERT a table; see
-        `Warehouse.insert_all`.
+        """Insert blocks into several tables by one INSERT per table; see `Warehouse.insert_all`.
 
-        The server gathers the blocks of an INSERT into one part; it takes them in while the next
-        are made, and writes all tables at the same time in the end.
+        Each block is sent as soon as it is computed, and the server receives it while the next one
+        is computed. The server combines the blocks of an INSERT into one part, and writes all
+        tables at the same time at the end.
         """
         with ExitStack() as open_inserts:
             inserts: dict[str, _Insert] = {}
@@ -93,7 +87,7 @@ class ClickHouseWarehouse:
     def query(
         self, sql: str, parameters: Mapping[str, Any] | None = None, fmt: str = "JSONEachRow"
     ) -> bytes:
-        """Answer a reading query in a ClickHouse output format; see `Warehouse.query`."""
+        """Return the result of a read-only query in an output format; see `Warehouse.query`."""
         self._guard.check(sql)
         columns, header = self._answer(sql, parameters or {})
         return format_answer(header, columns, fmt)
@@ -116,18 +110,18 @@ class ClickHouseWarehouse:
         return columns, header
 
     def execute(self, sql: str) -> None:
-        """Carry out a statement that changes tables; see `Warehouse.execute`."""
+        """Execute a statement that changes tables; see `Warehouse.execute`."""
         with self._writers.client() as client:
             client.execute(sql)
 
     def create_database(self) -> None:
-        """Create the database where it is absent; see `Warehouse.create_database`."""
+        """Create the database if it does not exist; see `Warehouse.create_database`."""
         with _translate_errors(self.address), _connected(self.address, {}, database="") as client:
             client.execute(f"CREATE DATABASE IF NOT EXISTS {_quote_name(self.address.database)}")
 
-    def back_up(self, place: str, witnesses: Sequence[Sequence[str]]) -> TableChecksums:
-        """Let the server write a backup to a place of its own; see `pipeline.sinks.backups`."""
-        return back_up(self, place, witnesses)
+    def back_up(self, destination: str, witnesses: Sequence[Sequence[str]]) -> TableChecksums:
+        """Let the server write a backup to one of its disks; see `pipeline.sinks.backups`."""
+        return back_up(self, destination, witnesses)
 
     def close(self) -> None:
         """Close all connections."""
@@ -140,10 +134,10 @@ def _quote_name(name: str) -> str:
 
 
 class _DataOnly(QueryResult):  # type: ignore[misc]  # the driver has no types
-    """The rows of an answer, without those of WITH TOTALS and extremes, which are no rows of it."""
+    """Keeps the rows of a result, without those of WITH TOTALS and extremes."""
 
     def store(self, packet: Any) -> None:
-        """Keep a packet's block where it is of the answer itself."""
+        """Store the block of a packet if it has rows of the result."""
         if packet.type == ServerPacketTypes.DATA:
             super().store(packet)
 
@@ -171,9 +165,7 @@ def _connected(
 
 
 class _Pool:
-    """Connections that are open and idle; a thread takes one, or opens one more, and gives it back
-    where all went well.
-    """
+    """Idle connections: a thread takes one or opens another, and returns it after success."""
 
     def __init__(self, address: Address, settings: Mapping[str, Any]) -> None:
         self._address = address
@@ -209,12 +201,10 @@ def _rows_of(table: str, columns: Columns) -> int:
 
 
 class _Insert:
-    """An INSERT that is open: what clickhouse-driver's Client.execute does for one, block by block,
-    of columns that we encode.
+    """An open INSERT: does what clickhouse-driver's Client.execute does, with our encoders.
 
-    The server's answers to single blocks are read in the end, so that none is waited for while
-    there is more to send. Any error leaves the connection in the middle of an INSERT: whoever holds
-    it drops it.
+    The server's responses to blocks are read at the end, so that sending never waits for them.
+    After an error the connection is in the middle of an INSERT, and the caller closes it.
     """
 
     def __init__(self, client: Client, table: str, names: Sequence[str]) -> None:
@@ -226,15 +216,15 @@ class _Insert:
         self._columns: list[tuple[str, str]] = client.receive_sample_block().columns_with_types
 
     def send(self, columns: Columns, rows: int) -> None:
-        """Send a block; raises WarehouseError naming the column where a value does not fit."""
+        """Send a block; raises WarehouseError with the column's name if a value does not fit."""
         self._write(self._columns, columns, rows)
 
     def end(self) -> None:
-        """Say that there is no more: the server makes the rows durable."""
+        """Send the end of the data, so that the server makes the rows durable."""
         self._write((), {}, 0)
 
     def wait(self) -> None:
-        """Return when the rows are durable."""
+        """Wait until the rows are durable."""
         self._client.receive_end_of_insert_query()
 
     def _write(self, kinds: Sequence[tuple[str, str]], columns: Columns, rows: int) -> None:
@@ -244,29 +234,27 @@ class _Insert:
             write_binary_str("", connection.fout)
             self._write_block(connection.block_out, kinds, columns, rows)
         except OSError:
-            # Where the server has refused and hung up, it has said why.
+            # If the server rejected the insert and closed the connection, it has sent the reason.
             self.wait()
             raise
 
     def _write_block(
         self, stream: Any, kinds: Sequence[tuple[str, str]], columns: Columns, rows: int
     ) -> None:
-        """Write a block as the driver's BlockOutputStream.write does, for the protocol of any
-        server since 2022.
-        """
+        """Write a block as the driver's BlockOutputStream.write does, for servers since 2022."""
         BlockInfo().write(stream.fout)
         write_varint(len(kinds), stream.fout)
         write_varint(rows, stream.fout)
         for name, kind in kinds:
             write_binary_str(name, stream.fout)
             write_binary_str(kind, stream.fout)
-            # Serialised as usual, not sparse.
+            # Default serialisation, not sparse.
             write_binary_uint8(0, stream.fout)
             encode_column(f"{self._table}.{name}", kind, columns[name], stream.fout)
         stream.finalize()
 
 
-# Behind the message the server appends where in its own code it happened.
+# The server appends a stack trace of its own code to the message.
 _STACK = re.compile(r"\s*Stack trace:.*", re.DOTALL)
 _PREFIX = re.compile(r"^(?:DB::Exception: )+")
 _CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
@@ -274,9 +262,7 @@ _CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
 
 @contextmanager
 def _translate_errors(address: Address) -> Iterator[None]:
-    """Turn what the driver raises into the port's errors: the server's by their number, all of the
-    network's into WarehouseBusyError.
-    """
+    """Convert the driver's exceptions: the server's by error number, the network's to busy."""
     try:
         yield
     except errors.ServerException as error:
@@ -287,13 +273,13 @@ def _translate_errors(address: Address) -> Iterator[None]:
         raise WarehouseError(str(error.message), error.code) from error
     except errors.UnknownTypeError as error:
         raise WarehouseError(
-            f"{error.message}: clickhouse-driver cannot read it; cast it, such as by toString()",
+            f"{error.message}: clickhouse-driver cannot read it: cast it, such as by toString()",
             error.code,
         ) from error
     except errors.Error as error:
         if _CERTIFICATE in str(error):
             raise WarehouseSetupError(
-                f"{address}: its certificate is not trusted: name its authority by ?ca_certs=FILE"
+                f"{address}: its certificate is not trusted: add its authority by ?ca_certs=FILE"
                 f" ({error.message})",
                 error.code,
             ) from error

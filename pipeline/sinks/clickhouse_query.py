@@ -1,9 +1,8 @@
-"""Answers of a ClickHouse server in its output formats. The native protocol carries typed columns,
-never a format.
+"""Formats results of a ClickHouse server, because its native protocol sends typed columns only.
 
-JSONEachRow, which the program itself reads, is printed here as ClickHouse prints it. Any other
-format is printed by ClickHouse's own engine, embedded in a process of its own, to which the typed
-columns are handed in the Native format.
+JSONEachRow, which the program itself reads, is formatted here exactly as ClickHouse formats it. All
+other formats are produced by ClickHouse's embedded engine in a separate process, which gets the
+columns in the Native format (docs/adr/0024).
 """
 
 from __future__ import annotations
@@ -36,8 +35,12 @@ _JSON = "JSONEachRow"
 
 
 def format_answer(header: Header, columns: Sequence[Values], fmt: str) -> bytes:
-    """Return columns, as the driver read them with strings as bytes, in an output format; raises
-    WarehouseError for an unknown one.
+    """Return columns in an output format; raises WarehouseError for an unknown format.
+
+    The columns are as the driver reads them with strings as bytes.
+
+    >>> format_answer([("n", "UInt8"), ("s", "String")], [[1], [b"a"]], "JSONEachRow")
+    b'{"n":1,"s":"a"}\\n'
     """
     if not header:
         return b""
@@ -50,7 +53,7 @@ def format_answer(header: Header, columns: Sequence[Values], fmt: str) -> bytes:
 
 
 class _UnsupportedTypeError(Exception):
-    """A type that is left to ClickHouse's own printer."""
+    """A type that only ClickHouse's engine formats."""
 
 
 def _json_rows(header: Header, columns: Sequence[Values]) -> bytes:
@@ -63,29 +66,29 @@ def _json_rows(header: Header, columns: Sequence[Values]) -> bytes:
 
 
 def _formatter(kind: str) -> Formatter:
-    told = parse_type(kind)
-    if told.name in ("LowCardinality", "Nullable"):
-        return _nullable(_formatter(told.arguments[0]))
-    if told.name == "SimpleAggregateFunction":
-        return _formatter(told.arguments[1])
-    if told.name == "Array":
-        return _arrays(_formatter(told.arguments[0]))
-    if told.name == "Map":
-        return _maps(_formatter(told.arguments[0]), _formatter(told.arguments[1]))
-    if told.name == "Tuple":
-        return _tuples(told.arguments)
-    if told.name == "DateTime64":
-        return _instants(int(told.arguments[0]))
-    if told.name not in _FORMATTERS:
+    type_ = parse_type(kind)
+    if type_.name in ("LowCardinality", "Nullable"):
+        return _nullable(_formatter(type_.arguments[0]))
+    if type_.name == "SimpleAggregateFunction":
+        return _formatter(type_.arguments[1])
+    if type_.name == "Array":
+        return _arrays(_formatter(type_.arguments[0]))
+    if type_.name == "Map":
+        return _maps(_formatter(type_.arguments[0]), _formatter(type_.arguments[1]))
+    if type_.name == "Tuple":
+        return _tuples(type_.arguments)
+    if type_.name == "DateTime64":
+        return _timestamps(int(type_.arguments[0]))
+    if type_.name not in _FORMATTERS:
         raise _UnsupportedTypeError(kind)
-    return _FORMATTERS[told.name]
+    return _FORMATTERS[type_.name]
 
 
 def _each(text: Callable[[Any], bytes]) -> Formatter:
     return lambda values: [text(value) for value in values]
 
 
-# What ClickHouse's writeJSONString escapes: quotes, backslashes, slashes, signs below the blank,
+# What ClickHouse's writeJSONString escapes: quotes, backslashes, slashes, control characters,
 # U+2028 and U+2029.
 _ESCAPED = re.compile(rb'["\\/\x00-\x1f]|\xe2\x80[\xa8\xa9]')
 _ESCAPES = {
@@ -119,13 +122,16 @@ def _truth(value: Any) -> bytes:
     return b"true" if value else b"false"
 
 
-# Numbers of at most these powers of ten are written out, as JavaScript writes them; beyond, with an
-# exponent.
+# Numbers within these powers of ten are written without an exponent, as in JavaScript.
 _LOWEST_POWER, _HIGHEST_POWER = -6, 21
 
 
 def _float_text(shortest: str) -> bytes:
-    """Return a float's shortest decimal as ClickHouse writes it: 1, 0.00001, 1e21, 1.5e-7."""
+    """Return a float's shortest decimal text as ClickHouse writes it.
+
+    >>> _float_text("1.0"), _float_text("1e-05"), _float_text("1.5e-07")
+    (b'1', b'0.00001', b'1.5e-7')
+    """
     mantissa, _, power = shortest.partition("e")
     sign, mantissa = ("-", mantissa[1:]) if mantissa.startswith("-") else ("", mantissa)
     whole, _, fraction = mantissa.partition(".")
@@ -168,14 +174,14 @@ def _second(value: datetime) -> bytes:
     return b'"%b"' % value.replace(tzinfo=None).isoformat(" ", "seconds").encode()
 
 
-# Beyond microseconds the driver's datetime has lost what the server sent.
+# The driver reads timestamps as datetime, which loses digits beyond microseconds.
 _MICROSECONDS = 6
 
 
-def _instants(digits: int) -> Formatter:
+def _timestamps(digits: int) -> Formatter:
     if digits > _MICROSECONDS:
         raise WarehouseError(
-            "an instant finer than a microsecond: cast it, such as by toString() or"
+            "a timestamp has more than six decimal places: cast it, such as by toString() or"
             " toDateTime64(…, 6)"
         )
 
@@ -190,8 +196,8 @@ def _nullable(inner: Formatter) -> Formatter:
     def texts(values: Values) -> list[bytes]:
         if None not in values:
             return inner(values)
-        held = iter(inner([value for value in values if value is not None]))
-        return [b"null" if value is None else next(held) for value in values]
+        present = iter(inner([value for value in values if value is not None]))
+        return [b"null" if value is None else next(present) for value in values]
 
     return texts
 
@@ -222,18 +228,19 @@ def _name(text: bytes) -> bytes:
 
 def _tuples(arguments: Sequence[str]) -> Formatter:
     named = [tuple_element(argument) for argument in arguments]
-    printers = [_formatter(kind) for _, kind in named]
+    formatters = [_formatter(kind) for _, kind in named]
     names = [_text(name.encode()) + b":" for name, _ in named if name is not None]
     opened, closed = (b"{", b"}") if names else (b"[", b"]")
 
     def texts(values: Values) -> list[bytes]:
         parts = [
-            printer([value[place] for value in values]) for place, printer in enumerate(printers)
+            formatter([value[index] for value in values])
+            for index, formatter in enumerate(formatters)
         ]
-        heads = names or list(repeat(b"", len(printers)))
+        prefixes = names or list(repeat(b"", len(formatters)))
         return [
             opened
-            + b",".join([head + part for head, part in zip(heads, row, strict=True)])
+            + b",".join([prefix + part for prefix, part in zip(prefixes, row, strict=True)])
             + closed
             for row in zip(*parts, strict=True)
         ]
@@ -262,8 +269,7 @@ _FORMATTERS: dict[str, Formatter] = {
     },
 }
 
-# The driver reads a column of nothing but nulls and does not write one: a byte a row says null,
-# another stands for the value.
+# The driver can read this type but not write it: a null byte per row, then a value byte per row.
 _NOTHING = "Nullable(Nothing)"
 
 
@@ -272,13 +278,13 @@ def _format_by_engine(header: Header, columns: Sequence[Values], fmt: str) -> by
     writer = BufferedSocketWriter(collected, 1 << 20)
     write_varint(len(header), writer)
     write_varint(len(columns[0]) if columns else 0, writer)
-    for place, (name, kind) in enumerate(header):
+    for index, (name, kind) in enumerate(header):
         write_binary_str(name, writer)
         write_binary_str(kind, writer)
         if columns and kind == _NOTHING:
-            writer.write(b"\1" * len(columns[place]) + b"0" * len(columns[place]))
+            writer.write(b"\1" * len(columns[index]) + b"0" * len(columns[index]))
         elif columns:
-            writer.write(reencode_column(kind, columns[place]))
+            writer.write(reencode_column(kind, columns[index]))
     writer.flush()
     with tempfile.TemporaryDirectory(prefix="switchboard-") as folder:
         path = Path(folder) / "answer.native"
@@ -287,7 +293,7 @@ def _format_by_engine(header: Header, columns: Sequence[Values], fmt: str) -> by
         done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode != 0:
         raise WarehouseError(
-            f"the answer cannot be given as {fmt}:"
+            f"the result cannot be formatted as {fmt}:"
             f" {done.stderr.decode('utf-8', 'replace').strip()[-500:]}"
         )
     return done.stdout

@@ -1,6 +1,4 @@
-"""ClickHouse's names of types, taken apart: Nullable(DateTime64(3, 'UTC')) is Nullable of
-DateTime64 of 3 and 'UTC'.
-"""
+"""Parses the names of ClickHouse types, such as Nullable(DateTime64(3, 'UTC'))."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ _NAMED = re.compile(r"^(?:`((?:[^`\\]|\\.)*)`|([A-Za-z_][A-Za-z0-9_]*)) (?=\S)")
 
 @dataclass(frozen=True, slots=True)
 class TypeName:
-    """A type: its name and what stands in its brackets, each argument as text."""
+    """A parsed type: its name and the text of each argument in its brackets."""
 
     name: str
     arguments: tuple[str, ...] = ()
@@ -21,34 +19,42 @@ class TypeName:
 
 @lru_cache(maxsize=4096)
 def parse_type(text: str) -> TypeName:
-    """Return a type's name and arguments; text that is no type gives itself as the name."""
+    """Return the name and arguments of a type; other text is returned as the name.
+
+    >>> parse_type("Map(String, Array(UInt8))")
+    TypeName(name='Map', arguments=('String', 'Array(UInt8)'))
+    """
     name, bracket, rest = text.strip().partition("(")
     return TypeName(name, tuple(_arguments(rest[:-1])) if bracket else ())
 
 
 def _arguments(text: str) -> list[str]:
     """Split at the commas outside of brackets and quotes."""
-    found, depth, quote, start, place = [], 0, "", 0, 0
-    while place < len(text):
-        sign = text[place]
+    arguments, depth, quote, start, index = [], 0, "", 0, 0
+    while index < len(text):
+        character = text[index]
         if quote:
-            if sign == "\\":
-                place += 1
-            elif sign == quote:
+            if character == "\\":
+                index += 1
+            elif character == quote:
                 quote = ""
-        elif sign in "'`\"":
-            quote = sign
-        elif sign in "()":
-            depth += 1 if sign == "(" else -1
-        elif sign == "," and not depth:
-            found.append(text[start:place].strip())
-            start = place + 1
-        place += 1
-    return [*found, text[start:].strip()]
+        elif character in "'`\"":
+            quote = character
+        elif character in "()":
+            depth += 1 if character == "(" else -1
+        elif character == "," and not depth:
+            arguments.append(text[start:index].strip())
+            start = index + 1
+        index += 1
+    return [*arguments, text[start:].strip()]
 
 
 def tuple_element(argument: str) -> tuple[str | None, str]:
-    """Return the name (None: it has none) and the type of a tuple's element."""
+    """Return the name, or None, and the type of a tuple's element.
+
+    >>> tuple_element("at DateTime"), tuple_element("String")
+    (('at', 'DateTime'), (None, 'String'))
+    """
     match = _NAMED.match(argument)
     if match is None:
         return None, argument

@@ -1,6 +1,4 @@
-"""The address of a ClickHouse server, as the setting `warehouse` gives it:
-clickhouse://user:password@host:9000/database?…
-"""
+"""Parses the address of a ClickHouse server: clickhouse://user:password@host:9000/database?…"""
 
 from __future__ import annotations
 
@@ -14,28 +12,29 @@ from pipeline.errors import UserError
 from pipeline.sinks.warehouse import DATABASE
 
 _PORT, _SECURE_PORT = 9000, 9440
-# A host that is up answers within milliseconds; ten seconds cover a name server that is slow and a
-# link that loses packets.
+# A host that is up responds within milliseconds; ten seconds cover a slow name server and lost
+# packets.
 _CONNECT_S = 10.0
-# ClickHouse tells of its progress several times a second, and an insert of 100,000 rows is durable
-# within a few: a minute of silence is a dead connection. Two of them and their pauses stay below
-# Kafka's max.poll.interval of five minutes.
+# ClickHouse sends progress several times per second, and an insert of 100,000 rows takes a few
+# seconds, so after a minute without data the connection is dead. Two such timeouts and their pauses
+# stay below Kafka's max.poll.interval of five minutes.
 _SILENCE_S = 60.0
 _PING_S = 5.0
 _HINT = (
-    "write clickhouse://user:password@host:9000/database, in it signs such as @ : / ? # % of a"
+    "write clickhouse://user:password@host:9000/database, and characters such as @ : / ? # % of a"
     " password as %40 %3A %2F %3F %23 %25"
 )
 
 
 class AddressError(UserError, ValueError):
-    """The address of the warehouse is wrong; the message says which part, never the password."""
+    """The address of the warehouse is invalid; the message has the part, never the password."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a ClickHouse server is and how to speak to it; `options` are clickhouse-driver's. The
-    password is in no repr.
+    """A server's hosts, credentials and database, and `options` for clickhouse-driver.
+
+    The repr does not have the password.
     """
 
     hosts: tuple[tuple[str, int], ...]
@@ -53,24 +52,28 @@ class Address:
         return f"{scheme}://{self.user}@{hosts}/{self.database}"
 
     def client_options(self, database: str | None = None) -> dict[str, Any]:
-        """Return what clickhouse-driver's Client takes, for another database where one is named."""
+        """Return the arguments of clickhouse-driver's Client, for this or another database."""
         (host, port), *others = self.hosts
         return {
             "host": host,
             "port": port,
-            "alt_hosts": ",".join(f"{other}:{its_port}" for other, its_port in others) or None,
+            "alt_hosts": ",".join(f"{other}:{other_port}" for other, other_port in others) or None,
             "user": self.user,
             "password": self.password,
             "database": self.database if database is None else database,
             "secure": self.secure,
-            # Asked on an idle connection before it is used again.
+            # Timeout of the ping before an idle connection is used again.
             "sync_request_timeout": min(_PING_S, self.options["send_receive_timeout"]),
             **self.options,
         }
 
 
 def parse_address(url: str) -> Address:
-    """Return the address that a URL means; raises AddressError naming the part that is wrong."""
+    """Return the address in a URL; raises AddressError with the part that is invalid.
+
+    >>> str(parse_address("clickhouse://reader:secret@db/sales"))
+    'clickhouse://reader@db:9000/sales'
+    """
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -79,49 +82,51 @@ def parse_address(url: str) -> Address:
         ) from None
     if parts.scheme not in ("clickhouse", "clickhouses"):
         raise AddressError(
-            f"warehouse: {parts.scheme or 'no scheme'!r} is no scheme of ClickHouse: {_HINT}"
+            f"warehouse: {parts.scheme or 'no scheme'!r} is not a scheme of ClickHouse: {_HINT}"
         )
     if parts.fragment:
         raise AddressError(f"warehouse: there is a # in it: {_HINT}")
     if "@" in parts.path or "@" in parts.query:
-        raise AddressError(f"warehouse: there is an @ behind the host: {_HINT}")
-    credentials, _, places = parts.netloc.rpartition("@")
+        raise AddressError(f"warehouse: there is an @ after the host: {_HINT}")
+    credentials, _, hosts = parts.netloc.rpartition("@")
     user, _, password = credentials.partition(":")
-    given = _options(parts.query)
-    secure = given.pop("secure", False) or parts.scheme == "clickhouses"
+    options = _options(parts.query)
+    secure = options.pop("secure", False) or parts.scheme == "clickhouses"
     database = unquote(parts.path.strip("/"))
     if "/" in database:
-        raise AddressError(f"warehouse: {database!r} is no database's name: {_HINT}")
+        raise AddressError(f"warehouse: {database!r} is not a database name: {_HINT}")
     return Address(
-        hosts=tuple(_host(place, _SECURE_PORT if secure else _PORT) for place in places.split(",")),
+        hosts=tuple(_host(host, _SECURE_PORT if secure else _PORT) for host in hosts.split(",")),
         user=unquote(user) or "default",
         password=unquote(password),
         database=database or DATABASE,
         secure=secure,
-        options={"connect_timeout": _CONNECT_S, "send_receive_timeout": _SILENCE_S, **given},
+        options={"connect_timeout": _CONNECT_S, "send_receive_timeout": _SILENCE_S, **options},
     )
 
 
-def _host(place: str, default_port: int) -> tuple[str, int]:
-    if place.startswith("["):
-        host, closed, rest = place[1:].partition("]")
+def _host(text: str, default_port: int) -> tuple[str, int]:
+    if text.startswith("["):
+        host, closed, rest = text[1:].partition("]")
         if not closed or (rest and not rest.startswith(":")):
-            raise AddressError(f"warehouse: {place!r} is no IPv6 address in brackets: {_HINT}")
+            raise AddressError(f"warehouse: {text!r} is not an IPv6 address in brackets: {_HINT}")
         port = rest[1:]
     else:
-        host, _, port = place.partition(":")
+        host, _, port = text.partition(":")
     if not host:
-        raise AddressError(f"warehouse: it names no host: {_HINT}")
+        raise AddressError(f"warehouse: it has no host: {_HINT}")
     if not port:
         return host, default_port
     if not port.isascii() or not port.isdigit() or not 0 < int(port) < 1 << 16:
-        raise AddressError(f"warehouse: the port of {host} is a number from 1 to 65535: {_HINT}")
+        raise AddressError(
+            f"warehouse: the port of {host} must be a number from 1 to 65535: {_HINT}"
+        )
     return host, int(port)
 
 
 def _flag(text: str) -> bool:
     if text.lower() not in ("1", "0", "true", "false"):
-        raise ValueError("is true or false")
+        raise ValueError("must be true or false")
     return text.lower() in ("1", "true")
 
 
@@ -129,21 +134,21 @@ def _seconds(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise ValueError("is a number of seconds") from None
+        raise ValueError("must be a number of seconds") from None
     if not 0 < value <= 3600:
-        raise ValueError("is above 0 and at most 3600 seconds")
+        raise ValueError("must be above 0 and at most 3600 seconds")
     return value
 
 
 def _file(text: str) -> str:
     if not Path(text).is_file():
-        raise ValueError(f"names a file, and there is none at {text}")
+        raise ValueError(f"must be a file, and {text} does not exist")
     return text
 
 
 def _compression(text: str) -> str:
     if text not in ("lz4", "lz4hc", "zstd"):
-        raise ValueError("is lz4, lz4hc or zstd")
+        raise ValueError("must be lz4, lz4hc or zstd")
     try:
         __import__("clickhouse_cityhash")
         __import__("zstd" if text == "zstd" else "lz4")
@@ -168,14 +173,14 @@ _OPTIONS: dict[str, Callable[[str], Any]] = {
 
 
 def _options(query: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     for name, text in parse_qsl(query, keep_blank_values=True):
         if name not in _OPTIONS:
             raise AddressError(
                 f"warehouse: there is no option {name!r}, only {', '.join(_OPTIONS)}"
             )
         try:
-            found[name] = _OPTIONS[name](text)
+            options[name] = _OPTIONS[name](text)
         except ValueError as error:
             raise AddressError(f"warehouse: the option {name} {error}") from error
-    return found
+    return options

@@ -1,11 +1,10 @@
-"""One migrator at a time: a lock in ClickHouse, which has no other than that a table is created
-once.
+"""A lock so that one process migrates at a time.
 
-The lock is a table whose name ends in a number, and whose comment says who holds it and until when,
-by the server's clock. Whoever wants it creates the table of the next number, where the last is
-given back or has run out: of all who try, ClickHouse lets one. The table of the highest number is
-never dropped, so a number is never used twice, and one who has slept finds that there is a higher
-one.
+ClickHouse has no locks, but it creates a table of a name only once. The lock is a table with a
+number at the end of its name; its comment has the owner and the expiry of the lease by the server's
+clock. If the lease was released or has expired, a process acquires the lock by creating the table
+with the next number; of several processes one succeeds. The table with the highest number is never
+dropped, so a number is never used twice, and a process that was suspended finds a higher number.
 """
 
 from __future__ import annotations
@@ -21,15 +20,13 @@ from pipeline.sinks.warehouse import Warehouse, WarehouseBusyError, WarehouseErr
 
 _PREFIX = "schema_migrations_lock_"
 _TABLE_ALREADY_EXISTS = 57
-# Nobody can take a lock over before its lease has run out; to ask before every statement doubled
-# the time of a first start.
+# Renewed after this part of the lease: no other process can acquire the lock before it expires, and
+# renewing before every statement doubled the time of a first start.
 _RENEWED_AFTER = 1 / 3
 
 
 class MigrationLock:
-    """The lock of a warehouse's migrations; `owner` is this process, `holder` who had it at the
-    last try.
-    """
+    """The lock of migrations. `owner` is this process, `holder` the owner at the last attempt."""
 
     def __init__(self, warehouse: Warehouse, lease_s: float) -> None:
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
@@ -37,19 +34,19 @@ class MigrationLock:
         self._warehouse = warehouse
         self._lease_ms = int(lease_s * 1000)
         self._number = 0
-        self._told_at = 0.0
+        self._renewed_at = 0.0
 
     def acquire(self) -> bool:
-        """Try once; return whether it is ours now."""
-        highest, told = self._highest()
-        if highest and told["until"] > self._now():
-            self.holder = told["owner"]
+        """Try once to acquire the lock and return whether it succeeded."""
+        highest, lease = self._highest()
+        if highest and lease["until"] > self._now():
+            self.holder = lease["owner"]
             return False
         number = highest + 1
-        self._told_at = time.time()
+        self._renewed_at = time.time()
         try:
             self._warehouse.execute(
-                f"CREATE TABLE {_PREFIX}{number} (nothing UInt8 COMMENT 'Holds nothing') ENGINE ="
+                f"CREATE TABLE {_PREFIX}{number} (nothing UInt8 COMMENT 'Always empty') ENGINE ="
                 f" Null COMMENT {self._lease_comment()}"
             )
         except WarehouseError as error:
@@ -58,30 +55,29 @@ class MigrationLock:
             raise
         self._number = number
         if self._highest()[0] != number:
-            # Between our look and our table others came and went; theirs counts.
+            # Other processes acquired and released it after the check; their number is higher.
             self._drop(number)
             return False
-        for older in [one for one, _ in self._all() if one < number]:
+        for older in [other for other, _ in self._all() if other < number]:
             self._drop(older)
         return True
 
     def renew(self) -> None:
-        """Hold it for another lease, once a part of ours is over; raises WarehouseBusyError where
-        ours ran out and another took it.
-        """
+        """Extend the lease after a part of it; raises WarehouseBusyError if another took over."""
         now = time.time()
-        if now < self._told_at + self._lease_ms / 1000 * _RENEWED_AFTER:
+        if now < self._renewed_at + self._lease_ms / 1000 * _RENEWED_AFTER:
             return
-        highest, told = self._highest()
+        highest, lease = self._highest()
         if highest != self._number:
             raise WarehouseBusyError(
-                f"{told['owner']} has taken over the migration, for ours took longer than its lease"
+                f"{lease['owner']} took over the migration because a statement took longer than the"
+                " lease: run it again"
             )
-        self._told_at = now
+        self._renewed_at = now
         self._set_comment(self._lease_comment())
 
     def release(self) -> None:
-        """Give it back, where it is still ours."""
+        """Release the lock if this process still has it."""
         if self._highest()[0] == self._number:
             self._set_comment(_quoted({"owner": self.owner, "until": 0}))
 

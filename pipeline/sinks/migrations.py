@@ -21,7 +21,8 @@ CREATE TABLE IF NOT EXISTS schema_migrations
     name String COMMENT 'File name of the migration',
     sha256 String COMMENT 'SHA-256 of its SQL text',
     status LowCardinality(String) COMMENT 'started or completed',
-    changed_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC') COMMENT 'When this row was inserted, UTC'
+    changed_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')
+        COMMENT 'When this row was inserted, UTC'
 )
 ENGINE = ReplacingMergeTree(changed_at) ORDER BY number
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
@@ -46,14 +47,12 @@ _STARTED, _COMPLETED = "started", "completed"
 
 
 class MigrationError(UserError):
-    """A migration was changed after it had been applied, or the database has one that this program
-    does not know.
-    """
+    """A migration was changed after it had been applied, or the database has an unknown one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One file: its number, its name and its statements, all of them safe to run again."""
+    """A migration: its number, file name, checksum and statements, which can be run again."""
 
     number: int
     name: str
@@ -62,13 +61,13 @@ class Migration:
 
 
 def migrations() -> tuple[Migration, ...]:
-    """Return all migrations in order; raises MigrationError where numbers have a gap or repeat."""
-    found = [_parse(name, text) for name, text in migration_texts().items()]
-    if [migration.number for migration in found] != list(range(1, len(found) + 1)):
+    """Return all migrations in order; raises MigrationError if numbers are not 1, 2, 3 …"""
+    parsed = [_parse(name, text) for name, text in migration_texts().items()]
+    if [migration.number for migration in parsed] != list(range(1, len(parsed) + 1)):
         raise MigrationError(
-            f"migrations must be numbered 1, 2, 3 …: {', '.join(m.name for m in found)}"
+            f"migrations must be numbered 1, 2, 3 …: {', '.join(m.name for m in parsed)}"
         )
-    return tuple(found)
+    return tuple(parsed)
 
 
 def _parse(name: str, text: str) -> Migration:
@@ -90,7 +89,7 @@ def _statements(text: str) -> Iterator[str]:
 
 
 def applied(warehouse: Warehouse) -> dict[int, tuple[str, str]]:
-    """Return number → (sha256, status) of the migrations that the database has had."""
+    """Return the checksum and status of each migration in the database, by number."""
     try:
         found = rows(warehouse, "SELECT number, sha256, status FROM schema_migrations FINAL")
     except WarehouseError as error:
@@ -101,36 +100,35 @@ def applied(warehouse: Warehouse) -> dict[int, tuple[str, str]]:
 
 
 def missing(warehouse: Warehouse) -> list[Migration]:
-    """Return the migrations that the database has not had, or not to their end, in order; nothing
-    is changed.
+    """Return the migrations that were not completed on the database, in order.
 
-    Raises MigrationError where an applied file was changed since, or where the database is newer
-    than this program.
+    Raises MigrationError if an applied one was changed, or the database is newer than the program.
     """
-    known, had = migrations(), applied(warehouse)
-    if newer := sorted(set(had) - {migration.number for migration in known}):
+    known, recorded = migrations(), applied(warehouse)
+    if newer := sorted(set(recorded) - {migration.number for migration in known}):
         raise MigrationError(
-            f"the database has migrations {newer} that this program does not know: upgrade"
+            f"the database has migrations {newer}, which this program does not know: upgrade"
             " Switchboard"
         )
     for migration in known:
-        sha256, status = had.get(migration.number, ("", ""))
+        sha256, status = recorded.get(migration.number, ("", ""))
         if status == _COMPLETED and sha256 != migration.sha256:
             raise MigrationError(
                 f"{migration.name} was changed after it was applied: write a new migration instead"
             )
     return [
-        migration for migration in known if had.get(migration.number, ("", ""))[1] != _COMPLETED
+        migration
+        for migration in known
+        if recorded.get(migration.number, ("", ""))[1] != _COMPLETED
     ]
 
 
 def migrate(warehouse: Warehouse, lease_s: float = _LEASE_S) -> list[Migration]:
-    """Apply what is missing, in order, and return it; a migration that broke off is run again from
-    its start.
+    """Apply missing migrations in order and return them.
 
-    Any number of processes may call it at once: one applies, the others wait for it. Raises
-    MigrationError as `missing` does, and WarehouseBusyError where somebody else is at it for longer
-    than two minutes.
+    An interrupted migration is run again from its start. Several processes may call this at once:
+    one applies, the others wait. Raises MigrationError as `missing` does, and WarehouseBusyError if
+    another process migrates for more than two minutes.
     """
     warehouse.create_database()
     lock = MigrationLock(warehouse, lease_s)
@@ -140,13 +138,13 @@ def migrate(warehouse: Warehouse, lease_s: float = _LEASE_S) -> list[Migration]:
             try:
                 return _apply_missing(warehouse, lock)
             finally:
-                # Where the server is gone, what went wrong is told, and the lease runs out by
-                # itself.
+                # If the server is away, the first error is raised, and the lease expires by itself.
                 with suppress(WarehouseError):
                     lock.release()
         if time.monotonic() > deadline:
             raise WarehouseBusyError(
-                f"{lock.holder} has been migrating for more than {_MAX_WAIT_S:.0f} s: look after it"
+                f"{lock.holder} has been migrating for more than {_MAX_WAIT_S:.0f} s: check that"
+                " process"
             )
         time.sleep(_POLL_S)
     return []
@@ -157,26 +155,26 @@ def _apply_missing(warehouse: Warehouse, lock: MigrationLock) -> list[Migration]
     warehouse.execute(_STATUS_COLUMNS)
     done = []
     for migration in missing(warehouse):
-        begun = _now_ms()
-        _record(warehouse, migration, begun, None, lock.owner)
+        started_at = _now_ms()
+        _record(warehouse, migration, started_at, None, lock.owner)
         for statement in migration.statements:
             lock.renew()
             warehouse.execute(statement)
-        _record(warehouse, migration, begun, _now_ms(), lock.owner)
+        _record(warehouse, migration, started_at, _now_ms(), lock.owner)
         done.append(migration)
     return done
 
 
 def _record(
-    warehouse: Warehouse, migration: Migration, begun: int, finished: int | None, by: str
+    warehouse: Warehouse, migration: Migration, started_at: int, finished_at: int | None, by: str
 ) -> None:
     row = {
         "number": migration.number,
         "name": migration.name,
         "sha256": migration.sha256,
-        "status": _STARTED if finished is None else _COMPLETED,
-        "started_at": begun,
-        "finished_at": finished,
+        "status": _STARTED if finished_at is None else _COMPLETED,
+        "started_at": started_at,
+        "finished_at": finished_at,
         "by": by,
     }
     warehouse.insert("schema_migrations", {name: [value] for name, value in row.items()})

@@ -1,8 +1,7 @@
-"""Columns as ClickHouse's native protocol carries them: clickhouse-driver's own encoders, and ours
-where those are slow.
+"""Encodes columns for ClickHouse's native protocol, by clickhouse-driver or encoders of ours.
 
-A value that does not fit is refused, never bent to fit, and named by its column. Our own encoders
-are for the types that the driver writes value by value in Python (bench/load.py measures both).
+A value that does not fit is rejected with its column's name, never converted. We have encoders for
+types that the driver writes value by value in Python (bench/load.py measures both).
 https://clickhouse.com/docs/interfaces/formats/Native
 """
 
@@ -28,7 +27,7 @@ from pipeline.sinks.warehouse import TYPE_MISMATCH, WarehouseError
 Values = Sequence[Any]
 Encoder = Callable[[Values, BufferedSocketWriter], None]
 
-# What the driver's column classes ask of a connection, where there is none.
+# The attributes that the driver's column classes read from a connection.
 _CONTEXT = SimpleNamespace(
     client_settings={
         "use_numpy": False,
@@ -41,27 +40,25 @@ _CONTEXT = SimpleNamespace(
 _CONTEXT_BYTES = SimpleNamespace(
     client_settings={**_CONTEXT.client_settings, "strings_as_bytes": True}, settings={}
 )
-# The driver's own buffer.
+# The buffer size of the driver.
 _BUFFER_BYTES = 1 << 20
 
 
 class ByteCollector:
-    """Stands where the driver's writer expects a socket, and keeps what is sent."""
+    """Collects bytes in place of the socket that the driver's writer expects."""
 
     def __init__(self) -> None:
         self.parts: list[bytes] = []
 
     def sendall(self, data: Any) -> None:
-        """Keep a part; the writer goes on to use its buffer."""
+        """Store a copy of the bytes, because the writer reuses its buffer."""
         self.parts.append(bytes(data))
 
 
 def encode_column(column: str, kind: str, values: Values, writer: BufferedSocketWriter) -> None:
-    """Write a column of a ClickHouse type as the native protocol carries it; see `Columns` for what
-    stands for what.
+    """Write a column of a ClickHouse type in native encoding; see `Columns` for the Python types.
 
-    Raises WarehouseError naming the column where a value does not fit; part of it may be written
-    then.
+    Raises WarehouseError with the column's name if a value does not fit; a part may be written.
     """
     try:
         _encoder(kind)(values, writer)
@@ -70,13 +67,13 @@ def encode_column(column: str, kind: str, values: Values, writer: BufferedSocket
 
 
 _MILLISECONDS = "3"
-# Types without a prefix of their own, which a tuple would have to write before its first element.
+# Types without a prefix, which a tuple would have to write before its first element.
 _PLAIN = {"DateTime64", "String", "UUID"}
 
 
 @cache
 def _encoder(kind: str) -> Encoder:
-    name, arguments = (told := parse_type(kind)).name, told.arguments
+    name, arguments = (type_ := parse_type(kind)).name, type_.arguments
     if name == "SimpleAggregateFunction":
         return _encoder(arguments[1])
     if name == "Nullable" and parse_type(arguments[0]).name in _NULLS:
@@ -84,10 +81,13 @@ def _encoder(kind: str) -> Encoder:
     if name == "UUID":
         return _uuids
     if name == "DateTime64" and arguments[0] == _MILLISECONDS:
-        return _instants
+        return _timestamps
     if name == "Decimal" and int(arguments[0]) <= _DECIMAL64_DIGITS:
         return _decimals(int(arguments[0]), int(arguments[1]))
-    if name == "Tuple" and {parse_type(tuple_element(argument)[1]).name for argument in arguments} <= _PLAIN:
+    if (
+        name == "Tuple"
+        and {parse_type(tuple_element(argument)[1]).name for argument in arguments} <= _PLAIN
+    ):
         return _tuples([_encoder(tuple_element(argument)[1]) for argument in arguments])
     if name == "String":
         return _strings
@@ -131,8 +131,8 @@ def _strings(values: Values, writer: BufferedSocketWriter) -> None:
         writer.write_strings(list(values), encoding="utf-8")
 
 
-# The prefix tells the version of the keys' form; the flags that keys come with the block, in a
-# dictionary of its own; the lowest bits how wide an index is: 0 one byte, 1 two, 2 four.
+# The prefix has the version of the format. The flags say that the block has its own dictionary of
+# keys; the lowest bits are the width of an index: 0 for one byte, 1 for two, 2 for four. See
 # ClickHouse's src/DataTypes/Serializations/SerializationLowCardinality.cpp.
 _LOW_CARDINALITY_VERSION, _OWN_KEYS = 1, (1 << 9) | (1 << 10)
 
@@ -147,8 +147,8 @@ def _low_cardinality(values: Values, writer: BufferedSocketWriter) -> None:
     writer.write(np.array([_OWN_KEYS | width, len(keys)], "<i8").tobytes())
     writer.write_strings(keys, encoding="utf-8")
     writer.write(np.array([len(values)], "<i8").tobytes())
-    places = map(index.__getitem__, values)
-    writer.write(np.fromiter(places, ("<u1", "<u2", "<u4")[width], len(values)).tobytes())
+    indexes = map(index.__getitem__, values)
+    writer.write(np.fromiter(indexes, ("<u1", "<u2", "<u4")[width], len(values)).tobytes())
 
 
 def _arrays_of_strings(values: Values, writer: BufferedSocketWriter) -> None:
@@ -178,7 +178,7 @@ def _nullable(inner: Encoder, instead: Any) -> Encoder:
     return write
 
 
-def _instants(values: Values, writer: BufferedSocketWriter) -> None:
+def _timestamps(values: Values, writer: BufferedSocketWriter) -> None:
     writer.write(_little_endian(array("q", values)))
 
 
@@ -188,22 +188,22 @@ def _little_endian(numbers: array[int]) -> bytes:
     return numbers.tobytes()
 
 
-_UUID_SIGNS, _HYPHENS = 36, (8, 13, 18, 23)
-_DIGITS = [place for place in range(_UUID_SIGNS) if place not in _HYPHENS]
+_UUID_LENGTH, _HYPHENS = 36, (8, 13, 18, 23)
+_DIGITS = [index for index in range(_UUID_LENGTH) if index not in _HYPHENS]
 
 
 def _uuids(values: Values, writer: BufferedSocketWriter) -> None:
-    signs = np.frombuffer("".join(values).encode("ascii"), np.uint8)
-    if signs.size != _UUID_SIGNS * len(values) or set(map(len, values)) - {_UUID_SIGNS}:
+    characters = np.frombuffer("".join(values).encode("ascii"), np.uint8)
+    if characters.size != _UUID_LENGTH * len(values) or set(map(len, values)) - {_UUID_LENGTH}:
         raise ValueError(
-            f"{next(value for value in values if len(value) != _UUID_SIGNS)[:80]!r} is no UUID"
+            f"{next(value for value in values if len(value) != _UUID_LENGTH)[:80]!r} is not a UUID"
         )
-    table = signs.reshape(-1, _UUID_SIGNS)
+    table = characters.reshape(-1, _UUID_LENGTH)
     if not (table[:, _HYPHENS] == ord("-")).all():
-        raise ValueError("a UUID has its hyphens elsewhere")
+        raise ValueError("a UUID has hyphens at other positions")
     raw = bytes.fromhex(table[:, _DIGITS].tobytes().decode("ascii"))
     if len(raw) != 16 * len(values):
-        raise ValueError("a UUID has a blank in it")
+        raise ValueError("a UUID has a space in it")
     # Two little-endian halves, the first of them the more significant.
     writer.write(np.frombuffer(raw, ">u8").astype("<u8").tobytes())
 
@@ -218,7 +218,7 @@ def _decimals(digits: int, scale: int) -> Encoder:
     def scaled(value: Decimal) -> int:
         whole = int(moved := value.scaleb(scale))
         if whole != moved or abs(whole) >= 10**digits:
-            raise ValueError(f"{value} has more digits than it holds")
+            raise ValueError(f"{value} has more digits than the type")
         return whole
 
     def write(values: Values, writer: BufferedSocketWriter) -> None:
@@ -231,16 +231,17 @@ def _decimals(digits: int, scale: int) -> Encoder:
 def _tuples(parts: list[Encoder]) -> Encoder:
     def write(values: Values, writer: BufferedSocketWriter) -> None:
         if set(map(len, values)) - {len(parts)}:
-            raise ValueError(f"a tuple has not {len(parts)} elements")
-        for place, part in enumerate(parts):
-            part([value[place] for value in values], writer)
+            raise ValueError(f"a tuple does not have {len(parts)} elements")
+        for index, part in enumerate(parts):
+            part([value[index] for value in values], writer)
 
     return write
 
 
 def reencode_column(kind: str, values: Values) -> bytes:
-    """Return a column as the driver's reader gave it, strings as bytes, encoded again; raises
-    WarehouseError for a type it cannot write.
+    """Return a column that the driver read, strings as bytes, in native encoding again.
+
+    Raises WarehouseError for a type that the driver cannot write.
     """
     collected = ByteCollector()
     writer = BufferedSocketWriter(collected, _BUFFER_BYTES)
@@ -248,7 +249,7 @@ def reencode_column(kind: str, values: Values) -> bytes:
         write_column(_CONTEXT_BYTES, kind, kind, list(values), writer)
     except (DriverError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise WarehouseError(
-            f"a column of type {kind} can be read in JSONEachRow only: cast it, such as by"
+            f"a column of type {kind} can only be formatted as JSONEachRow: cast it, such as by"
             " toString()"
         ) from error
     writer.flush()

@@ -1,9 +1,8 @@
-"""What analysts may ask: one statement that reads the history. readonly=1 alone leaves holes, each
-of them tried on ClickHouse 26.9:
+"""Allows queries only: one statement that reads the history.
 
-SYSTEM STOP MERGES and KILL QUERY are carried out; the embedded engine writes INTO OUTFILE, reads
-any file by the function `file()`, and runs a second statement behind a semicolon; DESCRIBE of a
-table function opens the file or the address that it names.
+readonly=1 alone is not enough, as tried on ClickHouse 26.9: SYSTEM STOP MERGES and KILL QUERY are
+executed; the embedded engine writes INTO OUTFILE, reads any file by the function `file()`, and runs
+a second statement after a semicolon; DESCRIBE of a table function opens its file or address.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from collections.abc import Callable
 from pipeline.sinks.warehouse import WarehouseError
 
 NORMALIZE_SQL = "SELECT normalizeQueryKeepNames({sql:String}) AS sql"
-"""Gives a statement without its literals and comments, by ClickHouse's own lexer: it alone knows all ways to write one."""
+"""Returns a statement without literals and comments, by ClickHouse's own lexer."""
 
 _READING = ("SELECT", "WITH", "FROM", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "EXISTS")
 _FIRST_WORD = re.compile(r"[\s(]*(\w*)")
@@ -24,21 +23,19 @@ _DESCRIBED_FUNCTION = re.compile(
     r"""DESC(?:RIBE)?\s+(?:TABLE\s+)?(?!TABLE\b)[`"\w.]+\s*\(""", re.IGNORECASE
 )
 _READONLY = 164
-# The program's own questions are some dozens and always the same.
+# The program's own queries are a few dozen and always the same.
 _REMEMBERED = 1_000
 
 
 class ReadOnlyGuard:
-    """Refuses what does not only read the history; remembers what it has let through."""
+    """Rejects statements that do more than read the history; caches the accepted ones."""
 
     def __init__(self, normalized: Callable[[str], str]) -> None:
         self._normalized = normalized
         self._passed: set[str] = set()
 
     def check(self, sql: str) -> None:
-        """Raise WarehouseError with ClickHouse's number for READONLY where a statement does more
-        than read the history.
-        """
+        """Raise WarehouseError with code READONLY if a statement is not a query of the history."""
         if sql in self._passed:
             return
         if reason := _refusal(self._normalized(sql).strip().removesuffix(";").strip()):
@@ -51,11 +48,11 @@ class ReadOnlyGuard:
 def _refusal(bare: str) -> str:
     word = _FIRST_WORD.match(bare)
     if word is None or word[1].upper() not in _READING:
-        return f"only statements that read are answered: {', '.join(_READING)}"
+        return f"only read-only statements are allowed: {', '.join(_READING)}"
     if ";" in bare:
-        return "one statement at a time is answered"
+        return "only one statement at a time is allowed"
     if _OUTFILE.search(bare):
-        return "an answer is not written to a file: redirect the output of the command"
+        return "INTO OUTFILE is not allowed: redirect the output of the command"
     if _FILE.search(bare) or _DESCRIBED_FUNCTION.match(bare):
-        return "only the history is read, not files and addresses"
+        return "only the history can be read, not files and addresses"
     return ""

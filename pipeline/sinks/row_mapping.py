@@ -385,5 +385,5 @@ def _by_contract(chunk: Sequence[VersionedContract]) -> dict[type[Contract], Bat
 
 
 def rows_of(contract: Contract, version: int) -> dict[str, dict[str, list[Any]]]:
-    """Return the rows that one contract becomes, by table; raises KeyError if no table stores it."""
+    """Return the rows of one contract by table; raises KeyError if no table stores it."""
     return dict(columns_of([VersionedContract.of(contract, version)]))

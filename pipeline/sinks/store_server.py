@@ -1,6 +1,4 @@
-"""One process holds the embedded store at a time; whoever else wants to read is answered through
-it, over a local socket.
-"""
+"""Shares the embedded store: one process has it open and answers the others over a local socket."""
 
 from __future__ import annotations
 
@@ -27,43 +25,42 @@ logger = logging.getLogger(__name__)
 
 # A Unix socket's address holds 108 bytes on Linux and 104 on macOS; a data folder may lie deeper.
 _MAX_SOCKET_PATH = 100
-# Commands that hold the store without serving (a query, a report) are done in seconds; a minute
-# says that something hangs.
-_PATIENCE_S, _POLL_S = 60.0, 0.05
+# Commands that open the store without serving it (a query, a report) take seconds; after a minute
+# something hangs.
+_MAX_WAIT_S, _POLL_S = 60.0, 0.05
 _OK, _ERROR = b"+", b"-"
 
 
 def open_for_reading(data_dir: Path) -> _LockedWarehouse | RemoteWarehouse:
-    """Return the warehouse of a data folder: the store itself where nobody holds it, else the way
-    through its holder.
+    """Return the warehouse of a data folder: the store itself, or a client of its server process.
+
+    Raises StoreInUseError if the other process does not answer.
     """
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + _MAX_WAIT_S
     while True:
         lock = _Lock.take(data_dir)
         if lock is not None:
             return _LockedWarehouse(data_dir, lock)
-        # One that is still opening it has not said yet where it answers.
+        # A process that is still opening the store has not announced its socket yet.
         if "socket" in (holder := _Lock.holder(data_dir)):
             with suppress(OSError, EOFError, ValueError):
                 return RemoteWarehouse(holder["socket"], holder["pid"])
         if time.monotonic() > deadline:
             raise StoreInUseError(
-                f"process {_Lock.holder_pid(data_dir)} holds {data_dir} and does not answer; end"
-                " it, or wait"
+                f"process {_Lock.holder_pid(data_dir)} has {data_dir} open and does not answer:"
+                " end it, or wait"
             )
         time.sleep(_POLL_S)
 
 
 def open_for_running(data_dir: Path) -> ServedWarehouse:
-    """Return the store, served to all who want to read, for as long as it is open; raises
-    StoreInUseError where a run holds it.
-    """
+    """Return the store and answer readers; raises StoreInUseError if a run has it open."""
     return ServedWarehouse(data_dir, _lock_for_running(data_dir))
 
 
 @contextmanager
 def open_for_restoring(data_dir: Path) -> Iterator[ChdbWarehouse]:
-    """Open a store that is still empty, without its tables, for a backup to be restored into."""
+    """Open an empty store, without tables, to restore a backup into it."""
     with exclusive_store_access(data_dir):
         store = ChdbWarehouse(data_dir / "store")
         try:
@@ -74,8 +71,9 @@ def open_for_restoring(data_dir: Path) -> Iterator[ChdbWarehouse]:
 
 @contextmanager
 def exclusive_store_access(data_dir: Path) -> Iterator[None]:
-    """Keep everybody from opening a data folder's store while inside; raises StoreInUseError where a
-    run holds it.
+    """Prevent all processes from opening a store while inside the `with` block.
+
+    Raises StoreInUseError if a run has it open.
     """
     lock = _lock_for_running(data_dir)
     try:
@@ -85,22 +83,23 @@ def exclusive_store_access(data_dir: Path) -> Iterator[None]:
 
 
 def _lock_for_running(data_dir: Path) -> _Lock:
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + _MAX_WAIT_S
     while True:
         lock = _Lock.take(data_dir)
         if lock is not None:
             return lock
         if "socket" in _Lock.holder(data_dir) or time.monotonic() > deadline:
             raise StoreInUseError(
-                f"process {_Lock.holder_pid(data_dir)} already runs on {data_dir}; end it, or use"
+                f"process {_Lock.holder_pid(data_dir)} already runs on {data_dir}: end it, or use"
                 " another --data-dir"
             )
         time.sleep(_POLL_S)
 
 
 class _Lock:
-    """A lock that the kernel frees with its process, however that ends; the file says who holds it
-    and where it answers.
+    """A file lock, which the kernel releases when its process ends.
+
+    The file has the process id and, if it serves readers, the address of its socket.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -140,7 +139,7 @@ class _Lock:
 
 
 class _LockedWarehouse(ChdbWarehouse):
-    """The store, held by this process alone until it is closed."""
+    """The store, locked by this process until it is closed."""
 
     def __init__(self, data_dir: Path, lock: _Lock) -> None:
         self._lock = lock
@@ -152,28 +151,27 @@ class _LockedWarehouse(ChdbWarehouse):
             raise
 
     def close(self) -> None:
-        """Leave the store and its lock."""
+        """Close the store and release the lock."""
         super().close()
         self._lock.release()
 
 
 class ServedWarehouse(_LockedWarehouse):
-    """The store, held by this process and readable through it."""
+    """The store, locked by this process, which answers the queries of other processes."""
 
     def __init__(self, data_dir: Path, lock: _Lock) -> None:
         super().__init__(data_dir, lock)
         self._address, self._folder = _address(data_dir)
         with suppress(FileNotFoundError):
             os.unlink(self._address)
-        # A process of another user must not even find the door: created without rights for others,
-        # not changed afterwards.
+        # Other users must not be able to connect, not even between creation and a chmod.
         mask = os.umask(0o177)
         try:
             self._listener = Listener(self._address, "AF_UNIX", backlog=16)
         finally:
             os.umask(mask)
         self._closing = False
-        threading.Thread(target=self._accept, name="store-door", daemon=True).start()
+        threading.Thread(target=self._accept, name="store-server", daemon=True).start()
         lock.announce({"socket": self._address})
 
     def _accept(self) -> None:
@@ -182,7 +180,7 @@ class ServedWarehouse(_LockedWarehouse):
                 connection = self._listener.accept()
             except OSError as error:
                 if not self._closing:
-                    logger.warning("a reader could not connect: %s", error)
+                    logger.warning("A reader could not connect: %s", error)
                 continue
             threading.Thread(
                 target=self._answer, args=(connection,), name="store-reader", daemon=True
@@ -206,7 +204,7 @@ class ServedWarehouse(_LockedWarehouse):
         return self.query(asked["sql"], asked["parameters"], asked["fmt"])
 
     def close(self) -> None:
-        """Close the door, then the store."""
+        """Close the socket, then the store."""
         self._closing = True
         self._listener.close()
         with suppress(FileNotFoundError):
@@ -225,7 +223,7 @@ def _address(data_dir: Path) -> tuple[str, tempfile.TemporaryDirectory[str] | No
 
 
 class RemoteWarehouse:
-    """The store behind another process of this machine, `pid`: it answers what only reads."""
+    """The store of another process of this machine, `pid`, for read-only queries."""
 
     def __init__(self, address: str, pid: int) -> None:
         self._connection = Client(address, "AF_UNIX")
@@ -234,13 +232,11 @@ class RemoteWarehouse:
     def query(
         self, sql: str, parameters: Mapping[str, Any] | None = None, fmt: str = "JSONEachRow"
     ) -> bytes:
-        """Answer a reading query; see `Warehouse.query`."""
+        """Return the result of a read-only query; see `Warehouse.query`."""
         return self._ask({"sql": sql, "parameters": parameters, "fmt": fmt})
 
     def back_up(self, name: str, witnesses: Sequence[Sequence[str]]) -> TableChecksums:
-        """Let the holder write a backup of that name beside the store; see
-        `ChdbWarehouse.back_up`.
-        """
+        """Let the other process write a backup; see `ChdbWarehouse.back_up`."""
         sums: TableChecksums = orjson.loads(self._ask({"backup": name, "witnesses": witnesses}))
         return sums
 
@@ -249,27 +245,29 @@ class RemoteWarehouse:
             self._connection.send_bytes(orjson.dumps(question))
             reply = self._connection.recv_bytes()
         except (EOFError, OSError) as error:
-            raise WarehouseError("the process that holds the store has ended; ask again") from error
+            raise WarehouseError(
+                "the process that had the store open has ended: ask again"
+            ) from error
         if reply[:1] == _OK:
             return reply[1:]
         problem = orjson.loads(reply[1:])
         raise error_for_code(problem["code"], problem["message"])
 
     def insert(self, table: str, columns: Columns) -> None:
-        """Refuse: only the process that holds the store writes."""
-        raise WarehouseError(f"{table} can only be written by the process that holds the store")
+        """Raise WarehouseError: only the process that has the store open writes."""
+        raise WarehouseError(f"only the process that has the store open can write {table}")
 
     def insert_all(self, blocks: Iterable[Mapping[str, Columns]]) -> None:
-        """Refuse: only the process that holds the store writes."""
-        raise WarehouseError("the store can only be written by the process that holds it")
+        """Raise WarehouseError: only the process that has the store open writes."""
+        raise WarehouseError("only the process that has the store open can write to it")
 
     def execute(self, sql: str) -> None:
-        """Refuse: only the process that holds the store changes tables."""
-        raise WarehouseError(f"only the process that holds the store can carry out: {sql[:80]}")
+        """Raise WarehouseError: only the process that has the store open changes tables."""
+        raise WarehouseError(f"only the process that has the store open can execute: {sql[:80]}")
 
     def create_database(self) -> None:
-        """Do nothing: whoever holds the store has created it."""
+        """Do nothing: the process that has the store open has created it."""
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._connection.close()

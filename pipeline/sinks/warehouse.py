@@ -1,4 +1,4 @@
-"""The warehouse port: ClickHouse's engine, wherever it runs, and what may go wrong with it."""
+"""The warehouse interface: ClickHouse as a server or embedded, and its errors."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ import orjson
 
 from pipeline.errors import UserError
 
-# The database of a store, and of a server whose address names none.
+# The database of the embedded store, and of a server if its address has no database.
 DATABASE = "switchboard"
 
 Columns = Mapping[str, Sequence[Any]]
-"""Columns of a block by name, all of one length: text as str, bytes as bytes, instants as ms since 1970 UTC, UUIDs as their 36 signs,
-decimals as Decimal, arrays as lists, maps as dicts, tuples as tuples, null as None."""
+"""Columns of a block by name, all of one length.
+
+Text is str, bytes are bytes, timestamps are ms since 1970 UTC, UUIDs are text of 36 characters,
+decimals are Decimal, arrays lists, maps dicts, tuples tuples, null is None."""
 
 
 class WarehouseError(UserError):
-    """The warehouse refuses for good: the rows or the SQL are wrong. `code` is ClickHouse's error
-    number, 0 where it gave none.
+    """The rows or the SQL are wrong, so that a retry would fail again.
+
+    `code` is ClickHouse's error number, or 0 if it gave none.
     """
 
     def __init__(self, message: str, code: int = 0) -> None:
@@ -28,27 +31,21 @@ class WarehouseError(UserError):
 
 
 class StoreInUseError(WarehouseError):
-    """Another process holds the embedded store and keeps it, or does not answer; the message names
-    its process id.
-    """
+    """Another process has the embedded store open; the message has its process id."""
 
 
 class WarehouseBusyError(WarehouseError):
-    """The warehouse cannot now and may later: no memory, too many parts, a time-out, no
-    connection.
-    """
+    """A temporary failure: no memory, too many parts, a timeout, no connection."""
 
 
 class WarehouseSetupError(WarehouseError):
-    """No row would be taken until somebody mends something: a password, a right, a table that is
-    not there, a certificate.
-    """
+    """The installation is wrong: a password, a privilege, a missing table, a certificate."""
 
 
-# ClickHouse's error numbers that pass by themselves: the list of clickhouse-kafka-connect
-# (Utils.handleException) less READONLY (164), which here says that somebody tried to write through
-# the readers' session, and with those of GlassFlow's classification that name a replica, Keeper or
-# a table that is not ready. Names are in ClickHouse's own src/Common/ErrorCodes.cpp.
+# ClickHouse's error numbers for temporary failures: the list of clickhouse-kafka-connect
+# (Utils.handleException), and from GlassFlow's list those about replicas, Keeper and tables that
+# are not ready. READONLY (164) is left out: here it means a write through the readers' session.
+# The names are in ClickHouse's src/Common/ErrorCodes.cpp.
 RETRIABLE_CODES = frozenset(
     {
         3,  # UNEXPECTED_END_OF_FILE
@@ -75,7 +72,7 @@ RETRIABLE_CODES = frozenset(
         999,  # KEEPER_EXCEPTION
     }
 )
-# Whatever the rows: the installation is wrong, and every batch would be refused alike.
+# Errors of the installation: every batch would be rejected, whatever its rows are.
 SETUP_CODES = frozenset(
     {
         16,  # NO_SUCH_COLUMN_IN_TABLE
@@ -91,14 +88,17 @@ SETUP_CODES = frozenset(
         516,  # AUTHENTICATION_FAILED
     }
 )
-# ClickHouse's number for a value that does not fit its column; encoders use it for what they find
-# before the server does.
+# ClickHouse's error number for a value that does not fit its column. Our encoders use it too.
 TYPE_MISMATCH = 53
 
 
 def error_for_code(code: int, message: str) -> WarehouseError:
-    """Return the error of a ClickHouse error number: whether trying again helps, or mending the
-    set-up, or neither.
+    """Return the exception for a ClickHouse error number.
+
+    >>> error_for_code(252, "too many parts")
+    WarehouseBusyError('too many parts')
+    >>> error_for_code(60, "no such table")
+    WarehouseSetupError('no such table')
     """
     if code in RETRIABLE_CODES:
         return WarehouseBusyError(message, code)
@@ -107,46 +107,48 @@ def error_for_code(code: int, message: str) -> WarehouseError:
 
 
 class Warehouse(Protocol):
-    """Where the history lives. Inserts are durable when they return; a row inserted again replaces
-    itself. Safe from several threads.
+    """The database with the history.
+
+    Inserts are durable when they return. A row that is inserted again replaces itself. Methods may
+    be called from several threads.
     """
 
     def insert(self, table: str, columns: Columns) -> None:
-        """Insert rows of one table, all or none; columns absent take their defaults.
+        """Insert rows into one table, all or none; missing columns get their defaults.
 
-        Raises WarehouseError naming the column where a value does not fit, WarehouseBusyError,
+        Raises WarehouseError with the column's name if a value does not fit, WarehouseBusyError,
         WarehouseSetupError.
         """
         ...
 
     def insert_all(self, blocks: Iterable[Mapping[str, Columns]]) -> None:
-        """Insert blocks of several tables, taken one by one as they are made; all blocks of a table
-        have the same columns.
+        """Insert blocks into several tables; all blocks of a table have the same columns.
 
-        Every row is durable when it returns. Where it raises, what `insert` raises or what the
-        blocks' maker raises, any of the rows may be there.
+        `blocks` is consumed lazily. All rows are durable when it returns. It raises what `insert`
+        and `blocks` raise; any of the rows may have been inserted then.
         """
         ...
 
     def query(
         self, sql: str, parameters: Mapping[str, Any] | None = None, fmt: str = "JSONEachRow"
     ) -> bytes:
-        """Answer a query that only reads, in a ClickHouse output format; `{name:Type}` in it takes
-        a parameter.
+        """Return the result of a read-only query in a ClickHouse output format.
+
+        `{name:Type}` in the SQL is replaced by the parameter of that name.
         """
         ...
 
     def execute(self, sql: str) -> None:
-        """Carry out a statement that changes tables."""
+        """Execute a statement that changes tables."""
         ...
 
     def create_database(self) -> None:
-        """Create the warehouse's database where it is absent."""
+        """Create the database if it does not exist."""
         ...
 
     def close(self) -> None: ...
 
 
 def rows(warehouse: Warehouse, sql: str, **parameters: Any) -> list[dict[str, Any]]:
-    """Return the rows of a reading query as dictionaries."""
+    """Return the rows of a read-only query as dictionaries."""
     return [orjson.loads(line) for line in warehouse.query(sql, parameters).splitlines()]

@@ -103,7 +103,7 @@ def test_a_browser_shows_the_evaluation_page_without_errors(
         check=True,
     )
     for words in (
-        "Models compared",
+        "Model evaluation",
         "prequential accuracy",
         "Feature selection",
         "Classification report",
