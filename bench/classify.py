@@ -131,10 +131,12 @@ def parts(models: Classifier, single: Classifier) -> dict[str, Callable[[Sequenc
 
     def stage(texts: Sequence[str]) -> None:
         # As much of an item as the step reads.
-        asked = SimpleNamespace(cleaned=SimpleNamespace(data=None), direction="inbound")
-        Classify()(
-            [SimpleNamespace(text=text, identified=asked) for text in texts], Context(NOW, models)
-        )
+        cleaned, identified = SimpleNamespace(data=None), SimpleNamespace(direction="inbound")
+        drafts = [
+            SimpleNamespace(cleaned=cleaned, identified=identified, redacted_text=text)
+            for text in texts
+        ]
+        Classify()(drafts, Context(NOW, models))
 
     return {
         "classify, the whole step": stage,

@@ -39,7 +39,8 @@ from pipeline.outcomes import Context, Emit, run_checked
 from pipeline.processors.classify import Classify
 from pipeline.processors.clean.clean import CLEAN
 from pipeline.processors.clean.language import detect_language
-from pipeline.processors.enrich import finish
+from pipeline.processors.draft import Draft
+from pipeline.processors.finish import FINISH
 from pipeline.processors.identify import Identify, Identity
 from pipeline.processors.redact import REDACT
 from pipeline.runtime.stages import (
@@ -139,7 +140,7 @@ def _enrich(meter: CostMeter, log: SqliteLog, identity: Identity, models: Any) -
             for r, item in zip(records, incoming, strict=True)
             if not isinstance(item.data, Communication)
         ]
-        step: Any = [item for item in incoming if isinstance(item.data, Communication)]
+        drafts = [Draft(item) for item in incoming if isinstance(item.data, Communication)]
         for part, stage in (
             ("clean", CLEAN),
             ("clean", Identify(identity)),
@@ -147,8 +148,8 @@ def _enrich(meter: CostMeter, log: SqliteLog, identity: Identity, models: Any) -
             ("classify", Classify()),
         ):
             with meter.part(part):
-                outcomes = run_checked(stage, step, ctx)
-                step = [
+                outcomes = run_checked(stage, drafts, ctx)
+                drafts = [
                     output.value
                     for outcome in outcomes
                     if isinstance(outcome, Emit)
@@ -157,8 +158,9 @@ def _enrich(meter: CostMeter, log: SqliteLog, identity: Identity, models: Any) -
         with meter.part("clean"):
             messages = [
                 encode_contract(output.outlet, output.key, output.value)
-                for judged in step
-                for output in finish(judged, ctx).outputs
+                for outcome in run_checked(FINISH, drafts, ctx)
+                if isinstance(outcome, Emit)
+                for output in outcome.outputs
             ]
             messages += rest.handle(business)
         with meter.part("log"), log.transaction() as transaction:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
@@ -13,7 +13,7 @@ In = TypeVar("In")
 In_contra = TypeVar("In_contra", contravariant=True)
 Out = TypeVar("Out")
 Out_co = TypeVar("Out_co", covariant=True)
-Via = TypeVar("Via")
+Item = TypeVar("Item")
 State = TypeVar("State")
 
 
@@ -21,7 +21,7 @@ State = TypeVar("State")
 class Output(Generic[Out_co]):
     """An output of a step, with its outlet and its key.
 
-    The outlet is the name of a topic, or "" between two steps of a chain.
+    The outlet is the name of a topic, or "" between two steps of a pipeline.
     """
 
     value: Out_co
@@ -160,42 +160,42 @@ class MapStep(Generic[In, Out]):
 
 
 @dataclass(frozen=True, slots=True)
-class Chain(Generic[In, Via, Out]):
-    """Two steps as one: the outputs of the first are the inputs of the second.
+class Pipeline(Generic[In, Item, Out]):
+    """Steps in a row that work on one item per input, such as a draft that each step adds to.
 
-    A rejection by either step is the outcome of the input.
+    `start` makes the item of an input, each of `steps` emits the item for the next step, and
+    `finish` emits the outputs. An item that a step drops or rejects skips the rest.
     """
 
     name: str
-    first: Step[In, Via]
-    second: Step[Via, Out]
+    start: Callable[[In], Item]
+    steps: Sequence[Step[Item, Item]]
+    finish: Step[Item, Out]
 
     def __call__(self, batch: Sequence[In], ctx: Context) -> Sequence[Outcome[Out]]:
-        firsts = run_checked(self.first, batch, ctx)
-        inputs = [
-            output.value for first in firsts if isinstance(first, Emit) for output in first.outputs
-        ]
-        seconds = iter(run_checked(self.second, inputs, ctx))
-        return [_combine(first, seconds) for first in firsts]
+        items = {position: self.start(value) for position, value in enumerate(batch)}
+        outcomes: dict[int, Outcome[Out]] = {}
+        for step in self.steps:
+            results = run_checked(step, list(items.values()), ctx)
+            for position, result in zip(list(items), results, strict=True):
+                if isinstance(result, Emit):
+                    items[position] = _single(result, step.name)
+                else:
+                    outcomes[position] = result
+                    del items[position]
+        finished = run_checked(self.finish, list(items.values()), ctx)
+        outcomes.update(zip(items, finished, strict=True))
+        return [outcomes[position] for position in range(len(batch))]
 
 
-def _combine(first: Outcome[Via], seconds: Iterator[Outcome[Out]]) -> Outcome[Out]:
-    if not isinstance(first, Emit):
-        return first
-    if len(first.outputs) == 1:
-        return next(seconds)
-    outcomes = [next(seconds) for _ in first.outputs]
-    rejection = next((outcome for outcome in outcomes if isinstance(outcome, Reject)), None)
-    if rejection is not None:
-        return rejection
-    return Emit(
-        tuple(
-            output
-            for outcome in outcomes
-            if isinstance(outcome, Emit)
-            for output in outcome.outputs
+def _single(result: Emit[Item], step_name: str) -> Item:
+    """Return the only output of a step within a pipeline."""
+    if len(result.outputs) != 1:
+        raise StepContractError(
+            f"step {step_name} emitted {len(result.outputs)} outputs for one item; a step within a"
+            " pipeline emits one"
         )
-    )
+    return result.outputs[0].value
 
 
 def run_checked(step: Step[In, Out], batch: Sequence[In], ctx: Context) -> Sequence[Outcome[Out]]:

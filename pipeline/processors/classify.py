@@ -1,6 +1,4 @@
-"""The step `classify`: every head's answer about a batch of records, from the models as they
-stand.
-"""
+"""The step `classify`: every head's answer about a batch of records, from one model snapshot."""
 
 from __future__ import annotations
 
@@ -8,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.outcomes import Answer, Context, Outcome, emit
-from pipeline.processors.draft import Judged, Redacted
+from pipeline.processors.draft import Draft
 from schemas.communications import MessageData
 from schemas.records import Prediction
 from schemas.types import Direction
@@ -17,46 +15,42 @@ from schemas.unchecked import construct
 
 @dataclass(frozen=True, slots=True)
 class Classify:
-    """The step; it has no settings, the models come with the context."""
+    """The step `classify`; sets `draft.predictions`. The models come with the context."""
 
     name: str = "classify"
 
-    def __call__(self, batch: Sequence[Redacted], ctx: Context) -> Sequence[Outcome[Judged]]:
+    def __call__(self, batch: Sequence[Draft], ctx: Context) -> Sequence[Outcome[Draft]]:
         answers = ctx.models.classify(
-            [item.text for item in batch], [_direction(item) for item in batch]
+            [draft.redacted_text for draft in batch], [_direction(draft) for draft in batch]
         )
-        # The lists say the same of many texts, and silence is silence: such answers are made once a
+        # Many texts have the same answer: a lexicon's, or none. Such a prediction is built once a
         # batch.
-        made_before: dict[Answer, Prediction] = {}
-        return [
-            emit(
-                Judged(
-                    item, {head: _prediction(answer, made_before) for head, answer in heads.items()}
-                )
-            )
-            for item, heads in zip(batch, answers, strict=True)
-        ]
+        known: dict[Answer, Prediction] = {}
+        for draft, heads in zip(batch, answers, strict=True):
+            draft.predictions = {head: _prediction(answer, known) for head, answer in heads.items()}
+        return [emit(draft) for draft in batch]
 
 
-def _direction(item: Redacted) -> str:
-    """Return the direction by which heads tell whether they apply; what a platform says by itself
-    is nobody's need.
+def _direction(draft: Draft) -> str:
+    """Return the direction by which heads decide whether they apply.
+
+    A line that the platform wrote by itself is internal: it is nobody's request.
     """
-    data = item.identified.cleaned.data
+    data = draft.cleaned.data
     if isinstance(data, MessageData) and data.kind != "message":
         return Direction.INTERNAL
-    return item.identified.direction
+    return draft.identified.direction
 
 
-def _prediction(answer: Answer, made_before: dict[Answer, Prediction]) -> Prediction:
-    if (known := made_before.get(answer)) is not None:
-        return known
-    made_before[answer] = one = construct(
-        Prediction,
-        label=answer.label,
-        p=answer.probability,
-        abstained=answer.abstained,
-        version=answer.version,
-        also=answer.also,
-    )
-    return one
+def _prediction(answer: Answer, known: dict[Answer, Prediction]) -> Prediction:
+    prediction = known.get(answer)
+    if prediction is None:
+        prediction = known[answer] = construct(
+            Prediction,
+            label=answer.label,
+            p=answer.probability,
+            abstained=answer.abstained,
+            version=answer.version,
+            also=answer.also,
+        )
+    return prediction

@@ -1,8 +1,8 @@
-"""A record in the making: what one enrich step hands to the next."""
+"""The draft of a record: what is known of a communication while the steps of enrich add to it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from pipeline.envelope import IncomingEvent
@@ -12,9 +12,24 @@ from schemas.records import CallFacts, Link, Participant, Prediction
 from schemas.types import Direction
 
 
+@dataclass(eq=False, slots=True)
+class Draft:
+    """An event and the part that each step added: one field per step, in the order of the steps.
+
+    A step reads the parts before its own, sets its own, and changes nothing else. Reading a part
+    before its step has run raises AttributeError.
+    """
+
+    incoming: IncomingEvent
+    cleaned: Cleaned = field(init=False)
+    identified: Identified = field(init=False)
+    redacted_text: str = field(init=False)
+    predictions: dict[str, Prediction] = field(init=False)
+
+
 @dataclass(frozen=True, slots=True)
 class TextParts:
-    """A text and its parts: nothing of `body` is missing from the three others taken together."""
+    """A text and its parts: reply, quoted text and signature together contain all of `body`."""
 
     body: str = ""
     reply: str = ""
@@ -25,12 +40,11 @@ class TextParts:
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """What cleaning made of an event: its text and its times, before anybody is identified.
+    """The part of the step `clean`: text, times, language, and facts of a call.
 
-    `data` is the event's body with what a mail's own headers say filled in.
+    `data` is the event's body; for a mail, it is completed from the mail's own headers.
     """
 
-    incoming: IncomingEvent
     data: Communication
     times: EventTimes
     parts: TextParts
@@ -40,21 +54,10 @@ class Cleaned:
 
 
 @dataclass(frozen=True, slots=True)
-class Identified:
-    """A cleaned event with its customer, its direction and the links it shows."""
-
-    cleaned: Cleaned
-    direction: Direction
-    customer: CustomerRef
-    participants: tuple[Participant, ...]
-    links: tuple[Link, ...]
-    flags: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class CustomerRef:
-    """The customer of an event: the contact points, strongest first, and the name shown; none where
-    nobody can be told.
+    """The customer of an event: contact points, strongest first, and the name as shown.
+
+    There are no contact points if no customer can be identified.
     """
 
     name: str = ""
@@ -63,21 +66,16 @@ class CustomerRef:
 
     @property
     def contact(self) -> str:
-        """The contact point that identifies, kind:value, or ""."""
+        """The identifying contact point, kind:value, or ""."""
         return self.contacts[0] if self.contacts else ""
 
 
 @dataclass(frozen=True, slots=True)
-class Redacted:
-    """An identified event with the text that models read."""
+class Identified:
+    """The part of the step `identify`: direction, customer, participants and links."""
 
-    identified: Identified
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A redacted event with every head's answer."""
-
-    redacted: Redacted
-    predictions: dict[str, Prediction]
+    direction: Direction
+    customer: CustomerRef
+    participants: tuple[Participant, ...]
+    links: tuple[Link, ...]
+    flags: tuple[str, ...]

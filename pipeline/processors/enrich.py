@@ -1,145 +1,67 @@
-"""The stage `enrich`: which steps an event of each kind goes through, and the record that comes
-out.
-"""
+"""The stage `enrich`: one pipeline of steps for each kind of event."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.envelope import IncomingEvent
 from pipeline.models.heads import HEADS, Head
-from pipeline.outcomes import Chain, Context, Emit, MapStep, Outcome, Output, Step, run_checked
+from pipeline.outcomes import Context, Outcome, Pipeline, Step, run_checked
 from pipeline.processors.business import BusinessEvents
 from pipeline.processors.classify import Classify
 from pipeline.processors.clean.clean import CLEAN
-from pipeline.processors.draft import Judged
+from pipeline.processors.draft import Draft
+from pipeline.processors.finish import FINISH
 from pipeline.processors.identify import Identify, Identity
 from pipeline.processors.labels import accept_labels
 from pipeline.processors.redact import REDACT
-from pipeline.processors.shared_fields import shared_fields
 from schemas.business import BusinessData
-from schemas.communications import CallData, Communication, EmailData, MessageData
-from schemas.envelope import Event, stable_id
+from schemas.communications import Communication
 from schemas.labels import LabelEventData
-from schemas.records import Record
-from schemas.topics import LINKS, RECORDS
 from schemas.types import Contract
-from schemas.unchecked import construct
+
+
+def enrich_step(identity: Identity, heads: Sequence[Head] = HEADS) -> Step[IncomingEvent, Contract]:
+    """Return the step that turns every kind of event into records, business events or labels.
+
+    Labels of other heads than `heads` are rejected; these are the heads of the models.
+    """
+    communications = Pipeline(
+        "communications", Draft, (CLEAN, Identify(identity), REDACT, Classify()), FINISH
+    )
+    return Dispatch(
+        {
+            Communication: communications,
+            BusinessData: BusinessEvents(identity),
+            LabelEventData: accept_labels(heads),
+        }
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """Sends each event to the steps of its kind and puts the outcomes back in the batch's order."""
+    """Runs the step for each event's kind; outcomes are in the order of the batch.
 
-    routes: tuple[tuple[type[Contract], Step[IncomingEvent, Contract]], ...]
+    The kind is the class of the event's data or one of its base classes.
+    """
+
+    steps: Mapping[type[Contract], Step[IncomingEvent, Contract]]
     name: str = "enrich"
 
     def __call__(self, batch: Sequence[IncomingEvent], ctx: Context) -> Sequence[Outcome[Contract]]:
-        lanes: dict[int, list[int]] = defaultdict(list)
-        for place, incoming in enumerate(batch):
-            lanes[self._route(incoming.data)].append(place)
+        positions: dict[type[Contract], list[int]] = defaultdict(list)
+        for position, incoming in enumerate(batch):
+            positions[self._kind(incoming.data)].append(position)
         outcomes: dict[int, Outcome[Contract]] = {}
-        for lane, places in lanes.items():
-            done = run_checked(self.routes[lane][1], [batch[place] for place in places], ctx)
-            outcomes.update(zip(places, done, strict=True))
-        return [outcomes[place] for place in range(len(batch))]
+        for kind, of_kind in positions.items():
+            results = run_checked(self.steps[kind], [batch[index] for index in of_kind], ctx)
+            outcomes.update(zip(of_kind, results, strict=True))
+        return [outcomes[position] for position in range(len(batch))]
 
-    def _route(self, data: Contract) -> int:
-        for lane, (kind, _) in enumerate(self.routes):
+    def _kind(self, data: Contract) -> type[Contract]:
+        for kind in self.steps:
             if isinstance(data, kind):
-                return lane
-        raise TypeError(f"no step is declared for {type(data).__name__}")
-
-
-def enrich_step(identity: Identity, heads: Sequence[Head] = HEADS) -> Step[IncomingEvent, Contract]:
-    """Return the whole of enrich: communications are cleaned, identified, redacted, classified; the
-    rest takes shorter ways.
-
-    Labels are kept of the `heads` given, which are those of the models that the context brings.
-    """
-    redacted = Chain("redact", Chain("identify", CLEAN, Identify(identity)), REDACT)
-    judged = Chain("classify", redacted, Classify())
-    communications: Step[IncomingEvent, Contract] = Chain(
-        "record", judged, MapStep("record", finish)
-    )
-    return Dispatch(
-        (
-            (Communication, communications),
-            (BusinessData, BusinessEvents(identity)),
-            (LabelEventData, accept_labels(heads)),
-        )
-    )
-
-
-def finish(judged: Judged, _ctx: Context) -> Outcome[Contract]:
-    """Return the record of a judged event, keyed by its customer, and the links it shows."""
-    identified = judged.redacted.identified
-    record = _record(judged)
-    outputs: list[Output[Contract]] = [
-        Output(record, RECORDS.name, str(record.customer_id or record.record_id))
-    ]
-    outputs.extend(Output(link, LINKS.name, str(link.customer_id)) for link in identified.links)
-    return Emit(tuple(outputs))
-
-
-def _record(judged: Judged) -> Record:
-    identified = judged.redacted.identified
-    cleaned = identified.cleaned
-    incoming, data = cleaned.incoming, cleaned.data
-    mail = data if isinstance(data, EmailData) else None
-    return construct(
-        Record,
-        shared_fields(
-            incoming,
-            cleaned.times,
-            identified.customer,
-            (*cleaned.flags, *identified.flags),
-            data.staff,
-        ),
-        channel=data.channel,
-        kind=_kind(data),
-        provider=data.provider or "",
-        direction=identified.direction,
-        sent_at=cleaned.times.sent_at,
-        conversation_id=stable_id(
-            "conversation", incoming.event.tenant, *_thread(data, incoming.event)
-        ),
-        message_id=(mail.message_id or "") if mail else incoming.event.id,
-        in_reply_to=data.in_reply_to or "",
-        references=mail.references if mail else (),
-        participants=identified.participants,
-        subject=data.subject or "",
-        body_text=cleaned.parts.body,
-        reply_text=cleaned.parts.reply,
-        quoted_text=cleaned.parts.quoted,
-        signature_text=cleaned.parts.signature,
-        cut_rules=cleaned.parts.rules,
-        redacted_text=judged.redacted.text,
-        language=cleaned.language,
-        result=data.result or "",
-        remarks=data.remarks or "",
-        campaign=data.campaign or "",
-        auto_kind=data.auto_kind,
-        attachments=data.attachments,
-        call=cleaned.call,
-        predictions=judged.predictions,
-    )
-
-
-def _kind(data: Communication) -> str:
-    if isinstance(data, CallData):
-        return "call"
-    return data.kind if isinstance(data, MessageData) else "message"
-
-
-def _thread(data: Communication, event: Event) -> tuple[str, ...]:
-    """Return what names the conversation: a mail's oldest known ancestor, wherever it was read; a
-    platform's thread in its source.
-    """
-    if isinstance(data, EmailData) and data.conversation is None:
-        ancestors = (*data.references, data.in_reply_to, data.message_id)
-        if root := next((name for name in ancestors if name), ""):
-            return "mail", root
-    return "platform", event.source, data.conversation or data.in_reply_to or event.id
+                return kind
+        raise TypeError(f"enrich has no step for {type(data).__name__}; add one to enrich_step")

@@ -15,6 +15,7 @@ from pipeline.identity.contacts import (
     normalise_email,
     normalise_phone,
 )
+from pipeline.identity.direction import message_direction, possible_customers
 from pipeline.outcomes import Context, Outcome, emit
 from pipeline.processors.draft import CustomerRef, Draft, Identified
 from schemas.communications import Communication, EmailData, MessageData, default_direction
@@ -115,10 +116,8 @@ class Identify:
         incoming, cleaned = draft.incoming, draft.cleaned
         data, event = cleaned.data, incoming.event
         direction = self._direction(data, event.type)
-        customer, valid = CustomerRef(), True
-        if direction is not Direction.INTERNAL:
-            candidates = _senders(data) if direction is Direction.INBOUND else data.to
-            customer, valid = self.identity.find_customer(candidates, event.tenant, event.source)
+        candidates = possible_customers(direction, data.from_, data.to, _reply_to(data))
+        customer, valid = self.identity.find_customer(candidates, event.tenant, event.source)
         missing = direction is not Direction.INTERNAL and not customer.contacts
         return Identified(
             direction=direction,
@@ -139,13 +138,14 @@ class Identify:
             return data.direction
         if isinstance(data, MessageData) and data.kind != "message":
             return Direction.INTERNAL
-        own = self.identity.own
-        if not own.owns(data.from_):
-            return default_direction(event_type)
-        if any(not own.owns(party) for party in _answers_to(data)):
-            return Direction.INBOUND
-        others = [party for party in (*data.to, *data.cc) if not own.owns(party)]
-        return Direction.OUTBOUND if others else Direction.INTERNAL
+        return message_direction(
+            data.from_,
+            data.to,
+            data.cc,
+            _reply_to(data),
+            is_own=self.identity.own.owns,
+            default=default_direction(event_type),
+        )
 
     def _participants(self, data: Communication, source: str) -> Iterable[Participant]:
         people: list[tuple[str, Sequence[Party]]] = [
@@ -165,13 +165,5 @@ class Identify:
             yield construct(Participant, role="staff", name=data.staff)
 
 
-def _senders(data: Communication) -> tuple[Party, ...]:
-    """Return who may be the customer of an inbound message.
-
-    A contact form that our own site mails has the writer in Reply-To.
-    """
-    return (data.from_, *_answers_to(data))
-
-
-def _answers_to(data: Communication) -> tuple[Party, ...]:
+def _reply_to(data: Communication) -> tuple[Party, ...]:
     return data.reply_to if isinstance(data, EmailData) else ()

@@ -1,6 +1,4 @@
-"""The step `redact`: the text that models read and learn from, without the numbers and addresses
-that identify people.
-"""
+"""The step `redact`: masks numbers and addresses of people in the text that models read."""
 
 from __future__ import annotations
 
@@ -11,10 +9,10 @@ from stdnum import iban, luhn
 from stdnum.cn import ric
 
 from pipeline.outcomes import Context, MapStep, Outcome, emit
-from pipeline.processors.draft import Identified, Redacted
+from pipeline.processors.draft import Cleaned, Draft
 from schemas.communications import CallData
 
-# Latin letters only: Chinese runs straight on into an address, and would be swallowed with it.
+# Latin letters only: Chinese text continues without a space before an address and is no part of it.
 _EMAIL = re.compile(
     r"[A-Za-z0-9\u00c0-\u024f._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}"
 )
@@ -25,8 +23,7 @@ _IBAN = re.compile(
 # Resident identity number of China, GB 11643: seventeen digits and a check character.
 _RESIDENT = re.compile(r"(?<!\d)\d{17}[\dXx](?![\dXx])")
 _CARD = re.compile(r"(?<!\d)\d(?:[ -]?\d){12,18}(?!\d)")
-# International (+ or 00), national (0), a Chinese mobile number, or grouped as North America writes
-# it.
+# International (+ or 00), national (0), a Chinese mobile number, or grouped as in North America.
 _PHONE = re.compile(
     r"(?<![A-Za-z0-9_.-])(?:"
     r"\+\d[\d().\s/-]{5,18}\d|00\d[\d\s-]{5,16}\d|\(?0\d[\d().\s/-]{5,14}\d"
@@ -35,7 +32,7 @@ _PHONE = re.compile(
 )
 _IPV4 = re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])")
 _DIGIT = re.compile(r"\d")
-# Short of E.164's fifteen digits and above what an order number or a year range can be taken for.
+# At most the fifteen digits of E.164, and more than a short order number or a range of years has.
 _MIN_PHONE_DIGITS, _MAX_PHONE_DIGITS = 8, 15
 
 
@@ -54,8 +51,8 @@ def _is_ip(text: str) -> bool:
     return all(int(part) < 256 for part in text.split("."))
 
 
-# In this order: what carries a checksum before what is told by its look alone, so that a card is
-# not taken for a number.
+# In this order: numbers with a checksum before those that only look like one, so that a card is not
+# masked as a telephone number.
 _KINDS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
     ("<iban>", _IBAN, iban.is_valid),
     ("<id>", _RESIDENT, ric.is_valid),
@@ -71,8 +68,12 @@ def _replacement(mask: str, valid: Callable[[str], bool]) -> Callable[[re.Match[
 
 
 def redact_text(text: str) -> str:
-    """Return a text with mail addresses, telephone, card, bank account and identity numbers, and
-    IPv4 addresses masked by kind.
+    """Return a text with personal numbers and addresses masked by kind.
+
+    These are mail and IPv4 addresses, and telephone, card, bank account and identity numbers.
+
+    >>> redact_text("Call +1 (415) 555-0100 or write to anna@example.org.")
+    'Call <phone> or write to <email>.'
     """
     if "@" in text:
         text = _EMAIL.sub("<email>", text)
@@ -83,20 +84,18 @@ def redact_text(text: str) -> str:
     return text
 
 
-def _words(identified: Identified) -> str:
-    cleaned = identified.cleaned
-    said = cleaned.parts.reply or cleaned.parts.body
-    notes = (
-        (cleaned.data.remarks, cleaned.data.result) if isinstance(cleaned.data, CallData) else ()
-    )
-    return "\n".join(part for part in (cleaned.data.subject, said, *notes) if part)
+def _model_text(cleaned: Cleaned) -> str:
+    """Return the text that models read: subject and reply; of a call also what staff noted."""
+    data = cleaned.data
+    reply = cleaned.parts.reply or cleaned.parts.body
+    notes = (data.remarks, data.result) if isinstance(data, CallData) else ()
+    return "\n".join(part for part in (data.subject, reply, *notes) if part)
 
 
-def redact(identified: Identified, _ctx: Context) -> Outcome[Redacted]:
-    """Mask subject and reply, which models read; of a call without a transcript also what staff
-    noted.
-    """
-    return emit(Redacted(identified, redact_text(_words(identified))))
+def redact(draft: Draft, _ctx: Context) -> Outcome[Draft]:
+    """Set `draft.redacted_text` to the masked text that models read."""
+    draft.redacted_text = redact_text(_model_text(draft.cleaned))
+    return emit(draft)
 
 
-REDACT: MapStep[Identified, Redacted] = MapStep("redact", redact)
+REDACT: MapStep[Draft, Draft] = MapStep("redact", redact)

@@ -1,4 +1,4 @@
-"""The fields that every enriched record has, whatever it is a record of."""
+"""The fields that records of communications and business events share."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def shared_fields(
         "contacts": customer.contacts,
         "staff": staff or "",
         "quality_flags": tuple(sorted(set(flags))),
-        "attributes": _unnamed(incoming),
+        "attributes": _extra_fields(incoming),
         "delivery": construct(Delivery, locator=event.locator, sha256=incoming.body_sha256),
     }
 
 
-def _unnamed(incoming: IncomingEvent) -> dict[str, str]:
-    """Return the fields that no contract names, of the body and of the envelope, as JSON text."""
-    unnamed = {**(incoming.event.model_extra or {}), **(incoming.data.model_extra or {})}
+def _extra_fields(incoming: IncomingEvent) -> dict[str, str]:
+    """Return the fields of body and envelope that are in no contract, as JSON text."""
+    extra = {**(incoming.event.model_extra or {}), **(incoming.data.model_extra or {})}
     return {
         name: value if isinstance(value, str) else orjson.dumps(value).decode()
-        for name, value in unnamed.items()
+        for name, value in extra.items()
     }

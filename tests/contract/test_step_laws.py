@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,15 @@ from pipeline.envelope import IncomingEvent, decode_event, encode_event, validat
 from pipeline.identity.contacts import OwnSide
 from pipeline.log.port import LogRecord
 from pipeline.models.replica import Replica
-from pipeline.outcomes import Context, Emit, Outcome, Reject, Step, run_checked
+from pipeline.outcomes import Context, Emit, NoModels, Outcome, Reject, Step, emit, run_checked
+from pipeline.processors.classify import Classify
+from pipeline.processors.clean.clean import CLEAN
+from pipeline.processors.draft import Draft
 from pipeline.processors.enrich import enrich_step
-from pipeline.processors.identify import Identity
+from pipeline.processors.identify import Identify, Identity
+from pipeline.processors.redact import REDACT
 from pipeline.sinks.row_mapping import rows_of
+from schemas.communications import Communication
 from schemas.envelope import Event
 from schemas.records import QUALITY_FLAGS, Record
 from schemas.topics import TOPICS
@@ -93,6 +99,36 @@ def test_a_step_is_a_function_of_its_input(
     step: Step[IncomingEvent, Contract], ctx: Context
 ) -> None:
     assert run_checked(step, EVENTS, ctx) == run_checked(enrich_step(IDENTITY), EVENTS, ctx)
+
+
+def test_a_step_sets_its_own_part_of_a_draft_and_nothing_else(ctx: Context) -> None:
+    steps: dict[str, Step[Draft, Draft]] = {
+        "cleaned": CLEAN,
+        "identified": Identify(IDENTITY),
+        "redacted_text": REDACT,
+        "predictions": Classify(),
+    }
+    drafts = [Draft(event) for event in EVENTS if isinstance(event.data, Communication)]
+    assert drafts
+    for part, step in steps.items():
+        for _ in range(2):
+            before = [parts_of(draft) for draft in drafts]
+            outcomes = run_checked(step, drafts, ctx)
+            assert outcomes == [emit(draft) for draft in drafts]
+            for draft, known in zip(drafts, before, strict=True):
+                assert parts_of(draft) == known | {part: getattr(draft, part)}
+                assert part not in known or known[part] == getattr(draft, part)
+
+
+def parts_of(draft: Draft) -> dict[str, Any]:
+    """Return the parts of a draft that are set."""
+    names = [field.name for field in fields(Draft)]
+    return {name: getattr(draft, name) for name in names if hasattr(draft, name)}
+
+
+def test_reading_a_part_before_its_step_has_run_raises() -> None:
+    with pytest.raises(AttributeError):
+        run_checked(REDACT, [Draft(EVENTS[0])], Context(NOW, NoModels()))
 
 
 @given(order=st.permutations(range(len(EVENTS))), cut=st.integers(0, len(EVENTS)))

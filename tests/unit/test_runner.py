@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from pipeline.log.dead_letters import ingest_dead_letter, storable_text
 from pipeline.log.port import LogRecord, Message
 from pipeline.outcomes import (
-    Chain,
     Context,
     Drop,
     Emit,
     MapStep,
     Outcome,
     Output,
+    Pipeline,
     Reject,
     StepContractError,
     emit,
@@ -140,24 +140,39 @@ def test_too_few_outcomes_raise() -> None:
 
 
 @given(st.lists(st.integers(0, 9), max_size=20))
-def test_a_chain_keeps_order_and_the_first_rejection(numbers: list[int]) -> None:
-    def spread(number: int, _ctx: Context) -> Outcome[int]:
-        if number == 0:
-            return Drop("zero")
-        return Emit(tuple(Output(number) for _ in range(number % 3)))
+def test_a_pipeline_keeps_order_and_the_first_rejection(numbers: list[int]) -> None:
+    def drop_zero(number: int, _ctx: Context) -> Outcome[int]:
+        return Drop("zero") if number == 0 else emit(number + 1)
 
-    def refuse_five(number: int, _ctx: Context) -> Outcome[str]:
-        return Reject(RejectCode.SCHEMA_VALUE, "five") if number == 5 else emit(str(number))
+    def reject_five(number: int, _ctx: Context) -> Outcome[int]:
+        return Reject(RejectCode.SCHEMA_VALUE, "five") if number == 6 else emit(number)
 
-    chain = Chain("c", MapStep("spread", spread), MapStep("refuse_five", refuse_five))
-    outcomes = run_checked(chain, numbers, Context(NOW, NoModels()))
+    def repeat(number: int, _ctx: Context) -> Outcome[str]:
+        return Emit(tuple(Output(str(number)) for _ in range(number % 3)))
+
+    pipeline = Pipeline(
+        "p",
+        int,
+        (MapStep("drop_zero", drop_zero), MapStep("reject_five", reject_five)),
+        MapStep("repeat", repeat),
+    )
+    outcomes = run_checked(pipeline, numbers, Context(NOW, NoModels()))
     for number, outcome in zip(numbers, outcomes, strict=True):
         if number == 0:
             assert outcome == Drop("zero")
         elif number == 5:
-            assert outcome == Reject(RejectCode.SCHEMA_VALUE, "five", "refuse_five")
+            assert outcome == Reject(RejectCode.SCHEMA_VALUE, "five", "reject_five")
         else:
-            assert outcome == Emit(tuple(Output(str(number)) for _ in range(number % 3)))
+            assert outcome == Emit(tuple(Output(str(number + 1)) for _ in range((number + 1) % 3)))
+
+
+def test_a_step_within_a_pipeline_emits_one_item() -> None:
+    def twice(number: int, _ctx: Context) -> Outcome[int]:
+        return Emit((Output(number), Output(number)))
+
+    pipeline = Pipeline("p", int, (MapStep("twice", twice),), MapStep("twice", twice))
+    with pytest.raises(StepContractError, match="twice emitted 2 outputs"):
+        run_checked(pipeline, [1], Context(NOW, NoModels()))
 
 
 @given(

@@ -17,14 +17,15 @@ from pipeline.processors.clean.plain_text import (
     unsplit_parts,
 )
 from pipeline.processors.clean.timestamps import EventTimes, call_facts, choose_times
-from pipeline.processors.draft import Cleaned
+from pipeline.processors.draft import Cleaned, Draft
 from schemas.communications import AutoKind, CallData, Communication, EmailData, MessageData
 from schemas.dead_letters import RejectCode
 from schemas.types import Attachment, Party, in_range
 
 
-def clean(incoming: IncomingEvent, _ctx: Context) -> Outcome[Cleaned]:
+def clean(draft: Draft, _ctx: Context) -> Outcome[Draft]:
     """Clean one communication of any channel; reject a mail whose bytes are not a mail."""
+    incoming = draft.incoming
     data = incoming.data
     if not isinstance(data, Communication):
         raise TypeError(f"clean accepts communications, not {type(data).__name__}")
@@ -52,10 +53,11 @@ def clean(incoming: IncomingEvent, _ctx: Context) -> Outcome[Cleaned]:
         *(("text_truncated",) if truncated else ()),
     )
     language = detect_language(parts.reply or text or data.subject or "").code
-    return emit(Cleaned(incoming, data, times, parts, language, call, flags))
+    draft.cleaned = Cleaned(data, times, parts, language, call, flags)
+    return emit(draft)
 
 
-CLEAN: MapStep[IncomingEvent, Cleaned] = MapStep("clean", clean)
+CLEAN: MapStep[Draft, Draft] = MapStep("clean", clean)
 
 
 def _with_mail_fields(data: EmailData, mail: ParsedMail) -> EmailData:
