@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.identity.direction import direction_of
+from pipeline.identity.contacts import OwnSide
+from pipeline.identity.direction import message_direction
 from pipeline.ingest.byte_streams import BoundedBytes, join_chunks, read_chunks, reject_unreadable
 from pipeline.ingest.email.mail_headers import (
     MAIL_FORMAT_HINT,
@@ -107,7 +108,7 @@ class EmailConnector:
         return ReadEvent(self._event(RawMail(strip_preamble(unwrap(raw))), locator, options), raw)
 
     def _event(self, mail: RawMail, locator: str, options: IngestOptions) -> Event:
-        direction = direction_of(mail, options.own)
+        direction = _direction(mail, options.own)
         data: dict[str, Any] = {
             "channel": Channel.EMAIL.value,
             "mime": base64.b64encode(mail.mime).decode("ascii"),
@@ -127,3 +128,12 @@ class EmailConnector:
             connector=f"{self.name}/{self.version}",
             data=data,
         )
+
+
+def _direction(mail: RawMail, own: OwnSide) -> Direction | None:
+    """Return the direction by the headers, or None if the own side is not known."""
+    if not own.entries:
+        return None
+    to, cc, reply_to = (mail.addresses(name) for name in (b"to", b"cc", b"reply-to"))
+    sender = next(iter(mail.addresses(b"from")), None)
+    return message_direction(sender, to, cc, reply_to, is_own=own.owns_email)

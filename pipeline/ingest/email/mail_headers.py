@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pipeline.mail.mime import NotAMailError, parse_mail
+from pipeline.mail.mime.addresses import parse_addresses
+from pipeline.mail.mime.header_block import decode_header_bytes
 
 # The end of the header (RFC 5322, 2.1) with any line ending; atomic, because \r\n is one ending and
 # not two.
@@ -26,7 +28,7 @@ _MAIL_FIELDS = frozenset(
     b" mime-version content-type content-transfer-encoding in-reply-to references resent-from"
     b" resent-date".split()
 )
-_FIELDS_READ = frozenset((b"message-id", b"from", b"to", b"cc", b"date", b"subject"))
+_FIELDS_READ = frozenset((b"message-id", b"from", b"to", b"cc", b"reply-to", b"date", b"subject"))
 _INITIALS = frozenset(letter for name in _FIELDS_READ for letter in (name[:1], name[:1].upper()))
 # Headers are searched in this many bytes: room for some 1,000 trace fields, and a limit for what a
 # malicious header can cost.
@@ -132,11 +134,16 @@ class RawMail:
         }
 
     def header_values(self, name: bytes) -> Sequence[bytes]:
-        """Return all values of Message-ID, From, To, Cc, Date or Subject (name in lower case).
+        """Return all values of a header of `_FIELDS_READ` (name in lower case).
 
         They are unfolded, blanks are collapsed, nothing is decoded.
         """
         return self._fields.get(name, ())
+
+    def addresses(self, name: bytes) -> list[str]:
+        """Return the mail addresses of a header, "" for an entry without one."""
+        values = map(decode_header_bytes, self.header_values(name))
+        return [address.email for value in values for address in parse_addresses(value)]
 
     def header_value(self, name: bytes) -> bytes:
         """Return the first value of a header, empty if it is absent."""

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pipeline.identity.contacts import OwnSide
+from pipeline.identity.direction import direction_between
 from pipeline.ingest.call.asterisk.cdr_rows import CdrRow, channel_created_at
 from pipeline.ingest.local_times import rfc3339, seconds_between
 from schemas.communications import Disposition
@@ -190,9 +191,7 @@ def _direction(root: CdrRow, own: OwnSide) -> Direction:
         # A destination that is not a number belongs to our own dial plan: s, an IVR, a feature
         # code.
         to_us = bool(_EXTENSION.fullmatch(root.dst)) or not re.fullmatch(r"\+?\d+", root.dst)
-    if from_us and to_us:
-        return Direction.INTERNAL
-    return Direction.OUTBOUND if from_us else Direction.INBOUND
+    return direction_between(from_us, to_us)
 
 
 def _is_own_number(number: str, own: OwnSide) -> bool:

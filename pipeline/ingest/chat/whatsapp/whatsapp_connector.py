@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.identity.contacts import OwnSide
+from pipeline.identity.direction import direction_between
 from pipeline.ingest.byte_streams import Line, UnreadableUnitError, read_lines, reject_unreadable
 from pipeline.ingest.chat.whatsapp.date_order import (
     DateOrderStats,
@@ -353,7 +354,7 @@ class _ChatReader:
             "channel": Channel.CHAT.value,
             "provider": "whatsapp",
             "conversation": self._chat,
-            "direction": (Direction.OUTBOUND if outbound else Direction.INBOUND).value,
+            "direction": direction_between(outbound, to_own=False).value,
             "from": to_party(name) if name else {},
             "text": body.text,
             "attachments": list(body.attachments),
