@@ -23,6 +23,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from pipeline.commands.lag import lags
 from pipeline.envelope import encode_event, validate_data
@@ -107,11 +109,9 @@ class Stack:
 
     def worker_pids(self) -> list[int]:
         """Return the process ids of the workers, without their supervisors."""
-        supervisors = ",".join(str(worker.pid) for worker in self._workers)
-        listed = subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", supervisors], capture_output=True, text=True, check=False
-        )
-        return [int(word) for word in listed.stdout.split()]
+        return [
+            child.pid for worker in self._workers for child in psutil.Process(worker.pid).children()
+        ]
 
 
 @contextmanager
@@ -133,22 +133,18 @@ def stack() -> Iterator[Stack]:
 def memory_mib(pid: int) -> float:
     """Return a process's resident memory in MiB, 0 if it has ended."""
     try:
-        return (
-            int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-            * os.sysconf("SC_PAGE_SIZE")
-            / 2**20
-        )
-    except OSError:
+        return float(psutil.Process(pid).memory_info().rss) / 2**20
+    except psutil.Error:
         return 0.0
 
 
 def cpu_s(pid: int) -> float:
     """Return the CPU seconds of a process, 0 if it has ended."""
     try:
-        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:
         return 0.0
-    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+    return float(times.user + times.system)
 
 
 def latency(rate: int, seconds: int) -> int:

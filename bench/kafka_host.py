@@ -157,8 +157,8 @@ def _missed_bars(results: list[Result]) -> list[str]:
         other = rows.get(("noop", peer))
         if ours and other and ours.rate < bar * other.rate:
             missed.append(
-                f"bar missed: our rate is {ours.rate / other.rate:.2f} times that of {peer}, the bar"
-                f" is {bar:g}"
+                f"bar missed: our rate is {ours.rate / other.rate:.2f} times that of {peer}, the"
+                f" bar is {bar:g}"
             )
     return missed
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,11 +25,14 @@ from prometheus_client import Counter as Total
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from pipeline.log.port import TopicPartition
+from pipeline.log.port import LogRecord, TopicPartition
 
 # The creation time of a series is of no use here, and would be an undeclared metric for each
 # declared one.
 disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+Kind = Literal["counter", "gauge", "histogram"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,40 +40,55 @@ class MetricDefinition:
     """The name, kind, meaning and labels of a metric; a histogram has upper bounds in its unit."""
 
     name: str
-    kind: Literal["counter", "gauge", "histogram"]
+    kind: Kind
     meaning: str
     labels: tuple[str, ...]
     buckets: tuple[float, ...] = ()
+
+
+METRICS: list[MetricDefinition] = []
+"""All metrics in the order of their declaration: a declaration is all that a new metric needs."""
+
+
+def _declare(
+    name: str,
+    kind: Kind,
+    meaning: str,
+    labels: tuple[str, ...],
+    buckets: tuple[float, ...] = (),
+) -> MetricDefinition:
+    METRICS.append(MetricDefinition(name, kind, meaning, labels, buckets))
+    return METRICS[-1]
 
 
 # From a batch that takes no noticeable time to one near the limit of the watchdog (240 s).
 _SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 _RECORDS = (1.0, 10.0, 100.0, 1_000.0, 10_000.0, 100_000.0)
 
-RECORDS = MetricDefinition(
+RECORDS = _declare(
     "switchboard_records_total",
     "counter",
     "Records that a stage has handled and committed.",
     ("stage",),
 )
-OUTCOMES = MetricDefinition(
+OUTCOMES = _declare(
     "switchboard_outcomes_total",
     "counter",
     "Outcomes of records: emitted, loaded, dropped or rejected, with the reason; a record that is"
     " handled twice counts twice.",
     ("stage", "outcome", "reason"),
 )
-RETRIES = MetricDefinition(
+RETRIES = _declare(
     "switchboard_retries_total",
     "counter",
     "Batches that were read again: `busy`: the warehouse was unreachable or overloaded; `aborted`:"
     " their transaction was aborted.",
     ("stage", "reason"),
 )
-BATCH_RECORDS = MetricDefinition(
+BATCH_RECORDS = _declare(
     "switchboard_batch_records", "histogram", "Records in a batch.", ("stage",), _RECORDS
 )
-BATCH_SECONDS = MetricDefinition(
+BATCH_SECONDS = _declare(
     "switchboard_batch_seconds",
     "histogram",
     "Seconds of a batch by part: `take`: waiting for its records; `handle`: the stage; `commit`:"
@@ -78,7 +96,7 @@ BATCH_SECONDS = MetricDefinition(
     ("stage", "part"),
     _SECONDS,
 )
-INSERT_SECONDS = MetricDefinition(
+INSERT_SECONDS = _declare(
     "switchboard_insert_seconds",
     "histogram",
     "Seconds until the rows of a batch were durable in ClickHouse, including the time to build"
@@ -86,57 +104,42 @@ INSERT_SECONDS = MetricDefinition(
     ("stage",),
     _SECONDS,
 )
-BEHIND_SECONDS = MetricDefinition(
+BEHIND_SECONDS = _declare(
     "switchboard_behind_seconds",
     "gauge",
     "Age of the oldest record in flight, by the log's clock; 0 if the stage has caught up.",
     ("stage",),
 )
-LAG_RECORDS = MetricDefinition(
+LAG_RECORDS = _declare(
     "switchboard_lag_records",
     "gauge",
     "Unhandled records of a partition that this worker owns, as of its last fetch.",
     ("stage", "topic", "partition"),
 )
-MODEL_OFFSET = MetricDefinition(
+MODEL_OFFSET = _declare(
     "switchboard_model_offset",
     "gauge",
     "Offset of the last example that the models of the worker have learnt.",
     ("stage",),
 )
-LAST_HEARTBEAT = MetricDefinition(
+LAST_HEARTBEAT = _declare(
     "switchboard_last_turn_timestamp_seconds",
     "gauge",
     "When the worker last polled for records or finished a batch, in seconds since 1970.",
     ("stage",),
 )
-BROKER_UP = MetricDefinition(
+BROKER_UP = _declare(
     "switchboard_broker_up",
     "gauge",
     "1 if Kafka answered the worker's last request, 0 if it did not; an idle worker asks every ten"
     " seconds.",
     ("stage",),
 )
-STARTED = MetricDefinition(
+STARTED = _declare(
     "switchboard_started_timestamp_seconds",
     "gauge",
     "When the worker's process started to run the stage, in seconds since 1970.",
     ("stage",),
-)
-
-METRICS = (
-    RECORDS,
-    OUTCOMES,
-    RETRIES,
-    BATCH_RECORDS,
-    BATCH_SECONDS,
-    INSERT_SECONDS,
-    BEHIND_SECONDS,
-    LAG_RECORDS,
-    MODEL_OFFSET,
-    LAST_HEARTBEAT,
-    BROKER_UP,
-    STARTED,
 )
 
 
@@ -164,68 +167,67 @@ class Meter:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._records = self._total(RECORDS)
-        self._retries = self._total(RETRIES)
-        self._batch_records = self._histogram(BATCH_RECORDS)
-        self._batch_seconds = self._histogram(BATCH_SECONDS)
-        self._insert_seconds = self._histogram(INSERT_SECONDS)
-        self._behind = self._gauge(BEHIND_SECONDS)
-        self._lag = self._gauge(LAG_RECORDS)
-        self._model = self._gauge(MODEL_OFFSET)
-        self._turn = self._gauge(LAST_HEARTBEAT)
-        self._broker = self._gauge(BROKER_UP)
-        self._started = self._gauge(STARTED)
+        self._counters: dict[str, Total] = {}
+        self._gauges: dict[str, Gauge] = {}
+        self._histograms: dict[str, Histogram] = {}
+        for metric in METRICS:
+            self._create(metric)
         self._lagging: dict[str, set[TopicPartition]] = {}
         self._outcomes = _Outcomes()
         self._registry.register(self._outcomes)
         self.last_heartbeat: float | None = None
 
-    def _total(self, definition: MetricDefinition) -> Total:
-        return Total(
-            definition.name, definition.meaning, definition.labels, registry=self._registry
-        )
+    def _create(self, metric: MetricDefinition) -> None:
+        described = metric.name, metric.meaning, metric.labels
+        if metric is OUTCOMES:
+            return
+        if metric.kind == "counter":
+            self._counters[metric.name] = Total(*described, registry=self._registry)
+        elif metric.kind == "gauge":
+            self._gauges[metric.name] = Gauge(*described, registry=self._registry)
+        else:
+            self._histograms[metric.name] = Histogram(
+                *described, buckets=metric.buckets, registry=self._registry
+            )
 
-    def _gauge(self, definition: MetricDefinition) -> Gauge:
-        return Gauge(
-            definition.name, definition.meaning, definition.labels, registry=self._registry
-        )
+    def _count(self, metric: MetricDefinition, *labels: str, by: int = 1) -> None:
+        self._counters[metric.name].labels(*labels).inc(by)
 
-    def _histogram(self, definition: MetricDefinition) -> Histogram:
-        return Histogram(
-            definition.name,
-            definition.meaning,
-            definition.labels,
-            buckets=definition.buckets,
-            registry=self._registry,
-        )
+    def _gauge(self, metric: MetricDefinition, *labels: str) -> Gauge:
+        return self._gauges[metric.name].labels(*labels)
 
-    def register_outcomes(self, stage: str, counts: Counter[str]) -> None:
-        """Export a handler's counts: `emitted`, `loaded`, `dropped:REASON`, `rejected:CODE`."""
+    def _observe(self, metric: MetricDefinition, value: float, *labels: str) -> None:
+        self._histograms[metric.name].labels(*labels).observe(value)
+
+    def start_stage(self, stage: str, counts: Counter[str]) -> None:
+        """Note that this process runs a stage from now on, and export the counts of its handler.
+
+        The counts are `emitted`, `loaded`, `dropped:REASON` and `rejected:CODE`.
+        """
         self._outcomes.counts[stage] = counts
+        self._gauge(STARTED, stage).set_to_current_time()
 
     def register_model_offset(self, stage: str, offset: Callable[[], float]) -> None:
         """Export the offset of the last example that a stage's models have learnt."""
-        self._model.labels(stage).set_function(offset)
-
-    def stage_started(self, stage: str) -> None:
-        """Note that this process starts to run a stage."""
-        self._started.labels(stage).set_to_current_time()
+        self._gauge(MODEL_OFFSET, stage).set_function(offset)
 
     def broker_answered(self, stage: str, *, up: bool) -> None:
         """Note whether Kafka answered the last request."""
-        self._broker.labels(stage).set(up)
+        self._gauge(BROKER_UP, stage).set(up)
 
     def heartbeat(self, stage: str) -> None:
         """Note that the host of a stage is alive."""
         self.last_heartbeat = time.monotonic()
-        self._turn.labels(stage).set_to_current_time()
+        self._gauge(LAST_HEARTBEAT, stage).set_to_current_time()
 
     def batch_started(self, stage: str, oldest_ms: int) -> None:
         """Note that a batch is in flight, with the append time of its oldest record (ms).
 
         Its age is computed when the metric is read, so it grows until the batch is committed.
         """
-        self._behind.labels(stage).set_function(lambda: max(time.time() - oldest_ms / 1000, 0.0))
+        self._gauge(BEHIND_SECONDS, stage).set_function(
+            lambda: max(time.time() - oldest_ms / 1000, 0.0)
+        )
 
     def batch_committed(
         self,
@@ -235,10 +237,10 @@ class Meter:
         left: Mapping[TopicPartition, int],
     ) -> None:
         """Note a committed batch: its records, the seconds of its parts, and the remaining lag."""
-        self._records.labels(stage).inc(records)
-        self._batch_records.labels(stage).observe(records)
+        self._count(RECORDS, stage, by=records)
+        self._observe(BATCH_RECORDS, records, stage)
         for part, taken in seconds.items():
-            self._batch_seconds.labels(stage, part).observe(taken)
+            self._observe(BATCH_SECONDS, taken, stage, part)
         self._left(stage, left)
 
     def poll_empty(self, stage: str, left: Mapping[TopicPartition, int]) -> None:
@@ -251,24 +253,63 @@ class Meter:
         Without any lag the stage has caught up.
         """
         if not any(records.values()):
-            self._behind.labels(stage).set_function(lambda: 0.0)
+            self._gauge(BEHIND_SECONDS, stage).set_function(lambda: 0.0)
         for topic, partition in self._lagging.get(stage, set()) - records.keys():
-            self._lag.remove(stage, topic, str(partition))
+            self._gauges[LAG_RECORDS.name].remove(stage, topic, str(partition))
         for (topic, partition), left in records.items():
-            self._lag.labels(stage, topic, str(partition)).set(left)
+            self._gauge(LAG_RECORDS, stage, topic, str(partition)).set(left)
         self._lagging[stage] = set(records)
 
     def batch_retried(self, stage: str, reason: Literal["busy", "aborted"]) -> None:
         """Count a batch that is read again."""
-        self._retries.labels(stage, reason).inc()
+        self._count(RETRIES, stage, reason)
 
     def insert_finished(self, stage: str, seconds: float) -> None:
         """Note the seconds of an insert."""
-        self._insert_seconds.labels(stage).observe(seconds)
+        self._observe(INSERT_SECONDS, seconds, stage)
 
     def render(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
         return generate_latest(self._registry)
+
+
+class BatchMeter:
+    """Measures one poll of a stage and its batch, in the same way on every host.
+
+    A host creates it before it polls, and calls `received` or `empty`, `handled`, then `committed`
+    or `retried`. Of a batch that is committed in parts, each part is `handled` and `committed`.
+    """
+
+    def __init__(self, meter: Meter, stage: str) -> None:
+        self._meter = meter
+        self._stage = stage
+        self._clock = Stopwatch()
+        meter.heartbeat(stage)
+
+    def received(self, records: Sequence[LogRecord]) -> None:
+        """Note the records of the batch, which is in flight from now on."""
+        self._clock.lap("take")
+        if records:
+            oldest_ms = min(record.timestamp_ms for record in records)
+            self._meter.batch_started(self._stage, oldest_ms)
+
+    def empty(self, lag: Mapping[TopicPartition, int] | None = None) -> None:
+        """Note that there were no records."""
+        self._meter.poll_empty(self._stage, lag or {})
+
+    def handled(self) -> None:
+        """Note that the stage handled the batch."""
+        self._clock.lap("handle")
+
+    def retried(self, reason: Literal["busy", "aborted"]) -> None:
+        """Note that the batch has to be handled again."""
+        self._meter.batch_retried(self._stage, reason)
+
+    def committed(self, records: int, lag: Mapping[TopicPartition, int] | None = None) -> None:
+        """Note that the batch, or a part with so many records, was committed."""
+        self._clock.lap("commit")
+        self._meter.heartbeat(self._stage)
+        self._meter.batch_committed(self._stage, records, self._clock.take_laps(), lag or {})
 
 
 class _Outcomes(Collector):

@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from bench.peers.environments import ROOT, python_of
 from bench.peers.topics import Loaded, Topics, Written
 
@@ -29,7 +31,6 @@ _QUIET_S = 1.5
 _START_S = 60.0
 # A worker has this long to commit after SIGTERM; then it is killed.
 _END_S = 15.0
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -157,10 +158,10 @@ def _wait_finished(
 def _cpu(pid: int) -> float:
     """Return the CPU seconds of a process and its ended children; 0 if it has ended."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:
         return 0.0
-    return sum(int(field) for field in fields[11:15]) / _TICKS
+    return float(times.user + times.system + times.children_user + times.children_system)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from getpass import getuser
@@ -15,6 +14,7 @@ from pipeline.errors import UserError
 from pipeline.log.clock import utc_now
 from pipeline.log.contract_messages import encode_contract
 from pipeline.log.port import Log, LogRecord, Message
+from pipeline.log.retries import poll_until
 from pipeline.reporting.timeline import find_customers, with_linked
 from pipeline.runtime.model_worker import scan_examples
 from pipeline.sinks.warehouse import rows
@@ -52,11 +52,11 @@ def renew_generation(
     it in time.
     """
     number, unfinished = _next_number(log)
-    gone = {*forgotten, *unfinished}
+    forgotten_records = {*forgotten, *unfinished}
     start_event = Generation(
         number=number,
         state="begun",
-        forgotten=tuple(sorted(gone)),
+        forgotten=tuple(sorted(forgotten_records)),
         by=by or getuser(),
         reason=reason,
         at=utc_now(),
@@ -64,7 +64,7 @@ def renew_generation(
     publish_events(log, [start_event])
     marker = _wait_for(log, start_event)
     # Only current records, so that examples that were rolled back do not return.
-    keep = effective_offsets(current_records(log, marker - 1), gone)
+    keep = effective_offsets(current_records(log, marker - 1), forgotten_records)
     before = sum(_is_example(record) for record in scan_examples(log, 0, marker - 1))
     copied = 0
     for chunk in _chunks(_copies(scan_examples(log, 0, marker - 1), keep)):
@@ -118,19 +118,23 @@ def _next_number(log: Log) -> tuple[int, set[UUID]]:
 
 def _wait_for(log: Log, event: Generation, start: int = 0) -> int:
     """Return the offset of an event, once it and everything before it can be read."""
-    deadline = time.monotonic() + _TIMEOUT_S
-    while time.monotonic() < deadline:
+
+    def scan_once() -> int | None:
+        nonlocal start
         for record in scan_examples(log, start):
             start = record.offset + 1
-            if record.header("sb_contract") == Generation.__name__ and record.value == _bytes(
-                event
-            ):
+            is_generation = record.header("sb_contract") == Generation.__name__
+            if is_generation and record.value == _bytes(event):
                 return record.offset
-        time.sleep(_POLL_S)
-    raise GenerationError(
-        f"generation {event.number} could not be read back within {_TIMEOUT_S:.0f} s: run"
-        " `switchboard labels renew` when the log is reachable again, to finish it"
-    )
+        return None
+
+    offset = poll_until(scan_once, limit_s=_TIMEOUT_S, wait_s=_POLL_S)
+    if offset is None:
+        raise GenerationError(
+            f"generation {event.number} could not be read back within {_TIMEOUT_S:.0f} s: run"
+            " `switchboard labels renew` when the log is reachable again, to finish it"
+        )
+    return offset
 
 
 def _bytes(event: Generation) -> bytes:

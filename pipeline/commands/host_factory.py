@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import socket
 import zlib
 from collections import Counter
@@ -10,7 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from filelock import FileLock, Timeout
 
 from pipeline.commands.health_server import serve_health
 from pipeline.errors import UserError
@@ -117,8 +118,7 @@ def embedded_host(workspace: Workspace, wrap: HandlerWrapper = unwrapped) -> Ite
             (LiveHandler(log, view, watch), batch_records),
         )
         for handler, _ in handlers:
-            meter.register_outcomes(handler.name, handler.counts)
-            meter.stage_started(handler.name)
+            meter.start_stage(handler.name, handler.counts)
         meter.register_model_offset("enrich", lambda: learner.fold.live.offset)
         stack.enter_context(_serve_metrics(meter, settings, 0))
         wrapped = [(wrap(handler), limit) for handler, limit in handlers]
@@ -140,7 +140,7 @@ class Slot:
 
     number: int
     folder: Path
-    _lock: IO[bytes]
+    _lock: FileLock
 
     @classmethod
     def take(cls, root: Path, stage: str) -> Slot:
@@ -148,11 +148,12 @@ class Slot:
         for number in range(_MAX_SLOTS):
             folder = root / "workers" / f"{stage}-{number}"
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = open(folder / "lock", "ab")  # noqa: SIM115  # held for as long as the process
+            # The kernel releases it when the process ends. Without flock it fails instead of
+            # writing a marker file, which would outlive a killed process.
+            lock = FileLock(folder / "lock", timeout=0, thread_local=False, fallback_to_soft=False)
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.close()
+                lock.acquire()
+            except Timeout:
                 continue
             return cls(number, folder, lock)
         raise SlotsTakenError(f"{_MAX_SLOTS} workers of {stage} run on {root} already")
@@ -164,7 +165,7 @@ class Slot:
 
     def release(self) -> None:
         """Release the slot."""
-        self._lock.close()
+        self._lock.release()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +194,7 @@ def kafka_host(
         stack.callback(slot.release)
         meter = Meter()
         parts = _stage(workspace, stage, slot, broker, stack, meter)
-        meter.register_outcomes(stage, parts.handler.counts)
-        meter.stage_started(stage)
+        meter.start_stage(stage, parts.handler.counts)
         stack.enter_context(_serve_metrics(meter, settings, slot.number))
         records = settings.batch_records * (LOAD_FACTOR if stage == "load" else 1)
         yield KafkaHost(
@@ -228,7 +228,7 @@ def live_host(workspace: Workspace) -> Iterator[LiveApp]:
         meter = Meter()
         port = None if settings.live_port is None else settings.live_port + slot.number
         live = LiveApp(broker, slot.folder, settings.metrics_host, port, meter, page)
-        meter.register_outcomes("live", live.counts)
+        meter.start_stage("live", live.counts)
         stack.enter_context(_serve_metrics(meter, settings, slot.number))
         yield live
 

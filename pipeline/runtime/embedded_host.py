@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import random
-import time
 from collections import Counter
 from collections.abc import Sequence
 
 from pipeline.log.claim_check import BodyStore, restore_large_bodies, store_large_bodies
 from pipeline.log.port import LogRecord, Message, offset_ranges
+from pipeline.log.retries import backoff_s, retry_call
 from pipeline.log.sqlite_log import SqliteLog
-from pipeline.metrics import Meter, Stopwatch
+from pipeline.metrics import BatchMeter, Meter
 from pipeline.runtime.model_worker import ModelWorker
 from pipeline.runtime.runner import Handler
 from pipeline.runtime.stages import BATCH_BYTES
@@ -19,9 +18,9 @@ from pipeline.sinks.warehouse import WarehouseBusyError
 
 logger = logging.getLogger(__name__)
 
-# The back-off doubles from a tenth of a second: a warehouse that is short of memory for a moment is
-# retried at once, one that is down rarely. After eight tries, some 20 s, the command fails.
-_FIRST_WAIT_S, _MAX_WAIT_S, _MAX_TRIES = 0.1, 10.0, 8
+# Eight tries with back-off take some 13 s: the embedded warehouse is busy for seconds, while it
+# merges. Then the command fails, and the user can run it again.
+_ATTEMPTS = 8
 
 
 class EmbeddedHost:
@@ -57,43 +56,43 @@ class EmbeddedHost:
         return +done
 
     def _batch(self, handler: Handler, limit: int) -> int:
-        self._meter.heartbeat(handler.name)
-        clock = Stopwatch()
+        batch = BatchMeter(self._meter, handler.name)
         records = self._log.read(handler.name, handler.topics, limit, BATCH_BYTES)
-        clock.lap("take")
+        batch.received(records)
         if not records:
-            self._meter.poll_empty(handler.name, {})
+            batch.empty()
             return 0
-        self._meter.batch_started(handler.name, min(record.timestamp_ms for record in records))
         inputs = restore_large_bodies(records, self._bodies)
-        messages = store_large_bodies(self._handle(handler, inputs), self._bodies)
-        clock.lap("handle")
+        messages = store_large_bodies(self._handle(handler, inputs, batch), self._bodies)
+        batch.handled()
         with self._log.transaction() as transaction:
             transaction.produce(messages)
             transaction.commit(
                 handler.name,
                 {partition: last + 1 for partition, (_, last) in offset_ranges(records).items()},
             )
-        clock.lap("commit")
-        self._meter.batch_committed(handler.name, len(records), clock.take_laps(), {})
+        batch.committed(len(records))
         return len(records)
 
-    def _handle(self, handler: Handler, records: Sequence[LogRecord]) -> list[Message]:
-        wait = _FIRST_WAIT_S
-        for _ in range(_MAX_TRIES - 1):
-            try:
-                return handler.handle(records)
-            except WarehouseBusyError as error:
-                self._meter.batch_retried(handler.name, "busy")
-                logger.warning(
-                    "The warehouse is busy; %s retries the batch in %.1f s: %s",
-                    handler.name,
-                    wait,
-                    error,
-                )
-                time.sleep(wait * random.uniform(0.5, 1.5))
-                wait = min(wait * 2, _MAX_WAIT_S)
-        return handler.handle(records)
+    def _handle(
+        self, handler: Handler, records: Sequence[LogRecord], batch: BatchMeter
+    ) -> list[Message]:
+        def on_retry(error: BaseException, wait_s: float) -> None:
+            batch.retried("busy")
+            logger.warning(
+                "The warehouse is busy; %s retries the batch in %.1f s: %s",
+                handler.name,
+                wait_s,
+                error,
+            )
+
+        return retry_call(
+            lambda: handler.handle(records),
+            retry_if=lambda error: isinstance(error, WarehouseBusyError),
+            on_retry=on_retry,
+            wait_s=backoff_s,
+            attempts=_ATTEMPTS,
+        )
 
     def close(self) -> None:
         """Save the models if they learnt something since the last snapshot."""

@@ -31,7 +31,7 @@ from yarl import URL
 from pipeline.errors import UserError
 from pipeline.log.clock import now_ms
 from pipeline.log.port import LogRecord, Message, TopicPartition
-from pipeline.metrics import Meter, Stopwatch
+from pipeline.metrics import BatchMeter, Meter
 from pipeline.processors.live.alerts import AlertMonitor
 from pipeline.processors.live.live_fold import fold
 from pipeline.processors.live.view import LiveView
@@ -156,12 +156,13 @@ class LiveApp:
     async def _fold(self) -> None:
         while not self.app.should_stop:
             events = [await self._inbox.get()]
+            meter = BatchMeter(self.meter, STAGE)
             if self._inbox.qsize() < _TAKE:
                 await asyncio.sleep(_WITHIN_S)
             while len(events) < _TAKE and not self._inbox.empty():
                 events.append(self._inbox.get_nowait())
             try:
-                await self._batch(events)
+                await self._batch(events, meter)
             except Exception:
                 # Faust would log the exception and acknowledge the batch.
                 logger.exception(
@@ -169,7 +170,7 @@ class LiveApp:
                 )
                 os._exit(_EXIT_FAILED)
 
-    async def _batch(self, received: Sequence[EventT[Any]]) -> None:
+    async def _batch(self, received: Sequence[EventT[Any]], meter: BatchMeter) -> None:
         async with self._folding:
             # Events fetched before a rebalance are read again by the new owner of their partition,
             # from the offset in its state: folding them here, too, would overwrite a newer state.
@@ -178,7 +179,7 @@ class LiveApp:
                 [event for event in received if event.message.generation_id == generation]
             )
             if events:
-                await self._fold_events(events)
+                await self._fold_events(events, meter)
             if gaps:
                 seeks = {TP(*partition): self.state.next_offset(partition) for partition in gaps}
                 logger.warning(
@@ -214,10 +215,10 @@ class LiveApp:
             self.state.release()
             logger.info("In-flight batch flushed before the rebalance")
 
-    async def _fold_events(self, events: Sequence[EventT[Any]]) -> None:
-        clock, now = Stopwatch(), now_ms()
+    async def _fold_events(self, events: Sequence[EventT[Any]], meter: BatchMeter) -> None:
+        now = now_ms()
         records = [_log_record(event) for event in events]
-        self.meter.batch_started(STAGE, min(record.timestamp_ms for record in records))
+        meter.received(records)
         batch = read_observations(records)
         sent = []
         for partition, observations in batch.by_partition.items():
@@ -227,7 +228,7 @@ class LiveApp:
                 record.offset for record in records if (record.topic, record.partition) == partition
             )
             sent += self.state.write(partition, changed, last + 1, now)
-        clock.lap("handle")
+        meter.handled()
         for message in batch.dead_letters:
             sent.append(await self._send(message))
         await self.app.producer.flush()
@@ -237,10 +238,8 @@ class LiveApp:
         await consumer.commit_state_offsets(
             {TP(*partition): self.state.next_offset(partition) for partition in batch.by_partition}
         )
-        clock.lap("commit")
         self.counts.update(batch.counts)
-        self.meter.heartbeat(STAGE)
-        self.meter.batch_committed(STAGE, len(records), clock.take_laps(), {})
+        meter.committed(len(records))
 
     async def _start_offsets(self, assigned: set[TP]) -> Mapping[TP, int]:
         """Return the start offset of each partition: that of its state, or the one of a day ago."""

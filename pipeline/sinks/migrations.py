@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
 from pipeline.errors import UserError
+from pipeline.log.clock import now_ms
+from pipeline.log.retries import poll_until
 from pipeline.sinks.migration_lock import MigrationLock
 from pipeline.sinks.warehouse import Warehouse, WarehouseBusyError, WarehouseError, rows
 from schemas.migrations import migration_texts
@@ -132,22 +133,26 @@ def migrate(warehouse: Warehouse, lease_s: float = _LEASE_S) -> list[Migration]:
     """
     warehouse.create_database()
     lock = MigrationLock(warehouse, lease_s)
-    deadline = time.monotonic() + _MAX_WAIT_S
-    while missing(warehouse):
-        if lock.acquire():
-            try:
-                return _apply_missing(warehouse, lock)
-            finally:
-                # If the server is away, the first error is raised, and the lease expires by itself.
-                with suppress(WarehouseError):
-                    lock.release()
-        if time.monotonic() > deadline:
-            raise WarehouseBusyError(
-                f"{lock.holder} has been migrating for more than {_MAX_WAIT_S:.0f} s: check that"
-                " process"
-            )
-        time.sleep(_POLL_S)
-    return []
+
+    def migrate_once() -> list[Migration] | None:
+        if not missing(warehouse):
+            return []
+        if not lock.acquire():
+            return None
+        try:
+            return _apply_missing(warehouse, lock)
+        finally:
+            # If the server is away, the first error is raised, and the lease expires by itself.
+            with suppress(WarehouseError):
+                lock.release()
+
+    applied = poll_until(migrate_once, limit_s=_MAX_WAIT_S, wait_s=_POLL_S)
+    if applied is None:
+        raise WarehouseBusyError(
+            f"{lock.holder} has been migrating for more than {_MAX_WAIT_S:.0f} s: check that"
+            " process"
+        )
+    return applied
 
 
 def _apply_missing(warehouse: Warehouse, lock: MigrationLock) -> list[Migration]:
@@ -155,12 +160,12 @@ def _apply_missing(warehouse: Warehouse, lock: MigrationLock) -> list[Migration]
     warehouse.execute(_STATUS_COLUMNS)
     done = []
     for migration in missing(warehouse):
-        started_at = _now_ms()
+        started_at = now_ms()
         _record(warehouse, migration, started_at, None, lock.owner)
         for statement in migration.statements:
             lock.renew()
             warehouse.execute(statement)
-        _record(warehouse, migration, started_at, _now_ms(), lock.owner)
+        _record(warehouse, migration, started_at, now_ms(), lock.owner)
         done.append(migration)
     return done
 
@@ -178,7 +183,3 @@ def _record(
         "by": by,
     }
     warehouse.insert("schema_migrations", {name: [value] for name, value in row.items()})
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import tempfile
 import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import orjson
+from filelock import FileLock, Timeout
 
+from pipeline.log.retries import poll_until
 from pipeline.sinks.backups import BackupError, TableChecksums
 from pipeline.sinks.chdb import ChdbWarehouse
 from pipeline.sinks.migrations import migrate
@@ -36,8 +36,8 @@ def open_for_reading(data_dir: Path) -> _LockedWarehouse | RemoteWarehouse:
 
     Raises StoreInUseError if the other process does not answer.
     """
-    deadline = time.monotonic() + _MAX_WAIT_S
-    while True:
+
+    def open_once() -> _LockedWarehouse | RemoteWarehouse | None:
         lock = _Lock.take(data_dir)
         if lock is not None:
             return _LockedWarehouse(data_dir, lock)
@@ -45,12 +45,17 @@ def open_for_reading(data_dir: Path) -> _LockedWarehouse | RemoteWarehouse:
         if "socket" in (holder := _Lock.holder(data_dir)):
             with suppress(OSError, EOFError, ValueError):
                 return RemoteWarehouse(holder["socket"], holder["pid"])
-        if time.monotonic() > deadline:
-            raise StoreInUseError(
-                f"process {_Lock.holder_pid(data_dir)} has {data_dir} open and does not answer:"
-                " end it, or wait"
-            )
-        time.sleep(_POLL_S)
+        return None
+
+    warehouse: _LockedWarehouse | RemoteWarehouse | None = poll_until(
+        open_once, limit_s=_MAX_WAIT_S, wait_s=_POLL_S
+    )
+    if warehouse is None:
+        raise StoreInUseError(
+            f"process {_Lock.holder_pid(data_dir)} has {data_dir} open and does not answer: end"
+            " it, or wait"
+        )
+    return warehouse
 
 
 def open_for_running(data_dir: Path) -> ServedWarehouse:
@@ -83,17 +88,25 @@ def exclusive_store_access(data_dir: Path) -> Iterator[None]:
 
 
 def _lock_for_running(data_dir: Path) -> _Lock:
-    deadline = time.monotonic() + _MAX_WAIT_S
-    while True:
+    def lock_once() -> _Lock | StoreInUseError | None:
         lock = _Lock.take(data_dir)
         if lock is not None:
             return lock
-        if "socket" in _Lock.holder(data_dir) or time.monotonic() > deadline:
-            raise StoreInUseError(
-                f"process {_Lock.holder_pid(data_dir)} already runs on {data_dir}: end it, or use"
-                " another --data-dir"
-            )
-        time.sleep(_POLL_S)
+        # A process with a socket serves the store for as long as it runs: do not wait for it.
+        return in_use() if "socket" in _Lock.holder(data_dir) else None
+
+    def in_use() -> StoreInUseError:
+        return StoreInUseError(
+            f"process {_Lock.holder_pid(data_dir)} already runs on {data_dir}: end it, or use"
+            " another --data-dir"
+        )
+
+    result: _Lock | StoreInUseError | None = poll_until(
+        lock_once, limit_s=_MAX_WAIT_S, wait_s=_POLL_S
+    )
+    if isinstance(result, _Lock):
+        return result
+    raise result or in_use()
 
 
 class _Lock:
@@ -102,28 +115,30 @@ class _Lock:
     The file has the process id and, if it serves readers, the address of its socket.
     """
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
+    def __init__(self, path: Path, lock: FileLock) -> None:
+        self._path = path
+        self._lock = lock
 
     @classmethod
     def take(cls, data_dir: Path) -> _Lock | None:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        file = open(data_dir / "store.lock", "ab", buffering=0)  # noqa: SIM115  # held for as long as the lock
+        path = data_dir / "store.lock"
+        # Any thread may release it. Without flock it fails instead of writing a marker file, which
+        # would outlive a killed process.
+        file_lock = FileLock(path, timeout=0, thread_local=False, fallback_to_soft=False)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
+            file_lock.acquire()
+        except Timeout:
             return None
-        lock = cls(file)
+        lock = cls(path, file_lock)
         lock.announce({})
         return lock
 
     def announce(self, facts: Mapping[str, str]) -> None:
-        self._file.truncate(0)
-        self._file.write(orjson.dumps({"pid": os.getpid(), **facts}))
+        self._path.write_bytes(orjson.dumps({"pid": os.getpid(), **facts}))
 
     def release(self) -> None:
-        self._file.close()
+        self._lock.release()
 
     @staticmethod
     def holder(data_dir: Path) -> dict[str, Any]:

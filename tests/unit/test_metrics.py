@@ -16,8 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from pipeline.commands.health_server import serve_health
 from pipeline.commands.host_factory import embedded_host
 from pipeline.errors import UserError
-from pipeline.log.port import Message
-from pipeline.metrics import METRICS, Meter
+from pipeline.log.port import LogRecord, Message
+from pipeline.metrics import METRICS, BatchMeter, Meter
 from schemas.topics import RAW_CHAT
 from tests.support.events import make_events
 from tests.support.installations import Embedded, as_lines, publish
@@ -73,6 +73,27 @@ def test_exported_metrics_are_exactly_the_declared_ones() -> None:
     for metric in METRICS:
         assert re.fullmatch(r"switchboard_[a-z_]+", metric.name)
         assert metric.name.endswith("_total") == (metric.kind == "counter")
+
+
+def test_a_batch_meter_measures_every_part_of_a_batch() -> None:
+    meter = Meter()
+    batch = BatchMeter(meter, "enrich")
+    batch.received([LogRecord("t", 0, 0, 0, None, b"")])
+    in_flight = samples(meter.render().decode())
+    assert value(in_flight, "switchboard_behind_seconds", stage="enrich") > 1_000_000
+    for records in (2, 1):
+        batch.handled()
+        batch.committed(records)
+    batch.retried("aborted")
+    values = samples(meter.render().decode())
+    assert value(values, "switchboard_records_total", stage="enrich") == 3
+    assert value(values, "switchboard_retries_total", stage="enrich", reason="aborted") == 1
+    assert value(values, "switchboard_behind_seconds", stage="enrich") == 0
+    counts = {
+        part: value(values, "switchboard_batch_seconds_count", stage="enrich", part=part)
+        for part in ("take", "handle", "commit")
+    }
+    assert counts == {"take": 1, "handle": 2, "commit": 2}
 
 
 def test_lag_of_revoked_partitions_is_removed() -> None:

@@ -4,7 +4,6 @@ by processes.
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -15,8 +14,7 @@ from typing import Any
 import orjson
 import pytest
 
-from pipeline.sinks import migrations as migrations
-from pipeline.sinks import store_server
+from pipeline.sinks import migrations, store_server
 from pipeline.sinks.chdb import ChdbWarehouse
 from pipeline.sinks.store_server import RemoteWarehouse, open_for_reading, open_for_running
 from pipeline.sinks.warehouse import (
@@ -26,6 +24,7 @@ from pipeline.sinks.warehouse import (
     WarehouseError,
     error_for_code,
 )
+from tests.support.migrated_store import copy_migrated_store
 
 # 2026-11-01 10:00:00.123 UTC
 NOW_MS = 1_793_527_200_123
@@ -34,8 +33,7 @@ ID = "5f0c6b36-5f1c-8a3b-9a3e-0d2f6a1b2c3d"
 
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Iterator[ChdbWarehouse]:
-    warehouse = ChdbWarehouse(tmp_path / "store")
-    migrations.migrate(warehouse)
+    warehouse = ChdbWarehouse(copy_migrated_store(tmp_path / "store"))
     yield warehouse
     warehouse.close()
 
@@ -299,7 +297,7 @@ def test_one_that_is_still_opening_the_store_is_waited_for(
         waits.append(seconds)
         lock.release()
 
-    monkeypatch.setattr(store_server, "time", SimpleNamespace(monotonic=time.monotonic, sleep=wait))
+    monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=wait))
     warehouse = open_for_reading(tmp_path)
     assert warehouse.query("SELECT 1 AS one") == b'{"one":1}\n'
     warehouse.close()

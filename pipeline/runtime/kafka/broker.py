@@ -6,7 +6,6 @@ https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -24,6 +23,7 @@ from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from pipeline.log.port import GroupRunningError, LogError, LogRecord, Message, TopicPartition
+from pipeline.log.retries import retry_call
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -45,8 +45,7 @@ TRANSACTION_TIMEOUT_MS = 10_000
 _TRANSACTION_RETRY_MS = 5
 # How long one request waits for an answer before it is retried.
 REQUEST_TIMEOUT_S = 10.0
-# The wait between two tries of a failed request.
-_ASK_AGAIN_S = 0.1
+
 # Messages fetched ahead of a batch, over all partitions: memory stays the same however long the
 # backlog is.
 _FETCH_AHEAD_KIB = 32_768
@@ -199,21 +198,24 @@ class Broker:
         """
         consumer = Consumer({**self._common(), "group.id": group, "enable.auto.commit": False})
         offsets = [KafkaPartition(*partition, offset) for partition, offset in positions.items()]
-        deadline = time.monotonic() + GROUP_EMPTY_S
         try:
-            while (error := _committed(consumer, offsets)) is not None:
-                if error.code() not in _LATER or time.monotonic() > deadline:
-                    break
-                time.sleep(_ASK_AGAIN_S)
+            retry_call(
+                lambda: _commit(consumer, offsets),
+                retry_if=lambda error: _error_code(error) in _LATER,
+                on_retry=lambda error, _: logger.info("Setting offsets, retrying: %s", error),
+                limit_s=GROUP_EMPTY_S,
+            )
+        except KafkaException as error:
+            if _error_code(error) in _MEMBERS:
+                raise GroupRunningError(
+                    f"workers of {group} run: stop them first (SIGTERM to their supervisors), then"
+                    " try again"
+                ) from error
+            raise BrokerUnavailableError(
+                f"the offsets of {group} cannot be set: {error_text(error)}"
+            ) from error
         finally:
             consumer.close()
-        if error is not None and error.code() in _MEMBERS:
-            raise GroupRunningError(
-                f"workers of {group} run: stop them first (SIGTERM to their supervisors), then try"
-                " again"
-            )
-        if error is not None:
-            raise BrokerUnavailableError(f"the offsets of {group} cannot be set: {error.str()}")
 
     @staticmethod
     def _reading() -> dict[str, Any]:
@@ -310,13 +312,16 @@ class Broker:
         return found
 
 
-def _committed(consumer: Consumer, offsets: list[KafkaPartition]) -> KafkaError | None:
-    """Commit offsets; return the error, None on success."""
-    try:
-        answers = consumer.commit(offsets=offsets, asynchronous=False)
-    except KafkaException as error:
-        return error.args[0]  # type: ignore[no-any-return]
-    return next((answer.error for answer in answers or () if answer.error is not None), None)
+def _commit(consumer: Consumer, offsets: list[KafkaPartition]) -> None:
+    """Commit offsets; raises KafkaException, also if only one partition fails."""
+    for answer in consumer.commit(offsets=offsets, asynchronous=False) or ():
+        if answer.error is not None:
+            raise KafkaException(answer.error)
+
+
+def _error_code(error: BaseException) -> int | None:
+    """Return the code of a Kafka exception; None for other exceptions."""
+    return error.args[0].code() if isinstance(error, KafkaException) else None
 
 
 def _on_error(error: KafkaError) -> None:
@@ -329,18 +334,18 @@ def retry_request(what: str, call: Callable[[], T], seconds: float = REQUEST_TIM
 
     Raises BrokerUnavailableError, with `what` failed, if there is none within `seconds`.
     """
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            return call()
-        except KafkaException as error:
-            if time.monotonic() > deadline:
-                raise BrokerUnavailableError(f"{what}: {error_text(error)}") from error
-            logger.info("%s, retrying: %s", what, error_text(error))
-            time.sleep(_ASK_AGAIN_S)
+    try:
+        return retry_call(
+            call,
+            retry_if=lambda error: isinstance(error, KafkaException),
+            on_retry=lambda error, _: logger.info("%s, retrying: %s", what, error_text(error)),
+            limit_s=seconds,
+        )
+    except KafkaException as error:
+        raise BrokerUnavailableError(f"{what}: {error_text(error)}") from error
 
 
-def error_text(error: KafkaException) -> str:
+def error_text(error: BaseException) -> str:
     """Return the text of a Kafka exception."""
     return (
         str(error.args[0].str())

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import orjson
+import psutil
 
 from pipeline.log.port import LogRecord, TopicPartition, offset_ranges
 
@@ -84,6 +85,8 @@ class CrashMarkers:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder = folder
+        self._pid = os.getpid()
+        self._born_at = _born(self._pid)
         self._files: dict[TopicPartition, int] = {}
         self._markers: dict[TopicPartition, CrashMarker] = {}
 
@@ -136,9 +139,7 @@ class CrashMarkers:
                 marker = replace(marker, alone=_NONE, alone_deaths=0)
             else:
                 marker = CrashMarker(first, last + 1)
-            self._write(
-                partition, replace(marker, busy=True, pid=os.getpid(), born=_born(os.getpid()))
-            )
+            self._write(partition, replace(marker, busy=True, pid=self._pid, born=self._born_at))
 
     def finish(self, sub_batch: SubBatch) -> None:
         """Clear the markers of a sub-batch that was committed."""
@@ -177,14 +178,12 @@ def _alive(marker: CrashMarker) -> bool:
 
 
 def _born(pid: int) -> str:
-    """Return when a process started, in clock ticks since boot, because pids are reused.
+    """Return when a process started, in seconds since boot; "" if there is no such process.
 
-    "" if there is no such process, or no /proc.
-
-    https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html, field 22; the name in field 2 may
-    hold blanks and brackets.
+    A pid alone does not identify a process, because pids are reused.
     """
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
+        # Both times follow the system clock, their difference does not.
+        return f"{psutil.Process(pid).create_time() - psutil.boot_time():.2f}"
+    except psutil.Error:
         return ""

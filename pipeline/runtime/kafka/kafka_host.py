@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import faulthandler
 import logging
-import random
 import time
 import zlib
 from collections import Counter, defaultdict
@@ -19,8 +18,9 @@ from pipeline.log.claim_check import BodyStore, restore_large_bodies, store_larg
 from pipeline.log.clock import utc_now
 from pipeline.log.dead_letters import record_dead_letter
 from pipeline.log.port import LogRecord, Message, TopicPartition
+from pipeline.log.retries import backoff_s, retry_call
 from pipeline.logs import record_fields
-from pipeline.metrics import Meter, Stopwatch
+from pipeline.metrics import BatchMeter, Meter
 from pipeline.outcomes import Reject
 from pipeline.runtime.gc_control import gc_between_batches
 from pipeline.runtime.kafka.assignment import Assignment
@@ -41,9 +41,7 @@ _TAKE = 1_000
 # standard error, which counts as a crash (crash_quarantine.py), and other workers take over. It is
 # below max.poll.interval.ms, after which the group would drop the worker anyway.
 STUCK_S = 240
-# The back-off doubles from a tenth of a second: a warehouse that is out of memory for a moment is
-# retried soon, one that is down rarely.
-_FIRST_WAIT_S, _MAX_WAIT_S = 0.1, 10.0
+
 # The longest duration of a librdkafka call with a time-out of `REQUEST_TIMEOUT_S`. Some calls never
 # return: send_offsets_to_transaction ignores its time-out if the coordinator goes away
 # (https://github.com/confluentinc/librdkafka/issues/5456; every worker hung after a broker was
@@ -99,7 +97,7 @@ class KafkaHost:
     meter: Meter = field(default_factory=Meter)
     counts: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
-    _wait_s: float = _FIRST_WAIT_S
+    _busy_attempts: int = 0
     _probe_at: float = 0.0
 
     def run(self, stop: Callable[[], bool]) -> None:
@@ -143,20 +141,18 @@ class KafkaHost:
 
     def _poll(self) -> None:
         self._watch()
-        self.meter.heartbeat(self.group)
-        clock = Stopwatch()
+        batch = BatchMeter(self.meter, self.group)
         records = self._read_batch()
-        clock.lap("take")
+        batch.received(records)
         self.before_batch()
         if not records:
             self.counts["idle"] += 1
             self._probe_broker()
-            self.meter.poll_empty(self.group, self._assignment.lag())
+            batch.empty(self._assignment.lag())
             return
-        self.meter.batch_started(self.group, min(record.timestamp_ms for record in records))
         sub_batches = self.markers.split(records)
         for sub_batch in sub_batches:
-            if not self._handle(sub_batch, clock):
+            if not self._handle(sub_batch, batch):
                 return
         if sum(len(sub_batch.records) for sub_batch in sub_batches) < len(records):
             self._assignment.seek_to_committed()
@@ -182,6 +178,7 @@ class KafkaHost:
         if not records:
             return []
         size = len(records[0].value)
+        # Not a retry: records collect until one of the three limits of a batch.
         deadline = time.monotonic() + self.limits.linger_s
         while len(records) < self.limits.records and size < self.limits.max_bytes:
             left = deadline - time.monotonic()
@@ -206,29 +203,28 @@ class KafkaHost:
                 raise KafkaException(error)
         return records
 
-    def _handle(self, sub_batch: SubBatch, clock: Stopwatch) -> bool:
+    def _handle(self, sub_batch: SubBatch, batch: BatchMeter) -> bool:
         """Handle and commit a sub-batch; return False if it has to be read again."""
         self.markers.begin(sub_batch)
         try:
             messages = self._outputs(sub_batch)
         except WarehouseBusyError as error:
+            batch.retried("busy")
             self._back_off(error)
             return False
         finally:
             # From here on the records can no longer crash the process.
             self.markers.clear_busy()
-        clock.lap("handle")
+        batch.handled()
         if not self._commit(store_large_bodies(messages, self.bodies), sub_batch.commit_offsets):
+            batch.retried("aborted")
             return False
         self.markers.finish(sub_batch)
-        clock.lap("commit")
         self.meter.broker_answered(self.group, up=True)
-        self.meter.batch_committed(
-            self.group, len(sub_batch.records), clock.take_laps(), self._assignment.lag()
-        )
+        batch.committed(len(sub_batch.records), self._assignment.lag())
         self.counts["records"] += len(sub_batch.records)
         self.counts["batches"] += 1
-        self._wait_s = _FIRST_WAIT_S
+        self._busy_attempts = 0
         return True
 
     def _outputs(self, sub_batch: SubBatch) -> list[Message]:
@@ -247,13 +243,14 @@ class KafkaHost:
 
     def _back_off(self, error: WarehouseBusyError) -> None:
         """Go back to the committed offsets and wait, as a member of the group."""
-        self.meter.batch_retried(self.group, "busy")
-        wait = self._wait_s * random.uniform(0.5, 1.5)
+        self._busy_attempts += 1
+        wait = backoff_s(self._busy_attempts)
         logger.warning(
             "The warehouse is busy; %s retries the batch in %.1f s: %s", self.group, wait, error
         )
-        self._wait_s = min(self._wait_s * 2, _MAX_WAIT_S)
         self._assignment.pause()
+        # Not a plain wait: a consumer must be polled to stay in its group, and takes part in
+        # rebalances meanwhile.
         deadline = time.monotonic() + wait
         while (left := deadline - time.monotonic()) > 0:
             self._watch()
@@ -316,23 +313,29 @@ class KafkaHost:
         logger.warning(
             "Transaction of %s aborted; the batch is read again: %s", self.group, error_text(error)
         )
-        self.meter.batch_retried(self.group, "aborted")
         self._retry(self._producer.abort_transaction, "The abort")
         self._assignment.seek_to_committed()
 
     def _retry(self, call: Callable[[float], object], what: str) -> None:
         """Retry a transactional call after retriable errors, for as long as a transaction lives."""
-        deadline = time.monotonic() + _COMMIT_S
-        while True:
+
+        def watched_call() -> None:
+            # A library of retries cannot end a call of librdkafka that never returns (see
+            # `_CALL_S`); the watchdog ends the process.
             self._watch(_CALL_S)
-            try:
-                call(REQUEST_TIMEOUT_S)
-                self._watch()
-                return
-            except KafkaException as error:
-                if not error.args[0].retriable() or time.monotonic() > deadline:
-                    raise
-                logger.warning("%s of %s failed, retrying: %s", what, self.group, error_text(error))
+            call(REQUEST_TIMEOUT_S)
+            self._watch()
+
+        retry_call(
+            watched_call,
+            retry_if=lambda error: isinstance(error, KafkaException) and error.args[0].retriable(),
+            on_retry=lambda error, _: logger.warning(
+                "%s of %s failed, retrying: %s", what, self.group, error_text(error)
+            ),
+            # The call itself has waited already.
+            wait_s=lambda _: 0,
+            limit_s=_COMMIT_S,
+        )
 
 
 _CRASHED = Reject(

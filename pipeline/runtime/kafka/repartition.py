@@ -8,7 +8,6 @@ two different partition counts and stops, so an interrupted run can only be cont
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -17,6 +16,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import NewPartitions
 
 from pipeline.log.port import GroupRunningError, Message, TopicPartition
+from pipeline.log.retries import poll_until
 from pipeline.runtime.kafka.broker import (
     GROUP_EMPTY_S,
     REQUEST_TIMEOUT_S,
@@ -82,14 +82,17 @@ def _add(broker: Broker, wanted: Mapping[str, int]) -> None:
             future.result()
         except KafkaException as error:
             raise BrokerError(f"{topic}: {error_text(error)}") from error
-    deadline = time.monotonic() + REQUEST_TIMEOUT_S
-    while any(_partitions(broker, topic) < count for topic, count in wanted.items()):
-        if time.monotonic() > deadline:
-            raise BrokerError(
-                f"partitions of {', '.join(wanted)} were added but are not listed"
-                f" {REQUEST_TIMEOUT_S:.0f} s later: check the brokers, then run this again"
-            )
-        time.sleep(_POLL_S)
+
+    def all_listed() -> bool | None:
+        listed = all(_partitions(broker, topic) >= count for topic, count in wanted.items())
+        return listed or None
+
+    # The brokers learn of new partitions one by one, within the time of one request.
+    if not poll_until(all_listed, limit_s=REQUEST_TIMEOUT_S, wait_s=_POLL_S):
+        raise BrokerError(
+            f"partitions of {', '.join(wanted)} were added but are not listed"
+            f" {REQUEST_TIMEOUT_S:.0f} s later: check the brokers, then run this again"
+        )
 
 
 def _partitions(broker: Broker, topic: str) -> int:
@@ -98,13 +101,18 @@ def _partitions(broker: Broker, topic: str) -> int:
 
 def _no_members(broker: Broker, group: str) -> None:
     """Wait until a group has no member; raises GroupRunningError if it has some for too long."""
-    deadline = time.monotonic() + GROUP_EMPTY_S
-    while (members := _members(broker, group)) and time.monotonic() < deadline:
-        time.sleep(_POLL_S)
-    if members:
+    members = 0
+
+    def is_empty() -> bool | None:
+        nonlocal members
+        members = _members(broker, group)
+        return members == 0 or None
+
+    # Static members that ended leave the group only after their session.
+    if not poll_until(is_empty, limit_s=GROUP_EMPTY_S, wait_s=_POLL_S):
         raise GroupRunningError(
-            f"{members} workers of {group} run while their states would have to move: stop"
-            " them (SIGTERM to their supervisors; other stages may run), then run this again"
+            f"{members} workers of {group} run while their states would have to move: stop them"
+            " (SIGTERM to their supervisors; other stages may run), then run this again"
         )
 
 

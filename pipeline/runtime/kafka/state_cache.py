@@ -8,7 +8,6 @@ commits, but has nothing that was not committed. On assignment the rest is read 
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from pipeline.log.port import Message, TopicPartition
+from pipeline.log.retries import poll_until
 from pipeline.log.sqlite_file import read_values
 from pipeline.runtime.kafka.broker import (
     REQUEST_TIMEOUT_S,
@@ -152,16 +152,14 @@ def _apply(
 
 
 def _catch_up(broker: Broker, partition: TopicPartition, file: sqlite3.Connection) -> None:
-    deadline = time.monotonic() + _CATCH_UP_S
     consumer = broker.consumer(eof=True)
     try:
         consumer.assign([KafkaPartition(*partition, _start(consumer, partition, file))])
-        while not _read_some(consumer, file):
-            if time.monotonic() > deadline:
-                raise BrokerUnavailableError(
-                    f"{partition[0]}/{partition[1]} was not read to its end within"
-                    f" {_CATCH_UP_S:.0f} s: check that the brokers of its leader run"
-                )
+        if not poll_until(lambda: _read_some(consumer, file) or None, limit_s=_CATCH_UP_S):
+            raise BrokerUnavailableError(
+                f"{partition[0]}/{partition[1]} was not read to its end within"
+                f" {_CATCH_UP_S:.0f} s: check that the brokers of its leader run"
+            )
     except KafkaException as error:
         raise BrokerUnavailableError(
             f"{partition[0]}/{partition[1]} cannot be read: {error_text(error)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from pipeline.log.retries import poll_until
 from pipeline.runtime.kafka.broker import (
     REQUEST_TIMEOUT_S,
     Broker,
@@ -152,13 +152,16 @@ class TopicPlan:
 
     def _until_known(self, names: set[str]) -> None:
         """Wait until the brokers list newly created topics: they learn of them one by one."""
-        deadline = time.monotonic() + REQUEST_TIMEOUT_S
-        while missing := names - set(self._admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics):
-            if time.monotonic() > deadline:
-                raise BrokerError(
-                    f"{', '.join(sorted(missing))} were created but are not listed"
-                    f" {REQUEST_TIMEOUT_S:.0f} s later: check the brokers, then run this again"
-                )
+
+        def all_listed() -> bool | None:
+            return names <= set(self._admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics) or None
+
+        # They learn of them within the time of one request.
+        if not poll_until(all_listed, limit_s=REQUEST_TIMEOUT_S):
+            raise BrokerError(
+                f"{', '.join(sorted(names))} were created but are not all listed"
+                f" {REQUEST_TIMEOUT_S:.0f} s later: check the brokers, then run this again"
+            )
 
     @staticmethod
     def _wait(futures: Mapping[str, object]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
@@ -10,6 +9,7 @@ from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from pipeline.log.port import LogRecord, TopicPartition
+from pipeline.log.retries import poll_until
 from pipeline.runtime.kafka.broker import (
     REQUEST_TIMEOUT_S,
     Broker,
@@ -64,29 +64,32 @@ class KafkaScan:
         self._partition, self._at_end = (topic, partition), False
 
     def _read(self, start: int, limit: int) -> list[LogRecord]:
-        assert self._consumer is not None
-        deadline = time.monotonic() + _PATIENCE_S
         while True:
-            records = []
-            for message in self._consumer.consume(limit, 0 if self._at_end else _POLL_S):
-                error = message.error()
-                if error is None:
-                    records.append(log_record(message))
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    self._at_end = True
-                elif not error.retriable():
-                    raise KafkaException(error)
-            if records:
-                self._next = records[-1].offset + 1
-                if wanted := [record for record in records if record.offset >= start]:
-                    return wanted
-            elif self._at_end:
-                return []
-            elif time.monotonic() > deadline:
+            records = poll_until(lambda: self._consume(limit), limit_s=_PATIENCE_S)
+            if records is None:
                 raise BrokerUnavailableError(
                     f"{self._partition} returned neither a record nor its end within"
                     f" {_PATIENCE_S:.0f} s: check that the brokers of its leader run"
                 )
+            if not records:
+                return []
+            self._next = records[-1].offset + 1
+            if wanted := [record for record in records if record.offset >= start]:
+                return wanted
+
+    def _consume(self, limit: int) -> list[LogRecord] | None:
+        """Return the next records, an empty list at the end, or None if there is no answer yet."""
+        assert self._consumer is not None
+        records = []
+        for message in self._consumer.consume(limit, 0 if self._at_end else _POLL_S):
+            error = message.error()
+            if error is None:
+                records.append(log_record(message))
+            elif error.code() == KafkaError._PARTITION_EOF:
+                self._at_end = True
+            elif not error.retriable():
+                raise KafkaException(error)
+        return records if records or self._at_end else None
 
     def close(self) -> None:
         """Close the consumer."""
@@ -150,24 +153,26 @@ def first_records(broker: Broker, starts: Mapping[TopicPartition, int]) -> list[
     if not starts:
         return []
     consumer, firsts, waiting = broker.consumer(eof=True), list[LogRecord](), set(starts)
-    deadline = time.monotonic() + _PATIENCE_S
+
+    def all_answered() -> bool | None:
+        for message in consumer.consume(len(starts), _POLL_S):
+            partition = message.topic() or "", message.partition() or 0
+            error = message.error()
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                raise KafkaException(error)
+            if error is None and partition in waiting:
+                firsts.append(log_record(message))
+                consumer.pause([KafkaPartition(*partition)])
+            waiting.discard(partition)
+        return not waiting or None
+
     try:
         consumer.assign([KafkaPartition(*partition, start) for partition, start in starts.items()])
-        while waiting:
-            for message in consumer.consume(len(starts), _POLL_S):
-                partition = message.topic() or "", message.partition() or 0
-                error = message.error()
-                if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                    raise KafkaException(error)
-                if error is None and partition in waiting:
-                    firsts.append(log_record(message))
-                    consumer.pause([KafkaPartition(*partition)])
-                waiting.discard(partition)
-            if time.monotonic() > deadline:
-                raise BrokerUnavailableError(
-                    f"{sorted(waiting)} returned neither a record nor their end within"
-                    f" {_PATIENCE_S:.0f} s: check that the brokers of their leaders run"
-                )
+        if not poll_until(all_answered, limit_s=_PATIENCE_S):
+            raise BrokerUnavailableError(
+                f"{sorted(waiting)} returned neither a record nor their end within"
+                f" {_PATIENCE_S:.0f} s: check that the brokers of their leaders run"
+            )
     finally:
         consumer.close()
     return firsts
