@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from io import BytesIO
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,7 +18,9 @@ from pipeline.errors import UserError
 from pipeline.reporting.charts import PALETTE, bars, columns_by_day
 from pipeline.reporting.html_pages import render
 from pipeline.reporting.report_queries import CHART_QUERIES, TABLE_SECTIONS
-from pipeline.sinks.warehouse import Warehouse
+from pipeline.sinks.warehouse import Warehouse, rows
+
+Rows = Sequence[Mapping[str, Any]]
 
 _SENTIMENTS = ("very_positive", "positive", "neutral", "negative", "very_negative")
 
@@ -71,13 +76,15 @@ class Period:
 
 def write_report(warehouse: Warehouse, out: Path, period: Period) -> Path:
     """Write the report and return its absolute path; raises OSError if it cannot be written."""
-    frames = {name: _frame(warehouse, sql, period) for name, sql in CHART_QUERIES.items()}
+    results = {
+        name: rows(warehouse, sql, **period.parameters) for name, sql in CHART_QUERIES.items()
+    }
     tables = [
-        (section, _records(_frame(warehouse, section.sql, period))) for section in TABLE_SECTIONS
+        (section, rows(warehouse, section.sql, **period.parameters)) for section in TABLE_SECTIONS
     ]
     page = render(
         "report.html",
-        **_charts(frames),
+        **_charts(results),
         tables=tables,
         period=period,
         written_at=datetime.now(UTC),
@@ -87,49 +94,52 @@ def write_report(warehouse: Warehouse, out: Path, period: Period) -> Path:
     return out.resolve()
 
 
-def _frame(warehouse: Warehouse, sql: str, period: Period) -> pd.DataFrame:
-    result = warehouse.query(sql, period.parameters, "Parquet")
-    return pd.read_parquet(BytesIO(result))
-
-
-def _charts(frames: dict[str, pd.DataFrame]) -> dict[str, Any]:
-    volume = frames["volume"]
-    channels = [
-        str(name)
-        for name in volume.groupby("channel")["records"].sum().sort_values(ascending=False).index
-    ]
+def _charts(results: Mapping[str, Rows]) -> dict[str, Any]:
+    (totals,), (ratings,) = results["totals"], results["ratings"]
+    by_channel: Counter[str] = Counter()
+    for row in results["volume"]:
+        by_channel[row["channel"]] += int(row["records"])
+    channels = sorted(by_channel, key=lambda channel: (-by_channel[channel], channel))
     colours = {name: PALETTE[index % len(PALETTE)] for index, name in enumerate(channels)}
-    by_day = volume.pivot_table(index="day", columns="channel", values="records", fill_value=0)
-    by_day.index = pd.to_datetime(by_day.index)
-    sentiment = (
-        frames["sentiment"].set_index("sentiment").reindex(_SENTIMENTS).dropna().reset_index()
-    )
+    sentiment = {row["sentiment"]: row for row in results["sentiment"]}
     return {
-        "totals": _records(frames["totals"])[0],
-        "legend": [
-            (name, colours[name], int(volume[volume["channel"] == name]["records"].sum()))
-            for name in channels
-        ],
-        "volume": columns_by_day(by_day[channels], colours),
-        "needs": bars(_bar_rows(frames["needs"], "need")),
-        "sentiment": bars(_bar_rows(sentiment, "sentiment"), PALETTE[2]),
+        "totals": totals,
+        "legend": [(name, colours[name], by_channel[name]) for name in channels],
+        "volume": columns_by_day(_by_day(results["volume"], channels), colours),
+        "needs": bars(_bar_rows(results["needs"], "need")),
+        "sentiment": bars(
+            _bar_rows(
+                [sentiment[label] for label in _SENTIMENTS if label in sentiment], "sentiment"
+            ),
+            PALETTE[2],
+        ),
         "custom_heads": [
-            (str(head).replace("_", " "), bars(_bar_rows(rows, "answer")))
-            for head, rows in frames["custom_heads"].groupby("head")
+            (head.replace("_", " "), bars(_bar_rows(list(answers), "answer")))
+            for head, answers in groupby(results["custom_heads"], itemgetter("head"))
         ],
-        "ratings": _records(frames["ratings"])[0],
+        "ratings": ratings,
     }
 
 
-def _bar_rows(frame: pd.DataFrame, name: str) -> list[tuple[str, float, str]]:
-    total = int(frame["records"].sum())
+def _by_day(volume: Rows, channels: Sequence[str]) -> pd.DataFrame:
+    if not volume:
+        return pd.DataFrame()
+    frame = pd.DataFrame(volume).pivot_table(
+        index="day", columns="channel", values="records", fill_value=0
+    )
+    frame.index = pd.to_datetime(frame.index)
+    return frame[list(channels)]
+
+
+def _bar_rows(result: Rows, name: str) -> list[tuple[str, float, str]]:
+    total = sum(int(row["records"]) for row in result)
     return [
         (
-            str(row[name]).replace("_", " "),
+            row[name].replace("_", " "),
             float(row["records"]),
             _bar_label(int(row["records"]), int(row["unsure"]), total),
         )
-        for row in _records(frame)
+        for row in result
     ]
 
 
@@ -140,7 +150,3 @@ def _bar_label(count: int, unsure: int, total: int) -> str:
     '3 (25%, 1 below threshold)'
     """
     return f"{count} ({count / total:.0%}{f', {unsure} below threshold' if unsure else ''})"
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]

@@ -15,6 +15,7 @@ import pyarrow as pa
 from chdb.session import Session
 
 from pipeline.sinks.backups import TableChecksums, back_up, file_destination, restore
+from pipeline.sinks.clickhouse_text import error_from_text, escaped_parameter
 from pipeline.sinks.readonly_guard import NORMALIZE_SQL, ReadOnlyGuard
 from pipeline.sinks.warehouse import (
     DATABASE,
@@ -22,7 +23,6 @@ from pipeline.sinks.warehouse import (
     Columns,
     WarehouseError,
     WarehouseSetupError,
-    error_for_code,
 )
 
 # Beside the store's folder.
@@ -197,41 +197,11 @@ class ChdbWarehouse:
     ) -> bytes:
         try:
             literals = (
-                {name: _literal(value) for name, value in parameters.items()}
+                {name: escaped_parameter(value) for name, value in parameters.items()}
                 if parameters
                 else None
             )
             result = session.query(sql, fmt, params=literals)
         except (RuntimeError, ValueError) as error:
-            raise _warehouse_error(error) from error
+            raise error_from_text(str(error)) from error
         return bytes(result.bytes()) if result is not None else b""
-
-
-_ESCAPES = str.maketrans(
-    {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\t": "\\t", "\r": "\\r", "\0": "\\0"}
-)
-
-
-def _literal(value: Any) -> Any:
-    """Return a parameter in ClickHouse's escaped text format, arrays with quoted elements.
-
-    >>> _literal(["a", "b"])
-    "['a','b']"
-
-    https://clickhouse.com/docs/interfaces/cli#cli-queries-with-parameters-syntax
-    """
-    if isinstance(value, str):
-        return value.translate(_ESCAPES)
-    if isinstance(value, (list, tuple)):
-        return "[" + ",".join(f"'{str(item).translate(_ESCAPES)}'" for item in value) + "]"
-    return value
-
-
-# chdb's errors read "Code: 60. DB::Exception: message. (UNKNOWN_TABLE)", sometimes nested.
-_CODE = re.compile(r"Code: (\d+)\. DB::Exception: ")
-
-
-def _warehouse_error(error: Exception) -> WarehouseError:
-    text = str(error)
-    codes = _CODE.findall(text)
-    return error_for_code(int(codes[-1]) if codes else 0, _CODE.sub("", text).strip())

@@ -1,4 +1,4 @@
-"""The warehouse on a ClickHouse server, over its native protocol by clickhouse-driver."""
+"""The warehouse on a ClickHouse server, over its native protocol (clickhouse-driver)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from clickhouse_driver import Client, errors
@@ -17,7 +17,8 @@ from clickhouse_driver.varint import write_varint
 from clickhouse_driver.writer import write_binary_str, write_binary_uint8
 
 from pipeline.sinks.backups import TableChecksums, back_up
-from pipeline.sinks.clickhouse_query import Header, format_answer
+from pipeline.sinks.clickhouse_http import query_over_http
+from pipeline.sinks.clickhouse_query import Header, UnsupportedTypeError, json_rows
 from pipeline.sinks.clickhouse_url import Address, parse_address
 from pipeline.sinks.native_encoder import encode_column
 from pipeline.sinks.readonly_guard import NORMALIZE_SQL, ReadOnlyGuard
@@ -45,7 +46,8 @@ _KEEPALIVE = (20, 5, 4)
 class ClickHouseWarehouse:
     """A warehouse on a ClickHouse server, with a pool of connections for concurrent threads.
 
-    Queries pass `ReadOnlyGuard` and run with readonly=1. A connection is closed after an error; the
+    Results in other formats than JSONEachRow come over HTTP. Queries pass `ReadOnlyGuard` and run
+    with readonly=1. A connection is closed after an error; the
     next call opens another.
     """
 
@@ -89,8 +91,11 @@ class ClickHouseWarehouse:
     ) -> bytes:
         """Return the result of a read-only query in an output format; see `Warehouse.query`."""
         self._guard.check(sql)
-        columns, header = self._answer(sql, parameters or {})
-        return format_answer(header, columns, fmt)
+        if fmt == "JSONEachRow":
+            columns, header = self._answer(sql, parameters or {})
+            with suppress(UnsupportedTypeError):
+                return json_rows(header, columns)
+        return query_over_http(self.address, sql, parameters or {}, fmt)
 
     def _normalized(self, sql: str) -> str:
         ((normalized,),), _ = self._answer(NORMALIZE_SQL, {"sql": sql})

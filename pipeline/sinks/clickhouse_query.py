@@ -1,62 +1,40 @@
-"""Formats results of a ClickHouse server, because its native protocol sends typed columns only.
+"""Formats typed columns from the native protocol as JSONEachRow, exactly as ClickHouse does.
 
-JSONEachRow, which the program itself reads, is formatted here exactly as ClickHouse formats it. All
-other formats are produced by ClickHouse's embedded engine in a separate process, which gets the
-columns in the Native format (docs/adr/0024).
+The program reads the results of its own queries in this format, so they need no HTTP interface.
 """
 
 from __future__ import annotations
 
 import math
 import re
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import repeat
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from clickhouse_driver.bufferedwriter import BufferedSocketWriter
-from clickhouse_driver.varint import write_varint
-from clickhouse_driver.writer import write_binary_str
 
 from pipeline.sinks.clickhouse_types import parse_type, tuple_element
-from pipeline.sinks.native_encoder import ByteCollector, reencode_column
 from pipeline.sinks.warehouse import WarehouseError
 
 Header = Sequence[tuple[str, str]]
 Values = Sequence[Any]
 Formatter = Callable[[Values], list[bytes]]
-_JSON = "JSONEachRow"
 
 
-def format_answer(header: Header, columns: Sequence[Values], fmt: str) -> bytes:
-    """Return columns in an output format; raises WarehouseError for an unknown format.
+class UnsupportedTypeError(Exception):
+    """A column has a type that is not formatted here; the server formats it over HTTP."""
 
-    The columns are as the driver reads them with strings as bytes.
 
-    >>> format_answer([("n", "UInt8"), ("s", "String")], [[1], [b"a"]], "JSONEachRow")
+def json_rows(header: Header, columns: Sequence[Values]) -> bytes:
+    """Return columns as JSONEachRow, as the driver reads them with strings as bytes.
+
+    Raises UnsupportedTypeError.
+
+    >>> json_rows([("n", "UInt8"), ("s", "String")], [[1], [b"a"]])
     b'{"n":1,"s":"a"}\\n'
     """
-    if not header:
-        return b""
-    if fmt == _JSON:
-        try:
-            return _json_rows(header, columns)
-        except _UnsupportedTypeError:
-            pass
-    return _format_by_engine(header, columns, fmt)
-
-
-class _UnsupportedTypeError(Exception):
-    """A type that only ClickHouse's engine formats."""
-
-
-def _json_rows(header: Header, columns: Sequence[Values]) -> bytes:
     if not columns:
         return b""
     values = [_formatter(kind)(column) for (_, kind), column in zip(header, columns, strict=True)]
@@ -80,7 +58,7 @@ def _formatter(kind: str) -> Formatter:
     if type_.name == "DateTime64":
         return _timestamps(int(type_.arguments[0]))
     if type_.name not in _FORMATTERS:
-        raise _UnsupportedTypeError(kind)
+        raise UnsupportedTypeError(kind)
     return _FORMATTERS[type_.name]
 
 
@@ -268,32 +246,3 @@ _FORMATTERS: dict[str, Formatter] = {
         for bits in (8, 16, 32, 64, 128, 256)
     },
 }
-
-# The driver can read this type but not write it: a null byte per row, then a value byte per row.
-_NOTHING = "Nullable(Nothing)"
-
-
-def _format_by_engine(header: Header, columns: Sequence[Values], fmt: str) -> bytes:
-    collected = ByteCollector()
-    writer = BufferedSocketWriter(collected, 1 << 20)
-    write_varint(len(header), writer)
-    write_varint(len(columns[0]) if columns else 0, writer)
-    for index, (name, kind) in enumerate(header):
-        write_binary_str(name, writer)
-        write_binary_str(kind, writer)
-        if columns and kind == _NOTHING:
-            writer.write(b"\1" * len(columns[index]) + b"0" * len(columns[index]))
-        elif columns:
-            writer.write(reencode_column(kind, columns[index]))
-    writer.flush()
-    with tempfile.TemporaryDirectory(prefix="switchboard-") as folder:
-        path = Path(folder) / "answer.native"
-        path.write_bytes(b"".join(collected.parts))
-        command = [sys.executable, "-m", "pipeline.sinks.format_converter", str(path), fmt]
-        done = subprocess.run(command, capture_output=True, check=False)
-    if done.returncode != 0:
-        raise WarehouseError(
-            f"the result cannot be formatted as {fmt}:"
-            f" {done.stderr.decode('utf-8', 'replace').strip()[-500:]}"
-        )
-    return done.stdout

@@ -12,6 +12,7 @@ from pipeline.errors import UserError
 from pipeline.sinks.warehouse import DATABASE
 
 _PORT, _SECURE_PORT = 9000, 9440
+_HTTP_PORT, _SECURE_HTTP_PORT = 8123, 8443
 # A host that is up responds within milliseconds; ten seconds cover a slow name server and lost
 # packets.
 _CONNECT_S = 10.0
@@ -34,6 +35,8 @@ class AddressError(UserError, ValueError):
 class Address:
     """A server's hosts, credentials and database, and `options` for clickhouse-driver.
 
+    The HTTP interface has the same port on all hosts.
+
     The repr does not have the password.
     """
 
@@ -42,6 +45,7 @@ class Address:
     password: str = field(repr=False)
     database: str
     secure: bool
+    http_port: int
     options: dict[str, Any]
 
     def __str__(self) -> str:
@@ -101,6 +105,7 @@ def parse_address(url: str) -> Address:
         password=unquote(password),
         database=database or DATABASE,
         secure=secure,
+        http_port=options.pop("http_port", _SECURE_HTTP_PORT if secure else _HTTP_PORT),
         options={"connect_timeout": _CONNECT_S, "send_receive_timeout": _SILENCE_S, **options},
     )
 
@@ -117,11 +122,16 @@ def _host(text: str, default_port: int) -> tuple[str, int]:
         raise AddressError(f"warehouse: it has no host: {_HINT}")
     if not port:
         return host, default_port
-    if not port.isascii() or not port.isdigit() or not 0 < int(port) < 1 << 16:
-        raise AddressError(
-            f"warehouse: the port of {host} must be a number from 1 to 65535: {_HINT}"
-        )
-    return host, int(port)
+    try:
+        return host, _port(port)
+    except ValueError as error:
+        raise AddressError(f"warehouse: the port of {host} {error}: {_HINT}") from None
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 1 << 16:
+        raise ValueError("must be a number from 1 to 65535")
+    return int(text)
 
 
 def _flag(text: str) -> bool:
@@ -166,6 +176,7 @@ _OPTIONS: dict[str, Callable[[str], Any]] = {
     "certfile": _file,
     "keyfile": _file,
     "server_hostname": str,
+    "http_port": _port,
     "connect_timeout": _seconds,
     "send_receive_timeout": _seconds,
     "compression": _compression,

@@ -37,22 +37,6 @@ _CONTEXT = SimpleNamespace(
     },
     settings={},
 )
-_CONTEXT_BYTES = SimpleNamespace(
-    client_settings={**_CONTEXT.client_settings, "strings_as_bytes": True}, settings={}
-)
-# The buffer size of the driver.
-_BUFFER_BYTES = 1 << 20
-
-
-class ByteCollector:
-    """Collects bytes in place of the socket that the driver's writer expects."""
-
-    def __init__(self) -> None:
-        self.parts: list[bytes] = []
-
-    def sendall(self, data: Any) -> None:
-        """Store a copy of the bytes, because the writer reuses its buffer."""
-        self.parts.append(bytes(data))
 
 
 def encode_column(column: str, kind: str, values: Values, writer: BufferedSocketWriter) -> None:
@@ -236,21 +220,3 @@ def _tuples(parts: list[Encoder]) -> Encoder:
             part([value[index] for value in values], writer)
 
     return write
-
-
-def reencode_column(kind: str, values: Values) -> bytes:
-    """Return a column that the driver read, strings as bytes, in native encoding again.
-
-    Raises WarehouseError for a type that the driver cannot write.
-    """
-    collected = ByteCollector()
-    writer = BufferedSocketWriter(collected, _BUFFER_BYTES)
-    try:
-        write_column(_CONTEXT_BYTES, kind, kind, list(values), writer)
-    except (DriverError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise WarehouseError(
-            f"a column of type {kind} can only be formatted as JSONEachRow: cast it, such as by"
-            " toString()"
-        ) from error
-    writer.flush()
-    return b"".join(collected.parts)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import orjson
 import pandas as pd
 import pytest
 
@@ -334,8 +335,29 @@ def test_totals_are_no_rows_of_an_answer(server: ClickHouseWarehouse) -> None:
 
 
 def test_what_the_driver_cannot_hold_is_refused_not_rounded(server: ClickHouseWarehouse) -> None:
-    with pytest.raises(WarehouseError, match="finer than a microsecond"):
+    with pytest.raises(WarehouseError, match="more than six decimal places"):
         server.query("SELECT toDateTime64('2026-11-01 10:00:00.123456789', 9, 'UTC') AS t")
+
+
+def test_a_format_gets_parameters_and_rejects_what_it_does_not_know(
+    server: ClickHouseWarehouse,
+) -> None:
+    parameters = {"text": "a'\\\t\n价", "many": ["x'", "y"], "number": 7}
+    sql = "SELECT {text:String} AS t, {many:Array(String)} AS m, {number:UInt8} AS n"
+    (line,) = server.query(sql, parameters, "JSONCompactEachRow").splitlines()
+    assert orjson.loads(line) == list(parameters.values())
+    with pytest.raises(WarehouseError, match="UNKNOWN_FORMAT") as caught:
+        server.query("SELECT 1", fmt="Papyrus")
+    assert caught.value.code == 73
+    with pytest.raises(WarehouseSetupError, match="UNKNOWN_TABLE") as missing:
+        server.query("SELECT * FROM no_such_table", fmt="CSV")
+    assert missing.value.code == 60
+    assert "version" not in str(missing.value)
+
+
+def test_an_error_in_the_middle_of_a_result_is_raised(server: ClickHouseWarehouse) -> None:
+    with pytest.raises(WarehouseError, match="FUNCTION_THROW_IF_VALUE_IS_NON_ZERO"):
+        server.query("SELECT throwIf(number = 900000) FROM numbers(1000000)", fmt="CSV")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ import pytest
 
 from pipeline.runtime.stages import load_handler
 from pipeline.sinks.clickhouse import ClickHouseWarehouse
+from pipeline.sinks.clickhouse_http import query_over_http
+from pipeline.sinks.clickhouse_url import parse_address
 from pipeline.sinks.migrations import migrate
 from pipeline.sinks.warehouse import (
     Columns,
@@ -124,7 +126,7 @@ def test_load_over_a_connection_that_drops_again_and_again_is_complete(
 def test_a_connection_that_swallows_everything_ends_by_itself(
     clickhouse: ClickHouseServer, gate: TcpGate
 ) -> None:
-    warehouse = through(gate, clickhouse, "?send_receive_timeout=1&connect_timeout=1")
+    warehouse = through(gate, clickhouse, "&send_receive_timeout=1&connect_timeout=1")
     gate.stall()
     for ask in (
         lambda: warehouse.insert("label_rows", labels(_ROWS)),
@@ -249,12 +251,40 @@ def test_tls_checks_whom_it_speaks_to(
             warehouse = ClickHouseWarehouse(secure + options)
             assert rows(warehouse, "SELECT 1 AS a") == [{"a": 1}]
             warehouse.close()
-        with pytest.raises(WarehouseSetupError, match=r"name its authority by \?ca_certs=FILE"):
+        with pytest.raises(WarehouseSetupError, match=r"add its authority by \?ca_certs=FILE"):
             ClickHouseWarehouse(secure).query("SELECT 1")
         with pytest.raises(WarehouseSetupError, match="not trusted"):
             ClickHouseWarehouse(
                 f"{secure}?ca_certs={public}&server_hostname=other.example.com"
             ).query("SELECT 1")
+
+
+def test_tls_of_the_http_interface_checks_the_server_too(
+    clickhouse: ClickHouseServer, certificate: tuple[Path, Path], tls: ssl.SSLContext
+) -> None:
+    _, public = certificate
+    with TcpGate(clickhouse.port, tls) as native, TcpGate(clickhouse.http_port, tls) as http:
+        secure = f"clickhouses://default@127.0.0.1:{native.port}/system?http_port={http.port}"
+        for options in (f"&ca_certs={public}", "&verify=false"):
+            warehouse = ClickHouseWarehouse(secure + options)
+            assert warehouse.query("SELECT 1 AS a", fmt="CSVWithNames") == b'"a"\n1\n'
+            warehouse.close()
+        for options in ("&verify=true", f"&ca_certs={public}&server_hostname=other.example.com"):
+            # The native connection is checked first; only the HTTP interface is under test here.
+            address = parse_address(secure + options)
+            with pytest.raises(WarehouseSetupError, match="certificate is not trusted"):
+                query_over_http(address, "SELECT 1", {}, "CSV")
+
+
+def test_an_unreachable_http_interface_says_how_to_set_its_port(
+    clickhouse: ClickHouseServer,
+) -> None:
+    url = clickhouse.url_for(database="system").replace(str(clickhouse.http_port), "1")
+    warehouse = ClickHouseWarehouse(url)
+    assert rows(warehouse, "SELECT 1 AS a") == [{"a": 1}]
+    with pytest.raises(WarehouseBusyError, match=r"port 1 cannot be reached .*\?http_port=PORT"):
+        warehouse.query("SELECT 1", fmt="CSV")
+    warehouse.close()
 
 
 def test_tls_to_a_plain_port_and_plain_words_to_tls_are_errors(

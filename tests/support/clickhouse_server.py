@@ -118,7 +118,10 @@ class ClickHouseServer(Server):
         """
         secret = f":{quote(password, safe='')}" if password else ""
         address = f"127.0.0.1:{port or self.tcp_port}"
-        return f"clickhouse://{quote(user, safe='')}{secret}@{address}/{database}"
+        return (
+            f"clickhouse://{quote(user, safe='')}{secret}@{address}/{database}"
+            f"?http_port={self.http_port}"
+        )
 
     @property
     def port(self) -> int:

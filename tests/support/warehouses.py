@@ -36,7 +36,7 @@ def block(*rows: dict[str, Any]) -> Columns:
 
 
 def fresh_url(server: ClickHouseServer, port: int = 0, options: str = "") -> str:
-    """Return the address of a database that no test has used."""
+    """Return the address of an unused database, with further options such as `&verify=0`."""
     return server.url_for(database=f"test_{next(_DATABASES)}", port=port) + options
 
 

@@ -40,6 +40,14 @@ def test_every_part_is_read() -> None:
     assert address.client_options(database="")["database"] == ""
 
 
+def test_the_http_port_is_the_usual_one_unless_set() -> None:
+    assert parse_address("clickhouse://h").http_port == 8123
+    assert parse_address("clickhouses://h").http_port == 8443
+    address = parse_address("clickhouse://h?http_port=18123")
+    assert address.http_port == 18123
+    assert "http_port" not in address.client_options()
+
+
 def test_ipv6_stands_in_brackets() -> None:
     assert parse_address("clickhouse://u@[::1]:9001/x").hosts == (("::1", 9001),)
     assert str(parse_address("clickhouse://u@[::1]/x")) == "clickhouse://u@[::1]:9000/x"
@@ -68,31 +76,35 @@ def test_any_password_comes_through_and_is_never_shown(password: str, user: str)
 @pytest.mark.parametrize(
     ("url", "word"),
     [
-        ("http://h:8123", "'http' is no scheme"),
-        ("h:9000", "no scheme"),
-        ("clickhouse://", "names no host"),
-        ("clickhouse:///db", "names no host"),
-        ("clickhouse://u:secret@/db", "names no host"),
+        ("http://h:8123", "'http' is not a scheme"),
+        ("h:9000", "'h' is not a scheme"),
+        ("clickhouse://", "has no host"),
+        ("clickhouse:///db", "has no host"),
+        ("clickhouse://u:secret@/db", "has no host"),
         ("clickhouse://u:secret@h:http/db", "port of h"),
         ("clickhouse://u:secret@h:70000/db", "port of h"),
         ("clickhouse://u:secret@h:0/db", "port of h"),
         ("clickhouse://u:secret@h:٣/db", "port of h"),
-        ("clickhouse://u:secret@h,/db", "names no host"),
+        ("clickhouse://u:secret@h,/db", "has no host"),
         ("clickhouse://u:secret@[::1/db", "brackets"),
-        ("clickhouse://u:secret@h/a/b", "'a/b' is no database"),
-        ("clickhouse://u:secr/et@h/db", "@ behind the host"),
-        ("clickhouse://u:secr?et@h/db", "@ behind the host"),
+        ("clickhouse://u:secret@h/a/b", "'a/b' is not a database"),
+        ("clickhouse://u:secr/et@h/db", "@ after the host"),
+        ("clickhouse://u:secr?et@h/db", "@ after the host"),
         ("clickhouse://u:secr#et@h/db", "a # in it"),
         ("clickhouse://u:secret@h/db?verfy=1", "no option 'verfy'"),
-        ("clickhouse://u:secret@h/db?verify=maybe", "verify is true or false"),
+        ("clickhouse://u:secret@h/db?verify=maybe", "verify must be true or false"),
         (
             "clickhouse://u:secret@h/db?connect_timeout=soon",
-            "connect_timeout is a number of seconds",
+            "connect_timeout must be a number of seconds",
         ),
-        ("clickhouse://u:secret@h/db?send_receive_timeout=0", "send_receive_timeout is above 0"),
-        ("clickhouse://u:secret@h/db?send_receive_timeout=nan", "send_receive_timeout is above 0"),
-        ("clickhouse://u:secret@h/db?ca_certs=/nowhere.pem", "none at /nowhere.pem"),
+        ("clickhouse://u:secret@h/db?send_receive_timeout=0", "send_receive_timeout must be above"),
+        (
+            "clickhouse://u:secret@h/db?send_receive_timeout=nan",
+            "send_receive_timeout must be above",
+        ),
+        ("clickhouse://u:secret@h/db?ca_certs=/nowhere.pem", "/nowhere.pem does not exist"),
         ("clickhouse://u:secret@h/db?compression=rar", "lz4, lz4hc or zstd"),
+        ("clickhouse://u:secret@h/db?http_port=http", "http_port must be a number from 1"),
     ],
 )
 def test_what_is_wrong_is_named_and_the_password_is_not(url: str, word: str) -> None:
