@@ -1,10 +1,9 @@
-"""The classify stage alone: chats of at most 200 characters through every default head, in batches
-as enrich takes them.
+"""Cost of the classify stage alone: chats of at most 200 characters through all default heads.
 
-Texts are those under --data that a customer might write, English and Chinese. CPU microseconds a
-record of this process, the least of several rounds, for others may use the machine; records/s are
-what one core would do at that cost. Then labels arrive while chats come at the rate that is the
-goal: how long until an answer is that of a model that knows the label, by the wall's clock.
+Chats come in batches, as in enrich. Texts are those under --data that a customer might write, in
+English and Chinese. Figures are CPU microseconds per record, the lowest of several rounds because
+other processes may use the machine; records/s is what one core would do at that cost. Then labels
+arrive while chats come at the target rate, to measure the time until a label shows in an answer.
 
     python bench/classify.py --data ../shared/data [--rounds 3] [--records 20000] [--labels 400]
     [--seconds 20] [--profile]
@@ -32,6 +31,7 @@ from models_data import NEEDS, load
 
 from pipeline.log.port import Message
 from pipeline.log.sqlite_log import SqliteLog
+from pipeline.models.answers import NO_ANSWER
 from pipeline.models.classifier import Classifier, rule_answer, rule_hints
 from pipeline.models.clauses import split_clauses
 from pipeline.models.features import extract_features
@@ -39,7 +39,6 @@ from pipeline.models.heads import HEADS
 from pipeline.models.learner import warm_up
 from pipeline.models.lexicon_reading import LexiconReading, read_texts
 from pipeline.models.replica import Replica
-from pipeline.models.rules import NO_ANSWER
 from pipeline.outcomes import Context
 from pipeline.processors.classify import Classify
 from pipeline.runtime.model_worker import ModelWorker
@@ -55,18 +54,18 @@ SETS = ("banking77", "bitext", "airline", "sms", "waimai", "smp2017", "shopping"
 
 
 def chats(data: Path, count: int) -> list[str]:
-    """Return texts of the sets in equal parts, shuffled."""
-    found: list[str] = []
+    """Return texts of all data sets in equal parts, shuffled."""
+    texts_of_all: list[str] = []
     for name in SETS:
         texts = [text for text, _ in load(data, name) if len(text) <= LONGEST]
         random.Random(SEED).shuffle(texts)
-        found += (texts * (count // len(SETS) // len(texts) + 1))[: count // len(SETS)]
-    random.Random(SEED).shuffle(found)
-    return found
+        texts_of_all += (texts * (count // len(SETS) // len(texts) + 1))[: count // len(SETS)]
+    random.Random(SEED).shuffle(texts_of_all)
+    return texts_of_all
 
 
 def examples(data: Path, labels: int) -> list[dict[str, Any]]:
-    """Return so many labels of every head."""
+    """Return examples of every head, `labels` of each."""
     sets = {
         "need": [
             (text, sorted(NEEDS[intent])[0])
@@ -93,8 +92,8 @@ def examples(data: Path, labels: int) -> list[dict[str, Any]]:
     ]
 
 
-def taught(events: Sequence[dict[str, Any]]) -> Classifier:
-    """Return the models after examples."""
+def trained_classifier(events: Sequence[dict[str, Any]]) -> Classifier:
+    """Return the classifier after these examples."""
     replica = Replica()
     for offset, event in enumerate(events):
         replica.apply(event, offset)
@@ -102,18 +101,18 @@ def taught(events: Sequence[dict[str, Any]]) -> Classifier:
 
 
 def cost(action: Callable[[Sequence[str]], Any], texts: Sequence[str], rounds: int) -> float:
-    """Return the least CPU microseconds a text of several rounds."""
-    least = float("inf")
+    """Return CPU microseconds per text, the lowest of several rounds."""
+    lowest = float("inf")
     for _ in range(rounds):
         start = time.process_time()
         for first in range(0, len(texts), BATCH):
             action(texts[first : first + BATCH])
-        least = min(least, time.process_time() - start)
-    return 1e6 * least / len(texts)
+        lowest = min(lowest, time.process_time() - start)
+    return 1e6 * lowest / len(texts)
 
 
 def parts(models: Classifier, single: Classifier) -> dict[str, Callable[[Sequence[str]], Any]]:
-    """Return what the stage is made of, each timed by itself."""
+    """Return the parts of the stage by title, to time each alone."""
 
     def readings(texts: Sequence[str]) -> list[LexiconReading]:
         return read_texts(texts, [normalise(text) for text in texts])
@@ -130,7 +129,7 @@ def parts(models: Classifier, single: Classifier) -> dict[str, Callable[[Sequenc
                 view.model.predict_proba(features, rule_hints(view.head, [NO_ANSWER] * len(texts)))
 
     def stage(texts: Sequence[str]) -> None:
-        # As much of an item as the step reads.
+        # Only the attributes that the step reads.
         cleaned, identified = SimpleNamespace(data=None), SimpleNamespace(direction="inbound")
         drafts = [
             SimpleNamespace(cleaned=cleaned, identified=identified, redacted_text=text)
@@ -154,8 +153,9 @@ def parts(models: Classifier, single: Classifier) -> dict[str, Callable[[Sequenc
 
 
 def report_labels(events: Sequence[dict[str, Any]], texts: Sequence[str], seconds: float) -> None:
-    """Print how the stage keeps up with the goal's rate while about two labels a second arrive, and
-    when each shows.
+    """Print whether the stage keeps up with the target rate, and when new labels show in answers.
+
+    About two labels per second arrive meanwhile.
     """
     with TemporaryDirectory() as folder:
         path, sent, stop = Path(folder) / "log", dict[int, float](), threading.Event()
@@ -241,7 +241,7 @@ def main() -> None:
     events = examples(options.data, options.labels)
     for name, models in (
         ("rules only", Replica().classifier()),
-        ("every head learnt", taught(events)),
+        ("every head learnt", trained_classifier(events)),
     ):
         single = replace(
             models,
@@ -252,12 +252,12 @@ def main() -> None:
         print(f"\n{name}: {len(texts)} texts of {mean:.0f} characters, batches of {BATCH}")
         for part, action in parts(models, single).items():
             us = cost(action, texts, options.rounds)
-            told = (
+            rate = (
                 f"   {1e6 / us:8,.0f} records/s (goal {GOAL:,})"
                 if part.startswith("classify")
                 else ""
             )
-            print(f"  {part:28} {us:7.1f} us{told}")
+            print(f"  {part:28} {us:7.1f} us{rate}")
         if options.profile:
             with cProfile.Profile() as profile:
                 cost(parts(models, single)["classify, the whole step"], texts, 1)

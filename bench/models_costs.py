@@ -1,6 +1,4 @@
-"""What answers of every head cost, once all have learnt: on each set, and in the classify stage
-alone (bench/classify.py).
-"""
+"""Cost of answers of all heads after learning: on each data set, and in the classify stage."""
 
 from __future__ import annotations
 
@@ -8,24 +6,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from classify import chats, cost, examples, parts, taught
+from classify import chats, cost, examples, parts, trained_classifier
 from models_bars import Verdicts
 from models_data import load
 
-# Texts of a set, labels of a head, rounds of which the least counts, and chats for the stage:
-# seconds each.
+# Texts per data set, labels per head, rounds (the lowest counts), and chats for the stage: each
+# takes seconds.
 TEXTS, LABELS, ROUNDS, CHATS = 2_000, 400, 3, 20_000
 
 
 def report_answers(data: Path, names: Sequence[str], verdicts: Verdicts) -> None:
-    """Print CPU microseconds a text: of all default heads' models, of all that an answer takes, and
-    the stage's records/s.
-    """
-    models = taught(examples(data, LABELS))
+    """Print CPU microseconds per text of features, models and whole answers, and records/s."""
+    models = trained_classifier(examples(data, LABELS))
     timed = parts(models, models)
-    print(
-        f"\n{'all heads learnt, µs a text':<32}{'features':>10}{'their models':>14}{'rules and all':>15}"
-    )
+    columns = f"{'features':>10}{'their models':>14}{'rules and all':>15}"
+    print(f"\n{'all heads learnt, µs a text':<32}{columns}")
     of_heads: list[float] = []
     for name in names:
         texts = [text for text, _ in load(data, name)[:TEXTS]]

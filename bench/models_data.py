@@ -1,6 +1,4 @@
-"""Readers of the data sets that the models' benchmark runs on, and how each is split; the data are
-never part of the repository.
-"""
+"""Read and split the data sets of the models' benchmark, which are not in the repository."""
 
 from __future__ import annotations
 
@@ -19,29 +17,24 @@ from pathlib import Path
 from selectolax.lexbor import LexborHTMLParser
 
 Rows = list[tuple[str, str]]
-# Where the authors of a set name no part to be held out, so much of it is learnt before the rest is
-# asked.
+# The share of a data set to learn from if its authors provide no test set.
 STREAM_SHARE = 0.8
 
 
 @dataclass(frozen=True)
 class Task:
-    """A data set: how to read it, how to read the part that its authors hold out where there is
-    one, whether it is Chinese.
-    """
+    """A data set: readers of its training rows and of its authors' test rows, if they have any."""
 
     read: Callable[[Path], Rows]
-    held_out: Callable[[Path], Rows] | None = None
+    test: Callable[[Path], Rows] | None = None
     chinese: bool = False
 
 
 @dataclass(frozen=True)
 class Parts:
-    """A data set in the order of a seed: `stream` for prequential figures, `learnt` before `unseen`
-    is asked.
+    """A data set shuffled by a seed: `stream` for prequential figures, `learnt` before `unseen`.
 
-    `learnt` is the stream itself where the set's authors hold a part out, else its first four
-    fifths.
+    `learnt` is the stream itself if the authors provide a test set, else its first four fifths.
     """
 
     stream: Rows
@@ -62,10 +55,10 @@ def _table(path: str, text: str, label: str) -> Callable[[Path], Rows]:
 
 def _clinc(*parts: str) -> Callable[[Path], Rows]:
     def read(data: Path) -> Rows:
-        found = json.loads(
+        content = json.loads(
             gzip.decompress((data / "text_en/clinc_oos/data_full_train_val.json.gz").read_bytes())
         )
-        return [(text, intent) for part in parts for text, intent in found[part]]
+        return [(text, intent) for part in parts for text, intent in content[part]]
 
     return read
 
@@ -74,8 +67,8 @@ clinc_train = _clinc("train", "oos_train")
 clinc_inside, clinc_outside = _clinc("val"), _clinc("oos_val")
 
 
-# Both parts are the stream, as in reference/baselines.md: 1,185 rows alone teach 15 kinds of
-# headlines next to nothing.
+# Both files form the stream, as in reference/baselines.md: 1,185 rows alone are too few for 15
+# kinds of headlines.
 def _tnews(data: Path) -> Rows:
     rows: Rows = []
     for part in ("train", "dev"):
@@ -118,7 +111,7 @@ _POLARITY = {
     ),
 }
 
-# bitext's intents as needs; where two needs are a fair reading, either counts.
+# The needs of bitext's intents; if two needs are plausible, either counts as correct.
 NEEDS = {
     "cancel_order": {"cancellation"},
     "change_order": {"order_status"},
@@ -160,38 +153,34 @@ def load(data: Path, name: str) -> Rows:
 
 
 def shuffled(rows: Rows, limit: int | None, seed: int) -> Rows:
-    """Return rows in the order of a seed, `limit` of them at most (None: all)."""
+    """Return rows shuffled by a seed, at most `limit` of them (None: all)."""
     order = list(rows)
     random.Random(seed).shuffle(order)
     return order[:limit]
 
 
 def parts_of(data: Path, name: str, limit: int | None, seed: int) -> Parts:
-    """Return the parts of a task; of both what is learnt and what is held out `limit` rows at most
-    (None: all).
-    """
+    """Return the parts of a task, with at most `limit` rows to learn and to test (None: all)."""
     task = TASKS[name]
     stream = shuffled(task.read(data), limit, seed)
-    if task.held_out is not None:
-        return Parts(stream, stream, shuffled(task.held_out(data), limit, seed))
+    if task.test is not None:
+        return Parts(stream, stream, shuffled(task.test(data), limit, seed))
     return Parts(stream, *cut(stream))
 
 
 def cut(rows: Rows) -> tuple[Rows, Rows]:
-    """Return what is learnt of rows and what is asked, where nobody has held a part out."""
-    place = int(len(rows) * STREAM_SHARE)
-    return rows[:place], rows[place:]
+    """Split rows into those to learn and those to test, for a data set without a test set."""
+    count = int(len(rows) * STREAM_SHARE)
+    return rows[:count], rows[count:]
 
 
 def chinese_not_spam(data: Path) -> Rows:
-    """Return Chinese texts that nobody sent in bulk: reviews and what people say to an
-    assistant.
-    """
+    """Return Chinese texts that are no mass mail: reviews and commands to assistants."""
     return [(text, "ham") for name in ("waimai", "smp2017") for text, _ in load(data, name)]
 
 
 def spam_mails(data: Path) -> Rows:
-    """Return subject and visible text of the SpamAssassin mails with ham or spam."""
+    """Return subject and visible text of the SpamAssassin mails, labelled ham or spam."""
     folder = data / "email_raw/spamassassin_corpus_1"
     labels = {
         row["file"]: row["label"]

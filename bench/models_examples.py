@@ -1,7 +1,7 @@
-"""What the examples log costs: folding it, starting from a snapshot, and what corrections win back.
+"""Cost of the examples log: folding it, starting from a snapshot, and the effect of corrections.
 
-Corrections: of a shuffled set ten labels of a hundred are wrong and corrected within 400 examples;
-accuracy is on 1,500 unseen texts. Times are CPU seconds of this process.
+Corrections: ten of a hundred labels of a shuffled data set are wrong, and corrected within 400
+examples; accuracy is on 1,500 unseen texts. Times are CPU seconds of this process.
 
     python bench/models_examples.py --data ../shared/data [--labels 100000] [--tasks
     banking77,waimai,sms]
@@ -22,8 +22,7 @@ from uuid import UUID
 from models_bars import Verdicts
 from models_data import TASKS, Rows, load, shuffled
 
-from pipeline.models.examples_fold import ExamplesFold
-from pipeline.models.examples_fold import ReplayPlan as FoldPath
+from pipeline.models.examples_fold import ExamplesFold, ReplayPlan
 from pipeline.models.features import Features, extract_features
 from pipeline.models.heads import HEADS
 from pipeline.models.learner import Learner, warm_up
@@ -39,12 +38,13 @@ WRONG_SHARE, LONGEST_DELAY = 0.1, 400
 def corrected(
     stream: Sequence[tuple[Features, str]], labels: list[str], weight: float | None, seed: int
 ) -> Learner:
-    """Return a learner of a stream with wrong labels, corrected later with a weight (None: never;
-    0: nothing was wrong).
+    """Return a learner of a stream with wrong labels, which are corrected later with a weight.
+
+    Weight None corrects nothing, and weight 0 makes no label wrong.
     """
     learner, chance = Learner(labels), random.Random(seed)
     pending: list[tuple[int, Features, str]] = []
-    for place, (features, label) in enumerate(stream):
+    for index, (features, label) in enumerate(stream):
         wrong, other, delay = (
             chance.random() < WRONG_SHARE,
             chance.choice(labels),
@@ -52,21 +52,19 @@ def corrected(
         )
         if wrong and weight != 0:
             learner.learn(features, other)
-            pending.append((place + delay, features, label))
+            pending.append((index + delay, features, label))
         else:
             learner.learn(features, label)
         if weight:
             for due, late, right in pending:
-                if due <= place:
+                if due <= index:
                     learner.learn(late, right, weight)
-            pending = [one for one in pending if one[0] > place]
+            pending = [correction for correction in pending if correction[0] > index]
     return learner
 
 
 def report_corrections(data: Path, tasks: Sequence[str]) -> None:
-    """Print the accuracy without wrong labels, with corrections of several weights, and with
-    none.
-    """
+    """Print the accuracy without wrong labels, with corrections by weight, and uncorrected."""
     print(
         f"{'task':12} {'never wrong':>12} {'own weight':>11} {'twice':>7} {'three times':>12}"
         f" {'uncorrected':>12}"
@@ -87,7 +85,7 @@ def report_corrections(data: Path, tasks: Sequence[str]) -> None:
                 )
                 best = probabilities.argmax(axis=1)
                 right = sum(
-                    names[place] == label for place, (_, label) in zip(best, unseen, strict=True)
+                    names[index] == label for index, (_, label) in zip(best, unseen, strict=True)
                 )
                 scores[column].append(100 * right / len(unseen))
         means = [sum(column) / len(column) for column in scores]
@@ -99,16 +97,16 @@ def report_corrections(data: Path, tasks: Sequence[str]) -> None:
 
 
 def examples(rows: Rows, count: int) -> Iterator[dict[str, Any]]:
-    """Yield examples of all heads over texts, each of a record of its own."""
-    for place in range(count):
-        head = HEADS[place % len(HEADS)]
+    """Yield examples of all heads over the texts, each of its own record."""
+    for index in range(count):
+        head = HEADS[index % len(HEADS)]
         yield {
             "kind": "example",
-            "label_id": str(UUID(int=2 * place + 1)),
-            "record_id": str(UUID(int=2 * place)),
+            "label_id": str(UUID(int=2 * index + 1)),
+            "record_id": str(UUID(int=2 * index)),
             "head": head.name,
-            "value": list(head.labels)[place // len(HEADS) % len(head.labels)],
-            "text": rows[place % len(rows)][0],
+            "value": list(head.labels)[index // len(HEADS) % len(head.labels)],
+            "text": rows[index % len(rows)][0],
             "source": "person",
             "weight": 1.0,
             "direction": "inbound",
@@ -116,27 +114,25 @@ def examples(rows: Rows, count: int) -> Iterator[dict[str, Any]]:
         }
 
 
-def nothing_goes_back(_path: FoldPath) -> Replica:
-    """Refuse: no event of this bench asks for it."""
+def no_replay(_plan: ReplayPlan) -> Replica:
+    """Raise AssertionError, because no event of this benchmark needs a replay."""
     raise AssertionError
 
 
 def resident_mb() -> float:
-    """Return the megabytes this process has in memory (Linux)."""
+    """Return the resident memory of this process in megabytes (Linux)."""
     return (
         int(Path("/proc/self/statm").read_text("ascii").split()[1]) * resource.getpagesize() / 1e6
     )
 
 
 def report_fold(data: Path, count: int, verdicts: Verdicts) -> None:
-    """Print what folding costs, what the models take in memory, how large a snapshot is, and how
-    soon a fold goes on from it.
-    """
+    """Print the cost of folding, memory, snapshot size, and the start time from a snapshot."""
     events = list(examples(load(data, "banking77"), count))
     before = resident_mb()
     fold, start = ExamplesFold(), time.process_time()
     for offset, event in enumerate(events):
-        fold.apply(event, offset, nothing_goes_back)
+        fold.apply(event, offset, no_replay)
     classifier, folded = fold.classifier(), time.process_time()
     grown = resident_mb() - before
     stored, dumped = dump_fold(fold), time.process_time()
@@ -146,7 +142,7 @@ def report_fold(data: Path, count: int, verdicts: Verdicts) -> None:
     heads = len(classifier.heads_with_model())
     print(
         f"\n{count:,} labels over {heads} heads: fold {1e6 * (folded - start) / count:.0f} µs an"
-        f" example, {folded - start:.1f} s in all; {grown:.0f} MB of memory, the labels that hold"
+        f" example, {folded - start:.1f} s in all; {grown:.0f} MB of memory, effective labels"
         " included"
     )
     print(
@@ -158,7 +154,7 @@ def report_fold(data: Path, count: int, verdicts: Verdicts) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run what is asked for; return the exit code."""
+    """Run the requested reports; return the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

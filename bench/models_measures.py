@@ -1,6 +1,4 @@
-"""How the models' benchmark judges ours: by what `switchboard evaluate --online` runs, on a set's
-parts.
-"""
+"""Judge our model in the models' benchmark, by the code of `switchboard evaluate --online`."""
 
 from __future__ import annotations
 
@@ -19,14 +17,12 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class Result:
-    """Accuracies in percent over the whole stream and over unseen texts, and CPU microseconds a
-    text.
+    """Accuracies in percent on the stream and on unseen texts, and CPU microseconds per text.
 
     `calibration` (expected calibration error, in percent) and `covered` (accuracy of the most
-    confident 80 %) are those of unseen texts; `alarms` is how often the learner started anew on the
-    stream; `floor` is the calibration error that probabilities without fault would show on as many
-    texts; nan where a peer has no such thing. `learn_us` is test-then-train: the answer before the
-    label is learnt is part of it.
+    confident 80 %) are those of unseen texts; `alarms` is how often the learner restarted on the
+    stream; `floor` is the calibration error of exact probabilities on as many texts; NaN if a peer
+    has no such figure. `learn_us` includes the prediction before the label is learnt.
     """
 
     prequential: float
@@ -41,17 +37,15 @@ class Result:
 
 
 def as_rows(rows: Rows) -> list[LabelledRow]:
-    """Return texts and labels as the evaluation takes them."""
+    """Return texts and labels as rows of an evaluation."""
     return [LabelledRow(text, label) for text, label in rows]
 
 
 def run_ours(parts: Parts) -> Result:
-    """Return what our learner reaches: prequential over the stream; unseen after one pass over what
-    is to be learnt.
-    """
+    """Return the result of our learner, on the stream and on unseen texts after one pass."""
     unseen = as_rows(parts.unseen)
     last = judge_online(as_rows(parts.learnt), unseen)
-    # Where the authors hold a part out, the pass that leads to it is the pass over the stream.
+    # With a test set by the authors, the pass before the test is the pass over the stream.
     whole = last if parts.learnt is parts.stream else judge_online(as_rows(parts.stream))
     assert last.test is not None
     return Result(
@@ -68,5 +62,5 @@ def run_ours(parts: Parts) -> Result:
 
 
 def percent(right: Sequence[bool]) -> float:
-    """Return the share of right answers in percent; nan of none."""
+    """Return the share of correct answers in percent; NaN for none."""
     return 100.0 * float(np.mean(right)) if len(right) else NAN

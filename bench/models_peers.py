@@ -15,20 +15,20 @@ from models_data import Parts, Rows
 from models_measures import NAN, Result, percent
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from bench.peers.environments import PeerMissing, python_of
+from bench.peers.environments import PeerUnavailableError, python_of
 
-# scikit-learn copies its dense weights in each call (2^18 features × classes): one text a call
+# scikit-learn copies its dense weights in each call (2^18 features × classes), so one text per call
 # would take hours.
 SKLEARN_BATCH = 32
-# river needs up to 67 ms a text at 77 classes: it gets so long a set, and its figures are of the
-# texts it came to.
+# river needs up to 67 ms per text with 77 classes: it gets this much time per data set, and its
+# figures are of the texts it reached.
 RIVER_SECONDS = 15.0
 # These separate fields in Vowpal Wabbit's text format.
 _RESERVED = re.compile(r"[:|\s]+")
-# Of Vowpal Wabbit the best of these on each set, by prequential accuracy, where ours has one
-# setting for all: its default squared loss, and logistic and hinge loss, which its manual advises
-# for classes, at three rates, on words and on the characters within them as ours; and two of them
-# on words alone. Chinese is characters either way.
+# The best of these by prequential accuracy represents Vowpal Wabbit on each data set, while ours
+# has one setting for all: its default squared loss, and logistic and hinge loss, which its manual
+# advises for classes, at three rates, on words and on the characters within them as ours; and two
+# of them on words alone. Chinese is characters either way.
 VW_SETTINGS = (
     "--loss_function squared -l 0.5",
     "--loss_function logistic -l 0.5",
@@ -45,9 +45,7 @@ _CHARACTERS = (3, 4, 5)
 
 
 def run_sklearn(parts: Parts, chinese: bool) -> Result:
-    """Return what scikit-learn's HashingVectorizer and SGDClassifier reach in one pass, in
-    batches.
-    """
+    """Return the result of HashingVectorizer and SGDClassifier in one pass, in batches."""
     last = _sklearn_pass(parts.learnt, parts.unseen, chinese)
     whole = last if parts.learnt is parts.stream else _sklearn_pass(parts.stream, [], chinese)
     return Result(whole[0], last[1], NAN, NAN, *whole[2:])
@@ -82,14 +80,14 @@ def _sklearn_pass(
         model.partial_fit(part, labels, classes)
         predict_s += middle - start
         learn_s += time.process_time() - middle
-    held_out = NAN
+    test_accuracy = NAN
     if unseen:
         answers = model.predict(vectorizer.transform([text for text, _ in unseen]))
-        held_out = percent((answers == np.array([truth for _, truth in unseen])).tolist())
+        test_accuracy = percent((answers == np.array([truth for _, truth in unseen])).tolist())
     scale = 1e6 / len(rows)
     return (
         percent(right),
-        held_out,
+        test_accuracy,
         features_s * scale,
         predict_s * scale,
         (predict_s + learn_s) * scale,
@@ -97,9 +95,7 @@ def _sklearn_pass(
 
 
 def run_river(parts: Parts, chinese: bool) -> Result:
-    """Return what river's TF-IDF and one-vs-rest logistic regression reach on as many texts as they
-    come to.
-    """
+    """Return the result of river's TF-IDF and one-vs-rest logistic regression within the time."""
     from river import feature_extraction, linear_model, multiclass, optim
 
     grams = {"on": "text", "ngram_range": (1, 2)}
@@ -123,7 +119,7 @@ def run_river(parts: Parts, chinese: bool) -> Result:
         if features_s + predict_s + learn_s > RIVER_SECONDS:
             break
     scale = 1e6 / len(right)
-    # No unseen accuracy: a model of a tenth of the stream says nothing of one of the whole.
+    # No accuracy on unseen texts: a model of a tenth of the stream says nothing about the whole.
     return Result(
         percent(right),
         NAN,
@@ -136,11 +132,9 @@ def run_river(parts: Parts, chinese: bool) -> Result:
 
 
 def run_vw(parts: Parts, chinese: bool) -> Result:
-    """Return what Vowpal Wabbit reaches with the best of its settings. Raises PeerMissing where it
-    cannot be installed.
-    """
+    """Return the result of Vowpal Wabbit's best setting; raises PeerUnavailableError."""
     known = dict.fromkeys(label for _, label in (*parts.stream, *parts.unseen))
-    names = {label: place for place, label in enumerate(known, start=1)}
+    names = {label: number for number, label in enumerate(known, start=1)}
 
     def lines(rows: Rows) -> list[tuple[int, str]]:
         return [(names[label], _vw_text(text, chinese)) for text, label in rows]
@@ -160,7 +154,7 @@ def run_vw(parts: Parts, chinese: bool) -> Result:
         command, input=json.dumps(job), capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        raise PeerMissing(f"vw: {done.stderr.strip()[-600:]}")
+        raise PeerUnavailableError(f"vw: {done.stderr.strip()[-600:]}")
     best = json.loads(done.stdout)
     return Result(
         best["prequential"],
@@ -174,9 +168,7 @@ def run_vw(parts: Parts, chinese: bool) -> Result:
 
 
 def _vw_text(text: str, chinese: bool) -> str:
-    """Return a text as namespaces: `w` its words or Chinese characters, `c` the characters
-    3-5-grams within words.
-    """
+    """Return a text as namespaces: `w` words or Chinese characters, `c` character n-grams."""
     if chinese:
         return f"|w {_RESERVED.sub(' ', ' '.join(text))}"
     words = re.findall(r"\w+(?:'\w+)*|[^\w\s]+", text.lower())

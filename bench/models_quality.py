@@ -1,13 +1,12 @@
-"""Quality and speed of the online models on real data sets, beside Vowpal Wabbit, scikit-learn and
-river in the same run.
+"""Quality and speed of the online models on real data, beside Vowpal Wabbit, scikit-learn, river.
 
-Method: shuffle a set with a seed. Prequential accuracy: one pass of test-then-train over all of it.
-Unseen accuracy, calibration and accuracy at 80 % coverage: the part that the set's authors hold
-out, after that pass, where the data have one; else another pass over the first 80 %, then the last
-20 %. Ours is judged by what `switchboard evaluate --online` runs. One setting for all sets; of
-Vowpal Wabbit the best of eight for each. Then cold start, drift, texts of no known label, the rules
-with no label at all, what fold, snapshot and answers cost, and at the end what of it must hold.
-Times are CPU microseconds of one process, a mean over all texts.
+Method: shuffle a data set with a seed. Prequential accuracy: one pass of test-then-train over all
+rows. Unseen accuracy, calibration and accuracy at 80 % coverage: the authors' test set after that
+pass; without one, another pass over the first 80 % and a test on the last 20 %. Ours is judged by
+the code of `switchboard evaluate --online`, with one setting for all data sets; Vowpal Wabbit has
+the best of eight for each. Then cold start, concept drift, out-of-scope texts, rules without
+labels, the cost of fold, snapshot and answers, and at the end the targets. Times are CPU
+microseconds of one process, a mean over all texts.
 
     python bench/models_quality.py --data ../shared/data [--tasks banking77,waimai] [--peers
     vw,sklearn,river]
@@ -39,7 +38,7 @@ from models_data import (
 )
 from models_examples import report_fold
 from models_measures import Result, percent, run_ours
-from models_peers import PEERS, PeerMissing
+from models_peers import PEERS, PeerUnavailableError
 from models_streams import report_drift, report_first_labels, report_scope
 
 from pipeline.models.classifier import rule_answer, rule_hints
@@ -52,15 +51,15 @@ from pipeline.text.normal_form import normalise
 
 FIRST_SEED = 7
 CURVE = (10, 30, 100, 200, 300, 1_000)
-# Whole files but for the 56,623 reviews of online_shopping: with so many of them Vowpal Wabbit
-# reaches what reference/baselines.md says of it.
+# Only online_shopping (56,623 reviews) has more rows; with this many Vowpal Wabbit reaches the
+# figures of reference/baselines.md.
 MOST_ROWS = 20_000
-# The labels after which a model must be as good as the rules.
+# The number of labels after which a model must be as good as the rules.
 FEW = 200
 PARTS = ("sets", "cold", "drift", "scope", "rules", "costs")
 OURS = "switchboard"
-# Paired with ours over all seeds; the others in the first order alone, for at 150 labels
-# scikit-learn needs a quarter of an hour.
+# Compared with ours over all seeds; the other peers run with the first seed only, because
+# scikit-learn needs a quarter of an hour with 150 labels.
 EVERY_SEED = ("vw",)
 COLUMNS = {
     "prequential": "prequential",
@@ -73,7 +72,7 @@ COLUMNS = {
     "learn_us": "test+learn µs",
     "alarms": "fresh starts",
 }
-# Every set's results, a seed each, by set, by learner.
+# The results by learner and data set, one per seed.
 Results = dict[str, dict[str, list[Result]]]
 
 
@@ -85,7 +84,7 @@ def report_sets(
     seeds: Sequence[int],
     verdicts: Verdicts,
 ) -> None:
-    """Print one line for each set and learner, the means, and how ours stands to the peers."""
+    """Print a line for each data set and learner, the means, and ours against the peers."""
     print(f"{'set':<18}{'learner':<12}" + "".join(f"{title:>14}" for title in COLUMNS.values()))
     results: Results = {}
     missing: set[str] = set()
@@ -102,7 +101,7 @@ def report_sets(
                     results.setdefault(peer, {}).setdefault(name, []).append(
                         PEERS[peer](parts, TASKS[name].chinese)
                     )
-                except PeerMissing as error:
+                except PeerUnavailableError as error:
                     missing.add(peer)
                     print(error)
         for learner in [learner for learner in results if results[learner].get(name)]:
@@ -120,18 +119,18 @@ def report_sets(
     report_speed(means, verdicts)
 
 
-def note_ours(of_sets: Mapping[str, Sequence[Result]], found: Result, verdicts: Verdicts) -> None:
-    """Take the figures that ours must reach whatever the peers do."""
-    verdicts.note("prequential accuracy %, mean of the sets", found.prequential)
-    verdicts.note("unseen accuracy %, mean of the sets", found.unseen)
-    verdicts.note("calibration error, mean of the sets", found.calibration / 100)
-    verdicts.note("accuracy % at 80 % coverage, mean of the sets", found.covered)
+def note_ours(of_sets: Mapping[str, Sequence[Result]], result: Result, verdicts: Verdicts) -> None:
+    """Record the figures of ours whose targets do not depend on the peers."""
+    verdicts.note("prequential accuracy %, mean of the sets", result.prequential)
+    verdicts.note("unseen accuracy %, mean of the sets", result.unseen)
+    verdicts.note("calibration error, mean of the sets", result.calibration / 100)
+    verdicts.note("accuracy % at 80 % coverage, mean of the sets", result.covered)
     verdicts.note(
         "fresh starts on undisturbed sets",
         sum(run.alarms for runs in of_sets.values() for run in runs),
     )
-    verdicts.note("features µs, mean of the sets", found.features_us)
-    verdicts.note("test and learn µs, mean of the sets", found.learn_us)
+    verdicts.note("features µs, mean of the sets", result.features_us)
+    verdicts.note("test and learn µs, mean of the sets", result.learn_us)
     if "banking77" in of_sets:
         verdicts.note("test and learn µs at 77 classes", mean(of_sets["banking77"]).learn_us)
 
@@ -139,9 +138,7 @@ def note_ours(of_sets: Mapping[str, Sequence[Result]], found: Result, verdicts: 
 def report_differences(
     ours: Mapping[str, list[Result]], theirs: Mapping[str, list[Result]], verdicts: Verdicts
 ) -> None:
-    """Print each set's prequential accuracy less Vowpal Wabbit's, with the standard error of the
-    paired seeds.
-    """
+    """Print our prequential accuracy less Vowpal Wabbit's by data set, with its standard error."""
     print("prequential accuracy less that of Vowpal Wabbit, and its standard error over the seeds")
     worst = float("inf")
     for name, runs in theirs.items():
@@ -158,13 +155,10 @@ def report_differences(
 
 
 def report_speed(means: Mapping[str, Result], verdicts: Verdicts) -> None:
-    """Print how many times the CPU time of ours the peers take, one core each, by the means of the
-    sets.
-    """
+    """Print how many times our CPU time the peers take, one core each, by means of data sets."""
     ours = means[OURS]
-    print(
-        f"\n{'times as fast as':<18}{'predict':>12}{'test+learn':>12}{'with features':>18}{'with features':>18}"
-    )
+    columns = f"{'predict':>12}{'test+learn':>12}{'with features':>18}{'with features':>18}"
+    print(f"\n{'times as fast as':<18}{columns}")
     for peer in [peer for peer in means if peer != OURS]:
         its = means[peer]
         answer = (its.features_us + its.predict_us) / (ours.features_us + ours.predict_us)
@@ -199,17 +193,14 @@ def polarity(label: str) -> str:
 
 
 def same(label: str, truth: str) -> bool:
-    """Return whether a rule's or model's label is the truth of a set, whose labels know no
-    "very".
-    """
+    """Return whether a label is the truth of a data set, whose labels have no "very"."""
     return polarity(label) == truth
 
 
 def rule_accuracy(head: str, rows: Rows, right: Callable[[str, str], bool]) -> tuple[float, str]:
-    """Return the accuracy in percent of the rules' answers to texts, and a line: that, how often
-    they abstain, their cost.
+    """Return the accuracy of a head's rule in percent, and a line with abstentions and cost.
 
-    Raises ValueError where the head has no rule.
+    Raises ValueError if the head has no rule.
     """
     row = next(entry for entry in HEADS if entry.name == head)
     if row.rule is None:
@@ -231,13 +222,13 @@ def rule_accuracy(head: str, rows: Rows, right: Callable[[str, str], bool]) -> t
 
 
 def readings(rows: Rows) -> list[LexiconReading]:
-    """Return texts as rules read them."""
+    """Return the readings of the rows' texts, the input of rules."""
     texts = [text for text, _ in rows]
     return read_texts(texts, [normalise(text) for text in texts])
 
 
 def report_rules(data: Path, limit: int) -> None:
-    """Print what the rules reach with no label at all."""
+    """Print the accuracy of the rules without any label."""
     print("\nrules, no label given")
     sets: dict[str, tuple[str, Rows, Callable[[str, str], bool]]] = {
         "sentiment, waimai_10k (neutral counts as wrong)": (
@@ -286,15 +277,13 @@ def report_rules(data: Path, limit: int) -> None:
 
 
 def sentiment_rows(data: Path, name: str) -> Rows:
-    """Return a task's rows with its labels named as the head's."""
+    """Return a task's rows with the labels of the sentiment head."""
     names = {"0": "negative", "1": "positive"}
     return [(text, names.get(truth, truth)) for text, truth in load(data, name)]
 
 
 def report_few_labels(data: Path, limit: int, verdicts: Verdicts) -> None:
-    """Print accuracy on unseen texts after a few labels: the model alone, and with the rule's
-    answer as a hint, as it serves.
-    """
+    """Print the accuracy on unseen texts after a few labels, without and with the rule's hint."""
     print(f"\nunseen accuracy after few labels{'':<20}" + "".join(f"{count:>8}" for count in CURVE))
     for head, title, rows in (
         ("sentiment", "waimai_10k", sentiment_rows(data, "waimai")),
@@ -308,7 +297,7 @@ def report_few_labels(data: Path, limit: int, verdicts: Verdicts) -> None:
             curve = few_labels(head, stream, unseen, hinted)
             name = "model with the rule's hint" if hinted else "model alone"
             print(f"    {name:<48}" + "".join(f"{value:>8.1f}" for value in curve), flush=True)
-        # The last curve is that of the model as it serves.
+        # The last curve is that of the model as in production.
         apart = curve[CURVE.index(FEW)] - ruled
         word = "at least as good as" if apart >= 0 else "WORSE than"
         print(f"    after {FEW} labels the model is {word} the rules: {apart:+.1f} points")
@@ -326,17 +315,17 @@ def few_labels(head: str, stream: Rows, unseen: Rows, hinted: bool) -> list[floa
         return rule_hints(row, [rule_answer(row, reading) for reading in readings(rows)])
 
     part = stream[: CURVE[-1]]
-    learnt, held_out = (
+    learnt, test = (
         extract_features([normalise(text) for text, _ in part]),
         extract_features([normalise(text) for text, _ in unseen]),
     )
-    said, said_unseen = hints(part), hints(unseen)
+    train_hints, test_hints = hints(part), hints(unseen)
     curve: list[float] = []
     for number, (_, truth) in enumerate(part, start=1):
-        learner.learn(learnt, truth, hints=said, row=number - 1)
+        learner.learn(learnt, truth, hints=train_hints, row=number - 1)
         if number in CURVE:
-            labels, probabilities = learner.predict_proba(held_out, said_unseen)
-            answers = [labels[place] for place in probabilities.argmax(axis=1)]
+            labels, probabilities = learner.predict_proba(test, test_hints)
+            answers = [labels[column] for column in probabilities.argmax(axis=1)]
             curve.append(
                 percent(
                     [
@@ -349,7 +338,7 @@ def few_labels(head: str, stream: Rows, unseen: Rows, hinted: bool) -> list[floa
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run what is asked for; return the exit code, which no figure decides."""
+    """Run the requested reports; return the exit code, which does not depend on figures."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -395,15 +384,13 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def report_without_labels(data: Path, limit: int, verdicts: Verdicts) -> None:
-    """Print what the rules reach with no label, and how few labels the model needs on top of
-    them.
-    """
+    """Print the accuracy of the rules, and of the model after a few labels."""
     report_rules(data, limit)
     report_few_labels(data, limit, verdicts)
 
 
 def report_costs(data: Path, names: Sequence[str], verdicts: Verdicts) -> None:
-    """Print what folding 100,000 labels costs and takes, and what an answer of every head costs."""
+    """Print the cost of folding 100,000 labels, and of an answer of all heads."""
     report_fold(data, 100_000, verdicts)
     report_answers(data, names, verdicts)
 

@@ -1,6 +1,4 @@
-"""Streams of the models' benchmark: the first labels, labels that change their meaning, texts of no
-label.
-"""
+"""Streams of the models' benchmark: cold start, concept drift, and out-of-scope texts."""
 
 from __future__ import annotations
 
@@ -20,14 +18,14 @@ FIRST_LABELS = (50, 200, 500, 1_000)
 FIRST_SETS = ("banking77", "waimai", "sms")
 COLD_UNSEEN = 1_500
 DRIFT_SETS = ("banking77", "waimai", "smp2017")
-# Recovered is who has 90 % of the former accuracy over the last 300 texts.
+# A model has recovered if its accuracy over the last 300 texts is 90 % of the former one.
 WINDOW = 300
 RECOVERED = 0.9
 IN_SCOPE = 0.91
 
 
 def report_first_labels(data: Path, seeds: Sequence[int], verdicts: Verdicts) -> None:
-    """Print the accuracy on unseen texts after the first labels, a mean over orders."""
+    """Print the accuracy on unseen texts after the first labels, a mean over orders of rows."""
     print(
         f"\n{'accuracy after so many labels':<32}"
         + "".join(f"{count:>8,}" for count in FIRST_LABELS)
@@ -46,7 +44,7 @@ def report_first_labels(data: Path, seeds: Sequence[int], verdicts: Verdicts) ->
 
 
 def report_drift(data: Path, limit: int, seeds: Sequence[int], verdicts: Verdicts) -> None:
-    """Print how long it takes to recover when every label changes its meaning."""
+    """Print how many texts it takes to recover after every label changes its meaning."""
     print(
         "\nlabels permuted half-way: texts until 90 % of the former accuracy over 300 texts is"
         " back, and for good"
@@ -77,7 +75,7 @@ def report_drift(data: Path, limit: int, seeds: Sequence[int], verdicts: Verdict
 
 
 def permuted(rows: Rows, seed: int) -> Rows:
-    """Return rows whose labels all stand for another from the middle on."""
+    """Return rows whose labels are permuted in the second half."""
     labels = sorted({label for _, label in rows})
     random.Random(seed).shuffle(labels)
     other = dict(zip(labels, [*labels[1:], labels[0]], strict=True))
@@ -86,8 +84,10 @@ def permuted(rows: Rows, seed: int) -> Rows:
 
 
 def recovery(right: npt.NDArray[np.bool_], half: int) -> tuple[int | None, int | None]:
-    """Return after how many texts the rolling accuracy is back for the first time since its fall,
-    and after how many it was last below; None for never."""
+    """Return after how many texts the rolling accuracy first recovers, and after how many for good.
+
+    None means never.
+    """
     counted = np.concatenate([[0], np.cumsum(right)])
     rolling = (counted[WINDOW:] - counted[:-WINDOW]) / WINDOW
     level = RECOVERED * rolling[half - WINDOW]
@@ -102,9 +102,7 @@ def recovery(right: npt.NDArray[np.bool_], half: int) -> tuple[int | None, int |
 
 
 def report_scope(data: Path, verdicts: Verdicts) -> None:
-    """Print how many texts outside every intent are told by low probability, where in-scope
-    accuracy stays 91 %.
-    """
+    """Print how many out-of-scope texts a threshold detects at an in-scope accuracy of 91 %."""
     train = clinc_train(data)
     inside, outside = clinc_inside(data), clinc_outside(data)
     judged = judge_online(as_rows(shuffled(train, None, 7)), as_rows([*inside, *outside]))
@@ -112,17 +110,16 @@ def report_scope(data: Path, verdicts: Verdicts) -> None:
     labels, probabilities = judged.test.answers.labels, judged.test.answers.probabilities
     of_inside, of_outside = probabilities[: len(inside)], probabilities[len(inside) :]
     right = np.array([label == truth for label, (_, truth) in zip(labels, inside, strict=False)])
-    # An answer counts while its probability is over the threshold; below it, and where the label
-    # itself says so, the text is taken for outside.
+    # A text counts as out of scope if its probability is below the threshold, or its label says so.
     order = np.sort(np.where(right, of_inside, np.inf))
     threshold = float(order[max(0, int(right.sum()) - int(np.ceil(IN_SCOPE * len(right))))])
     kept = percent((right & (of_inside >= threshold)).tolist())
     named = np.array([label == "oos" for label in labels[len(inside) :]])
-    told = percent((named | (of_outside < threshold)).tolist())
+    detected = percent((named | (of_outside < threshold)).tolist())
     print(
-        f"\nclinc, outside every intent: {told:.1f} % of {len(outside)} told at an in-scope"
+        f"\nclinc, outside every intent: {detected:.1f} % of {len(outside)} detected at an in-scope"
         f" accuracy of {kept:.1f} % (all answered: {percent(right.tolist()):.1f} %), threshold"
         f" {threshold:.3f}"
     )
-    verdicts.note("clinc out of scope told %", told)
+    verdicts.note("clinc out of scope detected %", detected)
     verdicts.note("clinc in scope right %", kept)

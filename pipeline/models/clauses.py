@@ -147,8 +147,8 @@ def _cut(
 @compiled
 def _join(
     codes: npt.NDArray[np.uint32],
-    begins: npt.NDArray[np.int32],
-    stops: npt.NDArray[np.int32],
+    token_starts: npt.NDArray[np.int32],
+    token_ends: npt.NDArray[np.int32],
     firsts: npt.NDArray[np.int32],
     lasts: npt.NDArray[np.int32],
 ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int32]]:
@@ -159,7 +159,7 @@ def _join(
     capacity = 0
     for segment in range(len(firsts)):
         for token in range(firsts[segment], lasts[segment]):
-            capacity += stops[token] - begins[token] + 1
+            capacity += token_ends[token] - token_starts[token] + 1
     joined = np.empty(capacity, dtype=np.uint32)
     bounds = np.zeros(len(firsts) + 1, dtype=np.int32)
     size = 0
@@ -168,7 +168,7 @@ def _join(
             if token > firsts[segment]:
                 joined[size] = _BLANK
                 size += 1
-            for position in range(begins[token], stops[token]):
+            for position in range(token_starts[token], token_ends[token]):
                 joined[size] = codes[position]
                 size += 1
         bounds[segment + 1] = size

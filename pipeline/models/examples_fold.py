@@ -1,6 +1,4 @@
-"""The fold over the whole examples topic: examples teach; generations, pins and rollbacks say which
-state goes on and which answers.
-"""
+"""The fold over the examples topic: learn examples, apply generations, pins and rollbacks."""
 
 from __future__ import annotations
 
@@ -13,13 +11,15 @@ from pipeline.models.heads import HEADS, Head
 from pipeline.models.replica import LearntExample, RecordedLabel, RefusedEvent, Replica
 
 ControlKind = Literal["begun", "complete", "pin", "unpin", "rollback", "promotion"]
-# Before the first event; also the offset of a state that has learnt nothing.
+# The offset before the first event, and of a state that has learnt nothing.
 NO_OFFSET: Final = -1
 
 
 class ControlEvent(NamedTuple):
-    """An event that is no example. `target`: the offset that a pin or a rollback names, where a
-    generation was begun, else -1.
+    """An event that controls the fold: a generation, a pin, a rollback or a promotion.
+
+    `target` is the offset that a pin or a rollback names, or at which a completed generation began;
+    else -1.
     """
 
     kind: ControlKind
@@ -29,40 +29,38 @@ class ControlEvent(NamedTuple):
 
 
 class OffsetRange(NamedTuple):
-    """The events after one offset, up to and including another, as far as they are examples."""
+    """The examples after the offset `after`, up to and including the offset `last`."""
 
     after: int
     last: int
 
 
 class ReplayPlan(NamedTuple):
-    """What has to be folded, in order, to come to a state: a generation, and spans of the topic."""
+    """What to fold, in order, to rebuild a state: a generation, and ranges of the topic."""
 
     generation: int
     ranges: tuple[OffsetRange, ...]
 
 
 class AppliedControl(NamedTuple):
-    """An event that is no example and was obeyed."""
+    """A control event that was applied."""
 
     event: ControlEvent
 
 
 Replay = Callable[[ReplayPlan], Replica]
-"""Makes the replica of a path by reading the topic; I/O belongs to hosts."""
+"""Builds the replica of a plan by reading the topic; a host provides it, because it does I/O."""
 
 FoldOutcome = LearntExample | RecordedLabel | RefusedEvent | AppliedControl
 
 
 @dataclass(slots=True)
 class ExamplesFold:
-    """The fold: feed it every event of the examples topic in offset order; `classifier` is what
-    answers.
+    """The fold: apply every event of the examples topic in offset order; `classifier` answers.
 
-    `live` is the state that goes on. Between the begin and the end of a generation `building`
-    learns beside it, and the copies which the generation is made of are nothing new to `live`; once
-    complete it takes `live`'s place, and takes pins out, for what was forgotten must not answer any
-    longer.
+    `live` is the current state. While a generation is being written, `building` learns it beside
+    `live`, for which the copied examples are repetitions. The complete generation replaces `live`
+    and removes pins, because forgotten examples must not influence answers any longer.
     """
 
     heads: tuple[Head, ...] = HEADS
@@ -75,13 +73,13 @@ class ExamplesFold:
 
     @classmethod
     def for_heads(cls, heads: tuple[Head, ...]) -> ExamplesFold:
-        """Return the fold of a table of heads before the first event."""
+        """Return the fold of these heads before the first event."""
         return cls(heads, live=Replica(heads=heads))
 
     def apply(self, event: Mapping[str, Any], offset: int, replay: Replay) -> FoldOutcome:
-        """Fold one event, or say why it changes nothing; never raises for an event's content.
+        """Fold one event, or return why it changes nothing; never raises for an event's content.
 
-        `past` is asked where a rollback goes back to a state that is gone.
+        A rollback calls `replay` to rebuild an earlier state.
         """
         if offset <= self.position:
             return RefusedEvent("already_folded", f"offset {offset} is not after {self.position}")
@@ -98,18 +96,18 @@ class ExamplesFold:
         return self.live.apply(event, offset)
 
     def build_pinned(self, replay: Replay) -> None:
-        """Make the pinned state, where a pin came with the last events."""
+        """Build the pinned state if there is a new pin; call it before `classifier`."""
         if self._pin is None or self.pinned is not None:
             return
         self.pinned = replay(self.replay_plan(self._pin.target))
 
     def classifier(self) -> Classifier:
-        """Return what answers: the pinned state, else the live one; `settle` comes first."""
+        """Return the classifier of the pinned state, else of the live one."""
         return (self.pinned or self.live).classifier()
 
     @property
     def pin(self) -> str:
-        """The version that is pinned, "" where none is."""
+        """The pinned version, "" if none is pinned."""
         return (
             ""
             if self._pin is None
@@ -117,33 +115,32 @@ class ExamplesFold:
         )
 
     def replay_plan(self, offset: int) -> ReplayPlan:
-        """Return what makes the state of the live generation as it stood at an offset: back over
-        rollbacks to its begin.
+        """Return the plan that rebuilds the live generation's state at an offset.
+
+        It goes back over rollbacks to the generation's begin.
         """
-        spans: list[OffsetRange] = []
+        ranges: list[OffsetRange] = []
         last = offset
-        for mark in reversed(self.control_events):
-            if mark.offset > last:
+        for event in reversed(self.control_events):
+            if event.offset > last:
                 continue
-            if mark.kind == "rollback":
-                spans.append(OffsetRange(mark.offset, last))
-                last = mark.target
-            elif mark.kind == "complete":
-                spans.append(OffsetRange(mark.target, last))
-                return ReplayPlan(mark.generation, tuple(reversed(spans)))
-        spans.append(OffsetRange(NO_OFFSET, last))
-        return ReplayPlan(0, tuple(reversed(spans)))
+            if event.kind == "rollback":
+                ranges.append(OffsetRange(event.offset, last))
+                last = event.target
+            elif event.kind == "complete":
+                ranges.append(OffsetRange(event.target, last))
+                return ReplayPlan(event.generation, tuple(reversed(ranges)))
+        ranges.append(OffsetRange(NO_OFFSET, last))
+        return ReplayPlan(0, tuple(reversed(ranges)))
 
     def generation_start(self) -> int:
-        """Return the first offset at which the live generation answered: versions before it are
-        gone.
-        """
-        complete = [mark.offset for mark in self.control_events if mark.kind == "complete"]
+        """Return the first offset at which the live generation answered."""
+        complete = [event.offset for event in self.control_events if event.kind == "complete"]
         return complete[-1] if complete else NO_OFFSET
 
-    def _record_control(self, mark: ControlEvent) -> AppliedControl:
-        self.control_events.append(mark)
-        return AppliedControl(mark)
+    def _record_control(self, event: ControlEvent) -> AppliedControl:
+        self.control_events.append(event)
+        return AppliedControl(event)
 
     def _generation(self, event: Mapping[str, Any], offset: int) -> FoldOutcome:
         number, state = event.get("number"), event.get("state")
@@ -162,40 +159,43 @@ class ExamplesFold:
         if state != "complete" or self.building is None or self.building.generation != number:
             return RefusedEvent(
                 "version_unknown",
-                f"generation {number} was not begun last, so it cannot be {state!r}",
+                f"generation {number} is not the last one begun, so its state cannot be {state!r}",
             )
-        begun = next(mark.offset for mark in reversed(self.control_events) if mark.kind == "begun")
+        begun = next(
+            event.offset for event in reversed(self.control_events) if event.kind == "begun"
+        )
         self.building.offset = offset
         self.live, self.building, self._pin, self.pinned = self.building, None, None, None
         return self._record_control(ControlEvent("complete", offset, number, begun))
 
     def _version(self, event: Mapping[str, Any], offset: int, replay: Replay) -> FoldOutcome:
-        pins, generation, target = (
+        is_pin, generation, target = (
             event["kind"] == "pin",
             event.get("generation"),
             event.get("offset"),
         )
-        if pins and generation is None:
+        if is_pin and generation is None:
             self._pin, self.pinned = None, None
             return self._record_control(ControlEvent("unpin", offset, self.live.generation))
         if self.building is not None:
             return RefusedEvent(
                 "version_unknown",
-                "a generation is being written: pin or go back when it is complete",
+                "a generation is being written: pin or roll back after it is complete",
             )
         if generation != self.live.generation:
             return RefusedEvent(
                 "version_unknown",
-                f"generation: {generation!r} is not {self.live.generation}, which holds",
+                f"generation: {generation!r} is not the live generation {self.live.generation}",
             )
         if not isinstance(target, int) or isinstance(target, bool):
-            return RefusedEvent("version_unknown", f"offset: {target!r} is no offset")
+            return RefusedEvent("version_unknown", f"offset: {target!r} is not an offset")
         if not self.generation_start() <= target < offset:
             return RefusedEvent(
                 "version_unknown",
-                f"offset: {target} is not from {self.generation_start()} on and before {offset}",
+                f"offset: {target} is not in the live generation: it must be at least"
+                f" {self.generation_start()} and below {offset}",
             )
-        if pins:
+        if is_pin:
             self.pinned, self._pin = None, ControlEvent("pin", offset, self.live.generation, target)
             return self._record_control(self._pin)
         self.live = replay(self.replay_plan(target))

@@ -55,8 +55,8 @@ CHARACTERS: Final = 1
 # Increase this whenever the code changes the features of a text; tests pin a sample of them.
 RECIPE_VERSION: Final = 2
 
-# 2^18 buckets gave no better accuracy than 2^17 (75.94 against 75.95 over five data sets) with twice
-# the weights to store and update.
+# 2^18 buckets gave no better accuracy than 2^17 (75.94 against 75.95 over five data sets) with
+# twice the weights to store and update.
 BUCKET_BITS: Final = 17
 BUCKETS: Final = 1 << BUCKET_BITS
 
@@ -67,7 +67,7 @@ _MIX_1: Final = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2: Final = np.uint64(0x94D049BB133111EB)
 _SHIFT_30, _SHIFT_27, _SHIFT_31 = np.uint64(30), np.uint64(27), np.uint64(31)
 _TO_BUCKET: Final = np.uint64(64 - BUCKET_BITS)
-# One salt for each kind of n-gram, a multiple of an odd constant, distinguishes "ab" as a token from
+# One salt for each kind of n-gram, a multiple of an odd constant, distinguishes the token "ab" from
 # "ab" inside a word.
 _SALT: Final = 0x632BE59BD9B4E019
 _TOKEN_SALTS: Final = tuple(np.uint64(size * _SALT & 0xFFFF_FFFF_FFFF_FFFF) for size in (1, 2, 3))
@@ -148,9 +148,9 @@ def extract_features(texts: Sequence[str]) -> Features:
         families,
     )
     tf = (1.0 + np.log(counts[:size])).astype(np.float32)
-    meanings = np.empty((len(read), DIMENSIONS), dtype=np.float32)
-    write_embeddings(codes, ends, *word_vectors(), meanings)
-    return Features(starts, buckets[:size].copy(), tf, families[:size].copy(), meanings)
+    embeddings = np.empty((len(read), DIMENSIONS), dtype=np.float32)
+    write_embeddings(codes, ends, *word_vectors(), embeddings)
+    return Features(starts, buckets[:size].copy(), tf, families[:size].copy(), embeddings)
 
 
 def size_buckets(text: str) -> frozenset[int]:

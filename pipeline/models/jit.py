@@ -14,8 +14,8 @@ R = TypeVar("R")
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """Return `function`, to be compiled by Numba at its first call.
 
-    IEEE arithmetic stays as written (no reassociation, no fused operations), so results are the same
-    in every process of one build. The machine code is cached on disk beside the source, or in the
+    IEEE arithmetic stays as written (no reassociation, no fused operations): results are equal in
+    every process of one build. The machine code is cached on disk beside the source, or in the
     user's cache folder; if neither is writable, every process compiles again.
     """
     try:

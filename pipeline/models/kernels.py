@@ -64,7 +64,7 @@ class DocumentCounts(NamedTuple):
 
 
 class EncodedText(NamedTuple):
-    """The features of one text, and the rule's hint about it (a label's index or -1, a strength)."""
+    """The features of one text, and the rule's hint: a label's index or -1, and a strength."""
 
     buckets: Int32s
     tf: Floats

@@ -1,6 +1,4 @@
-"""Which labels hold: of several about one record and head the one that counts, whatever the order
-in which they came.
-"""
+"""Label resolution: which of several labels about one record and head counts, in any order."""
 
 from __future__ import annotations
 
@@ -15,21 +13,21 @@ import numpy.typing as npt
 
 from pipeline.models.state_format import Arrays
 
-# What somebody said outranks what a query guessed.
+# A label by a person outranks one that a query inferred from an outcome.
 SOURCE_RANKS: Final = {"person": 1, "import": 1, "outcome": 0}
 RETRACTED: Final = ""
 _UUID_WORDS: Final = 2
 
 
 class LabelKey(NamedTuple):
-    """What is judged: a record (its 16 bytes) by a head."""
+    """What a label is about: a head, and a record (the 16 bytes of its id)."""
 
     head: str
     record: bytes
 
 
 class LabelPrecedence(NamedTuple):
-    """A label's place among those of its record and head: the greatest holds."""
+    """The precedence of a label among those of one record and head; the greatest is effective."""
 
     rank: int
     labelled_ms: int
@@ -37,8 +35,9 @@ class LabelPrecedence(NamedTuple):
 
 
 class EffectiveLabel(NamedTuple):
-    """The label that holds; `value` is "" where it was taken back. `weight` is the most that it was
-    given with.
+    """The label that counts for a record and head; `value` is `RETRACTED` after a retraction.
+
+    `weight` is the greatest weight with which the value was labelled.
     """
 
     precedence: LabelPrecedence
@@ -50,48 +49,43 @@ LabelEffect = Literal["first", "corrects", "confirms", "retracts", "outdated", "
 
 
 class LabelDecision(NamedTuple):
-    """What becomes of a label: its effect, and the weight with which its value is to be learnt (0:
-    not at all).
-    """
+    """The effect of a new label, and the weight with which to learn its value (0: do not learn)."""
 
     effect: LabelEffect
     weight: float
 
 
 def label_precedence(event: Mapping[str, Any]) -> LabelPrecedence | str:
-    """Return the standing of an example or a retraction, or what is wrong with it, naming the
-    field.
-    """
+    """Return the precedence of an example or a retraction, or what is wrong with which field."""
     rank = SOURCE_RANKS.get(event.get("source", "person"))
     if rank is None:
-        return f"source: {event.get('source')!r} is none of {', '.join(SOURCE_RANKS)}"
+        return f"source: {event.get('source')!r} is not one of {', '.join(SOURCE_RANKS)}"
     try:
         label = UUID(str(event.get("label_id"))).bytes
     except ValueError:
-        return f"label_id: {event.get('label_id')!r} is no UUID"
+        return f"label_id: {event.get('label_id')!r} is not a UUID"
     try:
         moment = datetime.fromisoformat(str(event.get("labelled_at")))
     except ValueError:
-        return f"labelled_at: {event.get('labelled_at')!r} is no instant"
+        return f"labelled_at: {event.get('labelled_at')!r} is not an ISO 8601 time"
     if moment.tzinfo is None:
-        return f"labelled_at: {event.get('labelled_at')!r} has no zone"
+        return f"labelled_at: {event.get('labelled_at')!r} has no time zone"
     return LabelPrecedence(rank, round(moment.timestamp() * 1000), label)
 
 
 def label_key(event: Mapping[str, Any]) -> LabelKey | str:
-    """Return what an example or a retraction is about, or what is wrong with it, naming the
-    field.
-    """
+    """Return what an example or a retraction is about, or what is wrong with which field."""
     try:
         return LabelKey(str(event.get("head")), UUID(str(event.get("record_id"))).bytes)
     except ValueError:
-        return f"record_id: {event.get('record_id')!r} is no UUID"
+        return f"record_id: {event.get('record_id')!r} is not a UUID"
 
 
 @dataclass(slots=True)
 class LabelResolution:
-    """The labels that hold. The greatest standing of each record and head does: the same set, in
-    whatever order they came.
+    """The effective labels: of each record and head the one of greatest precedence.
+
+    The result depends on the set of labels added, not on their order.
     """
 
     _labels: dict[LabelKey, EffectiveLabel] = field(default_factory=dict)
@@ -102,39 +96,39 @@ class LabelResolution:
     def add(
         self, key: LabelKey, precedence: LabelPrecedence, value: str, weight: float
     ) -> LabelDecision:
-        """Take a label (value "": one taken back) and return what is to be learnt of it.
+        """Add a label (`RETRACTED` as value: a retraction) and return what to learn of it.
 
-        A correction is one more example (docs/adr/0014: with the weight of what it corrects on top,
-        models became no better); what it corrects leaves the weights with the next generation. What
-        confirms is learnt only as far as it weighs more.
+        A correction is one more example (docs/adr/0014: adding the weight of the corrected label to
+        it made models no better); the corrected label leaves the weights with the next generation.
+        A confirmation is learnt only with the weight by which it exceeds the earlier one.
         """
-        holder = self._labels.get(key)
-        if holder is not None and precedence <= holder.precedence:
-            return LabelDecision("repeated" if precedence == holder.precedence else "outdated", 0.0)
-        ruling = _decide(holder, value, weight)
-        learnt = holder.weight if holder is not None and value in ("", holder.value) else 0.0
+        current = self._labels.get(key)
+        if current is not None and precedence <= current.precedence:
+            return LabelDecision(
+                "repeated" if precedence == current.precedence else "outdated", 0.0
+            )
+        decision = _decide(current, value, weight)
+        learnt = current.weight if current is not None and value in ("", current.value) else 0.0
         self._labels[key] = EffectiveLabel(precedence, value, max(weight, learnt))
-        return ruling
+        return decision
 
     def effective_labels(self) -> Iterator[tuple[LabelKey, EffectiveLabel]]:
-        """Yield the labels that hold and were not taken back."""
-        return ((key, holder) for key, holder in self._labels.items() if holder.value)
+        """Yield the effective labels without retractions."""
+        return ((key, label) for key, label in self._labels.items() if label.value)
 
     def state(self, labels: Mapping[str, list[str]]) -> dict[str, dict[str, npt.NDArray[Any]]]:
-        """Return the holders as arrays by head; `labels` names each head's values, by whose place
-        they are stored.
-        """
+        """Return the state as arrays by head, values stored as indexes in `labels` of the head."""
         heads: dict[str, list[tuple[bytes, EffectiveLabel]]] = {}
-        for key, holder in self._labels.items():
-            heads.setdefault(key.head, []).append((key.record, holder))
+        for key, label in self._labels.items():
+            heads.setdefault(key.head, []).append((key.record, label))
         return {head: _arrays(sorted(rows), labels[head]) for head, rows in sorted(heads.items())}
 
     @classmethod
     def restore(
         cls, heads: Mapping[str, Arrays], labels: Mapping[str, list[str]]
     ) -> LabelResolution:
-        """Return the holders of a `state`."""
-        holders: dict[LabelKey, EffectiveLabel] = {}
+        """Return the label resolution of a `state`."""
+        effective: dict[LabelKey, EffectiveLabel] = {}
         for head, arrays in heads.items():
             names = [RETRACTED, *labels[head]]
             records, label_ids = arrays["records"].tobytes(), arrays["label_ids"].tobytes()
@@ -147,34 +141,34 @@ class LabelResolution:
             )
             for row, (rank, ms, value, weight) in enumerate(rows):
                 part = slice(16 * row, 16 * row + 16)
-                holders[LabelKey(head, records[part])] = EffectiveLabel(
+                effective[LabelKey(head, records[part])] = EffectiveLabel(
                     LabelPrecedence(rank, ms, label_ids[part]), names[value], weight
                 )
-        return cls(holders)
+        return cls(effective)
 
 
-def _decide(holder: EffectiveLabel | None, value: str, weight: float) -> LabelDecision:
+def _decide(current: EffectiveLabel | None, value: str, weight: float) -> LabelDecision:
     if not value:
         return LabelDecision("retracts", 0.0)
-    if holder is None:
+    if current is None:
         return LabelDecision("first", weight)
-    if holder.value == value:
-        return LabelDecision("confirms", max(weight - holder.weight, 0.0))
+    if current.value == value:
+        return LabelDecision("confirms", max(weight - current.weight, 0.0))
     return LabelDecision("corrects", weight)
 
 
 def _arrays(
     rows: list[tuple[bytes, EffectiveLabel]], labels: list[str]
 ) -> dict[str, npt.NDArray[Any]]:
-    places = {label: place for place, label in enumerate([RETRACTED, *labels])}
-    standings = [holder.precedence for _, holder in rows]
+    indexes = {label: index for index, label in enumerate([RETRACTED, *labels])}
+    precedences = [label.precedence for _, label in rows]
     return {
         "records": _ids([record for record, _ in rows]),
-        "label_ids": _ids([standing.label_id for standing in standings]),
-        "ranks": np.array([standing.rank for standing in standings], dtype=np.int32),
-        "times": np.array([standing.labelled_ms for standing in standings], dtype=np.int64),
-        "values": np.array([places[holder.value] for _, holder in rows], dtype=np.int32),
-        "weights": np.array([holder.weight for _, holder in rows], dtype=np.float32),
+        "label_ids": _ids([precedence.label_id for precedence in precedences]),
+        "ranks": np.array([precedence.rank for precedence in precedences], dtype=np.int32),
+        "times": np.array([precedence.labelled_ms for precedence in precedences], dtype=np.int64),
+        "values": np.array([indexes[label.value] for _, label in rows], dtype=np.int32),
+        "weights": np.array([label.weight for _, label in rows], dtype=np.float32),
     }
 
 

@@ -1,6 +1,4 @@
-"""The online learner of one head: two sparse multinomial softmaxes of different step, mixed by
-shares learnt from the stream.
-"""
+"""The online learner of one head: two sparse softmax regressions, mixed by learnt shares."""
 
 from __future__ import annotations
 
@@ -19,112 +17,58 @@ from pipeline.models.drift import DriftDetector
 from pipeline.models.features import BUCKETS, Features, extract_features
 from pipeline.models.inference import InferenceModel, RuleHints, per_expert
 from pipeline.models.kernels import DocumentCounts, EncodedText, GradientSquares, Weights
+from pipeline.models.learner_settings import Expert, LearnerSettings
 from pipeline.models.lexicon_reading import read_texts
 from pipeline.models.rehearsal import RehearsalBuffer, TrainingExample
 from pipeline.models.state_format import Arrays, StateError, pack, unpack
 from pipeline.models.word_vectors import DIMENSIONS
 
-# Weight of one example, at most: a mistyped weight must not wash out what a head has learnt.
+# The maximum weight of one example: a mistyped weight must not erase what a head has learnt.
 MAX_IMPORTANCE: Final = 100.0
-# An open label set starts with room for so many labels, as many float32 as a vector register holds,
-# and grows by that or an eighth when it is full: what is left empty costs memory and time in every
-# sum.
+# An open label set starts with capacity for this many labels, as many float32 as fit in a vector
+# register, and grows by this number or an eighth when it is full: unused capacity costs memory and
+# time in every sum.
 _INITIAL_LABELS: Final = 8
 _GROWTH: Final = 8
-# Rows in which a copy is behind are merged after so many examples, so that a long fold does not
-# pile them up.
+# The rows in which a copy is stale are merged after this many examples, so that they do not
+# accumulate during a long fold.
 _MERGE_AFTER: Final = 1_024
-
-
-@dataclass(frozen=True, slots=True)
-class Expert:
-    """How one of the mixed learners steps.
-
-    `rate` and `accumulator` (the starting value of every sum of squared gradients: it bounds the
-    first steps of a rare feature) are AdaGrad's; the dimensions of meaning, which are in every
-    text, have their own. `margin` is added to the scores of wrong labels while learning, so that
-    right but narrow answers still teach.
-    """
-
-    rate: float
-    accumulator: float
-    margin: float
-    meaning_rate: float
-    meaning_accumulator: float
-
-
-# Small even steps, which noisy labels want, and large first ones, which many labels with few
-# examples want.
-_EXPERTS: Final = (Expert(0.4, 3e-2, 1.0, 0.2, 1e-3), Expert(1.0, 1e-2, 0.0, 0.3, 1e-3))
-
-
-@dataclass(frozen=True, slots=True)
-class LearnerSettings:
-    """The recipe of the learner, found on eleven data sets by changing one thing at a time
-    (docs/adr/0013).
-    """
-
-    # To be raised whenever the code changes what is learnt from the same examples.
-    version: int = 2
-    experts: tuple[Expert, ...] = _EXPERTS
-    # AdaGrad's rate of the experts' shares.
-    share_rate: float = 0.1
-    # Smaller gradients move nothing that shows and are skipped: most labels of a large set, most of
-    # the time.
-    least_gradient: float = 5e-3
-    # Character n-grams repeat what tokens say, so they count half.
-    token_weight: float = 1.0
-    character_weight: float = 0.5
-    # What a rule's hint weighs before anything is learnt (logits at full confidence).
-    hint_weight: float = 2.0
-    # While fewer examples than `young` were learnt since the start or a drift, each is followed by
-    # so many earlier ones.
-    young: int = 1_500
-    rehearsed: int = 4
-
-    @classmethod
-    def restore(cls, stored: Mapping[str, Any]) -> Self:
-        """Return the settings that `dataclasses.asdict` made `stored` of."""
-        return cls(**{**stored, "experts": tuple(Expert(**expert) for expert in stored["experts"])})
 
 
 @dataclass(slots=True)
 class _WeightsCopy:
-    """One copy of the arrays that grow with the features, and the rows in which it is behind the
-    learner.
-    """
+    """A copy of the arrays that grow with the features, and the rows in which it is stale."""
 
     hashed: npt.NDArray[np.float32]
     documents_with: npt.NDArray[np.int32]
-    behind: list[npt.NDArray[np.int32]] = field(default_factory=list)
-    holder: weakref.ref[InferenceModel] | None = None
+    stale_rows: list[npt.NDArray[np.int32]] = field(default_factory=list)
+    model: weakref.ref[InferenceModel] | None = None
 
     def is_free(self) -> bool:
-        return self.holder is None or self.holder() is None
+        return self.model is None or self.model() is None
 
-    def fall_behind(self, buckets: npt.NDArray[np.int32]) -> None:
-        self.behind.append(buckets)
-        if len(self.behind) >= _MERGE_AFTER:
-            self.behind = [np.unique(np.concatenate(self.behind))]
+    def mark_stale(self, buckets: npt.NDArray[np.int32]) -> None:
+        self.stale_rows.append(buckets)
+        if len(self.stale_rows) >= _MERGE_AFTER:
+            self.stale_rows = [np.unique(np.concatenate(self.stale_rows))]
 
-    def catch_up(
+    def refresh(
         self, hashed: npt.NDArray[np.float32], documents_with: npt.NDArray[np.int32]
     ) -> None:
-        if self.behind:
-            rows = np.unique(np.concatenate(self.behind))
+        if self.stale_rows:
+            rows = np.unique(np.concatenate(self.stale_rows))
             self.hashed[rows] = hashed[rows]
             self.documents_with[rows] = documents_with[rows]
-            self.behind = []
+            self.stale_rows = []
 
 
 class Learner:
-    """A learner of labels from a text's features, one example at a time, in the order of the
-    examples.
+    """An online classifier that learns labels from the features of texts, one example at a time.
 
     The same examples in the same order give the same state, bit by bit, on one build. `labels` may
-    be given before (a head's), or grow as they are met. Where its errors rise at once it starts
-    anew from the examples since: see `DriftDetector`. Not safe for use by several threads; what
-    `freeze` returns is.
+    be known before (those of a head), or new ones may come with examples. After a sudden rise of
+    its errors it restarts from the examples since then: see `DriftDetector`. A learner is not safe
+    for use by several threads; the models of `inference_model` are.
     """
 
     def __init__(self, labels: Sequence[str] = (), settings: LearnerSettings | None = None) -> None:
@@ -133,10 +77,10 @@ class Learner:
         self.documents = 0
         self.drifts = 0
         self._index = {label: position for position, label in enumerate(self.labels)}
-        self._room = len(self.labels) or _INITIAL_LABELS
+        self._capacity = len(self.labels) or _INITIAL_LABELS
         self._weights, self._squares = self._initial_weights()
         self._counts = DocumentCounts(
-            np.zeros(BUCKETS, dtype=np.int32), np.zeros(self._room, dtype=np.int64)
+            np.zeros(BUCKETS, dtype=np.int32), np.zeros(self._capacity, dtype=np.int64)
         )
         self._family_weights = np.array(
             [self.settings.token_weight, self.settings.character_weight], dtype=np.float32
@@ -154,48 +98,46 @@ class Learner:
         hints: RuleHints | None = None,
         row: int = 0,
     ) -> str | None:
-        """Test on text `row` of the features, then learn its label; return the label predicted
-        before (None: none known).
+        """Predict the label of text `row`, then learn its true label; return the prediction.
 
-        `importance` multiplies the gradient. Raises ValueError unless 0 < importance ≤
-        `GREATEST_IMPORTANCE`.
+        The prediction is None if no label is known yet. `importance` multiplies the gradient.
+        Raises ValueError unless 0 < importance ≤ `MAX_IMPORTANCE`.
         """
         if not (math.isfinite(importance) and 0.0 < importance <= MAX_IMPORTANCE):
             raise ValueError(
-                f"importance must be over 0 and at most {MAX_IMPORTANCE:g}, not {importance!r}"
+                f"importance must be greater than 0 and at most {MAX_IMPORTANCE:g}, not"
+                f" {importance!r}"
             )
         truth = self._index_of(label)
-        lesson = TrainingExample(_encoded_text(features, hints, row), truth, float(importance))
-        guess = self._update(lesson, again=False)
+        example = TrainingExample(_encoded_text(features, hints, row), truth, float(importance))
+        guess = self._update(example, is_rehearsal=False)
         self.documents += 1
         if guess >= 0 and self._detector.update(guess != truth):
-            self._restart(lesson)
+            self._restart(example)
         else:
             if self._detector.tests < self.settings.young:
                 for earlier in self._rehearsal.sample(self.settings.rehearsed):
-                    self._update(earlier, again=True)
-            self._rehearsal.add(lesson)
+                    self._update(earlier, is_rehearsal=True)
+            self._rehearsal.add(example)
         return self.labels[guess] if guess >= 0 else None
 
     @property
     def label_counts(self) -> npt.NDArray[np.int64]:
-        """How many examples of each label were learnt, zero beyond the labels there are."""
+        """The number of examples learnt of each label, zero beyond the known labels."""
         return self._counts.by_label
 
     def predict_proba(
         self, features: Features, hints: RuleHints | None = None
     ) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:
-        """Return the labels, and probabilities of shape (texts, labels), from the state as it
-        stands.
-        """
+        """Return the labels, and probabilities of shape (texts, labels), of the current state."""
         view = self._model_of(self._weights, self._counts)
         return view.labels, view.predict_proba(features, hints)
 
     def inference_model(self) -> InferenceModel:
-        """Return the state as it stands; later learning does not show in it.
+        """Return a model with a copy of the current weights; later learning does not change it.
 
-        A copy that nobody holds any more is brought up to date and given out again, so the cost is
-        that of the rows learnt since, not of the whole state.
+        A copy to which nothing refers any more is updated and used again, so the cost is that of
+        the rows learnt since, not of the whole state.
         """
         hashed, documents_with = self._weights.hashed, self._counts.by_bucket
         copy = next((copy for copy in self._copies if copy.is_free()), None)
@@ -204,26 +146,24 @@ class Learner:
                 np.zeros_like(hashed), np.zeros_like(documents_with), [self._learnt_rows()]
             )
             self._copies.append(copy)
-        copy.catch_up(hashed, documents_with)
+        copy.refresh(hashed, documents_with)
         own = self._weights
-        frozen = self._model_of(
+        model = self._model_of(
             Weights(copy.hashed, own.embedding.copy(), own.hints.copy(), own.shares.copy()),
             DocumentCounts(copy.documents_with, self._counts.by_label.copy()),
         )
-        copy.holder = weakref.ref(frozen)
-        return frozen
+        copy.model = weakref.ref(model)
+        return model
 
     @property
     def copy_count(self) -> int:
-        """How many copies for `freeze` there are: one more than are held at a time."""
+        """The number of weight copies: one more than models in use at a time."""
         return len(self._copies)
 
     def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
-        """Return what `restore` needs: a header for JSON, and arrays with only the rows that were
-        ever learnt.
-        """
+        """Return what `restore` needs: a header for JSON, and arrays of the rows learnt so far."""
         rows, labels = self._learnt_rows(), len(self.labels)
-        rehearsal, lessons = self._rehearsal.state()
+        rehearsal, examples = self._rehearsal.state()
         header: dict[str, Any] = {
             "labels": self.labels,
             "documents": self.documents,
@@ -234,13 +174,11 @@ class Learner:
         }
         arrays: dict[str, npt.NDArray[Any]] = {"rows": rows}
         arrays |= {name: array[where] for name, array, where in self._state_parts(rows, labels)}
-        return header, arrays | lessons
+        return header, arrays | examples
 
     @classmethod
     def restore(cls, header: Mapping[str, Any], arrays: Arrays) -> Self:
-        """Return the learner of a `state`. Raises StateError where the parts do not fit each
-        other.
-        """
+        """Return the learner of a `state`. Raises StateError if its parts do not fit together."""
         try:
             learner = cls(header["labels"], LearnerSettings.restore(header["settings"]))
             learner.documents, learner.drifts = int(header["documents"]), int(header["drifts"])
@@ -248,17 +186,19 @@ class Learner:
             learner._rehearsal.restore(header["rehearsal"], arrays)
             rows = arrays["rows"]
             if rows.ndim != 1 or not ((rows >= 0) & (rows < BUCKETS)).all():
-                raise StateError("the learner's state names rows that do not exist")
+                raise StateError("the learner's state refers to rows that do not exist")
             labels = len(learner.labels)
             for name, target, where in learner._state_parts(rows, labels):
                 if arrays[name].shape != target[where].shape:
                     raise StateError(
-                        f"the learner's {name} have the shape {arrays[name].shape}, which does"
-                        " not fit"
+                        f"the learner's {name} have the shape {arrays[name].shape}, not"
+                        f" {target[where].shape}"
                     )
                 target[where] = arrays[name]
         except (KeyError, TypeError) as error:
-            raise StateError(f"the parts of the learner's state do not fit: {error!r}") from error
+            raise StateError(
+                f"the parts of the learner's state do not fit together: {error!r}"
+            ) from error
         return learner
 
     def to_bytes(self) -> bytes:
@@ -267,17 +207,15 @@ class Learner:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """Return the learner of `to_bytes`. Raises StateError for bytes that are not a whole and
-        unharmed state.
-        """
+        """Return the learner of `to_bytes`; raises StateError unless the bytes are intact."""
         return cls.restore(*unpack(data))
 
-    def _update(self, lesson: TrainingExample, again: bool) -> int:
+    def _update(self, example: TrainingExample, is_rehearsal: bool) -> int:
         guess = kernels.learn(
-            lesson.text,
-            lesson.truth,
-            lesson.importance,
-            again,
+            example.text,
+            example.truth,
+            example.importance,
+            is_rehearsal,
             self._weights,
             self._squares,
             self._counts,
@@ -289,11 +227,11 @@ class Learner:
             len(self.labels),
         )
         for copy in self._copies:
-            copy.fall_behind(lesson.text.buckets.copy())
+            copy.mark_stale(example.text.buckets.copy())
         return guess
 
-    def _restart(self, lesson: TrainingExample) -> None:
-        """Forget all weights, and learn what came since the change began."""
+    def _restart(self, example: TrainingExample) -> None:
+        """Reset all weights, and learn the examples since the change began."""
         since = self._detector.suspected
         self.drifts += 1
         self._detector = DriftDetector(rate=1.0)
@@ -301,29 +239,30 @@ class Learner:
         self._weights, self._squares = self._initial_weights()
         self._weights.shares[:] = shares
         self._copies = []
-        self._rehearsal.add(lesson)
+        self._rehearsal.add(example)
         self._rehearsal.keep_last(since)
         for earlier in self._rehearsal.sample(self.settings.rehearsed * since):
-            self._update(earlier, again=True)
+            self._update(earlier, is_rehearsal=True)
 
     def _initial_weights(self) -> tuple[Weights, GradientSquares]:
-        experts, room = len(self.settings.experts), self._room
+        experts, capacity = len(self.settings.experts), self._capacity
         shares = np.full(experts, 1.0 / experts, dtype=np.float32)
-        columns = experts * room
+        columns = experts * capacity
         weights = Weights(
-            _zeros(BUCKETS, columns), _zeros(DIMENSIONS, columns), _zeros(room + 1, columns), shares
+            _zeros(BUCKETS, columns),
+            _zeros(DIMENSIONS, columns),
+            _zeros(capacity + 1, columns),
+            shares,
         )
         hints = per_expert(weights).hints
-        for label in range(room):
+        for label in range(capacity):
             hints[label + 1, :, label] = self.settings.hint_weight
         return weights, GradientSquares(*(_zeros(*array.shape) for array in weights))
 
     def _state_parts(
         self, rows: npt.NDArray[np.int32], labels: int
     ) -> list[tuple[str, npt.NDArray[Any], Any]]:
-        """Return what a state holds besides the rows: the name, the array and the part of it that
-        is stored.
-        """
+        """Return the parts of a state besides its rows: name, array, and the stored part of it."""
         everything = slice(None)
         parts: list[tuple[str, npt.NDArray[Any], Any]] = [
             ("documents_with", self._counts.by_bucket, rows),
@@ -345,9 +284,9 @@ class Learner:
             ]
         return parts
 
-    def _model_of(self, weights: Weights, seen: DocumentCounts) -> InferenceModel:
+    def _model_of(self, weights: Weights, counts: DocumentCounts) -> InferenceModel:
         return InferenceModel(
-            tuple(self.labels), weights, seen, self.documents, self._family_weights
+            tuple(self.labels), weights, counts, self.documents, self._family_weights
         )
 
     def _learnt_rows(self) -> npt.NDArray[np.int32]:
@@ -358,26 +297,31 @@ class Learner:
         if position is None:
             position = self._index[label] = len(self.labels)
             self.labels.append(label)
-            if position == self._room:
+            if position == self._capacity:
                 self._widen(
                     position + _INITIAL_LABELS * -(-position // (_INITIAL_LABELS * _GROWTH))
                 )
         return position
 
-    def _widen(self, room: int) -> None:
-        old, weights, squares, rows = self._room, self._weights, self._squares, self._learnt_rows()
-        self._room = room
+    def _widen(self, capacity: int) -> None:
+        old, weights, squares, rows = (
+            self._capacity,
+            self._weights,
+            self._squares,
+            self._learnt_rows(),
+        )
+        self._capacity = capacity
         self._weights, self._squares = self._initial_weights()
         for wider, narrow in (
             (per_expert(self._weights), per_expert(weights)),
             (per_expert(self._squares), per_expert(squares)),
         ):
-            # Rows that were never touched are memory that was never asked for.
+            # Only learnt rows are copied, because the system allocates no memory for the others.
             wider.hashed[rows, :, :old] = narrow.hashed[rows]
             wider.embedding[:, :, :old] = narrow.embedding
             wider.hints[: old + 1, :, :old] = narrow.hints
             wider.shares[:] = narrow.shares
-        labels = np.zeros(room, dtype=np.int64)
+        labels = np.zeros(capacity, dtype=np.int64)
         labels[:old] = self._counts.by_label
         self._counts = DocumentCounts(self._counts.by_bucket, labels)
         self._copies = []
@@ -412,11 +356,10 @@ def _step_table(experts: Sequence[Expert]) -> npt.NDArray[np.float32]:
 
 
 def warm_up() -> None:
-    """Compile the models' machine code, or load it from its cache, so that the first batch does not
-    wait for it.
+    """Compile the models' machine code, or load it from the cache, before the first batch.
 
-    The first time on a machine takes some 15 s, later times about one; a worker does it before it
-    joins its group.
+    The first time on a machine takes about 15 s, later times about one; a worker does it before it
+    joins its consumer group.
     """
     learner, features = Learner(("a", "b")), extract_features(["warm up"])
     learner.learn(features, "a", hints=RuleHints.none(1))

@@ -1,4 +1,4 @@
-"""Lists of words and phrases, kept as data files, and what a token is."""
+"""Lexicons: lists of terms kept as data files, and the definition of a token."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Final, NamedTuple
 
 from pipeline.text.normal_form import normalise
 
-# A token is a word of a spaced script (inner apostrophes included), or any one character else: a
-# Han or kana character, a punctuation mark, an emoji. Control characters are none.
+# A token is a word of a spaced script (with inner apostrophes), or any other single character: a
+# Han or kana character, a punctuation mark, an emoji. Control characters are no tokens.
 _UNSPACED: Final = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3031-\u3035\u3041-\u312f\u31a0-\u31bf\u31f0-\u31ff"
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
-# A character of such a word, and one of any token, as classes of regular expressions.
+# A character of such a word, and a character of any token, as classes of regular expressions.
 WORD_CHARACTER: Final = rf"[^\W{_UNSPACED}]"
 TOKEN_CHARACTER: Final = r"[^\s\x00-\x1f\x7f-\x9f]"
 _TOKEN: Final = re.compile(rf"{WORD_CHARACTER}+(?:'{WORD_CHARACTER}+)*|{TOKEN_CHARACTER}")
@@ -30,9 +30,7 @@ _VOWELS: Final = frozenset("aeiou")
 
 
 class LexiconEntry(NamedTuple):
-    """What a term means to one head: the group it belongs to (a label or a role), a value, and the
-    term in normal form.
-    """
+    """A term of a head's lexicon in normal form, its group (a label or a role) and its value."""
 
     head: str
     group: str
@@ -42,8 +40,9 @@ class LexiconEntry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Lexicon:
-    """All lists: no two entries of one head have the same term. `version` is a hash of the lists'
-    contents.
+    """The entries of all lexicons; `version` is a hash of their contents.
+
+    No two entries of one head have the same term.
     """
 
     entries: tuple[LexiconEntry, ...]
@@ -51,17 +50,19 @@ class Lexicon:
 
 
 def tokenise(text: str) -> list[str]:
-    """Return the tokens of a text in normal form (`characters.normalise`); `scanning` finds the
-    same in many texts at once.
+    """Return the tokens of a text in normal form; `term_scan` does the same for a batch of texts.
+
+    >>> tokenise("don't wait, 退款!")
+    ["don't", 'wait', ',', '退', '款', '!']
     """
     return _TOKEN.findall(text)
 
 
 @cache
 def lexicon() -> Lexicon:
-    """Return the lists shipped with the package.
+    """Return the lexicons shipped with the package.
 
-    Raises ValueError when a term stands in two entries of one head, which would make its meaning
+    Raises ValueError if two entries of one head have the same term, because its meaning would then
     depend on their order.
     """
     digest = sha256()
@@ -84,7 +85,7 @@ def lexicon() -> Lexicon:
                     key = (head, entry.term)
                     if known is explicit and known.get(key, entry) != entry:
                         raise ValueError(
-                            f"{name}: {form!r} stands in two entries of the head {head}"
+                            f"{name}: two entries of the head {head} have the term {form!r}"
                         )
                     known[key] = entry
     return Lexicon(tuple((inflected | explicit).values()), digest.hexdigest()[:12])
@@ -104,8 +105,9 @@ def _terms_of(row: Mapping[str, str]) -> list[str]:
 
 
 def _inflections(term: str) -> Iterator[str]:
-    """Yield a term with every word that carries a "~" in its regular English forms (a form too many
-    does no harm).
+    """Yield a term with each word marked by "~" in its regular English forms.
+
+    A form that does not exist does no harm.
     """
     word, _, rest = term.partition("~")
     before, _, stem = word.rpartition(" ")

@@ -1,4 +1,4 @@
-"""The models as a deterministic fold over the examples topic."""
+"""The replica: all models of one process, a deterministic fold over the examples topic."""
 
 from __future__ import annotations
 
@@ -27,24 +27,26 @@ from pipeline.models.label_resolution import (
     label_key,
     label_precedence,
 )
-from pipeline.models.learner import MAX_IMPORTANCE, Learner, LearnerSettings
+from pipeline.models.learner import MAX_IMPORTANCE, Learner
+from pipeline.models.learner_settings import LearnerSettings
 from pipeline.models.lexicon_files import lexicon
 from pipeline.models.lexicon_reading import read_texts
 from pipeline.text.normal_form import normalise
 
 EXAMPLE_KINDS: Final = ("example", "retraction")
-# Smaller weights teach nothing that shows and are no normal numbers of 32 bits.
+# Smaller weights have no visible effect, and are below the normal range of float32.
 _MINIMUM_WEIGHT: Final = 1e-30
-# To be raised whenever the code of the rules changes an answer: answers are hints to the models.
+# Increase this whenever the code of the rules changes an answer, because answers are hints to the
+# models.
 _RULES_VERSION: Final = 2
 
 
 class LearntExample(NamedTuple):
-    """An example that was learnt, with what was answered before (test, then train): the label a
-    reader would have been served, the model's own guess and the rule's ("" where there was none).
+    """An example that was learnt, with the answers before that (test, then train).
 
-    It is a fair test only where `effect` is "first": else the head had seen a label of that record
-    before.
+    `served` is the label that readers would have got from `source`; `guess` is the model's and
+    `rule` the rule's label ("" for none). It is a fair test only if `effect` is "first"; otherwise
+    the head had learnt a label of that record before.
     """
 
     head: str
@@ -57,8 +59,9 @@ class LearntExample(NamedTuple):
 
 
 class RecordedLabel(NamedTuple):
-    """An event that changed which labels hold, or not even that, and of which there was nothing to
-    learn; `value` "": taken back.
+    """A label with nothing to learn, which may have changed the effective labels.
+
+    `value` is "" for a retraction.
     """
 
     head: str
@@ -79,7 +82,7 @@ RefusalCode = Literal[
 
 
 class RefusedEvent(NamedTuple):
-    """An event that was not learnt: a code to count by, and what was wrong in words."""
+    """An event that was not folded: a code for metrics, and a sentence."""
 
     code: RefusalCode
     detail: str
@@ -87,9 +90,7 @@ class RefusedEvent(NamedTuple):
 
 @dataclass(slots=True)
 class QualityCounter:
-    """Prequential counts: examples tested, and how many of them the served answer, the model and
-    the rule had right.
-    """
+    """Prequential counts: examples tested, and correct answers as served, by model and by rule."""
 
     count: int = 0
     served_correct: int = 0
@@ -98,7 +99,7 @@ class QualityCounter:
 
 
 class QualityKey(NamedTuple):
-    """What quality is counted by."""
+    """The dimensions by which quality is counted."""
 
     head: str
     language: str
@@ -123,9 +124,7 @@ class _HeadState:
         return self.confidences.threshold(self.head.precision, self.head.threshold)
 
     def test(self, features: Features, hints: RuleHints, value: str) -> None:
-        """Count how sure the model is of its answer, and whether that is right, before the value is
-        learnt.
-        """
+        """Count the model's confidence and whether it is right, before the value is learnt."""
         labels, probabilities = self.learner.predict_proba(features, hints)
         top = float(probabilities.max(initial=0.0))
         if top > 0.0:
@@ -134,11 +133,10 @@ class _HeadState:
 
 @dataclass(slots=True)
 class Replica:
-    """The fold: feed it every event of the examples topic in offset order, take a `Classifier` for
-    each batch.
+    """The fold: apply every event in offset order, and take a `Classifier` for each batch.
 
-    Two replicas of one generation that were given the same events hold the same state, bit by bit,
-    on one build. Not safe for use by several threads; its classifiers are.
+    Two replicas of one generation with the same events have the same state, bit by bit, on one
+    build. A replica is not safe for use by several threads; its classifiers are.
     """
 
     generation: int = 0
@@ -151,34 +149,31 @@ class Replica:
     _latest: weakref.ref[Classifier] | None = None
 
     def __post_init__(self) -> None:
-        """Work out the recipe."""
+        """Compute the recipe hash. Raises ValueError if two heads have the same name."""
         names = [head.name for head in self.heads]
         if len(set(names)) != len(names):
-            raise ValueError(f"two heads have one name: {names}")
+            raise ValueError(f"two heads have the same name: {names}")
         self._recipe = recipe_hash(self.heads)
 
     @property
     def version(self) -> str:
-        """Generation, offset of the last event folded (-1: none yet) and recipe, as they stand on
-        predictions.
-        """
+        """The version of predictions: generation, offset of the last event (-1: none), recipe."""
         return f"{self.generation}/{self.offset}/{self._recipe}"
 
     @property
     def recipe(self) -> str:
-        """The hash of everything besides the examples that predictions depend on."""
+        """The hash of all that predictions depend on besides the examples."""
         return self._recipe
 
     def apply(
         self, event: Mapping[str, Any], offset: int
     ) -> LearntExample | RecordedLabel | RefusedEvent:
-        """Fold one example or retraction, or say why it is not learnt; never raises for an event's
-        content.
+        """Fold one example or retraction, or return why not; never raises for an event's content.
 
         An offset at or below the last one is refused as `already_folded`, so a topic may be read
-        again from before. A refused event counts as folded. Of several labels of one record and
-        head `Held` tells which one holds; an example that names neither record nor label is held by
-        nobody, and always one more.
+        again from an earlier offset. A refused event counts as folded. `label_resolution` decides
+        which of several labels of one record and head counts; an example without record id and
+        label id is always learnt as one more.
         """
         if offset <= self.offset:
             return RefusedEvent("already_folded", f"offset {offset} is not after {self.offset}")
@@ -187,24 +182,24 @@ class Replica:
         if isinstance(head, RefusedEvent):
             return head
         value = str(event["value"]) if event["kind"] == "example" else RETRACTED
-        ruling = self._decide(event, value)
-        if isinstance(ruling, RefusedEvent):
-            return ruling
-        if ruling.weight == 0.0:
-            return RecordedLabel(head.name, value, ruling.effect)
-        return self._learn(head, event, value, ruling)
+        decision = self._decide(event, value)
+        if isinstance(decision, RefusedEvent):
+            return decision
+        if decision.weight == 0.0:
+            return RecordedLabel(head.name, value, decision.effect)
+        return self._learn(head, event, value, decision)
 
     def _decide(self, event: Mapping[str, Any], value: str) -> LabelDecision | RefusedEvent:
-        # As it is stored in snapshots: a replica that was restored must go on with the same number.
+        # Rounded as snapshots store it, so that a restored replica continues with the same number.
         weight = float(np.float32(event.get("weight", 1.0))) if value else 0.0
         if value and event.get("record_id") is None and event.get("label_id") is None:
             return LabelDecision("first", weight)
-        key, standing = label_key(event), label_precedence(event)
+        key, precedence = label_key(event), label_precedence(event)
         if isinstance(key, str):
             return RefusedEvent("label_invalid", key)
-        if isinstance(standing, str):
-            return RefusedEvent("label_invalid", standing)
-        return self.label_resolution.add(key, standing, value, weight)
+        if isinstance(precedence, str):
+            return RefusedEvent("label_invalid", precedence)
+        return self.label_resolution.add(key, precedence, value, weight)
 
     def _learn(
         self, head: Head, event: Mapping[str, Any], value: str, decision: LabelDecision
@@ -217,8 +212,8 @@ class Replica:
         rule = rule_answer(head, read_texts([text], [normal])[0])
         served_by_model = state.is_ready
         features, hints = extract_features([normal]), rule_hints(head, [rule])
-        # What corrects or confirms was learnt before by this record's text: how sure the model is
-        # of it tells nothing of others.
+        # The text of a correction or confirmation was learnt before, so the model's confidence in
+        # it says nothing about new texts.
         if decision.effect == "first":
             state.test(features, hints, value)
         guess = state.learner.learn(features, value, decision.weight, hints) or ""
@@ -236,7 +231,7 @@ class Replica:
         return LearntExample(head.name, value, served, source, guess, rule.label, decision.effect)
 
     def quality(self, head: str) -> QualityCounter:
-        """Return a head's prequential counts over all languages and channels."""
+        """Return a head's prequential counts, summed over languages and channels."""
         parts = [tally for key, tally in self.quality_counters.items() if key.head == head]
         return QualityCounter(
             sum(part.count for part in parts),
@@ -246,11 +241,10 @@ class Replica:
         )
 
     def classifier(self) -> Classifier:
-        """Return the models as they stand, for one batch.
+        """Return the models as they are now, for one batch.
 
-        What is folded later does not show in it: a head's weights are frozen in a copy, and that
-        copy is brought up to date and given out again only when nobody holds it any more. The cost
-        is that of the rows learnt since.
+        It is not affected by later events: it has copies of the weights. A copy is updated and used
+        again once no classifier refers to it, so the cost is that of the rows learnt since.
         """
         latest = self._latest() if self._latest is not None else None
         if latest is not None and latest.version == self.version:
@@ -261,9 +255,7 @@ class Replica:
         return classifier
 
     def learners(self) -> dict[str, Learner]:
-        """Return the learners of the heads that have learnt something, by head name in the table's
-        order.
-        """
+        """Return the learners of heads with examples, by head name in the table's order."""
         return {
             head.name: self._states[head.name].learner
             for head in self.heads
@@ -271,7 +263,7 @@ class Replica:
         }
 
     def confidence_histograms(self) -> dict[str, ConfidenceHistogram]:
-        """Return what is known of each learner's confidences, by head name in the table's order."""
+        """Return each learner's confidence histogram, by head name in the table's order."""
         return {
             head.name: self._states[head.name].confidences
             for head in self.heads
@@ -281,13 +273,14 @@ class Replica:
     def restore_learners(
         self, learners: Mapping[str, Learner], histograms: Mapping[str, ConfidenceHistogram]
     ) -> None:
-        """Take over restored learners and their doubts, by head name. Raises ValueError for a head
-        that is not in the table.
+        """Use restored learners and histograms, by head name.
+
+        Raises ValueError for an unknown head.
         """
         table = {head.name: head for head in self.heads}
         for name, learner in learners.items():
             if name not in table:
-                raise ValueError(f"there is no head {name!r}")
+                raise ValueError(f"there is no head named {name!r}")
             self._states[name] = _HeadState(table[name], learner, histograms[name])
 
     def _view_of(self, head: Head) -> HeadView:
@@ -300,16 +293,16 @@ class Replica:
         kind = event.get("kind")
         if kind not in EXAMPLE_KINDS:
             return RefusedEvent(
-                "unknown_kind", f"kind {kind!r} is none of {', '.join(EXAMPLE_KINDS)}"
+                "unknown_kind", f"kind {kind!r} is not one of {', '.join(EXAMPLE_KINDS)}"
             )
         head = next((head for head in self.heads if head.name == event.get("head")), None)
         if head is None:
-            return RefusedEvent("unknown_head", f"there is no head {event.get('head')!r}")
+            return RefusedEvent("unknown_head", f"there is no head named {event.get('head')!r}")
         if kind == "retraction":
             return head
         value, text, weight = event.get("value"), event.get("text"), event.get("weight", 1.0)
         if not isinstance(value, str) or value not in head.labels:
-            return RefusedEvent("unknown_value", f"{value!r} is no label of {head.name}")
+            return RefusedEvent("unknown_value", f"{value!r} is not a label of {head.name}")
         if not isinstance(text, str) or not text.strip():
             return RefusedEvent("text_missing", "an example needs a text")
         if (
@@ -317,18 +310,19 @@ class Replica:
             or not isinstance(weight, int | float)
             or not math.isfinite(weight)
         ):
-            return RefusedEvent("weight_invalid", f"weight {weight!r} is no number")
+            return RefusedEvent("weight_invalid", f"weight {weight!r} is not a number")
         if not _MINIMUM_WEIGHT <= weight <= MAX_IMPORTANCE:
             return RefusedEvent(
                 "weight_invalid",
-                f"weight {weight!r} is not over 0 and at most {MAX_IMPORTANCE:g}",
+                f"weight {weight!r} must be greater than 0 and at most {MAX_IMPORTANCE:g}",
             )
         return head
 
 
 def recipe_hash(heads: Sequence[Head]) -> str:
-    """Return 12 hex digits over all that predictions depend on besides the examples: features,
-    learner, lists, heads.
+    """Return a hash (12 hex digits) of all that predictions depend on besides the examples.
+
+    That is: features, learner, lexicons, rules, heads and abstention.
     """
     table = [
         [
@@ -356,9 +350,7 @@ def recipe_hash(heads: Sequence[Head]) -> str:
 
 
 def rules_version(heads: Sequence[Head]) -> str:
-    """Return the version of what rules say: that of the lists, and of a team's own terms where
-    there are any.
-    """
+    """Return the version of the rules: that of the lexicons, and of a team's own terms if any."""
     own = {
         head.name: {label: list(terms) for label, terms in head.terms.items()}
         for head in heads

@@ -1,6 +1,4 @@
-"""Snapshots of the fold: they shorten the start and hold nothing that the examples topic does
-not.
-"""
+"""Snapshots of the fold, which shorten the start; the examples topic has all they contain."""
 
 from __future__ import annotations
 
@@ -24,11 +22,7 @@ _LABELS_PREFIX = "held/"
 
 
 def dump(replica: Replica) -> bytes:
-    """Return the replica as bytes: every head, the labels that hold, tallies, generation, offset
-    and recipe, a checksum.
-
-    Equal replicas give equal bytes.
-    """
+    """Return the replica as bytes with a checksum; equal replicas give equal bytes."""
     headers: dict[str, Any] = {}
     arrays: dict[str, npt.NDArray[Any]] = {}
     for name, learner in replica.learners().items():
@@ -41,7 +35,9 @@ def dump(replica: Replica) -> bytes:
         "offset": replica.offset,
         "recipe": replica.recipe,
         "learners": headers,
-        "doubts": {name: doubt.state() for name, doubt in replica.confidence_histograms().items()},
+        "doubts": {
+            name: histogram.state() for name, histogram in replica.confidence_histograms().items()
+        },
         "tallies": [
             [*key, *astuple(tally)] for key, tally in sorted(replica.quality_counters.items())
         ],
@@ -52,15 +48,15 @@ def dump(replica: Replica) -> bytes:
 def load(data: bytes, heads: tuple[Head, ...] = HEADS) -> Replica:
     """Return the replica of `dump`, ready to fold the topic from the offset after its own.
 
-    Raises StateError for bytes that are not a whole and unharmed snapshot, or that another recipe
-    made: the topic must then be folded from its beginning.
+    Raises StateError for bytes that are not a complete and intact snapshot, or that another recipe
+    wrote: the topic must then be folded from its beginning.
     """
     header, arrays = unpack(data)
     try:
         replica = Replica(int(header["generation"]), heads, int(header["offset"]))
         if header["recipe"] != replica.recipe:
             raise StateError(
-                f"the snapshot was made by recipe {header['recipe']}, this release's is"
+                f"the snapshot was written by recipe {header['recipe']}, but this release has"
                 f" {replica.recipe}: fold the examples topic from its beginning"
             )
         replica.quality_counters = {
@@ -76,20 +72,18 @@ def load(data: bytes, heads: tuple[Head, ...] = HEADS) -> Replica:
                 for name in header["learners"]
             },
         )
-        held = _within(_LABELS_PREFIX.rstrip("/"), arrays)
-        named = {name.partition("/")[0] for name in held}
+        label_arrays = _within(_LABELS_PREFIX.rstrip("/"), arrays)
+        names = {name.partition("/")[0] for name in label_arrays}
         replica.label_resolution = LabelResolution.restore(
-            {name: _within(name, held) for name in sorted(named)}, _labels(heads)
+            {name: _within(name, label_arrays) for name in sorted(names)}, _labels(heads)
         )
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise StateError(f"the parts of the snapshot do not fit: {error!r}") from error
+        raise StateError(f"the parts of the snapshot do not fit together: {error!r}") from error
     return replica
 
 
 def digest(replica: Replica) -> str:
-    """Return the SHA-256 of a replica's bytes: two replicas at one offset that differ in one bit of
-    a weight differ in it.
-    """
+    """Return the SHA-256 of a replica's bytes, which differs if one bit of a weight differs."""
     return sha256(dump(replica)).hexdigest()
 
 
@@ -97,13 +91,11 @@ _PARTS = ("live", "building", "pinned")
 
 
 def dump_fold(fold: ExamplesFold) -> bytes:
-    """Return the fold as bytes: its replicas as `dump` gives them, its position and marks, a
-    checksum.
-    """
+    """Return the fold as bytes: its replicas by `dump`, position, control events, a checksum."""
     replicas = {name: getattr(fold, name) for name in _PARTS}
     header = {
         "position": fold.position,
-        "marks": [list(mark) for mark in fold.control_events],
+        "marks": [list(event) for event in fold.control_events],
         "pin": None if fold._pin is None else list(fold._pin),
     }
     arrays = {
@@ -124,12 +116,12 @@ def load_fold(data: bytes, heads: tuple[Head, ...] = HEADS) -> ExamplesFold:
             replicas.get("building"),
             replicas.get("pinned"),
         )
-        fold.control_events = [ControlEvent(*mark) for mark in header["marks"]]
+        fold.control_events = [ControlEvent(*event) for event in header["marks"]]
         fold._pin = None if header["pin"] is None else ControlEvent(*header["pin"])
     except StateError:
         raise
     except (KeyError, TypeError, ValueError) as error:
-        raise StateError(f"the parts of the snapshot do not fit: {error!r}") from error
+        raise StateError(f"the parts of the snapshot do not fit together: {error!r}") from error
     return fold
 
 
@@ -145,8 +137,8 @@ def _within(name: str, arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
     }
 
 
-# Packed states hold numbers of four and eight bytes: bytes are filled up to whole ones, and their
-# number stands before them.
+# Packed states contain numbers of four and eight bytes, so bytes are prefixed by their length and
+# padded to whole numbers.
 _WORD = 4
 
 

@@ -1,4 +1,4 @@
-"""What mass mail shows beside its words: links, numbers to call, money, shouting."""
+"""Signals of mass mail besides words: links, phone numbers, prices, shouting, exclamation marks."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import numpy.typing as npt
 from pipeline.models.jit import compiled
 from pipeline.models.term_scan import TermScan, code_points_matching, code_points_of
 
-# Numba's cache of a compiled function sees changes of the file it stands in only, so all constants
-# it uses stand here.
+# Numba's cache of a compiled function notices changes of its own file only, so every constant that
+# the function uses is defined in this file.
 
-# What a look at the characters shows: where a pattern is worth its search, and what is counted
-# outright.
+# Bit flags of a scan of the characters. The first three say that a regular expression may match and
+# is worth its search; the other two are final.
 _LINKED: Final = 1
 _NUMBERED: Final = 2
 _PRICED: Final = 4
@@ -27,8 +27,8 @@ _EXCLAIMED: Final = 16
 _LINK: Final = re.compile(r"https?:|www\.|\.(?:com|net|org|cn|info|biz|ru)\b")
 _LONG_NUMBER: Final = re.compile(r"[\dx]{5,}|\d{3,4}-\d{3,}")
 _MONEY: Final = re.compile(r"[$£€¥]\s?\d|\d+\s?(?:元|万|usd|gbp|p/)|\d+%")
-# What each of them cannot do without: a character on either side of a dot or a colon, so many
-# digits together, a character before or behind a digit.
+# What each expression needs for a match: a character next to a dot or a colon, this many digits in
+# a row, a character before or after a digit.
 _BEFORE_COLON: Final = tuple(np.uint32(ord(mark)) for mark in "ps")
 _BEFORE_DOT: Final = np.uint32(ord("w"))
 _BEHIND_DOT: Final = tuple(np.uint32(ord(mark)) for mark in "cnoibr")
@@ -39,7 +39,7 @@ _BEHIND_DIGIT: Final = tuple(np.uint32(ord(mark)) for mark in "元万ugp%")
 _DOT, _COLON = np.uint32(ord(".")), np.uint32(ord(":"))
 _MARK, _HIDDEN_DIGIT = np.uint32(ord("!")), np.uint32(ord("x"))
 _A, _Z = np.uint32(ord("A")), np.uint32(ord("Z"))
-# A word all in capitals of so many letters shouts; an abbreviation is shorter, and a name or two
+# A word of this many letters, all capitals, shouts; abbreviations are shorter, and one or two names
 # are no shouting.
 _SHOUT: Final = 4
 _SHOUTS: Final = 3
@@ -51,23 +51,19 @@ _BLANK: Final = 4
 
 
 def detect_signals(raws: Sequence[str], scan: TermScan) -> list[int]:
-    """Return what the characters of each text show, for `weight_of`: `raws` are the texts as
-    written, as far as they are read.
-    """
-    shown = np.zeros(len(raws), dtype=np.uint8)
-    _detect_signals(*code_points_of(raws), scan.codes, scan.text_bounds, _kinds(), shown)
-    return shown.tolist()
+    """Return the flags of each text's signals, for `signal_weight`; `raws` are texts as written."""
+    flags = np.zeros(len(raws), dtype=np.uint8)
+    _detect_signals(*code_points_of(raws), scan.codes, scan.text_bounds, _kinds(), flags)
+    return flags.tolist()
 
 
 def signal_weight(signals: int, text: str) -> float:
-    """Return the weight of a text's signs: `shown` is what `look` says of it, `text` its normal
-    form.
-    """
+    """Return the weight of a text's signals, from its `detect_signals` flags and normal form."""
     if not signals:
         return 0.0
     weight = 0.0
-    for sign, pattern in ((_LINKED, _LINK), (_NUMBERED, _LONG_NUMBER), (_PRICED, _MONEY)):
-        if signals & sign and pattern.search(text):
+    for flag, pattern in ((_LINKED, _LINK), (_NUMBERED, _LONG_NUMBER), (_PRICED, _MONEY)):
+        if signals & flag and pattern.search(text):
             weight += 1.0
     if signals & _SHOUTED:
         weight += 1.0
@@ -78,9 +74,7 @@ def signal_weight(signals: int, text: str) -> float:
 
 @cache
 def _kinds() -> npt.NDArray[np.uint8]:
-    """Return whether each code point is a letter or a digit of a word, a digit, a blank to a
-    pattern; shape (1,114,112,).
-    """
+    """Return the classes (word, digit, blank) of each code point as bits, shape (1,114,112,)."""
     kinds = (
         code_points_matching(r"\w") * _LETTER
         | code_points_matching(r"\d") * _DIGIT
@@ -96,17 +90,17 @@ def _detect_signals(
     codes: npt.NDArray[np.uint32],
     bounds: npt.NDArray[np.int32],
     kinds: npt.NDArray[np.uint8],
-    shown: npt.NDArray[np.uint8],
+    flags: npt.NDArray[np.uint8],
 ) -> None:
-    for text in range(len(shown)):
-        shown[text] = _signals(codes[bounds[text] : bounds[text + 1]], kinds)
+    for text in range(len(flags)):
+        flags[text] = _signals(codes[bounds[text] : bounds[text + 1]], kinds)
         if _shouts(raw_codes[raw_bounds[text] : raw_bounds[text + 1]], kinds) >= _SHOUTS:
-            shown[text] |= _SHOUTED
+            flags[text] |= _SHOUTED
 
 
 @compiled
 def _signals(codes: npt.NDArray[np.uint32], kinds: npt.NDArray[np.uint8]) -> int:
-    found, exclamations, run = 0, 0, 0
+    flags, exclamations, run = 0, 0, 0
     for position in range(len(codes)):
         code = codes[position]
         if kinds[code] & _DIGIT:
@@ -114,7 +108,7 @@ def _signals(codes: npt.NDArray[np.uint32], kinds: npt.NDArray[np.uint8]) -> int
             if _near(codes, position, -1, kinds, _BEFORE_DIGIT) or _near(
                 codes, position, 1, kinds, _BEHIND_DIGIT
             ):
-                found |= _PRICED
+                flags |= _PRICED
         elif code == _HIDDEN_DIGIT:
             run += 1
         else:
@@ -127,10 +121,10 @@ def _signals(codes: npt.NDArray[np.uint32], kinds: npt.NDArray[np.uint8]) -> int
                     or (position + 1 < len(codes) and codes[position + 1] in _BEHIND_DOT)
                 )
             ):
-                found |= _LINKED
+                flags |= _LINKED
         if run >= _DIGITS:
-            found |= _NUMBERED
-    return found | _EXCLAIMED if exclamations >= _EXCLAMATIONS else found
+            flags |= _NUMBERED
+    return flags | _EXCLAIMED if exclamations >= _EXCLAMATIONS else flags
 
 
 @compiled
@@ -141,7 +135,7 @@ def _near(
     kinds: npt.NDArray[np.uint8],
     marks: tuple[np.uint32, ...],
 ) -> bool:
-    """Return whether one of the marks stands beside a character, or with one blank between."""
+    """Return whether one of the marks is next to a character, possibly after one blank."""
     beside = position + step
     if 0 <= beside < len(codes) and kinds[codes[beside]] & _BLANK:
         beside += step
@@ -150,7 +144,7 @@ def _near(
 
 @compiled
 def _shouts(codes: npt.NDArray[np.uint32], kinds: npt.NDArray[np.uint8]) -> int:
-    """Return how many words of four letters or more stand all in capitals."""
+    """Return the number of words of four letters or more that are all capitals."""
     shouts, length, capitals = 0, 0, 0
     for position in range(len(codes)):
         code = codes[position]

@@ -1,4 +1,4 @@
-"""Bytes of a state: a header, arrays, and a checksum; nothing in them is ever executed."""
+"""The binary format of a state: a header, arrays and a checksum, and nothing executable."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ _TYPES: Final = frozenset(("<f4", "<i4", "<i8", "|u1"))
 
 
 class StateError(ValueError):
-    """Bytes that are not a whole and unharmed state of this format and recipe."""
+    """Bytes that are not a complete and intact state of this format and recipe."""
 
 
 def pack(header: Mapping[str, Any], arrays: Arrays) -> bytes:
-    """Return header and arrays as bytes: magic, format version, header (JSON), arrays
-    (little-endian, C order), sha256.
+    """Return a header and arrays as bytes; the same input gives the same bytes.
 
-    The same header and arrays give the same bytes. Raises TypeError for an array that is not
-    float32, int32, int64 or uint8.
+    The bytes are magic, format version, header (JSON), arrays (little-endian, C order), sha256.
+    Raises TypeError for an array that is not float32, int32, int64 or uint8.
+
+    >>> unpack(pack({"offset": 3}, {}))[0]
+    {'offset': 3}
     """
     parts: list[bytes] = []
     described: list[list[Any]] = []
@@ -46,22 +48,26 @@ def pack(header: Mapping[str, Any], arrays: Arrays) -> bytes:
 
 
 def unpack(data: bytes) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
-    """Return what `pack` was given. Raises StateError for other bytes, another format version or a
-    wrong checksum.
+    """Return the header and arrays that `pack` wrote.
+
+    Raises StateError for other bytes, another format version or a wrong checksum.
     """
     if not data.startswith(_MAGIC):
-        raise StateError("not a state of Switchboard's models: it does not start as one")
+        raise StateError(
+            "not a state of Switchboard's models: the bytes do not start with its magic number"
+        )
     size = sha256().digest_size
     begin = len(_MAGIC) + _PREFIX.size
     if len(data) < begin + size:
-        raise StateError(f"a state of {len(data)} bytes is cut short")
+        raise StateError(f"the state is truncated: it has only {len(data)} bytes")
     version, head_size = _PREFIX.unpack_from(data, len(_MAGIC))
     if version != FORMAT_VERSION:
         raise StateError(
-            f"the state is of format version {version}, this release reads {FORMAT_VERSION}"
+            f"the state has format version {version}, but this release reads version"
+            f" {FORMAT_VERSION}"
         )
     if sha256(data[:-size]).digest() != data[-size:]:
-        raise StateError("the state's checksum does not match: it was cut short or altered")
+        raise StateError("the checksum of the state does not match: it was truncated or changed")
     described = json.loads(data[begin : begin + head_size])
     arrays: dict[str, npt.NDArray[Any]] = {}
     position = begin + head_size

@@ -1,4 +1,4 @@
-"""What the lists say of texts or of parts of them: each head's terms, and the feeling."""
+"""Lexicon matches of texts or parts of texts: the entries of each head, and the sentiment."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from pipeline.models.jit import compiled
 from pipeline.models.lexicon_files import LexiconEntry
 from pipeline.models.term_scan import TermScan, term_vocabulary
 
-# Numba's cache of a compiled function sees changes of the file it stands in only, so all constants
-# it uses stand here.
+# Numba's cache of a compiled function notices changes of its own file only, so every constant that
+# the function uses is defined in this file.
 
 # A negator reaches this many tokens ahead: "not a very good" in English, 不 觉 得 好 in Chinese.
 _NEGATION_REACH: Final = 3
-# What negation leaves: "not good" is clearly bad but less than "bad"; "not bad" is only mildly good
-# (after the 0.74 of VADER: Hutto and Gilbert 2014, and weaker for negated ill).
+# The factor of negation: "not good" is clearly bad but less than "bad"; "not bad" is only mildly
+# good. VADER uses -0.74 for both (Hutto and Gilbert 2014).
 _NEGATED_GOOD: Final = -0.75
 _NEGATED_BAD: Final = -0.4
-# What stands before "but" counts less, what stands after it more (VADER uses 0.5 and 1.5).
+# Sentiment before "but" counts less, sentiment after it more (VADER uses 0.5 and 1.5).
 _BEFORE_CONTRAST: Final = 0.6
 _AFTER_CONTRAST: Final = 1.3
-# Praise inside a question ("any good offers?") is asked for, not given.
+# Praise inside a question ("any good offers?") is asked for rather than expressed.
 _IN_QUESTION: Final = 0.25
-# Each "!" up to three makes the feeling stronger.
+# Each "!" up to three makes the sentiment stronger.
 _EXCLAMATION: Final = 0.08
 _MOST_EXCLAMATIONS: Final = 3
 # Squashes the sum into -1..1 so that one clear word (2) gives 0.58 and two strong ones (6) give
 # 0.9.
 _SQUASH: Final = 8.0
 
-# What a negation does not reach across, and where a sentence ends; both are tokens of one
+# Marks that a negation does not reach across, and ends of sentences; both are tokens of one
 # character.
 _BREAKS: Final = tuple(np.uint32(ord(mark)) for mark in ",.;!?:、…~\n")
 _SENTENCE_ENDS: Final = tuple(np.uint32(ord(mark)) for mark in ".!?。")
 _EXCLAIMED: Final = np.uint32(ord("!"))
 
-# The parts that the entries of the head of feeling play.
+# The roles of the entries of the sentiment lexicon.
 _SENTIMENT: Final = "sentiment"
 _NO_ROLE: Final = -1
 _PLAIN: Final = 0
@@ -63,7 +63,7 @@ _ROLES: Final = {
 
 
 class Spans(NamedTuple):
-    """Segments: which text of a scan each is of, and the tokens it spans (all int32)."""
+    """Where segments are: the text of a scan that each belongs to, and its tokens (all int32)."""
 
     texts: npt.NDArray[np.int32]
     firsts: npt.NDArray[np.int32]
@@ -72,9 +72,10 @@ class Spans(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """Texts, or parts of them, by number: how many tokens each has, its feeling (`polarities`, -1
-    to 1) and the terms that carry it (`felt`), and which entries were found in it
-    (`entries_of`)."""
+    """Texts, or parts of texts, with their lexicon matches, by segment number.
+
+    `sizes` are numbers of tokens, `polarities` the sentiment from -1 to 1.
+    """
 
     scan: TermScan
     spans: Spans
@@ -87,17 +88,15 @@ class Segments:
     _sentiment_terms: list[str]
 
     def entries_of(self, segment: int, head: str) -> list[LexiconEntry]:
-        """Return the distinct entries of a head in order of the text; none for a head without
-        lists.
-        """
+        """Return a segment's distinct entries of a head in its order; none without a lexicon."""
         number = self._heads.get(head)
         if number is None:
             return []
-        place = segment * len(self._heads) + number
-        return self._entries[self._bounds[place] : self._bounds[place + 1]]
+        row = segment * len(self._heads) + number
+        return self._entries[self._bounds[row] : self._bounds[row + 1]]
 
     def sentiment_terms(self, segment: int) -> tuple[str, ...]:
-        """Return the terms that carry the feeling, in order of the text, as often as they do."""
+        """Return the terms that carry a segment's sentiment, in its order, with repetitions."""
         return tuple(
             self._sentiment_terms[
                 self._sentiment_term_bounds[segment] : self._sentiment_term_bounds[segment + 1]
@@ -114,9 +113,9 @@ def whole_texts(scan: TermScan) -> Segments:
 
 
 def segments_of(scan: TermScan, spans: Spans) -> Segments:
-    """Return what the lists say of parts of a scan's texts."""
+    """Return parts of a scan's texts with their lexicon matches."""
     entries = term_vocabulary().entries
-    polarities, bounds, found, felt_bounds, felt = _match_segments(
+    polarities, bounds, numbers, sentiment_bounds, sentiment_numbers = _match_segments(
         *spans,
         scan.codes,
         scan.token_starts,
@@ -134,9 +133,9 @@ def segments_of(scan: TermScan, spans: Spans) -> Segments:
         polarities.tolist(),
         _heads(),
         bounds.tolist(),
-        list(map(entries.__getitem__, found.tolist())),
-        felt_bounds.tolist(),
-        [entries[number].term for number in felt.tolist()],
+        list(map(entries.__getitem__, numbers.tolist())),
+        sentiment_bounds.tolist(),
+        [entries[number].term for number in sentiment_numbers.tolist()],
     )
 
 
@@ -148,15 +147,15 @@ def _heads() -> Mapping[str, int]:
 
 @cache
 def _entry_columns() -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int8], npt.NDArray[np.float64]]:
-    """Return each entry's head, part and value."""
+    """Return each entry's head, role and value."""
     entries = term_vocabulary().entries
-    parts = (
+    roles = (
         _ROLES.get(entry.group, _PLAIN) if entry.head == _SENTIMENT else _NO_ROLE
         for entry in entries
     )
     return (
         np.array([_heads()[entry.head] for entry in entries], dtype=np.int32),
-        np.array(list(parts), dtype=np.int8),
+        np.array(list(roles), dtype=np.int8),
         np.array([entry.value for entry in entries], dtype=np.float64),
     )
 
@@ -167,13 +166,13 @@ def _match_segments(
     firsts: npt.NDArray[np.int32],
     lasts: npt.NDArray[np.int32],
     codes: npt.NDArray[np.uint32],
-    begins: npt.NDArray[np.int32],
+    token_starts: npt.NDArray[np.int32],
     matches: npt.NDArray[np.int32],
     starts: npt.NDArray[np.int32],
     ends: npt.NDArray[np.int32],
     entries: npt.NDArray[np.int32],
     heads: npt.NDArray[np.int32],
-    parts: npt.NDArray[np.int8],
+    roles: npt.NDArray[np.int8],
     values: npt.NDArray[np.float64],
     head_count: int,
 ) -> tuple[
@@ -183,27 +182,29 @@ def _match_segments(
     npt.NDArray[np.int32],
     npt.NDArray[np.int32],
 ]:
-    """Return each segment's feeling, where each head's entries in it begin (and the last end) and
-    they, and the same of those felt.
+    """Return each segment's sentiment, and its entries by head and those that carry the sentiment.
+
+    The result is polarities; bounds (by segment and head) and numbers of entries; bounds (by
+    segment) and numbers of the entries that carry sentiment.
     """
     polarities = np.empty(len(texts), dtype=np.float64)
     bounds = np.zeros(len(texts) * head_count + 1, dtype=np.int32)
-    felt_bounds = np.zeros(len(texts) + 1, dtype=np.int32)
-    room, longest = 0, 0
+    sentiment_bounds = np.zeros(len(texts) + 1, dtype=np.int32)
+    capacity, longest = 0, 0
     for segment in range(len(texts)):
         count = matches[texts[segment] + 1] - matches[texts[segment]]
-        room += count
+        capacity += count
         longest = max(longest, count)
-    found, felt = np.empty(room, dtype=np.int32), np.empty(room, dtype=np.int32)
+    numbers, carriers = np.empty(capacity, dtype=np.int32), np.empty(capacity, dtype=np.int32)
     inside = np.empty(longest, dtype=np.int32)
     positions, weights = np.empty(longest, dtype=np.int32), np.empty(longest, dtype=np.float64)
-    asked = np.empty(longest, dtype=np.int32)
-    size, felt_size = 0, 0
+    question_starts = np.empty(longest, dtype=np.int32)
+    size, sentiment_size = 0, 0
     for segment in range(len(texts)):
         first, last = firsts[segment], lasts[segment]
         exclamations = 0
         for token in range(first, last):
-            exclamations += codes[begins[token]] == _EXCLAIMED
+            exclamations += codes[token_starts[token]] == _EXCLAIMED
         count = 0
         for match in range(matches[texts[segment]], matches[texts[segment] + 1]):
             if starts[match] >= first and ends[match] <= last:
@@ -216,90 +217,93 @@ def _match_segments(
                 if heads[entry] == head:
                     known = False
                     for index in range(begin, size):
-                        known = known or found[index] == entry
+                        known = known or numbers[index] == entry
                     if not known:
-                        found[size] = entry
+                        numbers[size] = entry
                         size += 1
             bounds[segment * head_count + head + 1] = size
-        polarities[segment], felt_size = _sentiment(
+        polarities[segment], sentiment_size = _sentiment(
             inside[:count],
             codes,
-            begins,
+            token_starts,
             starts,
             ends,
             entries,
-            parts,
+            roles,
             values,
             exclamations,
             positions,
             weights,
-            asked,
-            felt,
-            felt_size,
+            question_starts,
+            carriers,
+            sentiment_size,
         )
-        felt_bounds[segment + 1] = felt_size
-    return polarities, bounds, found[:size], felt_bounds, felt[:felt_size]
+        sentiment_bounds[segment + 1] = sentiment_size
+    return polarities, bounds, numbers[:size], sentiment_bounds, carriers[:sentiment_size]
 
 
 @compiled
 def _sentiment(
     inside: npt.NDArray[np.int32],
     codes: npt.NDArray[np.uint32],
-    begins: npt.NDArray[np.int32],
+    token_starts: npt.NDArray[np.int32],
     starts: npt.NDArray[np.int32],
     ends: npt.NDArray[np.int32],
     entries: npt.NDArray[np.int32],
-    parts: npt.NDArray[np.int8],
+    roles: npt.NDArray[np.int8],
     values: npt.NDArray[np.float64],
     exclamations: int,
     positions: npt.NDArray[np.int32],
     weights: npt.NDArray[np.float64],
-    asked: npt.NDArray[np.int32],
-    felt: npt.NDArray[np.int32],
+    question_starts: npt.NDArray[np.int32],
+    carriers: npt.NDArray[np.int32],
     size: int,
 ) -> tuple[float, int]:
-    """Return the feeling of the matches `inside`, and how many entries are `felt` with those that
-    carry it.
+    """Return the sentiment of the matches `inside`; append the entries that carry it to `carriers`.
+
+    The second value is the new number of `carriers`.
     """
     boost, boost_end, negator_end, contrasted = 1.0, -1, -1, False
     count, questions = 0, 0
     for match in inside:
-        part, value, start = parts[entries[match]], values[entries[match]], starts[match]
-        if part in (_NO_ROLE, _INERT):
+        role, value, start = roles[entries[match]], values[entries[match]], starts[match]
+        if role in (_NO_ROLE, _INERT):
             continue
         boosted = boost_end == start
-        if part == _STRENGTH:
+        if role == _STRENGTH:
             boost = value * (boost if boosted else 1.0)
             boost_end = ends[match]
             continue
-        if part == _CONTRAST:
+        if role == _CONTRAST:
             for number in range(count):
                 weights[number] *= _BEFORE_CONTRAST
             contrasted = True
             continue
-        if part == _QUESTION:
-            asked[questions] = start
+        if role == _QUESTION:
+            question_starts[questions] = start
             questions += 1
             continue
-        if part == _NEGATOR:
+        if role == _NEGATOR:
             negator_end = ends[match]
             if value == 0.0:
                 continue
-        elif part == _GRADED and not boosted:
+        elif role == _GRADED and not boosted:
             continue
         else:
             value *= boost if boosted else 1.0
-            if negator_end >= 0 and _negation_reaches(negator_end, start, codes, begins):
+            if negator_end >= 0 and _negation_reaches(negator_end, start, codes, token_starts):
                 value *= _NEGATED_GOOD if value > 0 else _NEGATED_BAD
         positions[count] = start
         weights[count] = value * (_AFTER_CONTRAST if contrasted else 1.0)
         count += 1
-        felt[size] = entries[match]
+        carriers[size] = entries[match]
         size += 1
     total = 0.0
     for number in range(count):
         weight = weights[number]
-        if weight > 0 and _in_question(positions[number], asked[:questions], codes, begins):
+        if weight > 0 and _in_question(
+            positions[number], question_starts[:questions], codes, token_starts
+        ):
             weight *= _IN_QUESTION
         total += weight
     total *= 1.0 + _EXCLAMATION * min(_MOST_EXCLAMATIONS, exclamations)
@@ -308,13 +312,13 @@ def _sentiment(
 
 @compiled
 def _negation_reaches(
-    negator_end: int, start: int, codes: npt.NDArray[np.uint32], begins: npt.NDArray[np.int32]
+    negator_end: int, start: int, codes: npt.NDArray[np.uint32], token_starts: npt.NDArray[np.int32]
 ) -> bool:
-    """Return whether a negation that ends at one token reaches another."""
+    """Return whether a negation that ends at one token reaches another token."""
     if start - negator_end > _NEGATION_REACH:
         return False
     token = negator_end
-    while token < start and codes[begins[token]] not in _BREAKS:
+    while token < start and codes[token_starts[token]] not in _BREAKS:
         token += 1
     return token == start
 
@@ -322,26 +326,30 @@ def _negation_reaches(
 @compiled
 def _in_question(
     position: int,
-    asked: npt.NDArray[np.int32],
+    question_starts: npt.NDArray[np.int32],
     codes: npt.NDArray[np.uint32],
-    begins: npt.NDArray[np.int32],
+    token_starts: npt.NDArray[np.int32],
 ) -> bool:
-    """Return whether one of the tokens that ask stands in the same sentence; they stand in order,
-    so the nearest two tell.
+    """Return whether a question word is in the same sentence as a token.
+
+    The question words are in order, so only the nearest two need a test.
     """
     after = 0
-    while after < len(asked) and asked[after] < position:
+    while after < len(question_starts) and question_starts[after] < position:
         after += 1
-    return (after > 0 and _same_sentence(asked[after - 1], position, codes, begins)) or (
-        after < len(asked) and _same_sentence(position, asked[after], codes, begins)
+    return (
+        after > 0 and _same_sentence(question_starts[after - 1], position, codes, token_starts)
+    ) or (
+        after < len(question_starts)
+        and _same_sentence(position, question_starts[after], codes, token_starts)
     )
 
 
 @compiled
 def _same_sentence(
-    first: int, last: int, codes: npt.NDArray[np.uint32], begins: npt.NDArray[np.int32]
+    first: int, last: int, codes: npt.NDArray[np.uint32], token_starts: npt.NDArray[np.int32]
 ) -> bool:
     token = first
-    while token < last and codes[begins[token]] not in _SENTENCE_ENDS:
+    while token < last and codes[token_starts[token]] not in _SENTENCE_ENDS:
         token += 1
     return token == last

@@ -1,4 +1,4 @@
-"""Many texts cut into tokens, and the terms of all lists found in them, in one compiled pass."""
+"""Tokenise a batch of texts and find the terms of all lexicons in them, in one compiled pass."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from pipeline.models.jit import compiled
 from pipeline.models.lexicon_files import TOKEN_CHARACTER, WORD_CHARACTER, LexiconEntry, lexicon
 
 _CODE_POINTS: Final = 0x110000
-# Behind the planes of ideographs stand tags and private use only: no letters, digits or blanks.
+# Beyond the planes of ideographs are only tags and private use: no letters, digits or blanks.
 _CLASSIFIED: Final = 0x40000
 
-# Numba's cache of a compiled function sees changes of the file it stands in only, so all constants
-# it uses stand here.
+# Numba's cache of a compiled function notices changes of its own file only, so every constant that
+# the function uses is defined in this file.
 
 _NONE: Final = 0
 _SINGLE: Final = 1
 _WORD: Final = 2
 _APOSTROPHE: Final = np.uint32(ord("'"))
 
-# The head of what parts a text into clauses: marks, words that join, and pairs of characters that
-# do where no comma stands. They are no list's: what they say is where to cut, not what a text
-# means, and they stand in texts as they are.
+# The pseudo-head of the terms that separate clauses: punctuation marks, conjunctions, and Chinese
+# conjunctions that need no comma. They belong to no lexicon, because they say where to split a text
+# and nothing about its meaning.
 SEPARATOR: Final = "separator"
 _CONJUNCTIONS: Final = (
     "and",
@@ -45,9 +45,9 @@ _CONJUNCTIONS: Final = (
 )
 _SEPARATORS: Final = (*",.;!?:、…~。", *_CONJUNCTIONS)
 
-# A step in the tree of terms: from a node (by its place in the table) by a character, which begins
-# a token or goes on with one. A code point takes 21 bits, the beginning one, so a node may have 42:
-# keys are the steps themselves, no hash of them.
+# An edge of the trie leads from a node (its slot in the hash table) by a character, which begins a
+# token or continues one. A code point takes 21 bits and the flag one, so 42 remain for the node:
+# keys are the edges themselves, not hashes of them.
 _NODE_SHIFT: Final = np.uint64(22)
 _BEGINS: Final = np.uint64(1 << 21)
 _FREE: Final = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
@@ -59,13 +59,12 @@ _NO_SLOT: Final = -1
 
 
 class TermTrie(NamedTuple):
-    """All terms as a tree of characters, in open addressing: a node is the place of the step that
-    leads to it.
+    """All terms as a trie of characters, in a hash table with open addressing.
 
-    `keys` (uint64) are the steps, `first` (int32, by place, -1: none) where in `listed` (int32:
-    numbers of entries, by place) the entries of a term that ends there begin, `owners` (int32) to
-    which place each of `listed` belongs, with a -1 behind the last; `heads` (int32) the number of
-    each entry's head.
+    A node is the slot of the edge that leads to it. `keys` (uint64) are the edges. `listed` (int32)
+    holds entry numbers sorted by slot; `first` (int32, by slot, -1: none) is where the entries of
+    the term that ends in a slot begin in it. `owners` (int32) is the slot of each of `listed`, with
+    a -1 after the last. `heads` (int32) is the head number of each entry.
     """
 
     keys: npt.NDArray[np.uint64]
@@ -76,20 +75,21 @@ class TermTrie(NamedTuple):
 
 
 class TermVocabulary(NamedTuple):
-    """What is looked for: all entries by number, and the heads they belong to by theirs."""
+    """All entries by entry number, and all heads by head number."""
 
     entries: tuple[LexiconEntry, ...]
     heads: tuple[str, ...]
 
 
 class TermScan(NamedTuple):
-    """A batch of texts in tokens and matches.
+    """The tokens and matches of a batch of texts.
 
-    Text i owns the characters `bounds[i]` to `bounds[i + 1]` of `codes` (uint32: all texts, one
-    behind the other), the tokens `tokens[i]` to `tokens[i + 1]` and the matches `matches[i]` to
-    `matches[i + 1]`. A token spans the characters `begins` to `stops`; a match spans the tokens
-    `starts` to `ends` and means the entry `entries` (all int32). Matches stand in order of their
-    start; of those of one head that overlap only the leftmost stands there, then the longest.
+    `codes` (uint32) are the code points of all texts. Text i owns the characters `text_bounds[i]`
+    to `text_bounds[i + 1]`, the tokens `token_bounds[i]` to `token_bounds[i + 1]` and the matches
+    `match_bounds[i]` to `match_bounds[i + 1]`. A token spans the characters `token_starts` to
+    `token_ends`; a match of the entry `match_entries` spans the tokens `match_starts` to
+    `match_ends` (all int32). Matches are in order of their start; of overlapping matches of one
+    head only the leftmost is kept, and of those the longest.
     """
 
     codes: npt.NDArray[np.uint32]
@@ -105,15 +105,17 @@ class TermScan(NamedTuple):
 
 @cache
 def term_vocabulary() -> TermVocabulary:
-    """Return the entries of all lists and the separators, and their heads."""
+    """Return the entries of all lexicons and the separators, and their heads."""
     separators = (LexiconEntry(SEPARATOR, "", 0.0, term) for term in _SEPARATORS)
     entries = (*lexicon().entries, *separators)
     return TermVocabulary(entries, tuple(dict.fromkeys(entry.head for entry in entries)))
 
 
 def code_points_of(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int32]]:
-    """Return the code points of texts, one behind the other (uint32), and where each text begins
-    and the last ends (int32).
+    """Return the code points of all texts (uint32), and the bounds of the texts in them (int32).
+
+    >>> code_points_of(["ab", "c"])[1].tolist()
+    [0, 2, 3]
     """
     codes = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype="<u4")
     return codes, np.array([0, *accumulate(map(len, texts))], dtype=np.int32)
@@ -121,28 +123,26 @@ def code_points_of(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint32], npt.ND
 
 def code_points_matching(pattern: str) -> npt.NDArray[np.bool_]:
     """Return which code points a pattern of one character matches, shape (1,114,112,)."""
-    letters = "".join(map(chr, range(_CLASSIFIED)))
-    found = np.zeros(_CODE_POINTS, dtype=np.bool_)
-    for run in re.finditer(f"{pattern}+", letters):
-        found[run.start() : run.end()] = True
-    return found
+    characters = "".join(map(chr, range(_CLASSIFIED)))
+    matches = np.zeros(_CODE_POINTS, dtype=np.bool_)
+    for run in re.finditer(f"{pattern}+", characters):
+        matches[run.start() : run.end()] = True
+    return matches
 
 
 def scan_terms(texts: Sequence[str]) -> TermScan:
-    """Return the tokens of texts in normal form (`terms.tokenise`), and the matches of every head's
-    terms.
-    """
+    """Return the tokens of texts in normal form (as `tokenise`), and the matches of all terms."""
     codes, bounds = code_points_of(texts)
-    tokens, begins, stops = _tokenise(codes, bounds, _token_kinds())
-    found = _find_terms(codes, tokens, begins, stops, *_term_trie(), len(term_vocabulary().heads))
-    return TermScan(codes, bounds, tokens, begins, stops, *found)
+    tokens, token_starts, token_ends = _tokenise(codes, bounds, _token_kinds())
+    matches = _find_terms(
+        codes, tokens, token_starts, token_ends, *_term_trie(), len(term_vocabulary().heads)
+    )
+    return TermScan(codes, bounds, tokens, token_starts, token_ends, *matches)
 
 
 @cache
 def _token_kinds() -> npt.NDArray[np.uint8]:
-    """Return what each code point is to a token: none of it, one by itself, or a word's; shape
-    (1,114,112,).
-    """
+    """Return whether each code point is in no token, a token itself, or in a word, (1,114,112,)."""
     kinds = np.full(_CODE_POINTS, _SINGLE, dtype=np.uint8)
     kinds[:_CLASSIFIED] = _NONE
     for pattern, kind in ((TOKEN_CHARACTER, _SINGLE), (WORD_CHARACTER, _WORD)):
@@ -154,36 +154,37 @@ def _token_kinds() -> npt.NDArray[np.uint8]:
 def _term_trie() -> TermTrie:
     entries, names = term_vocabulary()
     codes, bounds = code_points_of([entry.term for entry in entries])
-    tokens, begins, stops = _tokenise(codes, bounds, _token_kinds())
-    # Once into a table with room for every character, to learn how many steps there are, then into
-    # one that they half fill.
-    roomy, _ = _build_trie(codes, tokens, begins, stops, _bits_for(len(codes)))
-    steps = int(np.count_nonzero(roomy != _FREE))
-    keys, leaves = _build_trie(codes, tokens, begins, stops, _bits_for(steps))
+    tokens, token_starts, token_ends = _tokenise(codes, bounds, _token_kinds())
+    # Build a table large enough for every character to count the edges, then one that they half
+    # fill.
+    large, _ = _build_trie(codes, tokens, token_starts, token_ends, _bits_for(len(codes)))
+    edges = int(np.count_nonzero(large != _FREE))
+    keys, leaves = _build_trie(codes, tokens, token_starts, token_ends, _bits_for(edges))
     listed = np.argsort(leaves, kind="stable").astype(np.int32)
     listed = listed[leaves[listed] != _NO_SLOT]
     owners = leaves[listed]
     first = np.full(len(keys), _NO_SLOT, dtype=np.int32)
-    places, positions = np.unique(owners, return_index=True)
-    first[places] = positions
+    slots, positions = np.unique(owners, return_index=True)
+    first[slots] = positions
     numbers = {head: number for number, head in enumerate(names)}
     heads = np.array([numbers[entry.head] for entry in entries], dtype=np.int32)
     return TermTrie(keys, first, listed, np.append(owners, np.int32(_NO_SLOT)), heads)
 
 
-def _bits_for(steps: int) -> int:
-    return (2 * steps).bit_length()
+def _bits_for(edges: int) -> int:
+    return (2 * edges).bit_length()
 
 
 @compiled
 def _tokenise(
     codes: npt.NDArray[np.uint32], bounds: npt.NDArray[np.int32], kinds: npt.NDArray[np.uint8]
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """Return each text's first token (and the end of the last), and where in `codes` tokens begin
-    and stop.
-    """
+    """Return the bounds of texts in the tokens, and the starts and ends of tokens in `codes`."""
     tokens = np.zeros(len(bounds), dtype=np.int32)
-    begins, stops = np.empty(len(codes), dtype=np.int32), np.empty(len(codes), dtype=np.int32)
+    token_starts, token_ends = (
+        np.empty(len(codes), dtype=np.int32),
+        np.empty(len(codes), dtype=np.int32),
+    )
     size = 0
     for text in range(len(bounds) - 1):
         position, end = bounds[text], bounds[text + 1]
@@ -192,7 +193,7 @@ def _tokenise(
             if kind == _NONE:
                 position += 1
                 continue
-            begins[size] = position
+            token_starts[size] = position
             position += 1
             if kind == _WORD:
                 while position < end and (
@@ -204,43 +205,44 @@ def _tokenise(
                     )
                 ):
                     position += 1
-            stops[size] = position
+            token_ends[size] = position
             size += 1
         tokens[text + 1] = size
-    return tokens, begins[:size], stops[:size]
+    return tokens, token_starts[:size], token_ends[:size]
 
 
 @compiled
 def _slot_of(key: np.uint64, keys: npt.NDArray[np.uint64], shift: np.uint64) -> np.int64:
-    """Return where a step stands, or the free place where it would."""
-    place = np.int64((key * _BASE) >> shift)
-    while keys[place] != _FREE and keys[place] != key:
-        place = (place + 1) & (len(keys) - 1)
-    return place
+    """Return the slot of an edge, or the free slot where it belongs."""
+    slot = np.int64((key * _BASE) >> shift)
+    while keys[slot] != _FREE and keys[slot] != key:
+        slot = (slot + 1) & (len(keys) - 1)
+    return slot
 
 
 @compiled
 def _build_trie(
     codes: npt.NDArray[np.uint32],
     tokens: npt.NDArray[np.int32],
-    begins: npt.NDArray[np.int32],
-    stops: npt.NDArray[np.int32],
+    token_starts: npt.NDArray[np.int32],
+    token_ends: npt.NDArray[np.int32],
     bits: int,
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int32]]:
-    """Return a table of 2^bits places that holds every term's steps, and where each term ends (-1:
-    it has no token).
+    """Return a hash table of 2^bits slots with the edges of all terms, and each term's last slot.
+
+    The last slot of a term without tokens is -1.
     """
     keys = np.full(1 << bits, _FREE, dtype=np.uint64)
     leaves = np.full(len(tokens) - 1, _NO_SLOT, dtype=np.int32)
-    to_place = np.uint64(_BITS - bits)
+    shift = np.uint64(_BITS - bits)
     for term in range(len(tokens) - 1):
-        # The root is the place behind the last.
+        # The root is the slot after the last.
         node = np.int64(len(keys))
         for token in range(tokens[term], tokens[term + 1]):
             flag = _BEGINS
-            for position in range(begins[token], stops[token]):
+            for position in range(token_starts[token], token_ends[token]):
                 key = (np.uint64(node) << _NODE_SHIFT) | flag | np.uint64(codes[position])
-                node = _slot_of(key, keys, to_place)
+                node = _slot_of(key, keys, shift)
                 keys[node] = key
                 flag = np.uint64(0)
             leaves[term] = node
@@ -251,8 +253,8 @@ def _build_trie(
 def _find_terms(
     codes: npt.NDArray[np.uint32],
     tokens: npt.NDArray[np.int32],
-    begins: npt.NDArray[np.int32],
-    stops: npt.NDArray[np.int32],
+    token_starts: npt.NDArray[np.int32],
+    token_ends: npt.NDArray[np.int32],
     keys: npt.NDArray[np.uint64],
     first: npt.NDArray[np.int32],
     listed: npt.NDArray[np.int32],
@@ -266,18 +268,17 @@ def _find_terms(
     bits = 0
     while (1 << bits) < len(keys):
         bits += 1
-    to_place = np.uint64(_BITS - bits)
-    # At one token a head has one match at most.
-    room = len(begins) * head_count
-    starts, ends = np.empty(room, dtype=np.int32), np.empty(room, dtype=np.int32)
-    entries = np.empty(room, dtype=np.int32)
+    shift = np.uint64(_BITS - bits)
+    # A head has one match at most at each token.
+    capacity = len(token_starts) * head_count
+    starts, ends = np.empty(capacity, dtype=np.int32), np.empty(capacity, dtype=np.int32)
+    entries = np.empty(capacity, dtype=np.int32)
     matches = np.zeros(len(tokens), dtype=np.int32)
-    # Where each head's last match ended, and the terms that begin at a token: where they end, and
-    # their places.
+    # The end of each head's last match, and the ends and slots of the terms that begin at a token.
     free = np.zeros(head_count, dtype=np.int32)
-    hit_ends, hit_places = (
-        np.empty(len(begins) + 1, dtype=np.int32),
-        np.empty(len(begins) + 1, dtype=np.int64),
+    hit_ends, hit_slots = (
+        np.empty(len(token_starts) + 1, dtype=np.int32),
+        np.empty(len(token_starts) + 1, dtype=np.int64),
     )
     size = 0
     for text in range(len(tokens) - 1):
@@ -286,25 +287,25 @@ def _find_terms(
             hits, end = 0, start
             while end < tokens[text + 1]:
                 flag = _BEGINS
-                position = begins[end]
-                while position < stops[end]:
+                position = token_starts[end]
+                while position < token_ends[end]:
                     key = (np.uint64(node) << _NODE_SHIFT) | flag | np.uint64(codes[position])
-                    node = _slot_of(key, keys, to_place)
+                    node = _slot_of(key, keys, shift)
                     if keys[node] == _FREE:
                         break
                     flag = np.uint64(0)
                     position += 1
-                if position < stops[end]:
+                if position < token_ends[end]:
                     break
                 end += 1
                 if first[node] != _NO_SLOT:
                     hit_ends[hits] = end
-                    hit_places[hits] = node
+                    hit_slots[hits] = node
                     hits += 1
             for hit in range(hits - 1, -1, -1):
-                place = hit_places[hit]
-                index = first[place]
-                while owners[index] == place:
+                slot = hit_slots[hit]
+                index = first[slot]
+                while owners[index] == slot:
                     entry = listed[index]
                     head = heads[entry]
                     if free[head] <= start:

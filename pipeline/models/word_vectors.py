@@ -13,14 +13,14 @@ import numpy.typing as npt
 
 from pipeline.models.jit import compiled
 
-# Latin words have 256 dimensions and Chinese ones 128 others: the two tables were not trained in one
-# space.
+# Latin words have 256 dimensions and Chinese ones 128 others: the two tables were not trained in
+# one space.
 LATIN_DIMENSIONS: Final = 256
 HAN_DIMENSIONS: Final = 128
 DIMENSIONS: Final = LATIN_DIMENSIONS + HAN_DIMENSIONS
 
 _FILE: Final = "lexicon/vectors.npz"
-# No piece of the Latin table is longer; the longest words of the Chinese table have four characters.
+# No piece of the Latin table is longer; the longest Chinese words have four characters.
 _LONGEST_LATIN: Final = 20
 _LONGEST_HAN: Final = 4
 # Marks a piece that begins a word, as in SentencePiece.
@@ -112,11 +112,11 @@ def write_embeddings(
     han: npt.NDArray[np.int8],
     embeddings: npt.NDArray[np.float32],
 ) -> None:
-    """Fill one row of `meanings` for each text: the sum of its words' vectors, scaled to length 1;
-    zero without a word.
+    """Fill one row of `embeddings` for each text: the sum of its word vectors, scaled to length 1.
 
-    Each language's block has its share of the text's words. A Latin word is cut into the longest
-    pieces from its beginning on, a run of Chinese into the longest words.
+    Rows of texts without known words are zero. The block of each language is weighted by its share
+    of the text's words. A Latin word is split greedily into the longest pieces, a run of Chinese
+    into the longest words.
     """
     sums = np.zeros(DIMENSIONS, dtype=np.int32)
     for text in range(len(ends) - 1):

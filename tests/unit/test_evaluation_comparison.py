@@ -23,9 +23,9 @@ from pipeline.models.evaluation.measures import score
 from pipeline.models.evaluation.results import Comparison, count_known_texts
 from pipeline.reporting.charts import lines
 from pipeline.reporting.evaluation_page import mistakes_of, write_page
-from tests.support.labelled import labelled
+from tests.support.labelled_texts import labelled_texts
 
-TRAIN, TEST = labelled(90), labelled(45, seed=2)
+TRAIN, TEST = labelled_texts(90), labelled_texts(45, seed=2)
 QUICK = EvaluationPlan(models=("naive_bayes",), folds=2)
 
 
@@ -34,7 +34,7 @@ def quiet(_what: str, _done: int, _total: int) -> None:
 
 
 def chosen(comparison: Comparison) -> dict[str, Any]:
-    """Return what was found on training rows alone."""
+    """Return what was result on training rows alone."""
     methods = [{**asdict(method), "fit_s": 0} for method in comparison.selection]
     return {
         "order": [row.name for row in comparison.contenders],
@@ -52,7 +52,7 @@ def whole() -> Evaluation:
     )
 
 
-def test_every_model_of_the_articles_is_judged_beside_the_online_one(whole: Evaluation) -> None:
+def test_every_offline_model_is_compared_with_the_online_model(whole: Evaluation) -> None:
     comparison = whole.comparison
     assert comparison is not None
     assert {row.name for row in comparison.contenders} == {
@@ -68,7 +68,7 @@ def test_every_model_of_the_articles_is_judged_beside_the_online_one(whole: Eval
     truths = [row.label for row in TEST]
     for row in comparison.contenders:
         assert sum(map(sum, row.confusion.counts)) == len(TEST)
-        right = sum(counts[place] for place, counts in enumerate(row.confusion.counts))
+        right = sum(counts[index] for index, counts in enumerate(row.confusion.counts))
         assert row.test.accuracy == pytest.approx(right / len(TEST))
         assert sum(report.rows for report in row.reports) == len(TEST)
         assert sum(group.rows for group in row.groups) == len(TEST)
@@ -87,7 +87,7 @@ def test_every_model_of_the_articles_is_judged_beside_the_online_one(whole: Eval
     )
 
 
-def test_what_the_budget_cut_short_is_said(whole: Evaluation) -> None:
+def test_budget_limits_are_reported(whole: Evaluation) -> None:
     assert whole.comparison is not None
     for row in whole.comparison.contenders:
         if row.kind == "offline":
@@ -95,25 +95,25 @@ def test_what_the_budget_cut_short_is_said(whole: Evaluation) -> None:
             assert any("budget ended its search after 1 of" in note for note in row.notes)
 
 
-def test_the_machine_gets_what_the_page_has(whole: Evaluation, tmp_path: Path) -> None:
-    found = json.loads(json.dumps(as_json(whole)))
-    online = found["online"]
+def test_json_has_the_figures_of_the_page(whole: Evaluation, tmp_path: Path) -> None:
+    result = json.loads(json.dumps(as_json(whole)))
+    online = result["online"]
     assert whole.online is not None
     assert online["prequential_accuracy"] == whole.online.prequential.scores.accuracy
-    assert found["data"]["train_rows"] == len(TRAIN)
-    assert found["data"]["test_rows_seen_in_training"] == count_known_texts(TRAIN, TEST)
-    assert found["offline"]["winner"] == found["offline"]["models"][0]["name"]
+    assert result["data"]["train_rows"] == len(TRAIN)
+    assert result["data"]["test_rows_seen_in_training"] == count_known_texts(TRAIN, TEST)
+    assert result["offline"]["winner"] == result["offline"]["models"][0]["name"]
     page = write_page(
         whole, tmp_path / "new" / "page.html", datetime(2026, 11, 1, tzinfo=UTC)
     ).read_text("utf-8")
-    for model in found["offline"]["models"]:
+    for model in result["offline"]["models"]:
         assert model["title"] in page
         assert f"{100 * model['test']['accuracy']:.1f}" in page
     assert "2026-11-01 00:00 UTC" in page
     assert "<script" not in page
 
 
-def test_the_page_escapes_what_customers_wrote(tmp_path: Path) -> None:
+def test_page_escapes_customer_text(tmp_path: Path) -> None:
     label = "<script>alert(1)</script>"
     rows = [
         LabelledRow(f"{word} {label} {n}", label if word == "on" else "</main>", "<b>", '"')
@@ -121,8 +121,8 @@ def test_the_page_escapes_what_customers_wrote(tmp_path: Path) -> None:
         for word in ("on", "off")
     ]
     data = EvaluationData(tuple(rows), tuple(rows), "<i>train</i>", "test")
-    found = evaluate(data, QUICK, online=True, offline=True, on_progress=quiet)
-    page = write_page(found, tmp_path / "page.html", datetime(2026, 11, 1, tzinfo=UTC)).read_text(
+    result = evaluate(data, QUICK, online=True, offline=True, on_progress=quiet)
+    page = write_page(result, tmp_path / "page.html", datetime(2026, 11, 1, tzinfo=UTC)).read_text(
         "utf-8"
     )
     assert "<script" not in page
@@ -131,13 +131,13 @@ def test_the_page_escapes_what_customers_wrote(tmp_path: Path) -> None:
     assert "&lt;script&gt;alert(1)" in page
 
 
-def test_the_test_part_decides_nothing() -> None:
+def test_test_rows_do_not_influence_training() -> None:
     first = compare(TRAIN, TEST, QUICK)
     turned = [replace(row, label="refund", text=row.text[::-1]) for row in TEST[:9]]
     assert chosen(compare(TRAIN, turned, QUICK)) == chosen(first)
 
 
-def test_the_same_seed_gives_the_same_results_and_another_other_folds() -> None:
+def test_results_depend_on_the_seed_alone() -> None:
     first, second = compare(TRAIN, TEST, QUICK), compare(TRAIN, TEST, QUICK)
     assert chosen(first) == chosen(second)
     assert [row.test for row in first.contenders] == [row.test for row in second.contenders]
@@ -145,17 +145,17 @@ def test_the_same_seed_gives_the_same_results_and_another_other_folds() -> None:
     assert chosen(other)["models"] != chosen(first)["models"]
 
 
-def test_rare_labels_and_repeated_texts_are_told() -> None:
+def test_rare_labels_and_repeated_texts_are_reported() -> None:
     rows = [
         *TRAIN,
         LabelledRow("only once", "rare"),
         LabelledRow("twice", "scarce"),
         LabelledRow("twice over", "scarce"),
     ]
-    found = compare(rows, [*TEST, TRAIN[0]], replace(QUICK, folds=3))
+    result = compare(rows, [*TEST, TRAIN[0]], replace(QUICK, folds=3))
     assert any(
         "labels with fewer than 3 training rows" in note and "rare, scarce" in note
-        for note in found.notes
+        for note in result.notes
     )
     assert (
         count_known_texts(
@@ -170,10 +170,8 @@ def test_rare_labels_and_repeated_texts_are_told() -> None:
     assert any("not 9" in note for note in few.notes)
 
 
-def test_what_cannot_be_compared_is_refused_before_anything_is_trained() -> None:
-    with pytest.raises(
-        EvaluationError, match="there is no model svm; models are logistic_regression"
-    ):
+def test_impossible_comparison_is_refused_before_training() -> None:
+    with pytest.raises(EvaluationError, match="unknown model svm: choose of logistic_regression"):
         compare(TRAIN, TEST, EvaluationPlan(models=("svm",)))
     with pytest.raises(EvaluationError, match="no row to test on"):
         compare(TRAIN, [], QUICK)
@@ -183,21 +181,21 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_trained() -> None
         head_named("mood")
 
 
-def test_a_head_is_served_as_a_worker_serves_it() -> None:
+def test_served_quality_equals_that_of_a_worker() -> None:
     head = head_named("sentiment")
     values = {"praise": "positive", "refund": "negative", "delivery": "neutral"}
     rows = tuple(replace(row, label=values[row.label]) for row in TRAIN)
     data = EvaluationData(rows[:60], rows[60:], "log", "latest", head)
-    found = evaluate(data, QUICK, online=True, offline=False, on_progress=quiet)
-    assert found.served is not None
-    assert found.served.test is not None
-    assert found.served.prequential_accuracy > found.served.rule_accuracy
-    assert found.online is not None
-    assert found.online.test is not None
-    assert set(found.online.test.answers.labels) <= set(head.labels)
+    result = evaluate(data, QUICK, online=True, offline=False, on_progress=quiet)
+    assert result.served is not None
+    assert result.served.test is not None
+    assert result.served.prequential_accuracy > result.served.rule_accuracy
+    assert result.online is not None
+    assert result.online.test is not None
+    assert set(result.online.test.answers.labels) <= set(head.labels)
 
 
-def test_numbers_under_a_chart_do_not_lie_on_each_other() -> None:
+def test_chart_labels_do_not_overlap() -> None:
     drawn = lines({"a": [(100, 0.5), (980, 0.7), (1_000, 0.75)]}, {"a": "#000"}, bold="a")
     assert re.findall(r">(\d+)</text>", drawn) == ["1000", "100"]
     assert drawn.count("<circle") == 3

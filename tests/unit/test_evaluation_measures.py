@@ -27,7 +27,7 @@ TOLD = st.lists(st.tuples(st.floats(0, 1, width=32), st.booleans()), min_size=1,
 
 
 @given(PAIRS)
-def test_scores_are_scikit_learns(pairs: list[tuple[str, str]]) -> None:
+def test_scores_equal_scikit_learn(pairs: list[tuple[str, str]]) -> None:
     truths, answers = map(list, zip(*pairs, strict=True))
     found = score(truths, answers)
     assert found.accuracy == pytest.approx(accuracy_score(truths, answers))
@@ -37,7 +37,7 @@ def test_scores_are_scikit_learns(pairs: list[tuple[str, str]]) -> None:
 
 
 @given(PAIRS)
-def test_reports_and_confusion_are_scikit_learns(pairs: list[tuple[str, str]]) -> None:
+def test_reports_and_confusion_equal_scikit_learn(pairs: list[tuple[str, str]]) -> None:
     truths, answers = map(list, zip(*pairs, strict=True))
     matrix = confusion(truths, answers)
     assert [list(row) for row in matrix.counts] == confusion_matrix(truths, answers).tolist()
@@ -51,35 +51,35 @@ def test_reports_and_confusion_are_scikit_learns(pairs: list[tuple[str, str]]) -
     )
 
 
-def test_no_answer_is_wrong_and_no_label_of_its_own() -> None:
+def test_missing_answer_is_wrong_and_no_label() -> None:
     found = score(["a", "b"], [None, "b"])
     assert (found.accuracy, found.macro_f1) == (0.5, 0.5)
     assert confusion(["a", "b"], [None, "b"]).labels == ("a", "b")
 
 
 @given(TOLD)
-def test_calibration_error_is_its_definition(told: list[tuple[float, bool]]) -> None:
+def test_calibration_error_equals_its_definition(pairs: list[tuple[float, bool]]) -> None:
     expected, bins = 0.0, 15
     for number in range(bins):
         low, high = number / bins, (number + 1) / bins
-        inside = [(p, hit) for p, hit in told if low < p <= high or (number == 0 and p == 0)]
+        inside = [(p, hit) for p, hit in pairs if low < p <= high or (number == 0 and p == 0)]
         if inside:
             mean = sum(p for p, _ in inside) / len(inside)
             right = sum(hit for _, hit in inside) / len(inside)
-            expected += len(inside) / len(told) * abs(right - mean)
+            expected += len(inside) / len(pairs) * abs(right - mean)
     values, hits = (
-        np.array([p for p, _ in told], dtype=np.float64),
-        np.array([hit for _, hit in told]),
+        np.array([p for p, _ in pairs], dtype=np.float64),
+        np.array([hit for _, hit in pairs]),
     )
     # A probability on the border of two bins may fall to either side by rounding: it moves the sum
     # by its share at most.
-    on_border = sum(abs(p * bins - round(p * bins)) < 1e-9 and p > 0 for p, _ in told)
+    on_border = sum(abs(p * bins - round(p * bins)) < 1e-9 and p > 0 for p, _ in pairs)
     assert calibration_error(values, hits) == pytest.approx(
-        expected, abs=1e-9 + 2 * on_border / len(told)
+        expected, abs=1e-9 + 2 * on_border / len(pairs)
     )
 
 
-def test_what_chance_leaves_of_calibration_falls_with_the_number_of_texts() -> None:
+def test_calibration_floor_falls_with_the_number_of_texts() -> None:
     values = np.linspace(0.1, 0.9, 400)
     few, many = calibration_floor(values), calibration_floor(np.tile(values, 100))
     # A bin's share of hits strays with one over the root of its texts.
@@ -96,23 +96,23 @@ def test_calibration_error_of_known_cases() -> None:
 
 
 @given(TOLD)
-def test_coverage_keeps_the_surest_and_all_of_them_is_accuracy(
-    told: list[tuple[float, bool]],
+def test_coverage_selects_the_most_certain_answers(
+    pairs: list[tuple[float, bool]],
 ) -> None:
-    values, hits = np.array([p for p, _ in told]), np.array([hit for _, hit in told])
+    values, hits = np.array([p for p, _ in pairs]), np.array([hit for _, hit in pairs])
     assert accuracy_at_coverage(values, hits, 1.0) == pytest.approx(hits.mean())
-    kept = -(-4 * len(told) // 5)
-    surest = sorted(range(len(told)), key=lambda place: -values[place])[:kept]
-    assert accuracy_at_coverage(values, hits) == pytest.approx(hits[surest].mean())
+    selected = -(-4 * len(pairs) // 5)
+    most_certain = sorted(range(len(pairs)), key=lambda index: -values[index])[:selected]
+    assert accuracy_at_coverage(values, hits) == pytest.approx(hits[most_certain].mean())
     assert calibration(values, hits).accuracy_at_80_coverage == accuracy_at_coverage(values, hits)
 
 
-def test_nothing_cannot_be_scored() -> None:
+def test_scoring_no_rows_is_an_error() -> None:
     nothing = np.zeros(0)
-    with pytest.raises(ValueError, match="nothing to score"):
+    with pytest.raises(ValueError, match="no rows to score"):
         calibration_floor(nothing)
     for measure in (calibration_error, accuracy_at_coverage):
-        with pytest.raises(ValueError, match="nothing to score"):
+        with pytest.raises(ValueError, match="no rows to score"):
             measure(nothing, nothing.astype(bool))
-    with pytest.raises(ValueError, match="nothing to score"):
+    with pytest.raises(ValueError, match="no rows to score"):
         score([], [])

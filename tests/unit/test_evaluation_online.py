@@ -18,48 +18,48 @@ from pipeline.models.evaluation.online_model import (
 from pipeline.models.features import extract_features
 from pipeline.models.learner import Learner
 from pipeline.text.normal_form import normalise
-from tests.support.labelled import labelled
+from tests.support.labelled_texts import labelled_texts
 
 
-def told(found: OnlineResult) -> tuple[object, ...]:
+def comparable(result: OnlineResult) -> tuple[object, ...]:
     """Return everything but the times."""
     parts = [
         (part.answers.labels, part.answers.probabilities.tolist(), part.scores, part.calibration)
-        for part in (found.prequential, found.test)
+        for part in (result.prequential, result.test)
         if part is not None
     ]
-    return (*parts, found.curve)
+    return (*parts, result.curve)
 
 
-def test_each_row_is_answered_from_those_before_it() -> None:
-    rows = labelled(60)
-    found = judge_online(rows)
+def test_each_row_is_predicted_from_earlier_rows() -> None:
+    rows = labelled_texts(60)
+    result = judge_online(rows)
     learner = Learner()
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         features = extract_features([normalise(row.text)])
-        if place:
+        if index:
             labels, probabilities = learner.predict_proba(features)
-            assert found.prequential.answers.labels[place] == labels[probabilities.argmax()]
-            assert found.prequential.answers.probabilities[place] == pytest.approx(
+            assert result.prequential.answers.labels[index] == labels[probabilities.argmax()]
+            assert result.prequential.answers.probabilities[index] == pytest.approx(
                 probabilities.max()
             )
         learner.learn(features, row.label)
-    assert found.prequential.answers.labels[0] is None
-    assert found.prequential.scores == score(
-        [row.label for row in rows], found.prequential.answers.labels
+    assert result.prequential.answers.labels[0] is None
+    assert result.prequential.scores == score(
+        [row.label for row in rows], result.prequential.answers.labels
     )
-    assert found.test is None
-    assert found.curve == ()
+    assert result.test is None
+    assert result.curve == ()
 
 
-def test_what_is_tested_on_changes_nothing_that_is_learnt() -> None:
-    rows, unseen = labelled(80), labelled(30, seed=2)
+def test_test_rows_change_nothing_that_is_learnt() -> None:
+    rows, unseen = labelled_texts(80), labelled_texts(30, seed=2)
     other = [replace(row, label="never met", text=f"{row.text} !") for row in unseen]
     first, second = (
         judge_online(rows, unseen, curve=[40, 80]),
         judge_online(rows, other, curve=[40, 80]),
     )
-    assert told(first)[0] == told(second)[0]
+    assert comparable(first)[0] == comparable(second)[0]
     alone = judge_online(rows, unseen)
     assert alone.test is not None
     assert first.test is not None
@@ -70,36 +70,36 @@ def test_what_is_tested_on_changes_nothing_that_is_learnt() -> None:
     assert second.test.scores.accuracy == 0.0
 
 
-def test_the_same_rows_give_the_same_answers_and_another_order_others() -> None:
-    rows, unseen = labelled(80), labelled(30, seed=2)
-    assert told(judge_online(rows, unseen)) == told(judge_online(rows, unseen))
-    assert told(judge_online(rows[::-1], unseen)) != told(judge_online(rows, unseen))
+def test_answers_depend_on_the_order_of_rows() -> None:
+    rows, unseen = labelled_texts(80), labelled_texts(30, seed=2)
+    assert comparable(judge_online(rows, unseen)) == comparable(judge_online(rows, unseen))
+    assert comparable(judge_online(rows[::-1], unseen)) != comparable(judge_online(rows, unseen))
 
 
-def test_doubt_is_that_of_the_answers_given() -> None:
-    rows, unseen = labelled(80), labelled(40, seed=2)
-    found = judge_online(rows, unseen)
-    assert found.test is not None
+def test_calibration_is_that_of_the_answers() -> None:
+    rows, unseen = labelled_texts(80), labelled_texts(40, seed=2)
+    result = judge_online(rows, unseen)
+    assert result.test is not None
     answers = answer_rows(train_online(rows), unseen)
-    assert answers.labels == found.test.answers.labels
+    assert answers.labels == result.test.answers.labels
     right = np.array(
         [answer == row.label for answer, row in zip(answers.labels, unseen, strict=True)]
     )
-    assert found.test.calibration == calibration(answers.probabilities, right)
-    assert found.test.scores.accuracy > 0.8
-    assert min(found.cost.features_us, found.cost.predict_us, found.cost.learn_us) > 0
+    assert result.test.calibration == calibration(answers.probabilities, right)
+    assert result.test.scores.accuracy > 0.8
+    assert min(result.cost.features_us, result.cost.predict_us, result.cost.learn_us) > 0
 
 
-def test_one_label_alone_and_a_text_without_words_are_answered() -> None:
-    found = judge_online(
+def test_single_label_and_text_without_words_are_answered() -> None:
+    result = judge_online(
         [LabelledRow("a", "only"), LabelledRow("…", "only")],
         [LabelledRow("!", "only"), LabelledRow("b", "other")],
     )
-    assert found.test is not None
-    assert found.test.answers.labels == ["only", "only"]
-    assert found.test.scores.accuracy == 0.5
+    assert result.test is not None
+    assert result.test.answers.labels == ["only", "only"]
+    assert result.test.scores.accuracy == 0.5
 
 
-def test_nothing_to_learn_is_an_error() -> None:
-    with pytest.raises(ValueError, match="nothing to learn"):
+def test_no_rows_to_learn_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no rows to learn"):
         judge_online([])

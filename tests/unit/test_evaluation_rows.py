@@ -33,7 +33,7 @@ ROWS = st.builds(
 
 
 @given(st.lists(ROWS, min_size=1, max_size=8), st.booleans(), st.booleans())
-def test_rows_are_read_as_they_were_written(
+def test_rows_are_read_as_written(
     tmp_path_factory: pytest.TempPathFactory, rows: list[LabelledRow], mark: bool, ascii_only: bool
 ) -> None:
     path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
@@ -61,7 +61,7 @@ def test_rows_are_read_as_they_were_written(
         (b'["a"]', "", "not a JSON object"),
         (b'{"text": "\xff", "label": "a"}', "", "not JSON"),
         (b'{"label": "a"}', "text", "missing"),
-        (b'{"text": 7, "label": "a"}', "text", "int where a text is needed"),
+        (b'{"text": 7, "label": "a"}', "text", "int, but must be a text"),
         (b'{"text": " \\n", "label": "a"}', "text", "empty"),
         (b'{"text": "x"}', "label", "missing"),
         (b'{"text": "x", "label": null}', "label", "missing"),
@@ -69,11 +69,11 @@ def test_rows_are_read_as_they_were_written(
         (b'{"text": "x", "label": 0.5}', "label", "0.5 is no label"),
         (b'{"text": "x", "label": true}', "label", "True is no label"),
         (b'{"text": "x", "label": ["a"]}', "label", "is no label"),
-        (b'{"text": "x", "label": "a", "language": 3}', "language", "3 is no text"),
-        (b'{"text": "x", "label": "a", "channel": {}}', "channel", "is no text"),
+        (b'{"text": "x", "label": "a", "language": 3}', "language", "3 is not a text"),
+        (b'{"text": "x", "label": "a", "channel": {}}', "channel", "is not a text"),
     ],
 )
-def test_a_bad_line_is_named_by_file_line_and_field_and_harms_no_other(
+def test_bad_line_is_reported_by_file_line_and_field(
     tmp_path: Path, line: bytes, field: str, words: str
 ) -> None:
     path = tmp_path / "rows.jsonl"
@@ -89,24 +89,22 @@ def test_a_bad_line_is_named_by_file_line_and_field_and_harms_no_other(
     assert str(bad[0]).startswith(f"{path}:3: {field}")
 
 
-def test_a_label_that_is_not_the_heads_is_bad(tmp_path: Path) -> None:
+def test_label_unknown_to_the_head_is_bad(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"text": "a", "label": "spam"}\n{"text": "b", "label": "eggs"}\n')
     assert read_rows(path, ("ham", "spam")) == (
         [LabelledRow("a", "spam")],
-        [BadLine(str(path), 2, "label", "'eggs' is none of ham, spam")],
+        [BadLine(str(path), 2, "label", "'eggs' is not one of ham, spam")],
     )
 
 
-def test_a_file_without_a_good_line_is_refused_with_its_first_fault(tmp_path: Path) -> None:
+def test_file_without_a_good_line_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text("a,b\n1,2\n")
-    with pytest.raises(
-        EvaluationError, match=r"no line is a labelled text .*rows\.jsonl:1: not JSON"
-    ):
+    with pytest.raises(EvaluationError, match=r"no labelled text; .*rows\.jsonl:1: not JSON"):
         read_rows(path)
     path.write_text("\n")
-    with pytest.raises(EvaluationError, match="no line is a labelled text"):
+    with pytest.raises(EvaluationError, match="no labelled text"):
         read_rows(path)
     with pytest.raises(FileNotFoundError):
         read_rows(tmp_path / "none.jsonl")

@@ -1,4 +1,4 @@
-"""Nested search: what a model is estimated on was seen by none of the fits that led to it."""
+"""Nested search: what a model is estimated on was fits by none of the fits that led to it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _rows(X: sp.csr_matrix) -> frozenset[int]:  # noqa: N803
 class Untouched(NgramColumns):
     """Counts that reach the model as they are."""
 
-    def weighing(self) -> ColumnTransformer:
+    def tfidf_step(self) -> ColumnTransformer:
         return ColumnTransformer([("all", "passthrough", [0, 1])], sparse_threshold=1.0)
 
 
@@ -108,20 +108,18 @@ GRAMS = Untouched(np.array([0, 1]), 1)
 
 @settings(max_examples=8)
 @given(st.lists(st.integers(6, 12), min_size=2, max_size=4), st.integers(2, 4), st.integers(0, 99))
-def test_no_fit_that_led_to_an_estimate_saw_what_it_was_estimated_on(
-    counts: list[int], folds: int, seed: int
-) -> None:
+def test_estimates_use_rows_that_no_fit_used(counts: list[int], folds: int, seed: int) -> None:
     diary = Diary()
     X, y = made(counts)  # noqa: N806
     nested_search(spying(diary), GRAMS, X, y, folds=folds, seed=seed, budget_s=1e9)
-    held_out = [frozenset(rows.tolist()) for _, rows in outer_folds(y, folds, seed)]
-    assert sorted(row for rows in held_out for row in rows) == list(range(len(y)))
+    validation = [frozenset(rows.tolist()) for _, rows in outer_folds(y, folds, seed)]
+    assert sorted(row for rows in validation for row in rows) == list(range(len(y)))
     entries = iter(diary.entries[2 * SCORED :])  # after the search on all rows
-    for rows in held_out:
-        seen = list(_until_answered(entries, rows))
-        assert len(seen) == 2 * SCORED + 1  # the inner search, and the fit that is estimated
-        assert all(not rows & inner for _, inner in seen)
-        assert seen[-1] == ("fit", frozenset(range(len(y))) - rows)
+    for rows in validation:
+        fits = list(_until_answered(entries, rows))
+        assert len(fits) == 2 * SCORED + 1  # the inner search, and the fit that is estimated
+        assert all(not rows & inner for _, inner in fits)
+        assert fits[-1] == ("fit", frozenset(range(len(y))) - rows)
     assert list(entries) == []
 
 
@@ -134,7 +132,7 @@ def _until_answered(
         yield entry
 
 
-def test_inner_folds_answer_only_rows_that_they_did_not_fit() -> None:
+def test_inner_folds_predict_only_validation_rows() -> None:
     diary = Diary()
     X, y = made([9, 6])  # noqa: N806
     nested_search(spying(diary), GRAMS, X, y, folds=3, seed=1, budget_s=1e9)
@@ -143,7 +141,7 @@ def test_inner_folds_answer_only_rows_that_they_did_not_fit() -> None:
     assert all(not fitted & answered for (_, fitted), (_, answered) in pairs)
 
 
-def test_bounds_on_rows_hold_and_keep_every_label() -> None:
+def test_row_limits_apply_and_keep_every_label() -> None:
     diary = Diary()
     X, y = made([60, 5])  # noqa: N806
     nested_search(
@@ -155,7 +153,7 @@ def test_bounds_on_rows_hold_and_keep_every_label() -> None:
             assert {str(y[row]) for row in rows} == {"label 0", "label 1"}
 
 
-def test_a_budget_ends_the_search_after_the_setting_and_fold_in_hand() -> None:
+def test_budget_ends_the_search_after_the_current_fit() -> None:
     X, y = made([9, 6])  # noqa: N806
     found = nested_search(spying(Diary()), GRAMS, X, y, folds=3, seed=1, budget_s=0)
     assert (found.tried, found.planned, len(found.folds)) == (1, 3, 1)
@@ -164,9 +162,9 @@ def test_a_budget_ends_the_search_after_the_setting_and_fold_in_hand() -> None:
     assert whole.folds[0] == found.folds[0]
 
 
-def test_each_setting_is_told() -> None:
+def test_each_setting_is_reported() -> None:
     X, y = made([9, 6])  # noqa: N806
-    told: list[int] = []
+    reported: list[int] = []
     nested_search(
         spying(Diary()),
         GRAMS,
@@ -175,9 +173,9 @@ def test_each_setting_is_told() -> None:
         folds=3,
         seed=1,
         budget_s=1e9,
-        on_progress=lambda: told.append(1),
+        on_progress=lambda: reported.append(1),
     )
-    assert len(told) == SCORED * 4
+    assert len(reported) == SCORED * 4
 
 
 class Strong(Spy):
@@ -191,8 +189,8 @@ class Strong(Spy):
         return answer
 
 
-def test_the_better_half_of_the_settings_goes_on_to_the_next_fold_until_one_is_left() -> None:
-    diary, told = Diary(), []
+def test_better_half_of_settings_remains_for_the_next_fold() -> None:
+    diary, reported = Diary(), []
     X, y = made([40, 9])  # noqa: N806
     candidate = CandidateModel(
         "strong",
@@ -202,14 +200,21 @@ def test_the_better_half_of_the_settings_goes_on_to_the_next_fold_until_one_is_l
         {"model__strength": [4, 2, 3, 1, 5]},
     )
     found = nested_search(
-        candidate, GRAMS, X, y, folds=5, seed=1, budget_s=1e9, on_progress=lambda: told.append(1)
+        candidate,
+        GRAMS,
+        X,
+        y,
+        folds=5,
+        seed=1,
+        budget_s=1e9,
+        on_progress=lambda: reported.append(1),
     )
     assert found.settings == {"model__strength": 1}  # whoever answers the commonest label
     assert (found.tried, found.planned) == (5, 5)
-    assert len(told) == (5 + 3 + 2) * 6
+    assert len(reported) == (5 + 3 + 2) * 6
 
 
-def test_what_comes_before_the_model_is_learnt_once_a_fold_from_the_rows_seen() -> None:
+def test_steps_before_the_model_are_fitted_once_per_fold() -> None:
     diary = Diary()
     X, y = made([9, 6])  # noqa: N806
     steps = [("select", Selector(diary)), ("model", Spy(Diary()))]
@@ -228,9 +233,7 @@ def test_what_comes_before_the_model_is_learnt_once_a_fold_from_the_rows_seen() 
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=5), st.integers(0, 99))
-def test_every_beginning_of_the_order_has_the_labels_in_their_proportions(
-    counts: list[int], seed: int
-) -> None:
+def test_every_prefix_has_the_labels_in_their_proportions(counts: list[int], seed: int) -> None:
     _, y = made(counts)
     order = stratified_order(y, seed)
     assert sorted(order.tolist()) == list(range(len(y)))
@@ -247,7 +250,7 @@ def test_every_beginning_of_the_order_has_the_labels_in_their_proportions(
             assert abs(have - count * size / len(y)) <= MINIMUM_ROWS + len(counts)
 
 
-def test_rows_that_allow_no_comparison_are_refused_with_the_reason() -> None:
+def test_rows_without_comparison_are_refused_with_a_reason() -> None:
     with pytest.raises(EvaluationError, match="all 5 training rows have the label 'label 0'"):
         folds_for(made([5])[1], 3)
     with pytest.raises(EvaluationError, match="only one label has 3 training rows or more"):
@@ -259,7 +262,7 @@ def test_rows_that_allow_no_comparison_are_refused_with_the_reason() -> None:
 
 
 @pytest.mark.parametrize("candidate", CANDIDATES, ids=lambda candidate: candidate.name)
-def test_settings_of_each_model_are_its_own_and_follow_the_seed(candidate: CandidateModel) -> None:
+def test_settings_of_each_model_follow_the_seed(candidate: CandidateModel) -> None:
     found = settings_of(candidate, 7)
     assert len(found) == (candidate.draws or len(found)) >= 3
     assert found == settings_of(candidate, 7)

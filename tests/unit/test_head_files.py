@@ -69,7 +69,7 @@ def example(head: str, value: str, text: str) -> dict[str, Any]:
         ("我要退款", "", "refund_return"),
     ],
 )
-def test_own_terms_answer_before_anything_is_learnt(
+def test_own_terms_answer_before_learning(
     replica: Replica, text: str, visa: str, need: str
 ) -> None:
     classifier = replica.classifier()
@@ -78,7 +78,7 @@ def test_own_terms_answer_before_anything_is_learnt(
     assert asked(classifier, text, "visa", "outbound")[:3] == ("", 0.0, True)
 
 
-def test_an_own_head_is_learnt_and_gives_several_answers(replica: Replica) -> None:
+def test_own_head_is_learnt_and_has_several_labels(replica: Replica) -> None:
     for number in range(40):
         work = bool(number % 2)
         event = example(
@@ -92,9 +92,7 @@ def test_an_own_head_is_learnt_and_gives_several_answers(replica: Replica) -> No
     assert {both.label, *both.also} == {"work", "tourist"}
 
 
-def test_a_built_in_head_keeps_its_labels_and_gets_the_files(
-    replica: Replica, tmp_path: Path
-) -> None:
+def test_built_in_head_gets_additional_labels(replica: Replica, tmp_path: Path) -> None:
     need, *others, visa = replica.heads
     assert list(need.labels) == [*HEADS[0].labels, "visa"]
     assert (need.threshold, need.precision) == (0.4, HEADS[0].precision)
@@ -108,14 +106,14 @@ def test_a_built_in_head_keeps_its_labels_and_gets_the_files(
     assert "none of need" in label_problem("visa", "work")
 
 
-def test_other_terms_are_another_version(replica: Replica, tmp_path: Path) -> None:
+def test_changed_terms_change_the_version(replica: Replica, tmp_path: Path) -> None:
     other = read_heads(written(tmp_path, VISA.replace("工作签证", "工签")))
     assert Replica(heads=other).recipe != replica.recipe
     assert rules_version(other) != rules_version(replica.heads) != rules_version(HEADS)
     assert read_heads(written(tmp_path, "[heads]")) == HEADS
 
 
-def test_examples_of_a_head_that_was_removed_are_passed_over(replica: Replica) -> None:
+def test_examples_of_a_removed_head_are_skipped(replica: Replica) -> None:
     plain = Replica()
     refused = plain.apply(example("visa", "work", "x"), 0)
     assert getattr(refused, "code", "") == "unknown_head"
@@ -133,21 +131,24 @@ BOTH = HEAD + '[heads.visa.labels.b]\nen = "x"\n'
         ("", "heads: Field required"),
         ("[head.visa]\n", "head"),
         ("[heads.Visa]\nen='x'\n", "heads.Visa"),
-        (HEAD, "heads.visa.labels: a head needs two labels or more, here are 1"),
+        (HEAD, "heads.visa.labels: a head needs two labels or more, but this one has 1"),
         (BOTH.replace('[heads.visa]\nen = "x"', "[heads.visa]"), "heads.visa.en"),
         (BOTH.replace("labels.b", "labels.B-1"), "heads.visa.labels.B-1"),
         (BOTH.replace('en = "x"\n[', 'en = "x"\nthreshold = 1.5\n[', 1), "heads.visa.threshold"),
         (BOTH.replace('en = "x"\n[', 'en = "x"\ncolour = 1\n[', 1), "heads.visa.colour"),
-        (BOTH.replace('en = "x"\n[', 'en = "x"\ndirections = ["up"]\n[', 1), "heads.visa.directions.0"),
+        (BOTH.replace('en = "x"\n[', 'en = "x"\ndirections = ["up"]\n[', 1),
+         "heads.visa.directions.0"),
         (BOTH + 'terms = ["  "]\n', "heads.visa.labels.b.terms.0"),
         (BOTH + 'terms = ["\\u200b"]\n', "heads.visa.labels.b: the term"),
-        (BOTH.replace('en = "x"\n[', 'en = "x"\n[').replace("[heads.visa.labels.b]", 'terms = ["q"]\n[heads.visa.labels.b]')
-         + 'terms = ["Q"]\n', "heads.visa.labels.b: the term 'Q' stands under a already"),
-        ("[heads.need.labels.invoice]\nen='x'\n", "heads.need.labels.invoice: need has that label already"),
-        ("[heads.need]\nseveral = false\n", "heads.need.several: of a built-in head only"),
+        (BOTH.replace("[heads.visa.labels.b]", 'terms = ["q"]\n[heads.visa.labels.b]')
+         + 'terms = ["Q"]\n', "heads.visa.labels.b: the term 'Q' already belongs to the label a"),
+        ("[heads.need.labels.invoice]\nen='x'\n",
+         "heads.need.labels.invoice: need already has this label"),
+        ("[heads.need]\nseveral = false\n",
+         "heads.need.several: cannot be changed in a built-in head; only"),
     ],
 )  # fmt: skip
-def test_a_wrong_file_is_refused_by_file_head_and_field(
+def test_invalid_file_is_refused_by_file_head_and_field(
     tmp_path: Path, text: str, told: str
 ) -> None:
     with pytest.raises(HeadsError) as refused:
@@ -156,7 +157,7 @@ def test_a_wrong_file_is_refused_by_file_head_and_field(
     assert told in str(refused.value)
 
 
-def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None:
+def test_missing_or_binary_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(HeadsError, match=r"none\.toml: No such file"):
         read_heads(tmp_path / "none.toml")
     path = tmp_path / "heads.toml"

@@ -20,9 +20,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from pipeline.models.adapters import RiverTextClassifier, TextClassifier
-from tests.support.labelled import labelled
+from tests.support.labelled_texts import labelled_texts
 
-ROWS = labelled(60)
+ROWS = labelled_texts(60)
 TEXTS, LABELS = [row.text for row in ROWS], [row.label for row in ROWS]
 
 
@@ -36,7 +36,7 @@ def named(checks: list[Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize("check", named(list(yield_checks(RiverTextClassifier()))))
-def test_rivers_own_checks_of_a_classifier_of_many_classes(check: Callable[[Any], None]) -> None:
+def test_river_checks_of_a_multiclass_classifier(check: Callable[[Any], None]) -> None:
     """All of them, none left out, on river's own data: fields of numbers are read as words, and any
     field may be missing.
     """
@@ -51,7 +51,7 @@ _OF_DATA = {
 
 
 @pytest.mark.parametrize("check", named(list(_OF_DATA)))
-def test_rivers_own_checks_on_texts(check: Callable[[Any, Any], None]) -> None:
+def test_river_checks_on_texts(check: Callable[[Any, Any], None]) -> None:
     rows = [
         ({"text": row.text, "language": row.language, "channel": row.channel}, row.label)
         for row in ROWS
@@ -59,9 +59,7 @@ def test_rivers_own_checks_on_texts(check: Callable[[Any, Any], None]) -> None:
     check(RiverTextClassifier().clone(), dataset=rows)  # type: ignore[call-arg]
 
 
-def test_the_river_classifier_answers_with_the_labels_it_was_given_in_whatever_order_fields_come() -> (
-    None
-):
+def test_river_classifier_predicts_original_labels_for_any_field_order() -> None:
     model = RiverTextClassifier(on="body")
     assert model.predict_proba_one({"body": "x"}) == {}
     for _ in range(4):
@@ -76,7 +74,7 @@ def test_the_river_classifier_answers_with_the_labels_it_was_given_in_whatever_o
     )
 
 
-def test_a_pickled_river_classifier_goes_on_as_if_nothing_had_been() -> None:
+def test_pickled_river_classifier_continues_identically() -> None:
     model = RiverTextClassifier()
     for text, label in zip(TEXTS[:20], LABELS[:20], strict=True):
         model.learn_one({"text": text}, label)
@@ -117,7 +115,8 @@ class OfNumbers(TextClassifier):
 def _words(rows: npt.NDArray[Any]) -> list[str]:
     return [
         " ".join(
-            f"{chr(ord('a') + column % 26)}{'n' if value < 0 else 'p'}{'x' * min(9, int(2 * abs(value)))}"
+            f"{chr(ord('a') + column % 26)}{'n' if value < 0 else 'p'}"
+            f"{'x' * min(9, int(2 * abs(value)))}"
             for column, value in enumerate(row)
         )
         for row in rows.tolist()
@@ -143,19 +142,19 @@ _NOT_FOR_US = {
         )
     ],
 )
-def test_scikit_learns_own_checks_of_a_classifier(
+def test_scikit_learn_checks_of_a_classifier(
     model: OfNumbers, check: Callable[[Any], None]
 ) -> None:
     check(model)
 
 
-def test_the_scikit_learn_classifier_says_that_it_wants_texts() -> None:
+def test_scikit_learn_classifier_declares_text_input() -> None:
     tags = TextClassifier().__sklearn_tags__()
     assert (tags.input_tags.string, tags.input_tags.two_d_array) == (True, False)
     assert tags.classifier_tags.multi_class
 
 
-def test_the_scikit_learn_classifier_learns_in_parts() -> None:
+def test_scikit_learn_classifier_supports_partial_fit() -> None:
     model = TextClassifier()
     for _ in range(5):
         model.partial_fit(TEXTS, LABELS, classes=["refund", "praise", "delivery", "other"])
@@ -174,7 +173,7 @@ def test_the_scikit_learn_classifier_learns_in_parts() -> None:
     assert not hasattr(clone(model), "taught_")
 
 
-def test_labels_keep_their_kind_and_weights_count() -> None:
+def test_predictions_keep_the_label_type_and_weights_count() -> None:
     model = TextClassifier().fit(TEXTS, [int(label == "praise") for label in LABELS])
     assert model.predict(TEXTS[:3]).dtype.kind == "i"
     weights = [0.0 if label == "praise" else 1.0 for label in LABELS]
@@ -183,5 +182,5 @@ def test_labels_keep_their_kind_and_weights_count() -> None:
     }
     with pytest.raises(ValueError, match="2 texts"):
         model.partial_fit(["one", "two"], ["a"])
-    with pytest.raises(ValueError, match="every sample weight is zero"):
+    with pytest.raises(ValueError, match="all sample weights are zero"):
         model.fit(["one"], ["a"], [0.0])

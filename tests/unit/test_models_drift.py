@@ -38,19 +38,21 @@ def taught(rows: list[tuple[str, str]]) -> tuple[Learner, list[bool]]:
 
 
 @pytest.mark.parametrize("error", [0.0, 0.02, 0.1, 0.4, 0.7, 1.0])
-def test_a_steady_rate_of_errors_raises_no_alarm(error: float) -> None:
+def test_steady_error_rate_raises_no_alarm(error: float) -> None:
     detector = DriftDetector()
     assert not any(detector.update(wrong) for wrong in errors(error, 20_000, seed=1))
 
 
-def test_falling_errors_raise_no_alarm() -> None:
+def test_falling_error_rate_raises_no_alarm() -> None:
     detector = DriftDetector()
     falling = [wrong for step in range(60) for wrong in errors(0.9 * 0.95**step, 100, seed=step)]
     assert not any(detector.update(wrong) for wrong in falling)
 
 
 @pytest.mark.parametrize(("before", "after"), [(0.05, 0.9), (0.15, 0.98), (0.4, 0.9)])
-def test_a_sudden_rise_is_seen_within_tens_of_tests_and_dated(before: float, after: float) -> None:
+def test_sudden_rise_is_detected_and_dated_within_tens_of_tests(
+    before: float, after: float
+) -> None:
     detector = DriftDetector()
     assert not any(detector.update(wrong) for wrong in errors(before, 2_000, seed=3))
     alarms = [detector.update(wrong) for wrong in errors(after, 150, seed=4)]
@@ -63,12 +65,12 @@ def test_a_sudden_rise_is_seen_within_tens_of_tests_and_dated(before: float, aft
     assert abs(since.suspected - delay) <= 20
 
 
-def test_first_errors_are_no_drift() -> None:
+def test_errors_of_a_new_model_are_no_drift() -> None:
     detector = DriftDetector()
     assert not any(detector.update(wrong) for wrong in [False] * 40 + [True] * 50)
 
 
-def test_a_detector_is_restored_as_it_was() -> None:
+def test_detector_state_round_trips() -> None:
     through = DriftDetector()
     for wrong in errors(0.3, 500, seed=5):
         through.update(wrong)
@@ -79,7 +81,7 @@ def test_a_detector_is_restored_as_it_was() -> None:
     assert restored == through
 
 
-def test_a_learner_starts_anew_where_labels_change_their_meaning() -> None:
+def test_learner_restarts_after_labels_change_their_meaning() -> None:
     swapped = {"red": "blue", "blue": "green", "green": "red"}
     learner, right = taught([*stream(400, 1), *stream(200, 2, swapped)])
     assert learner.drifts == 1
@@ -88,7 +90,7 @@ def test_a_learner_starts_anew_where_labels_change_their_meaning() -> None:
     assert undisturbed.drifts == 0
 
 
-def test_what_is_restored_amid_a_drift_goes_on_as_if_nothing_had_been() -> None:
+def test_learner_restored_during_a_drift_continues_identically() -> None:
     swapped = {"red": "blue", "blue": "green", "green": "red"}
     rows = [*stream(300, 1), *stream(120, 2, swapped)]
     for cut in (300, 306, 340):

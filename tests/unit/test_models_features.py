@@ -84,7 +84,7 @@ def test_buckets_are_in_range_and_distinct_within_a_text(texts: list[str]) -> No
 
 @settings(deadline=None)
 @given(st.text(max_size=60))
-def test_normal_form_is_stable_and_bounded(text: str) -> None:
+def test_normal_form_is_idempotent_and_bounded(text: str) -> None:
     once = normalise(text)
     assert len(once) <= READ_CHARACTERS
     assert once == normalise(text)
@@ -93,10 +93,10 @@ def test_normal_form_is_stable_and_bounded(text: str) -> None:
 
 def test_features_are_the_same_in_another_process() -> None:
     program = (
-        "import json, sys; from pipeline.models.features import extract; from"
-        " pipeline.text.normal_form import normalise;f = extract([normalise(t) for t in"
+        "import json, sys; from pipeline.models.features import extract_features; from"
+        " pipeline.text.normal_form import normalise;f = extract_features([normalise(t) for t in"
         " json.load(sys.stdin)]);print(json.dumps([f.starts.tolist(), f.buckets.tolist(),"
-        " f.tf.tolist(), f.families.tolist(), f.meanings.tolist()]))"
+        " f.tf.tolist(), f.families.tolist(), f.embeddings.tolist()]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -140,7 +140,7 @@ def test_features_are_pinned_so_that_a_change_raises_the_recipe_version() -> Non
         ("12", 1 + 1 + SIZES, 2 + 1),  # a number has a form
     ],
 )
-def test_what_counts_as_a_feature(text: str, tokens: int, characters: int) -> None:
+def test_number_of_features_by_kind(text: str, tokens: int, characters: int) -> None:
     assert sizes(text) == (tokens, characters)
 
 
@@ -155,7 +155,7 @@ def test_what_counts_as_a_feature(text: str, tokens: int, characters: int) -> No
         ("ＨＥＬＬＯ，ｗｏｒｌｄ", "hello,world"),
     ],
 )
-def test_normal_form_joins_spellings(one: str, other: str) -> None:
+def test_normal_form_unifies_spellings(one: str, other: str) -> None:
     assert normalise(one) == normalise(other)
 
 
@@ -165,7 +165,7 @@ def test_repeated_ngrams_raise_the_term_frequency_by_the_logarithm() -> None:
     assert sorted(token.tolist()) == pytest.approx([1, 1, 1 + np.log(2), 1 + np.log(3)])
 
 
-def test_numbers_of_one_form_share_a_feature_and_so_do_texts_of_one_size() -> None:
+def test_numbers_of_one_form_and_texts_of_one_size_share_features() -> None:
     def shared(one: str, other: str) -> int:
         buckets = [set(row(extract_features([text]), 0)[0]) for text in (one, other)]
         return len(buckets[0] & buckets[1])
@@ -186,7 +186,7 @@ def test_only_the_first_characters_are_read() -> None:
     )  # one that NFKC makes eighteen
 
 
-def test_lone_surrogates_are_read_as_they_are() -> None:
+def test_lone_surrogates_are_accepted() -> None:
     assert len(extract_features([normalise("\ud800 ok \udfff")])) == 1
 
 

@@ -34,7 +34,14 @@ from pipeline.models.state_format import StateError
 from pipeline.runtime.model_worker import ModelWorker, fold_markers_only, fold_path
 from schemas.labels import Generation
 from schemas.topics import EXAMPLES
-from tests.support.labelling import BEGAN, example, labellings, made_up, put, whole_fold
+from tests.support.example_events import (
+    BEGAN,
+    example,
+    invented_labels,
+    labellings,
+    publish_examples,
+    whole_fold,
+)
 
 _SLOW = settings(
     deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -54,7 +61,7 @@ def log_of(folder: Path, events: list[dict[str, Any]]) -> SqliteLog:
     for old in folder.glob("log.sqlite*"):
         old.unlink()
     log = SqliteLog(path)
-    put(log, events)
+    publish_examples(log, events)
     return log
 
 
@@ -69,8 +76,8 @@ def learnt(events: list[dict[str, Any]]) -> Replica:
     return replica
 
 
-def test_a_label_delivered_again_is_learnt_once() -> None:
-    (event,) = made_up(1)
+def test_redelivered_label_is_learnt_once() -> None:
+    (event,) = invented_labels(1)
     replica = Replica()
     assert isinstance(replica.apply(event, 0), LearntExample)
     assert replica.apply(event, 1) == RecordedLabel("need", "appointment", "repeated")
@@ -78,19 +85,19 @@ def test_a_label_delivered_again_is_learnt_once() -> None:
     assert weights(replica) == weights(learnt([event]))
 
 
-def test_a_correction_turns_the_answer_round_and_is_no_test() -> None:
-    events = made_up(60)
+def test_correction_changes_the_answer_and_is_not_tested() -> None:
+    events = invented_labels(60)
     wrong = [
         event | {"value": "invoice"} if event["value"] == "appointment" else event
         for event in events
     ]
     right = [
-        event | {"label_id": str(UUID(int=5_000 + place)), "labelled_at": "2026-02-01T00:00:00Z"}
-        for place, event in enumerate(events)
+        event | {"label_id": str(UUID(int=5_000 + index)), "labelled_at": "2026-02-01T00:00:00Z"}
+        for index, event in enumerate(events)
     ]
     replica = learnt(wrong)
     assert replica.classifier().classify(["my blorf"], ["inbound"])[0]["need"].label == "invoice"
-    effects = [replica.apply(event, 1_000 + place) for place, event in enumerate(right)]
+    effects = [replica.apply(event, 1_000 + index) for index, event in enumerate(right)]
     assert [outcome.effect for outcome in effects if isinstance(outcome, LearntExample)] == [
         "corrects"
     ] * 30
@@ -105,7 +112,7 @@ def test_a_correction_turns_the_answer_round_and_is_no_test() -> None:
 
 @_SLOW
 @given(events=labellings(), cuts=st.lists(st.integers(0, 20), max_size=3), again=st.integers(0, 6))
-def test_restarts_from_snapshots_and_readings_from_before_change_no_bit(
+def test_restart_from_snapshot_gives_the_same_bytes(
     events: list[dict[str, Any]], cuts: list[int], again: int, tmp_path: Path
 ) -> None:
     whole = ExamplesFold()
@@ -126,7 +133,7 @@ def _no_past(_path: object) -> Replica:
 
 @_SLOW
 @given(events=labellings(), gone=st.sets(st.integers(0, 5)), where=st.integers(0, 18))
-def test_a_generation_without_somebody_equals_one_that_never_knew_them(
+def test_generation_without_a_customer_equals_one_that_never_had_them(
     events: list[dict[str, Any]], gone: set[int], where: int, tmp_path: Path
 ) -> None:
     forgotten = {str(UUID(int=1_000 + record)) for record in gone}
@@ -136,12 +143,12 @@ def test_a_generation_without_somebody_equals_one_that_never_knew_them(
     )
     forgetting = log_of(tmp_path / "a", before)
     renew_generation(forgetting, [UUID(record) for record in forgotten])
-    put(forgetting, after)
+    publish_examples(forgetting, after)
     innocent = log_of(
         tmp_path / "b", [event for event in before if event["record_id"] not in forgotten]
     )
     renew_generation(innocent)
-    put(innocent, after)
+    publish_examples(innocent, after)
     one, other = whole_fold(forgetting).live, whole_fold(innocent).live
     assert weights(one) == weights(other)
     assert one.quality_counters == other.quality_counters
@@ -155,9 +162,9 @@ def test_a_generation_without_somebody_equals_one_that_never_knew_them(
     innocent.close()
 
 
-def test_what_was_forgotten_is_not_in_the_file_either(tmp_path: Path) -> None:
+def test_forgotten_text_is_not_in_the_log_file(tmp_path: Path) -> None:
     log = log_of(
-        tmp_path, [*made_up(20), example(50, "need", "invoice", "zanzibarquux is the word")]
+        tmp_path, [*invented_labels(20), example(50, "need", "invoice", "zanzibarquux is the word")]
     )
     assert any(b"zanzibarquux" in path.read_bytes() for path in tmp_path.iterdir())
     done = renew_generation(log, [UUID(int=1_050)])
@@ -166,8 +173,8 @@ def test_what_was_forgotten_is_not_in_the_file_either(tmp_path: Path) -> None:
     assert not any(b"zanzibarquux" in path.read_bytes() for path in tmp_path.iterdir())
 
 
-def test_a_new_generation_leaves_corrections_and_retractions_behind(log: SqliteLog) -> None:
-    first, second = made_up(2)
+def test_new_generation_has_no_corrections_or_retractions(log: SqliteLog) -> None:
+    first, second = invented_labels(2)
     corrected = first | {
         "label_id": str(UUID(int=90)),
         "value": "complaint",
@@ -179,50 +186,50 @@ def test_a_new_generation_leaves_corrections_and_retractions_behind(log: SqliteL
         "label_id": str(UUID(int=91)),
         "labelled_at": "2026-02-02T00:00:00Z",
     }
-    put(log, [first, second, corrected, back])
+    publish_examples(log, [first, second, corrected, back])
     assert renew_generation(log).left_out == 2
     live = whole_fold(log).live
     assert weights(live) == weights(learnt([corrected]))
-    put(log, [second])
+    publish_examples(log, [second])
     assert weights(whole_fold(log).live) == weights(live), (
         "a label that was taken back came again and was learnt"
     )
 
 
-def test_a_generation_that_broke_off_changes_nothing_and_the_next_forgets_what_it_was_to(
+def test_interrupted_generation_changes_nothing_and_the_next_one_completes_it(
     log: SqliteLog,
 ) -> None:
-    events = made_up(12)
-    put(log, events[:10])
+    events = invented_labels(12)
+    publish_examples(log, events[:10])
     begun = Generation(number=1, state="begun", forgotten=(UUID(int=1_003),), at=BEGAN)
     publish_events(log, [begun])
-    put(log, [events[0] | {"copied": True}, events[10]])
+    publish_examples(log, [events[0] | {"copied": True}, events[10]])
     fold = whole_fold(log)
     assert (fold.live.generation, fold.building is not None) == (0, True)
     assert weights(fold.live) == weights(learnt(events[:11]))
     assert renew_generation(log).number == 2
-    put(log, events[11:])
+    publish_examples(log, events[11:])
     fold = whole_fold(log)
     assert (fold.live.generation, fold.building) == (2, None)
     assert weights(fold.live) == weights(learnt([event for event in events if event != events[3]]))
 
 
-def test_labels_that_come_while_a_generation_is_written_are_in_both(log: SqliteLog) -> None:
-    events = made_up(6)
-    put(log, events[:4])
+def test_labels_during_a_new_generation_are_in_both(log: SqliteLog) -> None:
+    events = invented_labels(6)
+    publish_examples(log, events[:4])
     publish_events(log, [Generation(number=1, state="begun", at=BEGAN)])
-    put(log, [events[4], *(event | {"copied": True} for event in events[:4])])
+    publish_examples(log, [events[4], *(event | {"copied": True} for event in events[:4])])
     assert weights(whole_fold(log).live) == weights(learnt(events[:5]))
     publish_events(log, [Generation(number=1, state="complete", at=BEGAN)])
-    put(log, events[5:])
+    publish_examples(log, events[5:])
     assert weights(whole_fold(log).live) == weights(learnt([events[4], *events[:4], events[5]]))
 
 
-def test_every_version_is_made_again_bit_by_bit(log: SqliteLog) -> None:
-    events = made_up(60)
-    put(log, events[:50])
+def test_every_version_is_rebuilt_bit_by_bit(log: SqliteLog) -> None:
+    events = invented_labels(60)
+    publish_examples(log, events[:50])
     roll_back(log, "0/30")
-    put(log, events[50:])
+    publish_examples(log, events[50:])
     roll_back(log, "0/20")
     seen: dict[str, str] = {}
     answers = {}
@@ -242,28 +249,28 @@ def test_every_version_is_made_again_bit_by_bit(log: SqliteLog) -> None:
         )
 
 
-def test_a_rollback_goes_on_as_if_the_examples_between_had_not_been(log: SqliteLog) -> None:
-    good, bad, later = made_up(40), [], made_up(10, first=200)
-    bad = [example(100 + place, "need", "complaint", "the blorf again") for place in range(60)]
-    put(log, [*good, *bad])
+def test_rollback_drops_the_examples_in_between(log: SqliteLog) -> None:
+    good, bad, later = invented_labels(40), [], invented_labels(10, first=200)
+    bad = [example(100 + index, "need", "complaint", "the blorf again") for index in range(60)]
+    publish_examples(log, [*good, *bad])
     assert roll_back(log, "0/39", "a bad import").offset == 39
-    put(log, later)
+    publish_examples(log, later)
     live = whole_fold(log).live
     assert weights(live) == weights(learnt([*good, *later]))
     assert live.generation == 0
     assert (done := renew_generation(log)).copied == 50
     assert (done.number, done.left_out) == (1, 60)
     assert weights(whole_fold(log).live) == weights(live)
-    with pytest.raises(VersionError, match="offset 900 is not one of generation 1"):
+    with pytest.raises(VersionError, match="offset 900 is not in generation 1"):
         roll_back(log, "1/900")
 
 
-def test_a_pin_freezes_the_answers_while_the_models_learn_on(
-    log: SqliteLog, tmp_path: Path
-) -> None:
-    put(log, made_up(40))
+def test_pin_fixes_answers_while_models_continue_to_learn(log: SqliteLog, tmp_path: Path) -> None:
+    publish_examples(log, invented_labels(40))
     pin_version(log, "", "before the sale")
-    put(log, [example(100 + place, "need", "complaint", "the blorf again") for place in range(80)])
+    publish_examples(
+        log, [example(100 + index, "need", "complaint", "the blorf again") for index in range(80)]
+    )
     learner = ModelWorker(log, tmp_path / "snapshot")
     (answer,) = learner.models().classify(["the blorf again"], ["inbound"])
     assert (answer["need"].label, answer["need"].version) == (
@@ -286,10 +293,8 @@ def test_a_pin_freezes_the_answers_while_the_models_learn_on(
         unpin_version(log)
 
 
-def test_a_new_generation_takes_pins_out_and_leaves_no_old_weights_on_disk(
-    log: SqliteLog, tmp_path: Path
-) -> None:
-    put(log, made_up(40))
+def test_new_generation_removes_pins_and_old_snapshots(log: SqliteLog, tmp_path: Path) -> None:
+    publish_examples(log, invented_labels(40))
     pin_version(log, "0/10")
     learner = ModelWorker(log, tmp_path / "snapshot")
     learner.save()
@@ -298,17 +303,17 @@ def test_a_new_generation_takes_pins_out_and_leaves_no_old_weights_on_disk(
     assert learner.fold.pin == ""
     kept = load_fold((tmp_path / "snapshot").read_bytes())
     assert (kept.live.generation, kept.pinned) == (1, None)
-    with pytest.raises(VersionError, match="generation 0 is gone"):
+    with pytest.raises(VersionError, match="generation 0 is deleted"):
         pin_version(log, "0/10")
 
 
-def test_versions_that_are_none_are_named() -> None:
+def test_invalid_versions_are_refused_with_a_reason() -> None:
     fold = ExamplesFold()
     for text, problem in (
-        ("latest", "is no version"),
+        ("latest", "is not a version"),
         ("0/3/abcdef", "was made by recipe abcdef"),
-        ("4/2", "generation 4 is gone"),
-        ("0/7", "offset 7 is not one"),
+        ("4/2", "generation 4 is deleted"),
+        ("0/7", "offset 7 is not in generation 0"),
     ):
         with pytest.raises(VersionError, match=problem):
             resolve_version(fold, text)
@@ -328,9 +333,9 @@ def test_versions_that_are_none_are_named() -> None:
         {},
     ],
 )
-def test_an_event_that_makes_no_sense_changes_nothing_but_the_place(event: dict[str, Any]) -> None:
+def test_invalid_event_changes_only_the_position(event: dict[str, Any]) -> None:
     fold = ExamplesFold()
-    for offset, one in enumerate(made_up(5)):
+    for offset, one in enumerate(invented_labels(5)):
         fold.apply(one, offset, _no_past)
     before = dump(fold.live)
     assert isinstance(fold.apply(event, 5, _no_past), RefusedEvent)
@@ -339,29 +344,29 @@ def test_an_event_that_makes_no_sense_changes_nothing_but_the_place(event: dict[
     assert (fold.position, fold.control_events) == (5, [])
 
 
-def test_a_promotion_is_marked_and_teaches_nothing() -> None:
+def test_promotion_is_recorded_and_not_learnt() -> None:
     fold = ExamplesFold()
     outcome = fold.apply({"kind": "promotion", "name": "winner"}, 0, _no_past)
     assert isinstance(outcome, AppliedControl)
     assert outcome.event.kind == "promotion"
 
 
-def test_an_exported_version_is_read_by_another_installation_and_harm_is_noticed(
+def test_exported_version_is_readable_elsewhere_and_damage_is_detected(
     log: SqliteLog, tmp_path: Path
 ) -> None:
-    put(log, made_up(40))
+    publish_examples(log, invented_labels(40))
     file = tmp_path / "models.bin"
-    told = export_version(replica_at(log, "0/35"), file)
+    exported = export_version(replica_at(log, "0/35"), file)
     read = read_exported(file)
-    assert (digest(read), read.version) == (told, replica_at(log, "0/35").version)
+    assert (digest(read), read.version) == (exported, replica_at(log, "0/35").version)
     assert summarise_version(read) == summarise_version(replica_at(log, "0/35"))
     file.write_bytes(file.read_bytes()[:-9] + b"x" + file.read_bytes()[-8:])
     with pytest.raises(VersionError, match="checksum"):
         read_exported(file)
 
 
-def test_an_outline_knows_the_version_without_learning(log: SqliteLog) -> None:
-    put(log, made_up(30))
+def test_outline_fold_knows_the_version_without_learning(log: SqliteLog) -> None:
+    publish_examples(log, invented_labels(30))
     pin_version(log, "0/12")
     roll_back(log, "0/20")
     renewed = fold_markers_only(log)
@@ -373,8 +378,8 @@ def test_an_outline_knows_the_version_without_learning(log: SqliteLog) -> None:
     )
 
 
-def test_a_snapshot_that_is_harmed_is_not_used(log: SqliteLog, tmp_path: Path) -> None:
-    put(log, made_up(10))
+def test_damaged_snapshot_is_not_used(log: SqliteLog, tmp_path: Path) -> None:
+    publish_examples(log, invented_labels(10))
     learner = ModelWorker(log, tmp_path / "snapshot")
     learner.save()
     (tmp_path / "snapshot").write_bytes(b"switchboard-models\nrubbish")
@@ -383,10 +388,10 @@ def test_a_snapshot_that_is_harmed_is_not_used(log: SqliteLog, tmp_path: Path) -
     assert dump_fold(ModelWorker(log, tmp_path / "snapshot").fold) == dump_fold(learner.fold)
 
 
-def test_tests_are_told_once_each_though_a_batch_comes_again(
+def test_each_prequential_test_is_emitted_once_when_a_batch_is_redelivered(
     log: SqliteLog, tmp_path: Path
 ) -> None:
-    put(log, made_up(40))
+    publish_examples(log, invented_labels(40))
     records = log.scan(EXAMPLES.name, 0, 0, 100)
     learner = ModelWorker(log, tmp_path / "snapshot", until=0)
     assert learner.fold.position == -1

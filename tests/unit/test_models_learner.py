@@ -1,4 +1,4 @@
-"""Laws of the online learner, of its frozen copies and of its bytes."""
+"""Properties of the online learner, of its inference models and of its state bytes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from pipeline.models import kernels
 from pipeline.models.adapters import extract_raw
 from pipeline.models.inference import RuleHints
-from pipeline.models.learner import Learner, LearnerSettings, warm_up
+from pipeline.models.learner import Learner, warm_up
+from pipeline.models.learner_settings import LearnerSettings
 from pipeline.models.replica import Replica
 from pipeline.models.state_format import StateError, pack, unpack
 
@@ -56,7 +57,7 @@ def answer(learner: Learner, text: str) -> str:
 
 @settings(deadline=None, max_examples=40)
 @given(STREAMS, st.text(max_size=30))
-def test_probabilities_are_a_distribution_over_the_labels_seen(
+def test_probabilities_are_a_distribution_over_learnt_labels(
     stream: list[tuple[str, str]], text: str
 ) -> None:
     learner = taught(stream, labels=("a", "b", "c", "d"))
@@ -66,7 +67,7 @@ def test_probabilities_are_a_distribution_over_the_labels_seen(
     seen = {label for _, label in stream}
     assert probabilities.sum() == pytest.approx(1.0 if seen else 0.0, abs=1e-5)
     assert all(
-        probabilities[0, place] == 0.0 for place, label in enumerate(labels) if label not in seen
+        probabilities[0, index] == 0.0 for index, label in enumerate(labels) if label not in seen
     )
 
 
@@ -78,7 +79,7 @@ def test_the_same_order_gives_the_same_bytes(stream: list[tuple[str, str]]) -> N
 
 @settings(deadline=None, max_examples=20)
 @given(STREAMS, STREAMS)
-def test_a_restored_learner_goes_on_as_if_nothing_had_been(
+def test_restored_learner_continues_identically(
     before: list[tuple[str, str]], after: list[tuple[str, str]]
 ) -> None:
     through = taught(before)
@@ -92,10 +93,14 @@ def test_a_restored_learner_goes_on_as_if_nothing_had_been(
 
 def test_the_same_order_gives_the_same_bytes_in_another_process() -> None:
     program = (
-        "import json, sys; from hashlib import sha256; from pipeline.text.normal_form import"
-        " normalise;from pipeline.models.features import extract; from pipeline.models.learner"
-        " import Learner; learner = Learner();[learner.learn(extract([normalise(text)]), label) for"
-        " text, label in json.load(sys.stdin)];print(sha256(learner.to_bytes()).hexdigest())"
+        "import json, sys; from hashlib import sha256\n"
+        "from pipeline.text.normal_form import normalise\n"
+        "from pipeline.models.features import extract_features\n"
+        "from pipeline.models.learner import Learner\n"
+        "learner = Learner()\n"
+        "for text, label in json.load(sys.stdin):\n"
+        "    learner.learn(extract_features([normalise(text)]), label)\n"
+        "print(sha256(learner.to_bytes()).hexdigest())"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -107,7 +112,7 @@ def test_the_same_order_gives_the_same_bytes_in_another_process() -> None:
     assert done.stdout.strip() == sha256(taught(EXAMPLES, 3).to_bytes()).hexdigest()
 
 
-def test_it_learns_and_generalises_in_both_languages() -> None:
+def test_learner_generalises_in_both_languages() -> None:
     learner = taught(EXAMPLES, passes=5)
     assert [answer(learner, text) for text, _ in EXAMPLES] == [label for _, label in EXAMPLES]
     assert answer(learner, "I forgot my password") == "login"
@@ -115,20 +120,20 @@ def test_it_learns_and_generalises_in_both_languages() -> None:
     assert answer(learner, "快遞怎麼還沒到") == "delivery"  # learnt from simplified characters
 
 
-def test_the_guess_is_made_before_the_label_is_learnt() -> None:
+def test_prediction_is_made_before_the_label_is_learnt() -> None:
     learner = Learner()
     features = extract_raw(["blue"])
     assert [learner.learn(features, label) for label in ("x", "y")] == [None, "x"]
 
 
-def test_a_label_set_may_grow_beyond_its_first_room() -> None:
+def test_label_set_may_grow_beyond_its_initial_capacity() -> None:
     examples = [(f"word{number} marks topic{number}", f"topic{number}") for number in range(40)]
     learner = taught(examples, passes=6)
     assert [answer(learner, text) for text, _ in examples] == [label for _, label in examples]
     assert Learner.from_bytes(learner.to_bytes()).to_bytes() == learner.to_bytes()
 
 
-def test_importance_counts() -> None:
+def test_importance_scales_learning() -> None:
     def learnt(weight: float) -> float:
         learner = taught([("red", "a"), ("blue", "b")])
         learner.learn(extract_raw(["green"]), "b", weight)
@@ -138,28 +143,28 @@ def test_importance_counts() -> None:
 
 
 @pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), float("inf"), 1e9])
-def test_an_importance_that_makes_no_sense_is_refused(weight: float) -> None:
+def test_invalid_importance_is_refused(weight: float) -> None:
     with pytest.raises(ValueError, match="importance"):
         Learner().learn(extract_raw(["x"]), "a", weight)
 
 
-def test_what_is_frozen_does_not_change_and_copies_are_used_again() -> None:
+def test_inference_model_does_not_change_and_copies_are_reused() -> None:
     learner = taught(EXAMPLES)
     probe = extract_raw(["where is the invoice", "快递"])
-    frozen = learner.inference_model()
-    before = frozen.predict_proba(probe)
-    held = [frozen]
+    model = learner.inference_model()
+    before = model.predict_proba(probe)
+    in_use = [model]
     for text, label in EXAMPLES:
         learner.learn(extract_raw([text]), label)
         latest = learner.inference_model()
         assert np.array_equal(latest.predict_proba(probe), learner.predict_proba(probe)[1])
-        assert np.array_equal(frozen.predict_proba(probe), before)
-        held = [frozen, latest]
-    assert len(held) == 2
-    assert learner.copy_count <= 3  # one held throughout, one held last, one being made
+        assert np.array_equal(model.predict_proba(probe), before)
+        in_use = [model, latest]
+    assert len(in_use) == 2
+    assert learner.copy_count <= 3  # one in use throughout, one in use last, one to fill
 
 
-def test_a_hint_answers_before_learning_and_can_be_unlearnt() -> None:
+def test_hint_answers_before_learning_and_can_be_overruled() -> None:
     learner = Learner(("a", "b"), LearnerSettings())
     features = extract_raw(["some words"])
     said = RuleHints(np.array([1]), np.array([1.0], dtype=np.float32))
@@ -172,7 +177,7 @@ def test_a_hint_answers_before_learning_and_can_be_unlearnt() -> None:
 
 @settings(deadline=None, max_examples=20)
 @given(STREAMS, st.text(max_size=30), st.integers(-1, 2), st.floats(0, 1))
-def test_what_moves_the_scores_sums_up_to_the_answer(
+def test_contributions_sum_up_to_the_scores(
     stream: list[tuple[str, str]], text: str, hint: int, strength: float
 ) -> None:
     learner = taught([("one", "a"), ("two", "b"), ("three", "c"), *stream], labels=("a", "b", "c"))
@@ -186,7 +191,7 @@ def test_what_moves_the_scores_sums_up_to_the_answer(
         assert learner.predict_proba(features, hints)[1][0] == pytest.approx(expected, abs=1e-4)
 
 
-def test_confidence_is_calibrated_and_more_of_it_is_more_often_right() -> None:
+def test_confidence_is_calibrated() -> None:
     chance = random.Random(11)
     words = {"a": ["apple", "pear", "plum", "fig"], "b": ["bolt", "nut", "gear", "cog"]}
 
@@ -206,8 +211,8 @@ def test_confidence_is_calibrated_and_more_of_it_is_more_often_right() -> None:
     tops = probabilities.max(axis=1)
     right = np.array(
         [
-            labels[place] == truth
-            for place, (_, truth) in zip(probabilities.argmax(axis=1), tests, strict=True)
+            labels[index] == truth
+            for index, (_, truth) in zip(probabilities.argmax(axis=1), tests, strict=True)
         ]
     )
     order = np.argsort(tops, kind="stable")
@@ -218,7 +223,7 @@ def test_confidence_is_calibrated_and_more_of_it_is_more_often_right() -> None:
     assert np.abs(np.bincount(bins, tops - right, 10)).sum() / len(tests) < 0.05
 
 
-def test_a_young_learner_learns_its_last_examples_again_and_an_old_one_does_not() -> None:
+def test_only_a_young_learner_rehearses() -> None:
     def taught_with(rehearsed: int, young: int) -> bytes:
         learner = Learner(settings=LearnerSettings(rehearsed=rehearsed, young=young))
         for text, label in EXAMPLES:
@@ -229,7 +234,7 @@ def test_a_young_learner_learns_its_last_examples_again_and_an_old_one_does_not(
     assert taught_with(2, 0) == taught_with(0, 0)
 
 
-def test_after_warming_up_nothing_is_left_to_compile() -> None:
+def test_warm_up_compiles_everything() -> None:
     warm_up()
     used: list[Any] = [kernels.learn, kernels.predict]
     before = [len(kernel.signatures) for kernel in used]
@@ -243,27 +248,27 @@ def test_after_warming_up_nothing_is_left_to_compile() -> None:
 
 @settings(deadline=None)
 @given(st.binary(max_size=200))
-def test_bytes_that_are_no_state_are_refused(data: bytes) -> None:
+def test_invalid_state_bytes_are_refused(data: bytes) -> None:
     with pytest.raises(StateError):
         unpack(data)
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.data())
-def test_a_flipped_or_cut_state_is_refused(data: st.DataObject) -> None:
+def test_damaged_or_truncated_state_is_refused(data: st.DataObject) -> None:
     whole = pack({"x": 1}, {"a": np.arange(5, dtype=np.int64)})
-    place = data.draw(st.integers(0, len(whole) - 1))
+    index = data.draw(st.integers(0, len(whole) - 1))
     flipped = bytearray(whole)
-    flipped[place] ^= 1 << data.draw(st.integers(0, 7))
+    flipped[index] ^= 1 << data.draw(st.integers(0, 7))
     with pytest.raises(StateError):
         unpack(bytes(flipped))
     with pytest.raises(StateError):
-        unpack(whole[:place])
+        unpack(whole[:index])
 
 
-def test_a_whole_state_with_parts_that_do_not_fit_is_refused() -> None:
+def test_state_with_inconsistent_parts_is_refused() -> None:
     header, arrays = taught(EXAMPLES).state()
-    with pytest.raises(StateError, match="not fit"):
+    with pytest.raises(StateError, match="have the shape"):
         Learner.restore(header, arrays | {"weights_hashed": np.zeros((1, 1), dtype=np.float32)})
     with pytest.raises(TypeError, match="float64"):
         pack({}, {"a": np.zeros(2)})

@@ -109,7 +109,7 @@ def test_rules_answer_before_anything_is_learnt() -> None:
     assert explain(classifier, "麻烦开一张电子发票")["need"].rule.terms == ("电子发票",)
 
 
-def test_after_forty_labels_of_a_made_up_need_the_model_follows_them() -> None:
+def test_model_follows_forty_labels_of_an_invented_need() -> None:
     replica = folded(made_up(40))
     classifier = replica.classifier()
     for text, value in (("my blorf fell over", "appointment"), ("gnarp please", "cooperation")):
@@ -121,7 +121,7 @@ def test_after_forty_labels_of_a_made_up_need_the_model_follows_them() -> None:
     )  # a label never given is still known by its rule
 
 
-def test_the_model_answers_from_its_least_number_of_labels_and_classes_on() -> None:
+def test_model_answers_after_minimum_labels_and_classes() -> None:
     least = next(head for head in HEADS if head.name == "need").minimum_labels
     sources = []
     replica = Replica()
@@ -140,7 +140,7 @@ def test_the_model_answers_from_its_least_number_of_labels_and_classes_on() -> N
     st.lists(st.text(max_size=40), max_size=5),
     st.sampled_from(["inbound", "outbound", "internal", ""]),
 )
-def test_answers_are_whole_ordered_and_independent_of_the_batch(
+def test_answers_are_complete_ordered_and_independent_of_the_batch(
     events: list[dict[str, Any]], texts: list[str], direction: str
 ) -> None:
     eager = tuple(replace(head, minimum_labels=2) for head in HEADS)
@@ -159,7 +159,7 @@ def test_answers_are_whole_ordered_and_independent_of_the_batch(
                 assert answer[:3] == ("", 0.0, True)
 
 
-def test_directions_decide_which_heads_are_asked() -> None:
+def test_direction_decides_which_heads_apply() -> None:
     text = "urgent: please cancel my order, I want a refund"
     asked = {
         direction: {
@@ -181,7 +181,7 @@ def test_a_text_without_words_has_no_label(text: str) -> None:
         }
 
 
-def test_texts_and_directions_must_be_as_many() -> None:
+def test_texts_and_directions_must_have_the_same_length() -> None:
     with pytest.raises(ValueError, match="2 texts but 1 directions"):
         Replica().classifier().classify(["a", "b"], ["inbound"])
     assert Replica().classifier().classify([], []) == []
@@ -189,7 +189,7 @@ def test_texts_and_directions_must_be_as_many() -> None:
 
 @settings(deadline=None, max_examples=20)
 @given(EVENTS, st.integers(0, 25))
-def test_a_snapshot_and_the_tail_equal_a_full_refold(
+def test_snapshot_plus_later_events_equals_a_full_fold(
     events: list[dict[str, Any]], cut: int
 ) -> None:
     full = dump(folded(events))
@@ -198,7 +198,7 @@ def test_a_snapshot_and_the_tail_equal_a_full_refold(
     assert dump(load(full)) == full
 
 
-def test_a_refold_in_another_process_is_the_same_bit_by_bit() -> None:
+def test_fold_in_another_process_gives_the_same_bytes() -> None:
     events = [
         *made_up(30),
         example("sentiment", "positive", "很好"),
@@ -220,7 +220,7 @@ def test_a_refold_in_another_process_is_the_same_bit_by_bit() -> None:
     assert done.stdout.strip() == sha256(dump(folded(events))).hexdigest()
 
 
-def test_a_classifier_stays_as_it_was_while_the_replica_goes_on() -> None:
+def test_classifier_is_immutable_while_the_replica_learns() -> None:
     replica = folded(made_up(40))
     classifier = replica.classifier()
     before = classifier.classify(["blorf", "gnarp"], ["inbound"] * 2)
@@ -266,7 +266,7 @@ KEYS = st.sampled_from(["kind", "head", "value", "text", "weight", "language", "
 
 @settings(deadline=None, max_examples=150)
 @given(st.dictionaries(KEYS, JSON), st.booleans())
-def test_no_event_raises_and_the_offset_always_moves_on(
+def test_no_event_raises_and_the_offset_always_advances(
     event: dict[str, Any], valid_otherwise: bool
 ) -> None:
     replica = Replica()
@@ -294,7 +294,7 @@ def test_no_event_raises_and_the_offset_always_moves_on(
         ({"weight": True}, "weight_invalid"),
     ],
 )
-def test_what_cannot_be_learnt_is_refused_by_a_code(change: dict[str, Any], code: str) -> None:
+def test_invalid_examples_are_refused_with_a_code(change: dict[str, Any], code: str) -> None:
     replica = Replica()
     refused = replica.apply(example("need", "invoice", "x") | change, 0)
     assert isinstance(refused, RefusedEvent)
@@ -302,14 +302,14 @@ def test_what_cannot_be_learnt_is_refused_by_a_code(change: dict[str, Any], code
     assert replica.quality_counters == {}
 
 
-def test_an_offset_already_folded_changes_nothing() -> None:
+def test_offset_already_folded_changes_nothing() -> None:
     replica = folded(made_up(5))
     before = dump(replica)
     assert isinstance(replica.apply(example("need", "invoice", "x"), 4), RefusedEvent)
     assert dump(replica) == before
 
 
-def test_an_example_of_no_record_is_one_more_each_time() -> None:
+def test_example_without_record_is_learnt_every_time() -> None:
     replica = folded([example("need", "invoice", "zip"), example("need", "payment", "zip")])
     assert replica.quality("need").count == 2
 
@@ -338,7 +338,7 @@ def test_versions_name_generation_offset_and_recipe() -> None:
     assert other.recipe != replica.recipe
 
 
-def test_a_new_head_is_one_entry() -> None:
+def test_new_head_needs_one_entry() -> None:
     head = Head(
         name="visa",
         meaning=Meaning("about a visa", "签证"),
@@ -356,7 +356,7 @@ def test_a_new_head_is_one_entry() -> None:
         )
     assert replica.classifier().classify(["my visa"], ["inbound"])[0]["visa"].label == "yes"
     assert dump(load(dump(replica), replica.heads)) == dump(replica)
-    with pytest.raises(ValueError, match="one name"):
+    with pytest.raises(ValueError, match="the same name"):
         Replica(heads=(head, head))
 
 

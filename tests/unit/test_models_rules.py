@@ -34,7 +34,7 @@ def polarity(text: str) -> str:
 
 @settings(deadline=None, max_examples=300)
 @given(st.text(max_size=120))
-def test_any_text_gets_an_answer_of_each_head(text: str) -> None:
+def test_every_head_answers_any_text(text: str) -> None:
     reading = read(text)
     for head in HEADS:
         assert head.rule is not None
@@ -46,7 +46,7 @@ def test_any_text_gets_an_answer_of_each_head(text: str) -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.sampled_from(WORDS), max_size=30))
-def test_words_of_the_lists_in_any_order_never_break_a_rule(words: list[str]) -> None:
+def test_lexicon_terms_in_any_order_never_break_a_rule(words: list[str]) -> None:
     reading = read(" ".join(words))
     for head in HEADS:
         assert head.rule is not None
@@ -140,7 +140,7 @@ def test_sentiment(text: str, feeling: str) -> None:
     assert polarity(text) == feeling
 
 
-def test_strength_shows_in_the_label() -> None:
+def test_strong_sentiment_gets_a_strong_label() -> None:
     assert label("sentiment", "Terrible! Worst company ever, never again!!") == "very_negative"
     assert label("sentiment", "非常满意，完美，强烈推荐！") == "very_positive"
     assert label("sentiment", "still a bit slow") == "negative"
@@ -208,7 +208,7 @@ def test_spam(text: str, kind: str) -> None:
     assert label("spam", text) == kind
 
 
-def test_answers_name_the_terms_that_led_to_them() -> None:
+def test_answers_name_their_terms() -> None:
     rule = TABLE["need"].rule
     assert rule is not None
     assert rule(read("麻烦开一张电子发票")).terms == ("电子发票",)
@@ -216,16 +216,16 @@ def test_answers_name_the_terms_that_led_to_them() -> None:
     assert read("not bad, but slow").sentiment_terms == ("not bad", "slow")
 
 
-def test_the_longest_of_overlapping_terms_is_found() -> None:
+def test_longest_of_overlapping_terms_matches() -> None:
     assert [entry.term for entry in read("没有问题").entries_of("sentiment")] == ["没有问题"]
 
 
-def test_words_are_matched_whole_in_spaced_scripts() -> None:
+def test_spaced_scripts_match_whole_words() -> None:
     assert label("need", "The billboard is invoiceless") == ""
 
 
 @pytest.mark.parametrize("head", HEADS, ids=lambda head: head.name)
-def test_every_row_of_the_table_is_whole(head: Head) -> None:
+def test_every_head_is_complete(head: Head) -> None:
     assert head.name.isidentifier()
     assert head.name.islower()
     assert len(head.labels) >= head.minimum_classes
@@ -236,7 +236,7 @@ def test_every_row_of_the_table_is_whole(head: Head) -> None:
         assert not meaning.zh.isascii()
 
 
-def test_the_lists_are_rich_in_both_languages() -> None:
+def test_lexicons_have_many_terms_in_both_languages() -> None:
     sizes = Counter(
         "en" if entry.term.isascii() else "zh"
         for entry in lexicon().entries

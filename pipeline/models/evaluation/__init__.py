@@ -1,3 +1,1 @@
-"""Judging models on labelled texts: the online model as it runs, and the offline models it is
-measured against.
-"""
+"""Evaluate models on labelled texts: the online model as it runs, beside offline models."""

@@ -1,6 +1,4 @@
-"""The offline models: one table of what is trained, what is searched, and what bounds each in time
-and memory.
-"""
+"""The table of offline models: how each is built, what is searched, and its limits."""
 
 from __future__ import annotations
 
@@ -26,21 +24,21 @@ from sklearn.tree import DecisionTreeClassifier
 
 from pipeline.models.evaluation.ngram_counts import NgramColumns
 
-# What the linear models keep: on 77 intents a linear SVM reached 89.1 % with all n-grams, 88.9 with
-# 20,000, 87.6 with 5,000.
+# The columns of linear models: on 77 intents a linear SVM reached 89.1 % with all n-grams, 88.9 %
+# with 20,000, and 87.6 % with 5,000.
 _MANY: Final = 20_000
-# A single tree looks through all its columns at each split: with 1,000 it lost 2 points on reviews
-# and 5 on intents.
+# A single tree searches all its columns at each split; with 1,000 columns it lost 2 points on
+# reviews and 5 on intents.
 _TREE_COLUMNS: Final = 3_000
-# A forest looks through some: with 3,000 it lost 3 points on intents, in half the time.
+# A forest searches some columns; with 3,000 it lost 3 points on intents, in half the time.
 _FOREST_COLUMNS: Final = 10_000
-# Columns whose information is worked out together: some MB for each array of columns × labels.
+# Columns whose information is computed together: some MB for each array of columns × labels.
 _COLUMNS_AT_ONCE: Final = 10_000
-# Boosting looks through each component for each tree, a tree for each label in each round: with
-# 150, a fit on 77 intents took three times as long.
+# Boosting searches each component for each tree, and fits a tree for each label in each round: with
+# 150 components, a fit on 77 intents took three times as long.
 _BOOSTED_COMPONENTS: Final = 50
-# Dense models see texts as so many components of their TF-IDF matrix: memory and time of sparse
-# text made dense forbid more.
+# Dense models get texts as this many components of their TF-IDF matrix, because dense rows of text
+# take too much memory and time.
 _COMPONENTS: Final = 150
 
 
@@ -48,10 +46,10 @@ _COMPONENTS: Final = 150
 class CandidateModel:
     """An offline model.
 
-    `build` returns its steps after the weighing of n-grams, given a seed. `space` is searched by
-    `search`: every combination ("grid"), or `draws` of them ("random"). It is fitted on at most
-    `fit_rows` rows (None: all) and each setting tried on at most `search_rows`, for the reason in
-    `bound` ("" where all rows are used).
+    `build` returns the steps after TF-IDF for a seed. `space` is searched by `search`: every
+    combination ("grid"), or `draws` of them ("random"). The model is fitted on at most `fit_rows`
+    rows (None: all) and each setting tried on at most `search_rows`, for the reason in `bound` (""
+    if all rows are used).
     """
 
     name: str
@@ -65,25 +63,26 @@ class CandidateModel:
     bound: str = ""
 
     def pipeline(self, grams: NgramColumns, seed: int) -> Pipeline:
-        """Return the unfitted model, counts of the n-grams in, labels out."""
+        """Return the unfitted model from n-gram counts to labels."""
         return Pipeline([("weigh", grams.tfidf_step()), *self.build(seed)])
 
 
 def presence_information(X: sp.csr_matrix, y: npt.NDArray[Any]) -> npt.NDArray[np.float64]:  # noqa: N803
-    """Return the mutual information, in nats, of each column's presence and the label, shape
-    (columns,).
+    """Return the mutual information, in nats, of each column's presence and the label, (columns,).
 
-    It is scikit-learn's `mutual_info_classif` of the columns as present or not, for all columns in
-    one product: that takes each column by itself, which takes minutes for text.
+    It equals scikit-learn's `mutual_info_classif` of presence, but computes all columns in one
+    matrix product; scikit-learn computes each column alone, which takes minutes for text.
     """
-    labels, places = np.unique(y, return_inverse=True)
-    rows = len(places)
-    given = sp.csr_matrix((np.ones(rows), (np.arange(rows), places)), shape=(rows, len(labels)))
+    labels, indexes = np.unique(y, return_inverse=True)
+    rows = len(indexes)
+    one_hot = sp.csr_matrix((np.ones(rows), (np.arange(rows), indexes)), shape=(rows, len(labels)))
     present = (sp.csc_matrix(X, dtype=np.float64, copy=True) > 0).astype(np.float64)
-    of_label = np.asarray(given.sum(axis=0)).ravel() / rows
+    of_label = np.asarray(one_hot.sum(axis=0)).ravel() / rows
     parts = [np.zeros(0)]
     for first in range(0, present.shape[1], _COLUMNS_AT_ONCE):
-        both = np.asarray((present[:, first : first + _COLUMNS_AT_ONCE].T @ given).todense()) / rows
+        both = (
+            np.asarray((present[:, first : first + _COLUMNS_AT_ONCE].T @ one_hot).todense()) / rows
+        )
         of_column = both.sum(axis=1, keepdims=True)
         information = _term(both, of_column * of_label) + _term(
             of_label - both, (1 - of_column) * of_label
@@ -95,7 +94,7 @@ def presence_information(X: sp.csr_matrix, y: npt.NDArray[Any]) -> npt.NDArray[n
 def _term(
     joint: npt.NDArray[np.float64], product: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Return p(x, y) · ln(p(x, y) / (p(x) p(y))), 0 where nothing is."""
+    """Return p(x, y) · ln(p(x, y) / (p(x) p(y))), 0 where either is 0."""
     filled = (joint > 0) & (product > 0)
     ratio = np.divide(joint, product, out=np.ones_like(joint), where=filled)
     result: npt.NDArray[np.float64] = np.where(filled, joint * np.log(ratio), 0.0)
@@ -103,7 +102,7 @@ def _term(
 
 
 class Components(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """TruncatedSVD of as many components as asked for, or as the texts and columns allow."""
+    """TruncatedSVD with `components` components, or as many as the texts and columns allow."""
 
     def __init__(self, components: int = _COMPONENTS, seed: int = 0) -> None:
         self.components = components
@@ -112,7 +111,7 @@ class Components(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: sp.csr_matrix, y: Any = None) -> Self:  # noqa: N803
         """Find the components."""
         count = max(1, min(self.components, X.shape[0] - 1, X.shape[1] - 1))
-        # Two power iterations find components of text as well as the default of five, in half the
+        # Two power iterations find the components of text as well as the default five, in half the
         # time.
         self.svd_ = TruncatedSVD(count, n_iter=2, random_state=self.seed).fit(X)
         return self
@@ -202,8 +201,8 @@ CANDIDATES: Final[tuple[CandidateModel, ...]] = (
         ],
         "random",
         {
-            # A tenth of the columns cost five times as much and was worse on 77 intents (66 against
-            # 71 %).
+            # A tenth of the columns took five times as long and was worse on 77 intents (66 %
+            # against 71 %).
             "model__max_features": ["sqrt", "log2"],
             "model__min_samples_leaf": randint(1, 4),
             "select__score_func": _SELECTORS,
@@ -218,9 +217,9 @@ CANDIDATES: Final[tuple[CandidateModel, ...]] = (
         "Gradient boosting",
         lambda seed: [
             *_dense(seed, components=_BOOSTED_COMPONENTS),
-            # A tree for every label in every round: rounds are what bounds the time. Of 77 labels
-            # each has few rows: with no penalty some leaves step so far that accuracy fell from 46
-            # to 8 %. 31 bins are as good as 255 on so few rows.
+            # Rounds determine the time, with a tree for every label in every round. Each of 77
+            # labels has few rows: without a penalty some leaves step so far that accuracy fell from
+            # 46 to 8 %. 31 bins are as good as 255 on so few rows.
             (
                 "model",
                 HistGradientBoostingClassifier(
@@ -244,8 +243,8 @@ CANDIDATES: Final[tuple[CandidateModel, ...]] = (
         "Neural net (MLP)",
         lambda seed: [
             *_dense(seed, ("scale", StandardScaler())),
-            # Small batches and larger steps than the defaults converge in a few epochs on a few
-            # hundred rows too.
+            # Smaller batches and larger steps than the defaults converge in a few epochs, even on a
+            # few hundred rows.
             (
                 "model",
                 MLPClassifier(

@@ -1,6 +1,4 @@
-"""The bench: offline models and the online model on the same rows, with the settings of each chosen
-on training rows alone.
-"""
+"""Compare offline models and the online model on the same rows, tuned on training rows alone."""
 
 from __future__ import annotations
 
@@ -30,15 +28,13 @@ from pipeline.models.evaluation.results import (
     judge_contender,
 )
 
-# Told what is worked on, how many models are done, and of how many.
+# Called with the current task, the number of models done, and the number of all models.
 Progress = Callable[[str, int, int], object]
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationPlan:
-    """How to compare: which offline models, outer and inner folds, the seed of all that is random,
-    CPU seconds a model.
-    """
+    """How to compare: offline models, outer and inner folds, random seed, CPU seconds per model."""
 
     models: tuple[str, ...] = tuple(candidate.name for candidate in CANDIDATES)
     folds: int = 3
@@ -55,12 +51,11 @@ def compare(
     online: OnlineResult | None = None,
     on_progress: Progress = lambda _what, _done, _total: None,
 ) -> Comparison:
-    """Train, tune and judge every model of the plan and the online one; `test` is only ever
-    answered.
+    """Train, tune and judge every model of the plan and the online model.
 
-    `labels` are a head's, known to the online model from the start; `online` is its judgement where
-    it was made before. Raises EvaluationError where the rows allow no comparison or the plan names
-    no model.
+    No model learns from `test`. `labels` are those of a head, which the online model knows from the
+    start; `online` is its result if it was judged before. Raises EvaluationError if the rows allow
+    no comparison or the plan names an unknown model.
     """
     chosen, folds = check(train, test, plan)
     y: Labels = np.array([row.label for row in train], dtype=object)
@@ -68,28 +63,29 @@ def compare(
     on_progress("online model", 0, total)
     contenders = [_judge_online(train, test, y, folds, plan.seed, labels, online)]
     on_progress("features", 1, total)
-    # One thread: costs are told by the CPU, and threads that wait for each other on a busy machine
-    # use most of it.
+    # One thread, because costs are CPU times, and on a busy machine threads use most of the CPU
+    # waiting for each other.
     with threadpool_limits(1):
         bench = OfflineBench.of(train, test, folds, plan.seed, plan.budget_s)
         selection = bench.selection(lambda title: on_progress(f"selection: {title}", 1, total))
         for number, candidate in enumerate(chosen, 2):
             contenders.append(bench.judge(candidate, _steps(on_progress, candidate, number, total)))
-    contenders.sort(key=lambda one: -one.cross_validated)
+    contenders.sort(key=lambda contender: -contender.cross_validated)
     return Comparison(tuple(contenders), selection, folds, tuple(_notes(y, folds, plan)))
 
 
 def check(
     train: Sequence[LabelledRow], test: Sequence[LabelledRow], plan: EvaluationPlan
 ) -> tuple[list[CandidateModel], int]:
-    """Return the models of a plan and how many folds the rows allow; raises EvaluationError where
-    nothing can be compared.
+    """Return the models of a plan and how many folds the rows allow.
+
+    Raises EvaluationError if nothing can be compared.
     """
     chosen = _candidates(plan.models)
     folds = folds_for(np.array([row.label for row in train], dtype=object), plan.folds)
     if not test:
         raise EvaluationError(
-            "there is no row to test on: name a file with --test, or give more rows"
+            "there are no test rows: name a file with --test, or provide more rows"
         )
     return chosen, folds
 
@@ -105,15 +101,13 @@ def _candidates(names: Sequence[str]) -> list[CandidateModel]:
     table = {candidate.name: candidate for candidate in CANDIDATES}
     unknown = [name for name in names if name not in table]
     if unknown:
-        raise EvaluationError(
-            f"there is no model {', '.join(unknown)}; models are {', '.join(table)}"
-        )
+        raise EvaluationError(f"unknown model {', '.join(unknown)}: choose of {', '.join(table)}")
     return [table[name] for name in dict.fromkeys(names)]
 
 
 def _notes(y: Labels, folds: int, plan: EvaluationPlan) -> Iterator[str]:
     if folds < plan.folds:
-        yield f"{folds} folds, not {plan.folds}: no label has more training rows"
+        yield f"{folds} folds instead of {plan.folds}, because no label has more training rows"
     names, counts = np.unique(y, return_counts=True)
     rare = [str(name) for name, count in zip(names, counts.tolist(), strict=True) if count < folds]
     if rare:
@@ -136,9 +130,9 @@ def _judge_online(
     judged = online or judge_online(train, test, labels=labels, curve=sizes)
     assert judged.test is not None
     estimates = []
-    for seen, held_out in outer_folds(y, folds, seed):
-        model = train_online([train[place] for place in np.sort(seen).tolist()], labels)
-        rows = [train[place] for place in held_out.tolist()]
+    for fitted, validation in outer_folds(y, folds, seed):
+        model = train_online([train[index] for index in np.sort(fitted).tolist()], labels)
+        rows = [train[index] for index in validation.tolist()]
         estimates.append(score([row.label for row in rows], answer_rows(model, rows).labels))
     answers = judged.test.answers.labels
     return judge_contender(
@@ -154,5 +148,5 @@ def _judge_online(
         fit_s=(judged.cost.features_us + judged.cost.learn_us) * len(train) / 1e6,
         features_us=judged.cost.features_us,
         predict_us=judged.cost.predict_us,
-        notes=("one pass in the order of the rows, its one setting for all data",),
+        notes=("one pass in the order of the rows, with the same settings for all data",),
     )

@@ -1,4 +1,4 @@
-"""One evaluation: its rows, what is judged on them, and everything that was found."""
+"""Run one evaluation: judge the online model, the served answers and the offline models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.models.replica import LearntExample, Replica
 
 @dataclass(frozen=True, slots=True)
 class EvaluationData:
-    """The rows of an evaluation, where they come from in words, and the lines that are none."""
+    """The rows of an evaluation, descriptions of their sources, and the refused lines."""
 
     train: tuple[LabelledRow, ...]
     test: tuple[LabelledRow, ...]
@@ -27,15 +27,17 @@ class EvaluationData:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels that a learner knows from the start: a head's, else none."""
+        """The labels that a learner knows from the start: those of the head, else none."""
         return tuple(self.head.labels) if self.head else ()
 
 
 @dataclass(frozen=True, slots=True)
 class ServedQuality:
-    """What readers would have been told of a head: by its rule until the model may answer, then by
-    the model with the rule's hint. Accuracies, 0 to 1: on the stream before each row was learnt
-    (the rule alone beside), and on the test."""
+    """The quality of a head's answers as readers get them.
+
+    The rule answers until the model is ready, then the model with the rule's hint. Accuracies are 0
+    to 1: on the stream before each row was learnt (also of the rule alone), and on the test.
+    """
 
     prequential_accuracy: float
     rule_accuracy: float
@@ -44,8 +46,9 @@ class ServedQuality:
 
 @dataclass(frozen=True, slots=True)
 class PromotionResult:
-    """What a promotion did: the event that records it ("" where nothing was new), examples added,
-    and those there before.
+    """The result of a promotion: examples added, and those that existed already.
+
+    `promotion_id` is the id of the event that records it, "" if no example was new.
     """
 
     promotion_id: str
@@ -57,7 +60,7 @@ class PromotionResult:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Everything that was found; None for what was not asked for."""
+    """All results of an evaluation; None for what was not requested."""
 
     data: EvaluationData
     plan: EvaluationPlan
@@ -75,7 +78,7 @@ def evaluate(
     offline: bool,
     on_progress: Progress,
 ) -> Evaluation:
-    """Judge what is asked for. Raises EvaluationError where the rows do not allow it."""
+    """Judge what is requested. Raises EvaluationError if the rows do not allow it."""
     if offline:
         check(data.train, data.test, plan)
     judged = None
@@ -100,11 +103,12 @@ def evaluate(
 
 
 def judge_served(data: EvaluationData) -> ServedQuality:
-    """Fold the training rows as a worker does, and answer the test as it would. Raises ValueError
-    where there is no head.
+    """Fold the training rows and answer the test as a worker does.
+
+    Raises ValueError if there is no head.
     """
     if data.head is None:
-        raise ValueError("only a head is served")
+        raise ValueError("served answers can be judged for a head only")
     replica = Replica(heads=(data.head,))
     applied = [
         replica.apply(
@@ -119,22 +123,23 @@ def judge_served(data: EvaluationData) -> ServedQuality:
         )
         for offset, row in enumerate(data.train)
     ]
-    tally = replica.quality(data.head.name)
-    learnt = max(1, sum(isinstance(one, LearntExample) for one in applied))
+    quality = replica.quality(data.head.name)
+    learnt = max(1, sum(isinstance(outcome, LearntExample) for outcome in applied))
     return ServedQuality(
-        tally.served_correct / learnt,
-        tally.rule_correct / learnt,
+        quality.served_correct / learnt,
+        quality.rule_correct / learnt,
         _served_test(replica, data.head, data.test),
     )
 
 
 def _served_test(replica: Replica, head: Head, rows: Sequence[LabelledRow]) -> Scores | None:
-    asked = [row for row in rows if head.applies_to(row.direction)]
-    if not asked:
+    applicable = [row for row in rows if head.applies_to(row.direction)]
+    if not applicable:
         return None
-    found = replica.classifier().classify(
-        [row.text for row in asked], [row.direction for row in asked]
+    predictions = replica.classifier().classify(
+        [row.text for row in applicable], [row.direction for row in applicable]
     )
     return score(
-        [row.label for row in asked], [answers[head.name].label or None for answers in found]
+        [row.label for row in applicable],
+        [by_head[head.name].label or None for by_head in predictions],
     )

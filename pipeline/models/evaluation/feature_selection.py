@@ -1,6 +1,4 @@
-"""Feature selection compared: the same linear SVM on all n-grams, and on those that chi², mutual
-information and RFE keep.
-"""
+"""Compare feature selection: a linear SVM on all n-grams, and on those that each method selects."""
 
 from __future__ import annotations
 
@@ -21,21 +19,25 @@ from pipeline.models.evaluation.candidates import presence_information
 from pipeline.models.evaluation.nested_search import SCORER, Labels, splitter, stratified_order
 from pipeline.models.evaluation.ngram_counts import NgramColumns, ngrams_of_columns
 
-# What a method may keep: few enough that it has to choose.
+# The number of columns that a method selects: few enough that it has to choose.
 KEPT: Final = 1_000
-# Elimination fits a model in each round, so it starts from what chi² keeps and drops three columns
-# of ten a round.
+# Elimination fits a model in each round, so it starts from the columns that chi² selects and drops
+# three of ten in each round.
 _RFE_FROM: Final = 4_000
 _RFE_STEP: Final = 0.3
-# Rows that are compared on: a method's order of columns hardly changes with more, its time does.
+# With more rows than this a method's order of columns hardly changes, but its time does.
 ROWS: Final = 2_000
 _TERMS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureSelection:
-    """A method: macro-F1 by cross-validation on training rows (mean, standard deviation), columns
-    kept, CPU seconds a fit, and the n-grams it values most."""
+    """A method of feature selection and how it did.
+
+    `macro_f1` and `spread` are mean and standard deviation over folds of the training rows;
+    `columns` is how many columns it selects, `fit_s` CPU seconds per fit, and `terms` are the
+    n-grams that it ranks highest.
+    """
 
     name: str
     title: str
@@ -56,12 +58,10 @@ def compare_selection(
     seed: int,
     on_progress: Callable[[str], object] = lambda _title: None,
 ) -> tuple[FeatureSelection, ...]:
-    """Compare the methods on training rows alone: `texts`, the counts `X` of the n-grams in them
-    and labels `y`.
-    """
+    """Compare the methods on training rows: `texts`, their n-gram counts `X` and labels `y`."""
     rows = stratified_order(y, seed)[:ROWS]
     part, labels = X[rows], y[rows]
-    found = []
+    selections = []
     for name, (title, steps) in _methods(seed).items():
         on_progress(title)
         model = Pipeline(
@@ -85,12 +85,12 @@ def compare_selection(
             else {}
         )
         terms = tuple(known[column] for column in kept[:_TERMS].tolist() if column in known)
-        found.append(
+        selections.append(
             FeatureSelection(
                 name, title, float(scores.mean()), float(scores.std()), len(kept), seconds, terms
             )
         )
-    return tuple(found)
+    return tuple(selections)
 
 
 def _methods(seed: int) -> dict[str, tuple[str, list[tuple[str, Any]]]]:
@@ -110,7 +110,7 @@ def _methods(seed: int) -> dict[str, tuple[str, list[tuple[str, Any]]]]:
 
 
 def _ranked(grams: NgramColumns, model: Pipeline, steps: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Return the columns of the counts that a fitted model keeps, the most valued first."""
+    """Return the columns of the counts that a fitted model selects, the highest ranked first."""
     columns = grams.columns_after(model.named_steps["weigh"])
     values = np.zeros(len(columns))
     for step in steps:

@@ -15,10 +15,10 @@ from pipeline.models.evaluation.results import Comparison, Contender, count_know
 
 
 def as_json(evaluation: Evaluation) -> dict[str, Any]:
-    """Return the evaluation for a machine."""
+    """Return the evaluation as a dict of JSON values."""
     data = evaluation.data
     labels = sorted({row.label for row in data.train})
-    found: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "data": {
             "train": data.train_source,
             "test": data.test_source,
@@ -34,38 +34,37 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
         "seed": evaluation.plan.seed,
     }
     if evaluation.online:
-        found["online"] = _online(evaluation.online, data)
+        figures["online"] = _online(evaluation.online, data)
     if evaluation.served:
-        found["served"] = asdict(evaluation.served)
+        figures["served"] = asdict(evaluation.served)
     if evaluation.comparison:
-        found["offline"] = _comparison(evaluation.comparison, evaluation.plan)
+        figures["offline"] = _comparison(evaluation.comparison, evaluation.plan)
     if evaluation.promoted:
-        found["promoted"] = asdict(evaluation.promoted)
-    return found
+        figures["promoted"] = asdict(evaluation.promoted)
+    return figures
 
 
 def _online(online: OnlineResult, data: EvaluationData) -> dict[str, Any]:
-    """Return the figures flat; calibration and coverage are of the test part, of the stream where
-    there is none.
-    """
+    """Return the figures as a flat dict; calibration is of the test if any, else of the stream."""
+    prequential = online.prequential
     last = online.test or online.prequential
-    found: dict[str, Any] = {
-        "prequential_accuracy": online.prequential.scores.accuracy,
-        "prequential_macro_f1": online.prequential.scores.macro_f1,
+    figures: dict[str, Any] = {
+        "prequential_accuracy": prequential.scores.accuracy,
+        "prequential_macro_f1": prequential.scores.macro_f1,
         "test_accuracy": online.test.scores.accuracy if online.test else None,
         "test_macro_f1": online.test.scores.macro_f1 if online.test else None,
         "calibration_error": last.calibration.calibration_error,
         "accuracy_at_80_coverage": last.calibration.accuracy_at_80_coverage,
-        "prequential_calibration_error": online.prequential.calibration.calibration_error,
-        "prequential_accuracy_at_80_coverage": online.prequential.calibration.accuracy_at_80_coverage,
+        "prequential_calibration_error": prequential.calibration.calibration_error,
+        "prequential_accuracy_at_80_coverage": prequential.calibration.accuracy_at_80_coverage,
         **asdict(online.cost),
         "drifts": online.drifts,
-        "prequential_groups": _groups(data.train, online.prequential),
+        "prequential_groups": _groups(data.train, prequential),
         "curve": _curve(online.curve),
     }
     if online.test:
-        found["test_groups"] = _groups(data.test, online.test)
-    return found
+        figures["test_groups"] = _groups(data.test, online.test)
+    return figures
 
 
 def _groups(rows: Sequence[LabelledRow], part: JudgedAnswers) -> list[dict[str, Any]]:

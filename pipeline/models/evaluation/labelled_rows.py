@@ -1,6 +1,4 @@
-"""Labelled texts to evaluate on: a JSONL file, each line checked, a bad one named by file, line and
-field.
-"""
+"""Read labelled texts from JSONL files; a bad line is reported by file, line and field."""
 
 from __future__ import annotations
 
@@ -14,16 +12,12 @@ from pipeline.errors import UserError
 
 
 class EvaluationError(UserError, ValueError):
-    """An evaluation cannot be made of what was given; the message says what is missing and what to
-    do.
-    """
+    """The input allows no evaluation; the message says what is missing and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledRow:
-    """A text and its right label; language and channel ("" where unknown) are what results are
-    broken down by.
-    """
+    """A text and its true label; results are grouped by language and channel ("": unknown)."""
 
     text: str
     label: str
@@ -35,9 +29,7 @@ class LabelledRow:
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line that is no labelled text: where it stands (from 1), the field that is wrong ("" for
-    the whole), and why.
-    """
+    """A line that is no labelled text: its number (from 1), the wrong field ("": all), and why."""
 
     file: str
     line: int
@@ -45,19 +37,18 @@ class BadLine:
     detail: str
 
     def __str__(self) -> str:
-        """Return it as one line for a person."""
+        """Return one line of text for people."""
         return f"{self.file}:{self.line}: {f'{self.field}: ' if self.field else ''}{self.detail}"
 
 
 def read_rows(
     path: Path, labels: Collection[str] | None = None
 ) -> tuple[list[LabelledRow], list[BadLine]]:
-    """Return the labelled texts of a JSONL file in UTF-8 in their order, and its bad lines; blank
-    lines are passed over.
+    """Return the labelled texts of a JSONL file in UTF-8, and its bad lines; skip blank lines.
 
     A line is {"text": str, "label": str or int, "language"?: str, "channel"?: str}; further fields
-    are ignored. Where `labels` is given, any other label is wrong. Raises OSError where the file
-    can't be read, EvaluationError where no line of it is good.
+    are ignored. If `labels` is given, any other label is an error. Raises OSError if the file
+    cannot be read, and EvaluationError if it has no good line.
     """
     rows: list[LabelledRow] = []
     bad: list[BadLine] = []
@@ -65,21 +56,21 @@ def read_rows(
         for line, raw in enumerate(_lines(file), 1):
             if not raw.strip():
                 continue
-            found = _row(raw, labels)
-            if isinstance(found, LabelledRow):
-                rows.append(found)
+            row = _row(raw, labels)
+            if isinstance(row, LabelledRow):
+                rows.append(row)
             else:
-                bad.append(BadLine(str(path), line, *found))
+                bad.append(BadLine(str(path), line, *row))
     if not rows:
         first = f"; {bad[0]}" if bad else ""
         raise EvaluationError(
-            f'{path}: no line is a labelled text such as {{"text": "…", "label": "…"}}{first}'
+            f'{path}: no labelled text; write lines such as {{"text": "…", "label": "…"}}{first}'
         )
     return rows, bad
 
 
 def _lines(file: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the lines, the first without the mark that Windows programs put before UTF-8."""
+    """Yield the lines, the first one without the byte order mark that Windows programs write."""
     for number, raw in enumerate(file):
         yield raw.removeprefix(b"\xef\xbb\xbf") if number == 0 else raw
 
@@ -95,11 +86,11 @@ def _row(raw: bytes, labels: Collection[str] | None) -> LabelledRow | tuple[str,
     if not isinstance(text, str):
         return (
             "text",
-            "missing" if text is None else f"{type(text).__name__} where a text is needed",
+            "missing" if text is None else f"{type(text).__name__}, but must be a text",
         )
     if not text.strip():
         return "text", "empty"
-    # Labels of many data sets are numbers; a fraction or a truth value is more likely a mistake.
+    # Labels of many data sets are whole numbers; a fraction or a boolean is probably a mistake.
     if isinstance(label, int) and not isinstance(label, bool):
         label = str(label)
     if not isinstance(label, str) or not label.strip():
@@ -108,8 +99,8 @@ def _row(raw: bytes, labels: Collection[str] | None) -> LabelledRow | tuple[str,
             "",
         ) else f"{label!r} is no label: write a text or a whole number"
     if labels is not None and label not in labels:
-        return "label", f"{label!r} is none of {', '.join(labels)}"
+        return "label", f"{label!r} is not one of {', '.join(labels)}"
     for name in ("language", "channel"):
         if not isinstance(data.get(name), str | None):
-            return name, f"{data[name]!r} is no text"
+            return name, f"{data[name]!r} is not a text"
     return LabelledRow(text, label, data.get("language") or "", data.get("channel") or "")

@@ -1,4 +1,4 @@
-"""How good answers are: accuracy, macro-F1, calibration and coverage, each with one definition."""
+"""Measures of answers: accuracy, macro-F1, calibration and coverage, each defined once."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sklearn.metrics import accuracy_score, classification_report, confusion_mat
 # Guo, Pleiss, Sun, Weinberger (2017), "On Calibration of Modern Neural Networks": fifteen bins of
 # equal width.
 CALIBRATION_BINS: Final = 15
-# Four messages of five answered by the model, the fifth by a person: the share at which selective
-# accuracy is told.
+# The model answers four of five messages and people the fifth: the share at which selective
+# accuracy is reported.
 COVERAGE: Final = 0.8
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -22,9 +22,7 @@ Floats = npt.NDArray[np.floating[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What share of answers is right, and F1 averaged over labels, each label counting the same; 0
-    to 1.
-    """
+    """The share of correct answers, and F1 averaged over labels with equal weight; 0 to 1."""
 
     accuracy: float
     macro_f1: float
@@ -32,9 +30,7 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How honest probabilities are: expected calibration error, and accuracy on the most certain
-    `COVERAGE`; 0 to 1.
-    """
+    """The expected calibration error, and the accuracy of the most certain `COVERAGE`; 0 to 1."""
 
     calibration_error: float
     accuracy_at_80_coverage: float
@@ -42,7 +38,7 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class LabelReport:
-    """One label of a classification report; `rows` is how many texts have it."""
+    """One label of a classification report; `rows` is the number of texts with that label."""
 
     label: str
     precision: float
@@ -53,42 +49,47 @@ class LabelReport:
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """How often each label (row) got each answer (column), both in the order of `labels`."""
+    """The confusion matrix: counts of labels (rows) and answers (columns), in order of `labels`."""
 
     labels: tuple[str, ...]
     counts: tuple[tuple[int, ...], ...]
 
 
 def score(truths: Sequence[str], answers: Sequence[str | None]) -> Scores:
-    """Return the scores of answers; None (no answer) is wrong, and no label of its own.
+    """Return the scores of answers; None (no answer) counts as wrong, and is no label.
 
-    Macro-F1 is scikit-learn's: over the labels that are a truth or an answer. Raises ValueError
-    where there is none.
+    Macro-F1 is scikit-learn's, over the labels that are a truth or an answer. Raises ValueError if
+    there are no rows.
+
+    >>> score(["a", "b"], ["a", None]).accuracy
+    0.5
     """
     if not truths:
-        raise ValueError("there is nothing to score")
-    given = ["" if answer is None else answer for answer in answers]
+        raise ValueError("there are no rows to score")
+    predicted = ["" if answer is None else answer for answer in answers]
     labels = labels_of(truths, answers)
     return Scores(
-        float(accuracy_score(truths, given)),
-        float(f1_score(truths, given, labels=labels, average="macro", zero_division=0)),
+        float(accuracy_score(truths, predicted)),
+        float(f1_score(truths, predicted, labels=labels, average="macro", zero_division=0)),
     )
 
 
 def labels_of(truths: Sequence[str], answers: Sequence[str | None]) -> list[str]:
-    """Return the labels that are a truth or an answer, sorted."""
+    """Return the labels that are a truth or an answer, sorted.
+
+    >>> labels_of(["b", "a"], ["c", None])
+    ['a', 'b', 'c']
+    """
     return sorted({*truths, *(answer for answer in answers if answer is not None)})
 
 
-# So many draws give the floor to about a tenth of a point of 450 texts.
+# With this many draws the floor of 450 texts is exact to about a tenth of a percentage point.
 _FLOOR_DRAWS: Final = 100
 _FLOOR_SEED: Final = 1
 
 
 def calibration(confidences: Floats, right: npt.NDArray[np.bool_]) -> Calibration:
-    """Return how honest the probabilities of the answers given are; both arrays are of shape
-    (texts,).
-    """
+    """Return the calibration of the answers' probabilities; both arrays have the shape (texts,)."""
     return Calibration(
         calibration_error(confidences, right), accuracy_at_coverage(confidences, right)
     )
@@ -97,26 +98,28 @@ def calibration(confidences: Floats, right: npt.NDArray[np.bool_]) -> Calibratio
 def calibration_error(
     confidences: Floats, right: npt.NDArray[np.bool_], bins: int = CALIBRATION_BINS
 ) -> float:
-    """Return the expected calibration error, 0 to 1: Σ over bins of share × |accuracy - mean
-    confidence| (Guo et al. 2017).
+    """Return the expected calibration error, 0 to 1 (Guo et al. 2017).
 
-    Bins are of equal width, open below and closed above; `confidences` are the probabilities of the
-    answers given.
+    It is the sum over bins of share × |accuracy - mean confidence|. Bins have equal width, are open
+    below and closed above; `confidences` are the probabilities of the answers.
+
+    >>> calibration_error(np.array([0.9, 0.9]), np.array([True, False]))
+    0.4
     """
     if not len(confidences):
-        raise ValueError("there is nothing to score")
+        raise ValueError("there are no rows to score")
     values = np.asarray(confidences, dtype=np.float64)
-    places = np.clip(np.ceil(values * bins).astype(np.int64) - 1, 0, bins - 1)
-    counts = np.bincount(places, minlength=bins)
-    gaps = np.abs(np.bincount(places, right, bins) - np.bincount(places, values, bins))
+    positions = np.clip(np.ceil(values * bins).astype(np.int64) - 1, 0, bins - 1)
+    counts = np.bincount(positions, minlength=bins)
+    gaps = np.abs(np.bincount(positions, right, bins) - np.bincount(positions, values, bins))
     return float(gaps[counts > 0].sum() / len(values))
 
 
 def calibration_floor(confidences: Floats) -> float:
-    """Return the calibration error, 0 to 1, that probabilities show where each is exactly right:
-    what the number of texts leaves to chance.
+    """Return the calibration error, 0 to 1, that exactly calibrated probabilities show by chance.
 
-    The mean over drawn outcomes, always the same ones; raises ValueError where there are no texts.
+    It falls with the number of texts. It is a mean over simulated outcomes with a fixed seed;
+    raises ValueError if there are no texts.
     """
     random = np.random.default_rng(_FLOOR_SEED)
     values = np.asarray(confidences, dtype=np.float64)
@@ -133,11 +136,15 @@ def calibration_floor(confidences: Floats) -> float:
 def accuracy_at_coverage(
     confidences: Floats, right: npt.NDArray[np.bool_], share: float = COVERAGE
 ) -> float:
-    """Return the accuracy on that share of texts (rounded up) whose answers are most certain; among
-    equals the earlier.
+    """Return the accuracy on the `share` of texts (rounded up) with the most certain answers.
+
+    Among equally certain answers the earlier ones count.
+
+    >>> accuracy_at_coverage(np.array([0.9, 0.5]), np.array([True, False]), share=0.5)
+    1.0
     """
     if not len(confidences):
-        raise ValueError("there is nothing to score")
+        raise ValueError("there are no rows to score")
     kept = np.argsort(-np.asarray(confidences), kind="stable")[
         : int(np.ceil(share * len(confidences)))
     ]
@@ -145,27 +152,27 @@ def accuracy_at_coverage(
 
 
 def label_reports(truths: Sequence[str], answers: Sequence[str | None]) -> tuple[LabelReport, ...]:
-    """Return scikit-learn's classification report, one entry a label, by label."""
-    given = ["" if answer is None else answer for answer in answers]
+    """Return scikit-learn's classification report, one entry per label, sorted by label."""
+    predicted = ["" if answer is None else answer for answer in answers]
     labels = labels_of(truths, answers)
-    found = classification_report(truths, given, labels=labels, output_dict=True, zero_division=0)
+    report = classification_report(
+        truths, predicted, labels=labels, output_dict=True, zero_division=0
+    )
     return tuple(
         LabelReport(
             label,
-            float(found[label]["precision"]),
-            float(found[label]["recall"]),
-            float(found[label]["f1-score"]),
-            int(found[label]["support"]),
+            float(report[label]["precision"]),
+            float(report[label]["recall"]),
+            float(report[label]["f1-score"]),
+            int(report[label]["support"]),
         )
         for label in labels
     )
 
 
 def confusion(truths: Sequence[str], answers: Sequence[str | None]) -> Confusion:
-    """Return scikit-learn's confusion matrix over the labels that are a truth or an answer,
-    sorted.
-    """
+    """Return scikit-learn's confusion matrix over the labels that are a truth or an answer."""
     labels = labels_of(truths, answers)
-    given = ["" if answer is None else answer for answer in answers]
-    counts = confusion_matrix(truths, given, labels=labels)
+    predicted = ["" if answer is None else answer for answer in answers]
+    counts = confusion_matrix(truths, predicted, labels=labels)
     return Confusion(tuple(labels), tuple(tuple(int(count) for count in row) for row in counts))

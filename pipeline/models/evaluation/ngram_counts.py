@@ -1,6 +1,4 @@
-"""Texts as counts of n-grams for scikit-learn, cut by the pipeline's own tokenisation, so that
-Chinese works as English does.
-"""
+"""N-gram counts for scikit-learn, from the pipeline's own tokens, so that Chinese works too."""
 
 from __future__ import annotations
 
@@ -22,36 +20,42 @@ from pipeline.models.features import SINGLE, WORD, character_classes
 from pipeline.models.lexicon_files import tokenise
 from pipeline.text.normal_form import normalise
 
-# Hashed, so that a text's counts depend on that text alone and no vocabulary is ever learnt from a
-# part that is held out. 2^18 columns a family keep collisions rare; columns that no training text
-# fills cost nothing.
+# N-grams are hashed, so that the counts of a text depend on that text alone and no vocabulary is
+# learnt from validation rows. 2^18 columns per family keep collisions rare; columns without a
+# training text cost nothing.
 FAMILY_COLUMNS: Final = 1 << 18
-# An n-gram of one training text alone cannot be told from noise, and most n-grams are such.
+# An n-gram of a single training text cannot be distinguished from noise, and most are such.
 _MINIMUM_DOCUMENTS: Final = 2
-# Of a family, the commonest: selection works on columns × labels, 100 MB for each 100,000 columns
-# of 128 labels.
+# The most frequent columns of a family: selection needs columns × labels, 100 MB for 100,000
+# columns and 128 labels.
 _MOST_COLUMNS: Final = 100_000
-# As in the online model: character n-grams repeat what tokens say, so they count half.
+# As in the online model character n-grams count half, because they repeat what tokens say.
 _CHARACTER_WEIGHT: Final = 0.5
 _CHARACTER_SIZES: Final = (3, 4, 5)
 
 
 def token_ngrams(text: str) -> list[str]:
-    """Return a text's token 1-2-grams, and 3-grams of characters of scripts written without
-    spaces.
+    """Return a text's token 1-grams and 2-grams, and 3-grams in scripts without spaces.
+
+    >>> token_ngrams("late parcel")
+    ['late', 'parcel', 'late parcel']
     """
     tokens = tokenise(normalise(text))
     grams = [*tokens, *(f"{a} {b}" for a, b in pairwise(tokens))]
     single = [_class_of(token) == SINGLE for token in tokens]
     return grams + [
-        "".join(tokens[place : place + 3])
-        for place in range(len(tokens) - 2)
-        if all(single[place : place + 3])
+        "".join(tokens[index : index + 3])
+        for index in range(len(tokens) - 2)
+        if all(single[index : index + 3])
     ]
 
 
 def character_ngrams(text: str) -> list[str]:
-    """Return the character 3-5-grams inside words of spaced scripts; "_" marks a word's edge."""
+    """Return the character 3-5-grams inside words of spaced scripts; "_" marks a word's edge.
+
+    >>> character_ngrams("ok")
+    ['_ok', 'ok_', '_ok_']
+    """
     words = (f"_{token}_" for token in tokenise(normalise(text)) if _class_of(token) == WORD)
     return [
         word[first : first + size]
@@ -69,12 +73,12 @@ _FAMILIES: Final = (token_ngrams, character_ngrams)
 
 
 def count_ngrams(texts: Sequence[str]) -> sp.csr_matrix:
-    """Return counts, shape (texts, 2 × `FAMILY_COLUMNS`): tokens first, characters after; a pure
-    function of each text.
+    """Return the n-gram counts of texts, of shape (texts, 2 × `FAMILY_COLUMNS`), tokens first.
+
+    The counts of a text depend on that text alone.
     """
     parts = [
-        # In single precision: half the memory, and logistic regression takes two thirds of the
-        # time.
+        # Single precision halves the memory, and takes a third off the time of logistic regression.
         HashingVectorizer(
             analyzer=grams,
             n_features=FAMILY_COLUMNS,
@@ -88,25 +92,22 @@ def count_ngrams(texts: Sequence[str]) -> sp.csr_matrix:
 
 
 def ngrams_of_columns(columns: Iterable[int], texts: Sequence[str]) -> dict[int, str]:
-    """Return an n-gram for each of the columns of `count_grams` that one of the texts fills: the
-    first met.
-    """
+    """Return the first n-gram in the texts for each of these columns of `count_ngrams`."""
     wanted = set(columns)
-    found: dict[int, str] = {}
+    ngrams: dict[int, str] = {}
     for family, grams in enumerate(_FAMILIES):
-        met = list(dict.fromkeys(term for text in texts for term in grams(text)))
-        if not met:
+        terms = list(dict.fromkeys(term for text in texts for term in grams(text)))
+        if not terms:
             continue
         hashed = HashingVectorizer(
             analyzer=_itself, n_features=FAMILY_COLUMNS, alternate_sign=False, norm=None
         )
-        for term, place in zip(
-            met, hashed.transform([[term] for term in met]).indices.tolist(), strict=True
-        ):
-            column = place + family * FAMILY_COLUMNS
+        indices = hashed.transform([[term] for term in terms]).indices.tolist()
+        for term, index in zip(terms, indices, strict=True):
+            column = index + family * FAMILY_COLUMNS
             if column in wanted:
-                found.setdefault(column, term)
-    return found
+                ngrams.setdefault(column, term)
+    return ngrams
 
 
 def _itself(grams: list[str]) -> list[str]:
@@ -114,15 +115,16 @@ def _itself(grams: list[str]) -> list[str]:
 
 
 class MinimumDocuments(SelectorMixin, BaseEstimator):  # type: ignore[misc]
-    """Keeps the columns that enough training texts fill; where none does, those that any fills, at
-    least one.
+    """Selects the columns that occur in enough training texts.
+
+    If there are none, it selects those that occur in any text, and at least one column.
     """
 
     def __init__(self, minimum: int = _MINIMUM_DOCUMENTS) -> None:
         self.minimum = minimum
 
     def fit(self, X: sp.csr_matrix, y: Any = None) -> Self:  # noqa: N803
-        """Count the texts in which each column is filled."""
+        """Count the texts in which each column occurs."""
         documents = X.getnnz(axis=0)
         self.n_features_in_ = X.shape[1]
         self.support_: npt.NDArray[np.bool_] = documents >= min(
@@ -138,8 +140,9 @@ class MinimumDocuments(SelectorMixin, BaseEstimator):  # type: ignore[misc]
 
 @dataclass(frozen=True, slots=True)
 class NgramColumns:
-    """The n-grams that training texts allow to learn from: `columns` of `count_grams`, the first
-    `tokens` of them tokens.
+    """The n-grams that models can learn from training texts.
+
+    They are `columns` of `count_ngrams`; the first `tokens` of them are token n-grams.
     """
 
     columns: npt.NDArray[np.int64]
@@ -147,9 +150,7 @@ class NgramColumns:
 
     @classmethod
     def of(cls, counts: sp.csr_matrix) -> Self:
-        """Return the n-grams of training counts: what no part of them can learn from is left out
-        before the work begins.
-        """
+        """Return the n-grams of training counts, without those too rare to learn from."""
         families = []
         for first in (0, FAMILY_COLUMNS):
             family = counts[:, first : first + FAMILY_COLUMNS]
@@ -163,9 +164,7 @@ class NgramColumns:
         return count_ngrams(texts)[:, self.columns]
 
     def tfidf_step(self) -> ColumnTransformer:
-        """Return the step that turns counts into TF-IDF weights: each family of unit length,
-        characters counting half.
-        """
+        """Return the step from counts to TF-IDF weights, families scaled and characters halved."""
         families = {
             "tokens": slice(0, self.tokens),
             "characters": slice(self.tokens, len(self.columns)),
@@ -184,9 +183,7 @@ class NgramColumns:
         )
 
     def columns_after(self, weighing: ColumnTransformer) -> npt.NDArray[np.int64]:
-        """Return, for each column that a fitted `weighing` gives out, its number among those of
-        `count_grams`.
-        """
+        """Return the column of `count_ngrams` for each output column of a fitted `tfidf_step`."""
         support = [
             weighing.named_transformers_[name][0].get_support() for name in ("tokens", "characters")
         ]

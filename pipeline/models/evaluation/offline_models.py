@@ -1,6 +1,4 @@
-"""One offline model after the other on the same counts of n-grams: searched, fitted, answered,
-timed.
-"""
+"""Tune, fit, test and time the offline models, one after the other, on the same n-gram counts."""
 
 from __future__ import annotations
 
@@ -34,10 +32,10 @@ from pipeline.models.evaluation.results import Contender, curve_sizes, judge_con
 
 @dataclass(frozen=True, slots=True)
 class OfflineBench:
-    """What every offline model is judged on.
+    """The data on which every offline model is judged.
 
-    `counts` (training rows, columns) and `unseen` (test rows, columns) are counts of `grams`, `y`
-    the training labels; `features_us` is what the counts of a text cost.
+    `counts` (training rows, columns) and `test_counts` (test rows, columns) are counts of `grams`,
+    `y` the training labels; `features_us` is the cost of counting the n-grams of a text.
     """
 
     train: Sequence[LabelledRow]
@@ -86,8 +84,9 @@ class OfflineBench:
             )
 
     def judge(self, candidate: CandidateModel, on_progress: Callable[[], object]) -> Contender:
-        """Choose a model's settings, estimate that, fit it and answer the test; `tell` is called
-        after each setting.
+        """Choose a model's settings, estimate that choice, fit the model and answer the test.
+
+        `on_progress` is called after each setting.
         """
         with _convergence_warnings() as complaints:
             nested = nested_search(
@@ -125,9 +124,7 @@ class OfflineBench:
     def _curve(
         self, candidate: CandidateModel, settings: dict[str, Any]
     ) -> Iterator[tuple[int, Scores]]:
-        """Yield the scores after fewer rows than the last fit used, with the settings chosen on
-        all.
-        """
+        """Yield the scores of fits on fewer rows, with the settings chosen on all rows."""
         order = stratified_order(self.y, self.seed)
         most = min(len(self.y), candidate.fit_rows or len(self.y))
         for size in curve_sizes(len(self.y)):
@@ -149,7 +146,7 @@ def _limit_notes(
     folds: int,
     complaints: list[str],
 ) -> Iterator[str]:
-    """Yield what bounded a model, so that nobody takes its figures for the best it could do."""
+    """Yield what limited a model, so that readers know it might do better without."""
     if rows < available:
         yield f"fitted on {rows:,} of {available:,} rows"
     if candidate.search_rows < available:
@@ -166,8 +163,9 @@ def _limit_notes(
 
 @contextmanager
 def _convergence_warnings() -> Iterator[list[str]]:
-    """Collect the fits that did not converge; scikit-learn's other remarks are about rare labels,
-    which `_notes` names.
+    """Collect warnings of fits that did not converge, and drop scikit-learn's others.
+
+    The others are about rare labels, which the comparison's notes report.
     """
     complaints: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
@@ -181,7 +179,7 @@ def _convergence_warnings() -> Iterator[list[str]]:
 
 
 def _answers(model: Pipeline, unseen: sp.csr_matrix) -> tuple[list[str], float]:
-    """Return the answers, in batches as the online model gives them, and CPU µs a text."""
+    """Return the answers and CPU µs per text, in batches of the same size as the online model."""
     begun = time.process_time()
     answers = [
         model.predict(unseen[first : first + BATCH]) for first in range(0, unseen.shape[0], BATCH)
@@ -191,7 +189,7 @@ def _answers(model: Pipeline, unseen: sp.csr_matrix) -> tuple[list[str], float]:
 
 
 def _as_json(value: Any) -> Any:
-    """Return a setting as JSON can hold it."""
+    """Return a setting as a JSON value."""
     if callable(value):
         return value.__name__
     return value.item() if isinstance(value, np.generic) else value

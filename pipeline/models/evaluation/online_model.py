@@ -1,6 +1,4 @@
-"""The online model judged as it runs: one pass in the order of the rows, each tested before it is
-learnt.
-"""
+"""Judge the online model as it runs: one pass over the rows, each tested before it is learnt."""
 
 from __future__ import annotations
 
@@ -19,19 +17,16 @@ from pipeline.models.inference import InferenceModel
 from pipeline.models.learner import Learner, warm_up
 from pipeline.text.normal_form import normalise
 
-# What enrich takes at a time when it is busy; features and answers are worked out for so many texts
-# together.
+# The batch size of a busy enrich stage; features and answers are computed for a batch of texts.
 BATCH: Final = 256
-# Cost of answers is measured on so many texts at least, if need be on the same ones again: one
-# batch alone says little.
+# The cost of answers is measured on at least this many texts, repeating them if needed, because one
+# batch says little.
 _TIMED_TEXTS: Final = 2_048
 
 
 @dataclass(frozen=True, slots=True)
 class RowAnswers:
-    """An answer to each text (None: none could be given), and its probability, float32 of shape
-    (texts,).
-    """
+    """The answer to each text (None: no answer), and its probability (float32, shape (texts,))."""
 
     labels: list[str | None]
     probabilities: npt.NDArray[np.float32]
@@ -39,8 +34,7 @@ class RowAnswers:
 
 @dataclass(frozen=True, slots=True)
 class OnlineCost:
-    """CPU time of this process a text, in µs: to bring it into normal form and extract its
-    features, to answer, and to learn its label, the answer before it included."""
+    """CPU µs per text: for normal form and features, to answer, and to test and learn its label."""
 
     features_us: float
     predict_us: float
@@ -49,7 +43,7 @@ class OnlineCost:
 
 @dataclass(frozen=True, slots=True)
 class JudgedAnswers:
-    """What was answered on a part, and how good it is."""
+    """The answers to some rows, and how good they are."""
 
     answers: RowAnswers
     scores: Scores
@@ -58,10 +52,10 @@ class JudgedAnswers:
 
 @dataclass(frozen=True, slots=True)
 class OnlineResult:
-    """The online model on a stream and on texts it never learns (None where there are none).
+    """The results of the online model on a stream, and on a test set (None without one).
 
-    `curve` holds how many rows were learnt and the scores on the unseen texts then; `drifts` is how
-    often the errors jumped on the stream, so that the learner started anew (docs/adr/0013).
+    `curve` is the number of learnt rows and the test scores at that time; `drifts` is how often the
+    error rate jumped on the stream, so that the learner restarted (docs/adr/0013).
     """
 
     prequential: JudgedAnswers
@@ -79,15 +73,15 @@ def judge_online(
     curve: Sequence[int] = (),
     on_progress: Callable[[int], object] = lambda _learnt: None,
 ) -> OnlineResult:
-    """Learn `train` once in its order, with the pipeline's features and the learner's default
-    setting; answer `test`.
+    """Learn `train` once in its order with the default settings, and answer `test`.
 
-    `labels` are a head's, which a learner knows from the start; without them it meets them on its
-    way. `curve` names numbers of learnt rows at which the unseen texts are answered; `tell` is
-    called with the rows learnt so far. Raises ValueError where `train` is empty.
+    `labels` are those of a head, which the learner knows from the start; without them new labels
+    come with the rows. `curve` are numbers of learnt rows at which to answer the test;
+    `on_progress` is called with the number of rows learnt so far. Raises ValueError if `train` is
+    empty.
     """
     if not train:
-        raise ValueError("there is nothing to learn")
+        raise ValueError("there are no rows to learn")
     warm_up()
     learner = Learner(tuple(labels))
     stops, points = set(curve) if test else set(), []
@@ -112,15 +106,15 @@ def judge_online(
                     )
                 )
         on_progress(len(guesses))
-    frozen = learner.inference_model()
+    model = learner.inference_model()
     confidences = _prequential_confidences(train, labels)
-    unseen = _judge(test, answer_rows(frozen, test)) if test else None
+    on_test = _judge(test, answer_rows(model, test)) if test else None
     return OnlineResult(
         _judge(train, RowAnswers(guesses, confidences)),
-        unseen,
+        on_test,
         OnlineCost(
             1e6 * features_s / len(train),
-            _predict_us(frozen, test or train),
+            _predict_us(model, test or train),
             1e6 * learn_s / len(train),
         ),
         tuple(points),
@@ -129,7 +123,7 @@ def judge_online(
 
 
 def train_online(rows: Sequence[LabelledRow], labels: Sequence[str] = ()) -> InferenceModel:
-    """Return the online model after one pass over rows in their order."""
+    """Return the online model after one pass over the rows in their order."""
     learner = Learner(tuple(labels))
     for row in rows:
         learner.learn(extract_features([normalise(row.text)]), row.label, row.weight)
@@ -137,16 +131,16 @@ def train_online(rows: Sequence[LabelledRow], labels: Sequence[str] = ()) -> Inf
 
 
 def answer_rows(model: InferenceModel, rows: Sequence[LabelledRow]) -> RowAnswers:
-    """Return a model's most probable label of each text, with its probability."""
+    """Return a model's most probable label for each text, with its probability."""
     labels: list[str | None] = []
     probabilities = [np.zeros(0, dtype=np.float32)]
     for batch in _batches(rows):
-        found = model.predict_proba(_features(batch))
-        probabilities.append(found.max(axis=1))
+        predicted = model.predict_proba(_features(batch))
+        probabilities.append(predicted.max(axis=1))
         labels += [
-            model.labels[place] if top > 0 else None
-            for place, top in zip(
-                found.argmax(axis=1).tolist(), probabilities[-1].tolist(), strict=True
+            model.labels[column] if top > 0 else None
+            for column, top in zip(
+                predicted.argmax(axis=1).tolist(), probabilities[-1].tolist(), strict=True
             )
         ]
     return RowAnswers(labels, np.concatenate(probabilities))
@@ -155,17 +149,17 @@ def answer_rows(model: InferenceModel, rows: Sequence[LabelledRow]) -> RowAnswer
 def _prequential_confidences(
     train: Sequence[LabelledRow], labels: Sequence[str]
 ) -> npt.NDArray[np.float32]:
-    """Return the probability of each answer that was given before its row was learnt.
+    """Return the probability of each answer before its row was learnt.
 
-    It is a second pass of the same fold: asking between two rows brings their weights into the
-    processor's caches, so one pass could not tell what learning costs.
+    It is a second pass of the same fold, because predicting between two rows loads their weights
+    into the processor's caches, and one pass could not measure the cost of learning.
     """
     learner = Learner(tuple(labels))
     confidences = np.zeros(len(train), dtype=np.float32)
-    for place, row in enumerate(train):
+    for index, row in enumerate(train):
         features = extract_features([normalise(row.text)])
-        _, found = learner.predict_proba(features)
-        confidences[place] = found.max(initial=0.0)
+        _, probabilities = learner.predict_proba(features)
+        confidences[index] = probabilities.max(initial=0.0)
         learner.learn(features, row.label, row.weight)
     return confidences
 

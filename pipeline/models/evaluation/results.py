@@ -1,6 +1,4 @@
-"""What is said of a model that was judged beside others, and how methods and models stand to each
-other.
-"""
+"""The results of a comparison: each contender's scores, costs and learning curve."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ from pipeline.models.evaluation.measures import (
 )
 from pipeline.text.normal_form import normalise
 
-# Shares of the training rows at which a learning curve is drawn.
+# The shares of training rows at which a learning curve has points.
 CURVE: Final = (0.1, 0.25, 0.5, 1.0)
 ONLINE: Final = "online"
 
@@ -40,11 +38,11 @@ class GroupScores:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A model and how it did.
+    """A model and its results.
 
-    `folds` are the scores of the outer folds, `settings` what was chosen; `rows` is how many
-    training rows the last fit used; costs are CPU time: seconds to train, µs a text for features
-    and answers. `notes` say what bounds the result.
+    `folds` are the scores of the outer folds, `settings` the chosen ones; `rows` is how many
+    training rows the last fit used; costs are CPU time: seconds to train, µs per text for features
+    and answers. `notes` say what limits the result.
     """
 
     name: str
@@ -65,7 +63,7 @@ class Contender:
 
     @property
     def cross_validated(self) -> float:
-        """Macro-F1, the mean over the outer folds: what models are ranked by."""
+        """The mean macro-F1 over the outer folds, by which models are ranked."""
         return float(np.mean([fold.macro_f1 for fold in self.folds]))
 
     @property
@@ -76,9 +74,7 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All contenders, the best first by cross-validation, and how methods of feature selection
-    compare.
-    """
+    """All contenders, the best by cross-validation first, and the methods of feature selection."""
 
     contenders: tuple[Contender, ...]
     selection: tuple[FeatureSelection, ...]
@@ -87,16 +83,14 @@ class Comparison:
 
     @property
     def winner(self) -> Contender:
-        """The best by cross-validation on training rows; the test has no say."""
+        """The best contender by cross-validation on training rows; the test does not count."""
         return self.contenders[0]
 
 
 def judge_contender(
     *, answers: Sequence[str | None], test: Sequence[LabelledRow], **known: Any
 ) -> Contender:
-    """Return a contender by its answers to the test rows and what else is known of it (the other
-    fields).
-    """
+    """Return a contender from its answers to the test rows and its other fields."""
     truths = [row.label for row in test]
     return Contender(
         test=score(truths, answers),
@@ -112,23 +106,29 @@ def groups_of(
 ) -> tuple[GroupScores, ...]:
     """Return the scores of each language and channel, the largest group first."""
     members: dict[tuple[str, str], list[int]] = {}
-    for place, row in enumerate(rows):
-        members.setdefault((row.language, row.channel), []).append(place)
+    for index, row in enumerate(rows):
+        members.setdefault((row.language, row.channel), []).append(index)
     groups = []
-    for (language, channel), places in members.items():
-        found = score([rows[place].label for place in places], [answers[place] for place in places])
-        groups.append(GroupScores(language, channel, len(places), found.accuracy, found.macro_f1))
+    for (language, channel), indexes in members.items():
+        scores = score(
+            [rows[index].label for index in indexes], [answers[index] for index in indexes]
+        )
+        groups.append(
+            GroupScores(language, channel, len(indexes), scores.accuracy, scores.macro_f1)
+        )
     return tuple(sorted(groups, key=lambda group: (-group.rows, group.language, group.channel)))
 
 
 def curve_sizes(rows: int) -> list[int]:
-    """Return the numbers of training rows at which learning curves have a point."""
+    """Return the numbers of training rows at which learning curves have points.
+
+    >>> curve_sizes(1000)
+    [100, 250, 500, 1000]
+    """
     return sorted({max(1, round(share * rows)) for share in CURVE})
 
 
 def count_known_texts(train: Sequence[LabelledRow], test: Sequence[LabelledRow]) -> int:
-    """Return how many test texts stand, in normal form, among the training texts too: on those a
-    model only remembers.
-    """
+    """Return how many test texts are also training texts, in normal form."""
     known = {normalise(row.text) for row in train}
     return sum(normalise(row.text) in known for row in test)

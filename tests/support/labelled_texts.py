@@ -1,6 +1,4 @@
-"""Labelled texts made up for tests of models: two languages, three labels, words that tell them
-apart, and some noise.
-"""
+"""Synthetic labelled texts for tests of models: two languages, three labels, some noise."""
 
 from __future__ import annotations
 
@@ -25,19 +23,20 @@ _FILLERS = (
 )
 
 
-def labelled(count: int, seed: int = 1) -> list[LabelledRow]:
-    """Return that many rows, every second in Chinese, the labels in turn, one in twelve with
-    another label's word.
+def labelled_texts(count: int, seed: int = 1) -> list[LabelledRow]:
+    """Return `count` rows, alternating in language and label.
+
+    One in twelve has a word of another label.
     """
     dice = random.Random(seed)
     rows = []
     for number in range(count):
         chinese = number % 2
         label = list(_WORDS)[number % len(_WORDS)]
-        told = dice.choice(list(_WORDS)) if dice.random() < 1 / 12 else label
+        word_label = dice.choice(list(_WORDS)) if dice.random() < 1 / 12 else label
         parts = [
             *dice.sample(_FILLERS[chinese], 2),
-            dice.choice(_WORDS[told][chinese]),
+            dice.choice(_WORDS[word_label][chinese]),
             str(dice.randrange(100)),
         ]
         dice.shuffle(parts)

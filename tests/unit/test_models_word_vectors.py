@@ -27,14 +27,14 @@ def likeness(one: str, other: str) -> float:
 
 @settings(deadline=None)
 @given(st.text(max_size=60))
-def test_a_meaning_is_of_length_one_or_nothing(text: str) -> None:
+def test_embedding_has_length_one_or_zero(text: str) -> None:
     found = meaning(text)
     assert found.shape == (DIMENSIONS,)
     assert float(found @ found) == pytest.approx(1.0 if found.any() else 0.0, abs=1e-5)
 
 
 @pytest.mark.parametrize("text", ["", "  ", "123 456", "?!", "😀", "привет", "가격"])
-def test_what_holds_no_known_word_means_nothing(text: str) -> None:
+def test_text_without_known_words_has_a_zero_embedding(text: str) -> None:
     assert not meaning(text).any()
 
 
@@ -48,26 +48,26 @@ def test_what_holds_no_known_word_means_nothing(text: str) -> None:
         ("手機", "电话", "水果"),
     ],
 )
-def test_likeness_follows_meaning(text: str, near: str, far: str) -> None:
+def test_similar_texts_have_similar_embeddings(text: str, near: str, far: str) -> None:
     assert likeness(text, near) > likeness(text, far)
 
 
-def test_the_languages_have_their_own_dimensions_and_share_by_their_words() -> None:
+def test_languages_have_their_own_dimensions_weighted_by_words() -> None:
     mixed = meaning("please help 手机")
     shares = [float(part @ part) for part in (mixed[:LATIN_DIMENSIONS], mixed[LATIN_DIMENSIONS:])]
     assert shares == pytest.approx([2 / 3, 1 / 3], abs=1e-5)
     assert likeness("please help", "手机") == 0.0
 
 
-def test_a_word_is_cut_into_its_longest_pieces_from_the_beginning() -> None:
+def test_word_is_split_greedily_into_longest_pieces() -> None:
     known = word_vectors()
     assert len(known.latin) + len(known.han) == int((known.rows >= 0).sum())
     assert likeness("unhappiness", "unhappy") > likeness("unhappiness", "parcel")
 
 
-def test_the_order_of_words_does_not_count() -> None:
+def test_embedding_does_not_depend_on_word_order() -> None:
     assert np.array_equal(meaning("late parcel"), meaning("parcel late"))
 
 
-def test_the_vectors_have_a_version() -> None:
+def test_word_vectors_have_a_version() -> None:
     assert len(word_vectors_version()) == 12

@@ -1,5 +1,5 @@
 """The compiled passes over a batch of texts say what the plain definitions of
-`tests.support.reading` say, bit by bit.
+`tests.support.lexicon_reference` say, bit by bit.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pipeline.models.lexicon_reading import LexiconReading, read_texts
 from pipeline.models.term_matches import whole_texts
 from pipeline.models.term_scan import SEPARATOR, scan_terms, term_vocabulary
 from pipeline.text.normal_form import READ_CHARACTERS, normalise
-from tests.support import reading as plain
+from tests.support import lexicon_reference as plain
 
 WORDS = sorted({entry.term for entry in lexicon().entries})
 GLUE = [
@@ -66,7 +66,7 @@ def agree(raws: Sequence[str]) -> None:
     for reading, raw, text in zip(together, raws, normal, strict=True):
         tokens = tokenise(text)
         agree_on(reading, tokens, 0, len(tokens))
-        assert spam_signals.signal_weight(reading.spam_signals, text) == plain.signs(
+        assert spam_signals.signal_weight(reading.spam_signals, text) == plain.spam_signals(
             raw[:READ_CHARACTERS], text
         )
     for reading, parts in zip(together, split_clauses(together), strict=True):
@@ -99,13 +99,13 @@ def agree_on(reading: LexiconReading, tokens: Sequence[str], first: int, last: i
 @example(
     ["not, good; not very good. any good offers? good!!! but bad", "不太好，但是很好吃吗？好。好"]
 )
-def test_any_texts_are_read_together_as_each_by_itself(raws: list[str]) -> None:
+def test_batch_reading_equals_the_reference(raws: list[str]) -> None:
     agree(raws)
 
 
 @settings(deadline=None, max_examples=300)
 @given(st.text(alphabet=st.one_of(st.sampled_from(ODD), st.characters()), max_size=60))
-def test_the_normal_form_is_that_of_unicode(text: str) -> None:
+def test_normal_form_equals_its_unicode_definition(text: str) -> None:
     unseen = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]")
     apostrophes = str.maketrans(dict.fromkeys("\u2019\u2018\u02bc\u00b4`", "'"))
     plainly = unseen.sub(
@@ -115,7 +115,7 @@ def test_the_normal_form_is_that_of_unicode(text: str) -> None:
     assert han.sub("字", normalise(text)) == han.sub("字", plainly)
 
 
-def test_every_code_point_by_itself_and_between_letters_is_the_token_it_is_to_the_pattern() -> None:
+def test_tokens_of_every_code_point_equal_the_pattern() -> None:
     characters = [chr(code) for code in range(sys.maxunicode + 1)]
     texts = [f"a{one}b" for one in characters]
     found = scan_terms(texts)
@@ -128,7 +128,7 @@ def test_every_code_point_by_itself_and_between_letters_is_the_token_it_is_to_th
     )
 
 
-def test_code_points_show_the_signs_that_they_are_to_the_patterns() -> None:
+def test_spam_signals_of_code_points_equal_the_patterns() -> None:
     # All of the first two planes, whose letters, digits and blanks are many, and some of the
     # others.
     characters = [chr(code) for code in (*range(0x20000), *range(0x20000, sys.maxunicode + 1, 97))]
@@ -136,11 +136,11 @@ def test_code_points_show_the_signs_that_they_are_to_the_patterns() -> None:
         raws = [form.replace("{}", one) for one in characters]
         shown = spam_signals.detect_signals(raws, scan_terms(raws))
         assert [spam_signals.signal_weight(*each) for each in zip(shown, raws, strict=True)] == [
-            plain.signs(raw, raw) for raw in raws
+            plain.spam_signals(raw, raw) for raw in raws
         ]
 
 
-def test_matches_stand_in_order_and_none_of_a_head_overlaps_another() -> None:
+def test_matches_are_ordered_and_do_not_overlap_within_a_head() -> None:
     found = scan_terms([" ".join(WORDS[:900]), "", "".join(WORDS[-900:])])
     heads = np.array([entry.head for entry in term_vocabulary().entries])[found.match_entries]
     assert np.all(np.diff(found.match_starts) >= 0)
@@ -149,30 +149,30 @@ def test_matches_stand_in_order_and_none_of_a_head_overlaps_another() -> None:
         assert np.all(found.match_ends[own][:-1] <= found.match_starts[own][1:])
 
 
-def test_every_term_of_every_head_is_found_alone() -> None:
+def test_every_term_of_every_head_matches_itself() -> None:
     for head in dict.fromkeys(entry.head for entry in lexicon().entries):
         terms = [entry.term for entry in lexicon().entries if entry.head == head]
         segments = whole_texts(scan_terms(terms))
-        for place, term in enumerate(terms):
-            assert [tokenise(entry.term) for entry in segments.entries_of(place, head)] == [
+        for index, term in enumerate(terms):
+            assert [tokenise(entry.term) for entry in segments.entries_of(index, head)] == [
                 tokenise(term)
             ]
 
 
-def test_a_head_without_lists_has_no_entries() -> None:
+def test_head_without_lexicon_has_no_entries() -> None:
     (reading,) = read_texts(["refund"], ["refund"])
     assert reading.entries_of("colour") == []
 
 
-def test_a_long_text_full_of_terms_is_read_in_full() -> None:
+def test_long_text_full_of_terms_equals_the_reference() -> None:
     agree(
         ["好吗" * 1000, "not good? " * 300, ("bad, " * 400) + "but good", "a" * 5000, "，" * 3000]
     )
 
 
-def test_clauses_of_texts_that_were_not_read_together_are_refused() -> None:
+def test_clauses_of_different_batches_are_refused() -> None:
     (one,), (other,) = (read_texts([text], [text]) for text in ("a b, c d", "e f, g h"))
-    with pytest.raises(ValueError, match="read together"):
+    with pytest.raises(ValueError, match="readings of one batch"):
         split_clauses([one, other])
 
 
@@ -186,14 +186,12 @@ def test_clauses_of_texts_that_were_not_read_together_are_refused() -> None:
         ("text_zh/smp2017_ecdt/train.csv", "text"),
     ],
 )
-def test_real_texts_are_read_as_the_definitions_say(
-    shared_data: Path, path: str, column: str
-) -> None:
+def test_real_texts_equal_the_reference(shared_data: Path, path: str, column: str) -> None:
     agree(list(_column(shared_data / path, column))[::7])
 
 
 @pytest.mark.data
-def test_real_mails_are_read_as_the_definitions_say(shared_data: Path) -> None:
+def test_real_mails_equal_the_reference(shared_data: Path) -> None:
     files = sorted(path for path in (shared_data / "email_raw").rglob("*") if path.is_file())
     agree([path.read_bytes()[:8000].decode("utf-8", "surrogateescape") for path in files])
 

@@ -1,4 +1,4 @@
-"""Records with predictions, and examples, for tests of what the models say of the history."""
+"""Records and example messages for tests of predictions in the history."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
 
 def record_of(number: int, text: str, **fields: Any) -> Record:
-    """Return a customer's chat message with a text as models read it."""
-    given = {
+    """Return the record of a customer's chat message with this text."""
+    defaults = {
         "occurred_at": _NOW,
         "direction": Direction.INBOUND,
         "language": "en",
@@ -36,7 +36,7 @@ def record_of(number: int, text: str, **fields: Any) -> Record:
         reply_text=text,
         redacted_text=text,
         delivery=Delivery(sha256="0" * 64),
-        **given,
+        **defaults,
     )
 
 

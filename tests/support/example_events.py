@@ -1,4 +1,4 @@
-"""Events of the examples topic as tests make them, on a log in a file."""
+"""Events of the examples topic for tests, and a fold over a log."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ WORDS = [
 _RECORDS = 6
 
 
-def example(place: int, head: str, value: str, text: str, **more: Any) -> dict[str, Any]:
-    """Return the example of the label of a number, given so many minutes after the first."""
+def example(index: int, head: str, value: str, text: str, **more: Any) -> dict[str, Any]:
+    """Return the example of label number `index`, labelled `index` minutes after the first."""
     return {
         "kind": "example",
-        "label_id": str(UUID(int=place + 1)),
-        "record_id": str(UUID(int=1_000 + place)),
+        "label_id": str(UUID(int=index + 1)),
+        "record_id": str(UUID(int=1_000 + index)),
         "head": head,
         "value": value,
         "text": text,
@@ -48,28 +48,24 @@ def example(place: int, head: str, value: str, text: str, **more: Any) -> dict[s
         "language": "en",
         "channel": "email",
         "direction": "inbound",
-        "labelled_at": (BEGAN + timedelta(minutes=place)).isoformat(),
+        "labelled_at": (BEGAN + timedelta(minutes=index)).isoformat(),
     } | more
 
 
-def made_up(count: int, first: int = 0) -> list[dict[str, Any]]:
-    """Return labels of a need that no rule would guess: what speaks of "blorf" is an appointment,
-    else cooperation.
-    """
-    told = [("appointment", "the blorf again"), ("cooperation", "a gnarp of some type")]
+def invented_labels(count: int, first: int = 0) -> list[dict[str, Any]]:
+    """Return examples that no rule would guess: "blorf" is an appointment, "gnarp" cooperation."""
+    texts = [("appointment", "the blorf again"), ("cooperation", "a gnarp of some type")]
     return [
-        example(place, "need", told[place % 2][0], f"{told[place % 2][1]} {place}")
-        for place in range(first, first + count)
+        example(index, "need", texts[index % 2][0], f"{texts[index % 2][1]} {index}")
+        for index in range(first, first + count)
     ]
 
 
 @st.composite
 def labellings(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """Return labels of few records: corrections, confirmations, retractions and repeats among
-    them.
-    """
+    """Return labels of a few records, with corrections, confirmations, retractions and repeats."""
     events: list[dict[str, Any]] = []
-    for place in range(draw(st.integers(0, 18))):
+    for index in range(draw(st.integers(0, 18))):
         kind = draw(st.sampled_from(["example"] * 6 + ["retraction", "again"]))
         if kind == "again" and events:
             events.append(draw(st.sampled_from(events)))
@@ -79,29 +75,29 @@ def labellings(draw: st.DrawFn) -> list[dict[str, Any]]:
         value = draw(st.sampled_from(list(head.labels)[:3]))
         # A record has one text, whoever labels it.
         text = f"{WORDS[record]} {WORDS[-record]} {head.name}"
-        told = example(place, head.name, value, text, record_id=str(UUID(int=1_000 + record)))
-        told["source"] = draw(st.sampled_from(["person", "outcome", "import"]))
-        told["weight"] = draw(st.sampled_from([0.25, 0.7, 1.0, 3.0]))
-        told["labelled_at"] = (BEGAN + timedelta(minutes=draw(st.integers(0, 9)))).isoformat()
+        event = example(index, head.name, value, text, record_id=str(UUID(int=1_000 + record)))
+        event["source"] = draw(st.sampled_from(["person", "outcome", "import"]))
+        event["weight"] = draw(st.sampled_from([0.25, 0.7, 1.0, 3.0]))
+        event["labelled_at"] = (BEGAN + timedelta(minutes=draw(st.integers(0, 9)))).isoformat()
         if kind == "retraction":
-            told = {
-                name: told[name]
+            event = {
+                name: event[name]
                 for name in ("kind", "label_id", "record_id", "head", "source", "labelled_at")
             } | {"kind": "retraction"}
-        events.append(told)
+        events.append(event)
     return events
 
 
 def whole_fold(log: TopicReader) -> ExamplesFold:
-    """Return the fold of the topic, from its first event to its end."""
+    """Return the fold of the whole topic."""
     fold = ExamplesFold()
     for record in scan_examples(log):
         fold.apply(orjson.loads(record.value), record.offset, lambda path: fold_path(log, path))
     return fold
 
 
-def put(log: Log, events: Iterable[dict[str, Any]]) -> None:
-    """Put events on the examples topic."""
+def publish_examples(log: Log, events: Iterable[dict[str, Any]]) -> None:
+    """Publish events to the examples topic."""
     names = {"example": Example.__name__, "retraction": Retraction.__name__}
     messages = [
         Message(

@@ -19,7 +19,7 @@ from pipeline.models.evaluation.ngram_counts import (
     ngrams_of_columns,
     token_ngrams,
 )
-from tests.support.labelled import labelled
+from tests.support.labelled_texts import labelled_texts
 
 
 def test_tokens_of_english_are_words_and_pairs() -> None:
@@ -43,7 +43,7 @@ def test_tokens_of_chinese_are_characters_in_ones_twos_and_threes() -> None:
 
 
 @given(st.lists(st.text(max_size=30), max_size=5), st.text(max_size=30))
-def test_a_texts_counts_depend_on_that_text_alone(others: list[str], text: str) -> None:
+def test_counts_of_a_text_depend_on_that_text_alone(others: list[str], text: str) -> None:
     alone = count_ngrams([text])
     beside = count_ngrams([*others, text])[len(others)]
     assert (alone != beside).nnz == 0
@@ -51,7 +51,7 @@ def test_a_texts_counts_depend_on_that_text_alone(others: list[str], text: str) 
     assert alone.sum() == len(token_ngrams(text)) + len(character_ngrams(text))
 
 
-def test_columns_have_their_n_grams_back() -> None:
+def test_columns_map_back_to_ngrams() -> None:
     texts = ["要退款", "refund please", "refund now"]
     counts = count_ngrams(texts)
     columns = np.flatnonzero(counts.getnnz(axis=0) >= 2).tolist()
@@ -61,7 +61,7 @@ def test_columns_have_their_n_grams_back() -> None:
     assert ngrams_of_columns([], texts) == {}
 
 
-def test_grams_are_those_of_two_training_texts_at_least() -> None:
+def test_ngrams_occur_in_at_least_two_training_texts() -> None:
     texts = ["refund please", "refund now", "要退款", "退款"]
     grams = NgramColumns.of(count_ngrams(texts))
     names = ngrams_of_columns(grams.columns.tolist(), texts)
@@ -84,7 +84,7 @@ def test_texts_with_nothing_in_common_still_have_a_column_in_each_family(texts: 
     assert np.isfinite(sp.csr_matrix(weights).toarray()).all()
 
 
-def test_in_some_documents_keeps_what_enough_texts_fill() -> None:
+def test_minimum_documents_selects_frequent_columns() -> None:
     counts = sp.csr_matrix(np.array([[1, 3, 0, 2], [0, 1, 0, 1], [0, 0, 0, 5]]))
     assert MinimumDocuments(2).fit(counts).get_support().tolist() == [False, True, False, True]
     assert MinimumDocuments(4).fit(counts).get_support().tolist() == [False, False, False, True]
@@ -92,7 +92,7 @@ def test_in_some_documents_keeps_what_enough_texts_fill() -> None:
 
 @settings(max_examples=30)
 @given(st.integers(0, 10_000), st.integers(2, 4))
-def test_presence_information_is_scikit_learns(seed: int, labels: int) -> None:
+def test_presence_information_equals_scikit_learn(seed: int, labels: int) -> None:
     dice = np.random.default_rng(seed)
     counts = sp.csr_matrix(dice.poisson(0.7, (30, 8)) * dice.random((30, 8)))
     y = np.array([f"label {n}" for n in dice.integers(0, labels, 30)], dtype=object)
@@ -101,7 +101,7 @@ def test_presence_information_is_scikit_learns(seed: int, labels: int) -> None:
 
 
 def test_components_are_as_many_as_texts_and_columns_allow() -> None:
-    counts = count_ngrams([row.text for row in labelled(12)])
+    counts = count_ngrams([row.text for row in labelled_texts(12)])
     small = counts[:, np.flatnonzero(counts.getnnz(axis=0) >= 2)].astype(float)
     assert Components(150).fit(small).transform(small).shape == (12, 11)
     assert Components(3).fit(small).transform(small).shape == (12, 3)
