@@ -1,7 +1,7 @@
 """Measure how well raw mail becomes text, on real data and compared with other libraries.
 
 `python bench/mime_quality.py --data ../shared/data [--peers] [--only mime charset html language]`.
-Peers are measured where they can be imported (mail-parser, fast-mail-parser, chardet,
+Peers are measured where they can be imported (mail-parser, fast-mail-parser, chardet, cchardet,
 charset-normalizer, beautifulsoup4 + lxml, selectolax, resiliparse, inscriptis): install them, with
 the dependencies of `pipeline`, in an environment of their own. Times are CPU times of this process.
 Ground truth: for charsets the declared one where it decodes strictly, hidden from the reader; for
@@ -255,6 +255,7 @@ def detectors(with_peers: bool) -> dict[str, Callable[[bytes], str | None]]:
     if not with_peers:
         return chosen
     chardet, normalizer = optional("chardet"), optional("charset_normalizer")
+    cchardet = optional("cchardet")
 
     def by_chardet(raw: bytes) -> str | None:
         return decoded(raw, chardet.detect(raw, prefer_superset=True)["encoding"])
@@ -267,6 +268,8 @@ def detectors(with_peers: bool) -> dict[str, Callable[[bytes], str | None]]:
         chosen["chardet"] = by_chardet
     if normalizer is not None:
         chosen["charset-normalizer"] = by_normalizer
+    if cchardet is not None:
+        chosen["cchardet"] = lambda raw: decoded(raw, cchardet.detect(raw)["encoding"])
     return chosen
 
 
@@ -341,6 +344,7 @@ INLINE = (
     "a abbr acronym b bdi bdo big cite code del dfn em font i ins kbd mark nobr q s samp small span"
     " strike strong sub sup tt u var"
 )
+ADDED_TEXT = re.compile(r"\b(?:alt|href)\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s>]+)", re.IGNORECASE)
 HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 WORD = re.compile(r"\w+")
 
@@ -405,6 +409,11 @@ def bench_html(folder: Path, with_peers: bool) -> None:
             shares(truth, [words(render(page)) for page in pages]) if truth else (float("nan"),) * 2
         )
         print(f"{name:26}{recall:>9.4f}{precision:>11.4f}{spent * 1e6:>11.0f}")
+    if truth:
+        # Image descriptions and link addresses are not in the reference text.
+        bare = [words(html_to_text(ADDED_TEXT.sub("", page))) for page in pages]
+        recall, precision = shares(truth, bare)
+        print(f"{'Switchboard, no alt, href':26}{recall:>9.4f}{precision:>11.4f}")
 
 
 def shares(truth: Sequence[Counter[str]], counted: Sequence[Counter[str]]) -> tuple[float, float]:

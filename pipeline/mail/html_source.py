@@ -1,9 +1,8 @@
 """Split the source of an HTML mail into tags and text, and parse attributes.
 
 It reads tag by tag, without a tree: time and memory are linear in the source however it is nested.
-A parser that follows the HTML standard is not linear: lexbor needs more than a minute for 100,000
-open divs, and copies every unclosed font tag into each paragraph after it
-(docs/adr/0021-html-to-text.md).
+A parser that follows the HTML standard is not linear: lexbor takes quadratic time for open divs,
+and copies every unclosed font tag into each paragraph after it (docs/adr/0021-html-to-text.md).
 """
 
 from __future__ import annotations

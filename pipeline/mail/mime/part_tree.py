@@ -1,8 +1,9 @@
 """Split a mail into a tree of MIME parts: linear time, bounded depth, tolerant of boundaries.
 
 The parser of the standard library recurses once per level and tests every line against every open
-boundary: 3,000 levels raise RecursionError, 200 levels with 40,000 lines take 2.3 s. Here each
-level is split by searching for its own boundary only (docs/adr/0016-own-mime-parser.md).
+boundary: 3,000 levels raise RecursionError, and 200 levels with 40,000 lines take 40 times as long
+as here, where each level is split by searching for its own boundary only
+(docs/adr/0016-own-mime-parser.md).
 """
 
 from __future__ import annotations

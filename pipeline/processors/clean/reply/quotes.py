@@ -47,10 +47,13 @@ _SIGNATURE_LINES = 8
 
 
 def find_quotes(lines: TextLines, *, strict: bool = False) -> list[QuoteSpan]:
-    """Return the quoted ranges of a mail in order.
+    r"""Return the quoted ranges of a mail in order.
 
     ``strict`` does not protect the author's own use of ``>``: code fences, interpreter prompts,
     lone lines.
+
+    >>> [span.rule for span in find_quotes(TextLines("Yes.\n\n> Shall we ship?\n"))]
+    ['angle_quote']
     """
     return _QuoteScanner(lines, strict).run()
 
