@@ -80,7 +80,7 @@ class _SignatureFinder:
         # Delimiters and rules are two equal characters at least, except single dashes.
         self.may_have_delimiter = any(pair in lines.text for pair in _DRAWN_PAIRS)
         self.prose_cache: dict[int, bool] = {}
-        self.closing_found = False
+        self.closing_cut = False
         self.contact_searched = False
 
     def run(self, device_only: bool) -> list[SignatureCut]:
@@ -235,7 +235,7 @@ class _SignatureFinder:
         )
 
     def _closing(self) -> int | None:
-        if self.closing_found:
+        if self.closing_cut:
             return None
         below: list[int] = []
         for at in range(self.end - 1, self.first - 1, -1):
@@ -243,7 +243,7 @@ class _SignatureFinder:
             if not line:
                 continue
             if self._closes(line, at, below):
-                self.closing_found = True
+                self.closing_cut = True
                 return self._with_closings_above(at)
             if self._is_prose(at) or len(below) >= _MAX_BELOW_CLOSING:
                 return None
