@@ -11,6 +11,7 @@ from pipeline.cli.app import app
 from pipeline.cli.console import note
 from pipeline.cli.history import show_timeline
 from pipeline.cli.ingest import fail_if_unread, show_tally
+from pipeline.cli.run import words_of
 
 if TYPE_CHECKING:
     from pipeline.commands.ingest import IngestTally
@@ -29,6 +30,7 @@ def demo(
         fail_if_unread(tally)
 
     result = run_demo(context.obj, samples, show)
+    note(words_of(result.processed))
     show_timeline(DEMO_CUSTOMER, result.timeline)
     note(f"report: {result.report}")
     note(f"try: switchboard --data-dir {result.data_dir} query 'SELECT * FROM daily_volume'")

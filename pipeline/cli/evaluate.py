@@ -160,16 +160,16 @@ def _evaluate(
     """Evaluate behind a progress bar."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from pipeline.models.evaluation.evaluate import evaluate as judge
+    from pipeline.models.evaluation.evaluate import evaluate as run_evaluation
 
     columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console.err, transient=True) as bar:
         task = bar.add_task("reading", total=1)
 
-        def tell(what: str, done: int, total: int) -> None:
+        def show_progress(what: str, done: int, total: int) -> None:
             bar.update(task, description=what, completed=done, total=total)
 
-        return judge(data, plan, online=online, offline=offline, on_progress=tell)
+        return run_evaluation(data, plan, online=online, offline=offline, on_progress=show_progress)
 
 
 def _promote(workspace: Workspace, evaluation: Evaluation) -> Evaluation:

@@ -167,5 +167,5 @@ def models_rollback(
 
     workspace = workspace_of(context)
     with workspace.open_log() as log:
-        kept = roll_back(log, version, reason, workspace.heads())
-    note(f"the models are rolled back to version {kept.generation}/{kept.offset}")
+        restored = roll_back(log, version, reason, workspace.heads())
+    note(f"the models are rolled back to version {restored.generation}/{restored.offset}")

@@ -46,13 +46,18 @@ def _run_embedded(workspace: Workspace, *, until_idle: bool, as_json: bool) -> N
         total = run_embedded(
             workspace,
             until_idle=until_idle,
-            on_progress=lambda counts: bar.update(task, description=_words(counts)),
+            on_progress=lambda counts: bar.update(task, description=words_of(counts)),
         )
     if as_json:
         console.json(total)
     else:
-        note(_words(total))
+        note(words_of(total))
 
 
-def _words(counts: Counter[str]) -> str:
+def words_of(counts: Counter[str]) -> str:
+    """Return how many records each stage processed.
+
+    >>> words_of(Counter(enrich=1200, load=3))
+    'enrich 1,200, load 3'
+    """
     return ", ".join(f"{stage} {count:,}" for stage, count in counts.items()) or "nothing to do"

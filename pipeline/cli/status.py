@@ -120,11 +120,11 @@ def _show_history(state: Status) -> None:
         _table("Open dead letters", names, _cells(state.dead_letters, names), ("letters",))
     if state.accounts is not None:
         columns = ("connector", "read", "records", "repeats", "dead letters", "missing")
-        kept = [
+        cells = [
             (a.connector, a.read, a.records, a.repeats, a.dead_letters, a.missing)
             for a in state.accounts
         ]
-        _table("Reconciliation", columns, kept, columns[1:])
+        _table("Reconciliation", columns, cells, columns[1:])
     if state.channels is not None:
         names = ("channel", "rows", "last_event", "last_row")
         _table(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,8 +35,9 @@ DEMO_CUSTOMER = "lin.xiaojie@example.com"
 
 @dataclass(frozen=True)
 class DemoResult:
-    """The timeline of one customer, the report file and the data folder of the demo."""
+    """What the demo processed, the timeline of one customer, the report file and data folder."""
 
+    processed: Counter[str]
     timeline: Timeline
     report: Path
     data_dir: Path
@@ -73,11 +75,11 @@ def run_demo(
     for connector, part in _PARTS:
         tally = ingest_paths(workspace, connector, [folder / part], None, (), {})
         on_ingested(connector, tally)
-    run_embedded(workspace, until_idle=True)
+    processed = run_embedded(workspace, until_idle=True)
     with workspace.open_warehouse() as warehouse:
         history = timeline(
             warehouse, workspace.identity(), workspace.settings.tenant, DEMO_CUSTOMER
         )
         period = Period.of(None, None, workspace.settings.timezone or "UTC")
         report = write_report(warehouse, workspace.root / "report.html", period)
-    return DemoResult(history, report, workspace.root)
+    return DemoResult(processed, history, report, workspace.root)

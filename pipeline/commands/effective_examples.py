@@ -22,14 +22,16 @@ def current_records(log: TopicReader, last: int | None = None) -> Iterator[LogRe
         )
 
 
-def effective_offsets(records: Iterable[LogRecord], gone: Collection[UUID] = ()) -> set[int]:
+def effective_offsets(
+    records: Iterable[LogRecord], forgotten_records: Collection[UUID] = ()
+) -> set[int]:
     """Return the offsets of the effective labels and retractions (`models.label_resolution`).
 
-    Those of `gone` records are left out. An example without a record id and a label id cannot be
-    superseded, so it is always included.
+    Those of `forgotten_records` are left out. An example without a record id and a label id cannot
+    be superseded, so it is always included.
     """
     resolution, offsets, unnamed = LabelResolution(), dict[LabelKey, int](), set[int]()
-    forgotten = {record.bytes for record in gone}
+    forgotten = {record.bytes for record in forgotten_records}
     for record in records:
         event = orjson.loads(record.value)
         if event.get("kind") not in EXAMPLE_KINDS:

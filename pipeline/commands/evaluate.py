@@ -80,8 +80,7 @@ def data_from_log(log: TopicReader, head: Head) -> EvaluationData:
 
 
 def effective_examples(log: TopicReader, head: Head) -> Iterator[LabelledRow]:
-    """Yield the head's examples that hold, in the log's order: of one record the label that counts,
-    none where it was taken back, nothing that was rolled back."""
+    """Yield the effective examples of a head, in the order of the log: one label per record."""
     about = [
         record for record in current_records(log) if _is_used(orjson.loads(record.value), head)
     ]

@@ -93,14 +93,14 @@ def explain_record(
             " 'SELECT record_id, subject FROM communications'`"
         )
     recorded = {} if current else _recorded_versions(warehouse, record)
-    asked: dict[str, Classifier | None] = {}
+    rebuilt: dict[str, Classifier | None] = {}
     now: Classifier | None = None
     explained = []
     for head in heads:
         version, note = recorded.get(head, ""), ""
-        if version and version not in asked:
-            asked[version] = models_at_version(log, version, workspace.heads())
-        models = asked.get(version)
+        if version and version not in rebuilt:
+            rebuilt[version] = models_at_version(log, version, workspace.heads())
+        models = rebuilt.get(version)
         if models is None:
             if version:
                 note = (

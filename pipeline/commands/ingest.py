@@ -15,7 +15,7 @@ from pipeline.workspace import Workspace
 
 # Options that have a command line flag of their own; all others are written --option name=value.
 COMMON_OPTIONS = frozenset({"tenant", "source", "timezone", "own"})
-# A folder of mails has one unit per message; a table of thousands of rows helps nobody.
+# A folder of mails has one unit per message; nobody reads a table of thousands of rows.
 _MAX_LISTED = 20
 # Three examples are enough to recognise a problem that many files share.
 _MAX_NAMED = 3

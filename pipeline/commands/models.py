@@ -189,7 +189,7 @@ def list_versions(
     ]
     fold = fold_markers_only(log, heads)
     now = fold.pin or fold.live.version
-    reason = f"pinned; {fold.live.version} learns beside it" if fold.pin else ""
+    reason = f"pinned; {fold.live.version} continues to learn" if fold.pin else ""
     return [*found, {"what": "answers now", "version": now, "at": "", "by": "", "reason": reason}]
 
 

@@ -211,12 +211,12 @@ def outcome_labels(warehouse: Warehouse, horizon: OutcomeHorizon) -> Iterator[Ev
 
     They never override the label, or the retraction, of a person.
     """
-    asked = {"horizon_s": horizon.days * 86_400, "since": f"{horizon.since:%Y-%m-%d %H:%M:%S}"}
-    for row in rows(warehouse, _POSITIVES, **asked):
+    parameters = {"horizon_s": horizon.days * 86_400, "since": f"{horizon.since:%Y-%m-%d %H:%M:%S}"}
+    for row in rows(warehouse, _POSITIVES, **parameters):
         yield _label(row, "purchase_intent", f"paid {row['seconds'] / 86_400:.1f} days later")
-    for row in rows(warehouse, _NEGATIVES, **asked):
+    for row in rows(warehouse, _NEGATIVES, **parameters):
         yield _label(row, "purchase_intent", f"nothing paid within {horizon.days} days")
-    for row in rows(warehouse, _RATINGS, since=asked["since"]):
+    for row in rows(warehouse, _RATINGS, since=parameters["since"]):
         yield _label(row, "sentiment", "rated so by the customer")
 
 

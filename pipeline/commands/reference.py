@@ -1,5 +1,7 @@
-"""Generates docs/reference.md: events, topics, tables, flags, heads, settings. `python -m
-pipeline.commands.reference [--check]`.
+"""Generate docs/reference.md: events, topics, tables, flags, heads, metrics and settings.
+
+`python -m pipeline.commands.reference` writes the page, `--check` exits with 1 if it is
+out of date.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ def _lines() -> Iterator[str]:
     topics = (
         (t.name, t.meaning, t.key, t.partitions, _days(t.retention_ms)) for t in TOPICS.values()
     )
-    yield from _section("Topics", ("topic", "carries", "key", "partitions", "kept"), topics)
+    yield from _section("Topics", ("topic", "carries", "key", "partitions", "retention"), topics)
     yield from _section("Heads", ("head", "label", "meaning", "含义"), _head_rows())
     yield from _section("Quality flags", ("flag", "meaning"), QUALITY_FLAGS.items())
     yield from _section("Record flags (from converse)", ("flag", "meaning"), RECORD_FLAGS.items())
@@ -60,7 +62,7 @@ def _lines() -> Iterator[str]:
     yield ""
     yield "## Tables and views"
     yield ""
-    yield "Read the views; tables whose names end in `_rows` are behind them."
+    yield "Query the views; they read the tables whose names end in `_rows`."
     for relation in relations().values():
         yield from _section(
             f"{relation.name} ({'table' if relation.is_table else 'view'})",
@@ -97,10 +99,12 @@ def _cell(value: object) -> str:
 
 def _event_rows() -> Iterator[tuple[str, str]]:
     for event_type in EVENT_TYPES:
-        found = (contract_of(event_type, {"channel": channel}) for channel in ("chat", "email"))
+        candidates = (
+            contract_of(event_type, {"channel": channel}) for channel in ("chat", "email")
+        )
         yield (
             event_type,
-            ", ".join(dict.fromkeys(contract.__name__ for contract in found if contract)),
+            ", ".join(dict.fromkeys(contract.__name__ for contract in candidates if contract)),
         )
 
 
@@ -121,7 +125,7 @@ def _head_rows() -> Iterator[tuple[str, str, str, str]]:
 
 
 def _days(retention_ms: int | None) -> str:
-    return "for ever" if retention_ms is None else f"{retention_ms // 86_400_000} days"
+    return "forever" if retention_ms is None else f"{retention_ms // 86_400_000} days"
 
 
 def _setting_rows() -> Iterator[tuple[str, str, object, str]]:

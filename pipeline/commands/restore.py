@@ -49,13 +49,14 @@ def _to_servers(workspace: Workspace, manifest: BackupManifest) -> list[Rewind]:
     server = workspace.connect_clickhouse()
     with workspace.open_log() as log:
         positions = log.positions("load", STAGES["load"])
-        if gone := [
+        if expired := [
             at for at in positions if at.first > loaded.get((at.topic, at.partition), at.first)
         ]:
             raise BackupError(
-                f"{gone[0].topic}/{gone[0].partition} no longer contains the records after this"
-                f" backup (they start at offset {loaded[gone[0].topic, gone[0].partition]}, the"
-                f" partition starts at {gone[0].first}): use a newer backup"
+                f"{expired[0].topic}/{expired[0].partition} no longer contains the records after"
+                " this backup (they start at offset"
+                f" {loaded[expired[0].topic, expired[0].partition]}, the partition starts at"
+                f" {expired[0].first}): use a newer backup"
             )
         rewinds = [
             Rewind("load", at.topic, at.partition, next_offset(at), to)

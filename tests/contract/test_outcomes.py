@@ -191,13 +191,13 @@ def test_an_installation_without_orders_has_no_negatives(make: Make, tmp_path: P
 def test_negatives_are_sampled_per_day_and_weighted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipeline.commands import outcomes
+    from pipeline.commands import outcome_labels
 
-    fewer = outcomes._NEGATIVES.replace("of_day <= 100", "of_day <= 4").replace(
+    fewer = outcome_labels._NEGATIVES.replace("of_day <= 100", "of_day <= 4").replace(
         "least(on_day, 100)", "least(on_day, 4)"
     )
-    assert fewer != outcomes._NEGATIVES
-    monkeypatch.setattr(outcomes, "_NEGATIVES", fewer)
+    assert fewer != outcome_labels._NEGATIVES
+    monkeypatch.setattr(outcome_labels, "_NEGATIVES", fewer)
     installation = Embedded(tmp_path)
     days = [wrote(f"m{place}", place / 100, place) for place in range(8)]
     run(

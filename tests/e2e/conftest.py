@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.migrated_store import copy_migrated_store
 from tests.support.warm import WarmCommands
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -30,7 +31,7 @@ QUIET_BROWSER = [
 
 @pytest.fixture(scope="session")
 def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmCommands]:
-    """Return what commands are forked from."""
+    """Return the process that commands are forked from."""
     commands = WarmCommands(tmp_path_factory.mktemp("commands"))
     yield commands
     commands.close()
@@ -38,13 +39,14 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmCommands]:
 
 @pytest.fixture
 def switchboard(tmp_path: Path, warm: WarmCommands) -> Command:
-    """Return a function that runs `switchboard --data-dir <tmp>/data …` in a folder of its own and
-    returns what came of it.
-    """
+    """Return a function that runs `switchboard --data-dir <tmp>/data …` and returns its result."""
 
     def call(
         *arguments: str | Path, code: int = 0, data: str = "data", **environment: str
     ) -> subprocess.CompletedProcess[str]:
+        store = tmp_path / data / "store"
+        if arguments[0] == "run" and not store.exists():
+            copy_migrated_store(store)
         done = warm.run(
             ["--data-dir", str(tmp_path / data), *map(str, arguments)],
             tmp_path,
@@ -61,13 +63,14 @@ def switchboard(tmp_path: Path, warm: WarmCommands) -> Command:
 
 @pytest.fixture
 def browser() -> str:
-    """Return the path of a Chromium, or skip where there is none (fail where
-    SWITCHBOARD_REQUIRE_BROWSER is 1).
+    """Return the path of a Chromium, or skip the test where there is none.
+
+    With SWITCHBOARD_REQUIRE_BROWSER=1 the test fails instead.
     """
     if _BROWSER is None:
         reason = (
-            "no Chromium on this machine: install the package chromium to see the report as a"
-            " browser does"
+            "no Chromium on this machine: install the package chromium to test the report in a"
+            " browser"
         )
         if os.environ.get("SWITCHBOARD_REQUIRE_BROWSER") == "1":
             pytest.fail(reason)

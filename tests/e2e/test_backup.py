@@ -48,10 +48,10 @@ def test_a_restored_backup_has_the_same_rows(switchboard: Command, tmp_path: Pat
     assert rows_of(tmp_path / "again") == wanted
     assert "is not empty" in switchboard("backup", tmp_path / "kept", code=1).stderr
     assert (
-        "holds an installation"
+        "contains an installation"
         in switchboard("restore", tmp_path / "kept", data="again", code=1).stderr
     )
-    assert "is no backup" in switchboard("restore", tmp_path, data="other", code=1).stderr
+    assert "is not a backup" in switchboard("restore", tmp_path, data="other", code=1).stderr
 
 
 def test_a_backup_of_a_running_installation_plus_a_new_ingest_has_the_same_rows(

@@ -5,14 +5,13 @@ import os
 import random
 import shutil
 import sqlite3
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 from pipeline.sinks.store_server import open_for_reading
 from tests.e2e.conftest import Command
 from tests.support.events import make_events
+from tests.support.warm import WarmCommands
 
 _EVENTS = 2_000
 _KILLS = 10
@@ -54,7 +53,7 @@ def _rows(folder: Path) -> dict[str, list[str]]:
     return found
 
 
-def test_ten_kills_change_no_row(switchboard: Command, tmp_path: Path) -> None:
+def test_ten_kills_change_no_row(switchboard: Command, warm: WarmCommands, tmp_path: Path) -> None:
     lines = [json.dumps(event, ensure_ascii=False) for event in make_events(_EVENTS)]
     poison = ["{broken", json.dumps(json.loads(lines[0]) | {"type": "comm.fax"}), lines[7]]
     (tmp_path / "events.jsonl").write_text("\n".join(lines + poison) + "\n", "utf-8")
@@ -70,27 +69,17 @@ def test_ten_kills_change_no_row(switchboard: Command, tmp_path: Path) -> None:
         "SWITCHBOARD_SECRET": "a secret for tests only",
         "SWITCHBOARD_BATCH_RECORDS": "100",
     }
-    command = [
-        sys.executable,
-        "-m",
-        "pipeline",
-        "--data-dir",
-        str(tmp_path / "killed"),
-        "run",
-        "--until-idle",
-    ]
+    command = ["--data-dir", str(tmp_path / "killed"), "run", "--until-idle"]
     killed = 0
     for mark in marks:
-        process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
+        process = warm.start(command, tmp_path, environment)
         while process.poll() is None and _progress(tmp_path / "killed") < mark:
             time.sleep(0.001)
         # Somewhere inside the next batches, be it a step, an insert or a commit.
         time.sleep(chance.uniform(0, 0.1))
         killed += process.poll() is None
         process.kill()
-        process.communicate()
+        process.wait()
     assert killed >= _KILLS // 2, f"only {killed} of {_KILLS} kills hit a working process"
     switchboard("run", "--until-idle", data="killed", SWITCHBOARD_BATCH_RECORDS="100")
 

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.models.evaluation.labelled_rows import LabelledRow
 from tests.e2e.conftest import QUIET_BROWSER, Command
-from tests.support.labelled import labelled
+from tests.support.labelled_texts import labelled_texts
 
 _VALUES = {"praise": "positive", "refund": "negative", "delivery": "neutral"}
 
@@ -26,7 +26,7 @@ def written(path: Path, rows: list[LabelledRow], *more: str) -> Path:
 
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[Path, Path]:
-    train, test = labelled(90), labelled(30, seed=2)
+    train, test = labelled_texts(90), labelled_texts(30, seed=2)
     return written(tmp_path / "train.jsonl", train), written(tmp_path / "test.jsonl", test)
 
 
@@ -127,7 +127,7 @@ def test_a_browser_shows_the_evaluation_page_without_errors(
 def test_a_promoted_file_is_learnt_once_and_evaluated_from_the_log(
     switchboard: Command, tmp_path: Path
 ) -> None:
-    rows = [replace(row, label=_VALUES[row.label]) for row in labelled(60)]
+    rows = [replace(row, label=_VALUES[row.label]) for row in labelled_texts(60)]
     train = written(tmp_path / "train.jsonl", rows)
     promote = (
         "evaluate",
@@ -154,11 +154,11 @@ def test_a_promoted_file_is_learnt_once_and_evaluated_from_the_log(
     assert judged["served"]["prequential_accuracy"] > 0
     both = switchboard("evaluate", "--head", "sentiment", "--models", "naive_bayes", "--folds", "2")
     assert "examples log, head sentiment" in both.stdout
-    assert "As readers are served" in both.stdout
+    assert "As in production" in both.stdout
 
 
 def test_bad_lines_are_named_and_skipped_or_rejected(switchboard: Command, tmp_path: Path) -> None:
-    train = written(tmp_path / "train.jsonl", labelled(12), "{", '{"text": "", "label": "x"}')
+    train = written(tmp_path / "train.jsonl", labelled_texts(12), "{", '{"text": "", "label": "x"}')
     done = switchboard("evaluate", "--online", "--train", train, "--json")
     assert f"{train}:13: not JSON" in done.stderr
     assert f"{train}:14: text: empty" in done.stderr
@@ -176,7 +176,7 @@ def test_bad_lines_are_named_and_skipped_or_rejected(switchboard: Command, tmp_p
 
 
 def test_errors_of_evaluate_say_what_to_do(switchboard: Command, tmp_path: Path) -> None:
-    one = written(tmp_path / "one.jsonl", [replace(row, label="same") for row in labelled(9)])
+    one = written(tmp_path / "one.jsonl", [replace(row, label="same") for row in labelled_texts(9)])
     for arguments, code, words in (
         ((), 2, "name a file with --train, or a head"),
         (("--test", one), 2, "name a file with --train"),
@@ -185,9 +185,9 @@ def test_errors_of_evaluate_say_what_to_do(switchboard: Command, tmp_path: Path)
         (("--train", tmp_path / "none.jsonl"), 1, "none.jsonl"),
         (("--train", one), 1, "a model needs two labels"),
         (("--train", one, "--head", "mood"), 1, "there is no head 'mood'"),
-        (("--train", one, "--head", "spam"), 1, "'same' is none of ham, spam"),
-        (("--head", "spam"), 1, "the examples log holds no label of spam"),
-        (("--train", one, "--offline", "--models", "oracle"), 1, "there is no model oracle"),
+        (("--train", one, "--head", "spam"), 1, "'same' is not one of ham, spam"),
+        (("--head", "spam"), 1, "the examples log contains no label of spam"),
+        (("--train", one, "--offline", "--models", "oracle"), 1, "unknown model oracle"),
     ):
         assert words in switchboard("evaluate", *arguments, code=code).stderr
     online = switchboard("evaluate", "--online", "--train", one)

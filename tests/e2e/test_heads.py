@@ -137,7 +137,7 @@ def test_a_custom_head_is_answered_reviewed_explained_and_reclassified(
         assert (why["label"], why["rule"]["terms"], why["note"]) == (value, [term], "")
     assert "tourist visa" in switchboard("explain", own[1]["record_id"], **with_file).stdout
     missing = switchboard("explain", "00000000-0000-0000-0000-000000000000", code=1)
-    assert "the history has no record" in missing.stderr
+    assert "the history contains no record" in missing.stderr
 
     # The head shows in a history and in the report, and goes on showing when its file is gone.
     history = json.loads(switchboard("history", "+8613800000001", "--json").stdout)

@@ -186,14 +186,14 @@ def test_labels_by_command_and_by_file(switchboard: Command, tmp_path: Path) -> 
         in switchboard("label", record_id, "need", "weather", code=1).stderr
     )
     unknown = record_id_of("default", "shop/web", "other")
-    assert "holds no record" in switchboard("label", unknown, "need", "payment", code=1).stderr
+    assert "contains no record" in switchboard("label", unknown, "need", "payment", code=1).stderr
     rows = (
         "record_id,source,event_id,head,value\n"
         + f"{record_id},,,need,price_inquiry\n,shop/web,m2,need,payment\n,,,need,payment\n"
     )
     (tmp_path / "labels.csv").write_text(rows)
     told = switchboard("labels", "import", tmp_path / "labels.csv", code=1).stderr
-    assert "labels.csv:4: needs a record_id, or source and event_id" in told
+    assert "labels.csv:4: the row needs a record_id, or a source and an event_id" in told
     assert "2 labels imported, 1 rows rejected" in told
     assert json.loads(switchboard("run", "--until-idle", "--json").stdout)["learn"] == 3
     assert len(ask(switchboard, "SELECT * FROM labels")) == 3
@@ -208,7 +208,7 @@ def test_queries_are_read_only(switchboard: Command) -> None:
 
 def test_errors_say_what_to_do(switchboard: Command, tmp_path: Path) -> None:
     assert (
-        "there is no connector 'fax'; there are"
+        "there is no connector 'fax'; the connectors are"
         in switchboard("ingest", "fax", tmp_path, code=2).stderr
     )
     assert (
@@ -218,7 +218,7 @@ def test_errors_say_what_to_do(switchboard: Command, tmp_path: Path) -> None:
         "--timezone"
         in switchboard("ingest", "asterisk-cdr", write(tmp_path / "Master.csv", "x"), code=2).stderr
     )
-    assert "knows no customer" in switchboard("history", "nobody@example.com", code=1).stderr
+    assert "contains no customer" in switchboard("history", "nobody@example.com", code=1).stderr
     assert (
         "IANA time zone"
         in switchboard("status", code=1, SWITCHBOARD_TIMEZONE="Mars/Olympus").stderr

@@ -80,11 +80,11 @@ def test_labels_are_corrected_retracted_and_forgotten(switchboard: Command, tmp_
     )
     assert (int(quality["tests"]), round(quality["accuracy"], 3)) == (3, 0.667)
     told = switchboard("labels", "forget", "--customer", "+8613800000002").stderr
-    assert "generation 1: 2 labels go on" in told
+    assert "generation 1: 2 labels copied" in told
     switchboard("run", "--until-idle")
     assert _show(switchboard)["effective_labels"] == 2
     assert (
-        "knows no customer"
+        "contains no customer"
         in switchboard("labels", "forget", "--customer", "nobody", code=2).stderr
     )
     assert "is no label" in switchboard("label", _id(0), "need", "weather", code=1).stderr
@@ -116,9 +116,9 @@ def test_versions_are_pinned_rolled_back_and_exported(switchboard: Command, tmp_
     now = _show(switchboard)
     assert (now["effective_labels"], now["version"].split("/")[:2]) == (2, ["0", "4"])
     for wrong, problem in (
-        ("0/99", "is not one of generation 0"),
-        ("7/1", "generation 7 is gone"),
-        ("new", "no version"),
+        ("0/99", "is not in generation 0"),
+        ("7/1", "generation 7 is deleted"),
+        ("new", "is not a version"),
     ):
         assert problem in switchboard("models", "rollback", wrong, code=1).stderr
     (tmp_path / "models.bin").write_bytes(b"harmed")

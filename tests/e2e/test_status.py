@@ -32,7 +32,7 @@ def test_status_of_an_empty_installation(switchboard: Command) -> None:
         [],
     )
     assert found["spool"] == {"messages": 0, "bytes": 0}
-    assert "Read and kept: none" in switchboard("status").stdout
+    assert "Reconciliation: none" in switchboard("status").stdout
 
 
 def test_status_shows_every_part(switchboard: Command, tmp_path: Path) -> None:

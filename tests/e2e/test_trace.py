@@ -53,5 +53,5 @@ def test_an_event_is_traced_while_it_waits_and_when_it_is_loaded(
     shown = switchboard("trace", "m-1").stdout
     assert "need: " in shown
     assert "follow-up" in shown
-    assert "nothing is known of 'm-3'" in switchboard("trace", "m-3", code=1).stderr
+    assert "'m-3' is unknown" in switchboard("trace", "m-3", code=1).stderr
     assert "nothing is known" in switchboard("trace", "m-1", "--source", "elsewhere", code=1).stderr
