@@ -1,6 +1,4 @@
-"""The warehouse on a real ClickHouse server: the same rows, answers and refusals as the embedded
-one.
-"""
+"""The warehouse on a ClickHouse server: the same rows, answers and refusals as the embedded one."""
 
 from __future__ import annotations
 
@@ -237,7 +235,7 @@ def content(warehouse: Warehouse, relation: str) -> list[bytes]:
     return sorted(warehouse.query(f"SELECT *{clock} FROM {relation}").splitlines())
 
 
-def test_the_same_log_gives_the_same_rows_as_the_embedded_store(
+def test_a_log_gives_the_same_rows_as_in_the_embedded_store(
     server: ClickHouseWarehouse, embedded: ChdbWarehouse
 ) -> None:
     records = enriched(600) + others()
@@ -252,7 +250,7 @@ def test_the_same_log_gives_the_same_rows_as_the_embedded_store(
         assert content(server, f"{table} FINAL") == content(embedded, f"{table} FINAL"), table
 
 
-def test_the_same_log_again_changes_nothing(server: ClickHouseWarehouse) -> None:
+def test_loading_a_log_again_changes_nothing(server: ClickHouseWarehouse) -> None:
     records = enriched(200) + others()
     load = load_handler(server)
     assert load.handle(records) == []
@@ -265,26 +263,38 @@ def test_the_same_log_again_changes_nothing(server: ClickHouseWarehouse) -> None
 
 _ALL_TYPES = r"""
 SELECT
-    toUInt8(number) AS u8, toInt64(-number) AS i64, 18446744073709551615 AS u64, toUInt128(number) AS u128,
-    toFloat32(number / 3) AS f32, number / 7 AS f64, toFloat64(1e21) AS large, -0.0 AS minus, nan AS n, inf AS i,
-    toDecimal64(number / 8, 4) AS d, toDecimal32('0.10', 2) AS d32, toDecimal128(number, 20) AS d128,
-    toString(number) AS s, 'a/b\\"\n\t\r\b\f\0\x1f\x7f\xff\xe2\x80\xa8价格🫖' AS hard, toFixedString('ab', 4) AS fixed,
-    toLowCardinality('q') AS lc, toLowCardinality(toNullable('n')) AS lcn, number % 2 = 0 AS odd, true AS b,
-    toNullable(number) AS nullable, NULL AS nothing, if(number = 1, NULL, toString(number)) AS sometimes,
+    toUInt8(number) AS u8, toInt64(-number) AS i64, 18446744073709551615 AS u64,
+    toUInt128(number) AS u128,
+    toFloat32(number / 3) AS f32, number / 7 AS f64, toFloat64(1e21) AS large,
+    -0.0 AS minus, nan AS n, inf AS i,
+    toDecimal64(number / 8, 4) AS d, toDecimal32('0.10', 2) AS d32,
+    toDecimal128(number, 20) AS d128,
+    toString(number) AS s, 'a/b\\"\n\t\r\b\f\0\x1f\x7f\xff\xe2\x80\xa8价格🫖' AS hard,
+    toFixedString('ab', 4) AS fixed,
+    toLowCardinality('q') AS lc, toLowCardinality(toNullable('n')) AS lcn,
+    number % 2 = 0 AS odd, true AS b,
+    toNullable(number) AS nullable, NULL AS nothing,
+    if(number = 1, NULL, toString(number)) AS sometimes,
     toUUID('5f0c6b36-5f1c-8a3b-9a3e-0d2f6a1b2c3d') AS id, CAST(NULL, 'Nullable(UUID)') AS no_id,
-    toDateTime64('2026-11-01 10:00:00.123', 3, 'UTC') AS t3, toDateTime64('1999-12-31 23:59:59', 0, 'UTC') AS t0,
-    toDateTime64('2026-11-01 10:00:00.123456', 6, 'Asia/Shanghai') AS t6, toDateTime('2026-11-01 10:00:00', 'UTC') AS t,
-    toDateTime('2026-07-01 10:00:00', 'Europe/London') AS london, toDate('2026-11-01') AS day, toDate32('1950-01-02') AS old,
-    CAST('x"', 'Enum8(\'x"\' = 1)') AS e, toIPv4('1.2.3.4') AS ip4, toIPv6('::1') AS ip6, INTERVAL 1 DAY AS span,
+    toDateTime64('2026-11-01 10:00:00.123', 3, 'UTC') AS t3,
+    toDateTime64('1999-12-31 23:59:59', 0, 'UTC') AS t0,
+    toDateTime64('2026-11-01 10:00:00.123456', 6, 'Asia/Shanghai') AS t6,
+    toDateTime('2026-11-01 10:00:00', 'UTC') AS t,
+    toDateTime('2026-07-01 10:00:00', 'Europe/London') AS london,
+    toDate('2026-11-01') AS day, toDate32('1950-01-02') AS old,
+    CAST('x"', 'Enum8(\'x"\' = 1)') AS e, toIPv4('1.2.3.4') AS ip4, toIPv6('::1') AS ip6,
+    INTERVAL 1 DAY AS span,
     [] AS empty, [number, 1] AS numbers, [[toString(number)], []] AS deep, [NULL, 1.5] AS holes,
-    map('k/', 1.5, 'nan', nan) AS m, map(toUInt8(number), 'x') AS by_number, CAST(map(), 'Map(String, String)') AS no_map,
-    (1, 'a', 0.5) AS pair, CAST((1, 'b'), 'Tuple(x UInt8, `a b` String)') AS named, [(toDate('2026-11-01'), true)] AS pairs,
+    map('k/', 1.5, 'nan', nan) AS m, map(toUInt8(number), 'x') AS by_number,
+    CAST(map(), 'Map(String, String)') AS no_map,
+    (1, 'a', 0.5) AS pair, CAST((1, 'b'), 'Tuple(x UInt8, `a b` String)') AS named,
+    [(toDate('2026-11-01'), true)] AS pairs,
     1 AS `100% "odd"`
 FROM numbers(3)
 """
 
 
-def test_every_type_is_printed_as_the_embedded_store_prints_it(
+def test_every_type_is_formatted_as_by_the_embedded_store(
     server: ClickHouseWarehouse, embedded: ChdbWarehouse
 ) -> None:
     sql = (
@@ -303,7 +313,7 @@ def test_every_type_is_printed_as_the_embedded_store_prints_it(
 @pytest.mark.parametrize(
     "fmt", ["CSVWithNames", "TabSeparatedWithNames", "PrettyCompact", "JSON", "Vertical", "XML"]
 )
-def test_other_formats_are_clickhouses_own(
+def test_other_formats_are_as_by_the_embedded_store(
     server: ClickHouseWarehouse, embedded: ChdbWarehouse, fmt: str
 ) -> None:
     sql = (
@@ -321,7 +331,7 @@ def test_other_formats_are_clickhouses_own(
     assert ours == theirs
 
 
-def test_parquet_has_the_types_of_the_answer(server: ClickHouseWarehouse) -> None:
+def test_parquet_has_the_types_of_the_result(server: ClickHouseWarehouse) -> None:
     sql = "SELECT count() AS n, 1.5 AS x, 'a' AS s, toDate('2026-11-01') AS day FROM communications"
     frame = pd.read_parquet(BytesIO(server.query(sql, fmt="Parquet")))
     assert frame.to_dict("records") == [
@@ -329,12 +339,14 @@ def test_parquet_has_the_types_of_the_answer(server: ClickHouseWarehouse) -> Non
     ]
 
 
-def test_totals_are_no_rows_of_an_answer(server: ClickHouseWarehouse) -> None:
+def test_totals_are_not_rows_of_a_result(server: ClickHouseWarehouse) -> None:
     sql = "SELECT number % 2 AS k, count() AS n FROM numbers(4) GROUP BY k WITH TOTALS ORDER BY k"
     assert rows(server, sql) == [{"k": 0, "n": 2}, {"k": 1, "n": 2}]
 
 
-def test_what_the_driver_cannot_hold_is_refused_not_rounded(server: ClickHouseWarehouse) -> None:
+def test_timestamps_finer_than_microseconds_are_rejected_not_rounded(
+    server: ClickHouseWarehouse,
+) -> None:
     with pytest.raises(WarehouseError, match="more than six decimal places"):
         server.query("SELECT toDateTime64('2026-11-01 10:00:00.123456789', 9, 'UTC') AS t")
 
@@ -389,7 +401,7 @@ def test_an_error_in_the_middle_of_a_result_is_raised(server: ClickHouseWarehous
         "SELECT * FROM label_rows INTO OUTFILE '/tmp/x'",
     ],
 )
-def test_analysts_sql_only_reads_the_history(server: ClickHouseWarehouse, sql: str) -> None:
+def test_sql_that_does_more_than_read_is_rejected(server: ClickHouseWarehouse, sql: str) -> None:
     load_handler(server).handle(others())
     before = content(server, "labels")
     with pytest.raises(WarehouseError) as caught:
@@ -412,7 +424,7 @@ def test_analysts_sql_only_reads_the_history(server: ClickHouseWarehouse, sql: s
         "'; DROP TABLE x; --",
     ],
 )
-def test_a_parameter_is_a_value_never_sql(server: ClickHouseWarehouse, text: str) -> None:
+def test_a_parameter_is_never_parsed_as_sql(server: ClickHouseWarehouse, text: str) -> None:
     assert rows(
         server, "SELECT {x:String} AS x, {xs:Array(String)} AS xs, '%' AS p", x=text, xs=[text, ""]
     ) == [{"x": text, "xs": [text, ""], "p": "%"}]
@@ -428,7 +440,7 @@ def test_parameters_of_other_types(server: ClickHouseWarehouse) -> None:
     ]
 
 
-def test_errors_carry_clickhouses_code_and_no_stack(server: ClickHouseWarehouse) -> None:
+def test_errors_have_clickhouse_codes_and_no_stack_trace(server: ClickHouseWarehouse) -> None:
     with pytest.raises(WarehouseError, match="nonsense") as caught:
         server.query("SELECT nonsense FROM communications")
     assert caught.value.code == 47
@@ -437,7 +449,7 @@ def test_errors_carry_clickhouses_code_and_no_stack(server: ClickHouseWarehouse)
     assert rows(server, "SELECT 1 AS a") == [{"a": 1}]
 
 
-def test_a_table_or_column_that_is_not_there_is_a_matter_of_setup(
+def test_a_missing_table_or_column_is_a_setup_error(
     server: ClickHouseWarehouse,
 ) -> None:
     with pytest.raises(WarehouseSetupError, match="nowhere"):
@@ -453,7 +465,7 @@ def test_a_table_or_column_that_is_not_there_is_a_matter_of_setup(
         load_handler(server).handle(carried(LINKS.name, link(1)))
 
 
-def test_a_column_that_changes_its_type_meanwhile_is_noticed(server: ClickHouseWarehouse) -> None:
+def test_a_column_whose_type_changed_is_detected(server: ClickHouseWarehouse) -> None:
     server.insert(
         "label_rows",
         block({"label_id": str(ID), "labelled_at": NOW_MS, "weight": 1.5, "version": 1}),
@@ -487,7 +499,7 @@ def test_only_rows_that_do_not_fit_become_dead_letters(server: ClickHouseWarehou
     ]
 
 
-def test_only_rows_that_the_server_refuses_become_dead_letters(server: ClickHouseWarehouse) -> None:
+def test_only_rows_that_the_server_rejects_become_dead_letters(server: ClickHouseWarehouse) -> None:
     server.execute(
         "ALTER TABLE link_rows ADD CONSTRAINT known CHECK contact != 'email:evil@example.com'"
     )
@@ -504,7 +516,7 @@ def test_only_rows_that_the_server_refuses_become_dead_letters(server: ClickHous
     assert rows(server, "SELECT count() AS n FROM links") == [{"n": 38}]
 
 
-def test_a_refusal_in_the_middle_of_many_blocks_is_told_and_leaves_nothing(
+def test_a_rejection_in_the_middle_of_many_blocks_is_raised_and_inserts_nothing(
     server: ClickHouseWarehouse,
 ) -> None:
     server.execute("ALTER TABLE link_rows ADD CONSTRAINT known CHECK contact != 'evil'")
@@ -519,7 +531,7 @@ def test_a_refusal_in_the_middle_of_many_blocks_is_told_and_leaves_nothing(
     assert rows(server, "SELECT count() AS n FROM link_rows") == [{"n": 0}]
 
 
-def test_blocks_whose_making_breaks_off_leave_nothing_and_no_broken_connection(
+def test_an_error_while_computing_blocks_inserts_nothing_and_keeps_connections_usable(
     server: ClickHouseWarehouse,
 ) -> None:
     def blocks() -> Iterator[dict[str, Any]]:
@@ -546,7 +558,7 @@ def test_blocks_of_an_insert_become_one_part(server: ClickHouseWarehouse) -> Non
     assert rows(server, sql) == [{"parts": 1, "rows": 50}]
 
 
-def test_a_record_that_breaks_its_contract_is_told_by_its_field(
+def test_a_record_that_violates_its_contract_is_rejected_with_the_field(
     server: ClickHouseWarehouse,
 ) -> None:
     good = carried(LINKS.name, *(link(n) for n in range(5)))

@@ -1,5 +1,6 @@
-"""A ClickHouse server that is killed, cut off, silent, strange or closed to us: nothing is lost,
-and the error says what it is.
+"""A ClickHouse server that is killed, cut off, silent or not one at all: nothing is lost.
+
+The error says what is wrong.
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ def test_load_over_a_connection_that_drops_again_and_again_is_complete(
     warehouse.close()
 
 
-def test_a_connection_that_swallows_everything_ends_by_itself(
+def test_a_connection_without_responses_times_out(
     clickhouse: ClickHouseServer, gate: TcpGate
 ) -> None:
     warehouse = through(gate, clickhouse, "&send_receive_timeout=1&connect_timeout=1")
@@ -143,7 +144,7 @@ def test_a_connection_that_swallows_everything_ends_by_itself(
     warehouse.close()
 
 
-def test_an_idle_connection_that_is_dropped_is_noticed_before_an_insert(
+def test_a_dropped_idle_connection_is_detected_before_an_insert(
     clickhouse: ClickHouseServer, gate: TcpGate
 ) -> None:
     warehouse = through(gate, clickhouse)
@@ -155,7 +156,7 @@ def test_an_idle_connection_that_is_dropped_is_noticed_before_an_insert(
     warehouse.close()
 
 
-def test_an_idle_connection_that_died_unseen_is_made_anew(clickhouse: ClickHouseServer) -> None:
+def test_a_dead_idle_connection_is_opened_again(clickhouse: ClickHouseServer) -> None:
     warehouse = ClickHouseWarehouse(fresh_url(clickhouse))
     migrate(warehouse)
     clickhouse.restart()
@@ -164,7 +165,7 @@ def test_an_idle_connection_that_died_unseen_is_made_anew(clickhouse: ClickHouse
     warehouse.close()
 
 
-def test_threads_insert_and_ask_at_the_same_time(clickhouse: ClickHouseServer) -> None:
+def test_threads_insert_and_query_at_the_same_time(clickhouse: ClickHouseServer) -> None:
     warehouse = ClickHouseWarehouse(fresh_url(clickhouse))
     migrate(warehouse)
     with ThreadPoolExecutor(8) as threads:
@@ -176,14 +177,14 @@ def test_threads_insert_and_ask_at_the_same_time(clickhouse: ClickHouseServer) -
     warehouse.close()
 
 
-def test_a_server_that_is_not_there_is_busy_and_named(gate: TcpGate) -> None:
+def test_an_absent_server_is_a_busy_error_with_its_address(gate: TcpGate) -> None:
     gate.__exit__()
     with pytest.raises(WarehouseBusyError, match=f"127.0.0.1:{gate.port}") as caught:
         ClickHouseWarehouse(f"clickhouse://u:geheim@127.0.0.1:{gate.port}/db").query("SELECT 1")
     assert "geheim" not in str(caught.value)
 
 
-def test_a_second_host_answers_where_the_first_is_away(
+def test_the_second_host_is_used_if_the_first_is_away(
     clickhouse: ClickHouseServer, gate: TcpGate
 ) -> None:
     gate.__exit__()
@@ -193,7 +194,7 @@ def test_a_second_host_answers_where_the_first_is_away(
     warehouse.close()
 
 
-def test_what_answers_without_being_clickhouse_is_told(clickhouse: ClickHouseServer) -> None:
+def test_a_server_that_is_not_clickhouse_is_an_error(clickhouse: ClickHouseServer) -> None:
     with pytest.raises(WarehouseError) as caught:
         ClickHouseWarehouse(f"clickhouse://default@127.0.0.1:{clickhouse.http_port}/db").query(
             "SELECT 1"
@@ -201,7 +202,7 @@ def test_what_answers_without_being_clickhouse_is_told(clickhouse: ClickHouseSer
     assert str(clickhouse.http_port) in str(caught.value)
 
 
-def test_passwords_open_and_are_never_told(
+def test_passwords_are_used_and_never_shown(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     # A server of its own: chdb's listener does not survive many refusals.
@@ -241,7 +242,7 @@ def tls(certificate: tuple[Path, Path]) -> ssl.SSLContext:
     return context
 
 
-def test_tls_checks_whom_it_speaks_to(
+def test_tls_verifies_the_server(
     clickhouse: ClickHouseServer, certificate: tuple[Path, Path], tls: ssl.SSLContext
 ) -> None:
     _, public = certificate
@@ -259,7 +260,7 @@ def test_tls_checks_whom_it_speaks_to(
             ).query("SELECT 1")
 
 
-def test_tls_of_the_http_interface_checks_the_server_too(
+def test_tls_of_the_http_interface_verifies_the_server(
     clickhouse: ClickHouseServer, certificate: tuple[Path, Path], tls: ssl.SSLContext
 ) -> None:
     _, public = certificate
@@ -287,7 +288,7 @@ def test_an_unreachable_http_interface_says_how_to_set_its_port(
     warehouse.close()
 
 
-def test_tls_to_a_plain_port_and_plain_words_to_tls_are_errors(
+def test_tls_to_a_plain_port_and_plain_text_to_a_tls_port_are_errors(
     tmp_path: Path, certificate: tuple[Path, Path], tls: ssl.SSLContext
 ) -> None:
     # A server of its own: chdb's listener does not survive what it cannot read.

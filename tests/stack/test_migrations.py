@@ -1,5 +1,6 @@
-"""Migrations on a real ClickHouse server: from several processes at once, after a killed migrator,
-and only looked at.
+"""Migrations on a real ClickHouse server: by several processes at once, after a killed migrator.
+
+Looking at them changes nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sinks import migrations as migrations
+from pipeline.sinks import migrations
 from pipeline.sinks.clickhouse import ClickHouseWarehouse
 from pipeline.sinks.migration_lock import MigrationLock
 from pipeline.sinks.warehouse import WarehouseBusyError, rows
@@ -74,7 +75,7 @@ def locks(warehouse: ClickHouseWarehouse) -> list[str]:
     return [row["name"] for row in rows(warehouse, sql)]
 
 
-def test_four_processes_at_once_apply_everything_once(clickhouse: ClickHouseServer) -> None:
+def test_four_concurrent_processes_apply_every_migration_once(clickhouse: ClickHouseServer) -> None:
     url = fresh_url(clickhouse)
     known = len(migrations.migrations())
     processes = [started(_MIGRATOR, url) for _ in range(4)]
@@ -92,7 +93,7 @@ def test_four_processes_at_once_apply_everything_once(clickhouse: ClickHouseServ
     warehouse.close()
 
 
-def test_after_a_killed_migrator_another_goes_on_when_its_lease_has_run_out(
+def test_another_process_continues_after_the_lease_of_a_killed_one_expired(
     clickhouse: ClickHouseServer,
 ) -> None:
     url = fresh_url(clickhouse)
@@ -109,7 +110,7 @@ def test_after_a_killed_migrator_another_goes_on_when_its_lease_has_run_out(
     warehouse.close()
 
 
-def test_a_migrator_that_slept_past_its_lease_finds_that_another_took_over(
+def test_a_process_suspended_past_its_lease_detects_that_another_took_over(
     clickhouse: ClickHouseServer,
 ) -> None:
     warehouse = ClickHouseWarehouse(fresh_url(clickhouse))
@@ -117,7 +118,7 @@ def test_a_migrator_that_slept_past_its_lease_finds_that_another_took_over(
     sleeper, other = MigrationLock(warehouse, 0), MigrationLock(warehouse, 60)
     assert sleeper.acquire()
     assert other.acquire()
-    with pytest.raises(WarehouseBusyError, match="taken over"):
+    with pytest.raises(WarehouseBusyError, match="took over"):
         sleeper.renew()
     sleeper.release()
     assert not sleeper.acquire()
@@ -128,7 +129,7 @@ def test_a_migrator_that_slept_past_its_lease_finds_that_another_took_over(
     warehouse.close()
 
 
-def test_of_two_who_saw_the_lock_run_out_one_gets_it(
+def test_one_of_two_processes_acquires_an_expired_lock(
     clickhouse: ClickHouseServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warehouse = ClickHouseWarehouse(fresh_url(clickhouse))
@@ -149,7 +150,7 @@ def test_of_two_who_saw_the_lock_run_out_one_gets_it(
     warehouse.close()
 
 
-def test_looking_changes_nothing(
+def test_checking_for_missing_migrations_changes_nothing(
     clickhouse: ClickHouseServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warehouse = ClickHouseWarehouse(fresh_url(clickhouse))
@@ -167,7 +168,7 @@ def test_looking_changes_nothing(
     warehouse.close()
 
 
-def test_where_there_is_no_database_everything_is_missing(tmp_path: Path) -> None:
+def test_without_a_database_all_migrations_are_missing(tmp_path: Path) -> None:
     # A server of its own: chdb's listener does not survive many refusals.
     with ClickHouseServer(tmp_path) as server:
         warehouse = ClickHouseWarehouse(server.url)

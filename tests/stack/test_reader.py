@@ -1,5 +1,6 @@
-"""The user of deploy/clickhouse/reader.xml on a real server: the dashboards' questions are
-answered, and nothing else is allowed.
+"""The user of deploy/clickhouse/reader.xml on a real server.
+
+The dashboards' queries are answered, and nothing else is allowed.
 """
 
 from __future__ import annotations
@@ -46,9 +47,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServe
 
 
 def reader(server: ClickHouseServer, **options: Any) -> Client:
-    """Return a client that says what Grafana's plugin says: who it is, and how long a query may
-    take.
-    """
+    """Return a client as Grafana's plugin opens it, with its user and its time limit."""
     given = {
         "user": "reader",
         "password": _PASSWORD,
@@ -58,7 +57,7 @@ def reader(server: ClickHouseServer, **options: Any) -> Client:
     return server.client(**(given | options))
 
 
-def test_every_question_of_the_dashboards_is_answered(server: ClickHouseServer) -> None:
+def test_every_query_of_the_dashboards_is_allowed(server: ClickHouseServer) -> None:
     client, variables = reader(server), {"tenant": ["default"], "channel": ["email", "chat"]}
     asked = [sql for path in DASHBOARDS for _, sql in queries(path, "rawSql")]
     assert len(asked) > 15
@@ -82,18 +81,18 @@ def test_every_question_of_the_dashboards_is_answered(server: ClickHouseServer) 
         ("KILL QUERY WHERE 1", {_READONLY, _DENIED}),
     ],
 )
-def test_nothing_else_is_allowed(server: ClickHouseServer, sql: str, codes: set[int]) -> None:
+def test_everything_else_is_denied(server: ClickHouseServer, sql: str, codes: set[int]) -> None:
     with pytest.raises(errors.ServerException) as refused:
         reader(server).execute(sql)
     assert refused.value.code in codes, refused.value
 
 
-def test_the_password_counts(server: ClickHouseServer) -> None:
+def test_the_password_is_required(server: ClickHouseServer) -> None:
     with pytest.raises(errors.ServerException) as refused:
         reader(server, password="").execute("SELECT 1")
     assert refused.value.code == _AUTHENTICATION
 
 
-def test_the_file_is_the_one_that_containers_mount() -> None:
+def test_the_file_is_mounted_by_the_containers() -> None:
     mounted = (DEPLOY / "compose.yaml").read_text("utf-8")
     assert "./clickhouse/reader.xml:/etc/clickhouse-server/users.d/reader.xml:ro" in mounted

@@ -14,7 +14,7 @@ from pipeline.sinks.clickhouse import ClickHouseWarehouse
 from pipeline.sinks.clickhouse_url import AddressError, parse_address
 
 
-def test_a_bare_host_gets_the_usual_port_user_and_database() -> None:
+def test_a_bare_host_gets_default_port_user_and_database() -> None:
     address = parse_address("clickhouse://db.example.com")
     assert (address.hosts, address.user, address.password) == (
         (("db.example.com", 9000),),
@@ -24,7 +24,7 @@ def test_a_bare_host_gets_the_usual_port_user_and_database() -> None:
     assert (address.database, address.secure) == ("switchboard", False)
 
 
-def test_every_part_is_read() -> None:
+def test_every_part_of_an_address_is_parsed() -> None:
     address = parse_address(
         "clickhouses://bob:p%40ss@a.example.com:9441,b.example.com/history?connect_timeout=3&verify=false"
     )
@@ -40,7 +40,7 @@ def test_every_part_is_read() -> None:
     assert address.client_options(database="")["database"] == ""
 
 
-def test_the_http_port_is_the_usual_one_unless_set() -> None:
+def test_the_http_port_has_a_default() -> None:
     assert parse_address("clickhouse://h").http_port == 8123
     assert parse_address("clickhouses://h").http_port == 8443
     address = parse_address("clickhouse://h?http_port=18123")
@@ -48,12 +48,12 @@ def test_the_http_port_is_the_usual_one_unless_set() -> None:
     assert "http_port" not in address.client_options()
 
 
-def test_ipv6_stands_in_brackets() -> None:
+def test_ipv6_addresses_are_in_brackets() -> None:
     assert parse_address("clickhouse://u@[::1]:9001/x").hosts == (("::1", 9001),)
     assert str(parse_address("clickhouse://u@[::1]/x")) == "clickhouse://u@[::1]:9000/x"
 
 
-def test_certificates_are_checked_unless_said_otherwise(tmp_path: Path) -> None:
+def test_certificates_are_verified_by_default(tmp_path: Path) -> None:
     authority = tmp_path / "ca.pem"
     authority.touch()
     options = parse_address(f"clickhouse://h?secure=1&ca_certs={authority}").client_options()
@@ -63,7 +63,7 @@ def test_certificates_are_checked_unless_said_otherwise(tmp_path: Path) -> None:
 
 
 @given(password=st.text(min_size=1, max_size=20), user=st.text(min_size=1, max_size=10))
-def test_any_password_comes_through_and_is_never_shown(password: str, user: str) -> None:
+def test_any_password_is_parsed_and_never_shown(password: str, user: str) -> None:
     secret = f"<<{password}>>"
     address = parse_address(
         f"clickhouse://{quote(user, safe='')}:{quote(secret, safe='')}@h:9000/db"
@@ -107,7 +107,7 @@ def test_any_password_comes_through_and_is_never_shown(password: str, user: str)
         ("clickhouse://u:secret@h/db?http_port=http", "http_port must be a number from 1"),
     ],
 )
-def test_what_is_wrong_is_named_and_the_password_is_not(url: str, word: str) -> None:
+def test_errors_name_the_invalid_part_and_not_the_password(url: str, word: str) -> None:
     with pytest.raises(AddressError, match="warehouse: ") as caught:
         parse_address(url)
     assert word in str(caught.value)

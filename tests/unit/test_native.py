@@ -64,7 +64,7 @@ def ms(moment: datetime | None) -> int | None:
 
 
 @given(_SOME)
-def test_uuids_are_written_as_the_driver_writes_them(numbers: list[int | None]) -> None:
+def test_uuids_are_encoded_as_by_the_driver(numbers: list[int | None]) -> None:
     uuids = [None if number is None else uuid.UUID(int=number) for number in numbers]
     texts = [None if one is None else str(one) for one in uuids]
     assert encoded("c", "Nullable(UUID)", texts) == by_driver("Nullable(UUID)", uuids)
@@ -75,7 +75,7 @@ def test_uuids_are_written_as_the_driver_writes_them(numbers: list[int | None]) 
 
 
 @given(st.lists(st.none() | _MOMENTS, max_size=20))
-def test_instants_are_written_as_the_driver_writes_them(moments: list[datetime | None]) -> None:
+def test_timestamps_are_encoded_as_by_the_driver(moments: list[datetime | None]) -> None:
     kind = "DateTime64(3, 'UTC')"
     assert encoded("c", f"Nullable({kind})", [ms(one) for one in moments]) == by_driver(
         f"Nullable({kind})", moments
@@ -91,7 +91,7 @@ def test_instants_are_written_as_the_driver_writes_them(moments: list[datetime |
         st.tuples(_MOMENTS, st.text(alphabet=st.characters(codec="utf-8"))), min_size=1, max_size=20
     )
 )
-def test_tuples_are_written_as_the_driver_writes_them(pairs: list[tuple[datetime, str]]) -> None:
+def test_tuples_are_encoded_as_by_the_driver(pairs: list[tuple[datetime, str]]) -> None:
     kind = "Tuple(DateTime64(3, 'UTC'), String)"
     assert encoded("c", kind, [(ms(moment), text) for moment, text in pairs]) == by_driver(
         kind, pairs
@@ -99,7 +99,7 @@ def test_tuples_are_written_as_the_driver_writes_them(pairs: list[tuple[datetime
 
 
 @given(st.lists(st.none() | st.decimals(-(10**13), 10**13, places=4), max_size=20))
-def test_decimals_are_written_exactly(numbers: list[Decimal | None]) -> None:
+def test_decimals_are_encoded_exactly(numbers: list[Decimal | None]) -> None:
     data = encoded("c", "Nullable(Decimal(18, 4))", numbers)
     nulls, wholes = data[: len(numbers)], struct.unpack(f"<{len(numbers)}q", data[len(numbers) :])
     told = [
@@ -113,14 +113,14 @@ _WORDS = st.text(alphabet=st.characters(codec="utf-8"), max_size=5)
 
 
 @given(st.lists(_WORDS, max_size=50))
-def test_repeated_words_are_written_as_the_driver_writes_them(words: list[str]) -> None:
+def test_low_cardinality_is_encoded_as_by_the_driver(words: list[str]) -> None:
     assert encoded("c", "LowCardinality(String)", words) == by_driver(
         "LowCardinality(String)", words
     )
 
 
 @pytest.mark.parametrize("distinct", [255, 256, 257, 65_536, 65_537])
-def test_dictionaries_of_any_width_are_read_by_clickhouse(distinct: int, tmp_path: Path) -> None:
+def test_low_cardinality_of_any_width_is_read_by_clickhouse(distinct: int, tmp_path: Path) -> None:
     data = encoded("c", "LowCardinality(String)", [str(number) for number in range(distinct)] * 2)
     head = bytes([1]) + _varint(2 * distinct) + b"\1c" + bytes([22]) + b"LowCardinality(String)"
     (tmp_path / "x.native").write_bytes(head + data)
@@ -139,7 +139,7 @@ def _varint(number: int) -> bytes:
 
 
 @given(st.lists(st.lists(_WORDS, max_size=4), max_size=20))
-def test_arrays_are_written_as_the_driver_writes_them(arrays: list[list[str]]) -> None:
+def test_arrays_are_encoded_as_by_the_driver(arrays: list[list[str]]) -> None:
     assert encoded("c", "Array(String)", arrays) == by_driver("Array(String)", arrays)
 
 
@@ -185,7 +185,9 @@ _ID = "5f0c6b36-5f1c-8a3b-9a3e-0d2f6a1b2c3d"
         ("Geometry", ["x"]),
     ],
 )
-def test_a_value_that_does_not_fit_is_refused_with_its_column(kind: str, values: list[Any]) -> None:
+def test_a_value_that_does_not_fit_is_rejected_with_its_column(
+    kind: str, values: list[Any]
+) -> None:
     with pytest.raises(WarehouseError, match=r"column label_rows.x takes"):
         encoded("label_rows.x", kind, values)
 
@@ -209,7 +211,7 @@ _queries = settings(deadline=None, max_examples=40)
 
 @_queries
 @given(st.lists(st.floats(), min_size=1, max_size=50))
-def test_floats_are_printed_as_clickhouse_prints_them(numbers: list[float]) -> None:
+def test_floats_are_formatted_as_by_clickhouse(numbers: list[float]) -> None:
     for kind, form, whole in (("Float64", "<d", "UInt64"), ("Float32", "<f", "UInt32")):
         try:
             raw = [struct.pack(form, number) for number in numbers]
@@ -223,14 +225,14 @@ def test_floats_are_printed_as_clickhouse_prints_them(numbers: list[float]) -> N
 
 @_queries
 @given(st.lists(st.binary(max_size=30), min_size=1, max_size=20))
-def test_any_bytes_are_printed_as_clickhouse_prints_them(texts: list[bytes]) -> None:
+def test_any_bytes_are_formatted_as_by_clickhouse(texts: list[bytes]) -> None:
     sql = f"SELECT unhex(arrayJoin([{','.join(repr(text.hex()) for text in texts)}])) AS x"
     assert json_rows([("x", "String")], [texts]) == bytes(chdb.query(sql, "JSONEachRow").bytes())
 
 
 @_queries
 @given(st.lists(st.decimals(-(10**13), 10**13, places=4), min_size=1, max_size=20))
-def test_decimals_are_printed_as_clickhouse_prints_them(numbers: list[Decimal]) -> None:
+def test_decimals_are_formatted_as_by_clickhouse(numbers: list[Decimal]) -> None:
     literals = ",".join(f"'{number:f}'" for number in numbers)
     sql = f"SELECT toDecimal64(arrayJoin([{literals}]), 4) AS x"
     assert json_rows([("x", "Decimal(18, 4)")], [numbers]) == bytes(

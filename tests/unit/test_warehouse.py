@@ -58,7 +58,7 @@ def label(version: int, value: str) -> dict[str, Any]:
     }
 
 
-def test_a_replayed_row_replaces_itself_and_an_older_one_never_wins(
+def test_a_replayed_row_replaces_itself_and_an_older_version_does_not_count(
     warehouse: ChdbWarehouse,
 ) -> None:
     warehouse.insert("label_rows", block(label(2, "payment")))
@@ -67,7 +67,7 @@ def test_a_replayed_row_replaces_itself_and_an_older_one_never_wins(
     assert ask(warehouse, "SELECT value FROM labels") == [{"value": "payment"}]
 
 
-def test_every_type_comes_back_as_it_was(warehouse: ChdbWarehouse) -> None:
+def test_every_type_is_read_back_unchanged(warehouse: ChdbWarehouse) -> None:
     row = {
         "record_id": ID,
         "kind": "order",
@@ -93,7 +93,7 @@ def test_every_type_comes_back_as_it_was(warehouse: ChdbWarehouse) -> None:
     assert kept["occurred_at"] == "2026-11-01 10:00:00.123"
 
 
-def test_bytes_of_any_kind_are_kept(warehouse: ChdbWarehouse) -> None:
+def test_arbitrary_bytes_are_stored_unchanged(warehouse: ChdbWarehouse) -> None:
     payload = bytes(range(256))
     row = {
         "dead_letter_id": ID,
@@ -108,7 +108,7 @@ def test_bytes_of_any_kind_are_kept(warehouse: ChdbWarehouse) -> None:
     ]
 
 
-def test_a_row_of_the_wrong_type_is_refused_with_its_table_and_leaves_nothing(
+def test_a_row_of_the_wrong_type_is_rejected_and_nothing_is_inserted(
     warehouse: ChdbWarehouse,
 ) -> None:
     with pytest.raises(WarehouseError, match="column labelled_at of label_rows"):
@@ -148,7 +148,7 @@ def test_a_row_of_the_wrong_type_is_refused_with_its_table_and_leaves_nothing(
         "/* never closed",
     ],
 )
-def test_analysts_sql_only_reads_the_history(
+def test_sql_that_does_more_than_read_is_rejected(
     warehouse: ChdbWarehouse, sql: str, tmp_path: Path
 ) -> None:
     with pytest.raises(WarehouseError):
@@ -172,25 +172,25 @@ def test_analysts_sql_only_reads_the_history(
         "SELECT 1 AS file, (2) AS profile",
     ],
 )
-def test_whatever_reads_is_answered(warehouse: ChdbWarehouse, sql: str) -> None:
+def test_read_only_statements_are_allowed(warehouse: ChdbWarehouse, sql: str) -> None:
     assert warehouse.query(sql, fmt="TSV")
 
 
 @pytest.mark.parametrize(
     "text", ["plain", "O'Brien", "a\\b", "line\nend\ttab\0", "价格", "\\N", "{x:String}"]
 )
-def test_a_parameter_is_a_value_never_sql(warehouse: ChdbWarehouse, text: str) -> None:
+def test_a_parameter_is_never_parsed_as_sql(warehouse: ChdbWarehouse, text: str) -> None:
     assert ask(
         warehouse, "SELECT {x:String} AS x, {xs:Array(String)} AS xs", x=text, xs=[text, ""]
     ) == [{"x": text, "xs": [text, ""]}]
 
 
-def test_errors_carry_clickhouse_codes_and_tell_what_may_pass() -> None:
+def test_errors_have_clickhouse_codes_and_temporary_ones_are_busy() -> None:
     assert isinstance(error_for_code(241, "memory"), WarehouseBusyError)
     assert not isinstance(error_for_code(60, "no table"), WarehouseBusyError)
 
 
-def test_an_unknown_column_is_told_with_its_code(warehouse: ChdbWarehouse) -> None:
+def test_an_unknown_column_has_an_error_code(warehouse: ChdbWarehouse) -> None:
     with pytest.raises(WarehouseError, match="nonsense") as caught:
         warehouse.query("SELECT nonsense FROM communications")
     assert caught.value.code == 47
@@ -201,7 +201,7 @@ def test_migrating_again_does_nothing(warehouse: ChdbWarehouse) -> None:
     assert {status for _, status in migrations.applied(warehouse).values()} == {"completed"}
 
 
-def test_a_migration_that_broke_off_is_run_again(
+def test_an_interrupted_migration_is_run_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warehouse = ChdbWarehouse(tmp_path / "store")
@@ -216,7 +216,7 @@ def test_a_migration_that_broke_off_is_run_again(
     warehouse.close()
 
 
-def test_a_changed_or_unknown_migration_stops(
+def test_a_changed_or_unknown_migration_is_an_error(
     warehouse: ChdbWarehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = migrations.migrations()
@@ -230,7 +230,7 @@ def test_a_changed_or_unknown_migration_stops(
         migrations.migrate(warehouse)
 
 
-def test_every_column_of_every_table_and_view_says_what_it_means(warehouse: ChdbWarehouse) -> None:
+def test_every_column_of_every_table_and_view_has_a_comment(warehouse: ChdbWarehouse) -> None:
     silent = ask(
         warehouse,
         "SELECT table, name FROM system.columns WHERE database = currentDatabase() AND comment = ''"
@@ -268,7 +268,7 @@ def holder(tmp_path: Path) -> Iterator[tuple[Path, subprocess.Popen[str]]]:
     process.stdout.close()
 
 
-def test_while_one_process_holds_the_store_others_are_answered_through_it(
+def test_a_process_with_the_store_open_answers_other_processes(
     holder: tuple[Path, Any],
 ) -> None:
     folder, process = holder
@@ -286,7 +286,7 @@ def test_while_one_process_holds_the_store_others_are_answered_through_it(
     assert (folder / "store.sock").stat().st_mode & 0o077 == 0
 
 
-def test_one_that_is_still_opening_the_store_is_waited_for(
+def test_a_reader_waits_for_a_process_that_is_opening_the_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lock = store_server._Lock.take(tmp_path)
@@ -304,7 +304,7 @@ def test_one_that_is_still_opening_the_store_is_waited_for(
     assert len(waits) == 1
 
 
-def test_after_kill_9_of_its_holder_the_store_opens_at_once(holder: tuple[Path, Any]) -> None:
+def test_the_store_opens_at_once_after_its_process_was_killed(holder: tuple[Path, Any]) -> None:
     folder, process = holder
     process.kill()
     process.wait()
@@ -313,7 +313,7 @@ def test_after_kill_9_of_its_holder_the_store_opens_at_once(holder: tuple[Path, 
     warehouse.close()
 
 
-def test_a_folder_too_deep_for_a_socket_still_serves(tmp_path: Path) -> None:
+def test_a_folder_with_a_path_too_long_for_a_socket_is_served(tmp_path: Path) -> None:
     folder = tmp_path / ("d" * 100)
     warehouse = open_for_running(folder)
     assert not (folder / "store.sock").exists()
