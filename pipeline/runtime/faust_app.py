@@ -30,17 +30,16 @@ from yarl import URL
 
 from pipeline.errors import UserError
 from pipeline.log.clock import now_ms
-from pipeline.log.port import LogRecord, Message, TopicPartition
+from pipeline.log.port import LogRecord, Message, TopicPartition, offset_ranges
 from pipeline.metrics import BatchMeter, Meter
 from pipeline.processors.live.alerts import AlertMonitor
-from pipeline.processors.live.live_fold import fold
 from pipeline.processors.live.view import LiveView
 from pipeline.runtime.faust_driver import StateOffsetConsumer, previous_offset, transport
 from pipeline.runtime.faust_state import LiveState, UnmanagedTable
 from pipeline.runtime.gap_detection import take_in_order
 from pipeline.runtime.kafka.broker import Broker
 from pipeline.runtime.kafka.topic_scan import KafkaScan, first_records, offset_bounds
-from pipeline.runtime.live_handler import alert_message, read_observations, recent_alerts
+from pipeline.runtime.live_handler import alert_message, live_fold_handler, recent_alerts
 from pipeline.runtime.stages import LIVE_TOPICS
 from schemas.topics import LIVE_STATE, RECORDS
 
@@ -105,6 +104,7 @@ class LiveApp:
             value_type=bytes,
         )
         self.state = LiveState(self.broker, table, self.view)
+        self._handler = live_fold_handler(self.state, counts=self.counts)
         self.app.agent(self._topic, concurrency=1, name="live")(self._receive)
         self.app.task(self._fold)
         self.app.task(self._read_changelog)
@@ -216,29 +216,23 @@ class LiveApp:
             logger.info("In-flight batch flushed before the rebalance")
 
     async def _fold_events(self, events: Sequence[EventT[Any]], meter: BatchMeter) -> None:
-        now = now_ms()
         records = [_log_record(event) for event in events]
         meter.received(records)
-        batch = read_observations(records)
-        sent = []
-        for partition, observations in batch.by_partition.items():
-            topic, number = partition
-            changed = fold(number, topic, observations, self.state.read_states, now)
-            last = max(
-                record.offset for record in records if (record.topic, record.partition) == partition
-            )
-            sent += self.state.write(partition, changed, last + 1, now)
+        messages = self._handler.handle(records)
+        offsets = {partition: last + 1 for partition, (_, last) in offset_ranges(records).items()}
+        states = [message for message in messages if message.topic == LIVE_STATE.name]
+        sent = self.state.write(states, offsets, now_ms())
         meter.handled()
-        for message in batch.dead_letters:
-            sent.append(await self._send(message))
+        for message in messages:
+            if message.topic != LIVE_STATE.name:
+                sent.append(await self._send(message))
         await self.app.producer.flush()
         await asyncio.gather(*sent)
         consumer = self.app.consumer
         assert isinstance(consumer, StateOffsetConsumer)
         await consumer.commit_state_offsets(
-            {TP(*partition): self.state.next_offset(partition) for partition in batch.by_partition}
+            {TP(*partition): offset for partition, offset in offsets.items()}
         )
-        self.counts.update(batch.counts)
         meter.committed(len(records))
 
     async def _start_offsets(self, assigned: set[TP]) -> Mapping[TP, int]:

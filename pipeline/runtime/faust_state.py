@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import faust
 import orjson
 
-from pipeline.log.port import TopicPartition
-from pipeline.processors.live.panes import PaneKey, StateChanges, read_key
+from pipeline.log.port import Message, TopicPartition
+from pipeline.processors.live.panes import PaneKey, read_key
 from pipeline.processors.live.view import LiveView
 from pipeline.runtime.kafka.broker import Broker
 from pipeline.runtime.kafka.topic_scan import offset_bounds
@@ -71,20 +72,38 @@ class LiveState:
         """Return the first offset of an owned partition that is not counted yet."""
         return self._next[topic_partition]
 
-    def read_states(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Return the states of the keys that have one."""
+    def state_partition(self, topic: str, key: bytes) -> int:
+        """Return the partition that has a key's state; see `StateStore`."""
+        assert topic == LIVE_STATE.name
+        return _partition_of(key)
+
+    def read_states(self, topic: str, partition: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return the states of the keys that have one; see `StateStore`."""
+        assert topic == LIVE_STATE.name
         data = self._table.data
         return {key: data[key] for key in keys if key in data}
 
     def write(
-        self, topic_partition: TopicPartition, changed: StateChanges, expected: int, now_ms: int
+        self,
+        states: Sequence[Message],
+        next_offsets: Mapping[TopicPartition, int],
+        now_ms: int,
     ) -> list[Any]:
-        """Write the changed states of a batch and its next offset; return futures of the writes."""
-        _, partition = topic_partition
-        changes = {**changed, _next_key(topic_partition): str(expected).encode()}
-        changes |= dict.fromkeys(self._expired_keys(partition, now_ms), b"")
-        self._next[topic_partition] = expected
-        return [self._write(partition, key, value) for key, value in changes.items()]
+        """Write the changed states of a batch, then its next offsets; return futures."""
+        changes: dict[int, dict[bytes, bytes]] = defaultdict(dict)
+        for message in states:
+            assert message.partition is not None
+            changes[message.partition][message.key or b""] = message.value
+        for topic_partition, offset in next_offsets.items():
+            changes[topic_partition[1]][_next_key(topic_partition)] = str(offset).encode()
+        for partition, changed in changes.items():
+            changed.update(dict.fromkeys(self._expired_keys(partition, now_ms), b""))
+        self._next.update(next_offsets)
+        return [
+            self._write(partition, key, value)
+            for partition, changed in changes.items()
+            for key, value in changed.items()
+        ]
 
     def _write(self, partition: int, key: bytes, value: bytes) -> Any:
         self._set(key, value)

@@ -1,21 +1,18 @@
-"""Hosts the live fold: decodes its topics, and returns states and alerts as messages."""
+"""The handler of the live fold, and the stage `live` of the embedded host with view and alerts."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from pipeline.log.clock import Clock, utc_now
 from pipeline.log.contract_messages import encode_contract
-from pipeline.log.dead_letters import record_dead_letter
-from pipeline.log.port import LogRecord, Message, StateStore, TopicPartition, TopicReader
-from pipeline.outcomes import Reject
+from pipeline.log.port import LogRecord, Message, StateStore, TopicReader
+from pipeline.outcomes import Context, Drop, Reject
 from pipeline.processors.live.alerts import AlertMonitor
-from pipeline.processors.live.live_fold import fold
+from pipeline.processors.live.live_fold import LiveFold, LiveUpdate, LiveValue, state_updates
 from pipeline.processors.live.observations import (
     Observation,
     WaitingUpdate,
@@ -24,6 +21,7 @@ from pipeline.processors.live.observations import (
     observe_record,
 )
 from pipeline.processors.live.view import LiveView
+from pipeline.runtime.fold_handler import FoldHandler
 from pipeline.runtime.runner import step_error_rejection
 from pipeline.runtime.stages import LIVE_TOPICS, decode_contract
 from schemas.conversations import Conversation
@@ -35,54 +33,53 @@ _RECENT_MS = 2 * 86_400_000
 # Alerts are short; this many are below a MiB.
 _SCAN_RECORDS = 1_000
 
-# What a record shows, with its offset.
-OffsetItem = tuple[int, Observation | WaitingUpdate]
+LiveItem = Observation | WaitingUpdate
+"""What a record shows: an observation to count, or who waits for an answer."""
 
 
-@dataclass
-class LiveBatch:
-    """The observations of a batch by topic and partition, in order, and its dead letters."""
-
-    by_partition: dict[TopicPartition, list[OffsetItem]]
-    dead_letters: list[Message]
-    counts: Counter[str]
-
-
-def read_observations(records: Iterable[LogRecord], clock: Clock = utc_now) -> LiveBatch:
-    """Return the observations of a batch; a partition without any has an empty list."""
-    batch = LiveBatch(defaultdict(list), [], Counter())
-    for record in records:
-        observations = batch.by_partition[record.topic, record.partition]
-        try:
-            observation = _observe(record)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            rejection = _rejection(record, error)
-            batch.dead_letters.append(record_dead_letter("live", record, rejection, clock()))
-            batch.counts[f"rejected:{rejection.code}"] += 1
-            continue
-        batch.counts["emitted" if observation else "dropped:nothing to count"] += 1
-        if observation is not None:
-            observations.append((record.offset, observation))
-    return batch
-
-
-def _observe(record: LogRecord) -> Observation | WaitingUpdate | None:
-    if record.topic == RECORDS.name:
-        return observe_record(orjson.loads(record.value))
-    if record.topic == BUSINESS.name:
-        return observe_business(orjson.loads(record.value))
-    # Of the outputs of converse only conversations say who waits for an answer.
-    return (
-        observe_conversation(orjson.loads(record.value))
-        if record.header("sb_contract") == Conversation.__name__
-        else None
+def live_fold_handler(
+    states: StateStore, clock: Clock = utc_now, counts: Counter[str] | None = None
+) -> FoldHandler[LiveValue, LiveItem, LiveUpdate]:
+    """Return the handler of the live fold, which every host of live runs."""
+    return FoldHandler(
+        "live",
+        LIVE_TOPICS,
+        _decode,
+        LiveFold(),
+        dict.fromkeys(LIVE_TOPICS, LIVE_STATE.name),
+        states,
+        clock=clock,
+        counts=Counter() if counts is None else counts,
+        route=_route,
     )
 
 
-def _rejection(record: LogRecord, error: Exception) -> Reject:
-    """Return the rejection of a record that cannot be read, by its contract if that is broken."""
-    contract = decode_contract(record)
-    return contract if isinstance(contract, Reject) else step_error_rejection(error)
+def _route(record: LogRecord, item: LiveItem, ctx: Context) -> Iterator[tuple[bytes, LiveUpdate]]:
+    now_ms = int(ctx.now.timestamp() * 1000)
+    for key, update in state_updates(record.partition, record.topic, record.offset, item, now_ms):
+        yield key.dump(), update
+
+
+def _decode(record: LogRecord) -> LiveItem | Drop | Reject:
+    try:
+        item = _observe(record)
+    except ValueError as error:
+        contract = decode_contract(record)
+        return contract if isinstance(contract, Reject) else step_error_rejection(error)
+    return Drop("nothing to count") if item is None else item
+
+
+def _observe(record: LogRecord) -> LiveItem | None:
+    if record.topic == RECORDS.name:
+        return observe_record(record.value)
+    if record.topic == BUSINESS.name:
+        return observe_business(record.value)
+    # Of the outputs of converse only conversations say who waits for an answer.
+    return (
+        observe_conversation(record.value)
+        if record.header("sb_contract") == Conversation.__name__
+        else None
+    )
 
 
 def alert_message(alert: Alert) -> Message:
@@ -119,27 +116,23 @@ class LiveHandler:
     topics: tuple[str, ...] = LIVE_TOPICS
     counts: Counter[str] = field(default_factory=Counter)
 
+    def __post_init__(self) -> None:
+        self._fold = live_fold_handler(self.states, self.clock, self.counts)
+
     def handle(self, records: Sequence[LogRecord]) -> list[Message]:
-        """Return the changed state, alerts and dead letters; see `Handler.handle`."""
-        now_ms = int(self.clock().timestamp() * 1000)
-        batch = read_observations(records, self.clock)
-        self.counts.update(batch.counts)
-        messages, counted = batch.dead_letters, False
-        for (topic, partition), observations in batch.by_partition.items():
-            changed = fold(partition, topic, observations, self._reader(partition), now_ms)
-            self.view.apply(changed.items())
+        """Return the changed states, alerts and dead letters; see `Handler.handle`."""
+        messages = self._fold.handle(records)
+        changed = [
+            (message.key or b"", message.value)
+            for message in messages
+            if message.topic == LIVE_STATE.name
+        ]
+        self.view.apply(changed)
+        if any(value for _, value in changed):
+            now_ms = int(self.clock().timestamp() * 1000)
             messages += [
-                Message(LIVE_STATE.name, key, value, partition=partition)
-                for key, value in changed.items()
-            ]
-            counted = counted or any(changed.values())
-        if counted:
-            past = self.view.evict(now_ms)
-            messages += [
-                Message(LIVE_STATE.name, key.dump(), b"", partition=key.partition) for key in past
+                Message(LIVE_STATE.name, key.dump(), b"", partition=key.partition)
+                for key in self.view.evict(now_ms)
             ]
             messages += map(alert_message, self.alerts.check(self.view, now_ms))
         return messages
-
-    def _reader(self, partition: int) -> Callable[[Sequence[bytes]], dict[bytes, bytes]]:
-        return lambda keys: self.states.read_states(LIVE_STATE.name, partition, keys)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import orjson
 from pydantic import ValidationError
 
 from pipeline.envelope import decode_event
@@ -111,10 +110,10 @@ def enrich_handler(
 
 def converse_handler(
     fold: Fold[Any, Any, Contract], states: StateStore, clock: Clock = utc_now
-) -> FoldHandler[Any, Any]:
+) -> FoldHandler[Any, Any, Any]:
     """Return the stage that folds records and business events into conversations."""
     return FoldHandler(
-        "converse", CONVERSE_TOPICS, _decode_seen, fold, STATE_TOPICS, states, clock=clock
+        "converse", CONVERSE_TOPICS, _decode_record, fold, STATE_TOPICS, states, clock=clock
     )
 
 
@@ -138,12 +137,12 @@ def resolve_handler(
     return ResolveHandler(labels, make_worker, RESOLVE_TOPICS, clock)
 
 
-def _decode_seen(record: LogRecord) -> RecordView | Contract | Reject:
+def _decode_record(record: LogRecord) -> RecordView | Contract | Reject:
     """Return the few fields of a record that converse reads, or its rejection by the contract."""
     if record.topic == RECORDS.name:
         try:
-            return RecordView.from_json(orjson.loads(record.value))
-        except (ValueError, KeyError, TypeError):
+            return RecordView.from_json(record.value)
+        except ValueError:
             logger.warning(
                 "Record %s/%d@%d lacks fields that enrich writes; it is checked by its contract",
                 record.topic,

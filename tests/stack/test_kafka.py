@@ -1,5 +1,6 @@
-"""What only a real broker shows: rebalances, fencing, transactions cut by kill -9, the spool,
-topics, states and lag.
+"""What only a real broker shows: rebalances, fencing, transactions cut by kill -9, the spool.
+
+Topics, states and lag too.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ _SIZES = BatchLimits(100, 1 << 20, 0.02)
 
 @pytest.fixture
 def broker(kafka: KafkaServer) -> Broker:
-    """Return a broker with the topics as declared and nothing in them."""
+    """Return a broker with all topics and nothing in them."""
     kafka.wipe()
     broker = Broker(kafka.broker)
     plan = TopicPlan(broker, None, -1)
@@ -91,22 +92,22 @@ def everything(log: KafkaLog, topic: str, partitions: int | None = None) -> list
 
 
 @dataclass
-class Copy:
-    """A stage that copies chats to records; keeps what it was given."""
+class CopyStage:
+    """A stage that copies chats to records and remembers what it received."""
 
     name: str = "enrich"
     topics: tuple[str, ...] = (RAW_CHAT.name,)
-    given: list[bytes] = field(default_factory=list)
+    received: list[bytes] = field(default_factory=list)
 
     def handle(self, records: Sequence[LogRecord]) -> list[Message]:
-        self.given += [record.value for record in records]
+        self.received += [record.value for record in records]
         return [
             Message(RECORDS.name, record.key, record.value, record.headers) for record in records
         ]
 
 
-class Sink(Copy):
-    """A stage that makes nothing of what it reads."""
+class DropStage(CopyStage):
+    """A stage that emits nothing."""
 
     def handle(self, records: Sequence[LogRecord]) -> list[Message]:
         return []
@@ -128,7 +129,7 @@ class Member:
     def _run(self) -> None:
         try:
             self.host.run(self._stop.is_set)
-        except BaseException as error:  # told to the test that asks
+        except BaseException as error:  # the test asks for it
             self.error = error
 
     def leave(self) -> None:
@@ -141,15 +142,15 @@ _MEMBERS: list[Member] = []
 
 
 @pytest.fixture(autouse=True)
-def _nobody_stays() -> Iterator[None]:
-    """End the members that a failed test has left, so that no other test meets them."""
+def _end_members() -> Iterator[None]:
+    """End the members that a failed test has left behind."""
     yield
     while _MEMBERS:
         _MEMBERS.pop().leave()
 
 
 def member(
-    broker: Broker, folder: Path, stage: Copy, slot: int = 0, states: StateCache | None = None
+    broker: Broker, folder: Path, stage: CopyStage, slot: int = 0, states: StateCache | None = None
 ) -> Member:
     """Start a host of a stage."""
     blobs = FolderBodyStore(folder / "bodies")
@@ -162,18 +163,18 @@ def member(
     )
 
 
-def test_every_record_once_while_members_come_and_go(
+def test_every_record_is_copied_once_while_members_join_and_leave(
     broker: Broker, log: KafkaLog, tmp_path: Path
 ) -> None:
-    stages = [Copy(), Copy(), Copy()]
+    stages = [CopyStage(), CopyStage(), CopyStage()]
     sent = 0
 
-    def flow_until_works(stage: Copy) -> None:
+    def flow_until_works(stage: CopyStage) -> None:
         def works() -> bool:
             nonlocal sent
             publish(log, 200, sent)
             sent += 200
-            return bool(stage.given)
+            return bool(stage.received)
 
         wait_until("a member to get a partition with records", works, every=0.5)
 
@@ -197,7 +198,7 @@ def test_every_record_once_while_members_come_and_go(
 
 def test_order_within_a_partition_is_kept(broker: Broker, log: KafkaLog, tmp_path: Path) -> None:
     publish(log, 2_000)
-    one = member(broker, tmp_path, Copy())
+    one = member(broker, tmp_path, CopyStage())
     wait_until(
         "all to be copied",
         lambda: not sum(lag.records for lag in log.lag("enrich", [RAW_CHAT.name], 0)),
@@ -210,13 +211,13 @@ def test_order_within_a_partition_is_kept(broker: Broker, log: KafkaLog, tmp_pat
         assert went == came
 
 
-def test_a_twin_with_the_same_transactional_id_fences_the_older(
+def test_a_worker_with_the_same_transactional_id_fences_the_older(
     broker: Broker, log: KafkaLog, tmp_path: Path
 ) -> None:
-    older = member(broker, tmp_path / "a", Copy(), slot=7)
+    older = member(broker, tmp_path / "a", CopyStage(), slot=7)
     publish(log, 10)
     wait_until("the older to commit", lambda: older.host.counts["records"] == 10)
-    newer = member(broker, tmp_path / "b", Copy(), slot=7)
+    newer = member(broker, tmp_path / "b", CopyStage(), slot=7)
     number = 10
     while older.error is None:
         publish(log, 10, number)
@@ -234,7 +235,7 @@ def test_a_twin_with_the_same_transactional_id_fences_the_older(
     )
 
 
-def test_a_worker_killed_inside_its_transaction_leaves_nothing_behind(
+def test_a_worker_killed_inside_a_transaction_leaves_nothing_behind(
     broker: Broker, log: KafkaLog, tmp_path: Path
 ) -> None:
     publish(log, 500)
@@ -245,7 +246,7 @@ def test_a_worker_killed_inside_its_transaction_leaves_nothing_behind(
     )
     assert done.returncode == -9, done.stderr
     assert everything(log, RECORDS.name) == []
-    one = member(broker, tmp_path, Copy(), slot=0)
+    one = member(broker, tmp_path, CopyStage(), slot=0)
     wait_until(
         "all to be copied",
         lambda: not sum(lag.records for lag in log.lag("enrich", [RAW_CHAT.name], 0)),
@@ -270,14 +271,14 @@ def run_host_until_killed() -> None:
     kafka_host_module.produce = send_and_die
     shorten_sessions()
     bodies, markers = FolderBodyStore(folder / "b"), CrashMarkers(folder / "in-flight")
-    KafkaHost(Broker(servers), Copy(), "enrich", "test-0", bodies, _SIZES, markers).run(
+    KafkaHost(Broker(servers), CopyStage(), "enrich", "test-0", bodies, _SIZES, markers).run(
         lambda: False
     )
 
 
 @dataclass
-class Count(Copy):
-    """A stage with states: how many records each key had."""
+class CountStage(CopyStage):
+    """A stage with states: the number of records of each key."""
 
     name: str = "converse"
     topics: tuple[str, ...] = (RECORDS.name,)
@@ -309,7 +310,7 @@ def test_states_follow_their_partitions_with_and_without_a_cache(
 ) -> None:
     def counted(folder: str, slot: int) -> Member:
         cache = StateCache(broker, {RECORDS.name: CONVERSE_STATE.name}, tmp_path / folder)
-        return member(broker, tmp_path, Count(states=cache), slot, cache)
+        return member(broker, tmp_path, CountStage(states=cache), slot, cache)
 
     def feed(rounds: int) -> None:
         with log.transaction() as transaction:
@@ -339,7 +340,7 @@ def test_states_follow_their_partitions_with_and_without_a_cache(
     assert latest == {b"k%d" % number: b"25" for number in range(50)}
 
 
-def test_what_the_broker_cannot_take_is_spooled_and_sent_later(tmp_path: Path) -> None:
+def test_messages_are_spooled_while_the_broker_is_away_and_sent_later(tmp_path: Path) -> None:
     with KafkaServer(tmp_path / "kafka") as kafka:
         broker = Broker(kafka.broker)
         plan = TopicPlan(broker, None, -1)
@@ -366,7 +367,7 @@ def test_what_the_broker_cannot_take_is_spooled_and_sent_later(tmp_path: Path) -
         log.close()
 
 
-def test_what_the_broker_refuses_for_good_is_an_error_and_sets_no_checkpoint(log: KafkaLog) -> None:
+def test_a_permanent_refusal_is_an_error_and_sets_no_checkpoint(log: KafkaLog) -> None:
     with pytest.raises(BrokerError, match=r"lacks no\.such\.topic"):
         send(log, Message("no.such.topic", b"a", b"x"), b"1")
     assert log.checkpoint("ingest/x") is None
@@ -384,16 +385,16 @@ def test_topics_are_compared_applied_and_grown_but_never_shrunk(broker: Broker) 
     assert plan.changes() == changes
     add_partitions(broker, changes, STATE_TOPICS, "converse")
     wait_until("the new partitions", lambda: TopicPlan(broker, 8, -1).changes() == [])
-    with pytest.raises(BrokerError, match="cannot take partitions away"):
+    with pytest.raises(BrokerError, match="cannot remove partitions"):
         add_partitions(broker, TopicPlan(broker, 6, -1).changes(), STATE_TOPICS, "converse")
 
 
-def test_states_move_with_their_keys_and_a_growth_that_broke_off_is_taken_up_again(
+def test_states_move_with_their_keys_and_an_interrupted_growth_is_resumed(
     broker: Broker, log: KafkaLog, tmp_path: Path
 ) -> None:
     def counted(folder: str, slot: int) -> Member:
         cache = StateCache(broker, {RECORDS.name: CONVERSE_STATE.name}, tmp_path / folder)
-        return member(broker, tmp_path, Count(states=cache), slot, cache)
+        return member(broker, tmp_path, CountStage(states=cache), slot, cache)
 
     def feed() -> None:
         with log.transaction() as transaction:
@@ -423,7 +424,7 @@ def test_states_move_with_their_keys_and_a_growth_that_broke_off_is_taken_up_aga
     assert (
         add_partitions(broker, TopicPlan(broker, 9, -1).changes(), STATE_TOPICS, "enrich") == 0
     ), "all have moved before"
-    # The old cache holds states that have moved away: it must not be believed.
+    # The old cache has states that have moved away: it must not be used.
     back = counted("one", 0)
     feed()
     back.leave()
@@ -437,7 +438,7 @@ def test_states_move_with_their_keys_and_a_growth_that_broke_off_is_taken_up_aga
     }
 
 
-def test_a_changed_configuration_is_told_and_set_back(broker: Broker) -> None:
+def test_a_changed_configuration_is_reported_and_reset(broker: Broker) -> None:
     from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
     entry = ConfigEntry("retention.ms", "1000", incremental_operation=AlterConfigOpType.SET)
@@ -446,7 +447,7 @@ def test_a_changed_configuration_is_told_and_set_back(broker: Broker) -> None:
     for future in admin.incremental_alter_configs([resource]).values():
         future.result()
     plan = TopicPlan(broker, None, -1)
-    wait_until("the broker to tell", lambda: bool(plan.changes()))
+    wait_until("the broker to report the change", lambda: bool(plan.changes()))
     (change,) = plan.changes()
     assert (change.topic, change.setting, change.current) == (
         RAW_EMAIL.name,
@@ -454,11 +455,11 @@ def test_a_changed_configuration_is_told_and_set_back(broker: Broker) -> None:
         "1000",
     )
     plan.apply([change])
-    wait_until("the broker to tell", lambda: not plan.changes())
+    wait_until("the broker to report the change", lambda: not plan.changes())
 
 
 def _left(host: KafkaHost) -> list[float]:
-    """Return what a host's own metrics tell of its lag, partition by partition."""
+    """Return the lag by a host's own metrics, partition by partition."""
     families = text_string_to_metric_families(host.meter.render().decode())
     return [
         one.value
@@ -468,17 +469,17 @@ def _left(host: KafkaHost) -> list[float]:
     ]
 
 
-def test_lag_counts_records_and_seconds_and_sees_no_marks(
+def test_lag_counts_records_and_seconds_but_no_transaction_markers(
     broker: Broker, log: KafkaLog, tmp_path: Path
 ) -> None:
     publish(log, 200)
-    one = member(broker, tmp_path, Copy())
+    one = member(broker, tmp_path, CopyStage())
     wait_until(
         "all to be copied",
         lambda: not sum(lag.records for lag in log.lag("enrich", [RAW_CHAT.name], 0)),
     )
     one.leave()
-    # The copies were written in transactions: behind the last record lie marks that are no records.
+    # The copies were written in transactions: behind the last record lie transaction markers.
     records = everything(log, RECORDS.name)
     oldest = min(record.timestamp_ms for record in records)
     (lag,) = log.lag("converse", [RECORDS.name], oldest + 5_000)
@@ -489,7 +490,7 @@ def test_lag_counts_records_and_seconds_and_sees_no_marks(
     assert 200 <= lag.records <= 200 + one.host.counts["batches"] * RECORDS.partitions
     host = KafkaHost(
         broker,
-        Sink(name="converse", topics=(RECORDS.name,)),
+        DropStage(name="converse", topics=(RECORDS.name,)),
         "converse",
         "test-9",
         FolderBodyStore(tmp_path),
@@ -508,7 +509,7 @@ def test_lag_counts_records_and_seconds_and_sees_no_marks(
 
 
 @pytest.mark.parametrize("stage", ["enrich", "converse"])
-def test_a_missing_topic_is_named_with_its_cure(
+def test_the_error_of_a_missing_topic_names_the_remedy(
     kafka: KafkaServer, tmp_path: Path, stage: str
 ) -> None:
     kafka.wipe()
@@ -524,7 +525,7 @@ def test_a_missing_topic_is_named_with_its_cure(
         pass
 
 
-def test_an_examples_scan_goes_on_where_it_was(broker: Broker, log: KafkaLog) -> None:
+def test_a_scan_resumes_where_it_ended(broker: Broker, log: KafkaLog) -> None:
     assert log.scan(BUSINESS.name, 0, 0, 10) == []
     with log.transaction() as transaction:
         transaction.produce(

@@ -82,7 +82,7 @@ class MemoryStates:
                 self.stored[message.topic, message.partition, message.key] = message.value
 
 
-def _handler(states: MemoryStates) -> FoldHandler[int, int]:
+def _handler(states: MemoryStates) -> FoldHandler[int, int, int]:
     def decode(record: LogRecord) -> int | Reject:
         return int(record.value)
 

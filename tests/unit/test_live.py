@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -14,19 +14,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.log.port import LogRecord, Message
+from pipeline.outcomes import Context, NoModels
+from pipeline.processors.converse.business_hours import from_ms
 from pipeline.processors.live.alerts import AlertMonitor
-from pipeline.processors.live.live_fold import WAITING_RETENTION_MS, fold
+from pipeline.processors.live.live_fold import (
+    WAITING_RETENTION_MS,
+    LiveFold,
+    LiveUpdate,
+    state_updates,
+)
 from pipeline.processors.live.observations import (
     Observation,
     WaitingUpdate,
     observe_conversation,
     observe_record,
 )
-from pipeline.processors.live.panes import RESOLUTIONS, StateChanges
+from pipeline.processors.live.panes import RESOLUTIONS, Pane, StateChanges
 from pipeline.processors.live.spikes import surprise
 from pipeline.processors.live.view import SOON_MS, LiveView
 from pipeline.reporting.live_page import page
-from pipeline.runtime.live_handler import LiveHandler, read_observations
+from pipeline.runtime.live_handler import LiveHandler, live_fold_handler
 from schemas.live import Alert
 from schemas.records import BusinessRecord, Record
 from schemas.topics import ALERTS, CONVERSATIONS, DEAD_LETTERS, LIVE_STATE, RECORDS
@@ -39,13 +46,10 @@ NOW = 1_795_000_000_000
 class StoredState:
     """The state of one partition, stored by key and read back for every batch."""
 
-    def __init__(self) -> None:
+    def __init__(self, partition: int = 0) -> None:
+        self.partition = partition
         self.state: StateChanges = {}
         self.view = LiveView()
-
-    def read(self, keys: Sequence[bytes]) -> StateChanges:
-        """Return the state of those keys that have one."""
-        return {key: self.state[key] for key in keys if key in self.state}
 
     def fold(
         self,
@@ -53,10 +57,16 @@ class StoredState:
         now: int = NOW,
         topic: str = RECORDS.name,
     ) -> None:
-        """Fold a batch of the first partition."""
-        for key, value in fold(0, topic, batch, self.read, now).items():
-            self.state[key] = value
-            self.view.apply([(key, value)])
+        """Fold a batch of the partition."""
+        updates: dict[bytes, list[LiveUpdate]] = defaultdict(list)
+        for offset, item in batch:
+            for key, update in state_updates(self.partition, topic, offset, item, now):
+                updates[key.dump()].append(update)
+        fold, ctx = LiveFold(), Context(from_ms(now), NoModels())
+        for raw_key, of_key in updates.items():
+            state, _ = fold(fold.load(self.state.get(raw_key, b"")), of_key, ctx)
+            self.state[raw_key] = fold.dump(state)
+            self.view.apply([(raw_key, self.state[raw_key])])
 
     def windows(self, now: int = NOW) -> dict[tuple[str, str], Counter[str]]:
         """Return the windows as of an instant."""
@@ -67,12 +77,12 @@ def observations(
     records: Iterable[Record], first: int = 0
 ) -> list[tuple[int, Observation | WaitingUpdate]]:
     """Return what live reads of records, with offsets from `first` on."""
-    found: list[tuple[int, Observation | WaitingUpdate]] = []
+    items: list[tuple[int, Observation | WaitingUpdate]] = []
     for offset, record in enumerate(records, first):
-        sighting = observe_record(orjson.loads(to_json(record)))
-        assert sighting is not None
-        found.append((offset, sighting))
-    return found
+        observation = observe_record(to_json(record))
+        assert observation is not None
+        items.append((offset, observation))
+    return items
 
 
 _AGES = st.integers(-30_000, live.DAY_MS + 3_600_000)
@@ -139,11 +149,9 @@ def test_windows_sum_all_partitions() -> None:
     records = list(live.quiet_day(400, NOW))
     view = LiveView()
     for partition in range(3):
-        state: StateChanges = {}
-        part = [one for one in observations(records) if one[0] % 3 == partition]
-        for key, value in fold(partition, RECORDS.name, part, lambda _: {}, NOW).items():
-            state[key] = value
-        view.apply(state.items())
+        stored = StoredState(partition)
+        stored.fold([item for item in observations(records) if item[0] % 3 == partition])
+        view.apply(stored.state.items())
     assert live.windows_of(dict(page(view, AlertMonitor(), NOW))) == live.exact_windows(
         records, NOW
     )
@@ -158,10 +166,7 @@ def test_customers_wait_until_they_are_answered() -> None:
         live.conversation(4, NOW - WAITING_RETENTION_MS - 1, NOW),
         live.conversation(5, NOW - 60_000, None),
     ]
-    emitted = [
-        (offset, observe_conversation(orjson.loads(to_json(part))))
-        for offset, part in enumerate(parts)
-    ]
+    emitted = [(offset, observe_conversation(to_json(part))) for offset, part in enumerate(parts)]
     stored.fold(emitted, topic=CONVERSATIONS.name)
     shown = page(stored.view, AlertMonitor(), NOW)
     assert shown["waiting"] == [
@@ -181,9 +186,7 @@ def test_customers_wait_until_they_are_answered() -> None:
     answered = [
         (
             9,
-            observe_conversation(
-                orjson.loads(to_json(live.conversation(number, NOW, None, answered=True)))
-            ),
+            observe_conversation(to_json(live.conversation(number, NOW, None, answered=True))),
         )
         for number in (1, 2)
     ]
@@ -329,6 +332,10 @@ class MemoryStates:
     def __init__(self) -> None:
         self.stored: StateChanges = {}
 
+    def state_partition(self, topic: str, key: bytes) -> int:
+        """Return the only partition."""
+        return 0
+
     def read_states(self, topic: str, partition: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Return the states of those keys that have one."""
         assert (topic, partition) == (LIVE_STATE.name, 0)
@@ -382,10 +389,12 @@ def test_unreadable_records_become_dead_letters_with_a_reason() -> None:
             RECORDS.name, 0, 2, NOW, b"k", b'{"kind": "message"}', [("sb_contract", b"Record")]
         ),
     ]
-    found = read_observations([*good, *bad], lambda: datetime.fromtimestamp(NOW / 1000, UTC))
-    assert [message.topic for message in found.dead_letters] == [DEAD_LETTERS.name] * 2
-    assert [offset for offset, _ in found.by_partition[RECORDS.name, 0]] == [0]
-    letters = [orjson.loads(message.value) for message in found.dead_letters]
+    states = MemoryStates()
+    handler = live_fold_handler(states, lambda: datetime.fromtimestamp(NOW / 1000, UTC))
+    dead_letters = states.take(handler.handle([*good, *bad]))
+    assert [message.topic for message in dead_letters] == [DEAD_LETTERS.name] * 2
+    assert {Pane.load(raw).offset for raw in states.stored.values()} == {0}
+    letters = [orjson.loads(message.value) for message in dead_letters]
     assert [letter["stage"] for letter in letters] == ["live", "live"]
     assert "record_id" in letters[1]["message"]
 
