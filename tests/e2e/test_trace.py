@@ -54,4 +54,4 @@ def test_an_event_is_traced_while_it_waits_and_when_it_is_loaded(
     assert "need: " in shown
     assert "follow-up" in shown
     assert "'m-3' is unknown" in switchboard("trace", "m-3", code=1).stderr
-    assert "nothing is known" in switchboard("trace", "m-1", "--source", "elsewhere", code=1).stderr
+    assert "'m-1' is unknown" in switchboard("trace", "m-1", "--source", "elsewhere", code=1).stderr
