@@ -21,6 +21,7 @@ FIXED = {
     "learn_one": "river's interface",
     "predict_proba_one": "river's interface",
     "backup_place": "a setting that installations have",
+    "place": "a key in the JSON of `trace --json`",
 }
 _SECTION = "## Words we do not use as names"
 # A run of capitals, a capitalised word, or a run of small letters and digits.

@@ -22,6 +22,7 @@ from pydantic_settings import (
 
 from pipeline.errors import UserError
 from pipeline.processors.converse.business_hours import parse_hours
+from pipeline.processors.converse.holiday_calendar import calendar_days
 from pipeline.processors.converse.service_rules import EVERY_CHANNEL
 from schemas.registry import explain
 from schemas.types import Channel
@@ -165,11 +166,24 @@ class Settings(BaseSettings):
             " open."
         ),
     )
+    holiday_calendar: str | None = Field(
+        None,
+        description=(
+            "Country, or country and region, whose public holidays are closed and whose working"
+            " weekends (调休) are open, such as CN or DE-BY; default: none."
+        ),
+    )
     holidays: tuple[date, ...] = Field(
-        (), description="Closed days, such as 2026-10-01; they override business_hours."
+        (),
+        description=(
+            "Closed days, such as 2026-10-01; they override business_hours and holiday_calendar."
+        ),
     )
     working_days: tuple[date, ...] = Field(
-        (), description="Extra working days (调休); they override business_hours."
+        (),
+        description=(
+            "Extra working days (调休); they override business_hours and holiday_calendar."
+        ),
     )
     first_response_minutes: dict[str, float | None] = Field(
         {},
@@ -235,6 +249,13 @@ class Settings(BaseSettings):
         if lines:
             parse_hours(lines, parse_zone("UTC"))
         return lines
+
+    @field_validator("holiday_calendar")
+    @classmethod
+    def _check_calendar(cls, name: str | None) -> str | None:
+        if name is not None:
+            calendar_days(name)
+        return name
 
     @field_validator("first_response_minutes", "next_response_minutes")
     @classmethod

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from pipeline.log.sqlite_log import SqliteLog
 from pipeline.models.head_files import read_heads
 from pipeline.models.heads import HEADS, Head
 from pipeline.processors.converse.business_hours import parse_hours
+from pipeline.processors.converse.holiday_calendar import calendar_days
 from pipeline.processors.converse.service_rules import ServicePromises, ServiceRules
 from pipeline.processors.identify import Identity
 from pipeline.settings import Settings, SettingsError, parse_zone
@@ -80,7 +82,7 @@ class Workspace:
         settings = self.settings
         zone = settings.zone or parse_zone("UTC")
         hours = (
-            parse_hours(settings.business_hours, zone, settings.holidays, settings.working_days)
+            parse_hours(settings.business_hours, zone, *_exceptional_days(settings))
             if settings.business_hours
             else None
         )
@@ -189,6 +191,18 @@ def kafka_security(settings: Settings) -> dict[str, str]:
     if settings.broker_ca is not None:
         properties["ssl.ca.location"] = str(settings.broker_ca)
     return properties
+
+
+def _exceptional_days(settings: Settings) -> tuple[frozenset[date], frozenset[date]]:
+    """Return the closed days and the extra working days: those of the calendar and of the settings.
+
+    The days that the settings name override the calendar.
+    """
+    closed, working = frozenset(settings.holidays), frozenset(settings.working_days)
+    if settings.holiday_calendar is None:
+        return closed, working
+    calendar = calendar_days(settings.holiday_calendar)
+    return (calendar.holidays - working) | closed, (calendar.working_days - closed) | working
 
 
 def _seconds(minutes: dict[str, float | None]) -> dict[str, float | None]:

@@ -1,6 +1,6 @@
 """Settings: errors name the setting and its allowed values; what a workspace builds from them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ def _settings(tmp_path: Path, **values: Any) -> Settings:
             "needs broker_user and broker_password",
         ),
         ({"business_hours": ["whenever"]}, "'whenever' is not a line of business hours"),
+        ({"holiday_calendar": "XX"}, "'XX' is no known holiday calendar"),
         ({"first_response_minutes": {"fax": 10}}, "fax: unknown channel; the channels are"),
         ({"next_response_minutes": {"email": 0}}, "email: minutes must be greater than 0"),
         ({"partitions": 0}, "partitions"),
@@ -78,3 +79,20 @@ def test_due_dates_are_in_business_hours_of_the_zone(tmp_path: Path) -> None:
     )
     assert rules.first_due(int(wednesday.timestamp() * 1000), "email") is None
     assert rules.bots == frozenset({"小助手"})
+
+
+def test_a_holiday_calendar_closes_holidays_and_opens_make_up_days(tmp_path: Path) -> None:
+    settings = _settings(
+        tmp_path,
+        timezone="Asia/Shanghai",
+        business_hours=["Mon-Fri 9:00-18:00"],
+        holiday_calendar="CN",
+        holidays=["2026-10-10"],
+        working_days=["2026-10-01"],
+    )
+    hours = Workspace(settings).service_rules().hours
+    assert hours is not None
+    assert not hours.is_open_on(date(2026, 10, 7)), "a holiday of the calendar"
+    assert hours.is_open_on(date(2026, 9, 20)), "a Sunday that the calendar makes a working day"
+    assert not hours.is_open_on(date(2026, 10, 10)), "closed by the settings"
+    assert hours.is_open_on(date(2026, 10, 1)), "open by the settings"
