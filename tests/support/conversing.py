@@ -1,7 +1,6 @@
 """Builds records for the fold converse, and keeps its rows as the warehouse does."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,7 +10,7 @@ from pipeline.models.replica import Replica
 from pipeline.outcomes import Context, Emit
 from pipeline.processors.converse.business_hours import BusinessHours, parse_hours, to_ms
 from pipeline.processors.converse.converse import Converse, ConverseInput
-from pipeline.processors.converse.record_view import RecordView
+from pipeline.processors.converse.record_view import CallView, RecordView
 from pipeline.processors.converse.service_rules import ServicePromises, ServiceRules
 from pipeline.processors.converse.state import ConverseState
 from schemas.conversations import Conversation, ConversationFact, FollowUp, RecordFlag
@@ -84,8 +83,8 @@ def message(
         customer_id=CUSTOMER,
         contact="id:C-1",
         conversation_id=conversation_id(conversation),
-        occurred_ms=at,
-        received_ms=at,
+        occurred_at=at,
+        received_at=at,
         channel="chat",
         kind="system" if say == "system" else "message",
         direction={"in": "inbound", "system": "internal"}.get(say, "outbound"),
@@ -93,16 +92,18 @@ def message(
         in_reply_to="",
         references=(),
         subject="",
-        text=text,
+        reply_text=text,
         staff={"out": "agent-1", "bot": "bot"}.get(say, ""),
         result="",
         campaign="",
-        auto_kind="bot" if say == "bot" else "",
-        disposition=None,
-        answered_ms=None,
-        talk_s=None,
+        auto_kind="bot" if say == "bot" else None,
     )
     return replace(base, **more)
+
+
+def replace(record: RecordView, **fields: Any) -> RecordView:
+    """Return a record with other values of some fields."""
+    return record.model_copy(update=fields)
 
 
 def call(
@@ -112,10 +113,13 @@ def call(
 
     Nobody answered it if `talk_s` is None.
     """
-    one = message(name, minutes, say=say, conversation=name, channel="call", kind="call", **more)
+    record = message(name, minutes, say=say, conversation=name, channel="call", kind="call", **more)
     if talk_s is None:
-        return replace(one, disposition="no_answer")
-    return replace(one, disposition="answered", answered_ms=one.occurred_ms + 10_000, talk_s=talk_s)
+        return replace(record, call=CallView(disposition="no_answer"))
+    answered_at = record.occurred_at + 10_000
+    return replace(
+        record, call=CallView(disposition="answered", answered_at=answered_at, talk_s=talk_s)
+    )
 
 
 def mail(name: str, minutes: float, *references: str, conversation: str) -> RecordView:

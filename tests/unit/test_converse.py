@@ -1,6 +1,5 @@
 """Conversations: waiting, answered, closed and reopened; response times; business events."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,6 +24,7 @@ from tests.support.conversing import (
     fold_batch,
     fold_batches,
     message,
+    replace,
     rows_of_kind,
 )
 

@@ -1,7 +1,5 @@
 """Flags that follow from neighbours (duplicates, outliers, late records), and links of threads."""
 
-from dataclasses import replace
-
 import pytest
 
 from pipeline.processors.converse.record_view import RecordView
@@ -14,6 +12,7 @@ from tests.support.conversing import (
     mail,
     message,
     record_id,
+    replace,
     rows_of_kind,
 )
 
@@ -99,11 +98,11 @@ def test_a_call_or_text_of_unusual_length_is_an_outlier() -> None:
 def test_a_record_that_arrives_well_after_a_later_one_is_late() -> None:
     a, b = message("a", 0, "在吗"), message("b", 5, "在的", say="out")
     hour = 3_600_000
-    assert flags(replace(a, received_ms=a.occurred_ms + hour), b) == {("a", "late"): ("b", 55 * 60)}
-    assert flags(replace(a, received_ms=b.received_ms + 60_000), b) == {}
+    assert flags(replace(a, received_at=a.occurred_at + hour), b) == {("a", "late"): ("b", 55 * 60)}
+    assert flags(replace(a, received_at=b.received_at + 60_000), b) == {}
     assert (
         flags(
-            replace(a, received_ms=a.occurred_ms + hour),
+            replace(a, received_at=a.occurred_at + hour),
             replace(b, conversation_id=conversation_id("c2")),
         )
         == {}

@@ -1,6 +1,5 @@
 """Follow-ups of a contact point: open, fulfilled and retracted."""
 
-from dataclasses import replace
 from datetime import datetime
 
 from pipeline.processors.converse.record_view import RecordView
@@ -12,6 +11,7 @@ from tests.support.conversing import (
     fold_batches,
     message,
     record_id,
+    replace,
     rows_of_kind,
 )
 
@@ -76,6 +76,8 @@ def test_a_corrected_fulfilment_opens_the_promise_again() -> None:
 
 
 def test_a_promise_that_a_correction_removes_is_retracted() -> None:
-    _, rows = fold_batches([[PROMISE], [replace(PROMISE, text="I called you back yesterday.")]])
+    _, rows = fold_batches(
+        [[PROMISE], [replace(PROMISE, reply_text="I called you back yesterday.")]]
+    )
     assert rows_of_kind(rows, FollowUp) == []
     assert rows_of_kind(rows, ConversationFact, kind="promise") == []

@@ -3,7 +3,7 @@
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,7 +18,7 @@ from pipeline.sinks.row_mapping import columns_of
 from pipeline.sinks.table_columns import VersionedContract
 from schemas.envelope import stable_id
 from schemas.types import Contract
-from tests.support.conversing import FOLD, HOURS, call, fold_batch, message
+from tests.support.conversing import FOLD, HOURS, call, fold_batch, message, replace
 
 WEEK = timedelta(days=7)
 
@@ -123,19 +123,19 @@ def reference_facts(records: Sequence[RecordView]) -> list[tuple[datetime, str, 
     """
     found: list[tuple[datetime, str, int, str, RecordView]] = []
     for one in records:
-        at = from_ms(one.occurred_ms)
+        at = from_ms(one.occurred_at)
         what: list[tuple[datetime, str]] = []
-        answered = one.disposition == "answered"
+        answered_at = one.call.answered_at if one.call else None
         if one.kind == "system":
-            what += [(at, "assigned")] if "assigned" in one.text else []
+            what += [(at, "assigned")] if "assigned" in one.reply_text else []
         elif one.direction == "inbound":
-            what.append((at, "thanks" if one.text == "谢谢" and one.disposition is None else "ask"))
-            what += [(from_ms(one.answered_ms or 0), "human")] if answered else []
+            what.append((at, "thanks" if one.reply_text == "谢谢" and one.call is None else "ask"))
+            what += [(from_ms(answered_at), "human")] if answered_at else []
         elif one.auto_kind:
             what.append((at, "bot" if one.auto_kind == "bot" else "auto"))
-        elif one.disposition is None or answered:
-            what.append((from_ms(one.answered_ms) if one.answered_ms else at, "human"))
-        if one.result or (one.kind == "system" and "结束" in one.text):
+        elif one.call is None or answered_at:
+            what.append((from_ms(answered_at) if answered_at else at, "human"))
+        if one.result or (one.kind == "system" and "结束" in one.reply_text):
             what.append((at, "closed"))
         rank = {"ask": 0, "thanks": 0, "assigned": 2, "closed": 3}
         found.extend((when, one.record_id, rank.get(kind, 1), kind, one) for when, kind in what)
@@ -202,7 +202,7 @@ def reference_metrics(episode: Episode, following: Episode | None) -> dict[str, 
             (waiting or at) if kind == "ask" else None if kind in ("human", "closed") else waiting
         )
     humans = [one for _, kind, one in facts if kind == "human"]
-    talks = [one.talk_s for one in humans if one.talk_s]
+    talks = [one.call.talk_s for one in humans if one.call and one.call.talk_s]
     return {
         "begun_by": episode.begun_by,
         "first_response_s": seconds(start, human),

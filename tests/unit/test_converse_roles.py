@@ -1,15 +1,14 @@
 """Who speaks in a record, and whether it closes or assigns its conversation."""
 
-from dataclasses import replace
-
 import pytest
 
-from pipeline.processors.converse.record_view import RecordView
+from pipeline.processors.converse.record_view import CallView, RecordView
 from pipeline.processors.converse.roles import assignee, closing_reason, role_of
 from pipeline.processors.converse.similarity import is_courtesy, words_of
 from tests.support.conversing import (
     call,
     message,
+    replace,
 )
 
 
@@ -38,13 +37,13 @@ from tests.support.conversing import (
         (message("a", 0, "x", say="system"), "none"),
         (call("a", 0, 60), "talk"),
         (call("a", 0, None), "ask"),
-        (replace(call("a", 0, 60), disposition="voicemail"), "ask"),
+        (replace(call("a", 0, 60), call=CallView(disposition="voicemail")), "ask"),
         (call("a", 0, 60, say="out"), "human"),
         (call("a", 0, None, say="out"), "none"),
     ],
 )
 def test_role_of_a_record(one: RecordView, role: str) -> None:
-    courtesy = one.disposition is None and is_courtesy(words_of(one.text), bool(one.text))
+    courtesy = one.call is None and is_courtesy(words_of(one.reply_text), bool(one.reply_text))
     assert role_of(one, courtesy, frozenset({"小茗"})) == role
 
 

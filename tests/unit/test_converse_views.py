@@ -1,7 +1,6 @@
 """Views of the warehouse over the rows of converse."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,6 @@ from typing import Any
 import pytest
 
 from pipeline.reporting.followups import followup_counts, followups
-from pipeline.sinks import migrations
 from pipeline.sinks.chdb import ChdbWarehouse
 from pipeline.sinks.row_mapping import columns_of
 from pipeline.sinks.table_columns import VersionedContract
@@ -23,15 +21,16 @@ from tests.support.conversing import (
     mail,
     message,
     record_id,
+    replace,
 )
+from tests.support.migrated_store import copy_migrated_store
 
 LONG = "我上周买的旅行壶盖子裂了，麻烦给我退款，谢谢你们了"
 
 
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Iterator[ChdbWarehouse]:
-    warehouse = ChdbWarehouse(tmp_path / "store")
-    migrations.migrate(warehouse)
+    warehouse = ChdbWarehouse(copy_migrated_store(tmp_path / "store"))
     yield warehouse
     warehouse.close()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from operator import attrgetter
+from typing import Any
 
 import orjson
 
@@ -21,41 +23,46 @@ _FIRST_REFERENCES, _LAST_REFERENCES = 2, 8
 
 
 def content_hash(record: RecordView) -> int:
-    """Return a hash of a record's fields; a redelivered record has the same hash."""
-    return hash63(orjson.dumps(_FIELDS(record)))
+    """Return a hash of a record's fields; a redelivered record has the same hash.
+
+    The hash is part of the state: what is hashed must not change between versions.
+    """
+    *fields, auto_kind, call = _FIELDS(record)
+    call_fields = (call.disposition or "", call.answered_at, call.talk_s) if call else (None,) * 3
+    return hash63(orjson.dumps([*fields, auto_kind or "", *call_fields]))
 
 
-_FIELDS = attrgetter(*RecordView.__slots__)
+_FIELDS: Callable[[RecordView], tuple[Any, ...]] = attrgetter(*RecordView.model_fields)
 
 
 def build_entry(record: RecordView, content: int, thread: int, rules: ServiceRules) -> RecordEntry:
     """Return the entry of a record, with the follow-ups that its text promises or requests."""
-    is_call = record.disposition is not None
-    words = "" if is_call else words_of(record.text)
+    call = record.call
+    words = "" if call else words_of(record.reply_text)
     role = role_of(
-        record, not is_call and is_courtesy(words, bool(record.text.strip())), rules.bots
+        record, not call and is_courtesy(words, bool(record.reply_text.strip())), rules.bots
     )
     text, simhash = fingerprints(words) if words else (0, 0)
     bits = (
-        (CALL if is_call else 0)
+        (CALL if call else 0)
         | (CLOSES if closing_reason(record) else 0)
         | (ASSIGNS if assignee(record) else 0)
     )
     return RecordEntry(
-        record.occurred_ms,
+        record.occurred_at,
         record.record_id,
         thread,
         role,
         bits,
-        record.received_ms,
+        record.received_at,
         content,
         text,
         simhash,
-        (record.talk_s or 0) if is_call else len(record.text),
+        (call.talk_s or 0) if call else len(record.reply_text),
         record.channel,
         record.subject,
         _names(record),
-        () if is_call else tuple(_followups(record, role, rules)),
+        () if call else tuple(_followups(record, role, rules)),
     )
 
 
@@ -76,22 +83,22 @@ def _names(record: RecordView) -> tuple[int, ...]:
 
 
 def _followups(record: RecordView, role: Role, rules: ServiceRules) -> list[FollowUpEntry]:
-    said_at = from_ms(record.occurred_ms)
+    said_at = from_ms(record.occurred_at)
     if role == "human":
         return [
             _followup_entry(record, match, promised=True)
-            for match in promises_in(record.text, said_at, rules.reading_hours)
+            for match in promises_in(record.reply_text, said_at, rules.reading_hours)
         ]
     if role == "ask":
         return [
             _followup_entry(record, match, promised=False)
-            for match in requests_in(record.text, said_at, rules.reading_hours)
+            for match in requests_in(record.reply_text, said_at, rules.reading_hours)
         ]
     return []
 
 
 def _followup_entry(record: RecordView, match: FollowUpMatch, promised: bool) -> FollowUpEntry:
     due_at, call = to_ms(match.due_at), match.way == "call"
-    start = earliest_fulfilment(record.occurred_ms, due_at, call)
+    start = earliest_fulfilment(record.occurred_at, due_at, call)
     staff = record.staff if promised else ""
     return FollowUpEntry(promised, call, due_at, match.due_stated, start, staff, match.phrase)

@@ -2,47 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from typing import ClassVar, Self
 
-from pipeline.processors.converse.business_hours import to_ms
+from pipeline.processors.projection import Milliseconds, Projection
 from schemas.envelope import DEFAULT_TENANT
-from schemas.records import Record
+from schemas.records import CallFacts, Record
+from schemas.types import Contract
+from schemas.unchecked import to_json
 
 
-@dataclass(frozen=True, slots=True)
-class RecordView:
-    """The fields of `schemas.records.Record` that converse reads.
+class CallView(Projection):
+    """The fields of a call that converse reads."""
 
-    Instants are in ms since 1970, UTC; absent text is empty. `from_json` reads only these fields
-    of a record's JSON, which is faster than decoding the whole record.
+    contract: ClassVar[type[Contract]] = CallFacts
+
+    answered_at: Milliseconds | None = None
+    talk_s: float | None = None
+    disposition: str | None = None
+
+
+class RecordView(Projection):
+    """The fields of a record that converse reads; `call` is None for everything but calls.
+
+    The hash of a record's content depends on the order of the fields; see `content_hash`.
     """
 
+    contract: ClassVar[type[Contract]] = Record
+
     record_id: str
-    tenant: str
+    tenant: str = DEFAULT_TENANT
     source: str
-    customer_id: str | None
-    contact: str
+    customer_id: str | None = None
+    contact: str = ""
     conversation_id: str
-    occurred_ms: int
-    received_ms: int
+    occurred_at: Milliseconds
+    received_at: Milliseconds
     channel: str
     kind: str
     direction: str
-    message_id: str
-    in_reply_to: str
-    references: tuple[str, ...]
-    subject: str
-    text: str
-    staff: str
-    result: str
-    campaign: str
-    auto_kind: str
-    disposition: str | None
-    answered_ms: int | None
-    talk_s: float | None
+    message_id: str = ""
+    in_reply_to: str = ""
+    references: tuple[str, ...] = ()
+    subject: str = ""
+    reply_text: str = ""
+    staff: str = ""
+    result: str = ""
+    campaign: str = ""
+    auto_kind: str | None = None
+    call: CallView | None = None
 
     @property
     def key(self) -> str:
@@ -50,66 +57,6 @@ class RecordView:
         return self.customer_id or self.record_id
 
     @classmethod
-    def from_record(cls, record: Record) -> RecordView:
+    def from_record(cls, record: Record) -> Self:
         """Return the view of a record."""
-        call = record.call
-        return cls(
-            str(record.record_id),
-            record.tenant,
-            record.source,
-            None if record.customer_id is None else str(record.customer_id),
-            record.contact,
-            str(record.conversation_id),
-            to_ms(record.occurred_at),
-            to_ms(record.received_at),
-            str(record.channel),
-            record.kind,
-            str(record.direction),
-            record.message_id,
-            record.in_reply_to,
-            record.references,
-            record.subject,
-            record.reply_text,
-            record.staff,
-            record.result,
-            record.campaign,
-            str(record.auto_kind or ""),
-            str(call.disposition or "") if call else None,
-            to_ms(call.answered_at) if call and call.answered_at else None,
-            call.talk_s if call else None,
-        )
-
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> RecordView:
-        """Return the view of a record's decoded JSON; raises KeyError if a field is missing."""
-        get = record.get
-        call = get("call")
-        return cls(
-            record["record_id"],
-            get("tenant", DEFAULT_TENANT),
-            record["source"],
-            get("customer_id"),
-            get("contact", ""),
-            record["conversation_id"],
-            _instant(record["occurred_at"]),
-            _instant(record["received_at"]),
-            record["channel"],
-            record["kind"],
-            record["direction"],
-            get("message_id", ""),
-            get("in_reply_to", ""),
-            tuple(get("references", ())),
-            get("subject", ""),
-            get("reply_text", ""),
-            get("staff", ""),
-            get("result", ""),
-            get("campaign", ""),
-            get("auto_kind") or "",
-            (call.get("disposition") or "") if call else None,
-            _instant(call["answered_at"]) if call and call.get("answered_at") else None,
-            call.get("talk_s") if call else None,
-        )
-
-
-def _instant(text: str) -> int:
-    return to_ms(datetime.fromisoformat(text))
+        return cls.from_json(to_json(record))

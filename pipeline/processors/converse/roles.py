@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from typing import Literal
 
-from pipeline.processors.converse.record_view import RecordView
+from pipeline.processors.converse.record_view import CallView, RecordView
 
 Role = Literal["ask", "courtesy", "talk", "human", "bot", "auto", "none"]
 """Who speaks in a record, and how.
@@ -51,11 +51,15 @@ _ASSIGNING_LINE = re.compile(
 )
 
 
-def was_answered(record: RecordView) -> bool:
-    """Return whether a call reached a person, not a mailbox or nobody."""
-    if record.disposition in ("voicemail", "no_answer", "busy", "failed", "cancelled"):
+def was_answered(call: CallView) -> bool:
+    """Return whether a call reached a person, not a mailbox or nobody.
+
+    >>> was_answered(CallView(talk_s=12.5)), was_answered(CallView(disposition="voicemail"))
+    (True, False)
+    """
+    if call.disposition in ("voicemail", "no_answer", "busy", "failed", "cancelled"):
         return False
-    return record.disposition == "answered" or record.answered_ms is not None or bool(record.talk_s)
+    return call.disposition == "answered" or call.answered_at is not None or bool(call.talk_s)
 
 
 def role_of(record: RecordView, courtesy: bool, bots: Collection[str]) -> Role:
@@ -69,8 +73,8 @@ def role_of(record: RecordView, courtesy: bool, bots: Collection[str]) -> Role:
     if record.direction == "inbound":
         if record.auto_kind:
             return "none"
-        if record.disposition is not None:
-            return "talk" if was_answered(record) else "ask"
+        if record.call is not None:
+            return "talk" if was_answered(record.call) else "ask"
         return "courtesy" if courtesy else "ask"
     name = record.staff.casefold()
     if record.auto_kind == "bot" or name in bots or (name and _BOT_NAME.search(record.staff)):
@@ -78,7 +82,7 @@ def role_of(record: RecordView, courtesy: bool, bots: Collection[str]) -> Role:
     # A message of a campaign without a staff member's name was sent to many at once.
     if record.auto_kind or name in _MACHINE_NAMES or (record.campaign and not name):
         return "auto"
-    if record.disposition is not None and not was_answered(record):
+    if record.call is not None and not was_answered(record.call):
         return "none"
     return "human"
 
@@ -89,10 +93,10 @@ def closing_reason(record: RecordView) -> str:
         return record.result.strip()
     if (
         record.kind == "system"
-        and _CLOSING_LINE.search(record.text)
-        and not _NOT_CLOSED.search(record.text)
+        and _CLOSING_LINE.search(record.reply_text)
+        and not _NOT_CLOSED.search(record.reply_text)
     ):
-        return record.text.strip()[:120]
+        return record.reply_text.strip()[:120]
     return ""
 
 
@@ -100,5 +104,5 @@ def assignee(record: RecordView) -> str:
     """Return to whom a line of the platform assigns the conversation, or ""."""
     if record.kind != "system":
         return ""
-    match = _ASSIGNING_LINE.search(record.text)
+    match = _ASSIGNING_LINE.search(record.reply_text)
     return next((name.strip() for name in match.groups() if name), "") if match else ""

@@ -113,8 +113,8 @@ def record_facts(
         "record_id": _uuid(record.record_id),
         "contact": contact_ref.contact,
         "channel": record.channel,
-        "occurred_at": _instant(record.occurred_ms),
-        "business_s": rules.clock_s(record.occurred_ms),
+        "occurred_at": _instant(record.occurred_at),
+        "business_s": rules.clock_s(record.occurred_at),
     }
     facts: list[ConversationFact] = []
     for kind, ordinal in fact_kinds(entry):
@@ -129,10 +129,10 @@ def record_facts(
             }
             if entry.role != "courtesy":
                 own["first_response_due_at"] = _at(
-                    rules.first_due(record.occurred_ms, record.channel)
+                    rules.first_due(record.occurred_at, record.channel)
                 )
                 own["next_response_due_at"] = _at(
-                    rules.later_due(record.occurred_ms, record.channel)
+                    rules.later_due(record.occurred_at, record.channel)
                 )
         elif kind == "agent_message":
             own |= _answer(record, entry, rules)
@@ -158,9 +158,9 @@ def _answer(record: RecordView, entry: RecordEntry, rules: ServiceRules) -> dict
         "actor": "human" if entry.role == "talk" else entry.role,
         "staff": record.staff,
     }
-    if entry.bits & CALL:
-        at = max(record.occurred_ms, record.answered_ms or 0)
-        own |= {"detail": "call_answered", "talk_s": record.talk_s}
+    if record.call is not None:
+        at = max(record.occurred_at, record.call.answered_at or 0)
+        own |= {"detail": "call_answered", "talk_s": record.call.talk_s}
         own |= {"occurred_at": _instant(at), "business_s": rules.clock_s(at)}
     return own
 

@@ -1,27 +1,26 @@
-"""What live reads of the log: who was heard when and what it was about, and which customers
-wait.
-"""
+"""What live reads from the log: messages, business events, and who waits for an answer."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from typing import ClassVar, NamedTuple
 
-from pipeline.processors.converse.business_hours import to_ms
+from pydantic import Field
+
 from pipeline.processors.live.panes import Waiting
+from pipeline.processors.projection import Milliseconds, Projection
+from schemas.conversations import Conversation
 from schemas.envelope import DEFAULT_TENANT
+from schemas.records import BusinessRecord, Prediction, Record
+from schemas.types import Contract
 
 # What is counted beside the heads' labels: messages by direction, and business events of all kinds.
 INBOUND, BUSINESS = "inbound", "business"
+# The kinds of records that people write or speak; others are lines and notes of a platform.
+_SPOKEN = ("message", "call")
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """One record or business event: when it happened (ms since 1970), and the labels under which it
-    counts.
-    """
+class Observation(NamedTuple):
+    """A record or business event: when it happened (ms since 1970), and its labels to count."""
 
     tenant: str
     channel: str
@@ -31,66 +30,122 @@ class Observation:
     record_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class WaitingUpdate:
-    """A contact point's part in a conversation as of its last record; `waiting` is None where its
-    customer waits for nothing.
-    """
+class WaitingUpdate(NamedTuple):
+    """A contact point's part of a conversation; `waiting` is None if its customer does not wait."""
 
     part_id: str
     waiting: Waiting | None
 
 
-def _instant(text: str) -> int:
-    return to_ms(datetime.fromisoformat(text))
+class AnswerView(Projection):
+    """The fields of a head's answer that live reads."""
+
+    contract: ClassVar[type[Contract]] = Prediction
+
+    label: str
+    abstained: bool
 
 
-def observe_record(record: Mapping[str, Any]) -> Observation | None:
-    """Return what is read of a Record's JSON; None for what a platform or a colleague says. Raises
-    KeyError, ValueError.
+class RecordToCount(Projection):
+    """The fields of a record that live reads."""
+
+    contract: ClassVar[type[Contract]] = Record
+
+    record_id: str
+    tenant: str = DEFAULT_TENANT
+    customer_id: str | None = None
+    occurred_at: Milliseconds
+    channel: str
+    kind: str
+    direction: str
+    predictions: dict[str, AnswerView] = Field({})
+
+
+class BusinessToCount(Projection):
+    """The fields of a business event that live reads."""
+
+    contract: ClassVar[type[Contract]] = BusinessRecord
+
+    record_id: str
+    tenant: str = DEFAULT_TENANT
+    customer_id: str | None = None
+    occurred_at: Milliseconds
+    channel: str = ""
+    kind: str
+    action: str
+
+
+class ConversationToCount(Projection):
+    """The fields of a conversation that live reads."""
+
+    contract: ClassVar[type[Contract]] = Conversation
+
+    part_id: str
+    tenant: str = DEFAULT_TENANT
+    retracted: bool = False
+    conversation_id: str
+    merged_into: str | None = None
+    contact: str = ""
+    channel: str
+    state: str
+    waiting_since: Milliseconds | None = None
+    first_response_due_at: Milliseconds | None = None
+    next_response_due_at: Milliseconds | None = None
+
+
+def observe_record(raw: bytes) -> Observation | None:
+    """Return the observation of a Record's JSON; None for lines and notes of a platform.
+
+    Raises ValueError if the JSON is not a record.
     """
-    if record["kind"] not in ("message", "call"):
+    record = RecordToCount.from_json(raw)
+    if record.kind not in _SPOKEN:
         return None
-    answers = record.get("predictions") or {}
-    said = [
-        f"{head}:{answer['label']}"
-        for head, answer in answers.items()
-        if answer["label"] and not answer["abstained"]
-    ]
+    answers: tuple[str, ...] = ()
+    if record.direction == INBOUND:
+        answers = tuple(
+            f"{head}:{answer.label}"
+            for head, answer in record.predictions.items()
+            if answer.label and not answer.abstained
+        )
     return Observation(
-        record.get("tenant", DEFAULT_TENANT),
-        record["channel"],
-        _instant(record["occurred_at"]),
-        (record["direction"], *(said if record["direction"] == INBOUND else ())),
-        record.get("customer_id") or record["record_id"],
-        record["record_id"],
+        record.tenant,
+        record.channel,
+        record.occurred_at,
+        (record.direction, *answers),
+        record.customer_id or record.record_id,
+        record.record_id,
     )
 
 
-def observe_business(record: Mapping[str, Any]) -> Observation:
-    """Return what is read of a BusinessRecord's JSON. Raises KeyError, ValueError."""
+def observe_business(raw: bytes) -> Observation:
+    """Return the observation of a BusinessRecord's JSON; raises ValueError if it is none."""
+    record = BusinessToCount.from_json(raw)
     return Observation(
-        record.get("tenant", DEFAULT_TENANT),
-        record.get("channel") or BUSINESS,
-        _instant(record["occurred_at"]),
-        (BUSINESS, f"{BUSINESS}:{record['kind']}.{record['action']}"),
-        record.get("customer_id") or record["record_id"],
-        record["record_id"],
+        record.tenant,
+        record.channel or BUSINESS,
+        record.occurred_at,
+        (BUSINESS, f"{BUSINESS}:{record.kind}.{record.action}"),
+        record.customer_id or record.record_id,
+        record.record_id,
     )
 
 
-def observe_conversation(conversation: Mapping[str, Any]) -> WaitingUpdate:
-    """Return what is read of a Conversation's JSON. Raises KeyError, ValueError."""
-    since = conversation.get("waiting_since")
-    if conversation.get("retracted") or conversation["state"] != "waiting" or since is None:
-        return WaitingUpdate(conversation["part_id"], None)
-    due = conversation.get("first_response_due_at") or conversation.get("next_response_due_at")
+def observe_conversation(raw: bytes) -> WaitingUpdate:
+    """Return the update of a Conversation's JSON: who waits for an answer, if anybody.
+
+    Raises ValueError if the JSON is not a conversation.
+    """
+    part = ConversationToCount.from_json(raw)
+    if part.retracted or part.state != "waiting" or part.waiting_since is None:
+        return WaitingUpdate(part.part_id, None)
+    due_at = part.first_response_due_at
     waiting = Waiting(
-        conversation.get("tenant", DEFAULT_TENANT),
-        conversation["channel"],
-        conversation.get("contact", ""),
-        conversation.get("merged_into") or conversation["conversation_id"],
-        _instant(since),
-        None if due is None else _instant(due),
+        part.tenant,
+        part.channel,
+        part.contact,
+        part.merged_into or part.conversation_id,
+        part.waiting_since,
+        part.next_response_due_at if due_at is None else due_at,
     )
-    return WaitingUpdate(conversation["part_id"], waiting)
+    return WaitingUpdate(part.part_id, waiting)

@@ -96,15 +96,24 @@ class Pane:
 
     def add(
         self, offset: int, labels: tuple[str, ...], customer: str, record_id: str, *, sampled: bool
-    ) -> None:
-        """Count a record unless it was counted before: a log may be read again, in order."""
+    ) -> bool:
+        """Count a record unless it was counted before; return whether it is counted now.
+
+        A log may be read again, in order.
+        """
         if offset <= self.offset:
-            return
+            return False
         self.offset = offset
         for label in labels:
             self.counts[label] += 1
             if sampled and len(samples := self.samples.setdefault(label, {})) < _MAX_SAMPLES:
                 samples.setdefault(customer, record_id)
+        return True
+
+    def copy(self) -> Pane:
+        """Return a copy that can change by itself."""
+        samples = {label: records.copy() for label, records in self.samples.items()}
+        return Pane(self.offset, self.counts.copy(), samples)
 
     def customer_count(self, label: str) -> int:
         """Return the number of customers that have a label, if few; else the number of records."""
