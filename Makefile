@@ -27,7 +27,7 @@ demo: setup ## The whole way on the samples: a history on screen and a report fi
 SLOWEST := --durations=25 --durations-min=1
 
 test: setup ## All tests that need no server
-	$(BIN)/python -m pytest -q -n auto --dist worksteal -m "not stack" $(SLOWEST)
+	$(BIN)/python -m pytest -q -n logical --dist worksteal -m "not stack" $(SLOWEST)
 
 # Each of the two processes has its own Kafka and ClickHouse: topics and groups have fixed names.
 test-stack: setup ## The tests on real Kafka and ClickHouse and by real validators, downloaded by Maven, npm, pip, apt (Java 17, Linux x86-64)
@@ -45,13 +45,20 @@ chaos: setup ## Kill everything while 6,000 events flow through real servers, th
 chaos-long: setup ## The same with 200,000 events and 120 faults (about 50 minutes)
 	$(BIN)/python -m tests.chaos --events 200000 --faults 120 --chunk 600 --minutes 30 --batch 200 --drag 0
 
-check: setup ## Lint, types, layers, names, generated files
+# `make -j2 check` runs two of its parts side by side.
+check: lint types generated ## Lint, types, layers, names, generated files
+
+lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m checks.names
 	$(BIN)/python -m checks.layers --check
+
+types: setup
+	$(BIN)/mypy
+
+generated: setup
 	$(BIN)/python -m schemas.generate --check
 	$(BIN)/python -m pipeline.commands.reference --check
 	$(BIN)/python -m deploy.generate --check

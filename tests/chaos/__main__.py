@@ -1,9 +1,8 @@
-"""`python -m tests.chaos`: events flow through real Kafka and ClickHouse while everything is
-killed; then the rows are counted.
+"""`python -m tests.chaos`: kill everything while events flow, then compare the rows.
 
-Ends with 0 only where the rows of every view are those of an undisturbed embedded run, the dead
-letters are the planted poison and nothing else, and records flowed again within `--back` seconds of
-every worker's death.
+Events flow through a real Kafka and a real ClickHouse. Ends with 0 only if the rows of every view
+are those of an undisturbed embedded run, the dead letters are the planted poison and nothing else,
+and records flowed again within `--back` seconds of every worker's death.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from pipeline.commands.lag import lags
 from pipeline.log.clock import now_ms
 from pipeline.runtime.stages import KAFKA_STAGES
 from pipeline.workspace import Workspace
-from tests.chaos.faults import Cast, strike
-from tests.chaos.feeding import POISON, Feeder, write_chunks, write_killer
-from tests.chaos.keeper import Keeper
-from tests.chaos.progress import Progress, Watched
+from tests.chaos.faults import Targets, strike
+from tests.chaos.feeding import POISON, Feeder, write_chunks, write_fatal_event
+from tests.chaos.progress import FaultClock, Progress
 from tests.chaos.schedule import schedule
+from tests.chaos.supervisor import ChaosSupervisor
 from tests.chaos.worker import DRAG
 from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.events import make_events
@@ -34,13 +33,13 @@ from tests.support.installations import VIEWS, Distributed, Embedded, Rows, publ
 from tests.support.kafka_server import KafkaServer
 from tests.support.tcp_gate import TcpGate
 
-# What the issue of every operator's night demands.
-_BACK_S = 30.0
-# A fault is given this long to show its recovery before the next one comes.
-_PATIENCE_S = 90.0
+# An operator who is called at night expects no more.
+_RECOVERY_S = 30.0
+# A fault has this long to recover before the next one is injected.
+_RECOVERY_LIMIT_S = 90.0
 # A stage that is this many records behind has batches of work before it.
 _BEHIND = 60
-# Nothing moves for this long, and work is left: something is stuck.
+# No progress for this long while work is left: something is stuck.
 _STUCK_S = 240.0
 _WORKERS = {"enrich": 2, "converse": 1, "load": 1, "resolve": 1}
 # One row a record: what counts as missing or as twice.
@@ -52,7 +51,7 @@ _KEYS = {
 
 
 def main() -> int:
-    """Run the experiment and print what it showed; return the exit code."""
+    """Run the experiment and print its results; return the exit code."""
     options = _options()
     folder = Path(options.folder or tempfile.mkdtemp(prefix="switchboard-chaos-"))
     print(
@@ -61,11 +60,11 @@ def main() -> int:
     )
     began = time.monotonic()
     chunks = write_chunks(folder / "events", options.events, options.chunk, options.seed)
-    killer = write_killer(folder / "events", next(make_events(1, seed=options.seed)))
+    fatal = write_fatal_event(folder / "events", next(make_events(1, seed=options.seed)))
     print("undisturbed embedded run …", flush=True)
-    calm = _calm_rows(folder / "calm", chunks)
+    undisturbed = _undisturbed_rows(folder / "undisturbed", chunks)
     print(
-        f"{sum(map(len, calm.values()))} rows in {len(calm)} views after"
+        f"{sum(map(len, undisturbed.values()))} rows in {len(undisturbed)} views after"
         f" {time.monotonic() - began:.0f} s",
         flush=True,
     )
@@ -78,16 +77,16 @@ def main() -> int:
             installation = Distributed(
                 folder / "data", kafka.broker, clickhouse.url, partitions=None
             )
-            failures = _storm(
+            failures = _inject_faults(
                 options,
                 folder,
-                Cast(kafka, clickhouse, gate),
+                Targets(kafka, clickhouse, gate),
                 environment,
                 chunks,
-                killer,
+                fatal,
                 installation,
             )
-        failures += _compare(calm, rows_in(installation))
+        failures += _compare(undisturbed, rows_in(installation))
     print(f"{time.monotonic() - began:.0f} s in all", flush=True)
     for failure in failures:
         print(f"FAILED: {failure}")
@@ -105,12 +104,14 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--seed", type=int, default=20261122)
-    parser.add_argument("--events", type=int, default=12_000)
+    parser.add_argument("--events", type=int, default=6_000)
     parser.add_argument("--faults", type=int, default=20)
-    parser.add_argument("--chunk", type=int, default=600, help="events a file, which is a burst")
-    parser.add_argument("--minutes", type=float, default=5, help="spread the events over this long")
+    parser.add_argument("--chunk", type=int, default=300, help="events a file, which is a burst")
     parser.add_argument(
-        "--back", type=float, default=_BACK_S, help="seconds within which records flow again"
+        "--minutes", type=float, default=2.5, help="spread the events over this long"
+    )
+    parser.add_argument(
+        "--back", type=float, default=_RECOVERY_S, help="seconds within which records flow again"
     )
     # Small enough that the short form has some hundred batches to be killed in. Under the long
     # form's backlog a round over load's 37 partitions by 250 records took it up to 59 s, so that
@@ -143,7 +144,7 @@ def _environment(
     }
 
 
-def _calm_rows(folder: Path, chunks: list[Path]) -> Rows:
+def _undisturbed_rows(folder: Path, chunks: list[Path]) -> Rows:
     installation = Embedded(folder)
     for chunk in chunks:
         publish(installation, chunk)
@@ -151,46 +152,44 @@ def _calm_rows(folder: Path, chunks: list[Path]) -> Rows:
     return rows_in(installation)
 
 
-def _storm(
+def _inject_faults(
     options: argparse.Namespace,
     folder: Path,
-    cast: Cast,
+    targets: Targets,
     environment: dict[str, str],
     chunks: list[Path],
-    killer: Path,
+    fatal: Path,
     installation: Distributed,
 ) -> list[str]:
-    """Let events flow and faults strike, wait until everything is handled; return what went
-    wrong.
-    """
-    keeper, progress = Keeper(folder, environment), Progress(cast.kafka.broker)
-    cast.keeper = keeper
+    """Let events flow, inject faults, wait until all is handled; return what went wrong."""
+    supervisor, progress = ChaosSupervisor(folder, environment), Progress(targets.kafka.broker)
+    targets.supervisor = supervisor
     try:
         for stage, count in _WORKERS.items():
             for _ in range(count):
-                keeper.add(stage)
+                supervisor.add(stage)
         began = time.monotonic()
-        cast.feeder = feeder = Feeder(
+        targets.feeder = feeder = Feeder(
             chunks, environment, options.minutes * 60, folder / "feeder.log"
         )
-        failures = _faults(options, cast, progress)
+        failures = _faults(options, targets, progress)
         feeder.thread.join()
-        _drained(folder, environment, installation, progress)
-        _killer(killer, environment, folder, progress)
-        _drained(folder, environment, installation, progress)
+        _wait_until_drained(folder, environment, installation, progress)
+        _feed_fatal_record(fatal, environment, folder, progress)
+        _wait_until_drained(folder, environment, installation, progress)
         took = time.monotonic() - began
         print(
             f"all handled {took:.0f} s after the first event: {options.events / took:.0f} events/s"
             " through the storm"
         )
-        print(f"{keeper.deaths} workers died and {feeder.deaths} feeders", flush=True)
+        print(f"{supervisor.deaths} workers died and {feeder.deaths} feeders", flush=True)
         return failures + ([feeder.problem] if feeder.problem else [])
     finally:
         progress.close()
-        keeper.close()
+        supervisor.close()
 
 
-def _faults(options: argparse.Namespace, cast: Cast, progress: Progress) -> list[str]:
+def _faults(options: argparse.Namespace, targets: Targets, progress: Progress) -> list[str]:
     failures: list[str] = []
     print(
         f"{'at':>6} {'events':>7}  {'back (s): enrich':>17} {'converse':>9} {'load':>6}  fault",
@@ -208,17 +207,16 @@ def _faults(options: argparse.Namespace, cast: Cast, progress: Progress) -> list
             progress,
         )
         at = time.monotonic()
-        watched = strike(fault.what, cast, progress)
-        while len(watched.back) < len(watched.waiting) and time.monotonic() - at < _PATIENCE_S:
+        clock = strike(fault.what, targets, progress)
+        while len(clock.back) < len(clock.waiting) and time.monotonic() - at < _RECOVERY_LIMIT_S:
             time.sleep(0.1)
-        print(_line(at, progress, watched), flush=True)
+        print(_line(at, progress, clock), flush=True)
         slow = {
             stage: back
-            for stage in watched.waiting
-            if (back := watched.back.get(stage, _PATIENCE_S)) > options.back
+            for stage in clock.waiting
+            if (back := clock.back.get(stage, _RECOVERY_LIMIT_S)) > options.back
         }
-        # The broker's and ClickHouse's own start are not a worker's death; what they took is
-        # printed.
+        # The start of Kafka or of ClickHouse is not a worker's death: its time is only printed.
         if slow and any(word in fault.what for word in ("worker", *_WORKERS)):
             failures.append(
                 f"after '{fault.what}' {', '.join(slow)} took more than {options.back:.0f} s to"
@@ -227,15 +225,15 @@ def _faults(options: argparse.Namespace, cast: Cast, progress: Progress) -> list
     return failures
 
 
-def _killer(path: Path, environment: dict[str, str], folder: Path, progress: Progress) -> None:
-    """Feed the record that ends every process that handles it, and print how long its partition
-    stood still for it.
-    """
+def _feed_fatal_record(
+    path: Path, environment: dict[str, str], folder: Path, progress: Progress
+) -> None:
+    """Feed the record that ends every process, and print how long it blocked its partition."""
     Feeder([path], environment, 0, folder / "feeder.log").thread.join()
     before, at = _raw_done(progress), time.monotonic()
-    _until(lambda: _raw_done(progress) > before, "the killer to be set aside", progress)
+    _until(lambda: _raw_done(progress) > before, "the fatal record to be quarantined", progress)
     print(
-        f"the record that kills its process was set aside after {time.monotonic() - at:.0f} s",
+        f"the record that kills its process was quarantined after {time.monotonic() - at:.0f} s",
         flush=True,
     )
 
@@ -243,20 +241,21 @@ def _killer(path: Path, environment: dict[str, str], folder: Path, progress: Pro
 _STARTED = time.monotonic()
 
 
-def _line(at: float, progress: Progress, watched: Watched) -> str:
+def _line(at: float, progress: Progress, clock: FaultClock) -> str:
     back = [
-        f"{watched.back[stage]:.1f}" if stage in watched.back else "-"
+        f"{clock.back[stage]:.1f}" if stage in clock.back else "-"
         for stage in ("enrich", "converse", "load")
     ]
     return (
         f"{at - _STARTED:6.0f} {_raw_done(progress):7}  {back[0]:>17} {back[1]:>9} {back[2]:>6} "
-        f" {watched.what}"
+        f" {clock.what}"
     )
 
 
 def _raw_done(progress: Progress) -> int:
-    """Return about how many raw records enrich has handled (offsets: producers of raw topics write
-    no transactions).
+    """Return about how many raw records enrich has handled.
+
+    They are offsets: producers of raw topics write no transactions.
     """
     return sum(
         offset for (stage, *_), offset in dict(progress.committed).items() if stage == "enrich"
@@ -264,9 +263,7 @@ def _raw_done(progress: Progress) -> int:
 
 
 def _has_work(progress: Progress, stage: str, events: int) -> bool:
-    """Return whether a fault would interrupt a stage: it is behind, or everything has gone in and
-    nothing more will come.
-    """
+    """Return whether a fault would interrupt a stage: it is behind, or nothing more will come."""
     return (
         stage == "resolve"
         or progress.behind()[stage] > _BEHIND
@@ -276,22 +273,21 @@ def _has_work(progress: Progress, stage: str, events: int) -> bool:
 
 def _until(ready: object, what: str, progress: Progress) -> None:
     assert callable(ready)
-    moved, done = time.monotonic(), progress.done()
+    progressed, done = time.monotonic(), progress.done()
     while not ready():
         if progress.done() != done:
-            moved, done = time.monotonic(), progress.done()
-        if time.monotonic() - moved > _STUCK_S:
+            progressed, done = time.monotonic(), progress.done()
+        if time.monotonic() - progressed > _STUCK_S:
             raise TimeoutError(
-                f"nothing moved for {_STUCK_S:.0f} s, waiting for {what}; behind:"
-                f" {progress.behind()}"
+                f"no progress for {_STUCK_S:.0f} s, waiting for {what}; behind: {progress.behind()}"
             )
         time.sleep(0.1)
 
 
-def _drained(
+def _wait_until_drained(
     folder: Path, environment: dict[str, str], installation: Distributed, progress: Progress
 ) -> None:
-    """Send what is spooled, and wait until every stage has caught up, twice in a row."""
+    """Send the spooled messages, and wait until every stage has caught up, twice in a row."""
     command = [sys.executable, "-m", "pipeline", "spool"]
     subprocess.run(command, env=environment, check=True, capture_output=True)
     workspace: Workspace = installation.workspace
@@ -310,12 +306,12 @@ def _drained(
         _until(nothing_left, "every stage to catch up", progress)
 
 
-def _compare(calm: Rows, found: Rows) -> list[str]:
+def _compare(undisturbed: Rows, found: Rows) -> list[str]:
     failures: list[str] = []
     for view in VIEWS:
-        wanted, got = Counter(calm[view]), Counter(found[view])
+        wanted, got = Counter(undisturbed[view]), Counter(found[view])
         if view == "dead_letters":
-            failures += _letters(wanted, got)
+            failures += _dead_letter_failures(wanted, got)
             continue
         if view in _KEYS:
             keys = Counter(json.loads(row)[_KEYS[view]] for row in got.elements())
@@ -325,28 +321,29 @@ def _compare(calm: Rows, found: Rows) -> list[str]:
             failures += [f"{view}: {missing} missing, {twice} twice"] if missing or twice else []
         if lost := wanted - got:
             failures.append(
-                f"{view}: {lost.total()} rows are not as in the calm run, such as"
+                f"{view}: {lost.total()} rows are not as in the undisturbed run, such as"
                 f" {next(iter(lost))[:600]}"
             )
         if extra := got - wanted:
             failures.append(
-                f"{view}: {extra.total()} rows that the calm run has not, such as"
+                f"{view}: {extra.total()} rows that the undisturbed run has not, such as"
                 f" {next(iter(extra))[:600]}"
             )
     return failures
 
 
-def _letters(wanted: Counter[str], got: Counter[str]) -> list[str]:
+def _dead_letter_failures(wanted: Counter[str], got: Counter[str]) -> list[str]:
     extra = [json.loads(row) for row in (got - wanted).elements()]
     missing = (wanted - got).total()
     killed = [(row["stage"], row["reason_code"]) for row in extra]
     print(
-        f"dead letters: {got.total()}, {wanted.total()} of them also in the calm run, and {killed}"
+        f"dead letters: {got.total()}, {wanted.total()} of them also in the undisturbed run,"
+        f" and {killed}"
     )
     failures = (
         []
         if wanted.total() == POISON
-        else [f"the calm run has {wanted.total()} dead letters, planted were {POISON}"]
+        else [f"the undisturbed run has {wanted.total()} dead letters, {POISON} were planted"]
     )
     if missing or killed != [("enrich", "crash")]:
         failures.append(f"dead letters: {missing} missing, beside the planted ones {extra[:3]}")

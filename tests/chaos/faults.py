@@ -1,4 +1,4 @@
-"""How each fault is done, to processes that this experiment started."""
+"""How each fault is injected into processes that this experiment started."""
 
 from __future__ import annotations
 
@@ -7,80 +7,78 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.chaos.progress import Progress, Watched
+from tests.chaos.progress import FaultClock, Progress
 from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.kafka_server import KafkaServer
 from tests.support.tcp_gate import TcpGate
 
 if TYPE_CHECKING:
     from tests.chaos.feeding import Feeder
-    from tests.chaos.keeper import Keeper
+    from tests.chaos.supervisor import ChaosSupervisor
 
-# A connection that swallows everything is cut by the client's own time-outs, or after this long by
-# the gate.
+# A stalled connection is cut by the client's own time-outs, or after this long by the gate.
 _STALL_S = 8.0
-# An order that no batch carries out for so long has found its stage without work: the worker is
-# killed as it is.
+# An order that no batch carries out for so long met a stage without work: its worker is killed.
 _ORDER_S = 20.0
 
 
 @dataclass
-class Cast:
-    """Everybody that faults strike."""
+class Targets:
+    """Everything that faults strike."""
 
     kafka: KafkaServer
     clickhouse: ClickHouseServer
     gate: TcpGate
-    keeper: Keeper | None = None
+    supervisor: ChaosSupervisor | None = None
     feeder: Feeder | None = None
 
 
-def strike(what: str, cast: Cast, progress: Progress) -> Watched:
-    """Do a fault and return its open clock."""
-    keeper = cast.keeper
-    assert keeper is not None
+def strike(what: str, targets: Targets, progress: Progress) -> FaultClock:
+    """Inject a fault and return its running clock."""
+    supervisor = targets.supervisor
+    assert supervisor is not None
     words = what.split()
     if what == "kill the broker":
-        cast.kafka.kill()
-        watched = progress.watch(what)
-        cast.kafka.start()
-        return watched
+        targets.kafka.kill()
+        clock = progress.watch(what)
+        targets.kafka.start()
+        return clock
     if what == "kill ClickHouse":
-        cast.clickhouse.kill()
-        watched = progress.watch(what)
-        cast.clickhouse.start()
-        return watched
+        targets.clickhouse.kill()
+        clock = progress.watch(what)
+        targets.clickhouse.start()
+        return clock
     if what == "kill the feeder":
-        assert cast.feeder is not None
-        cast.feeder.kill()
+        assert targets.feeder is not None
+        targets.feeder.kill()
     elif what == "kill all workers":
-        for worker in keeper.workers:
+        for worker in supervisor.workers:
             if not worker.removed:
-                keeper.kill(worker)
+                supervisor.kill(worker)
     elif words[0] == "drop":
-        cast.gate.drop_after(random.Random(progress.done()).randrange(1, 200_000))
+        targets.gate.drop_after(random.Random(progress.done()).randrange(1, 200_000))
     elif words[0] == "stall":
-        cast.gate.stall()
-        timer = threading.Timer(_STALL_S, cast.gate.resume)
+        targets.gate.stall()
+        timer = threading.Timer(_STALL_S, targets.gate.resume)
         timer.daemon = True
         timer.start()
     elif words[0] == "add":
-        keeper.add(words[1])
+        supervisor.add(words[1])
     elif words[0] == "remove":
-        keeper.remove(keeper.of(words[1])[-1])
+        supervisor.remove(supervisor.of(words[1])[-1])
     else:
-        _kill(what, words[1], cast)
+        _kill(what, words[1], targets)
     return progress.watch(what)
 
 
-def _kill(what: str, stage: str, cast: Cast) -> None:
-    assert cast.keeper is not None
-    worker = cast.keeper.of(stage)[0]
+def _kill(what: str, stage: str, targets: Targets) -> None:
+    assert targets.supervisor is not None
+    worker = targets.supervisor.of(stage)[0]
     if "inside" not in what:
-        cast.keeper.kill(worker)
+        targets.supervisor.kill(worker)
         return
     process = worker.process
-    cast.keeper.order(worker, what.rsplit(maxsplit=1)[-1])
+    targets.supervisor.order(worker, what.rsplit(maxsplit=1)[-1])
     try:
         process.wait(_ORDER_S)
     except Exception:

@@ -1,5 +1,6 @@
-"""What flows: files of events of all channels with planted poison, ingested one after the other by
-the command itself.
+"""What flows: files of events of all channels with planted poison, ingested one after the other.
+
+The command itself ingests them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import time
 from itertools import islice
 from pathlib import Path
 
-from tests.chaos.worker import KILLER
+from tests.chaos.worker import FATAL_TEXT
 from tests.support.events import make_events
 from tests.support.installations import as_lines
 from tests.support.stack import die_with_parent
@@ -22,9 +23,7 @@ POISON = 30
 
 
 def write_chunks(folder: Path, events: int, chunk: int, seed: int) -> list[Path]:
-    """Write events as files of `chunk` lines, poison spread over them; return the paths in
-    order.
-    """
+    """Write events as files of `chunk` lines with poison spread over them; return the paths."""
     folder.mkdir(parents=True)
     made = make_events(events, seed=seed)
     paths: list[Path] = []
@@ -32,9 +31,9 @@ def write_chunks(folder: Path, events: int, chunk: int, seed: int) -> list[Path]
     planted = 0
     while batch := list(islice(made, chunk)):
         lines = as_lines(batch).splitlines(keepends=True)
-        for place in range(0, len(lines), every):
+        for position in range(0, len(lines), every):
             if planted < POISON:
-                lines.insert(place, _poison(planted, batch[place % len(batch)]))
+                lines.insert(position, _poison(planted, batch[position % len(batch)]))
                 planted += 1
         paths.append(folder / f"events-{len(paths):04}.jsonl")
         paths[-1].write_text("".join(lines), "utf-8")
@@ -50,26 +49,31 @@ def _poison(number: int, event: dict[str, object]) -> str:
     return as_lines([broken | {"time": "yesterday"}])
 
 
-def write_killer(folder: Path, event: dict[str, object]) -> Path:
-    """Write the one event that ends every process that handles it."""
-    path = folder / "killer.jsonl"
-    data = {"channel": "chat", "from": {"id": "killer"}, "text": f"hello, this {KILLER.decode()}"}
+def write_fatal_event(folder: Path, event: dict[str, object]) -> Path:
+    """Write the event that ends every process that handles it."""
+    path = folder / "fatal.jsonl"
+    data = {
+        "channel": "chat",
+        "from": {"id": "fatal"},
+        "text": f"hello, this {FATAL_TEXT.decode()}",
+    }
     path.write_text(
-        json.dumps(event | {"id": "killer", "type": "comm.message.received", "data": data}) + "\n",
+        json.dumps(event | {"id": "fatal", "type": "comm.message.received", "data": data}) + "\n",
         "utf-8",
     )
     return path
 
 
 class Feeder:
-    """Ingests the files by `switchboard ingest`, paced; a command that dies is run again and goes
-    on where it was.
+    """Ingests the files by `switchboard ingest`, paced.
+
+    A command that dies is run again and resumes where it was.
     """
 
     def __init__(
         self, paths: list[Path], environment: dict[str, str], seconds: float, log: Path
     ) -> None:
-        # Paced, a command a file; otherwise all by one, as fast as it reads.
+        # Paced: one command a file. Otherwise one command for all, as fast as it reads.
         self._parts = [[path] for path in paths] if seconds else [paths]
         self._environment = environment
         self._pace = seconds / len(self._parts)
@@ -83,7 +87,7 @@ class Feeder:
     def _run(self) -> None:
         began = time.monotonic()
         for number, part in enumerate(self._parts):
-            # Pacing is the flow's, not a way to wait for something.
+            # This paces the flow; it does not wait for something.
             time.sleep(max(began + number * self._pace - time.monotonic(), 0))
             while (code := self._ingest(part)) < 0:
                 self.deaths += 1

@@ -1,5 +1,6 @@
-"""How far every stage has come, asked of Kafka several times a second; from it, how long records
-stood still after a fault.
+"""How far every stage has read, asked of Kafka several times a second.
+
+From it follows how long each partition made no progress after a fault.
 """
 
 from __future__ import annotations
@@ -15,20 +16,18 @@ from pipeline.runtime.stages import KAFKA_STAGES, STAGES
 from schemas.topics import TOPICS
 
 _EVERY_S = 0.25
-# Behind the last record lie marks of transactions that no group ever commits past; more than these
-# is work.
+# Behind the last record lie markers of transactions that no group ever commits past; a larger
+# difference is work.
 _MARKS = 20
-# Of the stages, those whose rows are compared; live keeps no rows of records
-# (tests/stack/test_live.py kills it).
-_KEPT = {stage: STAGES[stage] for stage in KAFKA_STAGES}
+# The topics of those stages whose rows are compared. Live writes no rows of records;
+# tests/stack/test_live.py kills it.
+_INPUTS = {stage: STAGES[stage] for stage in KAFKA_STAGES}
 Offsets = dict[tuple[str, str, int], int]
 
 
 @dataclass
-class Watched:
-    """A fault, and when every partition that had work at its time had moved on, per stage
-    (seconds).
-    """
+class FaultClock:
+    """A fault, and by stage after how many seconds every partition that had work made progress."""
 
     what: str
     at: float
@@ -37,24 +36,23 @@ class Watched:
 
 
 class Progress:
-    """Polls committed offsets and ends; `watch` opens a fault's clock, `recovered` tells what it
-    showed.
-    """
+    """Polls committed offsets and ends of partitions; `watch` starts a fault's clock."""
 
     def __init__(self, broker: str) -> None:
         self._broker = broker
         self._connect()
         self.committed: Offsets = {}
         self.ends: dict[tuple[str, int], int] = {}
-        self.watched: list[Watched] = []
+        self.clocks: list[FaultClock] = []
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _connect(self) -> None:
-        """Open clients of our own, kept for as long as the broker lives: one that has lost its
-        coordinator may not find it again.
+        """Open clients that are kept for as long as the broker lives.
+
+        One that has lost its coordinator may not find it again.
         """
         self._admin = AdminClient({"bootstrap.servers": self._broker, "log_level": 0})
         # By consumers that never join; see `Broker.committed`.
@@ -68,11 +66,11 @@ class Progress:
             try:
                 self._ask()
             except KafkaException:
-                # The broker is down, or has been: that is the experiment.
+                # The broker is down, or was: that is the experiment.
                 self._connect()
                 continue
             with self._lock:
-                for fault in self.watched:
+                for fault in self.clocks:
                     self._look(fault)
 
     def _ask(self) -> None:
@@ -86,7 +84,7 @@ class Progress:
         )
         for place, future in latest.items():
             self.ends[place.topic, place.partition] = future.result().offset
-        for group, topics in _KEPT.items():
+        for group, topics in _INPUTS.items():
             asked = [TopicPartition(*place) for place in self.ends if place[0] in topics]
             for at in self._groups[group].committed(asked, timeout=5):
                 if at.offset >= 0:
@@ -97,22 +95,22 @@ class Progress:
         return range(count)
 
     def behind(self) -> dict[str, int]:
-        """Return how many offsets each stage is behind, marks of transactions included."""
+        """Return how many offsets each stage is behind, markers of transactions included."""
         return {
             stage: sum(
                 max(end - self.committed.get((stage, topic, partition), 0), 0)
                 for (topic, partition), end in self.ends.items()
                 if topic in topics
             )
-            for stage, topics in _KEPT.items()
+            for stage, topics in _INPUTS.items()
         }
 
     def done(self) -> int:
         """Return how many offsets all stages together have committed."""
-        return sum(offset for (stage, *_), offset in self.committed.items() if stage in _KEPT)
+        return sum(offset for (stage, *_), offset in self.committed.items() if stage in _INPUTS)
 
-    def watch(self, what: str) -> Watched:
-        """Start a fault's clock: each stage is back when every partition with work has moved on."""
+    def watch(self, what: str) -> FaultClock:
+        """Start a fault's clock: a stage is back when every partition with work made progress."""
         with self._lock:
             waiting = {
                 stage: {
@@ -121,13 +119,13 @@ class Progress:
                     if topic in topics
                     and end - self.committed.get((stage, topic, partition), 0) > _MARKS
                 }
-                for stage, topics in _KEPT.items()
+                for stage, topics in _INPUTS.items()
             }
-            fault = Watched(what, time.monotonic(), waiting)
-            self.watched.append(fault)
+            fault = FaultClock(what, time.monotonic(), waiting)
+            self.clocks.append(fault)
             return fault
 
-    def _look(self, fault: Watched) -> None:
+    def _look(self, fault: FaultClock) -> None:
         for stage, waiting in fault.waiting.items():
             if stage not in fault.back and all(
                 self.committed.get(place, 0) > before for place, before in waiting.items()
@@ -135,7 +133,7 @@ class Progress:
                 fault.back[stage] = time.monotonic() - fault.at
 
     def close(self) -> None:
-        """Ask no more."""
+        """End the polling."""
         self._closed.set()
         self._thread.join()
         for consumer in self._groups.values():

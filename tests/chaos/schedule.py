@@ -1,4 +1,4 @@
-"""The faults, and the seeded order in which they come."""
+"""The faults, and the seeded order in which they are injected."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-# Every kind at least once in the short form; the long form goes round and round.
+# Every kind at least once in the short form; the long form repeats them in rounds.
 KINDS = (
     "kill enrich",
     "kill converse",
@@ -33,19 +33,21 @@ KINDS = (
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens, when the raw records that enrich has handled reach a share of all."""
+    """What happens when enrich has handled a share of all raw records."""
 
     what: str
     at: float
 
 
 def schedule(seed: int, count: int, kinds: Sequence[str] = KINDS) -> list[Fault]:
-    """Return `count` faults, evenly over the flow, every kind as often as every other; the same for
-    the same seed.
+    """Return `count` faults, evenly over the flow and over the kinds; the same for a seed.
+
+    >>> schedule(1, 2, ["kill load"])[0].what
+    'kill load'
     """
     chance = random.Random(seed)
     names = list(_rounds(chance, count, kinds))
-    # The last tenth is left to drain, so that every fault has work to disturb.
+    # None in the last tenth, so that every fault has work to disturb.
     return [
         Fault(what, 0.02 + 0.88 * (number + chance.random() / 2) / count)
         for number, what in enumerate(names)
@@ -53,9 +55,9 @@ def schedule(seed: int, count: int, kinds: Sequence[str] = KINDS) -> list[Fault]
 
 
 def _rounds(chance: random.Random, count: int, kinds: Sequence[str]) -> Iterator[str]:
-    given = 0
-    while given < count:
+    yielded = 0
+    while yielded < count:
         # Workers are added before they are removed, in every round.
         order = sorted(kinds, key=lambda kind: (kind.startswith("remove"), chance.random()))
-        yield from order[: count - given]
-        given += len(order)
+        yield from order[: count - yielded]
+        yielded += len(order)

@@ -1,5 +1,6 @@
-"""A worker of one stage as in production, that can be told to die at the worst moment. `python -m
-tests.chaos.worker STAGE ORDERS …`
+"""A worker of one stage as in production that can be ordered to die at the worst moment.
+
+`python -m tests.chaos.worker STAGE ORDERS …`
 
 DeathOrders come as a file named after the process in a folder: `transaction` dies inside the next
 transaction, its messages sent and not committed; `insert` dies while rows are on their way to
@@ -31,32 +32,30 @@ from tests.support.faults import around
 FATAL_TEXT = b"KILLS ITS PROCESS"
 # Long enough to be anywhere inside an insert of some thousand rows.
 _WITHIN_S = 0.05
-# The variable that tells by how much more, or less.
+# The environment variable with a factor for all of these delays.
 DRAG = "CHAOS_DRAG"
 # Seconds a record: a burst of some hundred keeps every stage busy for some seconds.
 _DRAG_S = {"enrich": 0.008, "converse": 0.005, "load": 0.002, "resolve": 0.0}
 
 
 def die() -> None:
-    """End as kill -9 ends a process: nothing is flushed, nothing is said."""
+    """End as kill -9 ends a process: nothing is flushed or logged."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 class DeathOrders:
-    """What this process was told to die of."""
+    """The moment at which this process was ordered to die."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / str(os.getpid())
 
     def has(self, moment: str) -> bool:
-        """Return whether to die at a moment."""
+        """Return whether the order is to die at this moment."""
         return self._file.exists() and self._file.read_text() == moment
 
 
 def die_inside_transactions(orders: DeathOrders) -> None:
-    """Die inside a transaction where told to: after its messages were sent, before it is
-    committed.
-    """
+    """Die inside a transaction when ordered to: its messages are sent and not committed."""
     produce = host_module.produce
 
     def sent(producer: Any, messages: Sequence[Any], on_delivery: Any = None) -> None:
@@ -69,7 +68,7 @@ def die_inside_transactions(orders: DeathOrders) -> None:
 
 
 class FatalWarehouse:
-    """The warehouse of load, that dies inside an insert where told to."""
+    """The warehouse of load, which ends the process inside an insert when ordered to."""
 
     def __init__(self, inner: Any, orders: DeathOrders) -> None:
         self._inner = inner
@@ -79,7 +78,7 @@ class FatalWarehouse:
         return getattr(self._inner, name)
 
     def insert_all(self, blocks: Iterable[Mapping[str, Any]]) -> None:
-        """Insert; see `FatalWarehouse.insert_all`."""
+        """Insert; see `Warehouse.insert_all`."""
         if self._orders.given("insert"):
             threading.Thread(target=_die_soon, daemon=True).start()
         self._inner.insert_all(blocks)
@@ -91,13 +90,13 @@ def _die_soon() -> None:
 
 
 def die_of_fatal_text(records: Sequence[LogRecord]) -> None:
-    """Die where a record's text says so, as a fault in a C library would."""
+    """Die of a record's text, as by a fault in a C library."""
     if any(FATAL_TEXT in record.value for record in records):
         die()
 
 
 def main(stage: str, orders_folder: str) -> None:
-    """Run one worker until it is told to stop, or dies."""
+    """Run one worker until it is asked to stop, or dies."""
     logging.basicConfig(
         level=logging.WARNING, format=f"%(asctime)s {stage} {os.getpid()} %(levelname)s %(message)s"
     )
@@ -106,8 +105,8 @@ def main(stage: str, orders_folder: str) -> None:
     seconds = _DRAG_S[stage] * float(os.environ.get(DRAG, "1"))
 
     def drag(records: Sequence[LogRecord]) -> None:
-        # Not to wait for anything: the stage is to be as slow as a busy one, so that faults find
-        # work in hand on an idle machine.
+        # Not to wait for anything: the stage is as slow as a busy one, so that faults meet batches
+        # in flight on an idle machine.
         time.sleep(len(records) * seconds)
 
     def wrap(handler: Handler) -> Handler:

@@ -1,4 +1,4 @@
-"""What contract tests share: an empty installation of each engine."""
+"""What contract tests share: a function that makes an empty installation of each engine."""
 
 from collections.abc import Iterator
 

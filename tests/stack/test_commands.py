@@ -1,6 +1,4 @@
-"""The command line on real servers: the same commands as on one machine, and those that only
-operators of servers need.
-"""
+"""The command line on real servers, with the commands that only operators of servers need."""
 
 from __future__ import annotations
 
@@ -26,7 +24,7 @@ _SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 
 
 def test_the_whole_way_by_the_same_commands(on_servers: Command, tmp_path: Path) -> None:
-    assert "as declared" in on_servers("topics", "apply", "--check").stderr
+    assert "match their declarations" in on_servers("topics", "apply", "--check").stderr
     assert "no migration is missing" in on_servers("migrate", "--check").stderr
     config = {"SWITCHBOARD_CONFIG": str(_SAMPLES / "switchboard.toml")}
     for connector, part in (

@@ -1,5 +1,6 @@
-"""Each file of deploy/ passes the validator of what will read it: Docker's linter, Compose,
-Prometheus, Kubernetes, KEDA, Grafana.
+"""Each file of deploy/ passes the validator of the program that reads it.
+
+Those are Docker's linter, Compose, Prometheus, Kubernetes, KEDA and Grafana.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _PANELS = {"timeseries": "TimeSeries", "stat": "Stat", "table": "Table", "bargau
 
 
 def run(*words: str | Path, given: str = "", cwd: Path | None = None) -> str:
-    """Run a validator and return what it says; it must have nothing to complain of."""
+    """Run a validator that must not complain; return its output."""
     done = subprocess.run(
         [*map(str, words)], input=given, capture_output=True, text=True, check=False, cwd=cwd
     )
@@ -66,7 +67,7 @@ def overlay(folder: Path, *components: str) -> Path:
 
 
 def needs(tool: Any, *arguments: str) -> Any:
-    """Return a tool, or skip or fail the test with the reason why it cannot be had."""
+    """Return a tool, or skip or fail the test with the reason why it is missing."""
     try:
         return tool(*arguments)
     except StackMissingError as error:
@@ -99,7 +100,7 @@ def test_prometheus_rules_and_configuration() -> None:
     run(promtool, "check", "rules", "--lint-fatal", folder / "alerts.yml")
 
 
-def test_every_alert_rings_when_it_should_and_not_before() -> None:
+def test_every_alert_fires_when_it_should_and_not_before() -> None:
     run(needs(tools.promtool), "test", "rules", "alerts_test.yml", cwd=DEPLOY / "prometheus")
     tested = {
         check["alertname"]

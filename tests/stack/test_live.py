@@ -1,5 +1,6 @@
-"""Live on Faust against a real broker: windows are exact though workers are killed, alerts are told
-once and reach the history.
+"""Live on Faust against a real broker: windows stay exact while workers are killed.
+
+Alerts are raised once and reach the history.
 """
 
 from __future__ import annotations
@@ -93,9 +94,7 @@ class LiveSite:
         self.sent += [one for one in contracts if not isinstance(one, Conversation)]
 
     def difference(self) -> Counter[str]:
-        """Return by how much the windows of a day differ from the exact ones, as seen from outside
-        the workers.
-        """
+        """Return the difference of a day's windows from the exact ones, outside the workers."""
         now = now_ms()
         with open_live_state(self.installation.workspace) as refresh:
             view, watch = refresh()
@@ -131,7 +130,7 @@ def test_windows_are_exact_though_workers_are_killed(site: LiveSite) -> None:
     day += [live.complaint(number, now_ms() - number * 60_000, number) for number in range(60)]
     parts = [day[start::12] for start in range(12)]
     site.work(2)
-    site.send([*parts[0], live.waiting(1, now_ms() - 60_000, now_ms() + 60_000)])
+    site.send([*parts[0], live.conversation(1, now_ms() - 60_000, now_ms() + 60_000)])
     site.counted()
     deaths = 0
     for number, part in enumerate(parts[1:]):

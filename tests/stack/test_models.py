@@ -1,5 +1,6 @@
-"""The models on real servers: workers that die and come, labels that flow meanwhile, and weights
-that are the same in every bit.
+"""The models on real servers: all replicas have the same weights, bit by bit.
+
+Workers die and join while labels flow.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""docs/guide/operate.md followed to the letter: from nothing to rows in ClickHouse, on real servers
-in place of containers.
+"""docs/guide/operate.md followed to the letter, from nothing to rows in ClickHouse.
+
+Real servers stand in for its containers.
 """
 
 from __future__ import annotations
@@ -53,9 +54,7 @@ def addresses(kafka: KafkaServer, clickhouse: ClickHouseServer, folder: Path) ->
 
 
 def script(page: list[Block], exports: str) -> str:
-    """Return the page's commands as one script that ends at the first that fails; ports are such as
-    nobody else has.
-    """
+    """Return the page's commands as one script that ends at the first failure, with free ports."""
     ports: dict[str, str] = {}
 
     def free(match: re.Match[str]) -> str:
@@ -107,7 +106,7 @@ def test_the_page_leads_to_rows(
         told.seek(0)
         said = told.read()
     assert code == 0, said
-    assert_it_was_all_there(said)
+    assert_output_is_complete(said)
     ((rows, sources),) = clickhouse.client(database="operate").execute(
         "SELECT count(), uniqExact(connector) FROM communications"
     )
@@ -119,15 +118,13 @@ def test_the_page_leads_to_rows(
     assert orders > 50
 
 
-def assert_it_was_all_there(said: str) -> None:
-    """Check what the page promises on screen: the metrics, the windows, the accounts, nobody left
-    at work.
-    """
+def assert_output_is_complete(said: str) -> None:
+    """Check what the page promises on screen: metrics, windows, reconciliation, no workers left."""
     assert re.search(r'^switchboard_records_total\{stage="load"\} \d', said, re.MULTILINE)
     assert '"windows"' in said or '"channels"' in said, "live answered with something else"
     assert "Workers: none" in said.rpartition("### stop")[2]
     before, _, after = said.partition("### workers")
-    assert "Read and kept: none" in before
+    assert "Reconciliation: none" in before
     assert re.search(r"^email +\d+ +\d+ +\d+ +\d+ +0$", after, re.MULTILINE), (
         "something of the mail is missing"
     )

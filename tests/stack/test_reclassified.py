@@ -1,6 +1,4 @@
-"""Own heads and later answers on a real ClickHouse server: the same rows as in the embedded
-store.
-"""
+"""Own heads and later answers on a ClickHouse server: the same rows as in the embedded store."""
 
 from __future__ import annotations
 
@@ -29,7 +27,7 @@ from schemas.reclassified import Reclassification
 from schemas.records import Prediction
 from schemas.topics import RECLASSIFIED
 from tests.support.clickhouse_server import ClickHouseServer
-from tests.support.judging import record_of
+from tests.support.prediction_records import record_of
 from tests.support.warehouses import fresh_warehouse
 
 pytestmark = pytest.mark.stack

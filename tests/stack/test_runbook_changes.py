@@ -1,5 +1,6 @@
-"""The runbook's changes on real servers, from its own lines: partitions, replays, backups, a
-schema; nothing is lost, nothing doubles.
+"""The runbook's changes on real servers, by its own commands: nothing is lost or doubled.
+
+These are more partitions, replays, backups and a new schema.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ def site(
     )
 
 
-class Seen:
-    """The site's rows, as tests of installations look at them."""
+class SiteRows:
+    """The site's rows, as an `Installation` that other workers run."""
 
     def __init__(self, site: Site) -> None:
         named = {
@@ -57,7 +58,7 @@ class Seen:
 
 
 def rows_of(site: Site) -> Rows:
-    return rows_in(Seen(site))
+    return rows_in(SiteRows(site))
 
 
 def events(source: str, count: int, seed: int = 1) -> list[dict[str, Any]]:
@@ -151,7 +152,7 @@ def test_a_stage_is_replayed(site: Site, book: dict[str, Entry]) -> None:
     assert RECORDS.name in told.stdout
 
 
-def test_the_history_is_classified_anew(site: Site, book: dict[str, Entry]) -> None:
+def test_the_history_is_reclassified(site: Site, book: dict[str, Entry]) -> None:
     entry = book["Classify the history anew"]
     before = rows_of(site)
     handled = site.metric("switchboard_records_total", stage="load")
@@ -288,7 +289,7 @@ def rows_of_new(site: Site, program: dict[str, str]) -> list[str]:
 
 
 def _examples_are_read(site: Site, program: dict[str, str]) -> None:
-    """Hold the new contracts to the examples that must be read for ever."""
+    """Check that the new contracts read all examples of old versions."""
     script = (
         "import json, sys; from pathlib import Path; from pipeline.envelope import validate_data;"
         " from pipeline.outcomes import Reject\nfrom schemas.envelope import Event; from"

@@ -1,6 +1,4 @@
-"""The runbook's faults on real servers: each is made, the alert that the page names rings, the
-page's own lines cure it.
-"""
+"""The runbook's faults on real servers: the alert of each fires, its commands remedy it."""
 
 from __future__ import annotations
 
@@ -75,7 +73,7 @@ def test_every_service_and_entry_that_the_page_names_is_there(book: dict[str, En
 
 
 def restarted(site: Site, service: str, fault: str = "") -> None:
-    """Start a service anew, with a fault of tests/support in its program, or without one."""
+    """Restart a service, with a fault of tests/support in its program, or without one."""
     site.stop(service)
     site.programs[service] = (
         {"PYTHONPATH": f"{_ROOT / 'tests/support' / fault}:{_ROOT}"} if fault else {}
@@ -102,9 +100,7 @@ def test_lag_grows(site: Site, book: dict[str, Entry]) -> None:
 
 
 def _put_old(site: Site, events: list[dict[str, Any]]) -> None:
-    """Put events on their topic as if Kafka had taken them ten minutes ago, and give its clock back
-    to the topic.
-    """
+    """Put events on their topic as if Kafka had received them ten minutes ago."""
     from pipeline.runtime.kafka.broker import Broker
 
     admin = Broker(site.kafka.broker).admin
@@ -225,7 +221,7 @@ def test_a_broker_is_lost(site: Site, book: dict[str, Entry]) -> None:
     path = site.publish("lost.jsonl", as_lines(chats("test/lost", 100)))
     site.until_rings("SwitchboardBrokerAway", before)
     assert "SwitchboardBrokerAway" in entry.alerts
-    assert "100 wait" in site.call("spool", code=1).stderr
+    assert "100 remain" in site.call("spool", code=1).stderr
     for line in [line for line in entry.commands if "lag" not in line]:
         site.do(line)
     site.do(entry.command("lag"))

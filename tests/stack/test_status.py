@@ -1,5 +1,6 @@
-"""`switchboard status` on real servers: the same glance, with workers and topics; a server that is
-away hides nothing of the other.
+"""`switchboard status` on real servers, with workers and topics.
+
+A server that cannot be reached hides nothing of the other.
 """
 
 from __future__ import annotations
@@ -26,37 +27,37 @@ pytestmark = pytest.mark.stack
 _NOBODY = "127.0.0.1:1"
 
 
-def told(command: Command, code: int = 0, **environment: str) -> dict[str, Any]:
+def status_of(command: Command, code: int = 0, **environment: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(command("status", "--json", code=code, **environment).stdout)
     return found
 
 
-def test_servers_that_nobody_has_set_up(
+def test_servers_without_topics_and_tables(
     switchboard: Command, servers: dict[str, str], clickhouse: ClickHouseServer
 ) -> None:
     # An empty database, not none: libchdb aborts at the next connection after it has refused one to
     # a database that is not there.
     database = servers["SWITCHBOARD_WAREHOUSE"].rpartition("/")[2]
     clickhouse.client().execute(f"CREATE DATABASE {database}")
-    found = told(switchboard, code=1, **servers)
+    found = status_of(switchboard, code=1, **servers)
     problems = {one["part"]: one["message"] for one in found["problems"]}
     assert "switchboard topics apply" in problems["topics"]
     assert "switchboard migrate" in problems["migrations"]
     assert len(found["migrations"]["missing"]) == len(migrations())
     switchboard("migrate", **servers)
-    found = told(switchboard, code=1, **servers)
+    found = status_of(switchboard, code=1, **servers)
     assert "migrations" not in {one["part"] for one in found["problems"]}
     assert found["tables"]
 
 
 @pytest.mark.timeout(600)
-def test_everything_at_one_glance(
+def test_status_shows_every_part(
     on_servers: Command, servers: dict[str, str], warm: WarmCommands, tmp_path: Path
 ) -> None:
     events = [event for event in make_events(60) if event["type"].startswith("comm.")]
     (tmp_path / "events.jsonl").write_text(as_lines(events), "utf-8")
     on_servers("ingest", "events", tmp_path / "events.jsonl")
-    before = told(on_servers)
+    before = status_of(on_servers)
     assert before["problems"] == []
     assert before["workers"] == []
     assert set(before["topics"]) == set(TOPICS)
@@ -69,12 +70,12 @@ def test_everything_at_one_glance(
     try:
 
         def caught_up() -> bool:
-            found = told(on_servers)
+            found = status_of(on_servers)
             at_work = {worker["stage"] for worker in found["workers"]}
             return at_work == set(STAGES) and not any(row["records"] for row in found["stages"])
 
         wait_until("every stage to work and to catch up", caught_up, 480, every=0.3)
-        found = told(on_servers)
+        found = status_of(on_servers)
         assert all(
             worker["partitions"] for worker in found["workers"] if worker["stage"] in KAFKA_STAGES
         )
@@ -96,7 +97,7 @@ def test_everything_at_one_glance(
 
 
 def test_a_server_that_is_away_hides_nothing_of_the_other(on_servers: Command) -> None:
-    away = told(
+    away = status_of(
         on_servers, code=1, SWITCHBOARD_WAREHOUSE=f"clickhouse://somebody:hidden@{_NOBODY}/history"
     )
     assert [one["part"] for one in away["problems"]] == ["warehouse"]
@@ -104,7 +105,7 @@ def test_a_server_that_is_away_hides_nothing_of_the_other(on_servers: Command) -
     assert "hidden" not in json.dumps(away)
     assert away["tables"] is None
     assert set(away["topics"]) == set(TOPICS)
-    away = told(on_servers, code=1, SWITCHBOARD_BROKER=_NOBODY)
+    away = status_of(on_servers, code=1, SWITCHBOARD_BROKER=_NOBODY)
     assert [one["part"] for one in away["problems"]] == ["log"]
     assert "does not answer" in away["problems"][0]["message"]
     assert away["stages"] is None
@@ -113,18 +114,18 @@ def test_a_server_that_is_away_hides_nothing_of_the_other(on_servers: Command) -
     assert away["accounts"] == []
 
 
-def test_what_waits_for_kafka_is_told(on_servers: Command, tmp_path: Path) -> None:
+def test_spooled_messages_are_shown(on_servers: Command, tmp_path: Path) -> None:
     events = [event for event in make_events(5) if event["type"].startswith("comm.")]
     (tmp_path / "events.jsonl").write_text(as_lines(events), "utf-8")
     on_servers("ingest", "events", tmp_path / "events.jsonl", SWITCHBOARD_BROKER=_NOBODY)
-    found = told(on_servers, code=1)
+    found = status_of(on_servers, code=1)
     assert found["spool"]["messages"] == len(events)
     assert ["switchboard spool" in one["message"] for one in found["problems"]] == [True]
     on_servers("spool")
-    assert told(on_servers)["spool"]["messages"] == 0
+    assert status_of(on_servers)["spool"]["messages"] == 0
 
 
-def test_topics_that_were_changed_by_hand_are_told(
+def test_topics_that_were_changed_by_hand_are_shown(
     on_servers: Command, servers: dict[str, str]
 ) -> None:
     from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
@@ -135,7 +136,7 @@ def test_topics_that_were_changed_by_hand_are_told(
         Broker(servers["SWITCHBOARD_BROKER"]).admin.incremental_alter_configs([resource]).values()
     )
     future.result()
-    found = told(on_servers, code=1)
+    found = status_of(on_servers, code=1)
     ((part, message),) = [(one["part"], one["message"]) for one in found["problems"]]
     assert part == "topics"
     assert "records.v1" in message

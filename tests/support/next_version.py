@@ -15,17 +15,14 @@ _ROOT = Path(__file__).resolve().parents[2]
 # existing line, and the new line after it.
 _CHANGES = {
     "schemas/communications.py": (
-        (
-            '    html: Text = Field(None, description="The same as HTML; read where text is'
-            ' absent.")\n'
-        ),
+        '    html: Text = Field(None, description="The message as HTML; used if text is absent.")\n',
         '    branch: Text = Field(None, description="The branch that was spoken to (门店).")\n',
     ),
     "schemas/records.py": (
         '    provider: str = ""\n',
         '    branch: str = Field("", description="The branch that was spoken to.")\n',
     ),
-    "pipeline/processors/enrich.py": (
+    "pipeline/processors/finish.py": (
         "        sent_at=cleaned.times.sent_at,\n",
         '        branch=(data.branch or "") if isinstance(data, MessageData) else "",\n',
     ),

@@ -1,15 +1,18 @@
 """What the tests on real servers share: a cache outside of git, free ports, server processes."""
 
 import ctypes
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 import pytest
 
@@ -21,9 +24,9 @@ CACHE = Path(
     )
 )
 _PR_SET_PDEATHSIG = 1
-# Test processes that run side by side have consecutive process ids: each starts elsewhere.
-_FIRST_PORT = 10_000 + os.getpid() % 20 * 1_000
-_LAST_PORT = 32_000
+# Test processes that run side by side take a thousand ports each, below those that systems take for
+# outgoing connections: one of these could take a port before its server does.
+_FIRST_PORT, _LAST_PORT, _PORTS_EACH = 10_000, 32_000, 1_000
 _reserved: set[int] = set()
 
 
@@ -46,17 +49,28 @@ def free_port() -> int:
 
 
 def free_ports(count: int) -> int:
-    """Return the first of `count` such ports in a row.
-
-    None is of the range that systems take for outgoing connections: one of those could take a port
-    before its server does.
-    """
-    for port in range(_FIRST_PORT, _LAST_PORT, count):
+    """Return the first of `count` such ports in a row."""
+    first, _ = _port_range()
+    for port in range(first, first + _PORTS_EACH - count, count):
         ports = range(port, port + count)
         if _reserved.isdisjoint(ports) and all(map(_is_free, ports)):
             _reserved.update(ports)
             return port
-    raise OSError(f"no {count} free ports in a row from {_FIRST_PORT} to {_LAST_PORT}")
+    raise OSError(f"no {count} free ports in a row from {first} on")
+
+
+@cache
+def _port_range() -> tuple[int, IO[bytes]]:
+    """Return the first port of a range that no other test process has, and the lock on it."""
+    for first in range(_FIRST_PORT, _LAST_PORT, _PORTS_EACH):
+        lock = open(Path(tempfile.gettempdir(), f"switchboard-ports-{first}.lock"), "ab")  # noqa: SIM115
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            continue
+        return first, lock
+    raise OSError(f"other test processes have all ports from {_FIRST_PORT} to {_LAST_PORT}")
 
 
 def _is_free(port: int) -> bool:

@@ -1,7 +1,7 @@
 """Commands as processes of their own, forked from one that has imported everything already.
 
 Each starts in milliseconds, not seconds. What a command does when it starts from nothing is seen by
-tests/unit/test_starting.py, by the tests that kill it, and by those that follow the guides.
+tests/unit/test_lazy_imports.py, by the tests that kill it, and by those that follow the guides.
 """
 
 from __future__ import annotations

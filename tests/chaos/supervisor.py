@@ -1,5 +1,6 @@
-"""Keeps workers running as `switchboard worker` would, and knows every process, so that each can be
-killed by its own id.
+"""Keeps workers running as `switchboard worker` would, and knows the process of each.
+
+So each can be killed by its own id.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ from pathlib import Path
 
 from tests.support.stack import die_with_parent
 
-# A worker that died is back after this long; its supervisor's first wait.
-_AGAIN_S = 0.2
+# A worker that died is started again after this long, as after a supervisor's first back-off.
+_RESTART_S = 0.2
 _GRACE_S = 60.0
 
 
 @dataclass
 class Worker:
-    """One worker that is kept running until it is removed."""
+    """One worker that is restarted until it is removed."""
 
     stage: str
     process: subprocess.Popen[bytes]
@@ -28,8 +29,8 @@ class Worker:
     removed: bool = False
 
 
-class Keeper:
-    """Starts, restarts, adds and removes workers; a thread looks after them."""
+class ChaosSupervisor:
+    """Starts, restarts, adds and removes workers; a thread restarts those that died."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.folder = folder
@@ -41,7 +42,7 @@ class Keeper:
         self.workers: list[Worker] = []
         self.deaths = 0
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._look_after, daemon=True)
+        self._thread = threading.Thread(target=self._restart_dead_workers, daemon=True)
         self._thread.start()
 
     def add(self, stage: str) -> Worker:
@@ -52,7 +53,7 @@ class Keeper:
         return worker
 
     def of(self, stage: str) -> list[Worker]:
-        """Return the workers of a stage that are kept."""
+        """Return the workers of a stage that are not removed."""
         return [worker for worker in self.workers if worker.stage == stage and not worker.removed]
 
     def remove(self, worker: Worker) -> None:
@@ -65,7 +66,7 @@ class Keeper:
         worker.process.kill()
 
     def order(self, worker: Worker, moment: str) -> None:
-        """Tell a worker to die at a moment."""
+        """Order a worker to die at a moment: `transaction` or `insert`."""
         (self._orders / str(worker.process.pid)).write_text(moment)
 
     def _spawn(self, stage: str) -> subprocess.Popen[bytes]:
@@ -77,8 +78,8 @@ class Keeper:
             preexec_fn=die_with_parent,  # noqa: PLW1509  # it calls prctl and nothing else
         )
 
-    def _look_after(self) -> None:
-        while not self._closed.wait(_AGAIN_S):
+    def _restart_dead_workers(self) -> None:
+        while not self._closed.wait(_RESTART_S):
             with self._lock:
                 for worker in self.workers:
                     code = worker.process.poll()
