@@ -1,7 +1,7 @@
-"""Write what in deploy/ follows from the code: Grafana's dashboards, KEDA's triggers, the
-Prometheus operator's rules; `--check` compares.
+"""Generate the files of deploy/ that follow from the code; `--check` only compares them.
 
-From the repository's root: python -m deploy.generate
+These are Grafana's dashboards, KEDA's triggers and the rules of the Prometheus operator. Run it
+from the root of the repository: python -m deploy.generate
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def generated() -> dict[Path, str]:
 
 
 def main() -> None:
-    """Write the files, or with `--check` end with 1 where one differs."""
+    """Write the files; with `--check`, exit with 1 if one differs."""
     files = generated()
     if "--check" not in sys.argv[1:]:
         for path, text in files.items():
@@ -40,7 +40,7 @@ def main() -> None:
     ]
     for path in stale:
         print(
-            f"{path.relative_to(_DEPLOY.parent)} is not as the code says: run `make generate`",
+            f"{path.relative_to(_DEPLOY.parent)} is out of date: run `make generate`",
             file=sys.stderr,
         )
     sys.exit(bool(stale))

@@ -1,5 +1,6 @@
-"""The operators' dashboard: how far behind, how fast, what is refused or tried again, ClickHouse,
-models. Metrics are named by code.
+"""Builds the operators' dashboard: lag, throughput, rejections and retries, ClickHouse, models.
+
+Metrics are imported from `pipeline.metrics`, so their names cannot differ.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ from pipeline.metrics import (
     MetricDefinition,
 )
 
-# Metrics that have a panel made for them; what is declared beside them gets a plain one.
-_SHOWN = frozenset(
+# Metrics with a panel of their own. Every other declared metric gets a plain panel.
+_WITH_PANEL = frozenset(
     {
         RECORDS,
         OUTCOMES,
@@ -53,7 +54,7 @@ _SHOWN = frozenset(
         LAST_HEARTBEAT,
     }
 )
-_OF = '{stage=~"$stage"}'
+_SELECTOR = '{stage=~"$stage"}'
 _RATE = "[$__rate_interval]"
 
 
@@ -70,32 +71,34 @@ def _mean(name: str, by: str) -> str:
     return f"{_rate(f'{name}_sum', by)} / {_rate(f'{name}_count', by)}"
 
 
-def _behind(board: boards.Dashboard) -> boards.Dashboard:
+def _lag(board: boards.Dashboard) -> boards.Dashboard:
     return (
-        board.with_row(boards.Row("Behind"))
+        board.with_row(boards.Row("Lag"))
         .with_panel(
             number(
                 "Seconds behind",
                 BEHIND_SECONDS.meaning,
-                promql(f"max by (stage) ({BEHIND_SECONDS.name}{_OF})", "{{stage}}", instant=True),
+                promql(
+                    f"max by (stage) ({BEHIND_SECONDS.name}{_SELECTOR})", "{{stage}}", instant=True
+                ),
                 unit="s",
                 width=HALF,
-                # The second is where the alert SwitchboardBehind begins.
+                # The second limit is that of the alert SwitchboardBehind.
                 limits=(60, 300),
             )
         )
         .with_panel(
             number(
-                "Workers that answer",
-                "Processes that Prometheus reaches.",
+                "Workers up",
+                "Worker processes that Prometheus can scrape.",
                 promql('sum(up{job="switchboard"})', instant=True),
                 width=QUARTER,
             )
         )
         .with_panel(
             number(
-                "Workers that do not",
-                "Named in prometheus.yml, or found, and silent.",
+                "Workers down",
+                "Worker processes that are listed or discovered but do not answer Prometheus.",
                 promql('sum(up{job="switchboard"} == bool 0)', instant=True),
                 width=QUARTER,
                 limits=(1,),
@@ -105,24 +108,26 @@ def _behind(board: boards.Dashboard) -> boards.Dashboard:
             lines(
                 "Seconds behind",
                 BEHIND_SECONDS.meaning,
-                promql(f"max by (stage) ({BEHIND_SECONDS.name}{_OF})", "{{stage}}"),
+                promql(f"max by (stage) ({BEHIND_SECONDS.name}{_SELECTOR})", "{{stage}}"),
                 unit="s",
                 width=THIRD,
             )
         )
         .with_panel(
             lines(
-                "Records behind",
+                "Lag in records",
                 LAG_RECORDS.meaning,
-                promql(f"sum by (stage, topic) ({LAG_RECORDS.name}{_OF})", "{{stage}} {{topic}}"),
+                promql(
+                    f"sum by (stage, topic) ({LAG_RECORDS.name}{_SELECTOR})", "{{stage}} {{topic}}"
+                ),
                 width=THIRD,
             )
         )
         .with_panel(
             lines(
-                "Since the last turn",
+                "Time since the last poll",
                 LAST_HEARTBEAT.meaning,
-                promql(f"time() - max by (stage) ({LAST_HEARTBEAT.name}{_OF})", "{{stage}}"),
+                promql(f"time() - max by (stage) ({LAST_HEARTBEAT.name}{_SELECTOR})", "{{stage}}"),
                 unit="s",
                 width=THIRD,
             )
@@ -130,12 +135,12 @@ def _behind(board: boards.Dashboard) -> boards.Dashboard:
     )
 
 
-def _speed(board: boards.Dashboard) -> boards.Dashboard:
+def _throughput(board: boards.Dashboard) -> boards.Dashboard:
     return (
-        board.with_row(boards.Row("Speed"))
+        board.with_row(boards.Row("Throughput"))
         .with_panel(
             lines(
-                "Records a second",
+                "Records per second",
                 RECORDS.meaning,
                 promql(_rate(RECORDS.name, "stage"), "{{stage}}"),
                 unit="cps",
@@ -144,7 +149,7 @@ def _speed(board: boards.Dashboard) -> boards.Dashboard:
         )
         .with_panel(
             lines(
-                "Records a batch, median",
+                "Records per batch, median",
                 BATCH_RECORDS.meaning,
                 promql(_quantile(0.5, BATCH_RECORDS.name), "{{stage}}"),
                 width=THIRD,
@@ -152,7 +157,7 @@ def _speed(board: boards.Dashboard) -> boards.Dashboard:
         )
         .with_panel(
             lines(
-                "Seconds a batch by part, mean",
+                "Duration of a batch by part, mean",
                 BATCH_SECONDS.meaning,
                 promql(_mean(BATCH_SECONDS.name, "stage, part"), "{{stage}} {{part}}"),
                 unit="s",
@@ -161,15 +166,15 @@ def _speed(board: boards.Dashboard) -> boards.Dashboard:
         )
         .with_panel(
             lines(
-                "Seconds a batch is handled, 95th percentile",
-                "A batch that takes four minutes counts as stuck.",
+                "Handling time of a batch, 95th percentile",
+                "After four minutes a batch counts as stuck, and its worker is restarted.",
                 promql(_quantile(0.95, BATCH_SECONDS.name, ',part="handle"'), "{{stage}}"),
                 unit="s",
             )
         )
         .with_panel(
             lines(
-                "Seconds a ClickHouse insert",
+                "Duration of a ClickHouse insert",
                 INSERT_SECONDS.meaning,
                 promql(_quantile(0.5, INSERT_SECONDS.name), "median {{stage}}"),
                 promql(_quantile(0.95, INSERT_SECONDS.name), "95th percentile {{stage}}", ref="B"),
@@ -179,13 +184,13 @@ def _speed(board: boards.Dashboard) -> boards.Dashboard:
     )
 
 
-def _trouble(board: boards.Dashboard) -> boards.Dashboard:
+def _failures(board: boards.Dashboard) -> boards.Dashboard:
     return (
-        board.with_row(boards.Row("Refused and tried again"))
+        board.with_row(boards.Row("Rejections and retries"))
         .with_panel(
             lines(
-                "Rejects by reason",
-                "Dead letters as they are made: `switchboard dlq list --open` names the field.",
+                "Rejections by reason",
+                "New dead letters; `switchboard dlq list --open` names the field.",
                 promql(
                     _rate(OUTCOMES.name, "stage, reason", ',outcome="rejected"'),
                     "{{stage}} {{reason}}",
@@ -217,7 +222,7 @@ def _trouble(board: boards.Dashboard) -> boards.Dashboard:
         .with_panel(
             listing(
                 "Open dead letters",
-                "What was refused and has not been accepted since.",
+                "Rejected inputs that no replay has processed since.",
                 Sql(
                     "SELECT stage, reason_code, count() AS letters, max(failed_at) AS last FROM"
                     " dead_letters WHERE replay_outcome != 'accepted' GROUP BY stage, reason_code"
@@ -232,8 +237,8 @@ def _models(board: boards.Dashboard) -> boards.Dashboard:
     return (
         board.with_panel(
             listing(
-                "Model versions that answered",
-                "Every answer is stamped with the version that gave it.",
+                "Model versions in use",
+                "Every prediction carries the version of the model that made it.",
                 Sql(
                     "SELECT head, model_version, count() AS answers, round(avg(abstained), 3) AS"
                     " abstained, max(predicted_at) AS last FROM predictions WHERE"
@@ -246,18 +251,19 @@ def _models(board: boards.Dashboard) -> boards.Dashboard:
         .with_row(boards.Row("Models"))
         .with_panel(
             lines(
-                "Last example learnt",
+                "Offset of the last learnt example",
                 MODEL_OFFSET.meaning,
-                promql(f"max by (instance) ({MODEL_OFFSET.name}{_OF})", "{{instance}}"),
+                promql(f"max by (instance) ({MODEL_OFFSET.name}{_SELECTOR})", "{{instance}}"),
             )
         )
         .with_panel(
             lines(
-                "Examples between the first and the last worker",
-                "Every enrich worker learns all examples in one order; one that stays behind is"
-                " stuck.",
+                "Difference between the workers' models",
+                "Examples between the newest and the oldest model. Every worker of enrich learns"
+                " all examples in the same order; one that stays behind is stuck.",
                 promql(
-                    f"max({MODEL_OFFSET.name}{_OF}) - min({MODEL_OFFSET.name}{_OF})", "examples"
+                    f"max({MODEL_OFFSET.name}{_SELECTOR}) - min({MODEL_OFFSET.name}{_SELECTOR})",
+                    "examples",
                 ),
             )
         )
@@ -265,9 +271,9 @@ def _models(board: boards.Dashboard) -> boards.Dashboard:
 
 
 def _others(board: boards.Dashboard) -> boards.Dashboard:
-    others = [metric for metric in METRICS if metric not in _SHOWN]
+    others = [metric for metric in METRICS if metric not in _WITH_PANEL]
     if others:
-        board = board.with_row(boards.Row("Also told"))
+        board = board.with_row(boards.Row("Other metrics"))
     for metric in others:
         legend = " ".join(f"{{{{{label}}}}}" for label in ("instance", *metric.labels))
         title = metric.name.removeprefix("switchboard_").replace("_", " ").capitalize()
@@ -278,12 +284,10 @@ def _others(board: boards.Dashboard) -> boards.Dashboard:
 
 
 def _plain(metric: MetricDefinition) -> str:
-    """Return the expression that shows a metric as such: a gauge as it is, what only grows by its
-    rate.
-    """
+    """Return the expression of a plain panel: the value of a gauge, the rate of anything else."""
     by = ", ".join(("instance", *metric.labels))
     if metric.kind == "gauge":
-        return f"max by ({by}) ({metric.name}{_OF})"
+        return f"max by ({by}) ({metric.name}{_SELECTOR})"
     return _rate(metric.name if metric.kind == "counter" else f"{metric.name}_count", by)
 
 
@@ -303,7 +307,7 @@ def dashboard() -> Dashboard:
     board = (
         boards.Dashboard("Switchboard: operations")
         .uid("switchboard-operations")
-        .description("Whether the history is up to date, and what holds it up.")
+        .description("Whether the history is up to date, and if not, why.")
         .tags(["switchboard"])
         .tooltip(DashboardCursorSync.CROSSHAIR)
         .time("now-3h", "now")
@@ -312,6 +316,6 @@ def dashboard() -> Dashboard:
         .editable()
         .with_variable(stage)
     )
-    for part in (_behind, _speed, _trouble, _models, _others):
+    for part in (_lag, _throughput, _failures, _models, _others):
         board = part(board)
     return board.build()

@@ -30,7 +30,7 @@ from grafana_foundation_sdk.models.dashboard import (
     ThresholdsMode,
 )
 
-# As grafana/provisioning/datasources names them.
+# The names in grafana/provisioning/datasources.
 PROMETHEUS = DataSourceRef(type_val="prometheus", uid="switchboard-prometheus")
 CLICKHOUSE = DataSourceRef(type_val="grafana-clickhouse-datasource", uid="switchboard-clickhouse")
 # Widths in columns (a dashboard has 24), heights in rows of 30 pixels.
