@@ -191,4 +191,4 @@ def test_errors_of_evaluate_say_what_to_do(switchboard: Command, tmp_path: Path)
     ):
         assert words in switchboard("evaluate", *arguments, code=code).stderr
     online = switchboard("evaluate", "--online", "--train", one)
-    assert "there is nothing to tell apart" in online.stderr
+    assert "a model needs two or more" in online.stderr
