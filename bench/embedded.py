@@ -1,10 +1,10 @@
 """Cost of each part of the embedded pipeline at 10,000 and at 100,000 records.
 
-`python bench/embedded.py [--sizes 10000 100000]` prints µs a record, records/s and peak memory.
-Each size runs in a process of its own, so that its memory is measured alone. The mix is that of
+`python bench/embedded.py [--sizes 10000 100000]` prints µs per record, records/s and peak memory.
+Each size runs in its own process, so that its memory is measured alone. The mix is that of
 tests/support/events.py: half messages, some mails and calls, the rest orders, feedback and
-complaints. CPU time includes all threads of the process, also ClickHouse's merges. The bar is on
-CPU time, because wall time includes other programs: the bench exits non-zero if a record at the
+complaints. CPU time includes all threads of the process, also ClickHouse's merges. The target is
+for CPU time, because wall time includes other programs: the bench exits non-zero if a record at the
 largest size costs more than 1.2 times the CPU time of one at the smallest.
 """
 
@@ -221,7 +221,7 @@ def main() -> int:
     growth = costs[-1] / costs[0]
     print(
         f"a record at {arguments.sizes[-1]:,} costs {growth:.2f} times one at"
-        f" {arguments.sizes[0]:,} (bar: {_MAX_GROWTH})"
+        f" {arguments.sizes[0]:,} (target: at most {_MAX_GROWTH})"
     )
     return 0 if growth <= _MAX_GROWTH else 1
 

@@ -181,9 +181,9 @@ def latency(rate: int, seconds: int) -> int:
         lag = flow.lag()
     print(f"{len(messages)} chats at {rate}/s, {len(waits)} queryable; produce to queryable:")
     p50, p99 = waits[len(waits) // 2], waits[int(len(waits) * 0.99)]
-    print(f"p50 {p50:.2f} s, p99 {p99:.2f} s, most {waits[-1]:.2f} s; lag at the end: {lag}")
+    print(f"p50 {p50:.2f} s, p99 {p99:.2f} s, max {waits[-1]:.2f} s; lag at the end: {lag}")
     good = p99 < _BAR_P99_S and len(waits) == len(messages) - 1
-    print("bar: p99 under 2 s: " + ("met" if good else "MISSED"))
+    print("target: p99 under 2 s: " + ("met" if good else "MISSED"))
     return 0 if good else 1
 
 

@@ -1,5 +1,6 @@
-"""`make fuzz`: reads thousands of broken inputs through every connector, and fails on a crash, a
-leak or a hang.
+"""Read thousands of broken inputs through every connector; fail on a crash, a leak or a hang.
+
+`make fuzz` runs it.
 
 python bench/fuzz.py [--n 10000] [--connector NAME] [--seed S] [--only NUMBER]
 """

@@ -1,12 +1,12 @@
-"""`load` on a real ClickHouse server beside clickhouse-driver's own best: µs a record and rows/s,
-table by table and whole.
+"""Compare the load stage with clickhouse-driver alone, on a real ClickHouse server.
 
-`python bench/load.py [--records 20000] [--rounds 5]`. Ours begins with records as they lie in the
-log (JSON bytes of records.v1) and ends when every row of every table is durable. The driver's
-begins with columns that are ready, in the form it takes fastest, and inserts the same rows into the
-same tables: one connection after another table, or two at once, Python lists or NumPy arrays,
-whichever is best. Ways take turns, and each keeps its best round, for the machine has other work.
-Ends non-zero where ours is below 0.8 of the driver's rate.
+`python bench/load.py [--records 20000] [--rounds 5]` prints µs per record and rows/s, for each
+table and for all together. Ours starts with records as they are in the log (JSON bytes of records.v1) and
+ends when every row of every table is durable. The driver starts with columns that are ready, in the
+form that it inserts fastest, and inserts the same rows into the same tables: one table after
+another or two at once, Python lists or NumPy arrays, whichever is best. The methods take turns and
+each counts its best round, because other programs use the machine. The exit code is not zero if
+ours is below 0.8 of the driver's rate.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from uuid import UUID
 import numpy as np
 from clickhouse_driver import Client
 
-from pipeline.envelope import validate_data, encode_event
+from pipeline.envelope import encode_event, validate_data
 from pipeline.identity.contacts import OwnSide
 from pipeline.log.port import LogRecord, Message
 from pipeline.models.replica import Replica
@@ -217,7 +217,9 @@ class Contest:
     def __init__(self, server: ClickHouseServer, records: Sequence[LogRecord], rounds: int) -> None:
         self._server, self._rounds, self._count = server, rounds, len(records)
         self._parts = batches(records)
-        self._ready: list[Tables] = [dict(columns_of(map(loadable_unchecked, part))) for part in self._parts]
+        self._ready: list[Tables] = [
+            dict(columns_of(map(loadable_unchecked, part))) for part in self._parts
+        ]
         self._tables = list(self._ready[0])
         self._ours = ClickHouseWarehouse(server.url)
         migrate(self._ours)
@@ -236,7 +238,7 @@ class Contest:
             self._asking.execute(f"TRUNCATE TABLE {table}")
 
     def by_table(self) -> None:
-        """Print the rates of each table from ready columns, and keep the driver's faster way."""
+        """Print each table's rates from ready columns, and choose the driver's faster method."""
         heads = f"{'driver, lists':>14} {'driver, NumPy':>14} {'ours':>10}"
         print(f"{'table':<20} {'rows':>8} {heads}  rows/s from ready columns")
         driver_sum = our_sum = 0.0
@@ -258,20 +260,21 @@ class Contest:
             faster = min(ways, key=lambda name: seconds[name])
             self._choices[table] = self._drivers[faster], made[faster]
             shown = " ".join(
-                f"{rows / seconds[name]:>14,.0f}" if name in seconds else f"{'does not':>14}"
+                f"{rows / seconds[name]:>14,.0f}" if name in seconds else f"{'fails':>14}"
                 for name in made
             )
             print(f"{table:<20} {rows:>8,} {shown} {rows / seconds['ours']:>10,.0f}")
             driver_sum += seconds[faster]
             our_sum += seconds["ours"]
         print(
-            f"from ready columns ours is {driver_sum / our_sum:.2f} of the driver's best, table by"
-            " table\n"
+            f"from ready columns ours has {driver_sum / our_sum:.2f} times the driver's best rate,"
+            " over all tables\n"
         )
 
     def whole(self) -> float:
-        """Print what a record costs, and return our rate from the log as a share of the driver's
-        best from ready columns.
+        """Print the cost per record; return our rate from the log divided by the driver's best.
+
+        The driver starts with ready columns.
         """
         ways: dict[str, Callable[[], None]] = {"driver, tables in turn": self._one_after_another}
         if all(driver is self._drivers["lists"] for driver, _ in self._choices.values()):
@@ -290,7 +293,7 @@ class Contest:
             )
         ((kept,),) = self._asking.execute("SELECT count() FROM communication_rows")
         if kept != self._count:
-            raise SystemExit(f"{self._count} records went in, {kept} are there")
+            raise SystemExit(f"{self._count} records were loaded, but the table has {kept}")
         return min(cost.wall for name, cost in costs.items() if name != ours) / costs[ours].wall
 
     def _one_after_another(self) -> None:
@@ -323,11 +326,11 @@ def _works(way: Callable[[], None]) -> bool:
 
 
 def _nothing() -> None:
-    """Stand where nothing is to be done before a round: rows replace themselves."""
+    """Prepare nothing before a round, because rows replace themselves."""
 
 
 def on_one_machine(named: dict[str, Sequence[LogRecord]], rounds: int) -> None:
-    """Measure and print what a record costs in the embedded store."""
+    """Measure and print the cost per record in the embedded store."""
     with tempfile.TemporaryDirectory() as folder:
         warehouse = ChdbWarehouse(Path(folder))
         migrate(warehouse)
@@ -346,13 +349,13 @@ def on_one_machine(named: dict[str, Sequence[LogRecord]], rounds: int) -> None:
 
 
 def main() -> int:
-    """Print everything; return 1 where ours is below the bar."""
+    """Print everything; return 1 if ours is below the target."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--records", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--embedded", action="store_true", help="the embedded store beside it")
+    parser.add_argument("--embedded", action="store_true", help="also measure the embedded store")
     arguments = parser.parse_args()
-    # The driver warns of every column that NumPy does not do; that is in the table.
+    # The driver warns about every column that NumPy cannot hold; the table shows that already.
     logging.getLogger("clickhouse_driver").setLevel(logging.ERROR)
     records = log_records(arguments.records, (RECORDS.name,))
     with tempfile.TemporaryDirectory() as folder, ClickHouseServer(Path(folder)) as server:
@@ -360,8 +363,8 @@ def main() -> int:
         contest.by_table()
         ratio = contest.whole()
     print(
-        f"from the log, decoding included, ours is {ratio:.2f} of the driver's best from ready"
-        f" columns (bar: {_BAR})"
+        f"from the log, with decoding, ours has {ratio:.2f} times the driver's best rate from ready"
+        f" columns (target: {_BAR})"
     )
     if arguments.embedded:
         on_one_machine(

@@ -1,11 +1,9 @@
-"""Judging history again: records/s judged and put on the log, and loaded, into an embedded store of
-so many records.
+"""Measure `reclassify` on an embedded store: classifying again, and loading the new answers.
 
     python bench/reclassify.py --data ../shared/data [--records 100000]
 
-The load is printed beside that of the records themselves in the same run, and a query over all
-records before and after, as it is what analysts do. CPU seconds of this process, chdb's threads
-included.
+For comparison it also loads the records themselves, and runs a typical query of analysts before and
+after. Times are CPU seconds of this process, with the threads of chdb.
 """
 
 from __future__ import annotations
@@ -20,7 +18,11 @@ from typing import Any
 
 from classify import chats
 
-from pipeline.commands.reclassify import ReclassificationProgress, ReclassificationScope, reclassify_records
+from pipeline.commands.reclassify import (
+    ReclassificationProgress,
+    ReclassificationScope,
+    reclassify_records,
+)
 from pipeline.log.sqlite_log import SqliteLog
 from pipeline.models.learner import warm_up
 from pipeline.models.replica import Replica
@@ -30,21 +32,23 @@ from pipeline.sinks.migrations import migrate
 from pipeline.sinks.table_columns import VersionedContract
 from schemas.records import Prediction
 from schemas.topics import RECLASSIFIED
-from tests.support.judging import record_of
+from tests.support.prediction_records import record_of
 
 BATCH = 10_000
 
 
 def timed(name: str, count: int, action: Callable[[], Any]) -> None:
-    """Print what an action costs a record."""
+    """Print the records per second of an action."""
     wall, cpu = time.perf_counter(), time.process_time()
     action()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    print(f"  {name:34} {count / cpu:9,.0f} records a CPU second, {count / wall:9,.0f} a second")
+    print(
+        f"  {name:34} {count / cpu:9,.0f} records per CPU second, {count / wall:9,.0f} per second"
+    )
 
 
 def records(texts: list[str], count: int) -> Iterator[VersionedContract]:
-    """Yield records that an older version answered."""
+    """Yield records with a prediction of an older version."""
     old = Prediction(label="other", p=0.5, abstained=True, version="rules/old")
     for number in range(count):
         record = record_of(number, texts[number % len(texts)], predictions={"need": old})
@@ -75,7 +79,7 @@ def main() -> None:
             for first in range(0, len(rows), BATCH):
                 insert_batch(warehouse, rows[first : first + BATCH])
 
-        def judge() -> None:
+        def classify() -> None:
             for _ in reclassify_records(
                 log,
                 warehouse,
@@ -92,8 +96,8 @@ def main() -> None:
 
         print(f"{count:,} records")
         timed("load the records", count, lambda: load(made))
-        timed("ask for needs", count, query)
-        timed("judge again", count, judge)
+        timed("query the needs", count, query)
+        timed("classify again", count, classify)
         messages = []
         for partition in range(RECLASSIFIED.partitions):
             place = 0
@@ -102,12 +106,12 @@ def main() -> None:
                 place = part[-1].offset + 1
         messages.sort(key=lambda message: (message.timestamp_ms, message.offset))
         timed(
-            "load the answers, rows settled",
+            "load the answers, update the rows",
             len(messages),
             lambda: load([loadable_unchecked(one) for one in messages]),
         )
-        timed("ask for needs", count, query)
-        timed("judge again, nothing new", count, judge)
+        timed("query the needs", count, query)
+        timed("classify again, nothing new", count, classify)
         warehouse.close()
         log.close()
 

@@ -74,7 +74,7 @@ _NEEDS: Final = {
     "availability": Meaning("stock, lead time", "库存与货期"),
     "order_status": Meaning("state or change of an order", "订单查询"),
     "logistics": Meaning("shipping and delivery", "物流"),
-    "payment": Meaning("paying, charges, balances", "支付"),
+    "payment": Meaning("paying, charges, balances", "付款"),
     "invoice": Meaning("invoice, receipt, tax", "发票"),
     "refund_return": Meaning("refund, return, exchange, compensation", "退款退货"),
     "account": Meaning("login, registration, identity, profile", "账户"),
@@ -85,11 +85,11 @@ _NEEDS: Final = {
     "cancellation": Meaning("cancel, unsubscribe, close", "取消与退订"),
     "cooperation": Meaning("partnership, distribution", "合作"),
     "suggestion": Meaning("a wish or an idea for improvement", "建议"),
-    "complaint": Meaning("dissatisfaction to be dealt with", "投诉"),
+    "complaint": Meaning("dissatisfaction that needs a response", "投诉"),
     "praise": Meaning("satisfaction, thanks for good service", "表扬"),
     "greeting": Meaning("greeting, thanks, acknowledgement", "问候与应答"),
     "other": Meaning("none of these", "其他"),
-    "spam": Meaning("nobody's need: mass mail or fraud", "垃圾信息"),
+    "spam": Meaning("no need: mass mail or fraud", "垃圾信息"),
 }
 
 HEADS: Final = (
@@ -104,11 +104,11 @@ HEADS: Final = (
     ),
     Head(
         name="sentiment",
-        meaning=Meaning("how the writer feels", "情感"),
+        meaning=Meaning("how the writer feels", "情感倾向"),
         labels={
             "very_negative": Meaning("furious, despairing", "非常负面"),
             "negative": Meaning("dissatisfied", "负面"),
-            "neutral": Meaning("matter of fact, or mixed", "中性"),
+            "neutral": Meaning("factual, or mixed", "中性"),
             "positive": Meaning("satisfied", "正面"),
             "very_positive": Meaning("delighted", "非常正面"),
         },
@@ -119,10 +119,10 @@ HEADS: Final = (
         name="urgency",
         meaning=Meaning("how soon an answer is needed", "紧急程度"),
         labels={
-            "low": Meaning("whenever it suits", "低"),
-            "normal": Meaning("in its turn", "普通"),
-            "high": Meaning("soon", "高"),
-            "urgent": Meaning("at once", "紧急"),
+            "low": Meaning("no hurry", "不急"),
+            "normal": Meaning("in the usual order", "普通"),
+            "high": Meaning("soon", "较急"),
+            "urgent": Meaning("immediately", "紧急"),
         },
         rule=rules.urgency,
         threshold=0.5,
@@ -132,8 +132,8 @@ HEADS: Final = (
         name="spam",
         meaning=Meaning("unsolicited mass mail or fraud", "垃圾信息"),
         labels={
-            "ham": Meaning("meant for us", "正常"),
-            "spam": Meaning("mass mail or fraud", "垃圾"),
+            "ham": Meaning("a genuine message", "正常信息"),
+            "spam": Meaning("mass mail or fraud", "垃圾信息"),
         },
         rule=rules.spam,
         threshold=0.6,  # between two labels a probability near 0.5 is no answer
@@ -141,11 +141,11 @@ HEADS: Final = (
     ),
     Head(
         name="purchase_intent",
-        meaning=Meaning("how near the customer is to buying", "购买意向"),
+        meaning=Meaning("how close the customer is to buying", "购买意向"),
         labels={
-            "none": Meaning("no sign of it, or a refusal", "无意向"),
-            "exploring": Meaning("looks around", "了解中"),
-            "considering": Meaning("weighs price, terms, alternatives", "考虑中"),
+            "none": Meaning("none, or a refusal", "无意向"),
+            "exploring": Meaning("gathers information", "了解中"),
+            "considering": Meaning("compares prices, terms, alternatives", "考虑中"),
             "ready": Meaning("wants to order", "准备购买"),
             "bought": Meaning("has bought", "已购买"),
         },
