@@ -1,12 +1,12 @@
 """Compare the load stage with clickhouse-driver alone, on a real ClickHouse server.
 
 `python bench/load.py [--records 20000] [--rounds 5]` prints µs per record and rows/s, for each
-table and for all together. Ours starts with records as they are in the log (JSON bytes of records.v1) and
-ends when every row of every table is durable. The driver starts with columns that are ready, in the
-form that it inserts fastest, and inserts the same rows into the same tables: one table after
-another or two at once, Python lists or NumPy arrays, whichever is best. The methods take turns and
-each counts its best round, because other programs use the machine. The exit code is not zero if
-ours is below 0.8 of the driver's rate.
+table and for all together. Ours starts with records as they are in the log (JSON bytes of
+records.v1) and ends when every row of every table is durable. The driver starts with columns that
+are ready, in the form that it inserts fastest, and inserts the same rows into the same tables: one
+table after another or two at once, Python lists or NumPy arrays, whichever is best. The methods
+take turns and each counts its best round, because other programs use the machine. The exit code is
+not zero if ours is below 0.8 of the driver's rate.
 """
 
 from __future__ import annotations
