@@ -28,7 +28,7 @@ CONSUMER: dict[str, Any] = {
     "fetch.queue.backoff.ms": 10,
     "isolation.level": "read_committed",
 }
-# Java's partitioner is used everywhere (DESIGN §4). A linger of 20 ms fills batches without a cost
+# Java's partitioner is used everywhere (docs/adr/0011). A linger of 20 ms fills batches without a cost
 # in throughput; the local queue has room for more than the largest batch.
 PRODUCER: dict[str, Any] = {
     "linger.ms": 20,
@@ -38,7 +38,7 @@ PRODUCER: dict[str, Any] = {
     "partitioner": "murmur2_random",
     "acks": "all",
 }
-# The batch size of peers that read in batches (DESIGN §10).
+# The batch size of peers that read in batches (docs/adr/0011).
 BATCH = 5_000
 # Records in one transaction of our host and the bare loop: a commit is a round trip of some 50 ms
 # in which a loop waits, a tenth of the time that this many records take.

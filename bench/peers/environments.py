@@ -32,7 +32,7 @@ _ENRICH = (
     "pyyaml",
 )
 
-# The peers at the versions of DESIGN §10; all other packages by constraints.txt, as far as the pins
+# The peers at the versions of docs/adr/0011; all other packages by constraints.txt, as far as the pins
 # of a peer allow it.
 _PINNED: dict[str, tuple[str, ...]] = {
     "quix": ("quixstreams==3.28.1",),

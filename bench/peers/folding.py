@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 KEYS = 500
-# The same for both systems, so that both notice a dead worker after the same time: DESIGN §4.
+# The same for both systems, so that both notice a dead worker after the same time.
 SESSION_MS, TRANSACTION_MS = 6_000, 10_000
 _PR_SET_PDEATHSIG = 1
 

@@ -13,7 +13,7 @@ from pipeline.outcomes import Reject
 from schemas.envelope import Event
 from tests.support.events import make_events
 
-# The size of the value of a no-op record (DESIGN §10).
+# The size of the value of a no-op record (docs/adr/0011).
 _VALUE_BYTES = 600
 # An odd number without a pattern: keys of consecutive records differ in every byte.
 _SPREAD = 0x9E3779B97F4A7C15F39CC0605CEDC835

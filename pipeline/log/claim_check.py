@@ -18,7 +18,7 @@ from typing import Protocol
 from pipeline.errors import UserError
 from pipeline.log.port import LogRecord, Message
 
-# DESIGN §4: brokers and page caches are built for small records; almost every mail is smaller than
+# Brokers and page caches are built for small records; almost every mail is smaller than
 # a quarter MiB.
 THRESHOLD_BYTES = 256 * 1024
 # CloudEvents' extension for a body that is stored elsewhere:

@@ -89,7 +89,7 @@ _VERSION = "sb_version"
 def row_version(record: LogRecord) -> int:
     """Return the version of a record's row: the later the record lies in its log, the larger.
 
-    See DESIGN §5.
+    docs/adr/0003 says why rows are versioned so.
 
     >>> row_version(LogRecord("t", 0, 5, 1, None, b"")) == (1 << 20) + 5
     True

@@ -86,8 +86,8 @@ STAGES: dict[str, tuple[str, ...]] = {
 }
 # The stages of the transactional Kafka host; Faust hosts live (docs/adr/0012).
 KAFKA_STAGES = tuple(stage for stage in STAGES if stage != "live")
-# ClickHouse needs inserts of 10,000 to 100,000 rows (DESIGN §5): batches of load have five times as
-# many records as others.
+# ClickHouse recommends inserts of 10,000 to 100,000 rows, so a batch of load has five times as many
+# records as other batches.
 LOAD_FACTOR = 5
 # A batch of large mails must fit into memory several times: as bytes, decoded, and as rows.
 BATCH_BYTES = 32 * 1024 * 1024

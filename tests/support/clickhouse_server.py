@@ -1,5 +1,5 @@
 """A real ClickHouse server on loopback without containers: chdb's library with its native and HTTP
-listeners switched on (DESIGN §9).
+listeners switched on.
 """
 
 from __future__ import annotations

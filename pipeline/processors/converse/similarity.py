@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from pipeline.models.jit import compiled
 
-# As everywhere that texts are classified (DESIGN §7).
+# As much as the models read of a text.
 _READ_CHARS = 2_000
 # People repeat texts below six Chinese or twelve Latin letters all day (好的, ok, thanks, 在吗);
 # those are no duplicates. Below twice that, one changed word changes most shingles, so that the

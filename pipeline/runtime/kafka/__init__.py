@@ -1,1 +1,1 @@
-"""The distributed host: stages on confluent-kafka transactions; DESIGN.md §4."""
+"""The distributed host: stages on confluent-kafka transactions (docs/adr/0011)."""

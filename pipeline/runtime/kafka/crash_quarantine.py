@@ -19,7 +19,7 @@ import psutil
 from pipeline.log.port import LogRecord, TopicPartition, offset_ranges
 
 # A worker may die for other reasons than its records (an operator, the kernel short of memory):
-# three crashes over the same range are no coincidence (DESIGN §4), and two more over a single
+# three crashes over the same range are no coincidence (docs/adr/0011), and two more over a single
 # record identify it as the cause.
 _RANGE_CRASHES, _RECORD_CRASHES = 3, 2
 # Longer than any marker is as JSON: every write covers the previous one.
