@@ -19,7 +19,8 @@ from pipeline.models.word_vectors import (
     word_vectors_version,
     write_embeddings,
 )
-from pipeline.text.normal_form import READ_CHARACTERS
+from pipeline.text.normal_form import READ_CHARACTERS, normal_form_version
+from pipeline.text.scripts import UNSPACED_RANGES
 
 # Numba's cache of a compiled function notices changes of its own file only, so every constant that
 # the function uses is defined in this file.
@@ -28,22 +29,6 @@ WORD: Final = 1
 SINGLE: Final = 2
 MARK: Final = 3
 
-# Scripts written without spaces, whose every character is a token (Thai, Lao, Myanmar, Khmer, kana,
-# Bopomofo, Han).
-_UNSPACED_RANGES: Final = (
-    (0x0E00, 0x0EFF),
-    (0x1000, 0x109F),
-    (0x1780, 0x17FF),
-    (0x3005, 0x3007),
-    (0x3031, 0x3035),
-    (0x3041, 0x312F),
-    (0x31A0, 0x31BF),
-    (0x31F0, 0x31FF),
-    (0x3400, 0x4DBF),
-    (0x4E00, 0x9FFF),
-    (0xF900, 0xFAFF),
-    (0x20000, 0x3FFFF),
-)
 _CODE_POINTS: Final = 0x110000
 # Planes above the first two contain only Han (a range above), tags and private use: nothing to
 # categorise.
@@ -170,6 +155,7 @@ def recipe() -> dict[str, str | int]:
     return {
         "version": RECIPE_VERSION,
         "bucket_bits": BUCKET_BITS,
+        "normal_form": normal_form_version(),
         "unicode": unicodedata.unidata_version,
         "vectors": word_vectors_version(),
     }
@@ -180,7 +166,7 @@ def character_classes() -> npt.NDArray[np.uint8]:
     """Return the class (`SPACE`, `WORD`, `SINGLE`, `MARK`) of every code point, (1,114,112,)."""
     classes = np.zeros(_CODE_POINTS, dtype=np.uint8)
     classes[:_CATEGORISED] = [_class_of(chr(code)) for code in range(_CATEGORISED)]
-    for first, last in _UNSPACED_RANGES:
+    for first, last in UNSPACED_RANGES:
         span = classes[first : last + 1]
         span[span != SPACE] = SINGLE
     classes[0x20000:0x40000] = SINGLE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -11,21 +12,18 @@ from hashlib import sha256
 from importlib import resources
 from typing import Final, NamedTuple
 
-from pipeline.text.normal_form import normalise
+from pipeline.text.normal_form import normal_form_version, normalise
+from pipeline.text.scripts import UNSPACED_RANGES, character_class
 
 # A token is a word of a spaced script (with inner apostrophes), or any other single character: a
 # Han or kana character, a punctuation mark, an emoji. Control characters are no tokens.
-_UNSPACED: Final = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3031-\u3035\u3041-\u312f\u31a0-\u31bf\u31f0-\u31ff"
-    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-)
+_UNSPACED: Final = character_class(UNSPACED_RANGES)
 # A character of such a word, and a character of any token, as classes of regular expressions.
 WORD_CHARACTER: Final = rf"[^\W{_UNSPACED}]"
 TOKEN_CHARACTER: Final = r"[^\s\x00-\x1f\x7f-\x9f]"
 _TOKEN: Final = re.compile(rf"{WORD_CHARACTER}+(?:'{WORD_CHARACTER}+)*|{TOKEN_CHARACTER}")
 
 _FILES: Final = "lexicon"
-_NOT_LISTS: Final = "han_variants.toml"
 _VOWELS: Final = frozenset("aeiou")
 
 
@@ -40,7 +38,7 @@ class LexiconEntry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Lexicon:
-    """The entries of all lexicons; `version` is a hash of their contents.
+    """The entries of all lexicons; `version` is a hash of them and of the normal form of texts.
 
     No two entries of one head have the same term.
     """
@@ -65,15 +63,14 @@ def lexicon() -> Lexicon:
     Raises ValueError if two entries of one head have the same term, because its meaning would then
     depend on their order.
     """
-    digest = sha256()
+
     explicit: dict[tuple[str, str], LexiconEntry] = {}
     inflected: dict[tuple[str, str], LexiconEntry] = {}
     for name, text in _list_files():
-        digest.update(name.encode() + b"\0" + text.encode() + b"\0")
-        content = tomllib.loads(text)
-        for row in content["terms"]:
+        table = tomllib.loads(text)
+        for row in table["terms"]:
             head, group, value = (
-                row.get("head", content["head"]),
+                row.get("head", table["head"]),
                 row.get("group", ""),
                 float(row.get("value", 1.0)),
             )
@@ -88,14 +85,14 @@ def lexicon() -> Lexicon:
                             f"{name}: two entries of the head {head} have the term {form!r}"
                         )
                     known[key] = entry
-    return Lexicon(tuple((inflected | explicit).values()), digest.hexdigest()[:12])
+    entries = tuple((inflected | explicit).values())
+    content = json.dumps([normal_form_version(), entries])
+    return Lexicon(entries, sha256(content.encode()).hexdigest()[:12])
 
 
 def _list_files() -> list[tuple[str, str]]:
     folder = resources.files("pipeline.models").joinpath(_FILES)
-    files = [
-        file for file in folder.iterdir() if file.name.endswith(".toml") and file.name != _NOT_LISTS
-    ]
+    files = [file for file in folder.iterdir() if file.name.endswith(".toml")]
     return sorted((file.name, file.read_text("utf-8")) for file in files)
 
 

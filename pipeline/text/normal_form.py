@@ -1,22 +1,28 @@
-"""The one normal form of text that features and rules read."""
+"""The normal form of text that the features and rules of models read."""
 
 from __future__ import annotations
 
 import re
-import tomllib
 import unicodedata
 from functools import cache
-from importlib import resources
 from typing import Final
 
-# Decided in the design: what a message is about stands in its first characters, and a cap bounds
-# the cost of any text.
+from pipeline.text.chinese import (
+    convertible_characters,
+    simplification_table,
+    simplification_version,
+    simplified_in_context,
+)
+
+# The first characters of a message say what it is about, and a limit bounds the cost of any text.
 READ_CHARACTERS: Final = 2_000
+# Increase this whenever the code changes the normal form of a text.
+_VERSION: Final = 2
 
 _APOSTROPHES: Final = "\u2019\u2018\u02bc\u00b4`"
-# Marks that nobody sees, put into words by editors or to hide them: soft hyphen, zero width,
-# direction, variation.
-_UNSEEN: Final = "".join(
+# Invisible marks inside words, from editors or to hide words: soft hyphen, zero width, direction,
+# variation selectors.
+_INVISIBLE: Final = "".join(
     chr(code)
     for first, last in (
         (0xAD, 0xAD),
@@ -28,35 +34,54 @@ _UNSEEN: Final = "".join(
     )
     for code in range(first, last + 1)
 )
+_WITHOUT_INVISIBLE: Final = str.maketrans(dict.fromkeys(_INVISIBLE, ""))
 
-
-# How the decomposition of what stands for other characters begins, as of full-width forms and "…";
-# the first plane has all that are common.
+# How the compatibility decompositions begin, such as those of full-width forms and "…"; the first
+# plane has all common ones.
 _COMPATIBLE: Final = "<"
 _PLANE: Final = 0x10000
 
 
 def normalise(text: str) -> str:
-    """Return the form in which text is read: NFKC, lower case, traditional Han folded to
-    simplified, one apostrophe, unseen marks dropped.
+    """Return the normal form: NFKC, lower case, simplified Chinese, one apostrophe, visible marks.
 
-    At most the first `READ_CHARACTERS` characters are read and returned; any `str` is accepted,
-    lone surrogates too.
+    At most the first `READ_CHARACTERS` characters are read and returned. Any `str` is accepted,
+    also lone surrogates.
+
+    >>> normalise("Don’t　ＡＳＫ，請回電")
+    "don't ask,请回电"
     """
     read = text[:READ_CHARACTERS]
     if read.isascii():
         return read.lower().replace("`", "'")
     read = _nfkc(read).lower()[:READ_CHARACTERS]
-    variants, pattern = _variants()
-    return pattern.sub(lambda match: variants[match[0]], read)
+    replacements, pattern = _replacements()
+
+    def replacement(match: re.Match[str]) -> str:
+        simple = replacements.get(match[0])
+        return _ambiguous(read, match.start()) if simple is None else simple
+
+    return pattern.sub(replacement, read)
+
+
+def normal_form_version() -> str:
+    """Return what the normal form depends on besides the text: code, Unicode, Chinese table."""
+    return f"{_VERSION}/{unicodedata.unidata_version}/{simplification_version()}"
+
+
+def _ambiguous(text: str, position: int) -> str:
+    before = text[:position].translate(_WITHOUT_INVISIBLE)
+    return simplified_in_context(
+        before + text[position:].translate(_WITHOUT_INVISIBLE), len(before)
+    )
 
 
 def _nfkc(text: str) -> str:
     if unicodedata.is_normalized("NFKC", text):
         return text
-    # A text with some of its characters in normal form already has the same normal form, and mostly
-    # is it by then, which is seen at once: a third of the cost for Chinese, whose commas alone make
-    # `normalize` take every character apart.
+    # A text with some of its characters in normal form has the same normal form, and mostly is in
+    # normal form already, which is quick to verify. This takes a third of the time for Chinese,
+    # because its commas alone make `normalize` decompose every character.
     compatible, pattern = _compatible()
     return unicodedata.normalize("NFKC", pattern.sub(lambda match: compatible[match[0]], text))
 
@@ -64,25 +89,16 @@ def _nfkc(text: str) -> str:
 @cache
 def _compatible() -> tuple[dict[str, str], re.Pattern[str]]:
     characters = [
-        one
-        for one in map(chr, range(_PLANE))
-        if unicodedata.decomposition(one).startswith(_COMPATIBLE)
+        character
+        for character in map(chr, range(_PLANE))
+        if unicodedata.decomposition(character).startswith(_COMPATIBLE)
     ]
-    forms = {one: unicodedata.normalize("NFKC", one) for one in characters}
+    forms = {character: unicodedata.normalize("NFKC", character) for character in characters}
     return forms, re.compile("[" + re.escape("".join(forms)) + "]")
 
 
 @cache
-def _variants() -> tuple[dict[str, str], re.Pattern[str]]:
-    table = tomllib.loads(
-        resources.files("pipeline.models").joinpath("lexicon/han_variants.toml").read_text("utf-8")
-    )
-    variants = dict.fromkeys(_APOSTROPHES, "'") | dict.fromkeys(_UNSEEN, "")
-    for row in table["rows"]:
-        traditional, simplified = row["traditional"], row["simplified"]
-        if len(traditional) != len(simplified):
-            raise ValueError(
-                f"han_variants.toml: rows of unequal length: {traditional!r} and {simplified!r}"
-            )
-        variants.update(zip(traditional, simplified, strict=True))
-    return variants, re.compile("[" + "".join(variants) + "]")
+def _replacements() -> tuple[dict[str, str], re.Pattern[str]]:
+    marks = dict.fromkeys(_APOSTROPHES, "'") | dict.fromkeys(_INVISIBLE, "")
+    characters = "".join(marks) + convertible_characters()
+    return marks | dict(simplification_table().characters), re.compile(f"[{characters}]")

@@ -9,6 +9,8 @@ from functools import cache
 import numpy as np
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
+from pipeline.text.scripts import HAN
+
 # Languages of business mail; the fewer candidates, the better the result for short texts. Malay is
 # left out: the model takes a third of it for Indonesian, and one in ten Indonesian texts for Malay.
 _LATIN = {
@@ -51,7 +53,7 @@ _LETTERS = re.compile(r"[^\W\d_]+")
 # The letters of a typical word in each script: a Chinese word has 1.5 characters, an English one 5
 # letters.
 _SCRIPTS: dict[str, tuple[re.Pattern[str], float]] = {
-    "han": (re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]+"), 1.5),
+    "han": (re.compile(f"[{HAN}]+"), 1.5),
     "kana": (re.compile("[\u3041-\u3096\u30a1-\u30fa\uff66-\uff9d]+"), 2.5),
     "hangul": (re.compile("[\u1100-\u11ff\u3131-\u318e\uac00-\ud7a3]+"), 2.5),
     "cyrillic": (re.compile("[\u0400-\u052f]+"), 5),
@@ -81,7 +83,7 @@ _SCRIPTS: dict[str, tuple[re.Pattern[str], float]] = {
 # Most non-ASCII texts are Chinese: this pattern finds whether any other script must be counted at
 # all.
 _NOT_ONLY_HAN = re.compile(
-    "[^\x00-\x7f\u2010-\u2027\u3000-\u303f\uff00-\uff65\uffe0-\uffee\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]"
+    f"[^\x00-\x7f\u2010-\u2027\u3000-\u303f\uff00-\uff65\uffe0-\uffee{HAN}]"
 )
 _HAN = {"han": _SCRIPTS["han"]}
 # Kana are half of Japanese text, a tenth in a title of terms. A few occur in Chinese text too: a

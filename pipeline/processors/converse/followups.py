@@ -21,6 +21,7 @@ from pipeline.processors.converse.due_dates import DueTime, due_time
 from pipeline.processors.converse.promises_en import Way
 from pipeline.processors.converse.sentences import normalize, original_sentences, sentences
 from pipeline.text.chinese import to_simplified
+from pipeline.text.scripts import has_han
 
 # The first 2,000 characters, as everywhere that texts are classified (DESIGN §7): promises are
 # in letters, not in their annexes.
@@ -48,7 +49,6 @@ _MAYBE_REQUEST = re.compile(
     rf"|{_CHINESE}|[打拨](?:我|这)|[给跟向](?:我|咱|俺).*电|给(?:我|咱|俺).*答|来个",
     re.IGNORECASE,
 )
-_HAN = re.compile(r"[\u4e00-\u9fff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def _matches(
     read = text[:_READ_CHARS]
     for number, sentence in enumerate(sentences(normalize(read))):
         due = cache(partial(due_time, sentence, said_at, hours))
-        way = (in_chinese if _HAN.search(sentence) else in_english)(sentence, due)
+        way = (in_chinese if has_han(sentence) else in_english)(sentence, due)
         # "We will refund it" is business as usual; with a time it is a promise that somebody has
         # to keep.
         if way is None or (way == "act" and not due().stated):
