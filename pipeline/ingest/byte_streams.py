@@ -12,6 +12,7 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, BinaryIO, Protocol
 
 from pipeline.ingest.port import ConnectorItem, InputUnit, Rejection
@@ -74,22 +75,40 @@ def read_chunks(stream: BinaryIO) -> Iterator[bytes]:
         yield piece
 
 
-def join_chunks(pieces: Iterator[bytes], limit: int, until: int | None = None) -> BoundedBytes:
+def join_chunks(chunks: Iterator[bytes], limit: int) -> BoundedBytes:
     """Return the chunks joined; at most `limit` bytes of them are retained.
 
-    Stops when `until` bytes were read; None means to read all. UnreadableUnitError is passed on
-    with the bytes read so far as its `rest`.
+    UnreadableUnitError is passed on with the bytes before it as its `rest`.
     """
     joined = BoundedBytes(limit)
     try:
-        while until is None or joined.size < until:
-            if not (piece := next(pieces, b"")):
-                break
-            joined.add(piece)
+        for chunk in chunks:
+            joined.add(chunk)
     except UnreadableUnitError as error:
         error.rest = joined.retained()
         raise
     return joined
+
+
+def look_ahead(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
+    """Return the first `size` bytes or a few more, and all chunks from the start.
+
+    An UnreadableUnitError that occurs meanwhile is raised after the chunks before it.
+    """
+    first: list[bytes] = []
+    rest = chunks
+    try:
+        while sum(map(len, first)) < size and (chunk := next(chunks, b"")):
+            first.append(chunk)
+    except UnreadableUnitError as error:
+        rest = raise_when_read(error)
+    return b"".join(first), chain(first, rest)
+
+
+def raise_when_read(error: Exception) -> Iterator[Any]:
+    """Return an iterator that raises the error instead of its first element."""
+    raise error
+    yield  # makes it a generator
 
 
 # ---- compression
@@ -306,7 +325,12 @@ class Line:
 
 
 def read_lines(stream: BinaryIO, limit: int) -> Iterator[Line]:
-    r"""Yield the lines of a stream; \n, \r\n and a lone \r end a line.
+    """Yield the lines of a stream; see `split_lines`."""
+    return split_lines(read_chunks(stream), limit)
+
+
+def split_lines(chunks: Iterator[bytes], limit: int) -> Iterator[Line]:
+    r"""Yield the lines in a row of chunks; \n, \r\n and a lone \r end a line.
 
     At most `limit` bytes of a line are kept in memory, and one chunk. UnreadableUnitError is passed
     on with the broken line as its `rest`.
@@ -314,7 +338,7 @@ def read_lines(stream: BinaryIO, limit: int) -> Iterator[Line]:
     number = 1
     open_line = BoundedBytes(limit)
     try:
-        for piece in read_chunks(stream):
+        for piece in chunks:
             for part in piece.splitlines(keepends=True):
                 if open_line.size and open_line.last == b"\r" and part != b"\n":
                     yield open_line.as_line(number)

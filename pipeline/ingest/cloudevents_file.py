@@ -15,11 +15,10 @@ from pydantic import ValidationError
 
 from pipeline.ingest.byte_streams import (
     CHUNK,
-    UnreadableUnitError,
-    join_chunks,
+    look_ahead,
     read_chunks,
-    read_lines,
     reject_unreadable,
+    split_lines,
 )
 from pipeline.ingest.json_values import split_json_values
 from pipeline.ingest.port import MAX_ITEM_BYTES, ConnectorItem, IngestOptions, InputUnit, ReadEvent
@@ -70,23 +69,25 @@ class EventsConnector:
         return reject_unreadable(unit, self._items(unit, options))
 
     def _items(self, unit: InputUnit, options: IngestOptions) -> Iterator[ConnectorItem]:
-        if _is_json_lines(unit):
-            yield from self._lines(unit, options)
-            return
         with unit.open() as stream:
-            for value in split_json_values(read_chunks(stream), MAX_ITEM_BYTES):
+            head, chunks = look_ahead(read_chunks(stream), CHUNK)
+            if _is_json_lines(head):
+                yield from self._lines(unit, chunks, options)
+                return
+            for value in split_json_values(chunks, MAX_ITEM_BYTES):
                 if value.size > MAX_ITEM_BYTES:
                     yield reject_oversize(unit, value.line, value.raw, value.size, MAX_ITEM_BYTES)
                 else:
                     yield self._item(unit, value.line, value.raw, options)
 
-    def _lines(self, unit: InputUnit, options: IngestOptions) -> Iterator[ConnectorItem]:
-        with unit.open() as stream:
-            for line in read_lines(stream, MAX_ITEM_BYTES):
-                if line.oversize:
-                    yield reject_oversize(unit, line.number, line.data, line.size, MAX_ITEM_BYTES)
-                elif not is_blank(line.data):
-                    yield self._item(unit, line.number, line.data, options)
+    def _lines(
+        self, unit: InputUnit, chunks: Iterator[bytes], options: IngestOptions
+    ) -> Iterator[ConnectorItem]:
+        for line in split_lines(chunks, MAX_ITEM_BYTES):
+            if line.oversize:
+                yield reject_oversize(unit, line.number, line.data, line.size, MAX_ITEM_BYTES)
+            elif not is_blank(line.data):
+                yield self._item(unit, line.number, line.data, options)
 
     def _item(
         self, unit: InputUnit, number: int, raw: bytes, options: IngestOptions
@@ -115,14 +116,8 @@ class EventsConnector:
         return ReadEvent(event, raw)
 
 
-def _is_json_lines(unit: InputUnit) -> bool:
-    """Return whether the file has one event per line, not an array or multi-line objects."""
-    try:
-        with unit.open() as stream:
-            head = join_chunks(read_chunks(stream), limit=CHUNK, until=CHUNK).retained()
-    except UnreadableUnitError as error:
-        # Reading the items meets the same error, and reports it after the items before it.
-        head = error.rest
+def _is_json_lines(head: bytes) -> bool:
+    """Return whether a file has one event per line, not an array or multi-line objects."""
     head = head.removeprefix(_BOM).lstrip(_BLANK)
     first = head.partition(b"\n")[0].strip(_BLANK)
     return not (first.startswith(b"[") or first == b"{")

@@ -143,18 +143,22 @@ class _Walk:
 
     def _file(self, path: str, name: str, status: os.stat_result) -> Iterator[InputUnit]:
         signature = _signature(status)
-        open_file = partial(_open, path, name)
+        file = _ProbedFile(path, name)
         try:
-            kind = _kind(path, name)
+            kind = file.kind()
         except OSError:
             # Opening it fails in the same way, and that error is reported.
             kind = "file"
-        if kind == "tar":
-            yield from self._members(tar_units(open_file, name, signature, self._skip), name)
-        elif kind == "zip":
-            yield from self._members(zip_units(path, name, signature, self._skip), name)
-        else:
-            yield InputUnit(name, open_file, signature)
+        try:
+            if kind == "tar":
+                yield from self._members(tar_units(file.open, name, signature, self._skip), name)
+            elif kind == "zip":
+                file.close()
+                yield from self._members(zip_units(path, name, signature, self._skip), name)
+            else:
+                yield InputUnit(name, file.open, signature)
+        finally:
+            file.close()
 
     def _members(self, units: Iterator[InputUnit], archive: str) -> Iterator[InputUnit]:
         empty = True
@@ -263,23 +267,57 @@ def _signature(status: os.stat_result) -> str:
     return f"{status.st_size}:{status.st_mtime_ns}"
 
 
-def _kind(path: str, name: str) -> str:
-    """Return tar, zip or file by the first bytes, decompressed where the file is compressed."""
-    with open(path, "rb") as file:
+class _ProbedFile:
+    """A file that is opened once for both: to recognise its kind, and to be read as a unit."""
+
+    def __init__(self, path: str, name: str) -> None:
+        self._path, self._name = path, name
+        # Waits at its first byte until the unit is opened, or the next one is requested.
+        self._stream: io.BufferedReader | None = None
+
+    def kind(self) -> str:
+        """Return tar, zip or file by the first bytes, decompressed if the file is compressed."""
+        self._stream = file = _open_raw(self._path)
         head = file.peek(TAR_BLOCK)
         if is_zip(head):
             return "zip"
-        if is_compressed(head):
-            try:
-                head = decompress(file, name, os.fstat(file.fileno()).st_size).read(TAR_BLOCK)
-            except UnreadableUnitError:
-                # Reading it delivers what comes before the damage, and then reports the damage.
-                return "file"
+        if not is_compressed(head):
+            return "tar" if is_tar(head) else "file"
+        # A decompressor cannot go back to the start, so the file is opened again to be read.
+        self._stream = None
+        with file:
+            return self._kind_of_content(file)
+
+    def _kind_of_content(self, file: io.BufferedReader) -> str:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            head = decompress(file, self._name, size).read(TAR_BLOCK)
+        except UnreadableUnitError:
+            # Reading it delivers what comes before the damage, and then reports the damage.
+            return "file"
         return "tar" if is_tar(head) else "file"
+
+    def open(self) -> BinaryIO:
+        """Return the bytes from the start, decompressed if the file is compressed."""
+        stream, self._stream = self._stream, None
+        if stream is None:
+            return _open(self._path, self._name)
+        # It is not compressed, so its size, which limits the decompression, does not matter.
+        return decompress(stream, self._name, packed_bytes=0)
+
+    def close(self) -> None:
+        """Close the file if nobody has opened the unit."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+
+def _open_raw(path: str) -> io.BufferedReader:
+    return io.BufferedReader(io.FileIO(path), CHUNK)
 
 
 def _open(path: str, name: str) -> BinaryIO:
-    file = io.BufferedReader(io.FileIO(path), CHUNK)
+    file = _open_raw(path)
     return decompress(file, name, os.fstat(file.fileno()).st_size)
 
 

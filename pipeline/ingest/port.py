@@ -11,6 +11,7 @@ from typing import BinaryIO, Protocol
 from pipeline.identity.contacts import OwnSide
 from schemas.dead_letters import RejectCode
 from schemas.envelope import DEFAULT_TENANT, Event
+from schemas.types import Contract
 
 # A larger item is rejected as oversize, and its first bytes are kept. The largest mail that big
 # providers accept is 150 MB by their documentation and 50 MB in practice, and a worker must be able
@@ -35,13 +36,16 @@ class InputUnit:
 
 @dataclass(frozen=True, slots=True)
 class ReadEvent:
-    """An event that a connector read; its data is not validated yet.
+    """An event that a connector read.
 
-    `raw` are the bytes it was read from. They go into the dead letter if validation fails.
+    `raw` are the bytes it was read from. They go into the dead letter if validation fails. `data`
+    is the event's data as its contract if the connector has validated it; the publisher validates
+    the others.
     """
 
     event: Event
     raw: bytes
+    data: Contract | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ class Publisher:
             return rejection, ingest_dead_letter(
                 connector, item.raw, rejection, item.locator, tenant, self.clock()
             )
-        data = validate_data(item.event)
+        data = item.data or validate_data(item.event)
         if not isinstance(data, Reject):
             try:
                 return None, encode_event(item.event, data)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import orjson
 
@@ -76,11 +77,14 @@ class Ingest:
         if last is not None and last.done and unit.signature and last.signature == unit.signature:
             return UnitResult(unit.name, skipped=last.items, unchanged=True)
         start = self._start(unit, last)
-        return self._publish(unit, key, self._connector.read(unit, self._options), start)
+        fingerprint = _Fingerprint(unit)
+        items = self._connector.read(fingerprint.unit, self._options)
+        return self._publish(key, items, start, fingerprint)
 
     def _publish(
-        self, unit: InputUnit, key: str, items: Iterator[ConnectorItem], start: int
+        self, key: str, items: Iterator[ConnectorItem], start: int, fingerprint: _Fingerprint
     ) -> UnitResult:
+        unit = fingerprint.unit
         publisher = self._publisher
         label = f"{self._connector.name}/{self._connector.version}"
         done, before = sum(1 for _ in islice(items, start)), publisher.counts.copy()
@@ -90,7 +94,7 @@ class Ingest:
             if publisher.full:
                 publisher.mark(key, _dump(Checkpoint(unit.signature, done, done=False)))
                 publisher.flush()
-        size, prefix = _fingerprint(unit)
+        size, prefix = fingerprint.value()
         publisher.mark(
             key, _dump(Checkpoint(unit.signature, done, done=True, size=size, prefix=prefix))
         )
@@ -136,35 +140,81 @@ class Ingest:
 
 
 def _dump(checkpoint: Checkpoint) -> bytes:
-    return orjson.dumps(asdict(checkpoint))
+    return orjson.dumps(checkpoint)
 
 
-def _fingerprint(unit: InputUnit) -> tuple[int, str]:
-    """Return size and hash of a plain file, and (0, "") for a member of an archive.
+class _Fingerprint:
+    """Size and hash of a unit, computed while the connector reads it.
 
-    An archive member can only be read once, and does not grow.
+    Only plain files have one: a member of an archive does not grow. It is (0, "") if the unit was
+    not read to its end, as a damaged one: such a file is read from its start when it changes.
     """
-    return _hash_of(unit, None) if Path(unit.name).is_file() else (0, "")
+
+    def __init__(self, unit: InputUnit) -> None:
+        self._unit = unit
+        self._stream: _HashingStream | None = None
+        is_file = Path(unit.name).is_file()
+        self.unit = InputUnit(unit.name, self._open, unit.signature) if is_file else unit
+
+    def _open(self) -> BinaryIO:
+        self._stream = _HashingStream(self._unit.open())
+        return cast("BinaryIO", self._stream)
+
+    def value(self) -> tuple[int, str]:
+        stream = self._stream
+        return (0, "") if stream is None or not stream.at_end else (stream.size, stream.digest())
+
+
+class _HashingStream(io.BufferedIOBase):
+    """A stream that hashes what is read from it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self._read1: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
+        self._digest = _new_digest()
+        self.size = 0
+        self.at_end = False
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return self._hashed(self._stream.read(-1 if size is None else size))
+
+    def read1(self, size: int = -1, /) -> bytes:
+        return self._hashed(self._read1(size))
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        return self._hashed(self._stream.readline(-1 if size is None else size))
+
+    def _hashed(self, data: bytes) -> bytes:
+        self._digest.update(data)
+        self.size += len(data)
+        self.at_end = not data
+        return data
+
+    def digest(self) -> str:
+        return self._digest.hexdigest()
+
+    def close(self) -> None:
+        if not self.closed:
+            self._stream.close()
+        super().close()
+
+
+def _new_digest() -> hashlib.blake2b:
+    return hashlib.blake2b(digest_size=16)
 
 
 def _hash_of_first(unit: InputUnit, size: int) -> str:
-    read, digest = _hash_of(unit, size)
-    return digest if read == size else ""
-
-
-def _hash_of(unit: InputUnit, limit: int | None) -> tuple[int, str]:
+    """Return the hash of the first bytes of a unit; "" if there are fewer, or it is damaged."""
+    digest, left = _new_digest(), size
     try:
         with unit.open() as stream:
-            return _hash(stream, limit)
+            while left and (block := stream.read(min(_HASH_BLOCK, left))):
+                digest.update(block)
+                left -= len(block)
     except UnreadableUnitError:
-        # The connector has reported the damage already. A damaged file has no fingerprint, so it is
-        # read from its start when it changes.
-        return 0, ""
-
-
-def _hash(stream: BinaryIO, limit: int | None) -> tuple[int, str]:
-    digest, read = hashlib.blake2b(digest_size=16), 0
-    while block := stream.read(_HASH_BLOCK if limit is None else min(_HASH_BLOCK, limit - read)):
-        digest.update(block)
-        read += len(block)
-    return read, digest.hexdigest()
+        return ""
+    return "" if left else digest.hexdigest()

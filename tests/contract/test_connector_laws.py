@@ -14,6 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline.envelope import validate_data
+from pipeline.ingest.byte_streams import UnreadableUnitError
 from pipeline.ingest.port import (
     Connector,
     ConnectorItem,
@@ -25,16 +27,12 @@ from pipeline.ingest.port import (
 from pipeline.ingest.registry import CONNECTORS
 from schemas.envelope import Event
 from tests.support import fuzz
-from tests.support.seeds import OPTIONS, SEEDS
+from tests.support.seeds import OPTIONS, SEEDS, TRAITS
 
 # A few hundred inputs each in `make test`; `make fuzz` reads ten thousand, the large ones at full
 # size.
 CASES = 300
 SCALE = 0.01
-
-# A table of nothing but its header holds nothing; in every other format bytes are something, or
-# refused.
-TABLES = {"orders", "feedback", "complaints", "customers"}
 
 each_connector = pytest.mark.parametrize("name", sorted(CONNECTORS))
 
@@ -68,6 +66,7 @@ def assert_sound(items: list[ConnectorItem]) -> None:
             again = Event.model_validate_json(item.event.model_dump_json())
             assert again == item.event
             assert item.raw
+            assert item.data is None or item.data == validate_data(item.event)
         else:
             assert isinstance(item, Rejection)
             assert item.detail.strip()
@@ -135,14 +134,13 @@ def assert_read_or_asked(name: str, data: bytes) -> None:
     is_empty_array = (
         re.fullmatch(rb"\s*(\[[\s,]*\][\s,]*)+", data.removeprefix(b"\xef\xbb\xbf")) is not None
     )
-    assert items or is_blank or is_empty_array or name in TABLES
+    assert items or is_blank or is_empty_array or TRAITS[name].has_header
 
 
 @each_connector
 def test_ids_do_not_depend_on_the_path(name: str) -> None:
-    # WhatsApp writes the chat's name nowhere but in the file's: two chats that say the same are
-    # told apart by it alone.
-    there_name = "/there/deep/a.txt" if name == "whatsapp-export" else "/there/x.zip!b"
+    same_name = TRAITS[name].ids_depend_on_file_name
+    there_name = "/there/deep/a.txt" if same_name else "/there/x.zip!b"
     for data in SEEDS[name]:
         here, there = (read(CONNECTORS[name], data, unit) for unit in ("/here/a.txt", there_name))
         assert [item.event.id for item in here if isinstance(item, ReadEvent)] == [
@@ -193,7 +191,28 @@ def test_the_first_item_comes_before_the_rest_is_read(name: str) -> None:
         InputUnit("/folder/unit", lambda: CountingStream(data, read)), OPTIONS
     )
     next(items)
-    # A chat's order of day and month shows in all of its stamps together: they are surveyed once
-    # before, keeping none.
-    surveyed = len(data) if name == "whatsapp-export" else 0
+    surveyed = len(data) if TRAITS[name].surveys_file else 0
     assert sum(read) - surveyed < len(data) / 2
+
+
+@each_connector
+def test_a_unit_is_opened_once(name: str) -> None:
+    opened = 0
+
+    def open_unit() -> io.BytesIO:
+        nonlocal opened
+        opened += 1
+        return io.BytesIO(SEEDS[name][0])
+
+    list(CONNECTORS[name].read(InputUnit("/folder/unit", open_unit), OPTIONS))
+    assert opened == (2 if TRAITS[name].surveys_file else 1)
+
+
+@each_connector
+def test_an_unreadable_unit_is_rejected(name: str) -> None:
+    def fail() -> io.BytesIO:
+        raise UnreadableUnitError("/folder/unit: it is encrypted")
+
+    (item,) = CONNECTORS[name].read(InputUnit("/folder/unit", fail), OPTIONS)
+    assert isinstance(item, Rejection)
+    assert "it is encrypted" in item.detail

@@ -211,7 +211,7 @@ def many_keys(valid: bytes, scale: float) -> bytes:
 
 
 BOMBS: dict[str, tuple[Bomb, ...]] = {
-    "email": (
+    "mail": (
         long_line,
         deep_multipart,
         deep_messages,

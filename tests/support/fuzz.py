@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tests.support.bombs import BOMBS, Bomb, expanding, many_members, nested, packed
-from tests.support.seeds import SEEDS
+from tests.support.seeds import SEEDS, TRAITS
 
 # One case in this many is a large one: they cost seconds at full size.
 _LARGE_EVERY = 250
@@ -69,7 +69,7 @@ def large(connector: str, scale: float) -> Iterator[Case]:
 
 
 def _bombs(connector: str) -> tuple[Bomb, ...]:
-    return BOMBS["email" if connector == "email" else "table"]
+    return BOMBS[TRAITS[connector].hostile]
 
 
 def damaged(connector: str, number: int) -> bytes:

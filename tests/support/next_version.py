@@ -15,7 +15,8 @@ _ROOT = Path(__file__).resolve().parents[2]
 # existing line, and the new line after it.
 _CHANGES = {
     "schemas/communications.py": (
-        '    html: Text = Field(None, description="The message as HTML; used if text is absent.")\n',
+        "    html: Text = Field("
+        'None, description="The message as HTML; used if text is absent.")\n',
         '    branch: Text = Field(None, description="The branch that was spoken to (门店).")\n',
     ),
     "schemas/records.py": (

@@ -1,6 +1,4 @@
-"""Ingesting: once, resumed where it stopped, read further where a file has grown, one bad file
-beside good ones.
-"""
+"""Ingest: once, resumed after a stop, continued in a grown file; bad files beside good ones."""
 
 import gzip
 from collections.abc import Iterator, Sequence
@@ -9,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.ingest import input_units
 from pipeline.ingest.input_units import walk
 from pipeline.ingest.port import ConnectorItem, IngestOptions, InputUnit, OptionError, ReadEvent
 from pipeline.ingest.publisher import MAX_BATCH, Publisher
@@ -16,12 +15,13 @@ from pipeline.ingest.registry import CONNECTORS
 from pipeline.ingest.resumable_ingest import Ingest, UnitResult
 from pipeline.log.claim_check import FolderBodyStore
 from pipeline.log.sqlite_log import SqliteLog
+from schemas.business import OrderData
 from schemas.envelope import Event
 from schemas.topics import RAW_CHAT
 
 
 class Lines:
-    """A connector of one message a line; it can be told to stop or to ask for an option."""
+    """A connector of one message per line, which can stop early or ask for an option."""
 
     name, version, summary, options = (
         "lines",
@@ -40,7 +40,7 @@ class Lines:
 
     def read(self, unit: InputUnit, options: IngestOptions) -> Iterator[ConnectorItem]:
         if "zone" in unit.name:
-            raise OptionError("say which with --timezone")
+            raise OptionError("use --timezone")
         with unit.open() as stream:
             for number, line in enumerate(stream):
                 if self.stop_after is not None and number >= self.stop_after:
@@ -159,7 +159,7 @@ def test_a_missing_option_is_a_problem_of_its_unit_only(
     for name in ("a", "b zone", "c"):
         (folder / name).write_text(lines(1) if name != "c" else lines(2))
     results = ingest(log, tmp_path, Lines(), folder)
-    assert [result.problem for result in results] == ["", "say which with --timezone", ""]
+    assert [result.problem for result in results] == ["", "use --timezone", ""]
     assert len(texts(log)) == 2
 
 
@@ -182,3 +182,38 @@ def test_a_damaged_file_is_rejected_and_the_others_are_read(
     first, second = ingest(log, tmp_path, CONNECTORS["events"], folder)
     assert first.rejected > 0
     assert (second.rejected, second.problem) == (1, "")
+
+
+def test_a_plain_file_is_opened_once(
+    log: SqliteLog, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    open_raw = input_units._open_raw
+    monkeypatch.setattr(
+        input_units, "_open_raw", lambda path: opened.append(path) or open_raw(path)
+    )
+    (folder / "a.eml").write_bytes(b"From: a@example.com\nSubject: hi\n\nhello\n")
+    (folder / "b.csv").write_text("order_id,name,date\n1,Ann,2026-11-01 10:00Z\n")
+    (result,) = ingest(log, tmp_path, CONNECTORS["email"], folder / "a.eml")
+    assert result.published == 1
+    (result,) = ingest(log, tmp_path, CONNECTORS["orders"], folder / "b.csv")
+    assert result.published == 1
+    assert opened == [str(folder / "a.eml"), str(folder / "b.csv")]
+
+
+def test_the_data_of_a_row_are_validated_once(
+    log: SqliteLog, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    validated = 0
+
+    def validate(_cls: type, data: Any) -> OrderData:
+        nonlocal validated
+        validated += 1
+        return OrderData(**data)
+
+    monkeypatch.setattr(OrderData, "model_validate", classmethod(validate))
+    (folder / "b.csv").write_text(
+        "order_id,name,date\n1,Ann,2026-11-01 10:00Z\n2,Bo,2026-11-01 11:00Z\n"
+    )
+    (result,) = ingest(log, tmp_path, CONNECTORS["orders"], folder)
+    assert (result.published, validated) == (2, 2)

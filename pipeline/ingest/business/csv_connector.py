@@ -53,6 +53,7 @@ from pipeline.ingest.text_files import (
     reject_line,
     source_name,
 )
+from schemas.business import BusinessData
 from schemas.dead_letters import RejectCode
 from schemas.envelope import Event, stable_id
 from schemas.registry import explain
@@ -148,17 +149,19 @@ class _CsvReader:
     _digests: OrderedDict[str, bytes] = field(default_factory=OrderedDict)
 
     def items(self) -> Iterator[ConnectorItem]:
-        try:
-            dialect = read_dialect(self.unit, self.options.extra.get("encoding"), self._known)
-            if dialect is None:
+        with self.unit.open() as stream:
+            try:
+                opening = read_dialect(stream, self.options.extra.get("encoding"), self._known)
+                if opening is None:
+                    return
+                dialect, lines = opening
+                columns = self._file_columns(dialect)
+            except CsvFileError as fault:
+                yield self._reject_file(fault)
                 return
-            columns = self._file_columns(dialect)
-        except CsvFileError as fault:
-            yield self._refuse_file(fault)
-            return
-        for row in read_rows(self.unit, dialect):
-            # With the header, a rejected row is a file of its own that can be replayed.
-            yield self._item(row, dialect.head + row.raw, columns)
+            for row in read_rows(lines, dialect):
+                # With the header, a rejected row is a file of its own that can be replayed.
+                yield self._item(row, dialect.head + row.raw, columns)
 
     # ---- the header
 
@@ -199,7 +202,7 @@ class _CsvReader:
     def _named(self, field_name: str) -> Column:
         return next(column for column in self.table.columns if column.field == field_name)
 
-    def _refuse_file(self, fault: CsvFileError) -> Rejection:
+    def _reject_file(self, fault: CsvFileError) -> Rejection:
         block = LineBlock(MAX_ITEM_BYTES)
         with self.unit.open() as stream:
             for line in read_lines(stream, MAX_ITEM_BYTES):
@@ -214,7 +217,7 @@ class _CsvReader:
             return reject_line(self.unit, row.line, raw, *row.fault)
         cells = [clean_cell(cell) for cell in row.cells]
         try:
-            event = self._event(row, cells, columns)
+            event, data = self._event(row, cells, columns)
         except CellError as error:
             return reject_line(self.unit, row.line, raw, error.code, str(error))
         digest = hashlib.sha256("\0".join(cells).encode("utf-8", "surrogatepass")).digest()
@@ -228,9 +231,11 @@ class _CsvReader:
                 " the time of events of the same day"
             )
             return reject_line(self.unit, row.line, raw, RejectCode.SCHEMA_VALUE, what)
-        return ReadEvent(event, raw)
+        return ReadEvent(event, raw, data)
 
-    def _event(self, row: CsvRow, cells: Sequence[str], columns: Sequence[_FileColumn]) -> Event:
+    def _event(
+        self, row: CsvRow, cells: Sequence[str], columns: Sequence[_FileColumn]
+    ) -> tuple[Event, BusinessData]:
         row_values, others = self._read_cells(cells, columns)
         for group in self.table.needs:
             if not any(name in row_values.values for name in group):
@@ -252,11 +257,11 @@ class _CsvReader:
         moment: datetime | None = row_values.values.pop(TIME, None)
         row_values.values.pop(ACTION, None)
         data = _nested(row_values.values)
-        self._check(data, row_values, columns)
         for header, cell in others.items():
             # A column may be named like a field of the contract that no known column fills.
             data[_free_name(header, {*data, *self.table.contract.model_fields})] = cell
-        return Event(
+        validated = self._validated(data, row_values, columns)
+        event = Event(
             id=self._id(row_values, action, moment, cells, columns),
             source=source_name(self.options, self.name),
             type=f"{self.table.kind}.{action}",
@@ -266,6 +271,7 @@ class _CsvReader:
             connector=f"{self.name}/{self.version}",
             data=data,
         )
+        return event, validated
 
     def _read_cells(
         self, cells: Sequence[str], columns: Sequence[_FileColumn]
@@ -332,11 +338,11 @@ class _CsvReader:
             ),
         )
 
-    def _check(
+    def _validated(
         self, data: dict[str, Any], row_values: RowValues, columns: Sequence[_FileColumn]
-    ) -> None:
+    ) -> BusinessData:
         try:
-            self.table.contract.model_validate(data)
+            return self.table.contract.model_validate(data)
         except ValidationError as fault:
             code, message = explain(fault, "row")
             path = ".".join(map(str, fault.errors()[0]["loc"]))

@@ -12,9 +12,17 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import BinaryIO
 
-from pipeline.ingest.byte_streams import CHUNK, Line, UnreadableUnitError, read_lines
-from pipeline.ingest.port import InputUnit, OptionError
+from pipeline.ingest.byte_streams import (
+    CHUNK,
+    Line,
+    UnreadableUnitError,
+    raise_when_read,
+    read_lines,
+)
+from pipeline.ingest.port import OptionError
 from pipeline.ingest.text_files import is_blank
 from schemas.dead_letters import RejectCode
 
@@ -74,44 +82,46 @@ class Dialect:
 
 
 def read_dialect(
-    unit: InputUnit, encoding: str | None, known: Callable[[Sequence[str]], int]
-) -> Dialect | None:
-    """Return how to parse a unit, or None if it is empty.
+    stream: BinaryIO, encoding: str | None, known: Callable[[Sequence[str]], int]
+) -> tuple[Dialect, Iterator[Line]] | None:
+    """Return how to parse a file, and its lines from the header on; None if it is empty.
 
     `encoding` None means UTF-8, or GB18030 if the bytes look like it. The delimiter is the one that
     gives the most `known` column names. Raises CsvFileError, and OptionError for an encoding that
     does not exist or is not a superset of ASCII.
     """
-    lines, sample = _opening(unit)
-    if not lines:
+    opening, rest = _opening(read_lines(stream, MAX_ROW))
+    if not opening:
         return None
+    sample = b"".join(line.data for line in opening)
     codec = check_encoding(encoding) if encoding else _guessed_codec(sample)
     delimiters: tuple[str, ...] = DELIMITERS
-    named = _SEP_LINE.fullmatch(_decoded(lines[0], codec))
+    named = _SEP_LINE.fullmatch(_decoded(opening[0], codec))
     if named:
         delimiters = (named[1],)
-    used = lines[:2] if named else lines[:1]
+    used = [line for line in opening if not is_blank(line.data)][: 2 if named else 1]
     delimiter, header = _split_header(_decoded(used[-1], codec), delimiters, known)
-    return Dialect(codec, delimiter, header, b"".join(line.data for line in used), used[-1].number)
+    head = b"".join(line.data for line in used)
+    return Dialect(codec, delimiter, header, head, used[-1].number), chain(opening, rest)
 
 
-def _opening(unit: InputUnit) -> tuple[list[Line], bytes]:
-    """Return the first two lines that are not blank, and enough bytes to recognise the encoding."""
-    lines: list[Line] = []
-    sample = bytearray()
+def _opening(lines: Iterator[Line]) -> tuple[list[Line], Iterator[Line]]:
+    """Return the lines of the first 64 KiB from the first one that is not blank, and the rest."""
+    opening: list[Line] = []
+    size = 0
     try:
-        with unit.open() as stream:
-            for line in read_lines(stream, MAX_ROW):
-                if len(lines) < 2 and not is_blank(line.data):
-                    lines.append(line)
-                if lines:
-                    sample += line.data
-                if len(sample) >= CHUNK:
-                    break
-    except UnreadableUnitError:
-        # Reading the rows meets the same error, and reports it after the rows before it.
-        pass
-    return lines, bytes(sample)
+        for line in lines:
+            if opening or not is_blank(line.data):
+                opening.append(line)
+                size += len(line.data)
+            if size >= CHUNK:
+                break
+    except UnreadableUnitError as error:
+        if not opening:
+            raise
+        # The rows before the damage are read first.
+        return opening, raise_when_read(error)
+    return opening, lines
 
 
 def _decoded(line: Line, codec: str) -> str:
@@ -198,15 +208,14 @@ def _split_header(
 # ---- rows
 
 
-def read_rows(unit: InputUnit, dialect: Dialect) -> Iterator[CsvRow]:
+def read_rows(lines: Iterator[Line], dialect: Dialect) -> Iterator[CsvRow]:
     """Yield the rows below the header in order, without blank rows.
 
     A row ends at a line end outside quotes. If a quote is never closed, if something follows a
     closing quote, or if the number of cells differs from the header's, only the first line is
     rejected, and reading continues with the next line.
     """
-    with unit.open() as stream:
-        yield from _Rows(dialect, read_lines(stream, MAX_ROW)).rows()
+    return _Rows(dialect, lines).rows()
 
 
 class _Rows:

@@ -6,14 +6,19 @@ A mail becomes a comm.message event that carries its bytes.
 from __future__ import annotations
 
 import base64
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.identity.contacts import OwnSide
 from pipeline.identity.direction import message_direction
-from pipeline.ingest.byte_streams import BoundedBytes, join_chunks, read_chunks, reject_unreadable
+from pipeline.ingest.byte_streams import (
+    BoundedBytes,
+    join_chunks,
+    look_ahead,
+    read_chunks,
+    reject_unreadable,
+)
 from pipeline.ingest.email.mail_headers import (
     MAIL_FORMAT_HINT,
     RawMail,
@@ -72,14 +77,12 @@ class EmailConnector:
 
     def _items(self, unit: InputUnit, options: IngestOptions) -> Iterator[ConnectorItem]:
         with unit.open() as stream:
-            rest = read_chunks(stream)
-            head = join_chunks(rest, limit=MAX_ITEM_BYTES, until=_HEAD_BYTES).retained()
-            pieces = itertools.chain([head], rest)
+            head, chunks = look_ahead(read_chunks(stream), _HEAD_BYTES)
             if is_mbox(head):
-                for index, section in enumerate(split_mbox(pieces, MAX_ITEM_BYTES)):
+                for index, section in enumerate(split_mbox(chunks, MAX_ITEM_BYTES)):
                     yield self._item(section, f"{unit.name}#{index}", unwrap_message, options)
             else:
-                yield self._item(join_chunks(pieces, MAX_ITEM_BYTES), unit.name, bytes, options)
+                yield self._item(join_chunks(chunks, MAX_ITEM_BYTES), unit.name, bytes, options)
 
     def _item(
         self,
@@ -134,6 +137,9 @@ def _direction(mail: RawMail, own: OwnSide) -> Direction | None:
     """Return the direction by the headers, or None if the own side is not known."""
     if not own.entries:
         return None
-    to, cc, reply_to = (mail.addresses(name) for name in (b"to", b"cc", b"reply-to"))
     sender = next(iter(mail.addresses(b"from")), None)
+    if sender is None or not own.owns_email(sender):
+        # Recipients do not matter, and lists of them may be long.
+        return message_direction(sender, (), is_own=own.owns_email)
+    to, cc, reply_to = (mail.addresses(name) for name in (b"to", b"cc", b"reply-to"))
     return message_direction(sender, to, cc, reply_to, is_own=own.owns_email)
