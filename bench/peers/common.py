@@ -28,8 +28,8 @@ CONSUMER: dict[str, Any] = {
     "fetch.queue.backoff.ms": 10,
     "isolation.level": "read_committed",
 }
-# Java's partitioner is used everywhere (docs/adr/0011). A linger of 20 ms fills batches without a cost
-# in throughput; the local queue has room for more than the largest batch.
+# Java's partitioner is used everywhere (docs/adr/0011). A linger of 20 ms fills batches without a
+# cost in throughput; the local queue has room for more than the largest batch.
 PRODUCER: dict[str, Any] = {
     "linger.ms": 20,
     "batch.num.messages": 10_000,

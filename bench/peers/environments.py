@@ -32,8 +32,8 @@ _ENRICH = (
     "pyyaml",
 )
 
-# The peers at the versions of docs/adr/0011; all other packages by constraints.txt, as far as the pins
-# of a peer allow it.
+# The peers at the versions of docs/adr/0011; all other packages by constraints.txt, as far as the
+# pins of a peer allow it.
 _PINNED: dict[str, tuple[str, ...]] = {
     "quix": ("quixstreams==3.28.1",),
     "bytewax": ("bytewax[kafka]==0.21.1",),

@@ -1,8 +1,8 @@
 """Faust on uvloop: an agent takes batches and acknowledges them after every delivery.
 
-It follows Faust's advice for speed (a large stream buffer, large fetches, a linger) and docs/adr/0012
-for correctness: an agent that uses `take` acknowledges whatever happens, and one that does not
-await its sends loses them. It is at least once as far as Faust is.
+It follows Faust's advice for speed (a large stream buffer, large fetches, a linger) and
+docs/adr/0012 for correctness: an agent that uses `take` acknowledges whatever happens, and one that
+does not await its sends loses them. It is at least once as far as Faust is.
 """
 
 # Its library is in an environment of its own, where no type checker looks.

@@ -1,7 +1,7 @@
 """The Faust host of live: an agent folds records into a Table, and a leader raises alerts.
 
-A web view shows the windows as JSON. The losses that docs/adr/0012 measured with Faust are avoided: no
-exception leaves the agent, every write is acknowledged before an iteration ends, and after a
+A web view shows the windows as JSON. The losses that docs/adr/0012 measured with Faust are avoided:
+no exception leaves the agent, every write is acknowledged before an iteration ends, and after a
 rebalance reading goes on from the offsets in the Table (faust_driver.py, docs/adr/0012).
 """
 

@@ -1,9 +1,9 @@
 """Faust's Kafka driver with committed reads, start offsets from the state, and gap detection.
 
-In a rebalance Faust commits offsets past records that no agent got (docs/adr/0012). So a partition is
-read from the record after the last one in its state, whatever was committed; the state lies in the
-changelog, which live reads to its end first. Redelivered records change nothing, because each count
-has the offset of its last record.
+In a rebalance Faust commits offsets past records that no agent got (docs/adr/0012). So a partition
+is read from the record after the last one in its state, whatever was committed; the state lies in
+the changelog, which live reads to its end first. Redelivered records change nothing, because each
+count has the offset of its last record.
 
 Faust also resumes partitions before it seeks, and clears its queues afterwards: a record may come
 too early, or not at all. So each message carries the offset of its predecessor (gap_detection.py),

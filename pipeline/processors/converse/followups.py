@@ -23,8 +23,7 @@ from pipeline.processors.converse.sentences import normalize, original_sentences
 from pipeline.text.chinese import to_simplified
 from pipeline.text.scripts import has_han
 
-# The first 2,000 characters, as everywhere that texts are classified (DESIGN §7): promises are
-# in letters, not in their annexes.
+# As much as the models read of a text: promises are in letters, not in their annexes.
 _READ_CHARS = 2_000
 # Enough to recognise the sentence; the record has the whole text.
 _PHRASE_CHARS = 160
