@@ -167,17 +167,17 @@ def test_rare_labels_and_repeated_texts_are_reported() -> None:
         [row for row in TRAIN if row.label != "praise"][:8], TEST, replace(QUICK, folds=9)
     )
     assert few.folds < 9
-    assert any("not 9" in note for note in few.notes)
+    assert any("instead of 9" in note for note in few.notes)
 
 
 def test_impossible_comparison_is_refused_before_training() -> None:
     with pytest.raises(EvaluationError, match="unknown model svm: choose of logistic_regression"):
         compare(TRAIN, TEST, EvaluationPlan(models=("svm",)))
-    with pytest.raises(EvaluationError, match="no row to test on"):
+    with pytest.raises(EvaluationError, match="no test rows"):
         compare(TRAIN, [], QUICK)
     with pytest.raises(EvaluationError, match="a model needs two labels"):
         compare([row for row in TRAIN if row.label == "praise"], TEST, QUICK)
-    with pytest.raises(EvaluationError, match="there is no head 'mood'; heads are need"):
+    with pytest.raises(EvaluationError, match="there is no head 'mood'; the heads are need"):
         head_named("mood")
 
 
@@ -199,4 +199,4 @@ def test_chart_labels_do_not_overlap() -> None:
     drawn = lines({"a": [(100, 0.5), (980, 0.7), (1_000, 0.75)]}, {"a": "#000"}, bold="a")
     assert re.findall(r">(\d+)</text>", drawn) == ["1000", "100"]
     assert drawn.count("<circle") == 3
-    assert lines({}, {}) == '<p class="none">nothing to draw</p>'
+    assert lines({}, {}) == '<p class="none">No data</p>'
