@@ -79,7 +79,7 @@ class FatalWarehouse:
 
     def insert_all(self, blocks: Iterable[Mapping[str, Any]]) -> None:
         """Insert; see `Warehouse.insert_all`."""
-        if self._orders.given("insert"):
+        if self._orders.has("insert"):
             threading.Thread(target=_die_soon, daemon=True).start()
         self._inner.insert_all(blocks)
 

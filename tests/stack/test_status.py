@@ -37,7 +37,7 @@ def test_servers_without_topics_and_tables(
 ) -> None:
     # An empty database, not none: libchdb aborts at the next connection after it has refused one to
     # a database that is not there.
-    database = servers["SWITCHBOARD_WAREHOUSE"].rpartition("/")[2]
+    database = servers["SWITCHBOARD_WAREHOUSE"].partition("?")[0].rpartition("/")[2]
     clickhouse.client().execute(f"CREATE DATABASE {database}")
     found = status_of(switchboard, code=1, **servers)
     problems = {one["part"]: one["message"] for one in found["problems"]}

@@ -309,5 +309,5 @@ if __name__ == "__main__":
     # Objects that nobody looks through are shared with the processes that are forked.
     gc.freeze()
     if _serve():
-        subprocess.Popen = _ForkedWorker  # type: ignore[misc]
+        subprocess.Popen = _ForkedWorker  # type: ignore[misc, assignment]
         _end_with(_main())
