@@ -196,9 +196,9 @@ def _buffer_member(member: _TarMember) -> _BufferedMember:
 class _BufferedMemberStream(CheckedStream):
     """The bytes of a buffered member; if it was read only in part, its error comes at the end."""
 
-    def __init__(self, held: _BufferedMember, name: str) -> None:
-        super().__init__(io.BytesIO(held.data), name, len(held.data))
-        self._fault = held.fault
+    def __init__(self, member: _BufferedMember, name: str) -> None:
+        super().__init__(io.BytesIO(member.data), name, len(member.data))
+        self._fault = member.fault
 
     def _next(self, size: int) -> bytes:
         data = self._beneath.read(size)

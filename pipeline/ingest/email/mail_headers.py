@@ -114,7 +114,7 @@ class RawMail:
 
     @cached_property
     def _fields(self) -> Mapping[bytes, Sequence[bytes]]:
-        found: dict[bytes, list[list[bytes]]] = {}
+        fields: dict[bytes, list[list[bytes]]] = {}
         value: list[bytes] | None = None
         for line in _lines(self.mime[: min(self._end[0], _HEAD_BYTES)]):
             if line.startswith((b" ", b"\t")):
@@ -127,10 +127,10 @@ class RawMail:
                 name, first = _name_and_value(line)
                 if name in _FIELDS_READ:
                     value = [first]
-                    found.setdefault(name, []).append(value)
+                    fields.setdefault(name, []).append(value)
         return {
             name: [b" ".join(b" ".join(value).split()) for value in values]
-            for name, values in found.items()
+            for name, values in fields.items()
         }
 
     def header_values(self, name: bytes) -> Sequence[bytes]:
