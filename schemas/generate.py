@@ -54,9 +54,9 @@ def asyncapi() -> dict[str, Any]:
             "title": "Switchboard",
             "version": "1.0.0",
             "description": (
-                "Events are CloudEvents 1.0 in Kafka's binary mode: ce_* headers, JSON value. The value"
-                " of a mail may also be its bytes (content-type message/rfc822); the other fields of"
-                " its data are then JSON in the header sb_data."
+                "Events are CloudEvents 1.0 in Kafka's binary mode: ce_* headers, JSON value. The"
+                " value of a mail may also be its bytes (content-type message/rfc822); the other"
+                " fields of its data are then JSON in the header sb_data."
             ),
             "license": {"name": "Apache-2.0"},
         },
