@@ -59,12 +59,14 @@ types: setup
 	$(BIN)/mypy
 
 generated: setup
+	$(BIN)/python -m pipeline.commands.head_columns --check
 	$(BIN)/python -m schemas.generate --check
 	$(BIN)/python -m pipeline.commands.reference --check
 	$(BIN)/python -m deploy.generate --check
 
 generate: setup ## Write what is generated from the contracts
 	$(BIN)/python -m checks.layers
+	$(BIN)/python -m pipeline.commands.head_columns
 	$(BIN)/python -m schemas.generate
 	$(BIN)/python -m pipeline.commands.reference
 	$(BIN)/python -m deploy.generate

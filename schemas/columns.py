@@ -14,10 +14,14 @@ They are in `schemas/clickhouse/columns/*.toml`, one section per table or view:
     thread_id = ["UUID", "comment", { after = "conversation_id" }]
     quality_flags = { as = "SQL of the view's SELECT" }
 
+    [heads]                                   # more columns of a table, at its end
+    PART_OF = "communication_rows"
+
 Options: `since`, the migration that adds the column; `default`, its SQL; `after`, the column before
-it; `as`, how a view computes it. `schemas/released/comments.json` has the comments that released
-migrations set and later ones changed, under the last migration that set them, for a released
-migration must render to the same text for ever (`schemas/migrations.py`).
+it; `as`, how a view computes it (a template, as migrations are), and `as_since`, from which
+migration on; `comment`, a view's own. `schemas/released/comments.json` has the comments that
+released migrations set and later ones changed, under the last migration that set them, for a
+released migration must render to the same text for ever (`schemas/migrations.py`).
 """
 
 from __future__ import annotations
@@ -34,6 +38,8 @@ FOLDER = resources.files("schemas") / "clickhouse"
 RELEASED = resources.files("schemas") / "released"
 
 _ENGINE = "ReplacingMergeTree"
+# Options whose names are not those of the fields: `as` is a keyword of Python.
+_FIELDS = {"as": "expression", "as_since": "expression_since"}
 # Which row counts, and whether it counts at all: a view shows only rows that do.
 _INTERNAL = frozenset({"version", "retracted"})
 
@@ -72,6 +78,11 @@ class ColumnDeclaration:
     default: str = ""
     after: str = ""
     expression: str = ""
+    expression_since: int = 0
+
+    def expression_at(self, migration: int) -> str:
+        """Return the SQL by which a view computes the column in a migration, or ""."""
+        return self.expression if self.expression_since <= migration else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +118,11 @@ def relations() -> Mapping[str, Relation]:
             sections[name] = section
     earlier = json.loads((RELEASED / "comments.json").read_text("utf-8"))
     reader = _Reader(sections, {int(number): texts for number, texts in earlier.items()})
-    return {name: reader.relation(name) for name in sections if name != "shared"}
+    return {
+        name: reader.relation(name)
+        for name, section in sections.items()
+        if name != "shared" and "PART_OF" not in section
+    }
 
 
 class _Reader:
@@ -137,8 +152,19 @@ class _Reader:
         )
 
     def _columns(self, relation: str) -> tuple[ColumnDeclaration, ...]:
-        names = [name for name in self._sections[relation] if not name.isupper()]
-        return tuple(self._column(relation, name) for name in names)
+        parts = [
+            name
+            for name, section in self._sections.items()
+            if name == relation or section.get("PART_OF") == relation
+        ]
+        # The table's own columns come first, whichever file was read first.
+        parts.sort(key=lambda part: part != relation)
+        return tuple(
+            self._column(part, name)
+            for part in parts
+            for name in self._sections[part]
+            if not name.isupper()
+        )
 
     def _column(self, relation: str, name: str) -> ColumnDeclaration:
         entry = self._sections.get(relation, {}).get(name)
@@ -183,7 +209,9 @@ class _Reader:
 
 
 def _with(column: ColumnDeclaration, options: Mapping[str, Any]) -> ColumnDeclaration:
-    renamed = {("expression" if name == "as" else name): value for name, value in options.items()}
+    renamed = {_FIELDS.get(name, name): value for name, value in options.items()}
+    if "comment" in renamed:
+        renamed["comment"] = replace(column.comment, text=renamed["comment"])
     try:
         return replace(column, **renamed)
     except TypeError as error:

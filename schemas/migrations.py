@@ -8,6 +8,10 @@ A file `schemas/clickhouse/NNNN_name.sql` is a Jinja template; plain SQL is one 
     add_columns("t")                  ALTER TABLE with the columns whose `since` is this migration
     set_comments()                    ALTER TABLE for every comment that this migration changes
 
+An expression of a view (`as` in the declarations) is a template with one function:
+
+    all_answers_sql("_p")             one part of all heads' answers (schemas/head_columns.py)
+
 A released migration must render to the same text for ever, because databases have recorded its
 checksum; `schemas/released/checksums.sha256` lists them.
 
@@ -25,6 +29,7 @@ from pathlib import Path
 import jinja2
 
 from schemas.columns import FOLDER, ColumnDeclaration, Comment, Relation, relations
+from schemas.head_columns import all_answers_sql
 
 # Rows are on disk when an insert returns: offsets are committed on the strength of it.
 _SETTINGS = "SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"
@@ -92,9 +97,12 @@ def select(number: int, name: str, alias: str = "", **expressions: str) -> str:
     """Return the SELECT of a view's columns, of a table's `alias`, some as SQL expressions."""
     chosen = []
     for column in relations()[name].at(number):
-        expression = expressions.get(column.name) or column.expression
+        expression = expressions.get(column.name) or column.expression_at(number)
         if not expression and alias:
             expression = f"{alias}.{column.name}"
+        if "{{" in expression:
+            sql = partial(all_answers_sql, number)
+            expression = _environment().from_string(expression).render(all_answers_sql=sql)
         chosen.append(f"{expression} AS {column.name}" if expression else column.name)
     return "SELECT\n" + ",\n".join(f"    {item}" for item in chosen)
 
@@ -161,14 +169,14 @@ def _adds(relation: Relation, number: int) -> bool:
     return any(column.since == number for column in relation.columns)
 
 
-def main(name: str) -> None:
-    """Write the next migration beside the others and print its path."""
+def write_migration(name: str) -> Path:
+    """Write the next migration beside the others and return its path."""
     names = [path.name for path in Path(str(FOLDER)).glob("[0-9]*.sql")]
     number = len(names) + 1
     path = Path(str(FOLDER)) / f"{number:04d}_{name}.sql"
     path.write_text(next_migration(number, name.replace("_", " ").capitalize()), "utf-8")
-    print(path)
+    return path
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    print(write_migration(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""Builds the analysts' dashboard: volume, needs, sentiment, response times, backlog, follow-ups."""
+"""Builds the analysts' dashboard: volume, heads' answers, response times, backlog, follow-ups."""
 
 from __future__ import annotations
 
@@ -23,14 +23,13 @@ from deploy.generate.panels import (
     listing,
     number,
 )
+from pipeline.models.heads import HEADS
 
 _FILTER = "tenant IN (${tenant:singlequote}) AND channel IN (${channel:singlequote})"
 _PERIOD = f"$__timeFilter(occurred_at) AND {_FILTER}"
+_FROM_CUSTOMERS = f"{_PERIOD} AND direction = 'inbound' AND auto_kind = ''"
 # What customers wrote or said themselves: no spam and no automatic messages.
-_INBOUND = (
-    f"{_PERIOD} AND direction = 'inbound' AND auto_kind = '' AND NOT (spam = 'spam' AND NOT"
-    " spam_abstained)"
-)
+_INBOUND = f"{_FROM_CUSTOMERS} AND NOT (spam = 'spam' AND NOT spam_abstained)"
 # One page of a list; `switchboard followups` and the views have the rest.
 _MAX_ROWS = 100
 
@@ -107,7 +106,7 @@ def _totals(board: boards.Dashboard) -> boards.Dashboard:
 
 def _volume(board: boards.Dashboard) -> boards.Dashboard:
     return (
-        board.with_row(boards.Row("Volume and content"))
+        board.with_row(boards.Row("Volume"))
         .with_panel(
             lines(
                 "Volume by channel",
@@ -146,47 +145,53 @@ def _volume(board: boards.Dashboard) -> boards.Dashboard:
                 width=WHOLE,
             )
         )
-        .with_panel(
+    )
+
+
+def _answers(board: boards.Dashboard) -> boards.Dashboard:
+    board = board.with_row(boards.Row("What customers write"))
+    for head in HEADS:
+        board = board.with_panel(
             bars(
-                "Needs",
-                "What customers want, without predictions below the head's threshold.",
+                head.name.replace("_", " ").capitalize(),
+                f"{head.meaning.en[:1].upper()}{head.meaning.en[1:]}, without predictions below the"
+                " head's threshold.",
                 Sql(
-                    f"SELECT need, count() AS records FROM communications WHERE {_INBOUND} AND need"
-                    " != '' AND NOT need_abstained GROUP BY need ORDER BY records DESC, need"
-                    " LIMIT 15"
+                    f"SELECT {head.name}, count() AS records FROM communications WHERE"
+                    f" {_FROM_CUSTOMERS if head.name == 'spam' else _INBOUND} AND {head.name} != ''"
+                    f" AND NOT {head.name}_abstained GROUP BY {head.name} ORDER BY records DESC,"
+                    f" {head.name} LIMIT 15"
                 ),
                 width=THIRD,
             )
         )
-        .with_panel(
-            lines(
-                "Sentiment",
-                "Sentiment of customers' messages, without predictions below the threshold.",
-                Sql(
-                    "SELECT $__timeInterval(occurred_at) AS time, sentiment, count() AS records"
-                    f" FROM communications WHERE {_INBOUND} AND sentiment != '' AND NOT"
-                    " sentiment_abstained GROUP BY time, sentiment ORDER BY time, sentiment",
-                    over_time=True,
-                ),
-                width=THIRD,
-                stacked=True,
-            )
+    return board.with_panel(
+        lines(
+            "Sentiment over time",
+            "Sentiment of customers' messages, without predictions below the threshold.",
+            Sql(
+                "SELECT $__timeInterval(occurred_at) AS time, sentiment, count() AS records"
+                f" FROM communications WHERE {_INBOUND} AND sentiment != '' AND NOT"
+                " sentiment_abstained GROUP BY time, sentiment ORDER BY time, sentiment",
+                over_time=True,
+            ),
+            width=THIRD,
+            stacked=True,
         )
-        .with_panel(
-            lines(
-                "Negative sentiment",
-                "Share of negative and very negative messages, without predictions below the"
-                " threshold.",
-                Sql(
-                    "SELECT $__timeInterval(occurred_at) AS time, channel, avg(sentiment IN"
-                    " ('negative', 'very_negative')) AS negative FROM communications WHERE"
-                    f" {_INBOUND} AND sentiment != '' AND NOT sentiment_abstained GROUP BY time,"
-                    " channel ORDER BY time, channel",
-                    over_time=True,
-                ),
-                unit="percentunit",
-                width=THIRD,
-            )
+    ).with_panel(
+        lines(
+            "Negative sentiment",
+            "Share of negative and very negative messages, without predictions below the"
+            " threshold.",
+            Sql(
+                "SELECT $__timeInterval(occurred_at) AS time, channel, avg(sentiment IN"
+                " ('negative', 'very_negative')) AS negative FROM communications WHERE"
+                f" {_INBOUND} AND sentiment != '' AND NOT sentiment_abstained GROUP BY time,"
+                " channel ORDER BY time, channel",
+                over_time=True,
+            ),
+            unit="percentunit",
+            width=THIRD,
         )
     )
 
@@ -358,6 +363,6 @@ def dashboard() -> Dashboard:
         .with_variable(_variable("tenant", "Tenant"))
         .with_variable(_variable("channel", "Channel"))
     )
-    for part in (_totals, _volume, _response_times, _open_work):
+    for part in (_totals, _volume, _answers, _response_times, _open_work):
         board = part(board)
     return board.build()

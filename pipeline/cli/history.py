@@ -22,6 +22,8 @@ _COLOURS = {
     "negative": "red",
     "very_negative": "red",
 }
+# Heads that have columns of their own.
+_WITH_COLUMN = frozenset(("need", "sentiment"))
 # Wide enough to understand a message, short enough that an event takes one to three lines.
 _TEXT_WIDTH = 160
 
@@ -89,7 +91,7 @@ def _row(event: dict[str, Any]) -> list[Text]:
         safe_text(event["occurred_at"][:16]),
         safe_text(event["event"]),
         safe_text(words, _TEXT_WIDTH),
-        safe_text(_needs(event)),
+        safe_text(_answers(event)),
         sentiment,
         safe_text(outcome, _TEXT_WIDTH // 2),
     ]
@@ -101,13 +103,23 @@ def _answer(event: dict[str, Any], head: str) -> str:
     return f"{label}?" if label and event[f"{head}_abstained"] else label
 
 
-def _needs(event: dict[str, Any]) -> str:
-    """Return the needs, and the answers of a team's own heads."""
+def _answers(event: dict[str, Any]) -> str:
+    """Return the needs, and the other heads' answers unless they are ordinary or abstained from."""
+    from pipeline.models.heads import HEADS
+
+    ordinary = {head.name: head.ordinary for head in HEADS}
     needs = " and ".join(
         (_answer(event, "need"), *(need.replace("_", " ") for need in event["need_also"]))
     )
-    own = (f"{head}: {label}" for head, label in event["answers"].items() if label)
-    return ", ".join(part for part in (needs, *own) if part)
+    others = (
+        f"{head}: {label}".replace("_", " ")
+        for head, label in event["answers"].items()
+        if label
+        and head not in _WITH_COLUMN
+        and label not in ordinary.get(head, ())
+        and not event["answers_abstained"][head]
+    )
+    return ", ".join(part for part in (needs, *others) if part)
 
 
 def _facts(event: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ from pipeline.log.clock import utc_now
 from pipeline.log.contract_messages import encode_contract
 from pipeline.log.port import Log
 from pipeline.models.classifier import Classifier, HeadPrediction
-from pipeline.models.heads import HEADS, Head
+from pipeline.models.heads import Head
 from pipeline.sinks.reclassification import text_hash_sql
 from pipeline.sinks.warehouse import Warehouse, rows
 from pipeline.workspace import Workspace
@@ -29,7 +29,6 @@ from schemas.topics import RECLASSIFIED
 
 # An id has sixteen bytes, so a page is small; texts are read in batches of the size of enrich.
 _PAGE, _BATCH = 100_000, 2_000
-_BUILT_IN = frozenset(head.name for head in HEADS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,11 +225,7 @@ def _batches(
 
 def _texts(heads: Sequence[str]) -> str:
     shown = (
-        (
-            f"(record.{head}, record.{head}_version) AS shown_{head}"
-            if head in _BUILT_IN
-            else f"(record.answers['{head}'], record.answers_version['{head}']) AS shown_{head}"
-        )
+        f"(record.answers['{head}'], record.answers_version['{head}']) AS shown_{head}"
         for head in heads
     )
     return (

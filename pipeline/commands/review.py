@@ -11,11 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.models.features import extract_features
-from pipeline.models.heads import HEADS, Head
+from pipeline.models.heads import Head
 from pipeline.sinks.warehouse import Warehouse, rows
 from pipeline.text.normal_form import normalise
 
-_BUILT_IN: Final = frozenset(head.name for head in HEADS)
 # Half-life of the value of a record: what customers write changes within months.
 _HALF_LIFE_DAYS: Final = 30.0
 # Uncertain candidates per wanted record, from which unlike ones are selected: more cost time, fewer
@@ -76,14 +75,12 @@ def find_candidates(
 
 def _uncertain(warehouse: Warehouse, head: Head, most: int) -> list[ReviewCandidate]:
     name = head.name
-    built_in = name in _BUILT_IN
-    label, p = (name, f"{name}_p") if built_in else (f"answers['{name}']", f"answers_p['{name}']")
     # p is 0 where no rule matched: the head knows nothing, and nothing is less certain.
     found = rows(
         warehouse,
         f"""
         SELECT
-            record_id, {label} AS label, {p} AS p, redacted_text AS text,
+            record_id, answers['{name}'] AS label, answers_p['{name}'] AS p, redacted_text AS text,
             channel, direction, language, toString(occurred_at) AS at,
             (1 - p)
                 * exp2(-dateDiff('second', occurred_at, newest) / {_HALF_LIFE_DAYS * 86_400})

@@ -1,6 +1,6 @@
 """The table of built-in heads: every question that models answer about a text.
 
-A new head is one entry here, or an entry in a team's own file.
+A new head is one entry here and `make generate`, or an entry in a team's own file.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ class Head:
     `minimum_labels` examples of at least `minimum_classes` labels; it abstains below the confidence
     at which the share `precision` of its answers has been right, and always below `threshold`
     (`pipeline.models.abstention`). The head applies to texts of `directions` only ("" is an unknown
-    direction). A text that asks several things may have several of the `combinable` labels. `terms`
-    are a team's own terms by label, without the built-in lexicons.
+    direction). A text that asks several things may have several of the `combinable` labels. The
+    `ordinary` labels are those of most messages, or of messages without content: more of them
+    raises no alert. `terms` are a team's own terms by label, without the built-in lexicons.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Head:
     minimum_classes: int = _MINIMUM_CLASSES
     precision: float = _PRECISION
     combinable: frozenset[str] = frozenset()
+    ordinary: frozenset[str] = frozenset()
     terms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def applies_to(self, direction: str) -> bool:
@@ -101,6 +103,7 @@ HEADS: Final = (
         threshold=0.35,  # with 22 labels a probability of a third is a clear favourite
         directions=_FROM_CUSTOMERS,
         combinable=frozenset(_NEEDS) - _NEVER_COMBINED,
+        ordinary=frozenset(("greeting", "other")),
     ),
     Head(
         name="sentiment",
@@ -114,6 +117,7 @@ HEADS: Final = (
         },
         rule=rules.sentiment,
         threshold=0.45,
+        ordinary=frozenset(("neutral",)),
     ),
     Head(
         name="urgency",
@@ -127,6 +131,7 @@ HEADS: Final = (
         rule=rules.urgency,
         threshold=0.5,
         directions=_FROM_CUSTOMERS,
+        ordinary=frozenset(("normal", "low")),
     ),
     Head(
         name="spam",
@@ -138,6 +143,7 @@ HEADS: Final = (
         rule=rules.spam,
         threshold=0.6,  # between two labels a probability near 0.5 is no answer
         precision=0.97,  # a customer's mail that is taken for spam is the most costly mistake
+        ordinary=frozenset(("ham",)),
     ),
     Head(
         name="purchase_intent",
@@ -152,5 +158,6 @@ HEADS: Final = (
         rule=rules.purchase_intent,
         threshold=0.4,
         directions=_FROM_CUSTOMERS,
+        ordinary=frozenset(("none",)),
     ),
 )

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from pipeline.errors import UserError
+from pipeline.models.heads import HEADS
 from pipeline.reporting.charts import PALETTE, bars, columns_by_day
 from pipeline.reporting.html_pages import render
 from pipeline.reporting.report_queries import CHART_QUERIES, TABLE_SECTIONS
@@ -22,7 +23,9 @@ from pipeline.sinks.warehouse import Warehouse, rows
 
 Rows = Sequence[Mapping[str, Any]]
 
-_SENTIMENTS = ("very_positive", "positive", "neutral", "negative", "very_negative")
+# Labels of a built-in head that form a scale, in its order. Others are sorted by frequency.
+_SCALES = {head.name: list(head.labels) for head in HEADS if not head.combinable}
+_IN_TABLE_ORDER = [head.name for head in HEADS]
 
 
 class PeriodError(UserError, ValueError):
@@ -101,24 +104,29 @@ def _charts(results: Mapping[str, Rows]) -> dict[str, Any]:
         by_channel[row["channel"]] += int(row["records"])
     channels = sorted(by_channel, key=lambda channel: (-by_channel[channel], channel))
     colours = {name: PALETTE[index % len(PALETTE)] for index, name in enumerate(channels)}
-    sentiment = {row["sentiment"]: row for row in results["sentiment"]}
     return {
         "totals": totals,
         "legend": [(name, colours[name], by_channel[name]) for name in channels],
         "volume": columns_by_day(_by_day(results["volume"], channels), colours),
-        "needs": bars(_bar_rows(results["needs"], "need")),
-        "sentiment": bars(
-            _bar_rows(
-                [sentiment[label] for label in _SENTIMENTS if label in sentiment], "sentiment"
-            ),
-            PALETTE[2],
-        ),
-        "custom_heads": [
-            (head.replace("_", " "), bars(_bar_rows(list(answers), "answer")))
-            for head, answers in groupby(results["custom_heads"], itemgetter("head"))
+        "heads": [
+            (head.replace("_", " "), bars(_bar_rows(_by_label(head, answers), "answer")))
+            for head, answers in _by_head(results["heads"])
         ],
         "ratings": ratings,
     }
+
+
+def _by_head(answers: Rows) -> list[tuple[str, Rows]]:
+    """Return the answers of each head: built-in heads in the order of their table, then others."""
+    by_head = {head: list(rows) for head, rows in groupby(answers, itemgetter("head"))}
+    known = [head for head in _IN_TABLE_ORDER if head in by_head]
+    return [(head, by_head[head]) for head in dict.fromkeys((*known, *by_head))]
+
+
+def _by_label(head: str, answers: Rows) -> Rows:
+    scale = _SCALES.get(head, [])
+    places = {label: index for index, label in enumerate(scale)}
+    return sorted(answers, key=lambda row: places.get(row["answer"], len(scale)))
 
 
 def _by_day(volume: Rows, channels: Sequence[str]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # Enough for a page; readers who want more can query the views.
-_TOP_CUSTOMERS, _TOP_NEEDS = 15, 15
+_TOP_CUSTOMERS, _TOP_LABELS = 15, 15
 
 _WITHIN = (
     "occurred_at >= toDateTime64({start:String}, 3, 'UTC') AND occurred_at <"
@@ -42,22 +42,25 @@ FROM communications WHERE {_WITHIN}
 GROUP BY day, channel ORDER BY day, channel
 """
 
-NEEDS = f"""
-SELECT need, count() AS records, countIf(need_abstained) AS unsure
-FROM communications WHERE {_WITHIN} AND need != '' AND direction = 'inbound'
-GROUP BY need ORDER BY records DESC, need LIMIT {_TOP_NEEDS}
-"""
-
-SENTIMENT = f"""
-SELECT sentiment, count() AS records, countIf(sentiment_abstained) AS unsure
-FROM communications WHERE {_WITHIN} AND sentiment != '' AND direction = 'inbound'
-GROUP BY sentiment
-"""
-
-CUSTOM_HEADS = f"""
-SELECT head, answers[head] AS answer, count() AS records, countIf(answers_abstained[head]) AS unsure
-FROM communications ARRAY JOIN mapKeys(answers) AS head WHERE {_WITHIN} AND answers[head] != ''
-GROUP BY head, answer ORDER BY head, records DESC, answer
+# What customers wrote counts; a head that answers only about other messages counts those.
+HEADS = f"""
+WITH
+    counted AS
+    (
+        SELECT
+            head,
+            answers[head] AS answer,
+            direction = 'inbound' AS of_customers,
+            count() AS records,
+            countIf(answers_abstained[head]) AS unsure
+        FROM communications ARRAY JOIN mapKeys(answers) AS head
+        WHERE {_WITHIN} AND answers[head] != ''
+        GROUP BY head, answer, of_customers
+    )
+SELECT head, answer, sum(counted.records) AS records, sum(counted.unsure) AS unsure
+FROM counted
+WHERE of_customers OR head NOT IN (SELECT head FROM counted WHERE of_customers)
+GROUP BY head, answer ORDER BY head, records DESC, answer LIMIT {_TOP_LABELS} BY head
 """
 
 # A person is all linked contact points. Amounts of different currencies are never added up.
@@ -158,9 +161,7 @@ FROM model_quality AS quality WHERE day IS NULL AND language = 'all' ORDER BY qu
 CHART_QUERIES: dict[str, str] = {
     "totals": TOTALS,
     "volume": VOLUME,
-    "needs": NEEDS,
-    "sentiment": SENTIMENT,
-    "custom_heads": CUSTOM_HEADS,
+    "heads": HEADS,
     "ratings": RATINGS,
 }
 

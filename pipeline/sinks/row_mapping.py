@@ -13,7 +13,7 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any
 
-from pipeline.models.heads import HEADS
+from pipeline.models.heads import HEADS, Head
 from pipeline.sinks.table_columns import (
     Batch,
     Bodies,
@@ -63,17 +63,15 @@ def _answers_of(head: str) -> Parents:
     return answers
 
 
-_needs = _answers_of("need")
-
-
-def _answers(head: str) -> dict[str, Field]:
-    answers = _needs if head == "need" else _answers_of(head)
-    return {
-        head: Field(answers, "label"),
-        f"{head}_p": Field(answers, "p"),
-        f"{head}_abstained": Field(answers, "abstained"),
-        f"{head}_version": Field(answers, "version"),
+def _answers(head: Head) -> dict[str, Field]:
+    answers = _answers_of(head.name)
+    columns = {
+        head.name: Field(answers, "label"),
+        f"{head.name}_p": Field(answers, "p"),
+        f"{head.name}_abstained": Field(answers, "abstained"),
+        f"{head.name}_version": Field(answers, "version"),
     }
+    return columns | ({f"{head.name}_also": Field(answers, "also")} if head.combinable else {})
 
 
 _BUILT_IN_HEADS = frozenset(head.name for head in HEADS)
@@ -116,8 +114,7 @@ COMMUNICATIONS = Table(
         ring_s=Field(_calls, "ring_s"),
         talk_s=Field(_calls, "talk_s"),
         disposition=Field(_calls, "disposition", _or_empty),
-        **{name: column for head in HEADS for name, column in _answers(head.name).items()},
-        need_also=Field(_needs, "also"),
+        **{name: column for head in HEADS for name, column in _answers(head).items()},
         answers=Field(_custom_answers, "label"),
         **{f"answers_{part}": Field(_custom_answers, part) for part in _ANSWER_PARTS[1:]},
     ),

@@ -25,6 +25,9 @@ SELECT
     need_also,
     answers,
 {% endif %}
+{% if number >= 13 %}
+    answers_abstained,
+{% endif %}
     need_abstained,
     sentiment_abstained,
     purchase_intent_abstained,
@@ -61,6 +64,9 @@ SELECT
 {% if number >= 10 %}
     CAST([], 'Array(String)') AS need_also,
     CAST(map(), 'Map(String, String)') AS answers,
+{% endif %}
+{% if number >= 13 %}
+    CAST(map(), 'Map(String, Bool)') AS answers_abstained,
 {% endif %}
     false AS need_abstained,
     false AS sentiment_abstained,

@@ -111,7 +111,7 @@ def test_both_engines_show_the_same_later_answers(
     assert (first["need"], first["need_also"], first["answers"]) == (
         "refund_return",
         ["other"],
-        {"visa": "work"},
+        {"need": "refund_return", "spam": "ham", "visa": "work"},
     )
     assert first["need_version"] == Replica().classifier().rules_version
     assert {row["answers"]["visa"] for row in server[0]} == {"work", "tourist"}

@@ -33,8 +33,8 @@ from schemas.envelope import stable_id
 from schemas.reclassified import Reclassification
 from schemas.records import Prediction, Record
 from schemas.topics import RECLASSIFIED
-from tests.support.judging import example_message, record_of
-from tests.support.labelling import made_up, put, whole_fold
+from tests.support.example_events import invented_labels, publish_examples, whole_fold
+from tests.support.prediction_records import example_message, record_of
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 ALWAYS = ReclassificationScope("1970-01-01 00:00:00", "2200-01-01 00:00:00", ("need",))
@@ -131,8 +131,8 @@ def test_the_newest_answer_about_the_text_wins_in_any_load_order(
             True,
             "0/9/new",
             ["payment"],
-            {"visa": "work"},
-            {"visa": ["payment"]},
+            {"need": "refund_return", "visa": "work"},
+            {"need": ["payment"], "visa": ["payment"]},
             "",
         )
     ]
@@ -312,10 +312,10 @@ def test_rebuilt_models_of_a_version_give_the_same_answers(log: SqliteLog) -> No
 def test_models_are_rebuilt_across_a_rollback_but_not_after_their_generation(
     log: SqliteLog,
 ) -> None:
-    put(log, made_up(40))
+    publish_examples(log, invented_labels(40))
     earlier = replica_at(log).version
     roll_back(log, "0/20")
-    put(log, made_up(10, first=200))
+    publish_examples(log, invented_labels(10, first=200))
     whole = whole_fold(log)
     now = models_at_version(log, whole.live.version, HEADS)
     assert now is not None

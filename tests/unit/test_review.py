@@ -25,7 +25,7 @@ from pipeline.sinks.table_columns import VersionedContract
 from schemas.labels import Label
 from schemas.records import Delivery, Prediction
 from schemas.types import Contract, Direction
-from tests.support.judging import record_of
+from tests.support.prediction_records import record_of
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 SPAM = next(head for head in HEADS if head.name == "spam")

@@ -8,23 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from pipeline.models.heads import HEADS
 from pipeline.processors.live.observations import BUSINESS, INBOUND
 from pipeline.processors.live.panes import DAY, HOUR, MINUTE, Resolution
 from pipeline.processors.live.view import LiveView, SpanCounts
 from schemas.live import AlertKind
 
-# The answers for most messages, or for those without content: more of them alarms nobody.
-ORDINARY: Final = frozenset(
-    (
-        "need:greeting",
-        "need:other",
-        "sentiment:neutral",
-        "urgency:normal",
-        "urgency:low",
-        "spam:ham",
-        "purchase_intent:none",
-    )
-)
+# More of the ordinary answers alarms nobody.
+ORDINARY: Final = frozenset(f"{head.name}:{label}" for head in HEADS for label in head.ordinary)
 # A minute shows a flood at once; five minutes show a swell that no single minute does.
 _SPIKE_WINDOWS: Final[tuple[tuple[Resolution, int], ...]] = ((MINUTE, 60), (HOUR, 300))
 # Some 60 measures checked 17,280 times a day (every five seconds) are a million checks: with a
