@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipeline.commands.host_factory import HandlerWrapper, unwrapped, embedded_host, kafka_host
+from pipeline.commands.host_factory import HandlerWrapper, embedded_host, kafka_host, unwrapped
 from pipeline.commands.lag import lags
 from pipeline.ingest.registry import CONNECTORS
 from pipeline.ingest.resumable_ingest import Ingest
@@ -19,6 +19,7 @@ from pipeline.runtime.stages import KAFKA_STAGES, STAGES
 from pipeline.settings import Settings, load_settings
 from pipeline.sinks.migrations import migrate
 from pipeline.workspace import Workspace
+from tests.support.migrated_store import copy_migrated_store
 
 SECRET = "a secret for tests only"
 # What of a row says when it was written or taken, not what was written.
@@ -93,6 +94,9 @@ class Embedded:
 
     def run(self, wrap: HandlerWrapper = unwrapped) -> None:
         """See `Installation.run`."""
+        store = self.workspace.root / "store"
+        if not store.exists():
+            copy_migrated_store(store)
         with embedded_host(self.workspace, wrap) as host:
             while host.run_once():
                 pass

@@ -10,8 +10,8 @@ from itertools import count
 from typing import Any
 
 from pipeline.envelope import encode_event, validate_data
-from pipeline.log.contract_messages import encode_contract
 from pipeline.identity.contacts import OwnSide
+from pipeline.log.contract_messages import encode_contract
 from pipeline.log.port import LogRecord, Message
 from pipeline.models.replica import Replica
 from pipeline.outcomes import Reject

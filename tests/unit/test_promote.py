@@ -24,12 +24,12 @@ from pipeline.models.snapshot import dump
 from pipeline.text.normal_form import READ_CHARACTERS
 from schemas.labels import Example, Promotion, Rollback
 from schemas.topics import EXAMPLES
-from tests.support.labelled import labelled
+from tests.support.labelled_texts import labelled_texts
 
 NOW = datetime(2026, 11, 3, 9, tzinfo=UTC)
 HEAD = head_named("sentiment")
 _VALUES = {"praise": "positive", "refund": "negative", "delivery": "neutral"}
-ROWS = [replace(row, label=_VALUES[row.label]) for row in labelled(60)]
+ROWS = [replace(row, label=_VALUES[row.label]) for row in labelled_texts(60)]
 
 
 @pytest.fixture
