@@ -37,6 +37,8 @@ from tests.support.tcp_gate import TcpGate
 _RECOVERY_S = 30.0
 # A fault has this long to recover before the next one is injected.
 _RECOVERY_LIMIT_S = 90.0
+# Events are let in up to this share of all beyond those that a fault waits for.
+_AHEAD = 0.05
 # A stage that is this many records behind has batches of work before it.
 _BEHIND = 60
 # No progress for this long while work is left: something is stuck.
@@ -108,7 +110,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--faults", type=int, default=20)
     parser.add_argument("--chunk", type=int, default=300, help="events a file, which is a burst")
     parser.add_argument(
-        "--minutes", type=float, default=2.5, help="spread the events over this long"
+        "--minutes", type=float, default=1.5, help="spread the events over this long"
     )
     parser.add_argument(
         "--back", type=float, default=_RECOVERY_S, help="seconds within which records flow again"
@@ -195,14 +197,18 @@ def _faults(options: argparse.Namespace, targets: Targets, progress: Progress) -
         f"{'at':>6} {'events':>7}  {'back (s): enrich':>17} {'converse':>9} {'load':>6}  fault",
         flush=True,
     )
+    feeder = targets.feeder
+    assert feeder is not None
     for fault in schedule(options.seed, options.faults):
         due = int(fault.at * options.events)
+        # However long a fault before it took: events are left that this one can disturb.
+        feeder.allow(fault.at + _AHEAD)
         _until(
             lambda due=due: _raw_done(progress) >= due, f"enrich to reach {due} events", progress
         )
         struck = next((stage for stage in _WORKERS if stage in fault.what), "enrich")
         _until(
-            lambda stage=struck: _has_work(progress, stage, options.events),
+            lambda stage=struck: _has_work(progress, stage, options.events, feeder),
             f"work for {struck}",
             progress,
         )
@@ -222,6 +228,7 @@ def _faults(options: argparse.Namespace, targets: Targets, progress: Progress) -
                 f"after '{fault.what}' {', '.join(slow)} took more than {options.back:.0f} s to"
                 " flow again"
             )
+    feeder.allow(1)
     return failures
 
 
@@ -262,13 +269,15 @@ def _raw_done(progress: Progress) -> int:
     )
 
 
-def _has_work(progress: Progress, stage: str, events: int) -> bool:
-    """Return whether a fault would interrupt a stage: it is behind, or nothing more will come."""
-    return (
-        stage == "resolve"
-        or progress.behind()[stage] > _BEHIND
-        or _raw_done(progress) >= events * 0.98
-    )
+def _has_work(progress: Progress, stage: str, events: int, feeder: Feeder) -> bool:
+    """Return whether a fault would interrupt a stage: it is behind, or nothing more will come.
+
+    If all stages have caught up, more events are let in.
+    """
+    behind = progress.behind()
+    if max(behind.values()) <= _BEHIND:
+        feeder.allow_next()
+    return stage == "resolve" or behind[stage] > _BEHIND or _raw_done(progress) >= events * 0.98
 
 
 def _until(ready: object, what: str, progress: Progress) -> None:

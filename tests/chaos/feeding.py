@@ -6,6 +6,8 @@ The command itself ingests them.
 from __future__ import annotations
 
 import json
+import math
+import random
 import subprocess
 import sys
 import threading
@@ -20,6 +22,9 @@ from tests.support.stack import die_with_parent
 
 # How many broken lines, unknown types and broken contracts are planted in all.
 POISON = 30
+# A command that ingests one file runs for about this long.
+_LIFE_S = 1.0
+_POLL_S = 0.02
 
 
 def write_chunks(folder: Path, events: int, chunk: int, seed: int) -> list[Path]:
@@ -65,7 +70,7 @@ def write_fatal_event(folder: Path, event: dict[str, object]) -> Path:
 
 
 class Feeder:
-    """Ingests the files by `switchboard ingest`, paced.
+    """Ingests the files by `switchboard ingest`, paced, and no more of them than are allowed.
 
     A command that dies is run again and resumes where it was.
     """
@@ -81,6 +86,9 @@ class Feeder:
         self.process: subprocess.Popen[bytes] | None = None
         self.deaths = 0
         self.problem = ""
+        self._allowance = threading.Condition()
+        self._allowed = len(self._parts)
+        self._waiting = False
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
@@ -89,11 +97,30 @@ class Feeder:
         for number, part in enumerate(self._parts):
             # This paces the flow; it does not wait for something.
             time.sleep(max(began + number * self._pace - time.monotonic(), 0))
+            self._wait_until_allowed(number)
             while (code := self._ingest(part)) < 0:
                 self.deaths += 1
             if code != 0:
                 self.problem = f"ingesting {part[0]} … ended with {code}"
                 return
+
+    def _wait_until_allowed(self, number: int) -> None:
+        with self._allowance:
+            self._waiting = True
+            self._allowance.wait_for(lambda: number < self._allowed)
+            self._waiting = False
+
+    def allow(self, share: float) -> None:
+        """Ingest files up to a share of all, and no more until more is allowed."""
+        with self._allowance:
+            self._allowed = math.ceil(share * len(self._parts))
+            self._allowance.notify()
+
+    def allow_next(self) -> None:
+        """Ingest one more file if the allowed ones are ingested."""
+        with self._allowance:
+            self._allowed += self._waiting
+            self._allowance.notify()
 
     def _ingest(self, part: list[Path]) -> int:
         command = [sys.executable, "-m", "pipeline", "ingest", "events", *map(str, part)]
@@ -107,6 +134,14 @@ class Feeder:
         return self.process.wait()
 
     def kill(self) -> None:
-        """kill -9 the command that runs now."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.kill()
+        """kill -9 the command at a random moment of its life; the next one if none runs."""
+        while self.thread.is_alive():
+            process = self.process
+            if process is None or process.poll() is not None:
+                self.allow_next()
+                time.sleep(_POLL_S)
+                continue
+            time.sleep(random.uniform(0, _LIFE_S))
+            if process.poll() is None:
+                process.kill()
+                return

@@ -12,10 +12,15 @@ from dataclasses import dataclass, field
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from pipeline.log.port import LogError
+from pipeline.runtime.kafka.broker import Broker
+from pipeline.runtime.kafka.topic_scan import first_records
 from pipeline.runtime.stages import KAFKA_STAGES, STAGES
 from schemas.topics import TOPICS
 
 _EVERY_S = 0.25
+# After this long without progress a partition's records are counted, not its offsets.
+_CHECK_S = 5.0
 # Behind the last record lie markers of transactions that no group ever commits past; a larger
 # difference is work.
 _MARKS = 20
@@ -32,6 +37,7 @@ class FaultClock:
     what: str
     at: float
     waiting: dict[str, Offsets]
+    check_at: float
     back: dict[str, float] = field(default_factory=dict)
 
 
@@ -121,16 +127,36 @@ class Progress:
                 }
                 for stage, topics in _INPUTS.items()
             }
-            fault = FaultClock(what, time.monotonic(), waiting)
+            now = time.monotonic()
+            fault = FaultClock(what, now, waiting, now + _CHECK_S)
             self.clocks.append(fault)
             return fault
 
     def _look(self, fault: FaultClock) -> None:
         for stage, waiting in fault.waiting.items():
-            if stage not in fault.back and all(
-                self.committed.get(place, 0) > before for place, before in waiting.items()
-            ):
+            if stage in fault.back:
+                continue
+            still = {
+                place: before
+                for place, before in waiting.items()
+                if self.committed.get(place, 0) <= before
+            }
+            if still and time.monotonic() > fault.check_at:
+                fault.check_at = time.monotonic() + _CHECK_S
+                for place in self._without_records(still):
+                    del still[place], waiting[place]
+            if not still:
                 fault.back[stage] = time.monotonic() - fault.at
+
+    def _without_records(self, waiting: Offsets) -> list[tuple[str, str, int]]:
+        """Return where only transaction markers and aborted records follow what is committed."""
+        starts = {(topic, partition): before for (_, topic, partition), before in waiting.items()}
+        try:
+            records = first_records(Broker(self._broker), starts)
+        except (KafkaException, LogError):
+            return []
+        unread = {(record.topic, record.partition) for record in records}
+        return [place for place in waiting if place[1:] not in unread]
 
     def close(self) -> None:
         """End the polling."""
