@@ -34,6 +34,13 @@ _ROOT = Path(__file__).resolve().parents[2]
 _PATIENCE_S = 300.0
 
 
+def _is_readable(descriptor: int, timeout_s: float | None) -> bool:
+    """Return whether a descriptor can be read in time; `select` allows numbers up to 1,023 only."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN | select.POLLHUP)
+    return bool(poll.poll(None if timeout_s is None else timeout_s * 1000))
+
+
 class WarmProcess:
     """A process that was forked from the warm one, with as much of Popen as tests use."""
 
@@ -44,7 +51,7 @@ class WarmProcess:
         self.returncode: int | None = None
         self._reports = reports
         deadline = time.monotonic() + _PATIENCE_S
-        while not select.select([reports], [], [], 0.5)[0]:
+        while not _is_readable(reports, 0.5):
             assert server.poll() is None, "the warm process has ended: see what it printed above"
             assert time.monotonic() < deadline, f"{arguments} did not start"
         self.pid = int(self._report(0))
@@ -79,7 +86,7 @@ class WarmProcess:
         self.send_signal(signal.SIGKILL)
 
     def _report(self, timeout: float | None) -> bytes:
-        if not select.select([self._reports], [], [], timeout)[0]:
+        if not _is_readable(self._reports, timeout):
             raise subprocess.TimeoutExpired(self.arguments, timeout or 0)
         line = b""
         while not line.endswith(b"\n"):
