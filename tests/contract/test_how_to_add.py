@@ -16,7 +16,7 @@ import pytest
 
 _ROOT = Path(__file__).resolve().parents[2]
 
-_CONNECTOR = '''"""Connector for lists of voicemails: id, time, caller and text, one line per voicemail."""
+_CONNECTOR = '''"""Connector for lists of voicemails: id, time, caller and text per line."""
 
 from __future__ import annotations
 
@@ -235,11 +235,8 @@ def _add_connector(tree: Path) -> None:
     )
     _write(tree / "pipeline/ingest/voicemail/voicemail_connector.py", _CONNECTOR)
     registry = tree / "pipeline/ingest/registry.py"
-    _replace(
-        registry,
-        "        EventsConnector(),\n",
-        "        EventsConnector(), VoicemailConnector(),\n",
-    )
+    row = "        EventsConnector(),\n"
+    _replace(registry, row, f"{row}        VoicemailConnector(),\n")
     _replace(
         registry,
         "from pipeline.ingest.port import Connector\n",
