@@ -37,7 +37,7 @@ from pipeline.workspace import Workspace
 from schemas.topics import BUSINESS, CONVERSE_STATE, RAW_CHAT, RAW_EMAIL, RECORDS, TOPICS
 from tests.support.installations import settings_in
 from tests.support.kafka_server import KafkaServer
-from tests.support.short_sessions import shorten_sessions
+from tests.support.short_waits import shorten_waits
 from tests.support.stack import wait_until
 
 pytestmark = pytest.mark.stack
@@ -269,7 +269,7 @@ def run_host_until_killed() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     kafka_host_module.produce = send_and_die
-    shorten_sessions()
+    shorten_waits()
     bodies, markers = FolderBodyStore(folder / "b"), CrashMarkers(folder / "in-flight")
     KafkaHost(Broker(servers), CopyStage(), "enrich", "test-0", bodies, _SIZES, markers).run(
         lambda: False

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.kafka_server import SHORT_LIVED, KafkaServer
-from tests.support.short_sessions import shorten_sessions
+from tests.support.short_waits import shorten_waits
 from tests.support.stack import StackMissingError, skip_or_fail
 
 # Every sign that a URL could read as its own.
@@ -34,7 +34,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
 
     Workers in this process have short sessions, as those of tests/support/warm.py do.
     """
-    shorten_sessions()
+    shorten_waits()
     try:
         server = KafkaServer(tmp_path_factory.mktemp("kafka"), SHORT_LIVED)
     except StackMissingError as error:

@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.support.short_sessions import shorten_live_sessions, shorten_sessions
+from tests.support.short_waits import shorten_live_waits, shorten_waits
 from tests.support.stack import die_with_parent
 
 # chdb starts threads when it is imported, which would not be there after a fork.
@@ -174,8 +174,8 @@ def _warm_up() -> None:
     for module in pkgutil.walk_packages(pipeline.__path__, "pipeline."):
         if module.name not in _LEFT_OUT:
             importlib.import_module(module.name)
-    shorten_sessions()
-    shorten_live_sessions()
+    shorten_waits()
+    shorten_live_waits()
     # These load compiled code and models when first called.
     detect_language("Could you tell me where my parcel is?")
     texts = ["Where is my parcel?", "我的快递到哪里了？"]
