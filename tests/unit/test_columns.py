@@ -75,6 +75,31 @@ def test_every_statement_of_a_migration_can_be_run_again(warehouse: ChdbWarehous
             warehouse.execute(statement)
 
 
+def test_the_maps_of_the_view_have_built_in_and_own_heads(warehouse: ChdbWarehouse) -> None:
+    columns = "record_id, need, need_p, need_also, need_version, answers, answers_p"
+    own = "map('visa', 'work', 'need', 'as an own head'), map('visa', 0.5, 'need', 0.25)"
+    answered, earlier = "'other', 0.75, ['payment'], 'rules/x'", "'', 0, [], ''"
+    for number, need in enumerate((answered, earlier)):
+        values = f"toUUID('00000000-0000-0000-0000-00000000000{number}'), {need}, {own}"
+        warehouse.execute(f"INSERT INTO communication_rows ({columns}) SELECT {values}")
+    found = rows(
+        warehouse, "SELECT answers, answers_p, answers_also FROM communications ORDER BY record_id"
+    )
+    # A built-in head counts before an own head of the same name, once it has answered.
+    assert found == [
+        {
+            "answers": {"visa": "work", "need": "other"},
+            "answers_p": {"visa": 0.5, "need": 0.75},
+            "answers_also": {"need": ["payment"]},
+        },
+        {
+            "answers": {"visa": "work", "need": "as an own head"},
+            "answers_p": {"visa": 0.5, "need": 0.25},
+            "answers_also": {},
+        },
+    ]
+
+
 def test_every_mapped_column_is_declared_and_every_declared_column_is_mapped() -> None:
     for tables in TABLES.values():
         for table in tables:
