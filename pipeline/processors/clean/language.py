@@ -82,9 +82,7 @@ _SCRIPTS: dict[str, tuple[re.Pattern[str], float]] = {
 }
 # Most non-ASCII texts are Chinese: this pattern finds whether any other script must be counted at
 # all.
-_NOT_ONLY_HAN = re.compile(
-    f"[^\x00-\x7f\u2010-\u2027\u3000-\u303f\uff00-\uff65\uffe0-\uffee{HAN}]"
-)
+_NOT_ONLY_HAN = re.compile(f"[^\x00-\x7f\u2010-\u2027\u3000-\u303f\uff00-\uff65\uffe0-\uffee{HAN}]")
 _HAN = {"han": _SCRIPTS["han"]}
 # Kana are half of Japanese text, a tenth in a title of terms. A few occur in Chinese text too: a
 # quoted name, or の in place of 的.
