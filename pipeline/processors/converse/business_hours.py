@@ -135,7 +135,7 @@ class BusinessHours:
         return table.starts[index] + wanted - table.before[index]
 
     def elapsed(self, start: datetime, end: datetime) -> float:
-        """Return the business seconds between two aware instants; negative if end precedes start."""
+        """Return the business seconds between two aware instants; negative if `end` is first."""
         return (self.clock_ms(to_ms(end)) - self.clock_ms(to_ms(start))) / 1000
 
     def after(self, start: datetime, seconds: float) -> datetime:
