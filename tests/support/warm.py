@@ -21,6 +21,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -278,7 +279,11 @@ def _only_own_threads() -> bool:
     tasks = Path("/proc/self/task")
     if not tasks.is_dir():
         return False
-    names = [(thread / "comm").read_text().strip() for thread in tasks.iterdir()]
+    names = []
+    for thread in tasks.iterdir():
+        # One that ends at this moment is none any more.
+        with suppress(OSError):
+            names.append((thread / "comm").read_text().strip())
     return len(names) - names.count("jemalloc_bg_thd") == threading.active_count()
 
 
