@@ -39,7 +39,7 @@ downloads: setup ## Download the servers and validators of test-stack, which it 
 validate: setup ## deploy/ by the validators of what reads it: hadolint, Compose, promtool, Kubernetes, KEDA, Grafana
 	$(BIN)/python -m pytest -q tests/stack/test_deploy_validators.py
 
-chaos: setup ## Kill everything while 6,000 events flow through real servers, then compare every row (about 4 minutes)
+chaos: setup ## Kill everything while 6,000 events flow through real servers, then compare every row (about 3 minutes)
 	$(BIN)/python -m tests.chaos $(CHAOS)
 
 chaos-long: setup ## The same with 200,000 events and 120 faults (about 50 minutes)
