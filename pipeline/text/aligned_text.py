@@ -45,7 +45,7 @@ class AlignedText:
             (character.casefold(), n, n + 1) for n, character in enumerate(self.text)
         )
 
-    def replaced(self, replace: Callable[[str], str]) -> AlignedText:
+    def map_text(self, replace: Callable[[str], str]) -> AlignedText:
         """Return the text after a replacement, which must keep its length (else ValueError)."""
         text = replace(self.text)
         if len(text) != len(self.text):

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 _BROWSER = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 )
-QUIET_BROWSER = [
+_QUIET = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -61,9 +62,32 @@ def switchboard(tmp_path: Path, warm: WarmCommands) -> Command:
     return call
 
 
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """A headless Chromium with a profile of its own."""
+
+    program: str
+    profile: Path
+
+    def document(self, page: Path) -> str:
+        """Return the document of a page as shown; fails if its console has a message."""
+        done = self._run("--dump-dom", page.as_uri())
+        assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
+        return done.stdout
+
+    def take_picture(self, page: Path, picture: Path) -> None:
+        """Write a picture of a page as PNG."""
+        self._run("--window-size=1060,2600", f"--screenshot={picture}", page.as_uri())
+        assert picture.read_bytes().startswith(b"\x89PNG")
+
+    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [self.program, *_QUIET, f"--user-data-dir={self.profile}", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True)
+
+
 @pytest.fixture
-def browser() -> str:
-    """Return the path of a Chromium, or skip the test where there is none.
+def browser(tmp_path: Path) -> Browser:
+    """Return a Chromium, or skip the test where there is none.
 
     With SWITCHBOARD_REQUIRE_BROWSER=1 the test fails instead.
     """
@@ -75,4 +99,4 @@ def browser() -> str:
         if os.environ.get("SWITCHBOARD_REQUIRE_BROWSER") == "1":
             pytest.fail(reason)
         pytest.skip(reason)
-    return _BROWSER
+    return Browser(_BROWSER, tmp_path / "profile")

@@ -1,14 +1,13 @@
 """`evaluate` on files and on the examples of a head, and its page in a browser."""
 
 import json
-import subprocess
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from pipeline.models.evaluation.labelled_rows import LabelledRow
-from tests.e2e.conftest import QUIET_BROWSER, Command
+from tests.e2e.conftest import Browser, Command
 from tests.support.labelled_texts import labelled_texts
 
 _VALUES = {"praise": "positive", "refund": "negative", "delivery": "neutral"}
@@ -63,7 +62,7 @@ def test_online_evaluation_prints_every_measure_as_json(
 
 
 def test_a_browser_shows_the_evaluation_page_without_errors(
-    switchboard: Command, files: tuple[Path, Path], tmp_path: Path, browser: str
+    switchboard: Command, files: tuple[Path, Path], tmp_path: Path, browser: Browser
 ) -> None:
     train, test = files
     page = tmp_path / "out" / "models.html"
@@ -90,18 +89,7 @@ def test_a_browser_shows_the_evaluation_page_without_errors(
     ):
         assert words in done.stdout
     assert str(page) in done.stderr
-    shown = subprocess.run(
-        [
-            browser,
-            *QUIET_BROWSER,
-            f"--user-data-dir={tmp_path / 'profile'}",
-            "--dump-dom",
-            page.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    document = browser.document(page)
     for words in (
         "Model evaluation",
         "prequential accuracy",
@@ -109,19 +97,8 @@ def test_a_browser_shows_the_evaluation_page_without_errors(
         "Classification report",
         "delivery",
     ):
-        assert words in shown.stdout
-    assert [line for line in shown.stderr.splitlines() if "CONSOLE" in line] == []
-    picture = tmp_path / "models.png"
-    command = [
-        browser,
-        *QUIET_BROWSER,
-        f"--user-data-dir={tmp_path / 'profile'}",
-        f"--screenshot={picture}",
-    ]
-    subprocess.run(
-        [*command, "--window-size=1060,2600", page.as_uri()], capture_output=True, check=True
-    )
-    assert picture.read_bytes().startswith(b"\x89PNG")
+        assert words in document
+    browser.take_picture(page, tmp_path / "models.png")
 
 
 def test_a_promoted_file_is_learnt_once_and_evaluated_from_the_log(

@@ -20,20 +20,8 @@ from pipeline.models.heads import HEADS, Head, Meaning
 from pipeline.models.replica import LearntExample, RefusedEvent, Replica
 from pipeline.models.snapshot import dump, load
 from pipeline.models.state_format import StateError, pack, unpack
+from tests.support.example_events import WORDS
 
-WORDS = [
-    "refund",
-    "invoice",
-    "late",
-    "发票",
-    "退款",
-    "太慢了",
-    "great",
-    "urgent",
-    "price",
-    "please",
-    "how",
-]
 TEXTS = st.lists(st.sampled_from(WORDS), min_size=1, max_size=6).map(" ".join)
 
 

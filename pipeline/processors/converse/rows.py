@@ -103,19 +103,38 @@ def fact_kinds(entry: RecordEntry) -> Iterator[tuple[str, str]]:
         yield ("promise" if followup.promised else "request"), str(ordinal)
 
 
+def _fact_fields(
+    contact_ref: ContactRef,
+    rules: ServiceRules,
+    conversation_id: str,
+    record_id: str,
+    channel: str,
+    at_ms: int,
+) -> dict[str, Any]:
+    """Return the fields that say of whom and of what a fact is, and when it happened."""
+    return contact_ref.shared_fields() | {
+        "conversation_id": _uuid(conversation_id),
+        "record_id": _uuid(record_id),
+        "contact": contact_ref.contact,
+        "channel": channel,
+        "occurred_at": _instant(at_ms),
+        "business_s": rules.clock_s(at_ms),
+    }
+
+
 def record_facts(
     record: RecordView, entry: RecordEntry, rules: ServiceRules, contact_ref: ContactRef
 ) -> list[ConversationFact]:
     """Return the facts of a record by itself, independent of its neighbours."""
     call = entry.bits & CALL
-    shared: dict[str, Any] = contact_ref.shared_fields() | {
-        "conversation_id": _uuid(record.conversation_id),
-        "record_id": _uuid(record.record_id),
-        "contact": contact_ref.contact,
-        "channel": record.channel,
-        "occurred_at": _instant(record.occurred_at),
-        "business_s": rules.clock_s(record.occurred_at),
-    }
+    shared = _fact_fields(
+        contact_ref,
+        rules,
+        record.conversation_id,
+        record.record_id,
+        record.channel,
+        record.occurred_at,
+    )
     facts: list[ConversationFact] = []
     for kind, ordinal in fact_kinds(entry):
         own: dict[str, Any] = {
@@ -193,16 +212,10 @@ def reopened_fact(
     """Return the fact that a record reopened its conversation, or its retraction."""
     return construct(
         ConversationFact,
-        contact_ref.shared_fields(),
+        _fact_fields(contact_ref, rules, conversation_id, entry.record_id, entry.channel, entry.at),
         fact_id=fact_id("reopened", entry.record_id),
         kind="reopened",
         actor="customer",
-        conversation_id=_uuid(conversation_id),
-        record_id=_uuid(entry.record_id),
-        contact=contact_ref.contact,
-        channel=entry.channel,
-        occurred_at=_instant(entry.at),
-        business_s=rules.clock_s(entry.at),
         retracted=retracted,
     )
 
@@ -217,16 +230,17 @@ def opened_fact(
     """Return the fact that a contact point's part of a conversation began, or its retraction."""
     return construct(
         ConversationFact,
-        contact_ref.shared_fields(),
+        _fact_fields(
+            contact_ref,
+            rules,
+            thread.conversation_id,
+            summary.opened_record,
+            summary.channel,
+            summary.opened_at,
+        ),
         fact_id=fact_id("opened", thread.conversation_id, contact_ref.key),
         kind="opened",
         actor=summary.opened_by,
-        conversation_id=_uuid(thread.conversation_id),
-        record_id=_uuid(summary.opened_record),
-        contact=contact_ref.contact,
-        channel=summary.channel,
-        occurred_at=_instant(summary.opened_at),
-        business_s=rules.clock_s(summary.opened_at),
         retracted=retracted,
     )
 

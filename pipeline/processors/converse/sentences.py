@@ -44,7 +44,7 @@ def original_sentences(text: str) -> Iterator[str]:
     >>> list(original_sentences("快遞員會打電話，OK！“好”"))
     ['快遞員會打電話，OK！']
     """
-    aligned = AlignedText.nfkc(text).casefold().replaced(_replace_characters)
+    aligned = AlignedText.nfkc(text).casefold().map_text(_replace_characters)
     aligned = aligned.sub(_DOTTED, r"\1m").sub(_QUOTED, " ")
     for match in _SENTENCE.finditer(aligned.text):
         if match[0].strip():

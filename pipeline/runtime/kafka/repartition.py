@@ -136,7 +136,7 @@ def _move_states(broker: Broker, topic: str) -> int:
         producer.init_transactions(REQUEST_TIMEOUT_S)
         with tempfile.TemporaryDirectory(prefix="switchboard-") as folder:
             for partition in range(count):
-                misplaced = _misplaced(broker, (topic, partition), count, Path(folder))
+                misplaced = _states_to_move(broker, (topic, partition), count, Path(folder))
                 while part := list(islice(misplaced, _MOVED_AT_ONCE)):
                     _move(producer, (topic, partition), part, count)
                     moved += len(part)
@@ -147,7 +147,7 @@ def _move_states(broker: Broker, topic: str) -> int:
     return moved
 
 
-def _misplaced(
+def _states_to_move(
     broker: Broker, partition: TopicPartition, count: int, folder: Path
 ) -> Iterator[tuple[bytes, bytes]]:
     """Yield the states of a partition whose keys belong to another partition."""
