@@ -10,6 +10,7 @@ import typer
 
 from pipeline.cli.app import app, workspace_of
 from pipeline.cli.console import FAILED, WRONG_USE, fail, note
+from pipeline.models.heads import HEADS
 
 if TYPE_CHECKING:
     from pipeline.commands.generations import RenewalResult
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 labels_app = typer.Typer(no_args_is_help=True, help="Import, retract and forget labels.")
 app.add_typer(labels_app, name="labels")
 
+HEAD_NAMES = ", ".join(head.name for head in HEADS)
 RecordId = Annotated[UUID, typer.Argument(help="The id of the record.")]
 By = Annotated[str, typer.Option(help="Who gives the answer.")]
 Note = Annotated[str, typer.Option("--note", help="Why.")]
@@ -29,9 +31,7 @@ def label(
     record: RecordId,
     head: Annotated[
         str,
-        typer.Argument(
-            help="need, sentiment, urgency, spam, purchase_intent, or a head of your own."
-        ),
+        typer.Argument(help=f"{HEAD_NAMES}, or a head of your own."),
     ],
     value: Annotated[str, typer.Argument(help="The right answer.")],
     by: By = "",
@@ -74,7 +74,7 @@ def labels_import(
 def labels_retract(
     context: typer.Context,
     record: RecordId,
-    head: Annotated[str, typer.Argument(help="need, sentiment, urgency, spam, purchase_intent.")],
+    head: Annotated[str, typer.Argument(help=f"{HEAD_NAMES}.")],
     by: By = "",
     note_text: Note = "",
 ) -> None:
