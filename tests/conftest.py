@@ -1,10 +1,12 @@
 """Fixtures shared by all tests."""
 
+import resource
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from pipeline.sinks.engine_wall import allow_folders
 from tests.support.servers import clickhouse, kafka
 
 __all__ = ["clickhouse", "kafka", "shared_data"]
@@ -12,6 +14,15 @@ __all__ = ["clickhouse", "kafka", "shared_data"]
 # No test measures time: a law that is slow to check on a busy machine still holds.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+# Each embedded store that a process opens leaves six threads of the engine behind, with three open
+# files each (io, stat and schedstat of /proc/PID/task/TID). A command opens one store; a worker of
+# the tests opens some seventy, which is more than the usual limit of 1,024 open files.
+_OPEN_FILES = 16_384
+_limit, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
+if _limit not in (_most, resource.RLIM_INFINITY):
+    _wanted = _OPEN_FILES if _most == resource.RLIM_INFINITY else min(_OPEN_FILES, _most)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(_limit, _wanted), _most))
 
 _SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
