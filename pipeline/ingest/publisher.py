@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from pipeline.envelope import encode_event, validate_data
+from pipeline.ingest.distinct_items import DistinctItems
 from pipeline.ingest.port import ConnectorItem, Rejection
 from pipeline.log.claim_check import BodyStore, store_large_bodies
 from pipeline.log.clock import Clock, utc_now
@@ -35,13 +36,21 @@ class Publisher:
     _bytes: int = 0
 
     def publish(
-        self, item: ConnectorItem, connector: str, tenant: str = DEFAULT_TENANT
+        self,
+        item: ConnectorItem,
+        connector: str,
+        tenant: str = DEFAULT_TENANT,
+        distinct: DistinctItems | None = None,
     ) -> Reject | None:
         """Add an item to the batch; return the rejection if connector or contract rejects it.
 
         The item is durable after the next `flush`. A rejected item is published as a dead letter.
+        `distinct` counts the item if its unit never had it before.
         """
         rejection, message = self._message(item, connector, tenant)
+        if distinct is not None:
+            event = None if isinstance(item, Rejection) else item.event
+            distinct.add(message, event.locator if event else "")
         self.counts["rejected" if rejection else "published"] += 1
         self._messages.append(message)
         self._bytes += len(message.value)

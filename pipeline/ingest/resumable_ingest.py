@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -13,6 +13,7 @@ from typing import BinaryIO, cast
 import orjson
 
 from pipeline.ingest.byte_streams import UnreadableUnitError
+from pipeline.ingest.distinct_items import DistinctItems
 from pipeline.ingest.port import Connector, ConnectorItem, IngestOptions, InputUnit, OptionError
 from pipeline.ingest.publisher import Publisher
 
@@ -25,6 +26,8 @@ class Checkpoint:
     """How far a unit was read: its first `items` items are durable.
 
     `done` means that it was read to its end; its first `size` bytes had the hash `prefix`.
+    `distinct` counts the items that no earlier reading of the unit had, whatever its options and
+    content were; it is None in checkpoints of 0.2.0 and earlier.
     """
 
     signature: str
@@ -32,6 +35,12 @@ class Checkpoint:
     done: bool
     size: int = 0
     prefix: str = ""
+    distinct: int | None = None
+
+    @property
+    def read(self) -> int:
+        """How many items the reconciliation has to find in the history, or as dead letters."""
+        return self.items if self.distinct is None else self.distinct
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,24 +88,43 @@ class Ingest:
         start = self._start(unit, last)
         fingerprint = _Fingerprint(unit)
         items = self._connector.read(fingerprint.unit, self._options)
-        return self._publish(key, items, start, fingerprint)
+        return self._publish(key, items, start, fingerprint, self._counter(unit, last))
+
+    def _counter(self, unit: InputUnit, last: Checkpoint | None) -> _Counter:
+        if last is not None and last.distinct is None:
+            # Read by 0.2.0 or earlier: which items it had is unknown, so they are counted as then.
+            return _Counter(None, 0)
+        distinct = DistinctItems(self._publisher.log, self._connector.name, unit.name)
+        return _Counter(distinct, 0 if last is None else last.read)
 
     def _publish(
-        self, key: str, items: Iterator[ConnectorItem], start: int, fingerprint: _Fingerprint
+        self,
+        key: str,
+        items: Iterator[ConnectorItem],
+        start: int,
+        fingerprint: _Fingerprint,
+        counter: _Counter,
     ) -> UnitResult:
         unit = fingerprint.unit
         publisher = self._publisher
         label = f"{self._connector.name}/{self._connector.version}"
         done, before = sum(1 for _ in islice(items, start)), publisher.counts.copy()
-        for item in items:
-            publisher.publish(item, label, self._options.tenant)
-            done += 1
-            if publisher.full:
-                publisher.mark(key, _dump(Checkpoint(unit.signature, done, done=False)))
-                publisher.flush()
+        try:
+            for item in items:
+                publisher.publish(item, label, self._options.tenant, counter.distinct)
+                done += 1
+                if publisher.full:
+                    counter.mark(publisher, key, Checkpoint(unit.signature, done, done=False))
+                    publisher.flush()
+        except OSError:
+            # The items before the damage are on the log and count; the next run reads the unit from
+            # its start.
+            if counter.distinct is not None:
+                counter.mark(publisher, key, Checkpoint("", 0, done=False))
+            raise
         size, prefix = fingerprint.value()
-        publisher.mark(
-            key, _dump(Checkpoint(unit.signature, done, done=True, size=size, prefix=prefix))
+        counter.mark(
+            publisher, key, Checkpoint(unit.signature, done, done=True, size=size, prefix=prefix)
         )
         if publisher.full:
             publisher.flush()
@@ -139,8 +167,20 @@ class Ingest:
         return max(last.items - 1, 0) if grown else 0
 
 
-def _dump(checkpoint: Checkpoint) -> bytes:
-    return orjson.dumps(checkpoint)
+@dataclass(frozen=True, slots=True)
+class _Counter:
+    """Counts the distinct items of a unit, after `before` of earlier runs with these options."""
+
+    distinct: DistinctItems | None
+    before: int
+
+    def mark(self, publisher: Publisher, key: str, checkpoint: Checkpoint) -> None:
+        """Add the checkpoint of a unit, and the hashes of its new items, to the batch."""
+        if self.distinct is not None:
+            checkpoint = replace(checkpoint, distinct=self.before + self.distinct.count)
+            if batch := self.distinct.take_batch():
+                publisher.mark(*batch)
+        publisher.mark(key, orjson.dumps(checkpoint))
 
 
 class _Fingerprint:

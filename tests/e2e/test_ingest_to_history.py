@@ -134,6 +134,23 @@ def test_a_redelivery_is_one_flagged_record_and_the_reconciliation_is_exact(
     }
 
 
+def test_rows_ingested_again_with_another_option_are_neither_missing_nor_counted_twice(
+    switchboard: Command, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "chat.jsonl", EVENT, "{broken")
+    switchboard("ingest", "events", path)
+    switchboard("ingest", "events", path, "--timezone", "Asia/Shanghai")
+    switchboard("run", "--until-idle")
+
+    def account() -> dict[str, Any]:
+        (account,) = json.loads(switchboard("status", "--json").stdout)["accounts"]
+        return {name: account[name] for name in ("read", "records", "dead_letters", "missing")}
+
+    assert account() == {"read": 2, "records": 1, "dead_letters": 1, "missing": 0}
+    switchboard("ingest", "events", write(path, EVENT | {"id": "lost"}))
+    assert account() == {"read": 3, "records": 1, "dead_letters": 1, "missing": 1}
+
+
 def test_a_rejection_names_file_line_and_field_and_keeps_the_bytes(
     switchboard: Command, tmp_path: Path
 ) -> None:

@@ -2,11 +2,16 @@
 
 import gzip
 from collections.abc import Iterator, Sequence
+from datetime import UTC
+from itertools import islice
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
+import orjson
 import pytest
 
+from pipeline.commands.reconciliation import items_read
 from pipeline.ingest import input_units
 from pipeline.ingest.input_units import walk
 from pipeline.ingest.port import ConnectorItem, IngestOptions, InputUnit, OptionError, ReadEvent
@@ -49,7 +54,7 @@ class Lines:
                 data = {"channel": "chat", "text": line.decode().strip()}
                 event = Event(
                     id=f"{line!r}",
-                    source="s",
+                    source=options.source or "s",
                     type="comm.message.received",
                     locator=f"{unit.name}#{number}",
                     data=data,
@@ -151,6 +156,86 @@ def test_other_options_have_their_own_checkpoint(
     publisher = Publisher(log, FolderBodyStore(tmp_path / "bodies"))
     (result,) = Ingest(Lines(), IngestOptions(tenant="other"), publisher).run([folder])
     assert (result.published, result.unchanged) == (1, False)
+
+
+def count_read(log: SqliteLog) -> int:
+    return items_read(log).total()
+
+
+def test_an_item_read_again_with_other_options_counts_once(
+    log: SqliteLog, tmp_path: Path, folder: Path
+) -> None:
+    (folder / "a.jsonl").write_text("{broken\n{}\n")
+    for zone in (None, UTC, ZoneInfo("Asia/Shanghai")):
+        publisher = Publisher(log, FolderBodyStore(tmp_path / "bodies"))
+        (result,) = Ingest(CONNECTORS["events"], IngestOptions(zone=zone), publisher).run([folder])
+        assert result.rejected == 2
+        assert count_read(log) == 2
+    (folder / "b").write_text(lines(1, 2))
+    for source in ("one", "other"):
+        publisher = Publisher(log, FolderBodyStore(tmp_path / "bodies"))
+        list(Ingest(Lines(), IngestOptions(source=source), publisher).run([folder / "b"]))
+    assert count_read(log) == 2 + 4
+
+
+def test_what_a_file_had_before_it_was_rewritten_still_counts(
+    log: SqliteLog, tmp_path: Path, folder: Path
+) -> None:
+    for content, distinct in ((lines(1, 2), 2), (lines(1, 7, 8), 4), (lines(1, 2), 4), ("mes", 5)):
+        (folder / "a").write_text(content)
+        ingest(log, tmp_path, Lines(), folder)
+        assert count_read(log) == distinct
+
+
+def test_items_of_several_batches_are_counted_once(
+    log: SqliteLog, tmp_path: Path, folder: Path
+) -> None:
+    (folder / "a").write_text(lines(*range(MAX_BATCH * 2 + 10)))
+    connector = Lines(append_only=False)
+    connector.stop_after = MAX_BATCH + 5
+    with pytest.raises(KeyboardInterrupt):
+        ingest(log, tmp_path, connector, folder)
+    connector.stop_after = None
+    ingest(log, tmp_path, connector, folder)
+    with (folder / "a").open("a") as file:
+        file.write("one more\n")
+    ingest(log, tmp_path, connector, folder)
+    assert count_read(log) == MAX_BATCH * 2 + 11
+
+
+def test_the_items_before_the_damage_of_a_file_count_once(
+    log: SqliteLog, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "a").write_text(lines(1, 2, 3))
+    connector = Lines()
+    read = connector.read
+
+    def read_damaged(unit: InputUnit, options: IngestOptions) -> Iterator[ConnectorItem]:
+        yield from islice(read(unit, options), 2)
+        raise OSError("the disk fails here")
+
+    monkeypatch.setattr(connector, "read", read_damaged)
+    (result,) = ingest(log, tmp_path, connector, folder)
+    assert (result.problem, count_read(log)) == ("the disk fails here", 2)
+    monkeypatch.undo()
+    (result,) = ingest(log, tmp_path, connector, folder)
+    assert (result.skipped, result.published, count_read(log)) == (0, 3, 3)
+
+
+def test_checkpoints_of_earlier_versions_are_read_and_count_as_before(
+    log: SqliteLog, tmp_path: Path, folder: Path
+) -> None:
+    (folder / "a").write_text(lines(1, 2))
+    ingest(log, tmp_path, Lines(), folder)
+    ((name, value),) = log.checkpoints("ingest/")
+    old = {key: field for key, field in orjson.loads(value).items() if key != "distinct"}
+    with log.transaction() as transaction:
+        transaction.checkpoint(name, orjson.dumps(old))
+    assert count_read(log) == 2
+    with (folder / "a").open("a") as file:
+        file.write(lines(3))
+    (result,) = ingest(log, tmp_path, Lines(), folder)
+    assert (result.skipped, result.published, count_read(log)) == (1, 2, 3)
 
 
 def test_a_missing_option_is_a_problem_of_its_unit_only(
