@@ -1,0 +1,194 @@
+"""Measure how the time of a function grows with the size of its text; kill it if it hangs.
+
+A scan of `re` keeps the interpreter's lock, so every function runs in a forked child, which tells
+its figures through a pipe and is killed when it exceeds its budget. Times are of the CPU, and only
+times of one run are compared with each other.
+"""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from tests.support.hostile_texts import AnyFamily
+
+MEGABYTE = 1024 * 1024
+# Twice the text may take this many times the time.
+MOST_PER_DOUBLING = 2.2
+# Sizes double from the first one on. Quadratic scans need milliseconds for it, and are thus found
+# before they need minutes.
+FIRST_SIZE = 4096
+# The ratio is the mean of this many doublings: one alone depends on caches and on the machine's
+# other work.
+_DOUBLINGS = 2
+# Shorter times are mostly noise and fixed cost.
+_LEAST_SECONDS = 0.004
+# No size is doubled any more after this time: its ratio is known.
+_ENOUGH_SECONDS = 1.5
+# A ratio like this is no noise: after this time it counts without more sizes or repetitions.
+_CLEARLY_SLOW, _CLEAR_SECONDS = 3.0, 0.1
+# A suspicious pair of sizes is measured so many times, and the best of each counts.
+_REPEATS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """CPU seconds of a function by the size of its text, up to the largest that was tried.
+
+    `killed` is the size at which the function was killed, 0 if it never was; `error` names the
+    exception that ended it.
+    """
+
+    target: str
+    family: str
+    seconds: tuple[tuple[int, float], ...]
+    ratio: float
+    killed: int = 0
+    error: str = ""
+
+    @property
+    def slow(self) -> bool:
+        """Whether the time grew more than linearly, or a size never ended."""
+        return bool(self.killed) or self.ratio > MOST_PER_DOUBLING
+
+    def __str__(self) -> str:
+        size, seconds = self.seconds[-1] if self.seconds else (0, 0.0)
+        if self.error:
+            return f"{self.target}: {self.family}: {self.error}"
+        if self.killed:
+            return (
+                f"{self.target}: {self.family}: {seconds:.2f} s at {size:,} characters,"
+                f" killed at {self.killed:,}"
+            )
+        return (
+            f"{self.target}: {self.family}: {seconds:.2f} s at {size:,} characters,"
+            f" twice the text {self.ratio:.2f} times the time"
+        )
+
+
+def _cpu(function: Callable[[str], object], text: str) -> float:
+    begun = time.process_time()
+    function(text)
+    return time.process_time() - begun
+
+
+def _ratio(seconds: Sequence[tuple[int, float]]) -> float:
+    """Return the growth per doubling over the last sizes, 1 if they are too short to compare."""
+    if len(seconds) <= _DOUBLINGS:
+        return 1.0
+    low, high = seconds[-1 - _DOUBLINGS][1], seconds[-1][1]
+    if high < _LEAST_SECONDS:
+        return 1.0
+    return float((high / max(low, _LEAST_SECONDS / 2**_DOUBLINGS)) ** (1 / _DOUBLINGS))
+
+
+def _grow(
+    function: Callable[[str], object], family: AnyFamily, largest: int, send: Callable[[Any], None]
+) -> None:
+    """Send (size, seconds) of growing sizes, then the ratio."""
+    seconds: list[tuple[int, float]] = []
+    size = min(FIRST_SIZE, largest)
+    while size <= largest:
+        send(("begin", size))
+        seconds.append((size, _cpu(function, family.text(size))))
+        send(("end", seconds[-1]))
+        clear = seconds[-1][1] > _CLEAR_SECONDS and _ratio(seconds) > _CLEARLY_SLOW
+        if clear or (seconds[-1][1] > _ENOUGH_SECONDS and len(seconds) > _DOUBLINGS):
+            break
+        size *= 2
+    if MOST_PER_DOUBLING < _ratio(seconds) <= _CLEARLY_SLOW:
+        best = dict(seconds)
+        for _ in range(_REPEATS):
+            for size, _known in seconds[-1 - _DOUBLINGS :]:
+                send(("begin", size))
+                best[size] = min(best[size], _cpu(function, family.text(size)))
+            if _ratio(list(best.items())) <= MOST_PER_DOUBLING:
+                break
+        seconds = list(best.items())
+    send(("ratio", _ratio(seconds)))
+
+
+def _child(
+    function: Callable[[str], object],
+    families: Sequence[AnyFamily],
+    first: int,
+    largest: int,
+    pipe: Connection,
+) -> None:
+    gc.disable()
+    for index in range(first, len(families)):
+        pipe.send(("family", index))
+        try:
+            _grow(function, families[index], largest, pipe.send)
+        except Exception as error:
+            pipe.send(("error", f"{type(error).__name__}: {str(error)[:120]}"))
+    pipe.send(("done", 0))
+    pipe.close()
+    os._exit(0)
+
+
+def measure(
+    target: str,
+    function: Callable[[str], object],
+    families: Sequence[AnyFamily],
+    largest: int = MEGABYTE,
+    budget: float = 20.0,
+) -> Iterator[Growth]:
+    """Yield how a function grows on each family; one size may take `budget` seconds.
+
+    The function runs in a child process, which is killed and replaced when it takes longer.
+    """
+    context = multiprocessing.get_context("fork")
+    first = 0
+    while first < len(families):
+        receiver, sender = context.Pipe(duplex=False)
+        process = context.Process(
+            target=_child, args=(function, families, first, largest, sender), daemon=True
+        )
+        process.start()
+        sender.close()
+        first = yield from _follow(target, families, first, receiver, budget)
+        if process.is_alive() and process.pid is not None:
+            os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        receiver.close()
+
+
+def _follow(
+    target: str, families: Sequence[AnyFamily], first: int, receiver: Connection, budget: float
+) -> Generator[Growth, None, int]:
+    """Yield the results of one child; return the family from which another must go on."""
+    index, size = first, 0
+    seconds: list[tuple[int, float]] = []
+    kind: str
+    value: Any
+    while True:
+        try:
+            kind, value = receiver.recv() if receiver.poll(budget) else ("killed", 0)
+        except EOFError:
+            kind, value = "error", "the process died"
+        if kind == "family":
+            index, seconds = value, []
+        elif kind == "begin":
+            size = value
+        elif kind == "end":
+            seconds.append(value)
+        elif kind == "ratio":
+            yield Growth(target, families[index].name, tuple(seconds), value)
+        elif kind == "error":
+            yield Growth(target, families[index].name, tuple(seconds), 1.0, error=value)
+            if value == "the process died":
+                return index + 1
+        elif kind == "killed":
+            ratio = _ratio(seconds)
+            yield Growth(target, families[index].name, tuple(seconds), ratio, killed=size)
+            return index + 1
+        else:
+            return len(families)
