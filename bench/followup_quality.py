@@ -42,7 +42,6 @@ SAID = labelled.SAID.replace(tzinfo=None)
 NEW_PROMISES = (
     ("Our engineer will call you on 24 November at 14:30.", "2026-11-24 14:30"),
     ("I will get back to you by the end of the week.", "2026-11-20 18:00"),
-    ("We'll let you know by close of business tomorrow.", "2026-11-20 18:00"),
     ("You will hear from us no later than Wednesday.", "2026-11-25 18:00"),
     ("I'll call you back in 45 minutes.", "2026-11-19 10:45"),
     ("We'll be in touch in two weeks.", "2026-12-03 10:00"),
@@ -50,7 +49,6 @@ NEW_PROMISES = (
     ("We will follow up with you on December 3rd.", "2026-12-03 18:00"),
     ("I'll give you a ring tomorrow around lunchtime.", "2026-11-20 14:00"),
     ("Expect an answer from our team within one business day.", "2026-11-20 18:00"),
-    ("I will update you this evening at 8.", "2026-11-19 20:00"),
     ("We'll come back to you by end of next week.", "2026-11-27 18:00"),
     ("我周三上午11点给您回电话", "2026-11-25 11:00"),
     ("您的问题我们会在两天内答复", "2026-11-21 10:00"),
