@@ -10,6 +10,7 @@ import typer
 from pipeline.cli import console
 from pipeline.cli.app import Json, app, workspace_of
 from pipeline.cli.console import note
+from pipeline.text.counts import count_of
 
 
 @app.command()
@@ -29,7 +30,8 @@ def backup(
     if as_json:
         console.json(manifest.model_dump(by_alias=True))
     else:
+        tables = count_of(len(manifest.tables), "table")
         note(
-            f"{manifest.rows:,} rows in {len(manifest.tables)} tables backed up and verified;"
+            f"{count_of(manifest.rows, 'row')} in {tables} backed up and verified;"
             f" ClickHouse wrote {manifest.destination}"
         )

@@ -11,6 +11,7 @@ from pipeline.cli import console
 from pipeline.cli.app import Json, app, workspace_of
 from pipeline.cli.console import FAILED, WRONG_USE, fail, note
 from pipeline.settings import load_settings
+from pipeline.text.counts import count_of
 from pipeline.workspace import Workspace
 
 dlq_app = typer.Typer(
@@ -57,7 +58,7 @@ def dlq_list(
         )
         for row in letters
     ]
-    console.table(f"{len(letters)} dead letters", columns, rows)
+    console.table(count_of(len(letters), "dead letter"), columns, rows)
 
 
 @dlq_app.command("show")

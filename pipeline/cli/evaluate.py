@@ -12,6 +12,7 @@ import typer
 from pipeline.cli import console
 from pipeline.cli.app import Json, app, workspace_of
 from pipeline.cli.console import WRONG_USE, fail, note
+from pipeline.text.counts import count_of
 
 if TYPE_CHECKING:
     from pipeline.models.evaluation.comparison import EvaluationPlan
@@ -113,8 +114,8 @@ def evaluate(
         note(str(line))
     if data.refused and strict:
         fail(
-            f"{len(data.refused)} lines are bad and nothing was evaluated: repair them, or omit"
-            " --strict to skip them"
+            f"nothing was evaluated, for {count_of(len(data.refused), 'bad line')}: repair them,"
+            " or omit --strict to skip such lines"
         )
     plan = EvaluationPlan(folds=folds, seed=seed, budget_s=budget)
     if models:

@@ -7,6 +7,7 @@ from pipeline.models.evaluation.evaluate import Evaluation
 from pipeline.models.evaluation.online_model import OnlineResult
 from pipeline.models.evaluation.results import Comparison, Contender
 from pipeline.reporting.evaluation_page import mistakes_of, notes_of, settings_of
+from pipeline.text.counts import count_of
 
 # A terminal shows the labels with the most rows in a classification report.
 _REPORT_LABELS = 30
@@ -15,8 +16,12 @@ _REPORT_LABELS = 30
 def show_evaluation(evaluation: Evaluation) -> None:
     """Print all results of an evaluation; shares in percent."""
     data = evaluation.data
-    tested = f"; tested on {data.test_source}: {len(data.test):,} rows" if data.test else ""
-    out.print(safe_text(f"trained on {data.train_source}: {len(data.train):,} rows{tested}"))
+    tested = (
+        f"; tested on {data.test_source}: {count_of(len(data.test), 'row')}" if data.test else ""
+    )
+    out.print(
+        safe_text(f"trained on {data.train_source}: {count_of(len(data.train), 'row')}{tested}")
+    )
     for line in notes_of(evaluation):
         note(f"note: {line}")
     if evaluation.online:
@@ -38,8 +43,8 @@ def show_evaluation(evaluation: Evaluation) -> None:
         _show_comparison(evaluation.comparison)
     if promoted := evaluation.promoted:
         note(
-            f"{promoted.added:,} examples of {promoted.head} added to the examples log,"
-            f" {promoted.already:,} were there before; every worker learns them with its next batch"
+            f"{count_of(promoted.added, 'example')} of {promoted.head} added to the examples log,"
+            f" there before: {promoted.already:,}; every worker learns them with its next batch"
         )
 
 

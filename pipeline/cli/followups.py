@@ -9,6 +9,7 @@ import typer
 from pipeline.cli import console
 from pipeline.cli.app import Json, app, workspace_of
 from pipeline.cli.console import WRONG_USE, fail
+from pipeline.text.counts import count_of
 
 
 @app.command()
@@ -59,4 +60,4 @@ def followups(
         )
         for row in listed
     ]
-    console.table(f"{len(listed)} follow-ups", columns, rows)
+    console.table(count_of(len(listed), "follow-up"), columns, rows)

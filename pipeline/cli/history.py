@@ -12,6 +12,7 @@ from rich.text import Text
 from pipeline.cli import console
 from pipeline.cli.app import Json, app, workspace_of
 from pipeline.cli.console import fail, out, safe_text
+from pipeline.text.counts import count_of
 
 if TYPE_CHECKING:
     from pipeline.reporting.timeline import Timeline
@@ -71,7 +72,7 @@ def show_timeline(customer: str, history: Timeline) -> None:
     for event in history.events:
         table.add_row(*_row(event))
     out.print(table)
-    out.print(Text(f"{len(history.events)} events", "dim"))
+    out.print(Text(count_of(len(history.events), "event"), "dim"))
 
 
 def _heading(name: str) -> Text:

@@ -14,6 +14,7 @@ from pipeline.cli import console
 from pipeline.cli.app import Json, app
 from pipeline.cli.console import WRONG_USE, fail, note
 from pipeline.settings import load_settings
+from pipeline.text.counts import count_of
 from pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def ingest(
         settings = load_settings(**settings.model_dump(exclude={"timezone"}), timezone=timezone)
     extra = _pairs(option or [])
     with _progress_bar() as bar:
-        task = bar.add_task(connector, items=0)
+        task = bar.add_task(connector, items="")
         tally = ingest_paths(
             Workspace(settings),
             connector,
@@ -99,12 +100,19 @@ def ingest(
             source,
             tuple(own or ()),
             extra,
-            on_result=lambda now: bar.update(task, items=now.published + now.rejected),
+            on_result=lambda now: bar.update(
+                task, items=count_of(now.published + now.rejected, "item")
+            ),
         )
     if as_json:
         console.json(asdict(tally))
     else:
         show_tally(connector, tally)
+        if tally.rejected:
+            note(
+                f"{count_of(tally.rejected, 'item')} rejected: after `switchboard run`,"
+                " `switchboard dlq list` shows why"
+            )
     fail_if_unread(tally)
 
 
@@ -120,7 +128,7 @@ def _progress_bar() -> Progress:
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
-        TextColumn("{task.fields[items]} items"),
+        TextColumn("{task.fields[items]}"),
         TimeElapsedColumn(),
     )
     return Progress(*columns, console=console.err, transient=True)
@@ -143,7 +151,7 @@ def fail_if_unread(tally: IngestTally) -> None:
         note(problem if names[0] in problem else f"{', '.join(names)}: {problem}")
     if tally.unread:
         fail(
-            f"{tally.unread} of {tally.files} files could not be read; repair them and ingest"
-            " again, the other files are done",
+            f"{tally.unread} of {count_of(tally.files, 'file')} could not be read; repair them and"
+            " ingest again, the other files are done",
             WRONG_USE,
         )

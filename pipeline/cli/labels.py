@@ -11,6 +11,7 @@ import typer
 from pipeline.cli.app import app, workspace_of
 from pipeline.cli.console import FAILED, WRONG_USE, fail, note
 from pipeline.models.heads import HEADS
+from pipeline.text.counts import count_of
 
 if TYPE_CHECKING:
     from pipeline.commands.generations import RenewalResult
@@ -65,7 +66,7 @@ def labels_import(
             note(f"{file}:{item.line}: {item.detail}")
         else:
             imported += 1
-    note(f"{imported} labels imported, {bad} rows rejected")
+    note(f"{count_of(imported, 'label')} imported, {count_of(bad, 'row')} rejected")
     if bad:
         raise SystemExit(FAILED)
 
@@ -137,6 +138,7 @@ def labels_renew(context: typer.Context, reason: Reason = "") -> None:
 
 def _show_renewal(result: RenewalResult) -> None:
     note(
-        f"generation {result.number}: {result.copied} labels copied, {result.left_out} examples of"
+        f"generation {result.number}: {count_of(result.copied, 'label')} copied,"
+        f" {count_of(result.left_out, 'example')} of"
         " the previous generation left out"
     )

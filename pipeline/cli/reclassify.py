@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from pipeline.cli import console
 from pipeline.cli.app import HeadNames, Json, app, workspace_of
 from pipeline.cli.console import note
+from pipeline.text.counts import count_of
 
 if TYPE_CHECKING:
     from pipeline.commands.reclassify import ReclassificationRun
@@ -55,7 +56,7 @@ def reclassify(
             )
         if run.progress.after:
             note(
-                f"resuming after {run.progress.records:,} records, with the models"
+                f"resuming after {count_of(run.progress.records, 'record')}, with the models"
                 f" {run.progress.version}"
             )
         columns = (
@@ -94,16 +95,16 @@ def _show(run: ReclassificationRun, *, dry_run: bool, as_json: bool) -> None:
             for change in changes[:_MAX_CHANGES]
         ]
         console.table(
-            f"{sum(progress.changed.values()):,} labels change",
+            count_of(sum(progress.changed.values()), "changed label"),
             ("head", "was", "is", "records"),
             rows,
             numbers=("records",),
         )
     summary = (
-        f"{progress.records:,} records classified by {progress.version}: {progress.answers:,} new"
-        " answers"
+        f"{count_of(progress.records, 'record')} classified by {progress.version}:"
+        f" {count_of(progress.answers, 'new answer')}"
     )
     if dry_run:
-        note(f"{summary} would be written")
+        note(f"{summary}; nothing was written")
     else:
-        note(f"{summary} are on the log; `switchboard run` brings them to the tables")
+        note(f"{summary} on the log; `switchboard run` brings them to the tables")

@@ -10,6 +10,7 @@ import typer
 from pipeline.cli import console
 from pipeline.cli.app import Json, app, workspace_of
 from pipeline.cli.console import note
+from pipeline.text.counts import count_of
 
 
 @app.command()
@@ -30,8 +31,8 @@ def restore(
         console.json({**manifest.model_dump(by_alias=True), "again": offsets})
         return
     note(
-        f"{manifest.rows:,} rows in {len(manifest.tables)} tables restored; they equal the backup"
-        f" of {manifest.created_at}"
+        f"{count_of(manifest.rows, 'row')} in {count_of(len(manifest.tables), 'table')} restored;"
+        f" they equal the backup of {manifest.created_at}"
     )
     if rewinds:
-        note(f"load will process {offsets:,} offsets again: start its workers")
+        note(f"load will process {count_of(offsets, 'offset')} again: start its workers")

@@ -12,6 +12,7 @@ from rich.text import Text
 from pipeline.cli import console
 from pipeline.cli.app import HeadNames, Json, app, workspace_of
 from pipeline.cli.console import note, safe_text
+from pipeline.text.counts import count_of
 
 if TYPE_CHECKING:
     from pipeline.commands.review import ReviewCandidate
@@ -74,7 +75,7 @@ def review(
                 heads=heads,
             )
             count += 1
-    note(f"{count} labels published; the models learn them with the next run")
+    note(f"{count_of(count, 'label')} published; the models learn them with the next run")
 
 
 def _show(candidates: Sequence[ReviewCandidate]) -> None:
@@ -83,7 +84,7 @@ def _show(candidates: Sequence[ReviewCandidate]) -> None:
         (c.record_id, c.head, c.label, f"{c.probability:.2f}", safe_text(c.text, 120))
         for c in candidates
     ]
-    console.table(f"{len(candidates)} records", columns, rows, numbers=("p",))
+    console.table(count_of(len(candidates), "record"), columns, rows, numbers=("p",))
 
 
 def _reader(

@@ -6,6 +6,7 @@ import typer
 
 from pipeline.cli.app import app, workspace_of
 from pipeline.cli.console import FAILED, note
+from pipeline.text.counts import count_of
 
 
 @app.command()
@@ -17,6 +18,6 @@ def spool(context: typer.Context) -> None:
     from pipeline.commands.spool import send_spool
 
     result = send_spool(workspace_of(context))
-    note(f"{result.sent} messages sent, {result.remaining} remain")
+    note(f"{count_of(result.sent, 'message')} sent, {result.remaining} remain")
     if not result.complete:
         raise SystemExit(FAILED)

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from markupsafe import Markup, escape
 
+from pipeline.text.counts import count_of
+
 # Eight colours that colour-blind readers can distinguish (Okabe and Ito, 2008), black last.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 _WIDTH, _HEIGHT, _AXIS = 920, 220, 44
@@ -93,8 +95,9 @@ def lines(
         )
         shapes += [
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colours[name]}">'
-            f"<title>{escape(f'{name}: {rows:g} rows, {share:.1%}')}</title></circle>"
-            for (x, y), (rows, share) in zip(positions, line, strict=True)
+            f"<title>{escape(f'{name}: {rows}, {share:.1%}')}</title></circle>"
+            for (x, y), (count, share) in zip(positions, line, strict=True)
+            for rows in (count_of(int(count), "row"),)
         ]
     free = float(_WIDTH + _LABEL_WIDTH)
     for x in sorted({x for x, _ in points}, reverse=True):

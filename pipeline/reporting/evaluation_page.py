@@ -11,6 +11,7 @@ from pipeline.models.evaluation.measures import Confusion
 from pipeline.models.evaluation.results import Contender, count_known_texts
 from pipeline.reporting.charts import PALETTE, lines
 from pipeline.reporting.html_pages import render
+from pipeline.text.counts import count_of
 
 # There are nine models, so grey is added to the palette.
 _COLOURS = (*PALETTE, "#999999")
@@ -70,7 +71,9 @@ def notes_of(evaluation: Evaluation) -> list[str]:
     data = evaluation.data
     notes = []
     if data.refused:
-        notes.append(f"{len(data.refused)} lines were rejected; the first: {data.refused[0]}")
+        notes.append(
+            f"{count_of(len(data.refused), 'line')} rejected; the first: {data.refused[0]}"
+        )
     if repeated := count_known_texts(data.train, data.test):
         notes.append(f"{repeated:,} of {len(data.test):,} test texts are also training texts")
     known = {row.label for row in data.train}

@@ -12,6 +12,7 @@ from uuid import UUID
 from pipeline.log.port import Log, LogRecord
 from pipeline.runtime.stages import STAGES
 from pipeline.sinks.warehouse import Warehouse, rows
+from pipeline.text.counts import count_of
 from schemas.envelope import record_id_of
 
 # Unread records of a stage are searched one by one. More than this would take minutes, so the trace
@@ -170,7 +171,7 @@ def _steps_in_history(warehouse: Warehouse, row: dict[str, Any]) -> list[TraceSt
 
 def _rejection(letter: dict[str, Any]) -> str:
     again = (
-        f"; replayed {letter['replays']} times, {letter['replay_outcome']}"
+        f"; replayed {count_of(int(letter['replays']), 'time')}, {letter['replay_outcome']}"
         if int(letter["replays"])
         else ""
     )

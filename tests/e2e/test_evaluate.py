@@ -148,7 +148,7 @@ def test_bad_lines_are_named_and_skipped_or_rejected(switchboard: Command, tmp_p
         "detail": "empty",
     }
     refused = switchboard("evaluate", "--online", "--train", train, "--strict", code=1)
-    assert "2 lines are bad and nothing was evaluated" in refused.stderr
+    assert "nothing was evaluated, for 2 bad lines" in refused.stderr
     assert refused.stdout == ""
 
 

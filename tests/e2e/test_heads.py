@@ -115,7 +115,7 @@ def test_a_custom_head_is_answered_reviewed_explained_and_reclassified(
     keys = tmp_path / "keys"
     keys.write_text("1\nu\n2\nx\ns\nq\n", "utf-8")
     shown = switchboard("review", "--head", "visa", "--answers", keys, "--by", "anna", **with_file)
-    assert "1 labels published" in shown.stderr
+    assert "1 label published" in shown.stderr
     assert "\x1b[31m" not in shown.stderr
     switchboard("run", "--until-idle", **with_file)
     (label,) = rows(switchboard, "SELECT head, value, by FROM labels")

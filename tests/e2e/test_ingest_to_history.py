@@ -156,7 +156,8 @@ def test_a_rejection_names_file_line_and_field_and_keeps_the_bytes(
 ) -> None:
     bad = EVENT | {"id": "bad", "data": {"channel": "fax", "text": "x"}}
     path = write(tmp_path / "chat.jsonl", EVENT, bad)
-    switchboard("ingest", "events", path)
+    hint = "1 item rejected: after `switchboard run`, `switchboard dlq list` shows why"
+    assert hint in switchboard("ingest", "events", path).stderr
     switchboard("run", "--until-idle")
     (letter,) = json.loads(switchboard("dlq", "list", "--json").stdout)
     assert (letter["reason_code"], letter["stage"]) == ("schema_enum", "collect")
@@ -211,7 +212,7 @@ def test_labels_by_command_and_by_file(switchboard: Command, tmp_path: Path) -> 
     (tmp_path / "labels.csv").write_text(rows)
     told = switchboard("labels", "import", tmp_path / "labels.csv", code=1).stderr
     assert "labels.csv:4: the row needs a record_id, or a source and an event_id" in told
-    assert "2 labels imported, 1 rows rejected" in told
+    assert "2 labels imported, 1 row rejected" in told
     assert json.loads(switchboard("run", "--until-idle", "--json").stdout)["learn"] == 3
     assert len(ask(switchboard, "SELECT * FROM labels")) == 3
 

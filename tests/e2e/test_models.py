@@ -156,4 +156,4 @@ def test_a_bad_line_of_a_label_file_is_named_and_the_rest_is_imported(
         (5, "not JSON"),
     ):
         assert f"labels.jsonl:{place}: {problem}" in told
-    assert "1 labels imported, 4 rows rejected" in told
+    assert "1 label imported, 4 rows rejected" in told
