@@ -8,6 +8,7 @@ times of one run are compared with each other.
 from __future__ import annotations
 
 import gc
+import math
 import multiprocessing
 import os
 import signal
@@ -22,18 +23,18 @@ from tests.support.hostile_texts import AnyFamily
 MEGABYTE = 1024 * 1024
 # Twice the text may take this many times the time.
 MOST_PER_DOUBLING = 2.2
-# Sizes double from the first one on. Quadratic scans need milliseconds for it, and are thus found
+# Sizes grow from the first one on, by this factor: one doubling alone depends on caches and on the
+# machine's other work. Quadratic scans need milliseconds for the first size, and are thus found
 # before they need minutes.
-FIRST_SIZE = 4096
-# The ratio is the mean of this many doublings: one alone depends on caches and on the machine's
-# other work.
-_DOUBLINGS = 2
+FIRST_SIZE, STEP = 1024, 4
+# All families are measured up to this size, and so many up to the largest: those that were slowest.
+COMMON_SIZE, SLOWEST = 65_536, 12
 # Shorter times are mostly noise and fixed cost.
 _LEAST_SECONDS = 0.004
-# No size is doubled any more after this time: its ratio is known.
-_ENOUGH_SECONDS = 1.5
 # A ratio like this is no noise: after this time it counts without more sizes or repetitions.
 _CLEARLY_SLOW, _CLEAR_SECONDS = 3.0, 0.1
+# A size that takes longer is given up.
+BUDGET = 20.0
 # A suspicious pair of sizes is measured so many times, and the best of each counts.
 _REPEATS = 3
 
@@ -80,33 +81,33 @@ def _cpu(function: Callable[[str], object], text: str) -> float:
 
 
 def _ratio(seconds: Sequence[tuple[int, float]]) -> float:
-    """Return the growth per doubling over the last sizes, 1 if they are too short to compare."""
-    if len(seconds) <= _DOUBLINGS:
+    """Return the growth per doubling between the last sizes, 1 if they are too short to compare."""
+    if len(seconds) < 2:
         return 1.0
-    low, high = seconds[-1 - _DOUBLINGS][1], seconds[-1][1]
+    (small, low), (large, high) = seconds[-2:]
     if high < _LEAST_SECONDS:
         return 1.0
-    return float((high / max(low, _LEAST_SECONDS / 2**_DOUBLINGS)) ** (1 / _DOUBLINGS))
+    return float((high / max(low, _LEAST_SECONDS / STEP)) ** (1 / math.log2(large / small)))
 
 
 def _grow(
-    function: Callable[[str], object], family: AnyFamily, largest: int, send: Callable[[Any], None]
+    function: Callable[[str], object],
+    family: AnyFamily,
+    sizes: Sequence[int],
+    send: Callable[[Any], None],
 ) -> None:
     """Send (size, seconds) of growing sizes, then the ratio."""
     seconds: list[tuple[int, float]] = []
-    size = min(FIRST_SIZE, largest)
-    while size <= largest:
+    for size in sizes:
         send(("begin", size))
         seconds.append((size, _cpu(function, family.text(size))))
         send(("end", seconds[-1]))
-        clear = seconds[-1][1] > _CLEAR_SECONDS and _ratio(seconds) > _CLEARLY_SLOW
-        if clear or (seconds[-1][1] > _ENOUGH_SECONDS and len(seconds) > _DOUBLINGS):
+        if seconds[-1][1] > _CLEAR_SECONDS and _ratio(seconds) > _CLEARLY_SLOW:
             break
-        size *= 2
     if MOST_PER_DOUBLING < _ratio(seconds) <= _CLEARLY_SLOW:
         best = dict(seconds)
         for _ in range(_REPEATS):
-            for size, _known in seconds[-1 - _DOUBLINGS :]:
+            for size, _known in seconds[-2:]:
                 send(("begin", size))
                 best[size] = min(best[size], _cpu(function, family.text(size)))
             if _ratio(list(best.items())) <= MOST_PER_DOUBLING:
@@ -119,14 +120,14 @@ def _child(
     function: Callable[[str], object],
     families: Sequence[AnyFamily],
     first: int,
-    largest: int,
+    sizes: Sequence[int],
     pipe: Connection,
 ) -> None:
     gc.disable()
     for index in range(first, len(families)):
         pipe.send(("family", index))
         try:
-            _grow(function, families[index], largest, pipe.send)
+            _grow(function, families[index], sizes, pipe.send)
         except Exception as error:
             pipe.send(("error", f"{type(error).__name__}: {str(error)[:120]}"))
     pipe.send(("done", 0))
@@ -134,23 +135,56 @@ def _child(
     os._exit(0)
 
 
+def sizes_up_to(largest: int) -> tuple[int, ...]:
+    """Return the sizes that are measured.
+
+    >>> sizes_up_to(70_000)
+    (1024, 4096, 16384, 65536)
+    """
+    sizes = [min(FIRST_SIZE, largest)]
+    while sizes[-1] * STEP <= largest:
+        sizes.append(sizes[-1] * STEP)
+    return tuple(sizes)
+
+
+def survey(
+    target: str,
+    function: Callable[[str], object],
+    families: Sequence[AnyFamily],
+    largest: int = MEGABYTE,
+    budget: float = BUDGET,
+) -> Iterator[Growth]:
+    """Yield how a function grows on each family, and on the slowest of them up to `largest`."""
+    by_name = {family.name: family for family in families}
+    linear: list[Growth] = []
+    for growth in measure(target, function, families, min(COMMON_SIZE, largest), budget):
+        yield growth
+        if not growth.slow and not growth.error:
+            linear.append(growth)
+    if largest > COMMON_SIZE:
+        linear.sort(key=lambda growth: -growth.seconds[-1][1])
+        slowest = [by_name[growth.family] for growth in linear[:SLOWEST]]
+        yield from measure(target, function, slowest, largest, budget)
+
+
 def measure(
     target: str,
     function: Callable[[str], object],
     families: Sequence[AnyFamily],
     largest: int = MEGABYTE,
-    budget: float = 20.0,
+    budget: float = BUDGET,
 ) -> Iterator[Growth]:
     """Yield how a function grows on each family; one size may take `budget` seconds.
 
     The function runs in a child process, which is killed and replaced when it takes longer.
     """
     context = multiprocessing.get_context("fork")
+    sizes = sizes_up_to(largest)
     first = 0
     while first < len(families):
         receiver, sender = context.Pipe(duplex=False)
         process = context.Process(
-            target=_child, args=(function, families, first, largest, sender), daemon=True
+            target=_child, args=(function, families, first, sizes, sender), daemon=True
         )
         process.start()
         sender.close()

@@ -1,0 +1,226 @@
+"""What reads text that others wrote: each target takes a text and does one thing with it."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from pipeline.envelope import IncomingEvent
+from pipeline.identity.contacts import (
+    OwnSide,
+    contact_points,
+    normalise_email,
+    normalise_handle,
+    normalise_phone,
+)
+from pipeline.ingest.email.email_connector import EmailConnector
+from pipeline.ingest.email.mail_headers import RawMail, looks_like_mail
+from pipeline.ingest.email.mbox import split_mbox, unwrap_message
+from pipeline.ingest.port import InputUnit
+from pipeline.mail.charset import decode_text
+from pipeline.mail.html_text import html_to_text
+from pipeline.mail.mime import NotAMailError, parse_mail
+from pipeline.mail.mime.addresses import parse_addresses
+from pipeline.mail.mime.dates import parse_mail_date, parse_received_date
+from pipeline.mail.mime.encoded_words import decode_encoded_words, parse_parameters
+from pipeline.mail.mime.transfer_encoding import (
+    decode_base64,
+    decode_quoted_printable,
+    extract_inline_files,
+)
+from pipeline.mail.mojibake import undo_mojibake
+from pipeline.models.custom_terms import term_tokens
+from pipeline.models.features import extract_features
+from pipeline.models.lexicon_reading import read_texts
+from pipeline.models.replica import Replica
+from pipeline.outcomes import Context
+from pipeline.processors.clean.language import detect_language
+from pipeline.processors.clean.plain_text import normalise_text
+from pipeline.processors.clean.reply import split_reply
+from pipeline.processors.enrich import enrich_step
+from pipeline.processors.identify import Identity
+from pipeline.processors.redact import redact_text
+from pipeline.text.chinese import to_simplified
+from pipeline.text.normal_form import normalise
+from schemas.envelope import Event
+from schemas.registry import contract_of
+from schemas.types import Party
+from tests.support.seeds import OPTIONS
+
+Target = Callable[[str], object]
+
+_NOW = datetime(2026, 11, 20, tzinfo=UTC)
+_OWN = OwnSide(("shop.example.com", "+8618005550100", "Shop"), "CN")
+_HEADERS = "From: Ann <ann@example.com>\nMessage-ID: <1@example.com>\nSubject: x\n"
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _parse(text: str) -> None:
+    try:
+        parse_mail(_bytes(text))
+    except NotAMailError:
+        return
+
+
+def _header(name: str) -> Target:
+    """Return a target that reads a mail with a text as the value of a header, in folded lines."""
+    return lambda text: _parse(f"{_HEADERS}{name}: {_folded(text)}\n\nhello\n")
+
+
+def _folded(text: str) -> str:
+    return text.replace("\n", "\n ")
+
+
+def _part(fields: str) -> Target:
+    return lambda text: _parse(f"{_HEADERS}{fields}\n\n{text}")
+
+
+def _base64(text: str) -> None:
+    body = base64.encodebytes(_bytes(text)).decode("ascii")
+    _parse(f"{_HEADERS}Content-Transfer-Encoding: base64\n\n{body}")
+
+
+def _attachments(text: str) -> None:
+    lines = (line.replace('"', "'")[:200] for line in text.split("\n"))
+    parts = (
+        f'--b\nContent-Disposition: attachment; filename="{line}"\n\n{line}\n' for line in lines
+    )
+    _parse(f"{_HEADERS}Content-Type: multipart/mixed; boundary=b\n\n{''.join(parts)}--b--\n")
+
+
+def _raw_mail(text: str) -> None:
+    mail = RawMail(_bytes(f"{_HEADERS}To: {_folded(text)}\n\n{text}"))
+    mail.addresses(b"to")
+    assert mail.event_id
+
+
+def _mbox(text: str) -> None:
+    data = _bytes(f"From a Mon Nov  2 09:00:05 2026\n{_HEADERS}\n{text}")
+    pieces = (data[at : at + 65_536] for at in range(0, len(data), 65_536))
+    for message in split_mbox(pieces, 1 << 25):
+        unwrap_message(message.retained())
+
+
+def _connector(text: str) -> None:
+    data = _bytes(f"{_HEADERS}To: {_folded(text)}\n\n{text}")
+    for _ in EmailConnector().read(InputUnit("/mail", lambda: io.BytesIO(data)), OPTIONS):
+        pass
+
+
+def _decode(codec: str, label: str | None) -> Target:
+    return lambda text: decode_text(text.encode(codec, "replace"), label)
+
+
+def _classify(text: str) -> None:
+    _CLASSIFIER.classify([text], ["inbound"])
+
+
+_CLASSIFIER = Replica().classifier()
+_STEP = enrich_step(Identity(b"a secret for tests only", _OWN, "CN"))
+
+
+def enrich(event_type: str, data: Mapping[str, Any]) -> object:
+    """Return the outcome of the stage enrich for an event with this data."""
+    event = Event(id="1", source="test", type=event_type, time=_NOW, data=dict(data))
+    contract = contract_of(event.type, event.data)
+    assert contract is not None
+    return _STEP(
+        [IncomingEvent(event, contract.model_validate(data), UUID(int=1), _NOW, "")],
+        Context(_NOW, _CLASSIFIER),
+    )
+
+
+def _enrich_mail(build: Callable[[str], str]) -> Target:
+    return lambda text: enrich(
+        "comm.message.received",
+        {"channel": "email", "mime": base64.b64encode(_bytes(build(text))).decode("ascii")},
+    )
+
+
+TARGETS: Mapping[str, Target] = {
+    "parse_addresses": parse_addresses,
+    "decode_encoded_words": decode_encoded_words,
+    "parse_parameters": parse_parameters,
+    "parse_mail_date": parse_mail_date,
+    "parse_received_date": parse_received_date,
+    "decode_base64": lambda text: decode_base64(_bytes(text)),
+    "decode_quoted_printable": lambda text: decode_quoted_printable(_bytes(text)),
+    "extract_inline_files": lambda text: extract_inline_files(_bytes(text)),
+    "undo_mojibake": undo_mojibake,
+    "decode_text utf-8": _decode("utf-8", None),
+    "decode_text utf-8 as gb2312": _decode("utf-8", "gb2312"),
+    "decode_text gb18030": _decode("gb18030", None),
+    "decode_text gb18030 as latin-1": _decode("gb18030", "iso-8859-1"),
+    "decode_text big5": _decode("big5", "utf-8"),
+    "decode_text cp1252": _decode("cp1252", None),
+    "decode_text utf-16": _decode("utf-16-le", None),
+    "decode_text shift_jis": _decode("shift_jis", "euc-jp"),
+    "html_to_text": html_to_text,
+    "split_reply": split_reply,
+    "normalise_text": normalise_text,
+    "detect_language": detect_language,
+    "redact_text": redact_text,
+    "normalise": normalise,
+    "to_simplified": to_simplified,
+    "term_tokens": term_tokens,
+    "read_texts": lambda text: read_texts([text], [normalise(text)]),
+    "extract_features": lambda text: extract_features([normalise(text)]),
+    "classify": _classify,
+    "normalise_email": normalise_email,
+    "normalise_phone": lambda text: normalise_phone(text, "CN"),
+    "normalise_handle": lambda text: normalise_handle(text, "chat"),
+    "contact_points": lambda text: contact_points(
+        Party.model_construct(name=text, email=text, phone=text, handle=text), "chat", "CN"
+    ),
+    "own side": lambda text: _OWN.owns(
+        Party.model_construct(name=text, email=text, phone=text, handle=text)
+    ),
+    "looks_like_mail": lambda text: looks_like_mail(_bytes(text)),
+    "RawMail": _raw_mail,
+    "split_mbox": _mbox,
+    "email connector": _connector,
+    "mail of this text": lambda text: _parse(_HEADERS + text),
+    **{
+        f"mail with {name}": _header(name)
+        for name in (
+            *("To", "Subject", "Date", "Received", "Message-ID", "In-Reply-To", "References"),
+            *("Content-Type", "Content-Disposition", "List-Id", "Auto-Submitted", "X-Anything"),
+        )
+    },
+    "mail with plain text": _part("Content-Type: text/plain; charset=utf-8"),
+    "mail with HTML": _part("Content-Type: text/html; charset=utf-8"),
+    "mail with quoted-printable": _part("Content-Transfer-Encoding: quoted-printable"),
+    "mail with base64": _base64,
+    "mail with uuencode": _part("Content-Transfer-Encoding: x-uuencode"),
+    "mail with parts": _part("Content-Type: multipart/mixed; boundary=b"),
+    "mail with alternatives": _part("Content-Type: multipart/alternative; boundary=b"),
+    "mail with a mail": _part("Content-Type: message/rfc822"),
+    "mail with a report": _part("Content-Type: multipart/report; boundary=b"),
+    "mail with attachments": _attachments,
+    "enrich mail with To": _enrich_mail(
+        lambda text: f"{_HEADERS}To: {_folded(text)}\nCc: {_folded(text)}\n\nhello\n"
+    ),
+    "enrich mail with Subject": _enrich_mail(
+        lambda text: f"From: a@b.com\nSubject: {_folded(text)}\nReferences: {_folded(text)}\n\nhi\n"
+    ),
+    "enrich mail with plain text": _enrich_mail(lambda text: f"{_HEADERS}\n{text}"),
+    "enrich mail with HTML": _enrich_mail(
+        lambda text: f"{_HEADERS}Content-Type: text/html; charset=utf-8\n\n{text}"
+    ),
+}
+"""By name. A target's argument is any `str`, lone surrogates included."""
+
+LIMITED: Mapping[str, int] = {}
+"""Patterns that only ever read so many characters, by name; the limit stands in their module."""
+
+
+def targets(chosen: str = "") -> Iterator[tuple[str, Target]]:
+    """Yield the targets whose names contain a text."""
+    return ((name, target) for name, target in TARGETS.items() if chosen in name)
