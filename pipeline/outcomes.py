@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
+from pipeline.cpu_limit import grant, limit_each
 from schemas.dead_letters import RejectCode
 
 In = TypeVar("In")
@@ -156,7 +157,7 @@ class MapStep(Generic[In, Out]):
     function: Callable[[In, Context], Outcome[Out]]
 
     def __call__(self, batch: Sequence[In], ctx: Context) -> Sequence[Outcome[Out]]:
-        return [self.function(item, ctx) for item in batch]
+        return [self.function(item, ctx) for item in limit_each(batch)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +204,7 @@ def run_checked(step: Step[In, Out], batch: Sequence[In], ctx: Context) -> Seque
 
     Raises StepContractError if the number of outcomes differs from that of the inputs.
     """
+    grant(len(batch))
     outcomes = step(batch, ctx) if batch else []
     if len(outcomes) != len(batch):
         raise StepContractError(

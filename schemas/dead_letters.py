@@ -27,6 +27,7 @@ class RejectCode(StrEnum):
     UNKNOWN_RECORD = "unknown_record"  # a label for a record that is not in the history
     UNKNOWN_LABEL = "unknown_label"  # an undeclared head, or a value that the head does not have
     CRASH = "crash"  # handling it alone ended the worker's process repeatedly
+    SLOW = "slow"  # handling it alone took more CPU time than an item may
     STEP_ERROR = "step_error"  # a step raised an exception on it alone, repeatedly
     SINK_ERROR = "sink_error"  # the warehouse rejects this row permanently
 

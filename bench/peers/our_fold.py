@@ -12,9 +12,9 @@ from bench.peers.folding import FoldJob, fold_job
 from pipeline.log.claim_check import FolderBodyStore
 from pipeline.log.port import LogRecord
 from pipeline.outcomes import Context, Emit, Outcome, Output
+from pipeline.runtime.crash_quarantine import CrashMarkers
 from pipeline.runtime.fold_handler import FoldHandler
 from pipeline.runtime.kafka.broker import Broker
-from pipeline.runtime.kafka.crash_quarantine import CrashMarkers
 from pipeline.runtime.kafka.kafka_host import BatchLimits, KafkaHost
 from pipeline.runtime.kafka.state_cache import StateCache
 from schemas.types import Contract

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from bench.peers.common import TRANSACTION, Batch, Job, StartNote, job, step_of
 from pipeline.log.claim_check import FolderBodyStore
 from pipeline.log.port import LogRecord, Message
+from pipeline.runtime.crash_quarantine import CrashMarkers
 from pipeline.runtime.kafka.broker import Broker
-from pipeline.runtime.kafka.crash_quarantine import CrashMarkers
 from pipeline.runtime.kafka.kafka_host import BatchLimits, KafkaHost
 
 # The settings of the enrich worker: a limit of bytes, and a fifth of a second to fill a batch.

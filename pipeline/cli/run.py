@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,9 +12,13 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from pipeline.cli import console
 from pipeline.cli.app import Json, app, workspace_of
 from pipeline.cli.console import FAILED, note
+from pipeline.errors import UserError
 
 if TYPE_CHECKING:
+    from pipeline.commands.run_supervisor import RunProgress
     from pipeline.workspace import Workspace
+
+logger = logging.getLogger(__name__)
 
 
 @app.command()
@@ -38,15 +43,36 @@ def run(
 
 
 def _run_embedded(workspace: Workspace, *, until_idle: bool, as_json: bool) -> None:
+    from pipeline.commands.run_supervisor import EXIT_CRASHED, supervise_run
+
+    def child(progress: RunProgress) -> None:
+        try:
+            _run_stages(workspace, progress, until_idle=until_idle, as_json=as_json)
+        except (UserError, OSError):
+            raise
+        except Exception:
+            logger.exception("The run ended by an exception")
+            raise SystemExit(EXIT_CRASHED) from None
+
+    supervise_run(child)
+
+
+def _run_stages(
+    workspace: Workspace, progress: RunProgress, *, until_idle: bool, as_json: bool
+) -> None:
     from pipeline.commands.run import run_embedded
 
+    before = progress.read()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console.err, transient=True) as bar:
         task = bar.add_task("starting")
-        total = run_embedded(
-            workspace,
-            until_idle=until_idle,
-            on_progress=lambda counts: bar.update(task, description=words_of(counts)),
+
+        def on_progress(counts: Counter[str]) -> None:
+            progress.write(before + counts)
+            bar.update(task, description=words_of(before + counts))
+
+        total = before + run_embedded(
+            workspace, until_idle=until_idle, on_progress=on_progress, with_parent=True
         )
     if as_json:
         console.json(total)

@@ -17,8 +17,8 @@ from pipeline.commands.health_server import serve_health
 from pipeline.errors import UserError
 from pipeline.log.clock import now_ms
 from pipeline.metrics import Meter
+from pipeline.runtime.crash_quarantine import CrashMarkers, limit_cpu_time
 from pipeline.runtime.kafka.broker import Broker
-from pipeline.runtime.kafka.crash_quarantine import CrashMarkers
 from pipeline.runtime.kafka.kafka_host import BatchLimits, KafkaHost, do_nothing
 from pipeline.runtime.kafka.state_cache import StateCache
 from pipeline.runtime.kafka.topic_scan import KafkaScan
@@ -71,6 +71,15 @@ def _measured(handler: LoadHandler, meter: Meter) -> LoadHandler:
     return replace(handler, on_insert=lambda seconds: meter.insert_finished(handler.name, seconds))
 
 
+def _traces(root: Path) -> Path:
+    """Return the folder of what the limit of CPU time writes; no stage has its name."""
+    return root / "in-flight" / "slow"
+
+
+def _markers(root: Path, stage: str) -> CrashMarkers:
+    return CrashMarkers(root / "in-flight" / stage, _traces(root))
+
+
 def _serve_metrics(meter: Meter, settings: Settings, slot: int) -> AbstractContextManager[object]:
     """Serve the metrics of the worker with a slot number, if the settings name a port."""
     if settings.metrics_port is None:
@@ -86,7 +95,7 @@ def embedded_host(workspace: Workspace, wrap: HandlerWrapper = unwrapped) -> Ite
     from pipeline.processors.converse.converse import Converse
     from pipeline.processors.live.alerts import AlertMonitor
     from pipeline.processors.live.view import LiveView
-    from pipeline.runtime.embedded_host import EmbeddedHost
+    from pipeline.runtime.embedded_host import EmbeddedHost, EmbeddedStage
     from pipeline.runtime.live_handler import LiveHandler, recent_alerts
     from pipeline.runtime.model_worker import ModelWorker
     from pipeline.sinks.store_server import open_for_running
@@ -121,8 +130,12 @@ def embedded_host(workspace: Workspace, wrap: HandlerWrapper = unwrapped) -> Ite
             meter.start_stage(handler.name, handler.counts)
         meter.register_model_offset("enrich", lambda: learner.fold.live.offset)
         stack.enter_context(_serve_metrics(meter, settings, 0))
-        wrapped = [(wrap(handler), limit) for handler, limit in handlers]
-        host = EmbeddedHost(log, workspace.blobs, learner, wrapped, meter)
+        stages = [
+            EmbeddedStage(wrap(handler), limit, _markers(root, handler.name), handler.counts)
+            for handler, limit in handlers
+        ]
+        host = EmbeddedHost(log, workspace.blobs, learner, stages, meter)
+        stack.enter_context(limit_cpu_time(_traces(root)))
         yield host
         host.close()
 
@@ -196,6 +209,7 @@ def kafka_host(
         parts = _stage(workspace, stage, slot, broker, stack, meter)
         meter.start_stage(stage, parts.handler.counts)
         stack.enter_context(_serve_metrics(meter, settings, slot.number))
+        stack.enter_context(limit_cpu_time(_traces(workspace.root)))
         records = settings.batch_records * (LOAD_FACTOR if stage == "load" else 1)
         yield KafkaHost(
             broker=broker,
@@ -204,7 +218,7 @@ def kafka_host(
             transactional_id=slot.transactional_id(stage),
             bodies=workspace.blobs,
             limits=BatchLimits(records, BATCH_BYTES, _LINGER_S[stage]),
-            markers=CrashMarkers(workspace.root / "in-flight" / stage),
+            markers=_markers(workspace.root, stage),
             states=parts.states,
             before_batch=parts.before_batch,
             meter=meter,
@@ -227,8 +241,10 @@ def live_host(workspace: Workspace) -> Iterator[LiveApp]:
         stack.callback(slot.release)
         meter = Meter()
         port = None if settings.live_port is None else settings.live_port + slot.number
-        live = LiveApp(broker, slot.folder, settings.metrics_host, port, meter, page)
+        markers = _markers(workspace.root, "live")
+        live = LiveApp(broker, slot.folder, markers, settings.metrics_host, port, meter, page)
         meter.start_stage("live", live.counts)
+        stack.enter_context(limit_cpu_time(_traces(workspace.root)))
         stack.enter_context(_serve_metrics(meter, settings, slot.number))
         yield live
 

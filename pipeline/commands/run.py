@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections import Counter
@@ -24,12 +25,15 @@ def run_embedded(
     *,
     until_idle: bool,
     on_progress: Callable[[Counter[str]], object] = lambda _: None,
+    with_parent: bool = False,
 ) -> Counter[str]:
     """Run all stages; return how many records each handled, and report them after each batch.
 
-    SIGTERM and SIGINT end the run after the in-flight batch.
+    SIGTERM and SIGINT end the run after the in-flight batch; `with_parent`: so does the end of the
+    parent process.
     """
     stop = threading.Event()
+    parent = os.getppid()
 
     def ask_to_stop(_signal: int, _frame: FrameType | None) -> None:
         stop.set()
@@ -37,21 +41,19 @@ def run_embedded(
     previous = {
         number: signal.signal(number, ask_to_stop) for number in (signal.SIGTERM, signal.SIGINT)
     }
-    total: Counter[str] = Counter()
     try:
         with (
             embedded_host(workspace) as host,
             nullcontext() if until_idle else periodic_outcome_scan(workspace),
             gc_between_batches() as collect,
         ):
-            while not stop.is_set():
+            host.on_commit = on_progress
+            while not stop.is_set() and not (with_parent and os.getppid() != parent):
                 handled = host.run_once()
                 collect()
-                total += handled
-                on_progress(total)
                 if not handled and (until_idle or stop.wait(_IDLE_WAIT_S)):
                     break
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-    return total
+    return host.committed

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+from pipeline import cpu_limit
 from pipeline.log.claim_check import BodyStore, restore_large_bodies, store_large_bodies
-from pipeline.log.port import LogRecord, Message, offset_ranges
+from pipeline.log.port import LogRecord, Message
 from pipeline.log.retries import backoff_s, retry_call
 from pipeline.log.sqlite_log import SqliteLog
 from pipeline.metrics import BatchMeter, Meter
+from pipeline.runtime.crash_quarantine import CrashMarkers, SubBatch, quarantine
 from pipeline.runtime.model_worker import ModelWorker
 from pipeline.runtime.runner import Handler
 from pipeline.runtime.stages import BATCH_BYTES
@@ -23,8 +26,21 @@ logger = logging.getLogger(__name__)
 _ATTEMPTS = 8
 
 
+@dataclass(frozen=True, slots=True)
+class EmbeddedStage:
+    """A stage with its largest number of records per batch, and its crash markers.
+
+    `outcomes` counts what became of records; the host adds those it quarantined.
+    """
+
+    handler: Handler
+    batch_records: int
+    markers: CrashMarkers
+    outcomes: Counter[str]
+
+
 class EmbeddedHost:
-    """Runs stages in turn, each with its largest number of records per batch.
+    """Runs stages in turn; `committed` counts the records of each, and `on_commit` gets it.
 
     Outputs and offsets of a batch commit in one transaction of the log, after `load` has made its
     rows durable. So a crash repeats at most one batch, whose rows are upserted. What `resolve`
@@ -36,47 +52,75 @@ class EmbeddedHost:
         log: SqliteLog,
         bodies: BodyStore,
         learner: ModelWorker,
-        handlers: Sequence[tuple[Handler, int]],
+        stages: Sequence[EmbeddedStage],
         meter: Meter,
     ) -> None:
         self._log = log
         self._bodies = bodies
         self._learner = learner
-        self._handlers = handlers
+        self._stages = stages
         self._meter = meter
+        self.committed: Counter[str] = Counter()
+        self.on_commit: Callable[[Counter[str]], object] = lambda _: None
 
     def run_once(self) -> Counter[str]:
         """Run one batch of every stage; return the records that each handled, none if caught up."""
         done: Counter[str] = Counter()
-        for handler, limit in self._handlers:
-            handled = self._batch(handler, limit)
+        for stage in self._stages:
+            handled = self._batch(stage)
             if handled:
-                done[handler.name] += handled
-        done["learn"] += self._learner.take_folded_count()
+                done[stage.handler.name] += handled
+        if folded := self._learner.take_folded_count():
+            done["learn"] += folded
+            self.committed["learn"] += folded
+            self.on_commit(self.committed)
         return +done
 
-    def _batch(self, handler: Handler, limit: int) -> int:
+    def _batch(self, stage: EmbeddedStage) -> int:
+        handler = stage.handler
         batch = BatchMeter(self._meter, handler.name)
-        records = self._log.read(handler.name, handler.topics, limit, BATCH_BYTES)
+        records = self._log.read(handler.name, handler.topics, stage.batch_records, BATCH_BYTES)
         batch.received(records)
         if not records:
             batch.empty()
             return 0
-        inputs = restore_large_bodies(records, self._bodies)
-        messages = store_large_bodies(self._handle(handler, inputs, batch), self._bodies)
-        batch.handled()
-        with self._log.transaction() as transaction:
-            transaction.produce(messages)
-            transaction.commit(
-                handler.name,
-                {partition: last + 1 for partition, (_, last) in offset_ranges(records).items()},
-            )
-        batch.committed(len(records))
+        markers = stage.markers
+        for sub_batch in markers.split(records):
+            markers.begin(sub_batch)
+            try:
+                outputs = self._outputs(stage, sub_batch, batch)
+            except BaseException as error:
+                markers.fail(error)
+                raise
+            # From here on the process does not end because of its records.
+            markers.clear_busy()
+            messages = store_large_bodies(outputs, self._bodies)
+            batch.handled()
+            with self._log.transaction() as transaction:
+                transaction.produce(messages)
+                transaction.commit(handler.name, sub_batch.commit_offsets)
+            markers.finish(sub_batch)
+            batch.committed(len(sub_batch.records))
+            self.committed[handler.name] += len(sub_batch.records)
+            self.on_commit(self.committed)
         return len(records)
+
+    def _outputs(
+        self, stage: EmbeddedStage, sub_batch: SubBatch, batch: BatchMeter
+    ) -> list[Message]:
+        if sub_batch.rejection is not None:
+            record = sub_batch.records[0]
+            return quarantine(stage.handler.name, record, sub_batch.rejection, stage.outcomes)
+        inputs = restore_large_bodies(sub_batch.records, self._bodies)
+        return self._handle(stage.handler, inputs, batch)
 
     def _handle(
         self, handler: Handler, records: Sequence[LogRecord], batch: BatchMeter
     ) -> list[Message]:
+        def limited() -> list[Message]:
+            with cpu_limit.limited(len(records)):
+                return handler.handle(records)
+
         def on_retry(error: BaseException, wait_s: float) -> None:
             batch.retried("busy")
             logger.warning(
@@ -87,7 +131,7 @@ class EmbeddedHost:
             )
 
         return retry_call(
-            lambda: handler.handle(records),
+            limited,
             retry_if=lambda error: isinstance(error, WarehouseBusyError),
             on_retry=on_retry,
             wait_s=backoff_s,

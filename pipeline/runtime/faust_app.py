@@ -28,12 +28,14 @@ from faust.web import Request, Response
 from faust.web import View as WebView
 from yarl import URL
 
+from pipeline import cpu_limit
 from pipeline.errors import UserError
 from pipeline.log.clock import now_ms
-from pipeline.log.port import LogRecord, Message, TopicPartition, offset_ranges
+from pipeline.log.port import LogRecord, Message, TopicPartition
 from pipeline.metrics import BatchMeter, Meter
 from pipeline.processors.live.alerts import AlertMonitor
 from pipeline.processors.live.view import LiveView
+from pipeline.runtime.crash_quarantine import CrashMarkers, SubBatch, quarantine
 from pipeline.runtime.faust_driver import StateOffsetConsumer, previous_offset, transport
 from pipeline.runtime.faust_state import LiveState, UnmanagedTable
 from pipeline.runtime.gap_detection import take_in_order
@@ -76,6 +78,7 @@ class LiveApp:
 
     broker: Broker
     folder: Path
+    markers: CrashMarkers
     web_host: str
     web_port: int | None
     meter: Meter
@@ -163,7 +166,8 @@ class LiveApp:
                 events.append(self._inbox.get_nowait())
             try:
                 await self._batch(events, meter)
-            except Exception:
+            except Exception as error:
+                self.markers.fail(error)
                 # Faust would log the exception and acknowledge the batch.
                 logger.exception(
                     "Batch of live failed; ending the process so that the supervisor restarts it"
@@ -179,7 +183,7 @@ class LiveApp:
                 [event for event in received if event.message.generation_id == generation]
             )
             if events:
-                await self._fold_events(events, meter)
+                await self._fold_records([_log_record(event) for event in events], meter)
             if gaps:
                 seeks = {TP(*partition): self.state.next_offset(partition) for partition in gaps}
                 logger.warning(
@@ -213,13 +217,30 @@ class LiveApp:
         """Wait until the in-flight batch is written, before other workers take partitions over."""
         async with self._folding:
             self.state.release()
+            self.markers.give_up_all()
             logger.info("In-flight batch flushed before the rebalance")
 
-    async def _fold_events(self, events: Sequence[EventT[Any]], meter: BatchMeter) -> None:
-        records = [_log_record(event) for event in events]
+    async def _fold_records(self, records: list[LogRecord], meter: BatchMeter) -> None:
         meter.received(records)
-        messages = self._handler.handle(records)
-        offsets = {partition: last + 1 for partition, (_, last) in offset_ranges(records).items()}
+        for sub_batch in self.markers.split(records):
+            self.markers.begin(sub_batch)
+            messages = self._outputs(sub_batch)
+            self.markers.clear_busy()
+            await self._write(sub_batch, messages, meter)
+            self.markers.finish(sub_batch)
+
+    def _outputs(self, sub_batch: SubBatch) -> list[Message]:
+        records = sub_batch.records
+        if sub_batch.rejection is not None:
+            return quarantine(STAGE, records[0], sub_batch.rejection, self.counts)
+        with cpu_limit.limited(len(records)):
+            return self._handler.handle(records)
+
+    async def _write(
+        self, sub_batch: SubBatch, messages: Sequence[Message], meter: BatchMeter
+    ) -> None:
+        """Write the changed states and the other outputs, then commit the offsets."""
+        offsets = sub_batch.commit_offsets
         states = [message for message in messages if message.topic == LIVE_STATE.name]
         sent = self.state.write(states, offsets, now_ms())
         meter.handled()
@@ -233,7 +254,7 @@ class LiveApp:
         await consumer.commit_state_offsets(
             {TP(*partition): offset for partition, offset in offsets.items()}
         )
-        meter.committed(len(records))
+        meter.committed(len(sub_batch.records))
 
     async def _start_offsets(self, assigned: set[TP]) -> Mapping[TP, int]:
         """Return the start offset of each partition: that of its state, or the one of a day ago."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar, cast
 
+from pipeline.cpu_limit import limit_each
 from pipeline.log.clock import Clock, utc_now
 from pipeline.log.port import LogRecord, Message, StateStore, TopicPartition, republish_message
 from pipeline.outcomes import (
@@ -83,7 +84,7 @@ class FoldHandler(Generic[State, Item, In]):
     ) -> _Updates[In]:
         """Decode and route a batch; the outcome of a record without updates is added at once."""
         updates: _Updates[In] = defaultdict(lambda: defaultdict(list))
-        for index, record in enumerate(records):
+        for index, record in enumerate(limit_each(records)):
             item = self.decode(record)
             if isinstance(item, (Drop, Reject)):
                 outcomes[index] = item
@@ -129,7 +130,7 @@ class FoldHandler(Generic[State, Item, In]):
         state_topic = self.state_topics.get(topic)
         stored = self.states.read_states(state_topic, partition, list(keys)) if state_topic else {}
         changed: list[Message] = []
-        for key, items in keys.items():
+        for key, items in limit_each(keys.items()):
             before = stored.get(key, b"")
             state = self.fold.load(before) if before else self.fold.empty()
             state, results = self._fold(state, [item for _, item in items], ctx, errors)

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from pipeline.cpu_limit import limit_each, paused
 from pipeline.log.port import LogRecord, TopicReader
 from pipeline.models.classifier import HeadPrediction
 from pipeline.models.examples_fold import ExamplesFold, FoldOutcome, ReplayPlan
@@ -96,13 +97,15 @@ class ModelWorker:
         Everything before the first record is folded, too. If the fold is already past the first
         record, which happens after an aborted transaction, it is rebuilt.
         """
-        self._save_if_due()
         first = records[0].offset
-        if self.fold.position >= first:
-            self.fold = self._rebuild(first)
-        while self._fold_next(_SCAN_RECORDS, first):
-            pass
-        return [self._test(record) for record in records]
+        # Other examples than these may take minutes.
+        with paused():
+            self._save_if_due()
+            if self.fold.position >= first:
+                self.fold = self._rebuild(first)
+            while self._fold_next(_SCAN_RECORDS, first):
+                pass
+        return [self._test(record) for record in limit_each(records)]
 
     def _test(self, record: LogRecord) -> TestedExample:
         event = _event(record)
@@ -144,7 +147,9 @@ class ModelWorker:
 
     def replica_at(self, path: ReplayPlan) -> Replica:
         """Return the replica of a path, folded from the examples topic."""
-        return fold_path(self._log, path, self._heads)
+        # A marker or a pin asks for it, and it may take minutes.
+        with paused():
+            return fold_path(self._log, path, self._heads)
 
     def models(self) -> Models:
         """Return the snapshot of the models for one batch."""

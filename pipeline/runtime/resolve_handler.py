@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.cpu_limit import paused
 from pipeline.log.clock import Clock, utc_now
 from pipeline.log.port import LogRecord, Message
 from pipeline.runtime.runner import StepHandler, outcome_messages
@@ -55,7 +56,9 @@ class ResolveHandler:
         from pipeline.processors.assessment import assess
 
         if self.worker is None:
-            self.worker = self.make_worker(records[0].offset)
+            # This compiles code and folds the examples before these records.
+            with paused():
+                self.worker = self.make_worker(records[0].offset)
         messages: list[Message] = []
         now = self.clock()
         for tested in self.worker.test_then_train(records):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
+from pipeline.cpu_limit import grant, limit_each
 from pipeline.errors import UserError
 from pipeline.log.clock import Clock, utc_now
 from pipeline.log.contract_messages import encode_contract, origin_headers
@@ -86,7 +87,7 @@ class StepHandler(Generic[In]):
     def handle(self, records: Sequence[LogRecord]) -> list[Message]:
         """Return the outputs and dead letters of a batch, in its order; see `Handler.handle`."""
         ctx = Context(self.clock(), self.models())
-        decoded = [self.decode(record) for record in records]
+        decoded = [self.decode(record) for record in limit_each(records)]
         inputs = [item for item in decoded if not isinstance(item, Reject)]
         step = self.prepare(inputs)
         outcomes = iter(
@@ -162,6 +163,7 @@ def run_with_bisection(
     todo: list[Sequence[T]] = [batch]
     while todo:
         part = todo.pop()
+        grant(len(part))
         error = _attempt(part, run, outcomes)
         if error is None:
             continue
@@ -245,7 +247,7 @@ class LoadHandler:
         logger.info(
             "Insert of %d records failed; they are validated and bisected: %r", len(records), error
         )
-        decoded = [self._decode(record) for record in records]
+        decoded = [self._decode(record) for record in limit_each(records)]
         valid = [item for item in decoded if not isinstance(item, Reject)]
         inserted = iter(
             run_with_bisection(valid, lambda part: self._insert(part, len(part)), _sink_error)

@@ -9,11 +9,12 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from pipeline.envelope import decode_event
+from pipeline.cpu_limit import paused
+from pipeline.envelope import IncomingEvent, decode_event
 from pipeline.log.clock import Clock, utc_now
 from pipeline.log.port import LogRecord, StateStore
 from pipeline.models.heads import HEADS, Head
-from pipeline.outcomes import Fold, Models, Reject, Step
+from pipeline.outcomes import Context, Fold, Models, Reject, Step, run_checked
 from pipeline.processors.converse.record_view import RecordView
 from pipeline.processors.identify import Identity
 from pipeline.processors.labels import LabelledText, Resolve
@@ -103,9 +104,21 @@ def enrich_handler(
     # Imported here, because cleaning needs most of the program's imports: workers of other stages
     # start a second sooner without it.
     from pipeline.processors.enrich import enrich_step
+    from pipeline.runtime.sample_events import sample_events
 
     step = enrich_step(identity, heads)
-    return StepHandler("enrich", ENRICH_TOPICS, decode_event, lambda _: step, models, clock)
+    warmed_up = False
+
+    def prepare(_inputs: Sequence[IncomingEvent]) -> Step[IncomingEvent, Contract]:
+        nonlocal warmed_up
+        if not warmed_up:
+            # What the first record of a process compiles and loads is not this record's doing.
+            with paused():
+                run_checked(step, sample_events(), Context(clock(), models()))
+            warmed_up = True
+        return step
+
+    return StepHandler("enrich", ENRICH_TOPICS, decode_event, prepare, models, clock)
 
 
 def converse_handler(

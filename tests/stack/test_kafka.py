@@ -24,7 +24,7 @@ from pipeline.log.claim_check import FolderBodyStore
 from pipeline.log.port import GroupRunningError, LogRecord, Message, republish_message
 from pipeline.runtime.kafka import kafka_host as kafka_host_module
 from pipeline.runtime.kafka.broker import Broker, BrokerError
-from pipeline.runtime.kafka.crash_quarantine import CrashMarkers
+from pipeline.runtime.crash_quarantine import CrashMarkers
 from pipeline.runtime.kafka.kafka_host import BatchLimits, HostFailedError, KafkaHost
 from pipeline.runtime.kafka.kafka_log import KafkaLog
 from pipeline.runtime.kafka.partitioner import key_partition

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.log.port import LogRecord
-from pipeline.runtime.kafka import crash_quarantine
-from pipeline.runtime.kafka.crash_quarantine import CrashMarker, CrashMarkers, SubBatch
+from pipeline.runtime import crash_quarantine
+from pipeline.runtime.crash_quarantine import CrashMarker, CrashMarkers, SubBatch
 
 PARTITION = ("raw.chat.v1", 0)
 
@@ -41,17 +41,19 @@ def _work(
         while committed < end:
             for sub_batch in markers.split(_records(committed, min(committed + batch, end))):
                 markers.begin(sub_batch)
-                if not sub_batch.quarantined and bad & {
+                if sub_batch.rejection is None and bad & {
                     record.offset for record in sub_batch.records
                 }:
                     raise CrashedError
                 quarantined += [
-                    record.offset for record in sub_batch.records if sub_batch.quarantined
+                    record.offset for record in sub_batch.records if sub_batch.rejection is not None
                 ]
                 committed = sub_batch.commit_offsets[PARTITION]
                 markers.finish(sub_batch)
     except CrashedError:
         pass
+    finally:
+        markers.give_up_all()
     return committed, quarantined
 
 

@@ -9,8 +9,8 @@ from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, Message
 from confluent_kafka import TopicPartition as KafkaPartition
 
 from pipeline.log.port import LogRecord, TopicPartition
+from pipeline.runtime.crash_quarantine import CrashMarkers
 from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, retry_request
-from pipeline.runtime.kafka.crash_quarantine import CrashMarkers
 from pipeline.runtime.kafka.state_cache import StateCache
 
 logger = logging.getLogger(__name__)

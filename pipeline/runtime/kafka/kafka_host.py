@@ -14,22 +14,18 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import Message as KafkaMessage
 from confluent_kafka import TopicPartition as KafkaPartition
 
+from pipeline import cpu_limit
 from pipeline.log.claim_check import BodyStore, restore_large_bodies, store_large_bodies
-from pipeline.log.clock import utc_now
-from pipeline.log.dead_letters import record_dead_letter
 from pipeline.log.port import LogRecord, Message, TopicPartition
 from pipeline.log.retries import backoff_s, retry_call
-from pipeline.logs import record_fields
 from pipeline.metrics import BatchMeter, Meter
-from pipeline.outcomes import Reject
+from pipeline.runtime.crash_quarantine import CrashMarkers, SubBatch, quarantine
 from pipeline.runtime.gc_control import gc_between_batches
 from pipeline.runtime.kafka.assignment import Assignment
 from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, error_text, log_record, produce
-from pipeline.runtime.kafka.crash_quarantine import CrashMarkers, SubBatch
 from pipeline.runtime.kafka.state_cache import StateCache
 from pipeline.runtime.runner import Handler
 from pipeline.sinks.warehouse import WarehouseBusyError
-from schemas.dead_letters import RejectCode
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +49,14 @@ _CALL_S = 15.0
 _PROBE_EVERY_S, _PROBE_S = 10.0, 5.0
 # A commit is retried for as long as a transaction can live; then the process ends and is restarted.
 _COMMIT_S = 30.0
+
+
+# Kafka refuses a message for what it is: the same one will be refused again.
+_REFUSED_MESSAGES = (
+    KafkaError.MSG_SIZE_TOO_LARGE,
+    KafkaError.RECORD_LIST_TOO_LARGE,
+    KafkaError.INVALID_RECORD,
+)
 
 
 class HostFailedError(Exception):
@@ -150,12 +154,9 @@ class KafkaHost:
             self._probe_broker()
             batch.empty(self._assignment.lag())
             return
-        sub_batches = self.markers.split(records)
-        for sub_batch in sub_batches:
+        for sub_batch in self.markers.split(records):
             if not self._handle(sub_batch, batch):
                 return
-        if sum(len(sub_batch.records) for sub_batch in sub_batches) < len(records):
-            self._assignment.seek_to_committed()
 
     def _probe_broker(self) -> None:
         """Ask an idle Kafka now and then whether it is reachable."""
@@ -209,14 +210,26 @@ class KafkaHost:
         try:
             messages = self._outputs(sub_batch)
         except WarehouseBusyError as error:
+            self.markers.fail(error)
             batch.retried("busy")
             self._back_off(error)
             return False
-        finally:
-            # From here on the records can no longer crash the process.
-            self.markers.clear_busy()
+        except BaseException as error:
+            self.markers.fail(error)
+            raise
+        # From here on the process does not end because of its records.
+        self.markers.clear_busy()
         batch.handled()
-        if not self._commit(store_large_bodies(messages, self.bodies), sub_batch.commit_offsets):
+        try:
+            committed = self._commit(
+                store_large_bodies(messages, self.bodies), sub_batch.commit_offsets
+            )
+        except KafkaException as error:
+            # With one exception: Kafka refuses a message, whenever it is sent.
+            if error.args[0].code() in _REFUSED_MESSAGES:
+                self.markers.begin(sub_batch)
+            raise
+        if not committed:
             batch.retried("aborted")
             return False
         self.markers.finish(sub_batch)
@@ -228,18 +241,11 @@ class KafkaHost:
         return True
 
     def _outputs(self, sub_batch: SubBatch) -> list[Message]:
-        if sub_batch.quarantined:
-            record = sub_batch.records[0]
-            logger.error(
-                "Record %s/%d@%d crashed its worker again and again; it goes to the dead letters",
-                record.topic,
-                record.partition,
-                record.offset,
-                extra={"stage": self.group, **record_fields(record)},
-            )
-            self.outcomes[f"rejected:{_CRASHED.code}"] += 1
-            return [record_dead_letter(self.handler.name, record, _CRASHED, utc_now())]
-        return self.handler.handle(restore_large_bodies(sub_batch.records, self.bodies))
+        if sub_batch.rejection is not None:
+            return quarantine(self.group, sub_batch.records[0], sub_batch.rejection, self.outcomes)
+        records = restore_large_bodies(sub_batch.records, self.bodies)
+        with cpu_limit.limited(len(records)):
+            return self.handler.handle(records)
 
     def _back_off(self, error: WarehouseBusyError) -> None:
         """Go back to the committed offsets and wait, as a member of the group."""
@@ -336,11 +342,3 @@ class KafkaHost:
             wait_s=lambda _: 0,
             limit_s=_COMMIT_S,
         )
-
-
-_CRASHED = Reject(
-    RejectCode.CRASH,
-    "handling this record crashed the worker's process again and again; report the fault with the"
-    " payload, and replay the record after the fix",
-    "host",
-)
