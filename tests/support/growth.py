@@ -11,7 +11,6 @@ import gc
 import math
 import multiprocessing
 import os
-import signal
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -188,11 +187,12 @@ def measure(
         )
         process.start()
         sender.close()
-        first = yield from _follow(target, families, first, receiver, budget)
-        if process.is_alive() and process.pid is not None:
-            os.kill(process.pid, signal.SIGKILL)
-        process.join()
-        receiver.close()
+        try:
+            first = yield from _follow(target, families, first, receiver, budget)
+        finally:
+            process.kill()
+            process.join()
+            receiver.close()
 
 
 def _follow(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -222,5 +223,5 @@ LIMITED: Mapping[str, int] = {}
 
 
 def targets(chosen: str = "") -> Iterator[tuple[str, Target]]:
-    """Yield the targets whose names contain a text."""
-    return ((name, target) for name, target in TARGETS.items() if chosen in name)
+    """Yield the targets whose names match a pattern."""
+    return ((name, target) for name, target in TARGETS.items() if re.search(chosen, name))

@@ -70,7 +70,7 @@ def find_patterns(package: str) -> list[FoundPattern]:
         module = importlib.import_module(name)
         used = _used_scans(module)
         for variable, value in vars(module).items():
-            if getattr(value, "__module__", name) not in (name, None) or variable == "__builtins__":
+            if variable == "__builtins__" or _is_imported(value, name):
                 continue
             for pattern in _patterns_in(value, _MOST_CONTAINERS):
                 found.setdefault(
@@ -85,6 +85,10 @@ def find_patterns(package: str) -> list[FoundPattern]:
                 FoundPattern(f"{name}:{line}", pattern, tuple(_SCANS)),
             )
     return list(found.values())
+
+
+def _is_imported(value: object, name: str) -> bool:
+    return isinstance(value, (type, FunctionType)) and value.__module__ != name
 
 
 def _patterns_in(value: object, depth: int) -> Iterator[re.Pattern[Any]]:
