@@ -169,7 +169,10 @@ def reclassify_records(
         for row, answers in zip(batch, answers_by_row, strict=True):
             for head, answer in answers.items():
                 label, version = _shown(row, head)
-                if version == answer.version or not (label or answer.label):
+                # A record from before the head existed has no version. It gets an empty answer too,
+                # as a new record does: both have the head's key.
+                does_not_apply = bool(version) and not (label or answer.label)
+                if version == answer.version or does_not_apply:
                     continue
                 progress.answers += 1
                 if label != answer.label:

@@ -249,6 +249,32 @@ def test_only_the_records_and_heads_in_scope_are_reclassified_once(
     assert told == {"rules/old", models.rules_version}
 
 
+def test_records_from_before_a_head_have_its_key_afterwards_even_where_it_does_not_apply(
+    warehouse: ChdbWarehouse, log: SqliteLog
+) -> None:
+    # A new head, built in (urgency) and a team's own (visa), and records with an answer, without
+    # one, and to which no head applies.
+    heads = (*HEADS, replace(HEADS[0], name="visa"))
+    records = [
+        record_of(number, text, predictions={"need": said("")})
+        for number, text in enumerate((TEXTS[0], "", TEXTS[1]))
+    ]
+    insert_batch(
+        warehouse,
+        [VersionedContract.of(record, 100 << 20) for record in records],
+    )
+    assert shown(warehouse, "mapKeys(answers) AS heads") == [(["need"],)] * 3
+    models = Replica(heads=heads).classifier()
+    scope = replace(ALWAYS, heads=("urgency", "visa"))
+    finished(log, warehouse, models, scope)
+    loaded(log, warehouse)
+    assert (
+        shown(warehouse, "arraySort(mapKeys(answers)) AS heads")
+        == [(["need", "urgency", "visa"],)] * 3
+    )
+    assert finished(log, warehouse, models, scope).answers == 0
+
+
 def test_an_interrupted_run_resumes_with_its_own_models(
     warehouse: ChdbWarehouse, log: SqliteLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
