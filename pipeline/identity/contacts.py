@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -11,6 +10,7 @@ from typing import Literal
 
 import phonenumbers
 
+from pipeline.text.nfkc import nfkc
 from schemas.records import ContactKind
 from schemas.types import Party
 
@@ -35,8 +35,8 @@ class ContactPoint:
 
 
 # Local part and domain without blanks. The MIME parser has unquoted a quoted local part before;
-# internationalised domains are kept as written.
-_EMAIL = re.compile(r"[^\s@<>()\[\],;:\\\"]+@[^\s@<>()\[\],;:\\\"]+\.?[^\s@<>()\[\],;:\\\".]+")
+# internationalised domains are kept as written. A domain has two characters, the last is no dot.
+_EMAIL = re.compile(r"[^\s@<>()\[\],;:\\\"]++@[^\s@<>()\[\],;:\\\"]+[^\s@<>()\[\],;:\\\".]")
 # Addresses that nobody reads identify a machine, not a customer.
 _NO_REPLY = re.compile(
     r"^(no|do[-_.]?not|donot)[-_.]?reply|^mailer-daemon$|^postmaster$|^bounces?([-+].*)?$",
@@ -83,14 +83,7 @@ def normalise_email(value: str) -> ContactPoint | None:
     >>> normalise_email("no-reply@example.com") is None
     True
     """
-    text = (
-        unicodedata.normalize("NFKC", value)
-        .strip()
-        .strip("<>")
-        .removeprefix("mailto:")
-        .strip()
-        .casefold()
-    )
+    text = nfkc(value).strip().strip("<>").removeprefix("mailto:").strip().casefold()
     if not text or text in _WITHHELD:
         return None
     if not _EMAIL.fullmatch(text):
@@ -112,7 +105,7 @@ def normalise_phone(value: str, region: str | None = None) -> ContactPoint | Non
     >>> normalise_phone("anonymous") is None
     True
     """
-    text = unicodedata.normalize("NFKC", value).strip()
+    text = nfkc(value).strip()
     text = (
         re.sub(r"^(tel|sip|sips|whatsapp|callto):", "", text, flags=re.IGNORECASE)
         .partition("@")[0]
@@ -154,7 +147,7 @@ def normalise_handle(value: str, source: str) -> ContactPoint | None:
     >>> str(normalise_handle("@Ann", "whatsapp"))
     'handle:whatsapp/ann'
     """
-    text = unicodedata.normalize("NFKC", value).strip().lstrip("@").strip()
+    text = nfkc(value).strip().lstrip("@").strip()
     return ContactPoint("handle", f"{source}/{text.casefold()}") if text else None
 
 
@@ -208,7 +201,7 @@ class OwnSide:
         >>> OwnSide(("shop.example",)).owns_email("Ann@mail.shop.example")
         True
         """
-        text = unicodedata.normalize("NFKC", address).strip().casefold()
+        text = nfkc(address).strip().casefold()
         domain = text.rpartition("@")[2]
         return text in self._addresses or any(
             domain == own or domain.endswith(f".{own}") for own in self._domains
@@ -229,7 +222,7 @@ class OwnSide:
         >>> OwnSide(("Tea Shop",)).owns_name("@tea shop")
         True
         """
-        return unicodedata.normalize("NFKC", name).strip().lstrip("@").casefold() in self._names
+        return nfkc(name).strip().lstrip("@").casefold() in self._names
 
     def owns(self, party: Party) -> bool:
         """Return whether any contact point of a party is on our own side."""
@@ -243,7 +236,7 @@ class OwnSide:
 def _classify_entry(
     entry: str, region: str | None
 ) -> tuple[Literal["address", "domain", "number", "name"], str]:
-    text = unicodedata.normalize("NFKC", entry).strip().casefold()
+    text = nfkc(entry).strip().casefold()
     if text.startswith("@") and "." in text:
         return "domain", text[1:]
     if "@" in text:

@@ -24,6 +24,8 @@ _MIN_REPEATS = 16
 _PROBES = "a 0-.,@\n<>\"'=:;\t()/\\A_我+%?!\xa0é"
 # Units of one quantifier, and texts of one pattern: the first are the shortest and most general.
 _MOST_UNITS = 6
+# What ends a text: a character of no class, nothing, and what negated classes often exclude.
+_ENDS = ("\x01", "", ".", "<\n@")
 # Deep enough for tables of tables of patterns.
 _MOST_CONTAINERS = 4
 
@@ -79,10 +81,14 @@ def find_patterns(package: str) -> list[FoundPattern]:
                         f"{name}.{variable}", pattern, tuple(used.get(variable) or _SCANS)
                     ),
                 )
-        for line, pattern in _inline_patterns(module):
+        for line, scan, pattern in _inline_patterns(module):
+            if any(pattern.pattern == text for text, _flags in found):
+                continue
             found.setdefault(
                 (pattern.pattern, pattern.flags),
-                FoundPattern(f"{name}:{line}", pattern, tuple(_SCANS)),
+                FoundPattern(
+                    f"{name}:{line}", pattern, (scan,) if scan in _SCANS else tuple(_SCANS)
+                ),
             )
     return list(found.values())
 
@@ -146,7 +152,7 @@ def _used_scans(module: ModuleType) -> Mapping[str, Sequence[str]]:
     return {name: tuple(scans) for name, scans in calls.items() if known[name] == loads[name]}
 
 
-def _inline_patterns(module: ModuleType) -> Iterator[tuple[int, re.Pattern[Any]]]:
+def _inline_patterns(module: ModuleType) -> Iterator[tuple[int, str, re.Pattern[Any]]]:
     """Yield patterns of calls such as `re.sub("…", …)` with a literal."""
     tree = _source_tree(module)
     for node in ast.walk(tree) if tree is not None else ():
@@ -159,7 +165,8 @@ def _inline_patterns(module: ModuleType) -> Iterator[tuple[int, re.Pattern[Any]]
             and isinstance(node.args[0], ast.Constant)
             and isinstance(node.args[0].value, (str, bytes))
         ):
-            yield node.lineno, re.compile(node.args[0].value)
+            scan = _SAME_SCAN.get(node.func.attr, node.func.attr)
+            yield node.lineno, scan, re.compile(node.args[0].value)
 
 
 # ---- texts from a pattern
@@ -170,7 +177,7 @@ def pattern_attacks(pattern: re.Pattern[Any]) -> list[Family]:
 
     >>> texts = pattern_attacks(re.compile("x[ab]*c"))
     >>> sorted({(text.start, text.unit, text.end) for text in texts})[:3]
-    [('', 'a', ''), ('', 'a', '\\x01'), ('', 'x', '')]
+    [('', 'a', ''), ('', 'a', '\\x01'), ('', 'a', '.')]
     """
     source = pattern.pattern
     text = source.decode("latin-1") if isinstance(source, bytes) else source
@@ -179,8 +186,8 @@ def pattern_attacks(pattern: re.Pattern[Any]) -> list[Family]:
     attacks: dict[tuple[str, str, str], None] = {}
     for start, unit in _attacks(list(tree), "", True):
         if unit:
-            for attack in ((start, unit, "\x01"), (start, unit, "")):
-                attacks.setdefault(attack)
+            for end in _ENDS:
+                attacks.setdefault((start, unit, end))
     return [
         Family(f"{start[-30:]!a}+{unit[:30]!a}*+{end!a}", unit, start, end)
         for start, unit, end in attacks

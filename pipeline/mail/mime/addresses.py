@@ -12,7 +12,9 @@ from pipeline.mail.mime.parsed_mail import MailAddress
 
 # Encoded words are kept whole: some mailers leave commas and colons in them.
 _SPECIAL = re.compile(r"(=\?[^?\s=]{1,60}\?[bBqQ]\?[^?]*\?=|\\.|[\",;:<>()])")
-_MAILBOX = re.compile(r"[^\s@<>\"',;:()\[\]]+@[^\s@<>\"',;()]+")
+# Begins only at the first character of a word and gives none back: linear without any "@".
+_LOCAL = r"[^\s@<>\"',;:()\[\]]"
+_MAILBOX = re.compile(rf"(?<!{_LOCAL}){_LOCAL}++@[^\s@<>\"',;()]+")
 _BLANKS = re.compile(r"\s+")
 _SCHEME = re.compile(r"^(?:mailto|smtp):", re.IGNORECASE)
 
@@ -25,9 +27,18 @@ class _AddressTokens:
         self.after: list[str] = []
         self.angle: list[str] | None = None
         self.comment: list[str] = []
+        self._at_sign = False
+
+    def add_word(self, word: str) -> None:
+        self.words.append(word)
+        self._at_sign = self._at_sign or "@" in word
+
+    def set_words(self, words: list[str]) -> None:
+        self.words = words
+        self._at_sign = any("@" in word for word in words)
 
     def has_address(self) -> bool:
-        return self.angle is not None or any("@" in word for word in self.words)
+        return self.angle is not None or self._at_sign
 
 
 def parse_addresses(text: str, limit: int = 2_000) -> tuple[MailAddress, ...]:
@@ -85,7 +96,7 @@ def _entries(text: str, limit: int) -> list[_AddressTokens]:
                 name, entry.after = entry.after, []
                 entries.append(entry)
                 entry = _AddressTokens()
-                entry.words = name
+                entry.set_words(name)
             entry.angle = []
         elif token == ">":
             in_angle = False
@@ -98,7 +109,7 @@ def _entries(text: str, limit: int) -> list[_AddressTokens]:
                 entry = _AddressTokens()
             elif entry.words:
                 # "Smith, John <…>": a comma before any address belongs to the name.
-                entry.words.append(token)
+                entry.add_word(token)
         else:
             _append_token(entry, token, in_angle)
     entries.append(entry)
@@ -111,7 +122,7 @@ def _append_token(entry: _AddressTokens, token: str, in_angle: bool) -> None:
     elif entry.angle is not None:
         entry.after.append(token)
     else:
-        entry.words.append(token)
+        entry.add_word(token)
 
 
 def _to_addresses(entry: _AddressTokens) -> list[MailAddress]:

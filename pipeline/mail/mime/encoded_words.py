@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -37,7 +38,7 @@ def decode_encoded_words(text: str) -> str:
     if "=?" not in text:
         return text
     pieces: list[str] = []
-    pending = _EncodedWord("", b"", b"")
+    pending: list[_EncodedWord] = []
     position = 0
     end_mark = -1
     while (opening := _OPENING.search(text, position)) is not None:
@@ -51,13 +52,16 @@ def decode_encoded_words(text: str) -> str:
         else:
             content_end, position = end_mark, min(len(text), end_mark + 2)
         word = _parse_word(opening[1], opening[2], text[opening.end() : content_end])
-        if pending.raw and (word.charset != pending.charset or (between and not between.isspace())):
-            pieces.append(_decode_word(pending))
-            pending = _EncodedWord("", b"", b"")
-        if between and not (between.isspace() and (pending.raw or pieces)):
+        if pending and (
+            word.charset != pending[-1].charset or (between and not between.isspace())
+        ):
+            pieces.append(_decode_words(pending))
+            pending = []
+        if between and not (between.isspace() and (pending or pieces)):
             pieces.append(between)
-        pending = _EncodedWord(word.charset, pending.raw + word.raw, pending.literal + word.literal)
-    pieces.append(_decode_word(pending))
+        if word.raw or pending:
+            pending.append(word)
+    pieces.append(_decode_words(pending))
     pieces.append(text[position:])
     return _CONTROLS.sub(" ", "".join(pieces))
 
@@ -84,12 +88,15 @@ def _parse_word(label: str, kind: str, content: str) -> _EncodedWord:
     return _EncodedWord(charset, raw, raw)
 
 
-def _decode_word(word: _EncodedWord) -> str:
-    if not word.raw:
+def _decode_words(words: Sequence[_EncodedWord]) -> str:
+    """Decode adjacent words, which are all in the charset of the last."""
+    raw = b"".join(word.raw for word in words)
+    if not raw:
         return ""
-    decoded = decode_text(word.raw, word.charset)
-    if decoded.replaced and word.literal != word.raw:
-        literal = decode_text(word.literal, word.charset)
+    charset, literals = words[-1].charset, b"".join(word.literal for word in words)
+    decoded = decode_text(raw, charset)
+    if decoded.replaced and literals != raw:
+        literal = decode_text(literals, charset)
         return literal.text if literal.replaced < decoded.replaced else decoded.text
     return decoded.text
 
