@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import defaultdict
 from collections.abc import Mapping
 from functools import cache
 from hashlib import sha256
 from importlib import resources
+from itertools import product
 from typing import Any, Final, NamedTuple
+
+from pipeline.text.scripts import has_han
 
 _FILE: Final = "traditional_chinese.toml"
 
@@ -17,12 +21,32 @@ class AmbiguousCharacter(NamedTuple):
     """A character that is traditional in some words, and a simplified character in others.
 
     It becomes `simplified` in the words of `only_in`, or if that is empty in all words but those of
-    `except_in`. Words have two characters.
+    `except_in`. These have two characters; the file says what the other fields mean.
     """
 
     simplified: str
     only_in: frozenset[str]
     except_in: frozenset[str]
+    but_after: frozenset[str]
+    but_before: frozenset[str]
+    but_in: frozenset[str]
+    except_first: frozenset[str]
+    subjects: frozenset[str]
+
+    def stays(self, text: str, position: int) -> bool:
+        """Return whether the character at a position of a text is a simplified one there."""
+        before, after = text[max(position - 1, 0) : position], text[position + 1 : position + 2]
+        ending, beginning = before + text[position], text[position] + after
+        if self.only_in:
+            return ending not in self.only_in and beginning not in self.only_in
+        phrase = text[max(position - 2, 0) : position + 1]
+        if ending in self.except_in and after not in self.but_before and phrase not in self.but_in:
+            return True
+        if beginning in self.except_in:
+            return before not in self.but_after
+        if beginning in self.except_first:
+            return before in self.subjects or not has_han(before)
+        return not has_han(before) and not has_han(after)
 
 
 class SimplificationTable(NamedTuple):
@@ -60,9 +84,7 @@ def simplified_in_context(text: str, position: int) -> str:
     ('复', '覆')
     """
     rule = simplification_table().ambiguous[text[position]]
-    words = (text[max(position - 1, 0) : position + 1], text[position : position + 2])
-    in_word = any(word in (rule.only_in or rule.except_in) for word in words)
-    return rule.simplified if in_word == bool(rule.only_in) else text[position]
+    return text[position] if rule.stays(text, position) else rule.simplified
 
 
 @cache
@@ -78,11 +100,22 @@ def simplification_table() -> SimplificationTable:
         if len(traditional) != len(simplified):
             raise ValueError(f"{_FILE}: rows of different length: {traditional!r}, {simplified!r}")
         characters.update(zip(traditional, simplified, strict=True))
+    written: dict[str, list[str]] = defaultdict(list)
+    for traditional, simplified in characters.items():
+        written[simplified].append(traditional)
+
+    def spellings(row: dict[str, str], name: str) -> frozenset[str]:
+        """Return the words of a field, each with every mix of simplified and other characters."""
+        return frozenset(
+            "".join(spelling)
+            for word in row.get(name, "").split()
+            for spelling in product(*([character, *written[character]] for character in word))
+        )
+
     ambiguous = {
         row["character"]: AmbiguousCharacter(
             row["simplified"],
-            frozenset(row.get("only_in", "").split()),
-            frozenset(row.get("except_in", "").split()),
+            *(spellings(row, name) for name in AmbiguousCharacter._fields[1:]),
         )
         for row in content["ambiguous"]
     }

@@ -17,7 +17,7 @@ from pipeline.text.chinese import (
 # The first characters of a message say what it is about, and a limit bounds the cost of any text.
 READ_CHARACTERS: Final = 2_000
 # Increase this whenever the code changes the normal form of a text.
-_VERSION: Final = 2
+_VERSION: Final = 3
 
 _APOSTROPHES: Final = "\u2019\u2018\u02bc\u00b4`"
 # Invisible marks inside words, from editors or to hide words: soft hyphen, zero width, direction,
