@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+from pipeline.errors import UserError
 
 # Another process may keep the write lock for as long as one batch takes, which is far below a
 # minute.
@@ -16,19 +19,92 @@ CHECKPOINTS = (
     "CREATE TABLE IF NOT EXISTS checkpoints (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT"
     " ROWID"
 )
+# Result codes of a file whose bytes are wrong, by their lowest byte, and the extended code of a
+# page that the file's end cuts: https://www.sqlite.org/rescode.html
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT})
+_DAMAGED_EXTENDED = frozenset({sqlite3.SQLITE_IOERR_SHORT_READ})
+
+
+class FileDamagedError(UserError):
+    """A file of this installation is damaged, missing or replaced; the message says what to do."""
+
+
+def damage_error(path: Path, problem: object) -> FileDamagedError:
+    """Return the exception for a damaged file of an installation."""
+    return FileDamagedError(
+        f"{path} is damaged ({problem}); nothing was changed: `switchboard check` names the repair"
+    )
+
+
+class _Connection(sqlite3.Connection):
+    """A connection that raises FileDamagedError where SQLite finds its file damaged."""
+
+    path: Path
+
+    @contextmanager
+    def translate_errors(self) -> Iterator[None]:
+        """Raise FileDamagedError instead of SQLite's errors about damage."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            self.check_damage(error)
+            raise
+
+    def check_damage(self, error: sqlite3.DatabaseError) -> None:
+        """Raise FileDamagedError if an error is about damage."""
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is not None and (code & 0xFF in _DAMAGED or code in _DAMAGED_EXTENDED):
+            raise damage_error(self.path, error) from error
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        return self.cursor(_Cursor).execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
+        return self.cursor(_Cursor).executemany(sql, parameters)
+
+
+class _Cursor(sqlite3.Cursor):
+    """A cursor whose every read reports damage: SQLite reads rows when they are fetched."""
+
+    connection: _Connection
+
+    def execute(self, sql: str, parameters: Any = (), /) -> _Cursor:
+        with self.connection.translate_errors():
+            return super().execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Any, /) -> _Cursor:
+        with self.connection.translate_errors():
+            return super().executemany(sql, parameters)
+
+    def __next__(self) -> Any:
+        try:
+            return super().__next__()
+        except sqlite3.DatabaseError as error:
+            self.connection.check_damage(error)
+            raise
+
+    def fetchone(self) -> Any:
+        with self.connection.translate_errors():
+            return super().fetchone()
+
+    def fetchall(self) -> list[Any]:
+        with self.connection.translate_errors():
+            return super().fetchall()
 
 
 class SqliteFile:
     """A SQLite file that only its owner can read and whose every commit is durable.
 
     It runs in WAL mode with synchronous=FULL: one fsync a transaction. Subclasses create the
-    tables, `CHECKPOINTS` among them.
+    tables, `CHECKPOINTS` among them. Every method raises FileDamagedError if the file's bytes are
+    wrong.
     """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._path = path
-        self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
+        self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, factory=_Connection)
+        self._db.path = path
         path.chmod(0o600)
         for pragma in ("journal_mode=WAL", "synchronous=FULL"):
             self._db.execute(f"PRAGMA {pragma}")
@@ -39,7 +115,9 @@ class SqliteFile:
         try:
             yield
         except BaseException:
-            self._db.execute("ROLLBACK")
+            # SQLite ends a transaction itself if it finds the file damaged.
+            with suppress(sqlite3.OperationalError):
+                self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
 

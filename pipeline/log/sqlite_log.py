@@ -24,41 +24,18 @@ from pipeline.log.port import (
     TopicPartition,
     TopicSize,
 )
-from pipeline.log.sqlite_file import CHECKPOINTS, SqliteFile, read_values
+from pipeline.log.sqlite_file import SqliteFile, damage_error, read_values
+from pipeline.log.sqlite_schema import (
+    OFFSET_BITS,
+    PARTITION_BITS,
+    create_tables,
+    keep_offsets_copy,
+    pack_position,
+    record_crc,
+    state_crc,
+)
 from schemas.topics import TOPICS, Topic
 
-_SCHEMA = (
-    (
-        "CREATE TABLE IF NOT EXISTS topics (topic_id INTEGER PRIMARY KEY, name TEXT NOT NULL"
-        " UNIQUE, partitions INTEGER NOT NULL)"
-    ),
-    (
-        "CREATE TABLE IF NOT EXISTS partitions (topic_id INTEGER NOT NULL, partition INTEGER NOT"
-        " NULL, next_offset INTEGER NOT NULL, last_ms INTEGER NOT NULL, PRIMARY KEY (topic_id,"
-        " partition)) WITHOUT ROWID"
-    ),
-    (
-        "CREATE TABLE IF NOT EXISTS records (position INTEGER PRIMARY KEY, timestamp_ms INTEGER NOT"
-        " NULL, key BLOB, value BLOB NOT NULL, headers BLOB NOT NULL)"
-    ),
-    (
-        'CREATE TABLE IF NOT EXISTS offsets ("group" TEXT NOT NULL, topic_id INTEGER NOT NULL,'
-        ' partition INTEGER NOT NULL, "offset" INTEGER NOT NULL, PRIMARY KEY ("group", topic_id,'
-        " partition)) WITHOUT ROWID"
-    ),
-    CHECKPOINTS,
-    # A compacted topic consists of the last value of each key.
-    (
-        "CREATE TABLE IF NOT EXISTS states (topic_id INTEGER NOT NULL, partition INTEGER NOT NULL,"
-        " key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (topic_id, partition, key))"
-    ),
-)
-# The version of the schema above; a file of another version is rejected.
-_FORMAT = 1
-# A record's row id packs topic, partition and offset, so that one B-tree has every partition in
-# order and a read is one range of it. 40 bits of offset allow 10^12 records a partition, 12 bits
-# 4,096 partitions, which leaves 2,047 topics.
-_OFFSET_BITS, _PARTITION_BITS = 40, 12
 # 64 MiB of page cache: stages read what was written last.
 _CACHE_KIB = 65_536
 
@@ -74,7 +51,7 @@ class SqliteLog(SqliteFile):
         self._declared = topics
         self._db.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
         with self._write_transaction():
-            self._create(topics)
+            create_tables(self._db, path, topics)
         rows = self._db.execute("SELECT name, topic_id, partitions FROM topics")
         self._topics: dict[str, tuple[int, int]] = {
             name: (topic_id, partitions) for name, topic_id, partitions in rows
@@ -82,27 +59,6 @@ class SqliteLog(SqliteFile):
         self._names = {topic_id: name for name, (topic_id, _) in self._topics.items()}
         self._compacted = {topic.name for topic in topics.values() if topic.compacted}
         self._turn = count()
-
-    def _create(self, topics: Mapping[str, Topic]) -> None:
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, _FORMAT):
-            raise LogError(
-                f"{self._path} has log format {version}, this program reads {_FORMAT}: upgrade"
-                " Switchboard"
-            )
-        for statement in _SCHEMA:
-            self._db.execute(statement)
-        self._db.execute(f"PRAGMA user_version={_FORMAT}")
-        for topic in topics.values():
-            self._db.execute(
-                "INSERT OR IGNORE INTO topics (name, partitions) VALUES (?, ?)",
-                (topic.name, topic.partitions),
-            )
-        for topic_id, partitions in self._db.execute(
-            "SELECT topic_id, partitions FROM topics"
-        ).fetchall():
-            slots = [(topic_id, partition) for partition in range(partitions)]
-            self._db.executemany("INSERT OR IGNORE INTO partitions VALUES (?, ?, 0, 0)", slots)
 
     def _topic(self, name: str) -> tuple[int, int]:
         if name not in self._topics:
@@ -157,14 +113,21 @@ class SqliteLog(SqliteFile):
         return self._db.execute(query, (group, *ids)).fetchall()
 
     def _range(self, topic_id: int, partition: int, start: int, limit: int) -> Iterator[LogRecord]:
-        base = _position(topic_id, partition, 0)
+        base = pack_position(topic_id, partition, 0)
         rows = self._db.execute(
-            "SELECT position, timestamp_ms, key, value, headers FROM records"
+            "SELECT position, timestamp_ms, key, value, headers, crc FROM records"
             " WHERE position >= ? AND position < ? ORDER BY position LIMIT ?",
-            (base + start, base + (1 << _OFFSET_BITS), limit),
+            (base + start, base + (1 << OFFSET_BITS), limit),
         )
         name = self._names[topic_id]
-        for position, timestamp_ms, key, value, headers in rows:
+        for position, timestamp_ms, key, value, headers, crc in rows:
+            # Records of 0.2.0 and earlier have no checksum.
+            if crc is not None and crc != record_crc(position, timestamp_ms, key, value, headers):
+                raise damage_error(
+                    self._path,
+                    f"the record {name}/{partition} at offset {position - base} differs from its"
+                    " checksum",
+                )
             yield LogRecord(
                 name, partition, position - base, timestamp_ms, key, value, load_headers(headers)
             )
@@ -234,7 +197,7 @@ class SqliteLog(SqliteFile):
         committed = dict(
             self._db.execute(
                 'SELECT (topic_id << ?) | partition, "offset" FROM offsets WHERE "group" = ?',
-                (_PARTITION_BITS, group),
+                (PARTITION_BITS, group),
             )
         )
         return [
@@ -246,7 +209,7 @@ class SqliteLog(SqliteFile):
                 end,
             )
             for topic_id, partition, _, end in self._positions(group, topics)
-            for slot in ((topic_id << _PARTITION_BITS) | partition,)
+            for slot in ((topic_id << PARTITION_BITS) | partition,)
         ]
 
     def _first(self, topic_id: int, partition: int, end: int) -> int:
@@ -256,14 +219,18 @@ class SqliteLog(SqliteFile):
         """Return each partition's first offset at or after an instant; see `Log.offsets_since`."""
         offsets: dict[TopicPartition, int] = {}
         for topic_id, partition, _, end in self._positions("", topics):
-            base = _position(topic_id, partition, 0)
+            base = pack_position(topic_id, partition, 0)
             row = self._db.execute(
                 "SELECT position FROM records WHERE position >= ? AND position < ? AND timestamp_ms"
                 " >= ? ORDER BY position LIMIT 1",
-                (base, base + (1 << _OFFSET_BITS), since_ms),
+                (base, base + (1 << OFFSET_BITS), since_ms),
             ).fetchone()
             offsets[self._names[topic_id], partition] = row[0] - base if row else end
         return offsets
+
+    def newest_ms(self) -> int:
+        """Return when the last record was appended, in ms since the epoch; 0 if none ever was."""
+        return int(self._db.execute("SELECT max(last_ms) FROM partitions").fetchone()[0] or 0)
 
     def reset_offsets(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
         """Set a group's offsets; see `Log.reset_offsets`.
@@ -290,7 +257,7 @@ class SqliteLog(SqliteFile):
                         'SELECT min("offset") FROM offsets WHERE topic_id = ? AND partition = ?',
                         (topic_id, partition),
                     ).fetchone()
-                    base = _position(topic_id, partition, 0)
+                    base = pack_position(topic_id, partition, 0)
                     deleted += self._db.execute(
                         "DELETE FROM records WHERE position >= ? AND position < ? AND"
                         " timestamp_ms < ?",
@@ -300,7 +267,7 @@ class SqliteLog(SqliteFile):
 
     def truncate(self, topic: str, partition: int, before: int) -> None:
         """Delete the records before an offset and overwrite their bytes; see `Log.truncate`."""
-        base = _position(self._topic(topic)[0], partition, 0)
+        base = pack_position(self._topic(topic)[0], partition, 0)
         self._db.execute("PRAGMA secure_delete=ON")
         with self._write_transaction():
             self._db.execute(
@@ -328,12 +295,13 @@ class SqliteLog(SqliteFile):
             ).fetchone()
             # If the clock is set back, a later record must still get the larger row version.
             stamp = max(now, last_ms)
-            base = _position(topic_id, partition, start)
+            base = pack_position(topic_id, partition, start)
             self._db.executemany(
-                "INSERT INTO records VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)",
                 (
-                    (base + i, stamp, m.key, m.value, dump_headers(m.headers))
+                    (*row, record_crc(*row))
                     for i, m in enumerate(group)
+                    for row in ((base + i, stamp, m.key, m.value, dump_headers(m.headers)),)
                 ),
             )
             self._db.execute(
@@ -350,7 +318,8 @@ class SqliteLog(SqliteFile):
         key = (topic_id, message.partition, message.key)
         if message.value:
             self._db.execute(
-                "INSERT OR REPLACE INTO states VALUES (?, ?, ?, ?)", (*key, message.value)
+                "INSERT OR REPLACE INTO states VALUES (?, ?, ?, ?, ?)",
+                (*key, message.value, state_crc(message.key, message.value)),
             )
         else:
             self._db.execute(
@@ -363,6 +332,7 @@ class SqliteLog(SqliteFile):
             for (topic, partition), offset in positions.items()
         ]
         self._db.executemany("INSERT OR REPLACE INTO offsets VALUES (?, ?, ?, ?)", rows)
+        keep_offsets_copy(self._db, group)
 
     def _advance(self, group: str, positions: Mapping[TopicPartition, int]) -> None:
         for (topic, partition), offset in positions.items():
@@ -395,10 +365,6 @@ class _SqliteTransaction:
 
     def checkpoint(self, name: str, value: bytes) -> None:
         self._log._set_checkpoint(name, value)
-
-
-def _position(topic_id: int, partition: int, offset: int) -> int:
-    return ((topic_id << _PARTITION_BITS) | partition) << _OFFSET_BITS | offset
 
 
 def dump_headers(headers: Headers) -> bytes:

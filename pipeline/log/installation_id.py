@@ -1,0 +1,124 @@
+"""Knows the log and the secret of a data folder, so that a lost one is not taken for a new one.
+
+A log that is deleted, emptied or replaced looks to SQLite like one that was never written. So each
+log has an id, and `installation.json` beside it keeps that id and a hash of the secret.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from uuid import uuid4
+
+import orjson
+
+from pipeline.log.sqlite_file import FileDamagedError, damage_error
+from pipeline.log.sqlite_integrity import check_header, verify_bounds
+from pipeline.log.sqlite_log import SqliteLog
+
+LOG, INSTALLATION = "log.sqlite", "installation.json"
+_CHECKPOINT = "log-id"
+
+
+@dataclass(frozen=True, slots=True)
+class InstallationId:
+    """The id of a data folder's log, and the SHA-256 of its secret; each is empty if not known."""
+
+    log: str = ""
+    secret: str = ""
+
+    @classmethod
+    def read(cls, root: Path) -> InstallationId:
+        """Return what a data folder knows, nothing if it is new; raises FileDamagedError."""
+        path = root / INSTALLATION
+        try:
+            return cls(**orjson.loads(path.read_bytes()))
+        except FileNotFoundError:
+            return cls()
+        except (ValueError, TypeError) as error:
+            raise damage_error(path, error) from error
+
+    def write(self, root: Path) -> None:
+        """Replace what a data folder knows."""
+        write_durably(root / INSTALLATION, orjson.dumps(asdict(self)))
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Replace a small file as a whole, durable on return."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".part-", delete=False) as part:
+        part.write(content)
+        part.flush()
+        os.fsync(part.fileno())
+    Path(part.name).replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def open_known_log(root: Path, newest_loaded_ms: int = 0) -> SqliteLog:
+    """Return the log of a data folder, a new one if the folder had none.
+
+    Raises FileDamagedError if the folder's log is gone, empty, cut, another one, or ends before
+    `newest_loaded_ms`, the append time of the newest record that the store has loaded.
+    """
+    known, path = InstallationId.read(root), root / LOG
+    if path.exists():
+        check_header(path)
+    elif known.log:
+        raise damage_error(path, "the file is gone")
+    log = SqliteLog(path)
+    try:
+        _verify(log, root, known)
+        verify_bounds(path)
+        if newest_loaded_ms > (newest := log.newest_ms()):
+            raise damage_error(
+                path,
+                "it ends before records that the store has loaded: an earlier copy took its place,"
+                f" or its end is lost ({newest_loaded_ms - newest:,} ms)",
+            )
+    except BaseException:
+        log.close()
+        raise
+    return log
+
+
+def _verify(log: SqliteLog, root: Path, known: InstallationId) -> None:
+    own = log.checkpoint(_CHECKPOINT)
+    if own is None and not known.log:
+        own = _name_log(log)
+    if known.log and (own or b"").decode() != known.log:
+        raise damage_error(root / LOG, "another log took its place")
+    if not known.log:
+        replace(InstallationId.read(root), log=(own or b"").decode()).write(root)
+
+
+def _name_log(log: SqliteLog) -> bytes:
+    """Give a log an id, unless another process was first; return its id."""
+    with log.transaction() as transaction:
+        own = log.checkpoint(_CHECKPOINT)
+        if own is None:
+            own = str(uuid4()).encode()
+            transaction.checkpoint(_CHECKPOINT, own)
+    return own
+
+
+def forget_log(root: Path) -> None:
+    """Let the log that a folder has now, or a new one, be its log."""
+    replace(InstallationId.read(root), log="").write(root)
+
+
+def verify_secret(root: Path, secret: bytes | None) -> None:
+    """Raise FileDamagedError if a folder's secret is gone or another one; remember a first one."""
+    known, digest = InstallationId.read(root), hashlib.sha256(secret or b"").hexdigest()
+    if known.secret and (secret is None or digest != known.secret):
+        raise FileDamagedError(
+            f"{root / 'secret'} is {'missing' if secret is None else 'another one'}: restore it"
+            " from a backup, because customer ids depend on it"
+        )
+    if secret is not None and not known.secret:
+        replace(known, secret=digest).write(root)
