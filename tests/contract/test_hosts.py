@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from pipeline.commands.host_factory import HandlerWrapper, unwrapped
+from pipeline.log.port import LogRecord
 from pipeline.runtime.runner import TooManyErrorsError
 from tests.support.events import make_events
 from tests.support.faults import (
@@ -156,3 +158,48 @@ def test_a_second_ingest_changes_nothing(
         "customers",
     ):
         assert rows[view] == baseline[view], view
+
+
+def _ends_over(installation: Installation, error: BaseException, times: int) -> int:
+    """Run until it ends well, with an error whenever enrich has the bad text; return the errors.
+
+    After `times` of them the fault is repaired.
+    """
+    failed = 0
+
+    def fail(records: Sequence[LogRecord]) -> None:
+        if failed < times and any(POISON.encode() in record.value for record in records):
+            raise error
+
+    while True:
+        try:
+            installation.run(around("enrich", before=fail))
+            return failed
+        except type(error):
+            failed += 1
+
+
+def test_a_record_over_which_the_host_ends_is_quarantined(
+    make: Make, events: Path, baseline: Rows
+) -> None:
+    installation = make(batch_records=_BATCH)
+    publish(installation, events)
+    # Not an error that bisection handles; a process that the kernel ends counts in the same way.
+    failed = _ends_over(installation, MemoryError("planted"), 100)
+    assert failed < 10, "three times over the batch, then over ever smaller parts of it"
+    rows = rows_in(installation)
+    extra = [json.loads(row) for row in set(rows["dead_letters"]) - set(baseline["dead_letters"])]
+    assert [(row["stage"], row["reason_code"]) for row in extra] == [("enrich", "crash")]
+    assert POISON in extra[0]["payload"]
+    gone = set(baseline["communications"]) - set(rows["communications"])
+    assert [POISON in row for row in gone] == [True]
+
+
+def test_an_error_of_the_installation_quarantines_nothing(
+    make: Make, events: Path, baseline: Rows
+) -> None:
+    installation = make(batch_records=_BATCH)
+    publish(installation, events)
+    full = OSError(errno.ENOSPC, "planted: no space left on device")
+    assert _ends_over(installation, full, 7) == 7
+    _assert_same(rows_in(installation), baseline)
