@@ -31,6 +31,7 @@ from pipeline.commands.backup_manifest import (
 from pipeline.commands.replay import next_offset
 from pipeline.log.clock import utc_now
 from pipeline.log.port import Log, LogRecord
+from pipeline.log.sqlite_file import FileDamagedError
 from pipeline.log.sqlite_log import SqliteLog
 from pipeline.runtime.stages import STAGES
 from pipeline.sinks.backups import BackupError
@@ -87,12 +88,9 @@ def _of_files(workspace: Workspace, folder: Path) -> BackupManifest:
     root = workspace.root
     for name in (MODELS, SECRET):
         copy_files(root / name, folder / name)
-    with (
-        closing(sqlite3.connect(root / LOG)) as source,
-        closing(sqlite3.connect(folder / LOG)) as target,
-    ):
-        # In one step: the copy is a snapshot of one instant, and writers do not wait.
-        source.backup(target)
+    # A log that is gone or damaged must not become a backup.
+    workspace.open_sqlite_log().close()
+    _copy_log(root / LOG, folder / LOG)
     log = SqliteLog(folder / LOG)
     offsets, witnesses = _offsets(log), _witnesses(log)
     log.close()
@@ -113,6 +111,15 @@ def _of_files(workspace: Workspace, folder: Path) -> BackupManifest:
         witnesses=witnesses,
         files=file_hashes(folder),
     )
+
+
+def _copy_log(source: Path, target: Path) -> None:
+    try:
+        with closing(sqlite3.connect(source)) as log, closing(sqlite3.connect(target)) as copy:
+            # In one step: the copy is a snapshot of one instant, and writers do not wait.
+            log.backup(copy)
+    except sqlite3.DatabaseError as error:
+        raise FileDamagedError(source, str(error)) from error
 
 
 def _offsets(log: Log) -> tuple[StageOffset, ...]:

@@ -40,6 +40,8 @@ class BodyStore(Protocol):
 
     def get(self, reference: str) -> bytes: ...
 
+    def has(self, reference: str) -> bool: ...
+
     def expire(self, older_than: float) -> int: ...
 
     def usage(self) -> tuple[int, int]: ...
@@ -83,6 +85,10 @@ class FolderBodyStore:
         """Return the bytes of a reference; raises BodyMissingError if missing or altered."""
         path = self._path(reference)
         return _verified(path, reference, path.read_bytes)
+
+    def has(self, reference: str) -> bool:
+        """Return whether there is a body of a reference; its bytes are not read."""
+        return self._path(reference).is_file()
 
     def expire(self, older_than: float) -> int:
         """Delete bodies last referenced before an instant (s since the epoch); return how many."""
@@ -145,6 +151,10 @@ class BucketBodyStore:
         """Return the bytes of a reference; raises BodyMissingError if missing or altered."""
         path = self._path(reference)
         return _verified(path, reference, lambda: self._files.cat_file(path))
+
+    def has(self, reference: str) -> bool:
+        """Return whether there is a body of a reference; its bytes are not read."""
+        return bool(self._files.exists(self._path(reference)))
 
     def expire(self, older_than: float) -> int:
         """Delete bodies last written before an instant (s since the epoch); return how many."""
@@ -211,6 +221,11 @@ def store_large_bodies(messages: Sequence[Message], bodies: BodyStore) -> list[M
 def restore_large_bodies(records: Sequence[LogRecord], bodies: BodyStore) -> list[LogRecord]:
     """Return the records with every reference replaced by its body; raises BodyMissingError."""
     return [_with_body(record, bodies) for record in records]
+
+
+def body_reference(record: LogRecord) -> str:
+    """Return the reference to a record's body, or "" if the record has its body itself."""
+    return "" if record.value else record.header(_HEADER)
 
 
 def _with_body(record: LogRecord, bodies: BodyStore) -> LogRecord:

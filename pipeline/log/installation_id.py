@@ -15,11 +15,11 @@ from uuid import uuid4
 
 import orjson
 
-from pipeline.log.sqlite_file import FileDamagedError, damage_error
+from pipeline.log.sqlite_file import FileDamagedError
 from pipeline.log.sqlite_integrity import check_header, verify_bounds
 from pipeline.log.sqlite_log import SqliteLog
 
-LOG, INSTALLATION = "log.sqlite", "installation.json"
+LOG, SECRET, INSTALLATION = "log.sqlite", "secret", "installation.json"
 _CHECKPOINT = "log-id"
 
 
@@ -39,7 +39,7 @@ class InstallationId:
         except FileNotFoundError:
             return cls()
         except (ValueError, TypeError) as error:
-            raise damage_error(path, error) from error
+            raise FileDamagedError(path, str(error)) from error
 
     def write(self, root: Path) -> None:
         """Replace what a data folder knows."""
@@ -70,13 +70,13 @@ def open_known_log(root: Path, newest_loaded_ms: int = 0) -> SqliteLog:
     if path.exists():
         check_header(path)
     elif known.log:
-        raise damage_error(path, "the file is gone")
+        raise FileDamagedError(path, "the file is gone")
     log = SqliteLog(path)
     try:
         _verify(log, root, known)
         verify_bounds(path)
         if newest_loaded_ms > (newest := log.newest_ms()):
-            raise damage_error(
+            raise FileDamagedError(
                 path,
                 "it ends before records that the store has loaded: an earlier copy took its place,"
                 f" or its end is lost ({newest_loaded_ms - newest:,} ms)",
@@ -92,7 +92,7 @@ def _verify(log: SqliteLog, root: Path, known: InstallationId) -> None:
     if own is None and not known.log:
         own = _name_log(log)
     if known.log and (own or b"").decode() != known.log:
-        raise damage_error(root / LOG, "another log took its place")
+        raise FileDamagedError(root / LOG, "another log took its place")
     if not known.log:
         replace(InstallationId.read(root), log=(own or b"").decode()).write(root)
 
@@ -107,18 +107,11 @@ def _name_log(log: SqliteLog) -> bytes:
     return own
 
 
-def forget_log(root: Path) -> None:
-    """Let the log that a folder has now, or a new one, be its log."""
-    replace(InstallationId.read(root), log="").write(root)
-
-
 def verify_secret(root: Path, secret: bytes | None) -> None:
     """Raise FileDamagedError if a folder's secret is gone or another one; remember a first one."""
     known, digest = InstallationId.read(root), hashlib.sha256(secret or b"").hexdigest()
     if known.secret and (secret is None or digest != known.secret):
-        raise FileDamagedError(
-            f"{root / 'secret'} is {'missing' if secret is None else 'another one'}: restore it"
-            " from a backup, because customer ids depend on it"
-        )
+        problem = "the file is gone" if secret is None else "another secret took its place"
+        raise FileDamagedError(root / SECRET, problem)
     if secret is not None and not known.secret:
         replace(known, secret=digest).write(root)

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UserError
+from pipeline.errors import InstallationError
 
 # Another process may keep the write lock for as long as one batch takes, which is far below a
 # minute.
@@ -25,15 +25,15 @@ _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQL
 _DAMAGED_EXTENDED = frozenset({sqlite3.SQLITE_IOERR_SHORT_READ})
 
 
-class FileDamagedError(UserError):
-    """A file of this installation is damaged, missing or replaced; the message says what to do."""
+class FileDamagedError(InstallationError):
+    """A file of this installation is damaged, missing or replaced; `problem` says how."""
 
-
-def damage_error(path: Path, problem: object) -> FileDamagedError:
-    """Return the exception for a damaged file of an installation."""
-    return FileDamagedError(
-        f"{path} is damaged ({problem}); nothing was changed: `switchboard check` names the repair"
-    )
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(
+            f"{path} is damaged ({problem}); nothing was changed: `switchboard check` names the"
+            " repair"
+        )
+        self.path, self.problem = path, problem
 
 
 class _Connection(sqlite3.Connection):
@@ -54,7 +54,7 @@ class _Connection(sqlite3.Connection):
         """Raise FileDamagedError if an error is about damage."""
         code = getattr(error, "sqlite_errorcode", None)
         if code is not None and (code & 0xFF in _DAMAGED or code in _DAMAGED_EXTENDED):
-            raise damage_error(self.path, error) from error
+            raise FileDamagedError(self.path, str(error)) from error
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
         return self.cursor(_Cursor).execute(sql, parameters)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pipeline.log.sqlite_file import damage_error
+from pipeline.log.sqlite_file import FileDamagedError
 from pipeline.log.sqlite_schema import (
     OFFSET_BITS,
     PARTITION_BITS,
@@ -49,14 +49,14 @@ def check_header(path: Path) -> None:
         header = file.read(_HEADER_BYTES)
         size = file.seek(0, 2)
     if not header:
-        raise damage_error(path, "it is empty")
+        raise FileDamagedError(path, "it is empty")
     if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
-        raise damage_error(path, "it is no SQLite file")
+        raise FileDamagedError(path, "it is no SQLite file")
     page_size = int.from_bytes(header[16:18], "big")
     expected = int.from_bytes(header[28:32], "big") * (65_536 if page_size == 1 else page_size)
     ahead = path.with_name(f"{path.name}-wal")
     if size < expected and not (ahead.exists() and ahead.stat().st_size):
-        raise damage_error(path, f"it has {size:,} bytes instead of {expected:,}")
+        raise FileDamagedError(path, f"it has {size:,} bytes instead of {expected:,}")
 
 
 class LogInspection:
@@ -186,4 +186,4 @@ def verify_bounds(path: Path) -> None:
     """Raise FileDamagedError for what `LogInspection.bounds` finds first."""
     with LogInspection(path) as inspection:
         for finding in inspection.bounds():
-            raise damage_error(path, finding.message)
+            raise FileDamagedError(path, finding.message)

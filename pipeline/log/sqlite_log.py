@@ -24,10 +24,11 @@ from pipeline.log.port import (
     TopicPartition,
     TopicSize,
 )
-from pipeline.log.sqlite_file import SqliteFile, damage_error, read_values
+from pipeline.log.sqlite_file import FileDamagedError, SqliteFile, read_values
 from pipeline.log.sqlite_schema import (
     OFFSET_BITS,
     PARTITION_BITS,
+    altered_offsets,
     create_tables,
     keep_offsets_copy,
     pack_position,
@@ -123,7 +124,7 @@ class SqliteLog(SqliteFile):
         for position, timestamp_ms, key, value, headers, crc in rows:
             # Records of 0.2.0 and earlier have no checksum.
             if crc is not None and crc != record_crc(position, timestamp_ms, key, value, headers):
-                raise damage_error(
+                raise FileDamagedError(
                     self._path,
                     f"the record {name}/{partition} at offset {position - base} differs from its"
                     " checksum",
@@ -277,6 +278,32 @@ class SqliteLog(SqliteFile):
         # This empties the write-ahead file as well. While another process reads, SQLite does it at
         # the next checkpoint instead.
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def restore_offsets(self) -> list[str]:
+        """Set offsets that differ from their copy to it; return the groups."""
+        with self._write_transaction():
+            altered = altered_offsets(self._db)
+            for group, rows in altered.items():
+                self._db.execute('DELETE FROM offsets WHERE "group" = ?', (group,))
+                self._db.executemany(
+                    "INSERT INTO offsets VALUES (?, ?, ?, ?)", [(group, *row) for row in rows]
+                )
+        return list(altered)
+
+    def drop_damaged_states(self) -> list[str]:
+        """Delete the states that differ from their checksum; return their topics."""
+        with self._write_transaction():
+            damaged = [
+                (rowid, self._names[topic_id])
+                for rowid, topic_id, key, value, crc in self._db.execute(
+                    "SELECT rowid, topic_id, key, value, crc FROM states WHERE crc IS NOT NULL"
+                )
+                if crc != state_crc(key, value)
+            ]
+            self._db.executemany(
+                "DELETE FROM states WHERE rowid = ?", [(rowid,) for rowid, _ in damaged]
+            )
+        return sorted({topic for _, topic in damaged})
 
     def _append(self, messages: Sequence[Message]) -> None:
         by_partition: dict[tuple[int, int], list[Message]] = defaultdict(list)
