@@ -130,6 +130,25 @@ class Settings(BaseSettings):
         description="Maximum size of the spool in data_dir while Kafka is unreachable, in bytes.",
     )
 
+    # A minute answers anything over years of a shop's mail; what takes longer is mostly a mistake.
+    question_seconds: int = Field(
+        60, ge=1, le=86_400, description="Seconds that one `query` may take."
+    )
+    # A quarter of the memory of a small machine, which also runs the stages.
+    question_memory_bytes: int = Field(
+        2 << 30, ge=1 << 20, description="Memory that one `query` may use, in bytes."
+    )
+    # More than fits any spreadsheet; and an export of ten million records.
+    question_rows: int = Field(
+        10_000_000, ge=1, description="Rows that the result of one `query` may have."
+    )
+    # The embedded engine keeps the whole result in memory.
+    question_bytes: int = Field(
+        1 << 30,
+        ge=1 << 10,
+        description="Bytes that the result of one `query` may have, before compression.",
+    )
+
     log_format: Literal["text", "json"] = Field(
         "text",
         description="Format of the log on standard error: plain lines or JSON lines.",

@@ -21,6 +21,7 @@ from pipeline.identity.contacts import OwnSide
 from pipeline.ingest.port import IngestOptions
 from pipeline.ingest.publisher import Publisher
 from pipeline.log.claim_check import BodyStore, open_body_store
+from pipeline.log.installation_id import open_known_log, verify_secret
 from pipeline.log.port import Log
 from pipeline.log.sqlite_log import SqliteLog
 from pipeline.models.head_files import read_heads
@@ -30,6 +31,8 @@ from pipeline.processors.converse.holiday_calendar import calendar_days
 from pipeline.processors.converse.service_rules import ServicePromises, ServiceRules
 from pipeline.processors.identify import Identity
 from pipeline.settings import Settings, SettingsError, parse_zone
+from pipeline.sinks.part_ledger import newest_loaded_ms
+from pipeline.sinks.query_guard.limits import QuestionLimits
 from pipeline.sinks.warehouse import Warehouse
 from schemas.topics import TOPICS
 
@@ -116,8 +119,8 @@ class Workspace:
             log.close()
 
     def open_sqlite_log(self) -> SqliteLog:
-        """Return the embedded log."""
-        return SqliteLog(self.root / "log.sqlite")
+        """Return the embedded log; raises FileDamagedError if it is not the one of this folder."""
+        return open_known_log(self.root, newest_loaded_ms(self.root))
 
     def _kafka_log(self) -> Log:
         from pipeline.runtime.kafka.kafka_log import KafkaLog
@@ -132,6 +135,16 @@ class Workspace:
             yield warehouse
         finally:
             warehouse.close()
+
+    def question_limits(self) -> QuestionLimits:
+        """Return the limits of a question that a person asks."""
+        settings = self.settings
+        return QuestionLimits(
+            seconds=settings.question_seconds,
+            memory_bytes=settings.question_memory_bytes,
+            rows=settings.question_rows,
+            bytes=settings.question_bytes,
+        )
 
     def _store(self) -> Warehouse:
         from pipeline.sinks.store_server import open_for_reading
@@ -212,12 +225,14 @@ def _seconds(minutes: dict[str, float | None]) -> dict[str, float | None]:
 def _load_secret(path: Path) -> bytes:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not path.exists():
+        verify_secret(path.parent, None)
         _generate_secret(path)
     secret = path.read_bytes()
     if len(secret) < _SECRET_BYTES:
         raise SettingsError(
             f"{path} is damaged: restore it from a backup, because customer ids depend on it"
         )
+    verify_secret(path.parent, secret)
     return secret
 
 

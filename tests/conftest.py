@@ -27,6 +27,12 @@ if _limit not in (_most, resource.RLIM_INFINITY):
 _SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _stores_of_all_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let one process of tests open many stores: the wall of the first one would bar the others."""
+    allow_folders([tmp_path_factory.getbasetemp()])
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Return the folder of real data sets beside the checkout, or skip the test where it is absent.

@@ -23,11 +23,13 @@ def query(
 ) -> None:
     """Run a read-only SQL query over the history.
 
-    `SHOW TABLES` lists the tables; the comments of their columns explain them.
+    `SHOW TABLES` lists the tables; the comments of their columns explain them. A question reads the
+    history and nothing else, within the limits of the settings question_*.
     """
     text = sys.stdin.read() if sql == "-" else sql
     fmt = fmt or ("PrettyCompact" if sys.stdout.isatty() else "TabSeparatedWithNames")
-    with workspace_of(context).open_warehouse() as warehouse:
-        answer = warehouse.query(text, fmt=fmt)
+    workspace = workspace_of(context)
+    with workspace.open_warehouse() as warehouse:
+        answer = warehouse.query(text, fmt=fmt, limits=workspace.question_limits())
     sys.stdout.buffer.write(answer)
     sys.stdout.buffer.flush()

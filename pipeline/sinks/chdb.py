@@ -9,14 +9,17 @@ import re
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+import orjson
 import pyarrow as pa
-from chdb.session import Session
 
 from pipeline.sinks.backups import TableChecksums, back_up, file_destination, restore
 from pipeline.sinks.clickhouse_text import error_from_text, escaped_parameter
-from pipeline.sinks.readonly_guard import NORMALIZE_SQL, ReadOnlyGuard
+from pipeline.sinks.engine_wall import allow_folders, engine_thread, import_engine
+from pipeline.sinks.query_guard.guard import QueryGuard
+from pipeline.sinks.query_guard.limits import QuestionLimits
+from pipeline.sinks.table_check import DamagedPart, damaged_parts
 from pipeline.sinks.warehouse import (
     DATABASE,
     TYPE_MISMATCH,
@@ -25,6 +28,11 @@ from pipeline.sinks.warehouse import (
     WarehouseSetupError,
 )
 
+if TYPE_CHECKING:
+    from chdb.session import Session
+
+# The setting readonly of a session, and the limits of its questions.
+_ReaderKey: TypeAlias = tuple[int, QuestionLimits | None]
 # Beside the store's folder.
 BACKUPS = "backup"
 _ARROW_TYPES: dict[str, pa.DataType] = {
@@ -82,25 +90,34 @@ def _array(table: str, schema: pa.Schema, name: str, values: Any) -> pa.Array:
 class ChdbWarehouse:
     """A warehouse in this process; queries may run in other threads while one thread inserts.
 
-    Two sessions share the store: one for changes, and one with readonly=1 for queries, because
-    readonly=2 can still read local files. `ReadOnlyGuard` rejects what readonly=1 lets through.
+    Several sessions share the store: one for changes, and for queries one of each set of limits,
+    with readonly=1, or 2 for a question that changes settings it may change. They run in two
+    threads behind the wall of `engine_wall`. readonly still reads files and addresses, and
+    `QueryGuard` refuses such statements.
     """
 
     def __init__(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Backups can only be written beside the store; the caller moves them elsewhere.
         self._backups = path.parent / BACKUPS
-        address = f"{path}?backups.allowed_path={self._backups}"
-        self._writer = Session(address)
-        self._run(self._writer, f"CREATE DATABASE IF NOT EXISTS {DATABASE}")
-        self._run(self._writer, f"USE {DATABASE}")
-        self._reader = Session(address)
-        self._run(self._reader, f"USE {DATABASE}")
-        self._run(self._reader, "SET readonly=1")
+        self._backups.mkdir(exist_ok=True, mode=0o700)
+        allow_folders([path, self._backups])
+        self._address = f"{path}?backups.allowed_path={self._backups}"
+        self._writing, self._reading = engine_thread("store-write"), engine_thread("store-read")
+        self._writing.submit(import_engine, path / "tmp").result()
+        self._writer = self._writing.submit(self._session).result()
+        self.create_database()
+        self._readers: dict[_ReaderKey, Session] = {}
         self._schemas: dict[str, pa.Schema] = {}
-        self._guard = ReadOnlyGuard(self._normalized)
+        self._guard = QueryGuard(self._read)
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
+
+    def _session(self) -> Session:
+        """Open a session, in a thread behind the wall."""
+        from chdb.session import Session
+
+        return Session(self._address)
 
     def insert(self, table: str, columns: Columns) -> None:
         """Insert rows into one table as one block; see `Warehouse.insert`."""
@@ -108,6 +125,9 @@ class ChdbWarehouse:
 
     def insert_all(self, blocks: Iterable[Mapping[str, Columns]]) -> None:
         """Insert blocks into several tables, as one block per table; see `Warehouse.insert_all`."""
+        # The engine imports it at the first insert, and behind the wall it could not be read.
+        import pyarrow.dataset  # noqa: F401
+
         with self._write_lock:
             arrow: dict[str, list[pa.Table]] = {}
             for tables in blocks:
@@ -118,10 +138,8 @@ class ChdbWarehouse:
                 # chdb finds the table by its variable's name in this frame.
                 block = pa.concat_tables(parts).combine_chunks()
                 names = ", ".join(f"`{name}`" for name in block.column_names)
-                self._run(
-                    self._writer,
-                    f"INSERT INTO {table} ({names}) SELECT {names} FROM Python(block)",
-                    block=block,
+                self._write(
+                    f"INSERT INTO {table} ({names}) SELECT {names} FROM Python(block)", block=block
                 )
 
     def _arrow(self, table: str, columns: Columns) -> pa.Table:
@@ -132,8 +150,7 @@ class ChdbWarehouse:
 
     def _schema(self, table: str) -> pa.Schema:
         if table not in self._schemas:
-            listing = self._run(
-                self._writer,
+            listing = self._write(
                 "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table"
                 " = {table:String}",
                 {"table": table},
@@ -148,32 +165,77 @@ class ChdbWarehouse:
         return self._schemas[table]
 
     def query(
-        self, sql: str, parameters: Mapping[str, Any] | None = None, fmt: str = "JSONEachRow"
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        fmt: str = "JSONEachRow",
+        limits: QuestionLimits | None = None,
     ) -> bytes:
         """Return the result of a read-only query in an output format; see `Warehouse.query`."""
         with self._read_lock:
-            self._guard.check(sql)
-            return self._run(self._reader, sql, parameters, fmt)
+            question = self._guard.check(sql, fmt)
+            readonly = 2 if question.has_settings else 1
+            try:
+                return self._read(question.sql, parameters, fmt, (readonly, limits))
+            except WarehouseError as error:
+                raise (limits.explained(error) if limits else error) from error
 
-    def _normalized(self, sql: str) -> str:
-        return self._run(self._reader, NORMALIZE_SQL, {"sql": sql}, "TSVRaw").decode(
-            "utf-8", "replace"
-        )
+    def _read(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None,
+        fmt: str = "JSONEachRow",
+        key: _ReaderKey = (1, None),
+    ) -> bytes:
+        return self._reading.submit(self._read_in_thread, sql, parameters, fmt, key).result()
+
+    def _read_in_thread(
+        self, sql: str, parameters: Mapping[str, Any] | None, fmt: str, key: _ReaderKey
+    ) -> bytes:
+        if key not in self._readers:
+            readonly, limits = key
+            session = self._readers[key] = self._session()
+            self._run(session, f"USE {DATABASE}")
+            for name, value in (limits.settings() if limits else {}).items():
+                self._run(session, f"SET {name}={value}")
+            self._run(session, f"SET readonly={readonly}")
+        try:
+            return self._run(self._readers[key], sql, parameters, fmt)
+        except WarehouseError:
+            # What a failed query has written comes before the next result of the same session.
+            self._readers.pop(key).close()
+            raise
+
+    def _write(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        fmt: str = "CSV",
+        block: pa.Table | None = None,
+    ) -> bytes:
+        return self._writing.submit(self._run, self._writer, sql, parameters, fmt, block).result()
 
     def execute(self, sql: str) -> None:
         """Execute a statement that changes tables; see `Warehouse.execute`."""
         with self._write_lock:
-            self._run(self._writer, sql)
+            self._write(sql)
             self._schemas.clear()
 
     def create_database(self) -> None:
         """Create the database if it does not exist, as after a restore dropped it."""
-        self._run(self._writer, f"CREATE DATABASE IF NOT EXISTS {DATABASE}")
-        self._run(self._writer, f"USE {DATABASE}")
+        self._write(f"CREATE DATABASE IF NOT EXISTS {DATABASE}")
+        self._write(f"USE {DATABASE}")
+
+    def check_tables(self) -> list[DamagedPart]:
+        """Return the damaged parts; see `Warehouse.check_tables`."""
+        return damaged_parts(
+            lambda sql: [
+                orjson.loads(line) for line in self._write(sql, None, "JSONEachRow").splitlines()
+            ]
+        )
 
     def back_up(self, name: str, witnesses: Sequence[Sequence[str]]) -> TableChecksums:
         """Write a backup beside the store; see `pipeline.sinks.backups`. Inserts wait for it."""
-        self._backups.mkdir(exist_ok=True, mode=0o700)
         return back_up(self, file_destination(str(self._backups / name)), witnesses)
 
     def restore(
@@ -184,8 +246,13 @@ class ChdbWarehouse:
 
     def close(self) -> None:
         """Close the store, so that another process can open it."""
-        self._reader.close()
-        self._writer.close()
+        with self._read_lock:
+            for session in self._readers.values():
+                self._reading.submit(session.close).result()
+            self._readers.clear()
+        self._writing.submit(self._writer.close).result()
+        self._reading.shutdown()
+        self._writing.shutdown()
 
     @staticmethod
     def _run(

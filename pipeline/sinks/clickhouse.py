@@ -21,7 +21,9 @@ from pipeline.sinks.clickhouse_http import query_over_http
 from pipeline.sinks.clickhouse_query import Header, UnsupportedTypeError, json_rows
 from pipeline.sinks.clickhouse_url import Address, parse_address
 from pipeline.sinks.native_encoder import encode_column
-from pipeline.sinks.readonly_guard import NORMALIZE_SQL, ReadOnlyGuard
+from pipeline.sinks.query_guard.guard import QueryGuard
+from pipeline.sinks.query_guard.limits import QuestionLimits
+from pipeline.sinks.table_check import DamagedPart, damaged_parts
 from pipeline.sinks.warehouse import (
     Columns,
     WarehouseBusyError,
@@ -36,8 +38,6 @@ logging.getLogger("clickhouse_driver.connection").setLevel(logging.ERROR)
 # Rows must be durable and visible when the insert returns, so the server must not combine it with
 # other inserts (its default since 26.3).
 _INSERT_SETTINGS = {"async_insert": 0}
-# With 1 a session can neither write nor change settings, including this one; with 2 it could.
-_READ_SETTINGS = {"readonly": 1}
 _CLIENT_NAME = "switchboard"
 # TCP keep-alive: idle seconds before the first probe, seconds between probes, number of probes.
 _KEEPALIVE = (20, 5, 4)
@@ -46,16 +46,16 @@ _KEEPALIVE = (20, 5, 4)
 class ClickHouseWarehouse:
     """A warehouse on a ClickHouse server, with a pool of connections for concurrent threads.
 
-    Results in other formats than JSONEachRow come over HTTP. Queries pass `ReadOnlyGuard` and run
-    with readonly=1. A connection is closed after an error; the
-    next call opens another.
+    Results in other formats than JSONEachRow come over HTTP. Queries pass `QueryGuard` and run with
+    readonly=1, or 2 if they change settings that a question may change. A connection is closed
+    after an error; the next call opens another.
     """
 
     def __init__(self, url: str | Address) -> None:
         self.address = parse_address(url) if isinstance(url, str) else url
         self._writers = _Pool(self.address, {})
         self._readers = _Pool(self.address, {"strings_as_bytes": True, "server_side_params": True})
-        self._guard = ReadOnlyGuard(self._normalized)
+        self._guard = QueryGuard(lambda sql, parameters: self._rows(sql, parameters, {}))
 
     def __repr__(self) -> str:
         return f"ClickHouseWarehouse({self.address})"
@@ -87,22 +87,31 @@ class ClickHouseWarehouse:
                 insert.wait()
 
     def query(
-        self, sql: str, parameters: Mapping[str, Any] | None = None, fmt: str = "JSONEachRow"
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        fmt: str = "JSONEachRow",
+        limits: QuestionLimits | None = None,
     ) -> bytes:
         """Return the result of a read-only query in an output format; see `Warehouse.query`."""
-        self._guard.check(sql)
-        if fmt == "JSONEachRow":
-            columns, header = self._answer(sql, parameters or {})
-            with suppress(UnsupportedTypeError):
-                return json_rows(header, columns)
-        return query_over_http(self.address, sql, parameters or {}, fmt)
+        question = self._guard.check(sql, fmt)
+        # With 1 a session can neither write nor change settings, including this one.
+        settings = {"readonly": 2 if question.has_settings else 1}
+        settings |= limits.settings() if limits else {}
+        try:
+            if fmt == "JSONEachRow":
+                with suppress(UnsupportedTypeError):
+                    return self._rows(question.sql, parameters or {}, settings)
+            return query_over_http(self.address, question.sql, parameters or {}, fmt, settings)
+        except WarehouseError as error:
+            raise (limits.explained(error) if limits else error) from error
 
-    def _normalized(self, sql: str) -> str:
-        ((normalized,),), _ = self._answer(NORMALIZE_SQL, {"sql": sql})
-        return str(normalized, "utf-8", "replace")
+    def _rows(self, sql: str, parameters: Mapping[str, Any], settings: Mapping[str, int]) -> bytes:
+        columns, header = self._answer(sql, parameters, {"readonly": 1, **settings})
+        return json_rows(header, columns)
 
     def _answer(
-        self, sql: str, parameters: Mapping[str, Any]
+        self, sql: str, parameters: Mapping[str, Any], settings: Mapping[str, int]
     ) -> tuple[Sequence[Sequence[Any]], Header]:
         with self._readers.client() as client:
             columns, header = client.execute(
@@ -110,7 +119,7 @@ class ClickHouseWarehouse:
                 dict(parameters),
                 with_column_types=True,
                 columnar=True,
-                settings=_READ_SETTINGS,
+                settings=dict(settings),
             )
         return columns, header
 
@@ -123,6 +132,15 @@ class ClickHouseWarehouse:
         """Create the database if it does not exist; see `Warehouse.create_database`."""
         with _translate_errors(self.address), _connected(self.address, {}, database="") as client:
             client.execute(f"CREATE DATABASE IF NOT EXISTS {_quote_name(self.address.database)}")
+
+    def check_tables(self) -> list[DamagedPart]:
+        """Let the server read every byte and return the damaged parts."""
+        return damaged_parts(self._ask)
+
+    def _ask(self, sql: str) -> list[dict[str, Any]]:
+        with self._writers.client() as client:
+            found, header = client.execute(sql, with_column_types=True)
+        return [dict(zip((name for name, _ in header), row, strict=True)) for row in found]
 
     def back_up(self, destination: str, witnesses: Sequence[Sequence[str]]) -> TableChecksums:
         """Let the server write a backup to one of its disks; see `pipeline.sinks.backups`."""

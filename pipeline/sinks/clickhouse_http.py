@@ -27,8 +27,14 @@ _KEEPALIVE = (
 )
 
 
-def query_over_http(address: Address, sql: str, parameters: Mapping[str, Any], fmt: str) -> bytes:
-    """Return the result of a read-only query in an output format.
+def query_over_http(
+    address: Address,
+    sql: str,
+    parameters: Mapping[str, Any],
+    fmt: str,
+    settings: Mapping[str, int],
+) -> bytes:
+    """Return the result of a query, which runs with settings such as readonly, in a format.
 
     Raises WarehouseBusyError if no host's HTTP interface can be reached, and the errors of
     `Warehouse.query`.
@@ -37,7 +43,7 @@ def query_over_http(address: Address, sql: str, parameters: Mapping[str, Any], f
     options = {
         "database": address.database,
         "default_format": fmt,
-        "readonly": 1,
+        **settings,
         "wait_end_of_query": 1,
         **{f"param_{name}": escaped_parameter(value) for name, value in parameters.items()},
     }

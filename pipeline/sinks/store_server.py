@@ -16,10 +16,21 @@ import orjson
 from filelock import FileLock, Timeout
 
 from pipeline.log.retries import poll_until
+from pipeline.log.sqlite_file import FileDamagedError
 from pipeline.sinks.backups import BackupError, TableChecksums
 from pipeline.sinks.chdb import ChdbWarehouse
+from pipeline.sinks.clickhouse_text import error_from_text
 from pipeline.sinks.migrations import migrate
-from pipeline.sinks.warehouse import Columns, StoreInUseError, WarehouseError, error_for_code
+from pipeline.sinks.part_ledger import PartLedger, VersionRange, verify_parts
+from pipeline.sinks.query_guard.limits import QuestionLimits
+from pipeline.sinks.table_check import DamagedPart
+from pipeline.sinks.warehouse import (
+    Columns,
+    StoreInUseError,
+    WarehouseBusyError,
+    WarehouseError,
+    error_for_code,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +72,11 @@ def open_for_reading(data_dir: Path) -> _LockedWarehouse | RemoteWarehouse:
 def open_for_running(data_dir: Path) -> ServedWarehouse:
     """Return the store and answer readers; raises StoreInUseError if a run has it open."""
     return ServedWarehouse(data_dir, _lock_for_running(data_dir))
+
+
+def open_for_repair(data_dir: Path) -> _LockedWarehouse:
+    """Return the store as it is, damaged or not; raises StoreInUseError if a run has it open."""
+    return _LockedWarehouse(data_dir, _lock_for_running(data_dir), verify=False)
 
 
 @contextmanager
@@ -154,16 +170,59 @@ class _Lock:
 
 
 class _LockedWarehouse(ChdbWarehouse):
-    """The store, locked by this process until it is closed."""
+    """The store, locked by this process until it is closed; its parts are in the ledger.
 
-    def __init__(self, data_dir: Path, lock: _Lock) -> None:
-        self._lock = lock
+    Raises FileDamagedError if the store cannot be opened or, with `verify`, lacks known parts.
+    """
+
+    def __init__(self, data_dir: Path, lock: _Lock, *, verify: bool = True) -> None:
+        self._lock, self._root = lock, data_dir
+        self._ledger: PartLedger | None = None
+        self._ledger_lock = threading.Lock()
         try:
-            super().__init__(data_dir / "store")
-            migrate(self)
+            try:
+                super().__init__(data_dir / "store")
+            except RuntimeError as error:
+                raise FileDamagedError(
+                    data_dir / "store", str(error_from_text(str(error)))
+                ) from error
+            if verify:
+                self._open_ledger()
         except BaseException:
             lock.release()
             raise
+
+    def _open_ledger(self) -> None:
+        try:
+            verify_parts(self, self._root)
+            migrate(self)
+            ledger = PartLedger.read(self._root) or PartLedger()
+            if ledger.record(self):
+                ledger.write(self._root)
+            self._ledger = ledger
+        except BaseException:
+            super().close()
+            raise
+
+    def insert_all(self, blocks: Iterable[Mapping[str, Columns]]) -> None:
+        """Insert blocks into several tables; see `Warehouse.insert_all`."""
+        versions = VersionRange()
+        super().insert_all(versions.note(blocks))
+        self._record(versions)
+
+    def execute(self, sql: str) -> None:
+        """Execute a statement that changes tables; see `Warehouse.execute`."""
+        super().execute(sql)
+        self._record(None)
+
+    def _record(self, versions: VersionRange | None) -> None:
+        with self._ledger_lock:
+            if self._ledger is not None and self._ledger.record(self, versions):
+                try:
+                    self._ledger.write(self._root)
+                except OSError as error:
+                    # The rows are no reason: the batch is tried again, then the run stops.
+                    raise WarehouseBusyError(f"the list of parts: {error}") from error
 
     def close(self) -> None:
         """Close the store and release the lock."""
@@ -214,9 +273,12 @@ class ServedWarehouse(_LockedWarehouse):
                 connection.send_bytes(reply)
 
     def _reply(self, asked: dict[str, Any]) -> bytes:
+        if "check_tables" in asked:
+            return orjson.dumps(self.check_tables())
         if "backup" in asked:
             return orjson.dumps(self.back_up(asked["backup"], asked["witnesses"]))
-        return self.query(asked["sql"], asked["parameters"], asked["fmt"])
+        limits = QuestionLimits(**asked["limits"]) if asked.get("limits") else None
+        return self.query(asked["sql"], asked["parameters"], asked["fmt"], limits)
 
     def close(self) -> None:
         """Close the socket, then the store."""
@@ -245,15 +307,23 @@ class RemoteWarehouse:
         self.pid = pid
 
     def query(
-        self, sql: str, parameters: Mapping[str, Any] | None = None, fmt: str = "JSONEachRow"
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        fmt: str = "JSONEachRow",
+        limits: QuestionLimits | None = None,
     ) -> bytes:
         """Return the result of a read-only query; see `Warehouse.query`."""
-        return self._ask({"sql": sql, "parameters": parameters, "fmt": fmt})
+        return self._ask({"sql": sql, "parameters": parameters, "fmt": fmt, "limits": limits})
 
     def back_up(self, name: str, witnesses: Sequence[Sequence[str]]) -> TableChecksums:
         """Let the other process write a backup; see `ChdbWarehouse.back_up`."""
         sums: TableChecksums = orjson.loads(self._ask({"backup": name, "witnesses": witnesses}))
         return sums
+
+    def check_tables(self) -> list[DamagedPart]:
+        """Let the other process read every byte; see `Warehouse.check_tables`."""
+        return [DamagedPart(**part) for part in orjson.loads(self._ask({"check_tables": True}))]
 
     def _ask(self, question: dict[str, Any]) -> bytes:
         try:

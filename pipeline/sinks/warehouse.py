@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
-from pipeline.errors import UserError
+from pipeline.errors import InstallationError, UserError
+
+if TYPE_CHECKING:
+    from pipeline.sinks.query_guard.limits import QuestionLimits
 
 # The database of the embedded store, and of a server if its address has no database.
 DATABASE = "switchboard"
@@ -30,15 +33,15 @@ class WarehouseError(UserError):
         self.code = code
 
 
-class StoreInUseError(WarehouseError):
+class StoreInUseError(WarehouseError, InstallationError):
     """Another process has the embedded store open; the message has its process id."""
 
 
-class WarehouseBusyError(WarehouseError):
+class WarehouseBusyError(WarehouseError, InstallationError):
     """A temporary failure: no memory, too many parts, a timeout, no connection."""
 
 
-class WarehouseSetupError(WarehouseError):
+class WarehouseSetupError(WarehouseError, InstallationError):
     """The installation is wrong: a password, a privilege, a missing table, a certificate."""
 
 
@@ -130,11 +133,16 @@ class Warehouse(Protocol):
         ...
 
     def query(
-        self, sql: str, parameters: Mapping[str, Any] | None = None, fmt: str = "JSONEachRow"
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        fmt: str = "JSONEachRow",
+        limits: QuestionLimits | None = None,
     ) -> bytes:
         """Return the result of a read-only query in a ClickHouse output format.
 
-        `{name:Type}` in the SQL is replaced by the parameter of that name.
+        `{name:Type}` in the SQL is replaced by the parameter of that name. Raises
+        QuestionLimitError if the query goes over its limits.
         """
         ...
 

@@ -1,0 +1,1 @@
+"""Decides which statements are questions: they read the history and nothing else."""
