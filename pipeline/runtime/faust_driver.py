@@ -12,6 +12,7 @@ noted in the fetching thread, which also changes the positions.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -43,7 +44,18 @@ class _ConsumerThread(AIOKafkaConsumerThread):
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         # aiokafka moves all assigned partitions to their committed offsets.
         self.fetches.clear()
-        await super().on_partitions_assigned(assigned, generation_id)
+        # The main thread answers after it has sought in this one. A thread that stops does not seek
+        # any more, and waits for the coordinator, which waits for this answer: each for the other,
+        # until the supervisor kills the process.
+        answer = asyncio.ensure_future(super().on_partitions_assigned(assigned, generation_id))
+        stopped = asyncio.ensure_future(self._stopped.wait())
+        try:
+            await asyncio.wait({answer, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if answer.done():
+                await answer
+        finally:
+            answer.cancel()
+            stopped.cancel()
 
     async def _seek_wait(
         self, consumer: aiokafka.AIOKafkaConsumer, partitions: Mapping[TP, int]
