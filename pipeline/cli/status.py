@@ -24,7 +24,7 @@ def status(context: typer.Context, as_json: Json = False) -> None:
     """Show the state of the installation on one screen.
 
     It shows the engine, workers, lag, dead letters, tables and models. It fails if a part is
-    unreachable or missing.
+    unreachable or missing, or if records wait for a stage of which no worker runs.
     """
     from pipeline.commands.status import collect_status
 

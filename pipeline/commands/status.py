@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -137,7 +138,27 @@ def collect_status(workspace: Workspace, now_ms: int) -> Status:
         _ask_warehouse(state, warehouse)
         if read is not None and state.tables is not None:
             state.accounts = accounts_from_counts(read, warehouse)
+    _check_workers(state, distributed=workspace.settings.distributed)
     return state
+
+
+def _check_workers(state: Status, *, distributed: bool) -> None:
+    """Add a problem if records wait for stages of which no worker runs."""
+    if state.stages is None or state.workers is None:
+        # An unreachable part is a problem already.
+        return
+    # The embedded run works for all stages.
+    running = set(STAGES) if state.workers and not distributed else {w.stage for w in state.workers}
+    waiting: Counter[str] = Counter()
+    for lag in state.stages:
+        if lag.records and lag.group not in running:
+            waiting[lag.group] += lag.records
+    if waiting:
+        counts = ", ".join(f"{stage} ({count:,})" for stage, count in waiting.items())
+        start = "`switchboard worker STAGE`" if distributed else "`switchboard run`"
+        state.problems.append(
+            Problem("workers", f"no worker runs and records wait for {counts}: start {start}")
+        )
 
 
 def _engine(workspace: Workspace) -> EngineInfo:

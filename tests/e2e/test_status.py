@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
+
 from pipeline.runtime.stages import STAGES
 from pipeline.sinks.migrations import migrations
 from schemas.topics import TOPICS
@@ -40,11 +42,16 @@ def test_status_shows_every_part(switchboard: Command, tmp_path: Path) -> None:
     big = {**events[0], "id": "big", "data": {**events[0]["data"], "text": "长" * 200_000}}
     (tmp_path / "events.jsonl").write_text(as_lines([*events, big]) + '{"broken\n', "utf-8")
     switchboard("ingest", "events", tmp_path / "events.jsonl")
-    before = json.loads(switchboard("status", "--json").stdout)
+    before = json.loads(switchboard("status", "--json", code=1).stdout)
+    (problem,) = before["problems"]
+    assert problem["part"] == "workers"
+    assert f"enrich ({len(events) + 1})" in problem["message"]
+    assert "start `switchboard run`" in problem["message"]
     waiting = {row["topic"]: row["records"] for row in before["stages"] if row["group"] == "enrich"}
     assert sum(waiting.values()) == len(events) + 1
     switchboard("run", "--until-idle")
     found = json.loads(switchboard("status", "--json").stdout)
+    assert found["problems"] == []
     assert not any(row["records"] for row in found["stages"])
     assert found["topics"]["records.v1"] == {
         "partitions": TOPICS["records.v1"].partitions,
@@ -78,7 +85,8 @@ def test_status_shows_the_running_process(switchboard: Command, tmp_path: Path) 
     try:
         wait_until("the store to be served", (tmp_path / "data" / "store.sock").exists)
         (worker,) = json.loads(switchboard("status", "--json").stdout)["workers"]
-        assert (worker["stage"], worker["name"]) == ("run", f"process {running.pid}")
+        (child,) = psutil.Process(running.pid).children()
+        assert (worker["stage"], worker["name"]) == ("run", f"process {child.pid}")
     finally:
         running.terminate()
         running.wait()

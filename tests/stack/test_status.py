@@ -57,8 +57,10 @@ def test_status_shows_every_part(
     events = [event for event in make_events(60) if event["type"].startswith("comm.")]
     (tmp_path / "events.jsonl").write_text(as_lines(events), "utf-8")
     on_servers("ingest", "events", tmp_path / "events.jsonl")
-    before = status_of(on_servers)
-    assert before["problems"] == []
+    before = status_of(on_servers, code=1)
+    (problem,) = before["problems"]
+    assert problem["part"] == "workers"
+    assert "enrich (" in problem["message"]
     assert before["workers"] == []
     assert set(before["topics"]) == set(TOPICS)
     behind = [row for row in before["stages"] if row["group"] == "enrich"]
@@ -122,7 +124,9 @@ def test_spooled_messages_are_shown(on_servers: Command, tmp_path: Path) -> None
     assert found["spool"]["messages"] == len(events)
     assert ["switchboard spool" in one["message"] for one in found["problems"]] == [True]
     on_servers("spool")
-    assert status_of(on_servers)["spool"]["messages"] == 0
+    found = status_of(on_servers, code=1)
+    assert found["spool"]["messages"] == 0
+    assert ["no worker runs" in one["message"] for one in found["problems"]] == [True]
 
 
 def test_topics_that_were_changed_by_hand_are_shown(
