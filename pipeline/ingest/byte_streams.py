@@ -96,10 +96,11 @@ def look_ahead(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[byte
     An UnreadableUnitError that occurs meanwhile is raised after the chunks before it.
     """
     first: list[bytes] = []
-    rest = chunks
+    rest, known = chunks, 0
     try:
-        while sum(map(len, first)) < size and (chunk := next(chunks, b"")):
+        while known < size and (chunk := next(chunks, b"")):
             first.append(chunk)
+            known += len(chunk)
     except UnreadableUnitError as error:
         rest = raise_when_read(error)
     return b"".join(first), chain(first, rest)

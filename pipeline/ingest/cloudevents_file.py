@@ -43,7 +43,7 @@ _MAX_DEPTH = 100
 # JSON has no largest number, but orjson turns numbers beyond 64 bits into floats, which would
 # silently change an order number.
 _LONG_NUMBER = re.compile(rb"(?<![0-9.eE+\-])-?[0-9]{19,}(?![0-9.eE])")
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _INT_RANGE = range(-(2**63), 2**64)
 
 

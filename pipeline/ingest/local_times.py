@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import Literal
 
+from pipeline.text.nfkc import nfkc
 from schemas.types import in_range
 
 # Invisible characters that control the direction of text: LRM, RLM, ALM, embeddings, isolates; and
@@ -81,7 +82,7 @@ _HALVES: dict[DayHalf, str] = {
 
 
 def _half_key(word: str) -> str:
-    folded = unicodedata.normalize("NFKC", plain_text(word)).casefold()
+    folded = nfkc(plain_text(word)).casefold()
     return "".join(char for char in folded if char.isalpha() or unicodedata.combining(char))
 
 

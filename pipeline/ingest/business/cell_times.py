@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 from pipeline.ingest.business.cell_values import CellError, CellFormat
@@ -15,6 +14,7 @@ from pipeline.ingest.local_times import (
     to_24_hours,
     to_utc,
 )
+from pipeline.text.nfkc import nfkc
 from schemas.dead_letters import RejectCode
 from schemas.types import in_range
 
@@ -37,7 +37,7 @@ def is_clock(text: str) -> bool:
     >>> is_clock("9:30"), is_clock("2026-11-01")
     (True, False)
     """
-    return bool(_CLOCK_ONLY.fullmatch(plain_text(unicodedata.normalize("NFKC", text)).strip()))
+    return bool(_CLOCK_ONLY.fullmatch(plain_text(nfkc(text)).strip()))
 
 
 def read_time(text: str, cell_format: CellFormat) -> datetime:
@@ -48,7 +48,7 @@ def read_time(text: str, cell_format: CellFormat) -> datetime:
     >>> read_time("2026-11-01 09:30:00 +08:00", CellFormat())
     datetime.datetime(2026, 11, 1, 1, 30, tzinfo=datetime.timezone.utc)
     """
-    words = plain_text(unicodedata.normalize("NFKC", text)).strip()
+    words = plain_text(nfkc(text)).strip()
     if _EPOCH.fullmatch(words):
         seconds = int(words) / (1000 if len(words) == 13 else 1)
         return _in_supported_range(datetime.fromtimestamp(seconds, UTC))

@@ -6,7 +6,6 @@ Every error says what would be right.
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from datetime import tzinfo
 from decimal import Decimal
@@ -15,6 +14,7 @@ from typing import Any
 import orjson
 
 from pipeline.ingest.local_times import DateOrder, plain_text
+from pipeline.text.nfkc import nfkc
 from schemas.dead_letters import RejectCode
 
 
@@ -62,9 +62,7 @@ def normalise_word(text: str) -> str:
     >>> normalise_word("Order No.")
     'orderno'
     """
-    return "".join(
-        char for char in unicodedata.normalize("NFKC", text).casefold() if char.isalnum()
-    )
+    return "".join(char for char in nfkc(text).casefold() if char.isalnum())
 
 
 # ---- words
@@ -279,8 +277,9 @@ def read_list(text: str, _cell_format: CellFormat) -> list[str]:
     return [part for part in (piece.strip() for piece in re.split(r"[,;，；、/|\n]", text)) if part]
 
 
-# `A-100 x2`, `A-100*2`, `A-100 ×2`; several between semicolons or line breaks.
-_ITEM = re.compile(r"(?P<sku>.+?)\s*(?:[xX*×✕]\s*(?P<quantity>\d+(?:\.\d+)?))?", re.DOTALL)
+# `A-100 x2`, `A-100*2`, `A-100 ×2`; several between semicolons or line breaks. A run of blanks is
+# tried from its start only: from every blank of it, a cell of blanks would take quadratic time.
+_QUANTITY = re.compile(r"(?<!\s)\s*+[xX*×✕]\s*+(\d++(?:\.\d++)?)\Z")
 
 
 def read_items(text: str, _cell_format: CellFormat) -> list[dict[str, Any]]:
@@ -294,9 +293,14 @@ def read_items(text: str, _cell_format: CellFormat) -> list[dict[str, Any]]:
     if text[:1] in "[{":
         return _json_items(text)
     items = []
-    for part in re.split(r"[;；\n]", text):
-        if (match := _ITEM.fullmatch(part.strip())) and match["sku"]:
-            items.append({"sku": match["sku"], "quantity": match["quantity"] or "1"})
+    for part in filter(None, map(str.strip, re.split(r"[;；\n]", text))):
+        # From its second character on: an article number has at least one.
+        quantity = _QUANTITY.search(part, 1)
+        items.append(
+            {"sku": part[: quantity.start()], "quantity": quantity[1]}
+            if quantity
+            else {"sku": part, "quantity": "1"}
+        )
     return items
 
 

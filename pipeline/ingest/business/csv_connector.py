@@ -257,9 +257,10 @@ class _CsvReader:
         moment: datetime | None = row_values.values.pop(TIME, None)
         row_values.values.pop(ACTION, None)
         data = _nested(row_values.values)
+        # A column may be named like a field of the contract that no known column fills.
+        names = _FreeNames({*data, *self.table.contract.model_fields})
         for header, cell in others.items():
-            # A column may be named like a field of the contract that no known column fills.
-            data[_free_name(header, {*data, *self.table.contract.model_fields})] = cell
+            data[names.take(header)] = cell
         validated = self._validated(data, row_values, columns)
         event = Event(
             id=self._id(row_values, action, moment, cells, columns),
@@ -279,6 +280,7 @@ class _CsvReader:
         """Return a row's values by field, and the cells of unknown columns by header."""
         row_values = RowValues()
         others: dict[str, str] = {}
+        names = _FreeNames(set())
         by_field: dict[str, list[_FileColumn]] = {}
         for column in columns:
             if not cells[column.index]:
@@ -286,9 +288,8 @@ class _CsvReader:
             if column.target:
                 by_field.setdefault(column.target.field, []).append(column)
             else:
-                others[_free_name(column.header or f"column {column.index + 1}", others)] = cells[
-                    column.index
-                ]
+                name = names.take(column.header or f"column {column.index + 1}")
+                others[name] = cells[column.index]
         # Lists first, because further numbers and addresses are appended to them.
         for name, same_field in sorted(
             by_field.items(), key=lambda entry: entry[0] not in _OVERFLOW_FIELDS.values()
@@ -309,12 +310,9 @@ class _CsvReader:
             for column in more:
                 further = _OVERFLOW_FIELDS.get(name, "")
                 if self._has(further):
-                    row_values.values[further] = [
-                        *row_values.values.get(further, []),
-                        cells[column.index],
-                    ]
+                    row_values.values.setdefault(further, []).append(cells[column.index])
                 else:
-                    others[_free_name(column.header, others)] = cells[column.index]
+                    others[names.take(column.header)] = cells[column.index]
         return row_values, others
 
     def _named_error(
@@ -368,13 +366,23 @@ class _CsvReader:
         return str(stable_id(self.table.kind, *parts))
 
 
-def _free_name(name: str, taken: dict[str, Any] | set[str]) -> str:
-    """Return the name, with a number appended if it is in use."""
-    number, free = 1, name
-    while free in taken:
-        number += 1
-        free = f"{name} {number}"
-    return free
+class _FreeNames:
+    """Names that are all different: a number is appended to one that is in use."""
+
+    def __init__(self, taken: set[str]) -> None:
+        self._taken = taken
+        # The last number of each name, so that a thousand columns of one name are not counted anew
+        # for each of them.
+        self._numbers: dict[str, int] = {}
+
+    def take(self, name: str) -> str:
+        """Return the name, or the name with the next free number; it is in use from now on."""
+        free = name
+        while free in self._taken:
+            number = self._numbers[name] = self._numbers.get(name, 1) + 1
+            free = f"{name} {number}"
+        self._taken.add(free)
+        return free
 
 
 def _nested(values: dict[str, Any]) -> dict[str, Any]:

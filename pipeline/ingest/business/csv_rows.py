@@ -30,6 +30,13 @@ DELIMITERS = (",", ";", "\t")
 # A row of a shop's export has a few hundred bytes, one with a long complaint some thousand. A quote
 # that is never closed would turn the rest of the file into one row; this limit stops it.
 MAX_ROW = 1024 * 1024
+# The header goes with every rejected row, so that the row can be replayed as a file of its own. The
+# widest exports have a thousand columns with names of thirty bytes.
+_MAX_HEADER = 64 * 1024
+# The lines after a quote that is not closed are read again as rows of their own: in all so many
+# times the bytes of the file, and one row of the largest size. Beyond that a broken row is rejected
+# together with its lines: a file of open quotes would otherwise be read once for each of its lines.
+_MOST_READ_AGAIN = 8
 # The csv module limits a field to 128 KiB, less than MAX_ROW. Its limit is global to the process.
 csv.field_size_limit(max(csv.field_size_limit(), MAX_ROW))
 
@@ -101,6 +108,11 @@ def read_dialect(
         delimiters = (named[1],)
     used = [line for line in opening if not is_blank(line.data)][: 2 if named else 1]
     delimiter, header = _split_header(_decoded(used[-1], codec), delimiters, known)
+    if used[-1].size > _MAX_HEADER:
+        raise CsvFileError(
+            RejectCode.OVERSIZE,
+            f"the header has {used[-1].size} bytes, more than the limit of {_MAX_HEADER}",
+        )
     head = b"".join(line.data for line in used)
     return Dialect(codec, delimiter, header, head, used[-1].number), chain(opening, rest)
 
@@ -213,7 +225,8 @@ def read_rows(lines: Iterator[Line], dialect: Dialect) -> Iterator[CsvRow]:
 
     A row ends at a line end outside quotes. If a quote is never closed, if something follows a
     closing quote, or if the number of cells differs from the header's, only the first line is
-    rejected, and reading continues with the next line.
+    rejected, and reading continues with the next line. In a file with very many such rows, all
+    lines of the row are rejected together.
     """
     return _Rows(dialect, lines).rows()
 
@@ -222,6 +235,7 @@ class _Rows:
     def __init__(self, dialect: Dialect, lines: Iterator[Line]) -> None:
         self._dialect, self._lines = dialect, lines
         self._again: deque[Line] = deque()
+        self._bytes_read = self._bytes_read_again = 0
         self._delimiter = dialect.delimiter.encode("ascii")
 
     def rows(self) -> Iterator[CsvRow]:
@@ -235,7 +249,11 @@ class _Rows:
                 yield from self._row(line)
 
     def _next(self) -> Line | None:
-        return self._again.popleft() if self._again else next(self._lines, None)
+        if self._again:
+            return self._again.popleft()
+        line = next(self._lines, None)
+        self._bytes_read += line.size if line else 0
+        return line
 
     def _row(self, first: Line) -> Iterator[CsvRow]:
         block = [first]
@@ -297,9 +315,20 @@ class _Rows:
                 return False
 
     def _give_up(self, block: list[Line], code: RejectCode, what: str) -> CsvRow:
-        """Return the first line as a broken row; the others will be parsed as rows of their own."""
-        self._again.extendleft(reversed(block[1:]))
-        return CsvRow(block[0].number, block[0].data, fault=(code, what))
+        """Return the first line as a broken row; the others will be parsed as rows of their own.
+
+        All lines are the broken row if too much of the file was read again.
+        """
+        read_again = self._bytes_read_again + sum(line.size for line in block[1:])
+        if read_again <= MAX_ROW + _MOST_READ_AGAIN * self._bytes_read:
+            self._bytes_read_again = read_again
+            self._again.extendleft(reversed(block[1:]))
+            return CsvRow(block[0].number, block[0].data, fault=(code, what))
+        together = (
+            f"{what}; too many rows are broken, so its {len(block)} lines are rejected with it"
+        )
+        raw = b"".join(line.data for line in block)
+        return CsvRow(block[0].number, raw, fault=(code, together))
 
     def _decode(self, raw: bytes) -> str:
         try:

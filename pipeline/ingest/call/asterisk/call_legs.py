@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -35,7 +36,7 @@ _PRECEDENCE = ("NO ANSWER", "BUSY", "CONGESTION", "FAILED")
 # `own` states other rules.
 _EXTENSION = re.compile(r"\d{1,6}")
 _CHANNEL = re.compile(r"[^/]+/(?P<peer>.+?)(?:-[0-9a-fA-F]{2,})?(?:;[12])?")
-_CLID = re.compile(r'\s*"?(?P<name>.*?)"?\s*<(?P<number>[^<>]*)>\s*')
+_CLID = re.compile(r"(?P<name>.*)<(?P<number>[^<>]*)>\s*+")
 # A name that a trunk made of a number by cutting it: its first digits, then half a character.
 _NUMBER_AS_NAME = re.compile(r"\+?(\d{6,})")
 # The time in uniqueid and the start of the row are the same instant. A difference of a quarter of
@@ -113,17 +114,19 @@ def _legs_with_people(rows: Sequence[CdrRow]) -> list[CdrRow]:
     ]
     real = [row for row in answered if not _is_local(row.dstchannel)]
     if not real:
-        real = [row for row in answered if not _ends_in_machine(row, rows)]
+        channels = sorted(row.channel for row in rows)
+        real = [row for row in answered if not _ends_in_machine(row, channels)]
     return sorted(real, key=lambda row: (row.answer or row.start, row.line))
 
 
-def _ends_in_machine(leg: CdrRow, rows: Sequence[CdrRow]) -> bool:
-    """Return whether the far half of a leg's Local channel is among the rows.
+def _ends_in_machine(leg: CdrRow, channels: Sequence[str]) -> bool:
+    """Return whether the far half of a leg's Local channel is among the channels, in order.
 
     That half then shows that no real channel answered it.
     """
-    half = leg.dstchannel.removesuffix(";1").removesuffix(";2")
-    return any(row.channel.startswith(f"{half};") for row in rows)
+    half = leg.dstchannel.removesuffix(";1").removesuffix(";2") + ";"
+    position = bisect_left(channels, half)
+    return position < len(channels) and channels[position].startswith(half)
 
 
 def _is_local(channel: str) -> bool:

@@ -21,12 +21,15 @@ from pipeline.ingest.chat.whatsapp.platform_phrases import (
 )
 from pipeline.ingest.local_times import DIRECTION_MARKS
 
+# Eighty words' characters, angle brackets and two marks.
+_MAX_EDIT_MARKER = 84
 # The apps put LRM or RLM before their own words; keyboards do not write these characters.
 _OWN_WORDS = "\u200e\u200f"
 _MAP = "https://maps.google.com/"
 
+# At the end of a text without blanks there.
 _EDIT_MARKER = re.compile(
-    rf"\s*(?P<mark>[{_OWN_WORDS}])?<(?P<words>[^<>:：\n]{{3,80}})>[{_OWN_WORDS}]?\s*$"
+    rf"(?P<mark>[{_OWN_WORDS}])?<(?P<words>[^<>:：\n]{{3,80}})>[{_OWN_WORDS}]?\Z"
 )
 _IOS_FILE = re.compile(
     rf"(?P<mark>[{_OWN_WORDS}])?<(?P<words>[^<>:：\n]{{2,40}}?)\s?[:：]\s?(?P<file>[^<>\n]+\.\w{{1,8}})>"
@@ -90,13 +93,11 @@ def _clean(text: str) -> str | None:
 
 
 def _cut_edit_marker(text: str) -> tuple[str, bool]:
-    match = _EDIT_MARKER.search(text)
-    if (
-        match
-        and _clean(text[: match.start()])
-        and (match["mark"] or is_edit_notice(match["words"]))
-    ):
-        return text[: match.start()], True
+    match = _EDIT_MARKER.search(text, max(0, len(text) - _MAX_EDIT_MARKER))
+    if match and (match["mark"] or is_edit_notice(match["words"])):
+        before = text[: match.start()].rstrip()
+        if _clean(before):
+            return before, True
     return text, False
 
 

@@ -13,11 +13,11 @@ _QUOTES = (("“", "”"), ("«", "»"), ("„", "“"), ("「", "」"), ("『",
 _PHONE = re.compile(r"\+?[\d\s().\-\u2010-\u2015]{7,25}")
 
 _ARCHIVED = re.compile(r"(?i)(\.(?:zip|tar|tgz|tbz2?|txz)(?:\.\w{2,3})?)!")
-_ENDINGS = re.compile(r"(?i)\.(?:txt|zip|tar|tgz|gz|bz2|xz)$")
+_ENDINGS = frozenset({"txt", "zip", "tar", "tgz", "gz", "bz2", "xz"})
 # A rejected message is read again with its locator, file and line, as the unit's name.
 _LINE = re.compile(r"#\d+$")
 # Browsers and phones number a second download. iOS names the file in every archive _chat.txt.
-_COPY = re.compile(r"\s*(?:\(\d{1,3}\)|-\d{1,2}|\bcopy)$")
+_COPY = re.compile(r"(?<!\s)\s*+(?:\(\d{1,3}\)|-\d{1,2}|\bcopy)$")
 _NAMELESS = re.compile(r"(?i)_chat")
 _TITLES = tuple(
     re.compile(pattern, re.IGNORECASE)
@@ -121,7 +121,7 @@ def chat_name(unit_name: str) -> tuple[str, bool]:
 
 
 def _stem(part: str) -> str:
-    previous = None
-    while part != previous:
-        previous, part = part, _ENDINGS.sub("", part)
-    return _COPY.sub("", part.strip())
+    end = len(part)
+    while (dot := part.rfind(".", 0, end)) >= 0 and part[dot + 1 : end].lower() in _ENDINGS:
+        end = dot
+    return _COPY.sub("", part[:end].strip())

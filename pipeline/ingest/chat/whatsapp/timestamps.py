@@ -23,7 +23,8 @@ TIMESTAMP_CHARS = 80
 _OPENING = re.compile(rf"[{DIRECTION_MARKS}\s]*")
 # Android writes `date, time - `. A dash inside a date has no blanks around it.
 _DASH = re.compile(
-    rf"[{DIRECTION_MARKS}]*\s[{DIRECTION_MARKS}]*[-–][{DIRECTION_MARKS}]*(?:\s[{DIRECTION_MARKS}]*|$)"
+    rf"(?<![{DIRECTION_MARKS}])[{DIRECTION_MARKS}]*+\s[{DIRECTION_MARKS}]*+"
+    rf"[-–][{DIRECTION_MARKS}]*+(?:\s[{DIRECTION_MARKS}]*+|$)"
 )
 
 _DATE = (
