@@ -24,7 +24,7 @@ _DAY_NAMES = (
     ("sun", "sunday", "日", "天"),
 )
 _DAYS = {name: number for number, names in enumerate(_DAY_NAMES) for name in names}
-_LINE = re.compile(r"\s*(?P<days>\D+?)\s*(?P<spans>\d.*)$")
+_LINE = re.compile(r"(?P<days>\D+)(?P<spans>\d.*)$")
 _SPAN = re.compile(r"(\d{1,2})(?:[:：](\d{2}))?\s*(?:-|–|~|至|到)\s*(\d{1,2})(?:[:：](\d{2}))?")
 
 Span = tuple[int, int]
@@ -211,7 +211,7 @@ def parse_hours(
     week: list[list[Span]] = [[] for _ in _DAY_NAMES]
     for line in lines:
         match = _LINE.match(line)
-        days = _days(match["days"]) if match else []
+        days = _days(match["days"].strip()) if match else []
         spans = list(_spans(match["spans"])) if match else []
         if not days or not spans:
             raise ValueError(
@@ -235,7 +235,7 @@ def default_hours(zone: ZoneInfo) -> BusinessHours:
 
 def _days(text: str) -> list[int]:
     days: list[int] = []
-    for part in re.split(r"[,，、/]|\s+and\s+", text.casefold()):
+    for part in re.split(r"[,，、/]|(?<!\s)\s++and\s+", text.casefold()):
         ends = [
             _DAYS.get(re.sub(r"周|週|星期|礼拜|禮拜|[\s.]", "", end))
             for end in re.split(r"-|–|~|至|到|\sto\s", part)

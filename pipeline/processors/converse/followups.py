@@ -38,14 +38,17 @@ _CHINESE = (
 )
 _MAYBE_PROMISE = re.compile(
     r"\bwill\b|['’]ll\b|\bshall\b|going to|\blet (?:me|us)\b|allow me|expect|promise|should hear"
-    rf"|{_CHINESE}|回[访您你]|跟进|知会|消息|交代|准信|回应|确认|沟通|对接|通话|[给向][您你].*电"
+    rf"|{_CHINESE}|回[访您你]|跟进|知会|消息|交代|准信|回应|确认|沟通|对接|通话"
+    # From the last of several in a line: from each of them, the line would be read again.
+    r"|[给向][您你](?:(?![给向][您你]).)*?电"
     r"|办理|核实|退款|退[回还]|发[货出]|寄出|补[发寄]|安排|完成|审核|修好|更换|查清|调查|给[您你]发",
     re.IGNORECASE,
 )
 _MAYBE_REQUEST = re.compile(
     r"call|phone|ring|repl|respon|answer|get back|let"
     r" (?:me|us)|updat|contact|mail|text|send|inform|write|confirm|solution"
-    rf"|{_CHINESE}|[打拨](?:我|这)|[给跟向](?:我|咱|俺).*电|给(?:我|咱|俺).*答|来个",
+    rf"|{_CHINESE}|[打拨](?:我|这)|[给跟向][我咱俺](?:(?![给跟向][我咱俺]).)*?电"
+    r"|给[我咱俺](?:(?!给[我咱俺]).)*?答|来个",
     re.IGNORECASE,
 )
 

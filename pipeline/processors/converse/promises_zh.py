@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from pipeline.processors.converse.due_dates import DueTime
 from pipeline.processors.converse.promises_en import Way
@@ -50,18 +51,51 @@ _ASKED = re.compile(
 )
 
 
+# No pattern that is searched across clauses matches more.
+_LONGEST_MATCH = 40
+
+
+@dataclass(slots=True)
+class _Beginning:
+    """The beginning of a text, which grows clause by clause, and whether a pattern occurs in it.
+
+    What was searched is not searched again: a sentence of a thousand clauses has a thousand
+    beginnings.
+    """
+
+    pattern: re.Pattern[str]
+    text: str
+    end: int = 0
+    searched: int = 0
+    matches: bool = False
+
+    def grow(self, clause: str) -> None:
+        """Add the next clause, and its comma."""
+        self.end += len(clause) + 1
+
+    def __bool__(self) -> bool:
+        if not self.matches and self.searched < self.end:
+            start = max(0, self.searched - _LONGEST_MATCH)
+            self.matches = self.pattern.search(self.text, start, self.end) is not None
+            self.searched = self.end
+        return self.matches
+
+
 def promise_way(sentence: str, due: Callable[[], DueTime]) -> Way | None:
     """Return the way by which a sentence of the own side promises to get back, or None."""
     if _ASKED.search(sentence):
         return None
-    clauses = ""
+    clauses = _CLAUSE.split(sentence)
+    text = ",".join(clauses) + ","
+    condition, mark = _Beginning(_CONDITION, text), _Beginning(_MARK, text)
     best: Way | None = None
-    for clause in _CLAUSE.split(sentence):
-        clauses += clause + ","
+    for clause in clauses:
+        condition.grow(clause)
+        mark.grow(clause)
         way = _way(clause)
-        if way is None or not _by_own_side(clause) or _CONDITION.search(clauses):
+        if way is None or not _by_own_side(clause) or condition:
             continue
-        if _MARK.search(clauses) or due().stated:
+        if mark or due().stated:
             best = _stronger(best, way)
     return best
 
@@ -94,6 +128,8 @@ _CALL_ME = re.compile(
 _ANSWER_ME = re.compile(
     rf"(?:回复|答复|联系|联络|告知|通知|反馈|告诉|回信|发给|寄给|处理|解决)(?:一下)?(?:{_ME})?|给{_ME}.{{0,4}}?(?:答复|回复|结果|说法|答案|反馈|处理|解决)"
 )
+# "If it is convenient" asks politely; every other "if" makes the request conditional.
+_IF_POLITE = "方便的话"
 _BY_WHEN = re.compile(r"(?:之前|以前|前|之内|以内|内)(?!天)")
 _NO_REQUEST = re.compile(
     r"(?:给|向|跟)(?:您|你)(?!们?给我)|不要|不用|不必|别(?!忘)|没|未|谁|为什么|为啥|怎么|一直|总是|老是|昨|前天|刚|上[周次]|已经|过(?:电话|了)|打了|回了|(?:电话|联系)(?:我)?了|什么时候|何时|的电话|是不是|有没有|不通|不回|不打|不接|还不|会.{0,12}吗|说(?:会|要|好)|答应"
@@ -102,13 +138,18 @@ _NO_REQUEST = re.compile(
 
 def request_way(sentence: str, due: Callable[[], DueTime]) -> Way | None:
     """Return the way by which a customer's sentence asks to get back, or None."""
-    clauses = ""
-    for clause in _CLAUSE.split(sentence):
-        clauses += clause + ","
-        if _NO_REQUEST.search(clause) or _CONDITION.search(clauses.replace("方便的话", "")):
+    clauses = _CLAUSE.split(sentence)
+    text = ",".join(clauses) + ","
+    condition = _Beginning(_CONDITION, text.replace(_IF_POLITE, ""))
+    ask, by_when = _Beginning(_ASK, text), _Beginning(_BY_WHEN, text)
+    for clause in clauses:
+        condition.grow(clause.replace(_IF_POLITE, ""))
+        ask.grow(clause)
+        by_when.grow(clause)
+        if _NO_REQUEST.search(clause) or condition:
             continue
-        if _CALL_ME.search(clause) and (_ASK.search(clauses) or due().stated):
+        if _CALL_ME.search(clause) and (ask or due().stated):
             return "call"
-        if _ANSWER_ME.search(clause) and _ASK.search(clauses) and _BY_WHEN.search(clauses):
+        if _ANSWER_ME.search(clause) and ask and by_when:
             return "act"
     return None

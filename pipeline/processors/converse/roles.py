@@ -42,6 +42,8 @@ _CLOSING_LINE = re.compile(
     re.I,
 )
 _NOT_CLOSED = re.compile(r"\bnot\b|reopen|未|没有|重新打开|重新打開", re.I)
+# Read in a line whose runs of blanks are single ones: any of sixty characters before a long run
+# might be the end of a name, and all of the run would be read for each of them.
 _ASSIGNING_LINE = re.compile(
     r"(?:assigned|transferred|handed\s+over|escalated|passed)\s+(?:this\s+|the\s+)?(?:conversation\s+|chat\s+|ticket\s+|case\s+)?(?:by\s+\S+\s+)?to\s+(?P<en>[^.\n]{1,60})"
     r"|(?P<en2>[^.\n]{1,60}?)\s+(?:has\s+)?(?:joined|accepted|picked\s+up)\s+the\s+(?:conversation|chat)"
@@ -49,6 +51,7 @@ _ASSIGNING_LINE = re.compile(
     r"\s]{1,30})|(?P<zh2>[^,，。\s]{1,30})\s*(?:已?接入|接起|加入)了?(?:会话|會話|对话|對話)",
     re.I,
 )
+_BLANKS = re.compile(r"\s{2,}")
 
 
 def was_answered(call: CallView) -> bool:
@@ -100,9 +103,14 @@ def closing_reason(record: RecordView) -> str:
     return ""
 
 
+def _single_blank(run: re.Match[str]) -> str:
+    """Return a line break for a run of blanks that has one, else a blank."""
+    return "\n" if "\n" in run[0] else " "
+
+
 def assignee(record: RecordView) -> str:
     """Return to whom a line of the platform assigns the conversation, or ""."""
     if record.kind != "system":
         return ""
-    match = _ASSIGNING_LINE.search(record.reply_text)
+    match = _ASSIGNING_LINE.search(_BLANKS.sub(_single_blank, record.reply_text))
     return next((name.strip() for name in match.groups() if name), "") if match else ""

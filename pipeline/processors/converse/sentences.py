@@ -6,11 +6,11 @@ Normalized text is half-width and lower-case, with straight quotes and simplifie
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator
 
 from pipeline.text.aligned_text import AlignedText
 from pipeline.text.chinese import to_simplified
+from pipeline.text.nfkc import nfkc
 
 _APOSTROPHES = str.maketrans(dict.fromkeys("’‘`", "'"))
 _DOTTED = re.compile(r"\b([ap])\.\s?m\b\.?")
@@ -24,7 +24,7 @@ def normalize(text: str) -> str:
     >>> normalize("I’ll call at ３ p.m.，給您回電話")
     "i'll call at 3 pm,给您回电话"
     """
-    return _DOTTED.sub(r"\1m", _replace_characters(unicodedata.normalize("NFKC", text).casefold()))
+    return _DOTTED.sub(r"\1m", _replace_characters(nfkc(text).casefold()))
 
 
 def sentences(text: str) -> Iterator[str]:

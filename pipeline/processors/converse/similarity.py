@@ -7,13 +7,13 @@ Shingles are two Chinese characters or four Latin letters.
 from __future__ import annotations
 
 import re
-import unicodedata
 from hashlib import blake2b
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.models.jit import compiled
+from pipeline.text.nfkc import nfkc
 
 # As much as the models read of a text.
 _READ_CHARS = 2_000
@@ -48,9 +48,7 @@ def words_of(text: str) -> str:
     'okthanks'
     """
     text = text[:_READ_CHARS]
-    return _NOT_WORDS.sub(
-        "", (text if text.isascii() else unicodedata.normalize("NFKC", text)).casefold()
-    )
+    return _NOT_WORDS.sub("", (text if text.isascii() else nfkc(text)).casefold())
 
 
 def is_courtesy(words: str, has_text: bool) -> bool:

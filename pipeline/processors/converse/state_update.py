@@ -6,6 +6,7 @@ changed beside the records: conversations, links, reopenings, follow-ups and fla
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
 
 import orjson
@@ -49,13 +50,18 @@ class StateUpdate:
         self._touched_threads: set[int] = set()
         self._changed_keys: list[EntryKey] = []
         self._new_ids: set[str] = set()
-        # Entries before their correction, and the conversations that they were in, by record id.
+        # Entries before their correction, and the conversations that they were in, by record id;
+        # and the first of them by thread.
         self._replaced: dict[str, RecordEntry] = {}
+        self._first_replaced: dict[int, RecordEntry] = {}
         self._replaced_in: dict[str, str] = {}
         # By thread, the new entries that continue it at its end; and the threads that changed in
         # any other way.
         self._appended: dict[int, list[RecordEntry]] = {}
         self._reordered: set[int] = set()
+        # By thread, the record ids of its entries; built once for a batch, since it may change as
+        # many conversations as it has records.
+        self._ids_by_thread: dict[int, list[str]] | None = None
         self._names_changed = False
         self._followups_changed = False
 
@@ -84,9 +90,8 @@ class StateUpdate:
         if self._names_changed:
             self._link_threads()
         late: dict[str, Flag | None] = {}
-        threads = self._state.threads
-        for group in sorted({threads[number].group for number in self._touched_threads}):
-            outputs.extend(self._update_conversation(group, late))
+        for numbers in self._touched_conversations():
+            outputs.extend(self._update_conversation(numbers, late))
         if self._followups_changed:
             outputs.extend(self._update_followups())
         outputs.extend(self._update_flags(late))
@@ -130,7 +135,9 @@ class StateUpdate:
         # The rows of the record itself must be emitted again: its time or its conversation may have
         # changed.
         conversation_id = self._state.conversation_id(old)
-        self._replaced.setdefault(old.record_id, old)
+        if old.record_id not in self._replaced:
+            self._replaced[old.record_id] = old
+            self._first_replaced.setdefault(old.thread, old)
         self._replaced_in.setdefault(old.record_id, conversation_id)
         remaining = set(rows.fact_kinds(new))
         retractions: list[Contract] = [
@@ -177,15 +184,37 @@ class StateUpdate:
                 number for number, thread in threads.items() if thread.group in changed
             }
 
-    def _update_conversation(self, group: str, late: dict[str, Flag | None]) -> list[Contract]:
+    def _touched_conversations(self) -> list[set[int]]:
+        """Return the thread numbers of each conversation that changed, by conversation id."""
+        threads = self._state.threads
+        numbers: dict[str, set[int]] = defaultdict(set)
+        for number, thread in threads.items():
+            numbers[thread.group].add(number)
+        groups = {threads[number].group for number in self._touched_threads}
+        return [numbers[group] for group in sorted(groups)]
+
+    def _entries_of(self, numbers: set[int]) -> list[RecordEntry]:
+        """Return the entries of threads in order of time, once all records are added."""
+        if self._ids_by_thread is None:
+            self._ids_by_thread = defaultdict(list)
+            for entry in self._state.entries:
+                self._ids_by_thread[entry.thread].append(entry.record_id)
+        by_id = self._state.entries_by_id
+        entries = [
+            by_id[record_id] for number in numbers for record_id in self._ids_by_thread[number]
+        ]
+        return entries if len(numbers) == 1 else sorted(entries)
+
+    def _update_conversation(
+        self, numbers: set[int], late: dict[str, Flag | None]
+    ) -> list[Contract]:
         """Return the rows of a conversation's threads and reopenings; collect its late flags."""
         threads = self._state.threads
-        numbers = {number for number, thread in threads.items() if thread.group == group}
         if len(numbers) == 1:
             appended = self._append_to_thread(next(iter(numbers)))
             if appended is not None:
                 return appended
-        entries = [entry for entry in self._state.entries if entry.thread in numbers]
+        entries = self._entries_of(numbers)
         outputs: list[Contract] = []
         older = merge_summaries(
             summary for number in numbers if (summary := threads[number].older_summary)
@@ -202,9 +231,7 @@ class StateUpdate:
             thread = threads[number]
             own = summary
             if len(numbers) > 1:
-                own, _ = summarize(
-                    thread.older_summary, [entry for entry in entries if entry.thread == number]
-                )
+                own, _ = summarize(thread.older_summary, self._entries_of({number}))
             outputs.extend(self._update_thread(thread, own if thread.canonical else summary, own))
         if (
             len(numbers) == 1
@@ -284,7 +311,7 @@ class StateUpdate:
             return []
         # The last record of the thread moved to another thread or changed; its old entry says what
         # the retracted rows were about.
-        last = next(old for old in self._replaced.values() if old.thread == thread.number)
+        last = self._first_replaced[thread.number]
         summary = initial_summary(last)
         return [
             rows.conversation_row(thread, summary, self._rules, self._contact, retracted=True),

@@ -25,6 +25,8 @@ class WorkingState:
         self.entries_by_id = {entry.record_id: entry for entry in state.entries}
         self.threads = {thread.number: thread for thread in state.threads}
         self._numbers = {thread.conversation_id: thread.number for thread in state.threads}
+        # The highest number in use; None if it has to be looked for.
+        self._last_number: int | None = None
 
     def conversation_id(self, entry: RecordEntry) -> str:
         """Return the id of the conversation that an entry is in."""
@@ -34,7 +36,9 @@ class WorkingState:
         """Return the number of a conversation's thread; add the thread if it is new."""
         number = self._numbers.get(conversation_id)
         if number is None:
-            number = max(self.threads, default=0) + 1
+            if self._last_number is None:
+                self._last_number = max(self.threads, default=0)
+            self._last_number = number = self._last_number + 1
             self._numbers[conversation_id] = number
             self.threads[number] = Thread(number, conversation_id)
         return number
@@ -43,6 +47,8 @@ class WorkingState:
         """Remove a thread that has no record left."""
         del self.threads[thread.number]
         del self._numbers[thread.conversation_id]
+        if thread.number == self._last_number:
+            self._last_number = None
 
     def insert(self, entry: RecordEntry) -> None:
         """Add an entry at its position in time."""
