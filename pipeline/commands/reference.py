@@ -18,10 +18,12 @@ from pipeline.ingest.registry import CONNECTORS
 from pipeline.metrics import METRICS
 from pipeline.models.heads import HEADS
 from pipeline.settings import Settings
-from schemas.columns import relations
+from schemas.columns import DeclarationError, relations
 from schemas.conversations import RECORD_FLAGS
 from schemas.dead_letters import RejectCode
 from schemas.generate import contracts, write_or_check
+from schemas.migrations import migration_texts
+from schemas.plain_views import plain_views
 from schemas.records import QUALITY_FLAGS
 from schemas.registry import EVENT_TYPES, contract_of
 from schemas.topics import TOPICS
@@ -71,6 +73,14 @@ def _lines() -> Iterator[str]:
             level=3,
             lead=relation.comment.text,
         )
+    for view in plain_views(migration_texts()).values():
+        title = f"{view.name} (view)"
+        if view.columns:
+            yield from _section(
+                title, ("column", "type", "meaning"), view.columns, level=3, lead=view.comment
+            )
+        else:
+            yield from ("", f"### {title}", "", view.comment)
 
 
 def _section(
@@ -158,4 +168,8 @@ def _type(field: FieldInfo) -> str:
 
 if __name__ == "__main__":
     docs = Path(str(resources.files("pipeline"))).parent / "docs"
-    sys.exit(write_or_check(docs, {_PAGE: page()}, check="--check" in sys.argv))
+    try:
+        text = page()
+    except DeclarationError as error:
+        sys.exit(str(error))
+    sys.exit(write_or_check(docs, {_PAGE: text}, check="--check" in sys.argv))

@@ -27,12 +27,15 @@ from pipeline.ingest.port import (
 from pipeline.ingest.registry import CONNECTORS
 from schemas.envelope import Event
 from tests.support import fuzz
-from tests.support.seeds import OPTIONS, SEEDS, TRAITS
+from tests.support.seeds import OPTIONS, SEEDS, TRAITS, Traits
 
 # A few hundred inputs each in `make test`; `make fuzz` reads ten thousand, the large ones at full
 # size.
 CASES = 300
 SCALE = 0.01
+
+# Headers have one line; a title and a comment may stand above them.
+_HEADER_LINES = 3
 
 each_connector = pytest.mark.parametrize("name", sorted(CONNECTORS))
 
@@ -90,6 +93,48 @@ def test_each_seed_yields_events(name: str) -> None:
         assert not any(isinstance(item, Rejection) for item in items)
 
 
+def needs_trait(name: str, trait: str, reason: str) -> str:
+    return (
+        f"{reason}: mend the connector {name}, or, if its format is like that, write"
+        f" `{trait} = true` into tests/seeds/{name}/traits.toml"
+    )
+
+
+def has_result(name: str, data: bytes) -> bool:
+    try:
+        return bool(read(CONNECTORS[name], data))
+    except OptionError:
+        return True
+
+
+@each_connector
+def test_a_format_with_a_header_says_so(name: str) -> None:
+    if TRAITS[name].has_header:
+        return
+    for data in SEEDS[name]:
+        lines = data.splitlines(keepends=True)
+        for count in range(1, min(len(lines), _HEADER_LINES) + 1):
+            start = b"".join(lines[:count])
+            assert not start.strip() or has_result(name, start), needs_trait(
+                name, "has_header", f"a file of nothing but {start[:80]!r} has no items"
+            )
+
+
+@pytest.mark.parametrize(
+    ("law", "name", "trait"),
+    [
+        ("test_a_format_with_a_header_says_so", "orders", "has_header"),
+        ("test_a_unit_is_opened_once", "whatsapp-export", "surveys_file"),
+    ],
+)
+def test_a_law_names_the_trait_that_a_connector_lacks(
+    law: str, name: str, trait: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TRAITS, name, Traits())
+    with pytest.raises(AssertionError, match=f"{trait} = true` into tests/seeds/{name}/traits"):
+        globals()[law](name)
+
+
 @each_connector
 def test_broken_input_is_rejected_with_its_bytes_and_deterministic(
     name: str, tmp_path: Path
@@ -145,7 +190,7 @@ def test_ids_do_not_depend_on_the_path(name: str) -> None:
         here, there = (read(CONNECTORS[name], data, unit) for unit in ("/here/a.txt", there_name))
         assert [item.event.id for item in here if isinstance(item, ReadEvent)] == [
             item.event.id for item in there if isinstance(item, ReadEvent)
-        ]
+        ], needs_trait(name, "ids_depend_on_file_name", "its ids change with the file's name")
 
 
 @each_connector
@@ -192,7 +237,9 @@ def test_the_first_item_comes_before_the_rest_is_read(name: str) -> None:
     )
     next(items)
     surveyed = len(data) if TRAITS[name].surveys_file else 0
-    assert sum(read) - surveyed < len(data) / 2
+    assert sum(read) - surveyed < len(data) / 2, needs_trait(
+        name, "surveys_file", "it reads much of a file before its first item"
+    )
 
 
 @each_connector
@@ -205,7 +252,9 @@ def test_a_unit_is_opened_once(name: str) -> None:
         return io.BytesIO(SEEDS[name][0])
 
     list(CONNECTORS[name].read(InputUnit("/folder/unit", open_unit), OPTIONS))
-    assert opened == (2 if TRAITS[name].surveys_file else 1)
+    assert opened == (2 if TRAITS[name].surveys_file else 1), needs_trait(
+        name, "surveys_file", f"it opens a file {opened} times"
+    )
 
 
 @each_connector

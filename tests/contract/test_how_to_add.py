@@ -333,5 +333,8 @@ def test_a_metric_is_one_declaration(copy: Copy) -> None:
 
 def test_a_view_is_a_migration_and_its_section_of_the_report_an_entry(copy: Copy) -> None:
     assert len(copy.results["voicemails"]) == 2
+    reference = (copy.tree / "docs/reference.md").read_text("utf-8")
+    assert "### voicemails (view)\n\nVoicemails; one row per record\n" in reference
+    assert "| occurred_at | DateTime64(3, 'UTC') | When it was left, UTC |" in reference
     assert "<h2>Voicemails</h2>" in copy.report
     assert "I am very disappointed" in copy.report

@@ -134,6 +134,20 @@ def test_a_redelivery_is_one_flagged_record_and_the_reconciliation_is_exact(
     }
 
 
+def test_another_event_with_the_same_id_is_a_correction_that_the_history_shows(
+    switchboard: Command, tmp_path: Path
+) -> None:
+    switchboard("ingest", "events", write(tmp_path / "first.jsonl", EVENT))
+    switchboard(
+        "ingest", "events", write(tmp_path / "second.jsonl", with_data(text="a correction"))
+    )
+    switchboard("run", "--until-idle")
+    (row,) = ask(switchboard, "SELECT body_text, quality_flags FROM communications")
+    assert row == {"body_text": "a correction", "quality_flags": ["repeated"]}
+    (row,) = ask(switchboard, "SELECT deliveries, bodies FROM repeats")
+    assert (int(row["deliveries"]), int(row["bodies"])) == (2, 2)
+
+
 def test_rows_ingested_again_with_another_option_are_neither_missing_nor_counted_twice(
     switchboard: Command, tmp_path: Path
 ) -> None:
