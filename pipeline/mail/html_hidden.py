@@ -40,15 +40,20 @@ _CLOSED_BY_SIBLING = {
     "p": BLOCK_TAGS | PARAGRAPH_TAGS,
 }
 
+# No quantifier of these gives back what it took: a style of blanks would be read once for each.
 _HIDES = re.compile(
-    r"display\s*:\s*none|mso-hide\s*:\s*all|opacity\s*:\s*0?\.?0*\s*(?:;|!|$)"
-    r"|max-height\s*:\s*0(?:px|pt|em|%)?\s*(?:;|!|$)",
+    r"display\s*+:\s*+none|mso-hide\s*+:\s*+all|opacity\s*+:\s*+0?+\.?+0*+\s*+(?:;|!|$)"
+    r"|max-height\s*+:\s*+0(?:px|pt|em|%)?+\s*+(?:;|!|$)",
     re.IGNORECASE,
 )
 _FADES = re.compile(
-    r"visibility\s*:\s*hidden|font-size\s*:\s*0*\.?0*(?:px|pt|em|rem|%)?\s*(?:;|!|$)", re.IGNORECASE
+    r"visibility\s*+:\s*+hidden"
+    r"|font-size\s*+:\s*+0*+\.?+0*+(?:px|pt|em|rem|%)?+\s*+(?:;|!|$)",
+    re.IGNORECASE,
 )
-_SHOWS = re.compile(r"visibility\s*:\s*visible|font(?:-size)?\s*:\s*[^;]*[1-9a-z]", re.IGNORECASE)
+_SHOWS = re.compile(
+    r"visibility\s*+:\s*+visible|font(?:-size)?+\s*+:[^;1-9a-z]*+[1-9a-z]", re.IGNORECASE
+)
 _PREHEADER = re.compile(r"pre-?header|preview-?text", re.IGNORECASE)
 # A page without any of these words matches none of the patterns above.
 _HIDING_WORDS = (

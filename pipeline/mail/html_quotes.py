@@ -9,7 +9,7 @@ from pipeline.mail.html_source import VOID_TAGS, parse_attributes
 from pipeline.mail.quote_marks import QUOTE_SELECTORS
 
 _COMPOUND = re.compile(
-    r"\s*([a-zA-Z][\w-]*)?((?:#[\w-]+|\.[\w-]+|\[[\w-]+[\^*]?='[^']*'\]|:not\(:has\([a-z]+\)\)|:not\(\.[\w-]+\))*)\s*(?:,|$)"
+    r"\s*+([a-zA-Z][\w-]*+)?((?:#[\w-]+|\.[\w-]+|\[[\w-]+[\^*]?='[^']*'\]|:not\(:has\([a-z]+\)\)|:not\(\.[\w-]+\))*+)\s*+(?:,|$)"
 )
 _CONDITION = re.compile(
     r"#(?P<id>[\w-]+)|:not\(:has\((?P<excluded_tag>[a-z]+)\)\)|:not\(\.(?P<no_class>[\w-]+)\)|\.(?P<cls>[\w-]+)"

@@ -37,7 +37,7 @@ UNRENDERED_TAGS = _names("script style title template xml iframe noembed object 
 # A tag may contain no "<", inside quotes or outside, so that no match attempt reads beyond the next
 # one and the scan is linear. For comments the same holds because `split_tags` makes sure that each
 # has an end. A tag with unpaired quotes ends at the next ">".
-_NAME, _COMMENT = r"(/?[a-zA-Z][^\s/<>]*)", r"!--(?:-?>|[^-]*+(?:-(?!->)[^-]*+)*+-->)|[!?/][^<>]*>"
+_NAME, _COMMENT = r"(/?[a-zA-Z][^\s/<>]*+)", r"!--(?:-?>|[^-]*+(?:-(?!->)[^-]*+)*+-->)|[!?/][^<>]*>"
 _TAG = re.compile(
     rf"<(?:{_NAME}([^<>\"']*+(?:\"[^\"<]*+\"[^<>\"']*+|'[^'<]*+'[^<>\"']*+)*+(?=>)|[^<>]*)>|{_COMMENT})"
 )

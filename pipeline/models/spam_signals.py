@@ -26,7 +26,7 @@ _EXCLAIMED: Final = 16
 
 _LINK: Final = re.compile(r"https?:|www\.|\.(?:com|net|org|cn|info|biz|ru)\b")
 _LONG_NUMBER: Final = re.compile(r"[\dx]{5,}|\d{3,4}-\d{3,}")
-_MONEY: Final = re.compile(r"[$£€¥]\s?\d|\d+\s?(?:元|万|usd|gbp|p/)|\d+%")
+_MONEY: Final = re.compile(r"[$£€¥]\s?\d|\d\s?(?:元|万|usd|gbp|p/)|\d%")
 # What each expression needs for a match: a character next to a dot or a colon, this many digits in
 # a row, a character before or after a digit.
 _BEFORE_COLON: Final = tuple(np.uint32(ord(mark)) for mark in "ps")

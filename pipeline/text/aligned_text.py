@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
+from pipeline.text.nfkc import nfkc
 
 # A character with the marks that combine with it.
 _CLUSTER = re.compile(r".[\u0300-\u036f\u3099\u309a]*", re.DOTALL)
@@ -32,7 +33,7 @@ class AlignedText:
         ends: list[int] = []
         position = 0
         for cluster in _clusters(original):
-            piece = unicodedata.normalize("NFKC", cluster)
+            piece = nfkc(cluster)
             pieces.append(piece)
             starts += [position] * len(piece)
             position += len(cluster)
@@ -87,6 +88,6 @@ def _clusters(text: str) -> Iterator[str]:
     """Yield parts of a text whose NFKC forms, joined, are the NFKC form of the text."""
     for line in text.splitlines(keepends=True):
         clusters = _CLUSTER.findall(line)
-        joined = "".join(unicodedata.normalize("NFKC", cluster) for cluster in clusters)
+        joined = "".join(map(nfkc, clusters))
         # Characters of few scripts, such as Hangul letters, combine beyond these clusters.
-        yield from clusters if joined == unicodedata.normalize("NFKC", line) else [line]
+        yield from clusters if joined == nfkc(line) else [line]

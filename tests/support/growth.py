@@ -29,7 +29,7 @@ FIRST_SIZE, STEP = 1024, 4
 # All families are measured up to this size, and so many up to the largest: those that were slowest.
 COMMON_SIZE, SLOWEST = 65_536, 12
 # Shorter times are mostly noise and fixed cost.
-_LEAST_SECONDS = 0.004
+_LEAST_SECONDS = 0.02
 # A ratio like this is no noise: after this time it counts without more sizes or repetitions.
 _CLEARLY_SLOW, _CLEAR_SECONDS = 3.0, 0.1
 # A size that takes longer is given up.

@@ -12,6 +12,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,14 @@ class Numbered:
         return "".join(pieces)
 
 
-AnyFamily = Family | Nested | Shuffled | Numbered
+class AnyFamily(Protocol):
+    """A text of any size, and its name."""
+
+    @property
+    def name(self) -> str: ...
+
+    def text(self, size: int) -> str: ...
+
 
 # One of each class of characters: what separates, quotes, encodes, counts, is invisible, is wide,
 # goes from right to left, or is half a character.

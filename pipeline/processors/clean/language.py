@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -44,7 +45,9 @@ _CYRILLIC = {"ru", "uk", "bg", "sr", "mk", "be", "kk"}
 _NOISE = re.compile(
     r"(?:https?://|www\.)[^\s<>\"'，。"
     r"）)]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+|```.*?```|`[^`\n]{1,200}`|</?[a-zA-Z][^<>]{0,200}>"
-    r"|[A-Za-z_-]*\d[\w./\\-]*|\w+\.(?:com|net|org|cn|io|pdf|docx?|xlsx?|png|jpe?g|zip)\b",
+    r"|[A-Za-z_-]*\d[\w./\\-]*|\w+\.(?:com|net|org|cn|io|pdf|docx?|xlsx?|png|jpe?g|zip)\b"
+    # No word has a hundred letters. Such a run is taken as a whole, and not tried at each of them.
+    r"|[\w.+-]{100,}+",
     re.DOTALL | re.ASCII,
 )
 _MAY_BE_NOISE = re.compile(r"[@/<`0-9]|\w\.\w", re.ASCII)
@@ -89,17 +92,36 @@ _HAN = {"han": _SCRIPTS["han"]}
 _MIN_KANA_SHARE, _CLEAR_KANA_SHARE = 0.08, 0.3
 
 # Letters that only some languages of a script use, the rarest first; one letter in forty is enough.
-_CYRILLIC_LETTERS = (
-    ("kk", re.compile("[әғқңөұүһ]")),
-    ("be", re.compile("ў|і(?=.*[ыэ])|[ыэ](?=.*і)", re.DOTALL)),
-    ("uk", re.compile("[їєґі]")),
-    ("mk", re.compile("[ѓќѕ]")),
-    ("sr", re.compile("[ђћ]")),
-    ("ru", re.compile("[ыэё]")),
+_CountLetters = Callable[[str], int]
+
+
+def _count_any(letters: str) -> _CountLetters:
+    pattern = re.compile(f"[{letters}]")
+    return lambda text: len(pattern.findall(text))
+
+
+def _count_belarusian(text: str) -> int:
+    """Count ў, and і, ы, э where one of the other kind follows: no other language has both.
+
+    >>> _count_belarusian("ўіы")
+    2
+    """
+    last_i, last_y = max(0, text.rfind("і")), max(0, text.rfind("ы"), text.rfind("э"))
+    mixed = text.count("і", 0, last_y) + text.count("ы", 0, last_i) + text.count("э", 0, last_i)
+    return text.count("ў") + mixed
+
+
+_CYRILLIC_LETTERS: tuple[tuple[str, _CountLetters], ...] = (
+    ("kk", _count_any("әғқңөұүһ")),
+    ("be", _count_belarusian),
+    ("uk", _count_any("їєґі")),
+    ("mk", _count_any("ѓќѕ")),
+    ("sr", _count_any("ђћ")),
+    ("ru", _count_any("ыэё")),
 )
 _SOUTH_SLAVIC = re.compile("[љњџј]")
 _SOUTH_SLAVIC_LANGUAGES = {"sr", "mk"}
-_ARABIC_LETTERS = (("ur", re.compile("[ٹڈڑںےۓہھ]")), ("fa", re.compile("[پچژگیک]")))
+_ARABIC_LETTERS = (("ur", _count_any("ٹڈڑںےۓہھ")), ("fa", _count_any("پچژگیک")))
 _OWN_LETTER_SHARE = 40
 
 # Only the beginning is used: texts that change their language later are rare, and the result does
@@ -228,9 +250,10 @@ def _language_of_script(script: str, text: str, share: float) -> Language:
     return Language({"han": "zh", "hangul": "ko"}.get(script, script), round(share, 3))
 
 
-def _language_by_letters(text: str, rows: tuple[tuple[str, re.Pattern[str]], ...]) -> str:
-    for code, letters in rows:
-        if len(letters.findall(text)) * _OWN_LETTER_SHARE >= len(text) and letters.search(text):
+def _language_by_letters(text: str, rows: tuple[tuple[str, _CountLetters], ...]) -> str:
+    for code, count_letters in rows:
+        count = count_letters(text)
+        if count and count * _OWN_LETTER_SHARE >= len(text):
             return code
     return ""
 

@@ -24,7 +24,7 @@ _STARTS = frozenset(start[:3] for start in _TABLE["gate"]["starts"])
 _ENDS = frozenset(end[-2:] for end in _TABLE["gate"]["ends"])
 _HAN_STARTS = frozenset("发發寄传傳来來从從用由自通透使获取獲下")
 _LINK = re.compile(
-    r"\s*[<(\[]?(?:https?://|www\.)[^\s>)\]]*[>)\]]?|\[([^\]]{0,60})\]\([^)]{0,200}\)|\[cid:[^\]]*\]"
+    r"(?<!\s)\s*+[<(\[]?(?:https?://|www\.)[^\s>)\]]*[>)\]]?|\[([^\]]{0,60})\]\([^)]{0,200}\)|\[cid:[^\]]*\]"
 )
 _FRAME = " \t<>()[]（）【】*_~-–—.!。！\"'“”|"
 # A finite verb or a second clause makes it a sentence: "Sent from my desk, is much easier than my
@@ -34,10 +34,13 @@ _SENTENCE = re.compile(
     r"|yesterday|today|ist|war|wird|habe|hat|dass|est|était|es|fue|está|è|и|но|что)(?!\w)"
 )
 _EXCUSES = ("excus", "pardon", "forgive", "ignore", "apolog", "sorry", "entschuldig", "tippfehler")
+# It begins where a run of separators begins, and no part gives back what it took: blanks would be
+# shared among the parts in every way.
 _EXCUSE = re.compile(
-    r"[,.;!\s]*(?:-|–)?\s*(?:please|pls|kindly|so"
-    r" please)?\s*(?:excuse|pardon|forgive|ignore|apologi[sz]es? for|sorry for)\b.*"
-    r"|[,.;!\s]*(?:bitte )?(?:entschuldigen|tippfehler).*|[,.;!\s]*(?:merci d['’])?excuse[rz].*"
+    r"(?<![,.;!\s])[,.;!\s]*+(?:"
+    r"(?:-|–)?+\s*+(?:please|pls|kindly|so please)?+\s*+"
+    r"(?:excuse|pardon|forgive|ignore|apologi[sz]es? for|sorry for)\b.*"
+    r"|(?:bitte )?(?:entschuldigen|tippfehler).*|(?:merci d['’])?excuse[rz].*)"
 )
 _MAX_LINE = 160
 

@@ -7,7 +7,7 @@ from pipeline.processors.clean.reply.word_tables import read_table
 _TABLE = read_table("contacts")
 _LABELS = frozenset(label.casefold() for label in _TABLE["labels"])
 # A single letter is a label only before a number.
-_LETTER_LABEL = re.compile(r"(?:[tpmfcdwoheav]|hp|ext)[.:：)]?\s*[|:：.]?\s*(?=\+?[\d(])", re.I)
+_LETTER_LABEL = re.compile(r"(?:[tpmfcdwoheav]|hp|ext)[.:：)]?+\s*+[|:：.]?+\s*+(?=\+?[\d(])", re.I)
 _PHONE = re.compile(r"(?<![\w.])\+?\(?\d[\d\s().\-–/]{6,22}\d(?!\w)")
 # Contact data contain a label, a number or an address.
 _HINT = re.compile(r"[\d@:：]")
