@@ -89,6 +89,25 @@ def test_what_analysts_write_is_allowed(store: ChdbWarehouse, sql: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 5 DIV 2, 5 % 2, 1.0, 1e10, 0xff, DATE '2026-01-01', 'a' || 'b', [1], (1, 'a'),"
+        " x'41', NULL, true, 1 BETWEEN 1 AND 2, '\\n', trim(BOTH 'x' FROM 'a'),"
+        " EXTRACT(year FROM today()), INTERVAL 1 DAY, -1::Int8, 1::Decimal(9, 2), '2026-01-01'::Date,"
+        " .5, 1 <=> 2, (SELECT 1)",
+        "SELECT count(DISTINCT number), sum(number) FILTER (WHERE number > 1), number NOT IN (1),"
+        " -number, CASE number WHEN 1 THEN 'a' END FROM numbers(3) GROUP BY number ORDER BY number",
+    ],
+)
+def test_what_runs_gives_the_columns_and_rows_of_the_users_text(
+    store: ChdbWarehouse, sql: str
+) -> None:
+    assert store.query(sql, fmt="TSVWithNamesAndTypes") == store._read(
+        sql, {}, "TSVWithNamesAndTypes"
+    )
+
+
+@pytest.mark.parametrize(
     ("sql", "says"),
     [
         ("SELECT hostName()", "hostName is not among the functions"),
