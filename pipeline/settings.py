@@ -24,6 +24,7 @@ from pipeline.errors import UserError
 from pipeline.processors.converse.business_hours import parse_hours
 from pipeline.processors.converse.holiday_calendar import calendar_days
 from pipeline.processors.converse.service_rules import EVERY_CHANNEL
+from schemas.envelope import DEFAULT_TENANT, TenantName
 from schemas.registry import explain
 from schemas.types import Channel
 
@@ -46,9 +47,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(
         Path("switchboard-data"), description="Folder of the embedded log, store and secret."
     )
-    tenant: str = Field(
-        "default", min_length=1, max_length=64, description="Tenant of the data that is ingested."
-    )
+    tenant: TenantName = Field(DEFAULT_TENANT, description="Tenant of the data that is ingested.")
     own: tuple[str, ...] = Field(
         (),
         description="Your own side: mail addresses, domains, telephone numbers, chat names.",

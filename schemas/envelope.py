@@ -3,14 +3,52 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from schemas.types import Contract, UtcTime
 
 DEFAULT_TENANT = "default"
+
+# ASCII, although names of people and texts are in every script: a tenant is written in URLs, shells
+# and configuration, and in Unicode two names may look the same and be different tenants.
+_TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def tenant_problem(name: str) -> str:
+    """Return why a text is not the name of a tenant, or "".
+
+    >>> tenant_problem("shop-1.example")
+    ''
+    >>> tenant_problem("'; DROP TABLE x")[:24]
+    'is no name of a tenant: '
+    """
+    if _TENANT.fullmatch(name):
+        return ""
+    return (
+        "is no name of a tenant: use 1 to 64 of a-z, A-Z, 0-9, dot, dash and underscore, first a"
+        " letter or a digit"
+    )
+
+
+def _tenant_name(name: str) -> str:
+    if problem := tenant_problem(name):
+        raise ValueError(problem)
+    return name
+
+
+TenantName = Annotated[
+    str,
+    AfterValidator(_tenant_name),
+    Field(json_schema_extra={"pattern": f"^{_TENANT.pattern}$"}),
+]
+"""The name of a tenant, as events and settings declare it; see `tenant_problem`.
+
+Derived contracts take any text, so that rows of earlier versions stay readable.
+"""
 
 
 class Event(Contract):
@@ -37,10 +75,8 @@ class Event(Contract):
         description="When it happened (RFC 3339); default: when it was received, with a flag.",
     )
     subject: str | None = Field(None, description="CloudEvents subject; kept, but not used.")
-    tenant: str = Field(
+    tenant: TenantName = Field(
         DEFAULT_TENANT,
-        min_length=1,
-        max_length=64,
         description="Tenant that owns the data, if an installation serves several.",
     )
     locator: str = Field(

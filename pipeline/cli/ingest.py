@@ -87,9 +87,10 @@ def ingest(
     """
     from pipeline.commands.ingest import ingest_paths
 
-    settings = context.obj.model_copy(update={"tenant": tenant} if tenant else {})
-    if timezone:
-        settings = load_settings(**settings.model_dump(exclude={"timezone"}), timezone=timezone)
+    settings = context.obj
+    changed = {name: value for name, value in (("tenant", tenant), ("timezone", timezone)) if value}
+    if changed:
+        settings = load_settings(**settings.model_dump(exclude=changed.keys()), **changed)
     extra = _pairs(option or [])
     with _progress_bar() as bar:
         task = bar.add_task(connector, items="")

@@ -20,7 +20,7 @@ from pipeline.models.heads import HEADS, Head
 from pipeline.processors.labels import label_problem
 from pipeline.runtime.stages import labelled_texts
 from pipeline.workspace import Workspace
-from schemas.envelope import Event, record_id_of, stable_id
+from schemas.envelope import Event, record_id_of, stable_id, tenant_problem
 from schemas.registry import LABEL_ADDED, LABEL_RETRACTED
 from schemas.types import in_range
 
@@ -61,7 +61,7 @@ def label_event(
     twice labels once. `at` is the time of the label: of two labels of one record and head the later
     one is effective. None is the time at which the log takes it.
     """
-    if problem := label_problem(head, value, heads):
+    if problem := label_problem(head, value, heads) or _tenant_problem(tenant):
         raise LabelError(problem)
     data: dict[str, Any] = {
         "record_id": str(record_id),
@@ -78,6 +78,12 @@ def label_event(
     )
 
 
+def _tenant_problem(name: str) -> str:
+    """Return why an event cannot have a tenant, as records of earlier versions may, or ""."""
+    problem = tenant_problem(name)
+    return problem and f"tenant: {name!r} {problem}"
+
+
 def retraction_event(
     record_id: UUID,
     head: str,
@@ -89,7 +95,7 @@ def retraction_event(
     heads: Sequence[Head] = HEADS,
 ) -> Event:
     """Return the event that retracts a label; raises LabelError for an undeclared head."""
-    if problem := label_problem(head, "", heads):
+    if problem := label_problem(head, "", heads) or _tenant_problem(tenant):
         raise LabelError(problem)
     data = {"record_id": str(record_id), "head": head, "by": by, "note": note}
     when = "" if at is None else at.isoformat()

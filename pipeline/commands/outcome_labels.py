@@ -6,7 +6,7 @@ The queries are idempotent: the id and time of a label follow from the record an
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from pipeline.commands.labels import label_event
 from pipeline.ingest.port import ReadEvent
 from pipeline.ingest.publisher import Publisher
 from pipeline.sinks.warehouse import Warehouse, rows
-from schemas.envelope import Event
+from schemas.envelope import Event, tenant_problem
 from schemas.types import EARLIEST
 
 SOURCE = "switchboard/outcomes"
@@ -212,12 +212,17 @@ def outcome_labels(warehouse: Warehouse, horizon: OutcomeHorizon) -> Iterator[Ev
     They never override the label, or the retraction, of a person.
     """
     parameters = {"horizon_s": horizon.days * 86_400, "since": f"{horizon.since:%Y-%m-%d %H:%M:%S}"}
-    for row in rows(warehouse, _POSITIVES, **parameters):
+    for row in _labelable(rows(warehouse, _POSITIVES, **parameters)):
         yield _label(row, "purchase_intent", f"paid {row['seconds'] / 86_400:.1f} days later")
-    for row in rows(warehouse, _NEGATIVES, **parameters):
+    for row in _labelable(rows(warehouse, _NEGATIVES, **parameters)):
         yield _label(row, "purchase_intent", f"nothing paid within {horizon.days} days")
-    for row in rows(warehouse, _RATINGS, since=parameters["since"]):
+    for row in _labelable(rows(warehouse, _RATINGS, since=parameters["since"])):
         yield _label(row, "sentiment", "rated so by the customer")
+
+
+def _labelable(found: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the rows whose tenant an event may have: earlier versions took any text for one."""
+    return (row for row in found if not tenant_problem(row["tenant"]))
 
 
 def _label(row: dict[str, Any], head: str, note: str) -> Event:

@@ -10,7 +10,7 @@ from pipeline.log.contract_messages import encode_contract, origin_headers
 from pipeline.log.port import LogRecord, Message
 from pipeline.outcomes import Reject
 from schemas.dead_letters import DeadLetter
-from schemas.envelope import DEFAULT_TENANT, stable_id
+from schemas.envelope import DEFAULT_TENANT, stable_id, tenant_problem
 from schemas.topics import DEAD_LETTERS
 
 # Enough to understand any error; the whole of the original is in the payload.
@@ -26,7 +26,7 @@ def record_dead_letter(stage: str, record: LogRecord, rejection: Reject, now: da
         dead_letter_id=stable_id(
             "dead letter", stage, record.topic, str(record.partition), str(record.offset)
         ),
-        tenant=record.header("ce_tenant") or DEFAULT_TENANT,
+        tenant=_tenant(record),
         stage=stage,
         step=rejection.step or "decode",
         reason_code=rejection.code,
@@ -46,6 +46,15 @@ def record_dead_letter(stage: str, record: LogRecord, rejection: Reject, now: da
     return encode_contract(
         DEAD_LETTERS.name, str(letter.dead_letter_id), letter, origin_headers(record.headers)
     )
+
+
+def _tenant(record: LogRecord) -> str:
+    """Return the tenant of a record; the default one if it has none, or no name of one.
+
+    The headers of the letter have what it had.
+    """
+    name = record.header("ce_tenant")
+    return name if name and not tenant_problem(name) else DEFAULT_TENANT
 
 
 def ingest_dead_letter(

@@ -78,6 +78,13 @@ def test_blank_lines_and_a_byte_order_mark_are_not_events() -> None:
     assert read("") == read("\n\n") == read("[]") == read("[ \n ]") == []
 
 
+@pytest.mark.parametrize("name", ["a", "shop-1.example", "A_b", "9" * 64])
+def test_a_tenant_has_a_name(name: str) -> None:
+    (item,) = read(one(tenant=name))
+    assert isinstance(item, ReadEvent)
+    assert item.event.tenant == name
+
+
 def test_options_only_fill_missing_attributes() -> None:
     without = json.dumps({key: value for key, value in EVENT.items() if key != "source"})
     first, second = read(f"{without}\n{one(tenant='b')}\n", source="import", tenant="a")
@@ -100,6 +107,10 @@ def test_options_only_fill_missing_attributes() -> None:
         (one(id=""), RejectCode.SCHEMA_TYPE, "id: "),
         (one(type="comm.message.dreamt"), RejectCode.UNKNOWN_TYPE, "dreamt.*comm.message.received"),
         (one(data=[]), RejectCode.SCHEMA_TYPE, "data: "),
+        *(
+            (one(tenant=name), RejectCode.SCHEMA_VALUE, "tenant: is no name of a tenant: use")
+            for name in ("'; DROP TABLE x", "a/b", "", "-a", "a\n", "a" * 65, "商店", "ａ")
+        ),
         (one(time="yesterday"), RejectCode.TIME_INVALID, "time: "),
         (one(time="2026-11-01T10:00:00"), RejectCode.TIME_INVALID, "time zone"),
         (one(specversion="0.3"), RejectCode.SCHEMA_ENUM, "specversion"),

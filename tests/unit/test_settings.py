@@ -28,6 +28,7 @@ def _settings(tmp_path: Path, **values: Any) -> Settings:
         ({"first_response_minutes": {"fax": 10}}, "fax: unknown channel; the channels are"),
         ({"next_response_minutes": {"email": 0}}, "email: minutes must be greater than 0"),
         ({"partitions": 0}, "partitions"),
+        ({"tenant": "my shop"}, "tenant: is no name of a tenant: use 1 to 64 of a-z"),
     ],
 )
 def test_an_error_names_the_wrong_setting(
