@@ -36,6 +36,9 @@ def run(
     from pipeline.commands.supervisor import supervise_all
 
     workspace = workspace_of(context)
+    where = "on Kafka" if workspace.settings.distributed else f"in {workspace.root}"
+    end = "stopping when they have caught up" if until_idle else "until Ctrl-C, which loses nothing"
+    note(f"running all stages {where}, {end}")
     if not workspace.settings.distributed:
         _run_embedded(workspace, until_idle=until_idle, as_json=as_json)
     elif not supervise_all(workspace, until_idle=until_idle):

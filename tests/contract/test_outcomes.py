@@ -114,10 +114,10 @@ def test_an_outcome_labels_the_messages_before_it_once(make: Make, tmp_path: Pat
         event("move", 1.5, "comm.message.moved", {"event_id": "junk", "folder": "spam"}),
     ]
     run(installation, tmp_path / "in", events)
-    told = scan_outcomes(installation.workspace, _HORIZON)
+    published = scan_outcomes(installation.workspace, _HORIZON)
     installation.run()
     assert scan_outcomes(installation.workspace, _HORIZON) == {}, "labels were given twice"
-    assert told["purchase_intent: ready"] == 1
+    assert published["purchase_intent: ready"] == 1
     labels = given(installation)
     intent = {record: said for (head, record), said in labels.items() if head == "purchase_intent"}
     soon, weighing, last, never, long_ago = ids(

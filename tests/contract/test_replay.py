@@ -93,12 +93,12 @@ def test_new_code_replaces_rows_and_keeps_every_earlier_answer(make: Make, event
     publish(installation, events)
     installation.run()
     old_answers = set(rows_in(installation, ["predictions"])["predictions"])
-    told = asked(
+    with_text = asked(
         installation,
         "SELECT record_id FROM communications WHERE redacted_text != '' ORDER BY record_id"
         " LIMIT 60",
     )
-    record_ids = [UUID(str(row["record_id"])) for row in told]
+    record_ids = [UUID(str(row["record_id"])) for row in with_text]
     with installation.workspace.open_publisher() as publisher:
         for place, labelled in enumerate(record_ids):
             event = label_event(

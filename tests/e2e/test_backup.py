@@ -37,9 +37,9 @@ def test_a_restored_backup_has_the_same_rows(switchboard: Command, tmp_path: Pat
     switchboard("ingest", "events", write_events(tmp_path / "one.jsonl", 120))
     switchboard("run", "--until-idle")
     switchboard("ingest", "events", write_events(tmp_path / "two.jsonl", 40, 120))
-    made = json.loads(switchboard("backup", tmp_path / "kept", "--json").stdout)
-    assert int(made["tables"]["communication_rows"][0]) > 60
-    assert made["witnesses"]
+    created = json.loads(switchboard("backup", tmp_path / "kept", "--json").stdout)
+    assert int(created["tables"]["communication_rows"][0]) > 60
+    assert created["witnesses"]
     switchboard("run", "--until-idle")
     wanted = rows_of(tmp_path / "data")
     switchboard("restore", tmp_path / "kept", data="again")

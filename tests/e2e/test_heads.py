@@ -100,8 +100,8 @@ def test_a_custom_head_is_answered_reviewed_explained_and_reclassified(
         "SELECT event_id, answers['visa'] AS visa, record_id FROM communications ORDER BY event_id",
     )
     assert [row["visa"] for row in own] == ["", "tourist", "work", ""]
-    told = rows(switchboard, "SELECT label FROM predictions WHERE head = 'visa' ORDER BY label")
-    assert [row["label"] for row in told] == ["tourist", "work"]
+    answers = rows(switchboard, "SELECT label FROM predictions WHERE head = 'visa' ORDER BY label")
+    assert [row["label"] for row in answers] == ["tourist", "work"]
     assert (
         json.loads(switchboard("reclassify", "--head", "visa", "--json", **with_file).stdout)[
             "answers"

@@ -54,7 +54,8 @@ def with_data(**changes: Any) -> dict[str, Any]:
 
 def test_one_chat_message_from_a_file_to_the_history(switchboard: Command, tmp_path: Path) -> None:
     switchboard("ingest", "events", write(tmp_path / "chat.jsonl", EVENT))
-    switchboard("run", "--until-idle")
+    shown = switchboard("run", "--until-idle").stderr
+    assert f"running all stages in {tmp_path / 'data'}, stopping when they have caught up" in shown
     (row,) = ask(switchboard, "SELECT * FROM communications")
     assert row["record_id"] == str(record_id_of("default", "shop/web", "m1"))
     assert (row["channel"], row["direction"], row["occurred_at"]) == (
@@ -224,9 +225,9 @@ def test_labels_by_command_and_by_file(switchboard: Command, tmp_path: Path) -> 
         + f"{record_id},,,need,price_inquiry\n,shop/web,m2,need,payment\n,,,need,payment\n"
     )
     (tmp_path / "labels.csv").write_text(rows)
-    told = switchboard("labels", "import", tmp_path / "labels.csv", code=1).stderr
-    assert "labels.csv:4: the row needs a record_id, or a source and an event_id" in told
-    assert "2 labels imported, 1 row rejected" in told
+    message = switchboard("labels", "import", tmp_path / "labels.csv", code=1).stderr
+    assert "labels.csv:4: the row needs a record_id, or a source and an event_id" in message
+    assert "2 labels imported, 1 row rejected" in message
     assert json.loads(switchboard("run", "--until-idle", "--json").stdout)["learn"] == 3
     assert len(ask(switchboard, "SELECT * FROM labels")) == 3
 

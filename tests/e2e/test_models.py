@@ -79,8 +79,8 @@ def test_labels_are_corrected_retracted_and_forgotten(switchboard: Command, tmp_
         " = 'all'",
     )
     assert (int(quality["tests"]), round(quality["accuracy"], 3)) == (3, 0.667)
-    told = switchboard("labels", "forget", "--customer", "+8613800000002").stderr
-    assert "generation 1: 2 labels copied" in told
+    message = switchboard("labels", "forget", "--customer", "+8613800000002").stderr
+    assert "generation 1: 2 labels copied" in message
     switchboard("run", "--until-idle")
     assert _show(switchboard)["effective_labels"] == 2
     assert (
@@ -148,12 +148,12 @@ def test_a_bad_line_of_a_label_file_is_named_and_the_rest_is_imported(
         {"record_id": "7", "head": "need", "value": "invoice"},
     ]
     (tmp_path / "labels.jsonl").write_text(as_lines(lines) + "{broken\n", "utf-8")
-    told = switchboard("labels", "import", tmp_path / "labels.jsonl", code=1).stderr
+    message = switchboard("labels", "import", tmp_path / "labels.jsonl", code=1).stderr
     for place, problem in (
         (2, "labelled_at: "),
         (3, "weight: 'heavy'"),
         (4, "record_id: '7'"),
         (5, "not JSON"),
     ):
-        assert f"labels.jsonl:{place}: {problem}" in told
-    assert "1 label imported, 4 rows rejected" in told
+        assert f"labels.jsonl:{place}: {problem}" in message
+    assert "1 label imported, 4 rows rejected" in message

@@ -96,11 +96,11 @@ def test_an_unreadable_log_does_not_hide_the_store(switchboard: Command, tmp_pat
     switchboard("status")
     with sqlite3.connect(tmp_path / "data" / "log.sqlite") as log:
         log.execute("PRAGMA user_version = 99")
-    told = switchboard("status", "--json", code=1)
-    found = json.loads(told.stdout)
+    failed = switchboard("status", "--json", code=1)
+    found = json.loads(failed.stdout)
     ((part, message),) = [(one["part"], one["message"]) for one in found["problems"]]
     assert part == "log"
     assert "log format 99" in message
-    assert message in told.stderr.replace("\n", " ")
+    assert message in failed.stderr.replace("\n", " ")
     assert found["stages"] is None
     assert found["tables"], "the store is there"

@@ -125,7 +125,7 @@ BOTH = HEAD + '[heads.visa.labels.b]\nen = "x"\n'
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "sentence"),
     [
         ("[heads.visa", "not TOML"),
         ("", "heads: Field required"),
@@ -149,12 +149,12 @@ BOTH = HEAD + '[heads.visa.labels.b]\nen = "x"\n'
     ],
 )  # fmt: skip
 def test_invalid_file_is_refused_by_file_head_and_field(
-    tmp_path: Path, text: str, told: str
+    tmp_path: Path, text: str, sentence: str
 ) -> None:
     with pytest.raises(HeadsError) as refused:
         read_heads(written(tmp_path, text))
     assert str(refused.value).startswith(f"{tmp_path / 'heads.toml'}: ")
-    assert told in str(refused.value)
+    assert sentence in str(refused.value)
 
 
 def test_missing_or_binary_file_is_refused(tmp_path: Path) -> None:

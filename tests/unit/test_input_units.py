@@ -151,13 +151,13 @@ def deep_folder(tmp_path: Path) -> Iterator[Path]:
     """The innermost of 1,200 folders, taken away afterwards by rm: pytest and shutil cannot, they
     recurse.
     """
-    made = [tmp_path / "d"]
+    folders = [tmp_path / "d"]
     for _ in range(1_200):
-        made.append(made[-1] / "d")
-    for folder in made:
+        folders.append(folders[-1] / "d")
+    for folder in folders:
         folder.mkdir()
-    yield made[-1]
-    subprocess.run(["rm", "-rf", made[0]], check=True)
+    yield folders[-1]
+    subprocess.run(["rm", "-rf", folders[0]], check=True)
 
 
 def test_folders_nested_deeper_than_the_call_stack(tmp_path: Path, deep_folder: Path) -> None:

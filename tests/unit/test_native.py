@@ -102,11 +102,11 @@ def test_tuples_are_encoded_as_by_the_driver(pairs: list[tuple[datetime, str]]) 
 def test_decimals_are_encoded_exactly(numbers: list[Decimal | None]) -> None:
     data = encoded("c", "Nullable(Decimal(18, 4))", numbers)
     nulls, wholes = data[: len(numbers)], struct.unpack(f"<{len(numbers)}q", data[len(numbers) :])
-    told = [
+    decoded = [
         None if null else Decimal(whole).scaleb(-4)
         for null, whole in zip(nulls, wholes, strict=True)
     ]
-    assert told == numbers
+    assert decoded == numbers
 
 
 _WORDS = st.text(alphabet=st.characters(codec="utf-8"), max_size=5)

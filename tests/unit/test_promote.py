@@ -53,9 +53,10 @@ def test_rows_become_examples_in_order_after_a_promotion_event(
 ) -> None:
     done = promote(log, HEAD, ROWS, winner, NOW)
     first, *rest = events(log)
-    told = Promotion.model_validate(first)
-    assert (told.head, told.model, told.examples) == ("sentiment", winner.name, len(rest))
-    assert str(told.promotion_id) == done.promotion_id
+    promotion = Promotion.model_validate(first)
+    named = (promotion.head, promotion.model, promotion.examples)
+    assert named == ("sentiment", winner.name, len(rest))
+    assert str(promotion.promotion_id) == done.promotion_id
     found = [Example.model_validate(event) for event in rest]
     distinct = list(dict.fromkeys((row.text, row.label) for row in ROWS))
     assert [(one.text, one.value) for one in found] == distinct
@@ -241,7 +242,7 @@ def test_a_label_of_a_person_overrides_later_outcomes(log: SqliteLog) -> None:
         "label_id": str(UUID(int=8)),
         "labelled_at": "2026-10-01T09:00:00Z",
     }
-    written(log, label(1, text="said before, told later", **older))
+    written(log, label(1, text="said before, labelled later", **older))
     assert [row.text for row in effective_examples(log, HEAD)] == ["said", "great"]
     assert len(list(refolded(log).label_resolution.effective_labels())) == 2
 

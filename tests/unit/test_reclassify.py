@@ -136,8 +136,8 @@ def test_the_newest_answer_about_the_text_wins_in_any_load_order(
             "",
         )
     ]
-    told = rows(warehouse, "SELECT head, label FROM predictions ORDER BY head, label")
-    assert [(row["head"], row["label"]) for row in told] == [
+    stored = rows(warehouse, "SELECT head, label FROM predictions ORDER BY head, label")
+    assert [(row["head"], row["label"]) for row in stored] == [
         ("need", "invoice"),
         ("need", "refund_return"),
         ("spam", "spam"),
@@ -245,8 +245,8 @@ def test_only_the_records_and_heads_in_scope_are_reclassified_once(
     assert unfinished_run(log, span) is None
     again = finished(log, warehouse, models, span)
     assert (again.records, again.answers) == (4, 0)
-    told = {version for (version,) in shown(warehouse, "need_version")}
-    assert told == {"rules/old", models.rules_version}
+    versions = {version for (version,) in shown(warehouse, "need_version")}
+    assert versions == {"rules/old", models.rules_version}
 
 
 def test_records_from_before_a_head_have_its_key_afterwards_even_where_it_does_not_apply(
