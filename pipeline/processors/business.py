@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.envelope import IncomingEvent
 from pipeline.outcomes import Context, Emit, Outcome, Output
-from pipeline.processors.clean.plain_text import normalise_text, truncate
+from pipeline.processors.clean.plain_text import MAX_CHARACTERS, normalise_text, truncate
 from pipeline.processors.clean.timestamps import choose_times
 from pipeline.processors.identify import Identity
 from pipeline.processors.shared_fields import shared_fields
@@ -40,6 +40,7 @@ class BusinessEvents:
             *times.flags,
             *(() if customer.contacts else ("missing_contact",)),
             *(() if valid else ("contact_invalid",)),
+            *(("text_truncated",) if _is_too_long(data) else ()),
         )
         record = BusinessRecord(
             **shared_fields(incoming, times, customer, flags, data.staff),
@@ -67,6 +68,11 @@ def rating_index(rating: float | None, scale_min: float, scale_max: float) -> fl
 
 def _tidy_text(text: str | None) -> str:
     return truncate(normalise_text(text or ""))[0]
+
+
+def _is_too_long(data: BusinessData) -> bool:
+    text = data.text if isinstance(data, (FeedbackData, ComplaintData)) else None
+    return len(text or "") > MAX_CHARACTERS and truncate(normalise_text(text or ""))[1]
 
 
 def _own_fields(data: BusinessData) -> dict[str, Any]:

@@ -89,11 +89,19 @@ def _base64(text: str) -> None:
 
 
 def _attachments(text: str) -> None:
+    _parse(_mail_with_attachments(text))
+
+
+def _mail_with_attachments(text: str) -> str:
     lines = (line.replace('"', "'")[:200] for line in text.split("\n"))
     parts = (
         f'--b\nContent-Disposition: attachment; filename="{line}"\n\n{line}\n' for line in lines
     )
-    _parse(f"{_HEADERS}Content-Type: multipart/mixed; boundary=b\n\n{''.join(parts)}--b--\n")
+    return f"{_HEADERS}Content-Type: multipart/mixed; boundary=b\n\n{''.join(parts)}--b--\n"
+
+
+def _party(text: str) -> dict[str, str]:
+    return {"name": text, "email": text, "phone": text, "handle": text}
 
 
 def _raw_mail(text: str) -> None:
@@ -129,13 +137,23 @@ _STEP = enrich_step(Identity(b"a secret for tests only", _OWN, "CN"))
 
 def enrich(event_type: str, data: Mapping[str, Any]) -> object:
     """Return the outcome of the stage enrich for an event with this data."""
-    event = Event(id="1", source="test", type=event_type, time=_NOW, data=dict(data))
+    data = {name: _without_surrogates(value) for name, value in data.items()}
+    event = Event(id="1", source="test", type=event_type, time=_NOW, data=data)
     contract = contract_of(event.type, event.data)
     assert contract is not None
     return _STEP(
         [IncomingEvent(event, contract.model_validate(data), UUID(int=1), _NOW, "")],
         Context(_NOW, _CLASSIFIER),
     )
+
+
+def _without_surrogates(value: Any) -> Any:
+    """Return a value of an event as the log returns it: it has no halves of characters."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, dict):
+        return {name: _without_surrogates(item) for name, item in value.items()}
+    return [_without_surrogates(item) for item in value] if isinstance(value, list) else value
 
 
 def _enrich_mail(build: Callable[[str], str]) -> Target:
@@ -214,6 +232,38 @@ TARGETS: Mapping[str, Target] = {
     "enrich mail with plain text": _enrich_mail(lambda text: f"{_HEADERS}\n{text}"),
     "enrich mail with HTML": _enrich_mail(
         lambda text: f"{_HEADERS}Content-Type: text/html; charset=utf-8\n\n{text}"
+    ),
+    "enrich mail with attachments": _enrich_mail(_mail_with_attachments),
+    "enrich event of a mail": lambda text: enrich(
+        "comm.message.received",
+        {
+            "channel": "email",
+            "from": _party(text),
+            "to": [_party(line) for line in text.split("\n")],
+            "subject": text,
+            "references": text.split(),
+            "text": text,
+        },
+    ),
+    "enrich message": lambda text: enrich(
+        "comm.message.received", {"channel": "chat", "from": _party(text), "text": text}
+    ),
+    "enrich call": lambda text: enrich(
+        "comm.call.completed",
+        {"from": _party(text), "transcript": text, "remarks": text, "result": text},
+    ),
+    "enrich complaint": lambda text: enrich(
+        "crm.complaint.opened",
+        {
+            "customer": _party(text),
+            "complaint_id": "1",
+            "reason": "other",
+            "text": text,
+            "handling": text,
+        },
+    ),
+    "enrich feedback": lambda text: enrich(
+        "crm.feedback.given", {"customer": _party(text), "text": text, "target": text}
     ),
 }
 """By name. A target's argument is any `str`, lone surrogates included."""

@@ -52,9 +52,7 @@ def decode_encoded_words(text: str) -> str:
         else:
             content_end, position = end_mark, min(len(text), end_mark + 2)
         word = _parse_word(opening[1], opening[2], text[opening.end() : content_end])
-        if pending and (
-            word.charset != pending[-1].charset or (between and not between.isspace())
-        ):
+        if pending and (word.charset != pending[-1].charset or (between and not between.isspace())):
             pieces.append(_decode_words(pending))
             pending = []
         if between and not (between.isspace() and (pending or pieces)):

@@ -151,6 +151,9 @@ def _build_mail(
         subject,
         *(address.name for group in (from_, *recipients.values()) for address in group),
     )
+    references = reader.references()
+    if reader.limited:
+        flags.add("header_limited")
     if any("\ufffd" in text for text in header_texts):
         flags.add("charset_replaced")
     return ParsedMail(
@@ -160,7 +163,7 @@ def _build_mail(
         ),
         message_id=message_ids[0] if message_ids else "",
         in_reply_to=in_reply_to[0] if in_reply_to else "",
-        references=tuple(dict.fromkeys(reader.ids(b"references")))[-limits.references :],
+        references=references,
         date=date.at if date is not None else None,
         date_raw=date_raw,
         tz_offset_min=date.offset_min if date is not None else None,
@@ -194,6 +197,8 @@ class _HeaderReader:
         self._header = header
         self._hint = hint
         self._limits = limits
+        self.limited = False
+        """Whether a limit has cut a list."""
 
     def value(self, name: bytes) -> str:
         raw = self._header.first(name)
@@ -203,16 +208,21 @@ class _HeaderReader:
         return _SURROUNDING_BLANKS.sub(" ", decode_encoded_words(self.value(name))).strip()
 
     def addresses(self, name: bytes) -> tuple[MailAddress, ...]:
+        # One more than the limit shows that there are more.
+        most = self._limits.addresses + 1
         addresses: list[MailAddress] = []
         for raw in self._header.all(name):
-            if raw and len(addresses) < self._limits.addresses:
-                addresses.extend(
-                    parse_addresses(
-                        decode_header_bytes(raw, self._hint),
-                        self._limits.addresses - len(addresses),
-                    )
-                )
-        return tuple(dict.fromkeys(addresses))
+            if raw and len(addresses) < most:
+                text = decode_header_bytes(raw, self._hint)
+                addresses.extend(parse_addresses(text, most - len(addresses)))
+        self.limited = self.limited or len(addresses) == most
+        return tuple(dict.fromkeys(addresses[: self._limits.addresses]))
+
+    def references(self) -> tuple[str, ...]:
+        """Return the newest of the different References, as many as the limits allow."""
+        references = tuple(dict.fromkeys(self.ids(b"references")))
+        self.limited = self.limited or len(references) > self._limits.references
+        return references[-self._limits.references :]
 
     def ids(self, name: bytes) -> list[str]:
         """Return the ids of a header, without angle brackets.
