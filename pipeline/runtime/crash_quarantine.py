@@ -25,7 +25,7 @@ import orjson
 import psutil
 
 from pipeline import cpu_limit
-from pipeline.errors import UserError
+from pipeline.errors import UserError, is_caused_by_record
 from pipeline.log.clock import utc_now
 from pipeline.log.dead_letters import record_dead_letter
 from pipeline.log.port import LogRecord, Message, TopicPartition, offset_ranges
@@ -334,9 +334,16 @@ def quarantine(
 def is_installation_error(error: BaseException) -> bool:
     """Return whether an error is not the records' fault: the disk, rights, a server, an operator.
 
-    Records that wait for a repair are handled again after it.
+    Records that wait for a repair are handled again after it. One that needs more memory than the
+    machine has is no fault of the machine.
     """
-    return isinstance(error, (UserError, OSError, KeyboardInterrupt))
+    if isinstance(error, (UserError, KeyboardInterrupt)):
+        return True
+    return (
+        isinstance(error, Exception)
+        and not isinstance(error, MemoryError)
+        and not is_caused_by_record(error)
+    )
 
 
 def _rejection(marker: CrashMarker) -> Reject:

@@ -1,15 +1,21 @@
 """Records that crash their process are identified and quarantined, and no others."""
 
+import errno
 import os
+import sqlite3
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.errors import InstallationError
 from pipeline.log.port import LogRecord
+from pipeline.outcomes import StepContractError
 from pipeline.runtime import crash_quarantine
 from pipeline.runtime.crash_quarantine import CrashMarker, CrashMarkers, SubBatch
+from pipeline.sinks.warehouse import WarehouseBusyError
+from schemas.dead_letters import RejectCode
 
 PARTITION = ("raw.chat.v1", 0)
 
@@ -148,3 +154,57 @@ def test_a_live_process_that_lost_its_partition_did_not_crash(
     assert not crash_quarantine._alive(
         CrashMarker(pid=os.getpid(), born=crash_quarantine._born(os.getpid()))
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "counts"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("a fault of the program"), True),
+        (StepContractError("two outcomes for three inputs"), True),
+        (SystemExit(3), True),
+        (WarehouseBusyError("too many parts"), False),
+        (InstallationError("no right to write"), False),
+        (OSError(errno.ENOSPC, "no space left on device"), False),
+        (sqlite3.OperationalError("database is locked"), False),
+        (KeyboardInterrupt(), False),
+    ],
+)
+def test_what_ends_the_process_counts_unless_it_is_the_installation(
+    tmp_path: Path, error: BaseException, counts: bool
+) -> None:
+    for _ in range(3):
+        markers = CrashMarkers(tmp_path)
+        (sub_batch,) = markers.split(_records(0, 5))
+        markers.begin(sub_batch)
+        markers.fail(error)
+    parts = CrashMarkers(tmp_path).split(_records(0, 5))
+    assert [part.isolated for part in parts] == ([True] * 5 if counts else [False])
+
+
+def test_a_process_that_the_limit_ended_is_enough_for_its_range(tmp_path: Path) -> None:
+    traces = tmp_path / "slow"
+    traces.mkdir()
+    offset, rejections, deaths = 0, [], 0
+    # The worker of a test is this process; the one that the limit ended had another number.
+    dead = 1 << 30
+    (traces / str(dead)).write_text(
+        'Current thread 0x1 (most recent call first):\n  File "/x/pipeline/reply.py", line 9 in f\n'
+    )
+    while offset < 2_000:
+        markers = CrashMarkers(tmp_path / "stage", traces)
+        sub_batches = markers.split(_records(offset, 2_000))
+        markers._pid = dead
+        for sub_batch in sub_batches:
+            markers.begin(sub_batch)
+            handled = [record.offset for record in sub_batch.records]
+            if sub_batch.rejection is None and 1_234 in handled:
+                deaths += 1
+                break
+            if sub_batch.rejection is not None:
+                rejections.append((handled, sub_batch.rejection))
+            markers.finish(sub_batch)
+            offset = handled[-1] + 1
+    ((handled, rejection),) = rejections
+    assert (handled, rejection.code, deaths) == ([1_234], RejectCode.SLOW, 5)
+    assert "reply.py:9 in f" in rejection.detail
