@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from pydantic import ValidationError
+
 from pipeline.envelope import IncomingEvent
 from pipeline.identity.contacts import (
     OwnSide,
@@ -136,15 +138,16 @@ _STEP = enrich_step(Identity(b"a secret for tests only", _OWN, "CN"))
 
 
 def enrich(event_type: str, data: Mapping[str, Any]) -> object:
-    """Return the outcome of the stage enrich for an event with this data."""
+    """Return the outcome of the stage enrich for an event with this data, None if it is invalid."""
     data = {name: _without_surrogates(value) for name, value in data.items()}
     event = Event(id="1", source="test", type=event_type, time=_NOW, data=data)
     contract = contract_of(event.type, event.data)
     assert contract is not None
-    return _STEP(
-        [IncomingEvent(event, contract.model_validate(data), UUID(int=1), _NOW, "")],
-        Context(_NOW, _CLASSIFIER),
-    )
+    try:
+        valid = contract.model_validate(data)
+    except ValidationError:
+        return None  # rejected before the stage
+    return _STEP([IncomingEvent(event, valid, UUID(int=1), _NOW, "")], Context(_NOW, _CLASSIFIER))
 
 
 def _without_surrogates(value: Any) -> Any:

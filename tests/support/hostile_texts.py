@@ -347,6 +347,10 @@ PLAIN = Family(
     "Hello Ann,\n\nthe order 4711 has arrived, but one of the cups is broken. Could you please send"
     " a new one?\n您好，订单什么时候发货？\n\nThanks,\nBob\n\n",
 )
+OTHER_LANGUAGES = (
+    Family("plain text in German", "Guten Tag, wann kommt die Bestellung endlich an?\n"),
+    Family("plain text in Russian", "Здравствуйте, когда придёт мой заказ?\n"),
+)
 
 
 def some_families(every: int) -> Iterator[AnyFamily]:
