@@ -102,7 +102,7 @@ class ChdbWarehouse:
         self._backups = path.parent / BACKUPS
         self._backups.mkdir(exist_ok=True, mode=0o700)
         allow_folders([path, self._backups])
-        self._address = f"{path}?backups.allowed_path={self._backups}"
+        self._store_address = f"{path}?backups.allowed_path={self._backups}"
         self._writing, self._reading = engine_thread("store-write"), engine_thread("store-read")
         self._writing.submit(import_engine, path / "tmp").result()
         self._writer = self._writing.submit(self._session).result()
@@ -117,7 +117,7 @@ class ChdbWarehouse:
         """Open a session, in a thread behind the wall."""
         from chdb.session import Session
 
-        return Session(self._address)
+        return Session(self._store_address)
 
     def insert(self, table: str, columns: Columns) -> None:
         """Insert rows into one table as one block; see `Warehouse.insert`."""

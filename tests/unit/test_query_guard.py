@@ -77,6 +77,7 @@ def test_every_documented_question_is_answered(store: ChdbWarehouse) -> None:
         "SELECT '--', '/* ; */', '#', $$it's$$, 'file(', 'it''s \\' `'",
         "SELECT 1 SETTINGS join_use_nulls = 1, max_threads = 2",
         "SELECT -1 - -1, - -1, 1e-7, [1, 2][1], (1, 'a').2, map('k', 1)['k'], NULL IS NULL",
+        "SELECT count() FROM customer_history(customer_ids = [])",
         "SHOW CREATE TABLE label_rows",
         "SHOW COLUMNS FROM communications",
         "EXPLAIN PLAN actions = 1 SELECT count() FROM communications",
@@ -93,8 +94,8 @@ def test_what_analysts_write_is_allowed(store: ChdbWarehouse, sql: str) -> None:
     [
         "SELECT 5 DIV 2, 5 % 2, 1.0, 1e10, 0xff, DATE '2026-01-01', 'a' || 'b', [1], (1, 'a'),"
         " x'41', NULL, true, 1 BETWEEN 1 AND 2, '\\n', trim(BOTH 'x' FROM 'a'),"
-        " EXTRACT(year FROM today()), INTERVAL 1 DAY, -1::Int8, 1::Decimal(9, 2), '2026-01-01'::Date,"
-        " .5, 1 <=> 2, (SELECT 1)",
+        " EXTRACT(year FROM today()), INTERVAL 1 DAY, -1::Int8, 1::Decimal(9, 2),"
+        " '2026-01-01'::Date, .5, 1 <=> 2, (SELECT 1)",
         "SELECT count(DISTINCT number), sum(number) FILTER (WHERE number > 1), number NOT IN (1),"
         " -number, CASE number WHEN 1 THEN 'a' END FROM numbers(3) GROUP BY number ORDER BY number",
     ],

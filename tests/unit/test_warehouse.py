@@ -16,6 +16,7 @@ import pytest
 
 from pipeline.sinks import migrations, store_server
 from pipeline.sinks.chdb import ChdbWarehouse
+from pipeline.sinks.query_guard.limits import QuestionLimits
 from pipeline.sinks.store_server import RemoteWarehouse, open_for_reading, open_for_running
 from pipeline.sinks.warehouse import (
     StoreInUseError,
@@ -280,6 +281,10 @@ def test_a_process_with_the_store_open_answers_other_processes(
     with pytest.raises(WarehouseError) as caught:
         warehouse.query("SELECT nonsense")
     assert caught.value.code == 47
+    limits = QuestionLimits(seconds=60, memory_bytes=1 << 30, rows=10, bytes=1 << 20)
+    assert warehouse.query("SELECT 1 AS a", limits=limits) == b'{"a":1}\n'
+    with pytest.raises(WarehouseError, match="question_rows"):
+        warehouse.query("SELECT number FROM numbers(11)", limits=limits)
     with pytest.raises(StoreInUseError, match=str(process.pid)):
         open_for_running(folder)
     warehouse.close()

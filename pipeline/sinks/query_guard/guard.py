@@ -33,6 +33,10 @@ SELECT
     (SELECT groupUniqArray(lower(name)) FROM system.databases) AS databases,
     lower(currentDatabase()) AS own
 """
+_VIEW_SQL = """
+SELECT count() AS views FROM system.tables
+WHERE database = currentDatabase() AND name = {name:String} AND engine = 'View'
+"""
 # What an error about the user's statement says of ours.
 _SCOPE = re.compile(r"[. ]*: In scope SELECT formatQuerySingleLine\(.*\) AS sql\.", re.DOTALL)
 _SEVERAL = "Multi-statements are not allowed"
@@ -93,5 +97,9 @@ class QueryGuard:
                 frozenset(names["table_functions"]),
                 frozenset(names["databases"]),
                 names["own"],
+                self._is_own_view,
             )
         return self._engine
+
+    def _is_own_view(self, name: str) -> bool:
+        return int(orjson.loads(self._ask(_VIEW_SQL, {"name": name}))["views"]) > 0

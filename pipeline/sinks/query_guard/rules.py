@@ -8,7 +8,7 @@ function of that name that is not allowed. `a.b` is refused if `a` is another da
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.sinks.query_guard.allowed import (
@@ -49,12 +49,17 @@ _END = Token(TokenKind.SYMBOL, "")
 
 @dataclass(frozen=True)
 class EngineNames:
-    """What the engine has, in lower case: functions, table functions, databases; and our own."""
+    """What the engine has, in lower case: functions, table functions, databases; and our own.
+
+    `is_own_view` returns whether our database has a view of a name, which may have parameters:
+    `customer_history(customer = …)`.
+    """
 
     functions: frozenset[str]
     table_functions: frozenset[str]
     databases: frozenset[str]
     own_database: str
+    is_own_view: Callable[[str], bool]
 
 
 def refusal(sql: str, engine: EngineNames) -> str:
@@ -172,12 +177,13 @@ class _Statement:
         if token.kind is TokenKind.WORD and token.value in _KEYWORDS:
             return
         name = token.value.casefold()
-        # A name that the engine does not know can only be the question's own: WITH … AS name, or
-        # WITH name(columns) AS (…).
+        # A name that the engine does not know can only be the question's own (WITH … AS name, or
+        # WITH name(columns) AS (…)) or a view's.
         if name not in self._engine.functions | self._engine.table_functions and (
             before == (TokenKind.WORD, "AS")
             or self._is_alias(token.value)
             or self._names_columns(at)
+            or self._engine.is_own_view(token.value)
         ):
             return
         if not may_be_called(token.value):
