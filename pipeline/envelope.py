@@ -118,11 +118,19 @@ def decode_event(record: LogRecord) -> IncomingEvent | Reject:
     data = _validated(event, mail)
     if isinstance(data, Reject):
         return data
+    try:
+        appended_at = datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return Reject(
+            RejectCode.TIME_INVALID,
+            f"timestamp: {record.timestamp_ms} ms since 1970 is no time; let the broker set it"
+            " (message.timestamp.type=LogAppendTime)",
+        )
     return IncomingEvent(
         event=event,
         data=data,
         record_id=record_id_of(event.tenant, event.source, event.id),
-        appended_at=datetime.fromtimestamp(record.timestamp_ms / 1000, UTC),
+        appended_at=appended_at,
         body_sha256=hashlib.sha256(record.value).hexdigest(),
     )
 

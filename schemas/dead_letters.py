@@ -28,6 +28,8 @@ class RejectCode(StrEnum):
     UNKNOWN_LABEL = "unknown_label"  # an undeclared head, or a value that the head does not have
     CRASH = "crash"  # handling it alone ended the worker's process repeatedly
     SLOW = "slow"  # handling it alone took more CPU time than an item may
+    BODY_MISSING = "body_missing"  # its reference names no body that is in the body store
+    STATE_UNREADABLE = "state_unreadable"  # the state of its key cannot be loaded
     STEP_ERROR = "step_error"  # a step raised an exception on it alone, repeatedly
     SINK_ERROR = "sink_error"  # the warehouse rejects this row permanently
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from pipeline.sinks.warehouse import Warehouse, rows
 from schemas.dead_letters import DeadLetter
+from schemas.registry import explain
+
+logger = logging.getLogger(__name__)
 
 # Everything but the payload, which may be 64 MiB.
 _LISTED = (
@@ -83,4 +89,13 @@ def read_dead_letters(warehouse: Warehouse, selection: DeadLetterFilter) -> Iter
             " {id:UUID}",
             id=row["dead_letter_id"],
         )
-        yield from (DeadLetter.model_validate(item) for item in letters)
+        for item in letters:
+            try:
+                yield DeadLetter.model_validate(item)
+            except ValidationError as error:
+                # Somebody else wrote it to the topic of dead letters, which has no other check.
+                logger.warning(
+                    "Dead letter %s is left out, it is not one of ours: %s",
+                    row["dead_letter_id"],
+                    explain(error)[1],
+                )

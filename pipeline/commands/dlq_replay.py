@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from getpass import getuser
 
 from pipeline.commands.dlq import DeadLetterFilter, read_dead_letters
 from pipeline.envelope import encode_event, validate_data
+from pipeline.errors import is_caused_by_record
 from pipeline.ingest.port import IngestOptions, InputUnit, OptionError, ReadEvent
 from pipeline.ingest.registry import CONNECTORS
-from pipeline.log.claim_check import store_large_bodies
+from pipeline.log.claim_check import (
+    BodyMissingError,
+    BodyStore,
+    restore_large_body,
+    store_large_bodies,
+)
 from pipeline.log.clock import utc_now
 from pipeline.log.contract_messages import encode_contract
+from pipeline.log.dead_letters import original_headers
 from pipeline.log.port import LogRecord, Message
 from pipeline.models.heads import HEADS, Head
 from pipeline.models.replica import Replica
@@ -21,6 +29,7 @@ from pipeline.processors.identify import Identity
 from pipeline.runtime.stages import (
     ENRICH_TOPICS,
     RESOLVE_TOPICS,
+    STAGES,
     decode_contract,
     enrich_handler,
     labelled_texts,
@@ -31,6 +40,8 @@ from schemas.dead_letters import DeadLetter, Replay
 from schemas.labels import Label
 from schemas.topics import DEAD_LETTERS
 
+_REPLAYED = frozenset(topic for topics in STAGES.values() for topic in topics)
+
 
 def replay_dead_letters(
     workspace: Workspace, selection: DeadLetterFilter
@@ -40,7 +51,9 @@ def replay_dead_letters(
     rejected: list[Replay] = []
     with workspace.open_warehouse() as warehouse, workspace.open_log() as log:
         options = workspace.ingest_options(None, (), {})
-        replayer = DeadLetterReplayer(warehouse, workspace.identity(), options, workspace.heads())
+        replayer = DeadLetterReplayer(
+            warehouse, workspace.identity(), options, workspace.blobs, workspace.heads()
+        )
         for letter in read_dead_letters(warehouse, selection):
             audit, messages = replayer.replay(letter)
             with log.transaction() as transaction:
@@ -57,10 +70,12 @@ class DeadLetterReplayer:
         warehouse: Warehouse,
         identity: Identity,
         options: IngestOptions,
+        bodies: BodyStore,
         heads: tuple[Head, ...] = HEADS,
     ) -> None:
         self._warehouse = warehouse
         self._options = options
+        self._bodies = bodies
         self._enrich = enrich_handler(identity, Replica(heads=heads).classifier, heads=heads)
 
     def replay(self, letter: DeadLetter) -> tuple[Replay, list[Message]]:
@@ -84,21 +99,28 @@ class DeadLetterReplayer:
             letter.topic,
             letter.key or None,
             letter.payload,
-            tuple((name, value.encode()) for name, value in letter.headers.items()),
+            original_headers(letter),
         )
+        if message.topic not in _REPLAYED:
+            return [], f"topic: no stage reads {message.topic!r}"
+        try:
+            return self._checked(message)
+        except BodyMissingError as error:
+            return [], str(error)
+        except Exception as error:
+            if not is_caused_by_record(error):
+                raise
+            return [], f"reading it raised {type(error).__name__}: {error}"
+
+    def _checked(self, message: Message) -> tuple[list[Message], str]:
+        """Return a message with its body, if it has a reference, and why it would be rejected."""
+        record = restore_large_body(_as_record(message), self._bodies)
+        message = replace(message, value=record.value, headers=record.headers)
         return [message], self._problem(message)
 
     def _problem(self, message: Message) -> str:
         """Return why a message would be rejected again, or "", as far as known without writing."""
-        record = LogRecord(
-            message.topic,
-            0,
-            0,
-            int(utc_now().timestamp() * 1000),
-            message.key,
-            message.value,
-            message.headers,
-        )
+        record = _as_record(message)
         if message.topic in ENRICH_TOPICS:
             return _rejections(self._enrich.handle([record]))
         contract = decode_contract(record)
@@ -134,6 +156,11 @@ class DeadLetterReplayer:
         except OptionError as error:
             return [], str(error)
         return (messages, "") if messages else ([], "the payload contains no event")
+
+
+def _as_record(message: Message) -> LogRecord:
+    at_ms = int(utc_now().timestamp() * 1000)
+    return LogRecord(message.topic, 0, 0, at_ms, message.key, message.value, message.headers)
 
 
 def _rejections(messages: Sequence[Message]) -> str:

@@ -242,7 +242,16 @@ def live_host(workspace: Workspace) -> Iterator[LiveApp]:
         meter = Meter()
         port = None if settings.live_port is None else settings.live_port + slot.number
         markers = _markers(workspace.root, "live")
-        live = LiveApp(broker, slot.folder, markers, settings.metrics_host, port, meter, page)
+        live = LiveApp(
+            broker,
+            slot.folder,
+            workspace.blobs,
+            markers,
+            settings.metrics_host,
+            port,
+            meter,
+            page,
+        )
         meter.start_stage("live", live.counts)
         stack.enter_context(limit_cpu_time(_traces(workspace.root)))
         stack.enter_context(_serve_metrics(meter, settings, slot.number))

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from pipeline.errors import UserError
+from pipeline.errors import InstallationError, UserError
 from pipeline.log.port import LogRecord, Message
 
 # Brokers and page caches are built for small records; almost every mail is smaller than
@@ -26,11 +26,16 @@ THRESHOLD_BYTES = 256 * 1024
 _HEADER = "ce_dataref"
 
 
-class BodyMissingError(UserError):
-    """The body of a reference is missing or altered; the message names the file.
+class BodyMissingError(Exception):
+    """The body of a reference is missing or altered, or the reference is none.
 
-    The stage stops, because reading on would lose the record.
+    The record becomes a dead letter with its reference, so it can be replayed once the body is
+    back; the message says what to do.
     """
+
+
+class BodyStoreUnavailableError(InstallationError):
+    """The body store cannot be read: no record can be checked out, and trying again may help."""
 
 
 class BodyStore(Protocol):
@@ -60,6 +65,8 @@ class FolderBodyStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        # Before the first large body there is no folder; later its absence is a fault.
+        self._existed = root.is_dir()
 
     def put(self, content: bytes) -> str:
         """Keep bytes and return their reference; the same bytes are kept once."""
@@ -82,8 +89,16 @@ class FolderBodyStore:
         return reference
 
     def get(self, reference: str) -> bytes:
-        """Return the bytes of a reference; raises BodyMissingError if missing or altered."""
+        """Return the bytes of a reference.
+
+        Raises BodyMissingError if they are missing or altered, BodyStoreUnavailableError if the
+        folder cannot be read.
+        """
         path = self._path(reference)
+        if self._existed and not self._root.is_dir():
+            raise BodyStoreUnavailableError(
+                f"the body store {self._root} is gone: mount or restore it"
+            )
         return _verified(path, reference, path.read_bytes)
 
     def has(self, reference: str) -> bool:
@@ -148,7 +163,11 @@ class BucketBodyStore:
         return reference
 
     def get(self, reference: str) -> bytes:
-        """Return the bytes of a reference; raises BodyMissingError if missing or altered."""
+        """Return the bytes of a reference.
+
+        Raises BodyMissingError if they are missing or altered, BodyStoreUnavailableError if the
+        object store does not answer.
+        """
         path = self._path(reference)
         return _verified(path, reference, lambda: self._files.cat_file(path))
 
@@ -185,7 +204,10 @@ class BucketBodyStore:
 
 def _relative_path(reference: str) -> str:
     if len(reference) != 64 or not all(char in "0123456789abcdef" for char in reference):
-        raise BodyMissingError(f"{reference[:80]!r} is not a reference to a stored body")
+        raise BodyMissingError(
+            f"header {_HEADER}: {reference[:80]!r} is not a reference to a stored body, which is a"
+            " SHA-256 in hexadecimal; let the producer publish the event with its body"
+        )
     return f"{reference[:2]}/{reference}"
 
 
@@ -194,10 +216,19 @@ def _verified(path: object, reference: str, read: Callable[[], bytes]) -> bytes:
         content = read()
     except FileNotFoundError as error:
         raise BodyMissingError(
-            f"{path} is missing: restore it from a backup, or set the offset past its record"
+            f"the body {path} is missing: restore it from a backup, then replay this dead letter"
+        ) from error
+    # Each of fsspec's stores raises its own exceptions.
+    except Exception as error:
+        raise BodyStoreUnavailableError(
+            f"the body {path} cannot be read: {error}; check the setting bodies, the rights and the"
+            " connection"
         ) from error
     if hashlib.sha256(content).hexdigest() != reference:
-        raise BodyMissingError(f"{path} does not match its checksum: restore it from a backup")
+        raise BodyMissingError(
+            f"the body {path} does not match its checksum: restore it from a backup, then replay"
+            " this dead letter"
+        )
     return content
 
 
@@ -210,7 +241,10 @@ def store_large_bodies(messages: Sequence[Message], bodies: BodyStore) -> list[M
         replace(
             message,
             value=b"",
-            headers=(*message.headers, (_HEADER, bodies.put(message.value).encode())),
+            headers=(
+                *(header for header in message.headers if header[0] != _HEADER),
+                (_HEADER, bodies.put(message.value).encode()),
+            ),
         )
         if len(message.value) > THRESHOLD_BYTES and message.partition is None
         else message
@@ -218,17 +252,16 @@ def store_large_bodies(messages: Sequence[Message], bodies: BodyStore) -> list[M
     ]
 
 
-def restore_large_bodies(records: Sequence[LogRecord], bodies: BodyStore) -> list[LogRecord]:
-    """Return the records with every reference replaced by its body; raises BodyMissingError."""
-    return [_with_body(record, bodies) for record in records]
-
-
 def body_reference(record: LogRecord) -> str:
     """Return the reference to a record's body, or "" if the record has its body itself."""
     return "" if record.value else record.header(_HEADER)
 
 
-def _with_body(record: LogRecord, bodies: BodyStore) -> LogRecord:
+def restore_large_body(record: LogRecord, bodies: BodyStore) -> LogRecord:
+    """Return a record with its reference, if it has one, replaced by its body.
+
+    Raises BodyMissingError or BodyStoreUnavailableError.
+    """
     if record.value:
         return record
     reference = record.header(_HEADER)

@@ -11,6 +11,9 @@ CONTRACT_HEADER = "sb_contract"
 # Headers that go with an event from its connector to its row, so that a dead letter of any stage
 # can say where it came from.
 _ORIGIN = frozenset({"ce_id", "ce_source", "ce_tenant", "ce_connector", "ce_locator"})
+# The contract of events limits ids and sources to 512 characters, which are at most 2 KiB. Without
+# a limit the outputs of a record with huge headers would exceed what Kafka takes.
+_MAX_ORIGIN_BYTES = 4 * 1024
 _JSON = (("content-type", b"application/json"),)
 
 
@@ -20,7 +23,11 @@ def origin_headers(headers: Headers) -> Headers:
     >>> origin_headers([("ce_id", b"m-1"), ("traceparent", b"00-ab")])
     (('ce_id', b'm-1'),)
     """
-    return tuple(header for header in headers if header[0] in _ORIGIN)
+    return tuple(
+        (name, value)
+        for name, value in headers
+        if name in _ORIGIN and len(value or b"") <= _MAX_ORIGIN_BYTES
+    )
 
 
 def encode_contract(topic: str, key: str, contract: Contract, headers: Headers = ()) -> Message:

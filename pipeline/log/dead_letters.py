@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from base64 import b64encode
+from base64 import b64decode, b64encode
+from contextlib import suppress
 from datetime import datetime
 
+import orjson
+
 from pipeline.log.contract_messages import encode_contract, origin_headers
-from pipeline.log.port import LogRecord, Message
+from pipeline.log.port import Headers, LogRecord, Message
 from pipeline.outcomes import Reject
 from schemas.dead_letters import DeadLetter
 from schemas.envelope import DEFAULT_TENANT, stable_id, tenant_problem
@@ -15,6 +18,9 @@ from schemas.topics import DEAD_LETTERS
 
 # Enough to understand any error; the whole of the original is in the payload.
 _MAX_DETAIL = 2_000
+# The header of a dead letter with all headers of its record: JSON pairs of name and base64, in
+# base64. It is there only if texts by name cannot represent them.
+_ALL_HEADERS = "sb_headers"
 
 
 def record_dead_letter(stage: str, record: LogRecord, rejection: Reject, now: datetime) -> Message:
@@ -38,7 +44,7 @@ def record_dead_letter(stage: str, record: LogRecord, rejection: Reject, now: da
         partition=record.partition,
         offset=record.offset,
         key=None if record.key is None else b64encode(record.key),
-        headers={name: (value or b"").decode("utf-8", "replace") for name, value in record.headers},
+        headers=_letter_headers(record.headers),
         payload=b64encode(record.value),
         payload_sha256=hashlib.sha256(record.value).hexdigest(),
         payload_bytes=len(record.value),
@@ -55,6 +61,46 @@ def _tenant(record: LogRecord) -> str:
     """
     name = record.header("ce_tenant")
     return name if name and not tenant_problem(name) else DEFAULT_TENANT
+
+
+def _letter_headers(headers: Headers) -> dict[str, str]:
+    """Return the headers of a record as a dead letter stores them: names once, values as text.
+
+    The first value of a name counts, as everywhere. Headers that are not such texts are kept whole
+    in one more header.
+    """
+    texts: dict[str, str] = {}
+    plain = True
+    for name, value in headers:
+        text = (value or b"").decode("utf-8", "replace")
+        plain = plain and name not in texts and text.encode() == value
+        texts.setdefault(storable_text(name), text)
+    if not plain:
+        pairs = [
+            (storable_text(name), None if value is None else b64encode(value).decode())
+            for name, value in headers
+        ]
+        texts[_ALL_HEADERS] = b64encode(orjson.dumps(pairs)).decode()
+    return texts
+
+
+def original_headers(letter: DeadLetter) -> Headers:
+    """Return the headers that the record of a dead letter had.
+
+    >>> record = LogRecord("t", 0, 0, 0, None, b"", [("a", b"\\xff"), ("a", None)])
+    >>> rejection = Reject(RejectCode.UNPARSABLE, "")
+    >>> message = record_dead_letter("load", record, rejection, datetime(2026, 1, 1, tzinfo=UTC))
+    >>> original_headers(DeadLetter.model_validate_json(message.value))
+    [('a', b'\\xff'), ('a', None)]
+    """
+    if raw := letter.headers.get(_ALL_HEADERS):
+        # A letter that somebody else wrote may have anything there.
+        with suppress(ValueError, TypeError):
+            return [
+                (str(name), None if value is None else b64decode(value))
+                for name, value in orjson.loads(b64decode(raw))
+            ]
+    return [(name, value.encode()) for name, value in letter.headers.items()]
 
 
 def ingest_dead_letter(

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipeline.errors import UserError
+from pipeline.errors import InstallationError
 
 # librdkafka returns a list: copying it for every record would cost more than reading it. Other
 # clients may write a null value.
@@ -79,6 +79,8 @@ def offset_ranges(records: Sequence[LogRecord]) -> dict[TopicPartition, tuple[in
 # Offsets take 20 bits of a row version: a version repeats only if a partition appends 1,048,576
 # records within one millisecond.
 _OFFSET_BITS = 20
+# The year 2527. The broker sets the time of a record, unless a topic was created in another way.
+_MAX_TIMESTAMP_MS = (1 << 64 - _OFFSET_BITS) - 1
 
 
 # A republished record carries its first version in this header, so that its row never replaces a
@@ -89,15 +91,19 @@ _VERSION = "sb_version"
 def row_version(record: LogRecord) -> int:
     """Return the version of a record's row: the later the record lies in its log, the larger.
 
-    docs/adr/0003 says why rows are versioned so.
+    docs/adr/0003 says why rows are versioned so. The version is between 0 and 2^64 - 1.
 
     >>> row_version(LogRecord("t", 0, 5, 1, None, b"")) == (1 << 20) + 5
     True
     """
     # `republish_message` appends the header last, so only the last one has to be looked at.
     if record.headers and record.headers[-1][0] == _VERSION:
-        return int(record.headers[-1][1] or 0)
-    return (record.timestamp_ms << _OFFSET_BITS) | (record.offset & ((1 << _OFFSET_BITS) - 1))
+        version = record.headers[-1][1] or b""
+        # Another value is not ours: columns of versions have 64 bits, which is twenty digits.
+        if version.isdigit() and len(version) <= 20 and int(version) < 1 << 64:
+            return int(version)
+    timestamp_ms = min(max(record.timestamp_ms, 0), _MAX_TIMESTAMP_MS)
+    return (timestamp_ms << _OFFSET_BITS) | (record.offset & ((1 << _OFFSET_BITS) - 1))
 
 
 def republish_message(record: LogRecord) -> Message:
@@ -228,7 +234,7 @@ class StateStore(Protocol):
         ...
 
 
-class LogError(UserError):
+class LogError(InstallationError):
     """The log rejects an operation, such as an unknown topic; the message says why."""
 
 

@@ -6,9 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
+from pipeline.errors import is_caused_by_record
 from pipeline.models.classifier import Classifier
 from pipeline.models.heads import HEADS, Head
-from pipeline.models.replica import LearntExample, RecordedLabel, RefusedEvent, Replica
+from pipeline.models.replica import (
+    LearntExample,
+    RecordedLabel,
+    RefusedEvent,
+    Replica,
+    fold_error,
+)
 
 ControlKind = Literal["begun", "complete", "pin", "unpin", "rollback", "promotion"]
 # The offset before the first event, and of a state that has learnt nothing.
@@ -84,6 +91,14 @@ class ExamplesFold:
         if offset <= self.position:
             return RefusedEvent("already_folded", f"offset {offset} is not after {self.position}")
         self.position = offset
+        try:
+            return self._apply(event, offset, replay)
+        except Exception as error:
+            if not is_caused_by_record(error):
+                raise
+            return fold_error(error)
+
+    def _apply(self, event: Mapping[str, Any], offset: int, replay: Replay) -> FoldOutcome:
         kind = event.get("kind")
         if kind == "generation":
             return self._generation(event, offset)

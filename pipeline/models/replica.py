@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
+from pipeline.errors import is_caused_by_record
 from pipeline.models import abstention
 from pipeline.models import features as text_features
 from pipeline.models.abstention import ConfidenceHistogram
@@ -78,6 +79,7 @@ RefusalCode = Literal[
     "weight_invalid",
     "label_invalid",
     "version_unknown",
+    "fold_error",
 ]
 
 
@@ -86,6 +88,11 @@ class RefusedEvent(NamedTuple):
 
     code: RefusalCode
     detail: str
+
+
+def fold_error(error: Exception) -> RefusedEvent:
+    """Return the refusal of an event on which the fold raised."""
+    return RefusedEvent("fold_error", f"folding it raised {type(error).__name__}: {error}")
 
 
 @dataclass(slots=True)
@@ -178,6 +185,15 @@ class Replica:
         if offset <= self.offset:
             return RefusedEvent("already_folded", f"offset {offset} is not after {self.offset}")
         self.offset = offset
+        try:
+            return self._apply(event)
+        except Exception as error:
+            # Every replica raises at the same instruction, so their states stay the same.
+            if not is_caused_by_record(error):
+                raise
+            return fold_error(error)
+
+    def _apply(self, event: Mapping[str, Any]) -> LearntExample | RecordedLabel | RefusedEvent:
         head = self._head_of(event)
         if isinstance(head, RefusedEvent):
             return head

@@ -22,6 +22,7 @@ _CODES: Mapping[RefusalCode, RejectCode] = {
     "unknown_kind": RejectCode.UNKNOWN_TYPE,
     "unknown_head": RejectCode.UNKNOWN_LABEL,
     "unknown_value": RejectCode.UNKNOWN_LABEL,
+    "fold_error": RejectCode.STEP_ERROR,
 }
 # Effects that change nothing: neither the label of the record nor an answer is new.
 _NOTHING_NEW = frozenset({"outdated", "repeated"})

@@ -10,6 +10,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pipeline.processors.converse.business_hours import to_ms
 from schemas.types import Contract
 
+# The last millisecond of the year 9999.
+_MAX_MS = 253_402_300_799_999
+
 
 class Projection(BaseModel):
     """Some fields of `contract`, with the contract's names and defaults.
@@ -29,10 +32,12 @@ class Projection(BaseModel):
         return cls.model_validate_json(raw)
 
 
-def _parse_ms(value: str | int) -> int:
+def _parse_ms(value: object) -> int:
     """Return the milliseconds of an instant in ISO 8601; an integer is returned unchanged."""
-    if isinstance(value, int):
+    if isinstance(value, int) and abs(value) <= _MAX_MS:
         return value
+    if not isinstance(value, str):
+        raise ValueError("an instant is a text in ISO 8601")
     moment = datetime.fromisoformat(value)
     if moment.tzinfo is None:
         raise ValueError("an instant needs a time zone")

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pipeline import cpu_limit
-from pipeline.log.claim_check import BodyStore, restore_large_bodies, store_large_bodies
-from pipeline.log.port import LogRecord, Message
+from pipeline.log.claim_check import BodyStore, BodyStoreUnavailableError, store_large_bodies
+from pipeline.log.port import Message
 from pipeline.log.retries import backoff_s, retry_call
 from pipeline.log.sqlite_log import SqliteLog
 from pipeline.metrics import BatchMeter, Meter
+from pipeline.runtime.check_out import check_out_and_handle
 from pipeline.runtime.crash_quarantine import CrashMarkers, SubBatch, quarantine
 from pipeline.runtime.model_worker import ModelWorker
 from pipeline.runtime.runner import Handler
@@ -111,28 +111,23 @@ class EmbeddedHost:
         if sub_batch.rejection is not None:
             record = sub_batch.records[0]
             return quarantine(stage.handler.name, record, sub_batch.rejection, stage.outcomes)
-        inputs = restore_large_bodies(sub_batch.records, self._bodies)
-        return self._handle(stage.handler, inputs, batch)
-
-    def _handle(
-        self, handler: Handler, records: Sequence[LogRecord], batch: BatchMeter
-    ) -> list[Message]:
-        def limited() -> list[Message]:
-            with cpu_limit.limited(len(records)):
-                return handler.handle(records)
 
         def on_retry(error: BaseException, wait_s: float) -> None:
             batch.retried("busy")
             logger.warning(
-                "The warehouse is busy; %s retries the batch in %.1f s: %s",
-                handler.name,
+                "A store is busy; %s retries the batch in %.1f s: %s",
+                stage.handler.name,
                 wait_s,
                 error,
             )
 
         return retry_call(
-            limited,
-            retry_if=lambda error: isinstance(error, WarehouseBusyError),
+            lambda: check_out_and_handle(
+                stage.handler, sub_batch.records, self._bodies, stage.outcomes
+            ),
+            retry_if=lambda error: isinstance(
+                error, (WarehouseBusyError, BodyStoreUnavailableError)
+            ),
             on_retry=on_retry,
             wait_s=backoff_s,
             attempts=_ATTEMPTS,

@@ -28,13 +28,14 @@ from faust.web import Request, Response
 from faust.web import View as WebView
 from yarl import URL
 
-from pipeline import cpu_limit
 from pipeline.errors import UserError
+from pipeline.log.claim_check import BodyStore
 from pipeline.log.clock import now_ms
 from pipeline.log.port import LogRecord, Message, TopicPartition
 from pipeline.metrics import BatchMeter, Meter
 from pipeline.processors.live.alerts import AlertMonitor
 from pipeline.processors.live.view import LiveView
+from pipeline.runtime.check_out import check_out_and_handle
 from pipeline.runtime.crash_quarantine import CrashMarkers, SubBatch, quarantine
 from pipeline.runtime.faust_driver import StateOffsetConsumer, previous_offset, transport
 from pipeline.runtime.faust_state import LiveState, UnmanagedTable
@@ -78,6 +79,7 @@ class LiveApp:
 
     broker: Broker
     folder: Path
+    bodies: BodyStore
     markers: CrashMarkers
     web_host: str
     web_port: int | None
@@ -233,8 +235,7 @@ class LiveApp:
         records = sub_batch.records
         if sub_batch.rejection is not None:
             return quarantine(STAGE, records[0], sub_batch.rejection, self.counts)
-        with cpu_limit.limited(len(records)):
-            return self._handler.handle(records)
+        return check_out_and_handle(self._handler, records, self.bodies, self.counts)
 
     async def _write(
         self, sub_batch: SubBatch, messages: Sequence[Message], meter: BatchMeter

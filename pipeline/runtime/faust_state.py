@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 _POLL_S = 0.5
 # Expired panes are removed from the Table this often.
 _EXPIRE_MS = 60_000
+# Kafka's offsets are below 2^63, which has nineteen digits.
+_OFFSET_DIGITS = 20
 
 
 class UnmanagedTable(faust.Table):  # type: ignore[type-arg]
@@ -156,9 +158,10 @@ class LiveState:
             await self.read_changelog()
         self._restore(partitions)
         counted = {
-            topic_partition: int(self._table.data[key])
+            topic_partition: offset
             for topic_partition in owned
-            if (key := _next_key(topic_partition)) in self._table.data
+            if (offset := _read_offset(self._table.data.get(_next_key(topic_partition), b"")))
+            is not None
         }
         if fresh := [
             topic_partition for topic_partition in owned if topic_partition not in counted
@@ -183,9 +186,10 @@ class LiveState:
 
     async def _apply_changes(self) -> None:
         async with self._reading:
-            changes = await asyncio.get_running_loop().run_in_executor(
+            polled = await asyncio.get_running_loop().run_in_executor(
                 None, self._tail.poll, _POLL_S
             )
+            changes = [(key, value) for key, value in polled if _is_state_key(key)]
             self._view.apply(changes)
             self._shown.update(changes)
 
@@ -216,6 +220,22 @@ class LiveState:
 def _partition_of(key: bytes) -> int:
     """Return the partition of a state's key: the second element of its JSON array."""
     return int(orjson.loads(key)[1])
+
+
+def _is_state_key(key: bytes) -> bool:
+    """Return whether a key is one of live's; others may write to its topic, too."""
+    try:
+        read_key(key)
+        _partition_of(key)
+    except (ValueError, TypeError, LookupError):
+        logger.warning("A message with key %r in the topic of live's state is left out", key[:80])
+        return False
+    return True
+
+
+def _read_offset(raw: bytes) -> int | None:
+    """Return the offset that bytes contain, or None if they contain none."""
+    return int(raw) if raw.isdigit() and len(raw) < _OFFSET_DIGITS else None
 
 
 def _next_key(topic_partition: TopicPartition) -> bytes:

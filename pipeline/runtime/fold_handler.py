@@ -6,6 +6,7 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar, cast
 
 from pipeline.cpu_limit import limit_each
@@ -22,7 +23,15 @@ from pipeline.outcomes import (
     Reject,
     StepContractError,
 )
-from pipeline.runtime.runner import ErrorLimit, outcome_messages, step_error_rejection
+from pipeline.runtime.record_guard import (
+    ErrorLimit,
+    attempt,
+    error_rejection,
+    guard_decode,
+    output_messages,
+)
+from pipeline.runtime.runner import count_outcome
+from schemas.dead_letters import RejectCode
 from schemas.types import Contract
 
 logger = logging.getLogger(__name__)
@@ -30,9 +39,30 @@ State = TypeVar("State")
 Item = TypeVar("Item")
 In = TypeVar("In")
 _MOVED = Drop("moved")
+# Our own keys have 36 bytes. A key becomes the key of a state, and Kafka takes messages of a MiB
+# with key and value.
+_MAX_KEY_BYTES = 4 * 1024
 
 # The updates of a batch by partition and state key, each with the index of its record.
 _Updates = dict[TopicPartition, dict[bytes, list[tuple[int, In]]]]
+
+
+@dataclass(slots=True)
+class _Batch:
+    """A batch in the making: the outcome and the output messages of each record, by its index."""
+
+    records: Sequence[LogRecord]
+    ctx: Context
+    errors: ErrorLimit
+    outcomes: dict[int, Outcome[Contract]] = field(default_factory=dict)
+    outputs: dict[int, list[Message]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, index: int, outcome: Outcome[Contract], messages: Sequence[Message] = ()) -> None:
+        """Add the outcome of one more update of a record; a rejection outweighs the others."""
+        before = self.outcomes.get(index)
+        if before is None or isinstance(outcome, Reject):
+            self.outcomes[index] = outcome
+        self.outputs[index] += messages
 
 
 @dataclass
@@ -45,7 +75,8 @@ class FoldHandler(Generic[State, Item, In]):
 
     A state lies on the partition with the number of its records' partition, so one worker owns
     both. Records of a topic without a state topic are folded from an empty state, which is not
-    stored.
+    stored. Of a state that cannot be loaded nothing is changed: its records are rejected, and can
+    be replayed after the state was repaired. `samples` returns records that a sound release folds.
     """
 
     name: str
@@ -58,50 +89,64 @@ class FoldHandler(Generic[State, Item, In]):
     clock: Clock = utc_now
     counts: Counter[str] = field(default_factory=Counter)
     route: Callable[[LogRecord, Item, Context], Iterable[tuple[bytes, In]]] | None = None
+    samples: Callable[[], Sequence[LogRecord]] | None = None
 
     def handle(self, records: Sequence[LogRecord]) -> list[Message]:
         """Return the outputs, the dead letters and the changed states; see `Handler.handle`."""
         ctx = Context(self.clock(), self.models())
-        outcomes: dict[int, Outcome[Contract]] = {}
-        updates = self._updates(records, ctx, outcomes)
-        moved = self._take_moved(updates, outcomes) if self.route is None else []
-        errors = ErrorLimit(len(records))
+        batch = _Batch(records, ctx, ErrorLimit(len(records), self._trial))
+        updates = self._updates(batch)
+        moved = self._take_moved(updates, batch) if self.route is None else []
         states: list[Message] = []
         for (topic, partition), keys in updates.items():
-            states.extend(self._fold_partition(topic, partition, keys, outcomes, ctx, errors))
+            states.extend(self._fold_partition(topic, partition, keys, batch))
         messages: list[Message] = []
         for index, record in enumerate(records):
-            messages.extend(
-                outcome_messages(self.name, record, outcomes[index], ctx.now, self.counts)
-            )
+            outcome = batch.outcomes[index]
+            messages += count_outcome(self.name, record, outcome, ctx.now, self.counts)
+            messages += batch.outputs[index]
         return messages + [republish_message(records[index]) for index in moved] + states
 
-    def _updates(
-        self,
-        records: Sequence[LogRecord],
-        ctx: Context,
-        outcomes: dict[int, Outcome[Contract]],
-    ) -> _Updates[In]:
+    def _updates(self, batch: _Batch) -> _Updates[In]:
         """Decode and route a batch; the outcome of a record without updates is added at once."""
         updates: _Updates[In] = defaultdict(lambda: defaultdict(list))
-        for index, record in enumerate(limit_each(records)):
-            item = self.decode(record)
+        for index, record in enumerate(limit_each(batch.records)):
+            item = guard_decode(self._decode_with_key, record)
             if isinstance(item, (Drop, Reject)):
-                outcomes[index] = item
+                batch.add(index, item)
                 continue
             keys = updates[record.topic, record.partition]
             if self.route is None:
                 keys[record.key or b""].append((index, cast(In, item)))
                 continue
+            routed = attempt(partial(self._routed, record, item, batch.ctx))
+            if isinstance(routed, Exception):
+                batch.errors.count(routed)
+                batch.add(index, error_rejection(routed))
+                continue
             # A redelivered record is counted as emitted, too, though it changes no state.
-            outcomes[index] = Emit(())
-            for key, update in self.route(record, item, ctx):
+            batch.add(index, Emit(()))
+            for key, update in routed:
                 keys[key].append((index, update))
         return updates
 
-    def _take_moved(
-        self, updates: _Updates[In], outcomes: dict[int, Outcome[Contract]]
-    ) -> list[int]:
+    def _decode_with_key(self, record: LogRecord) -> Item | Drop | Reject:
+        if self.route is None and record.topic in self.state_topics:
+            size = len(record.key or b"")
+            if not 0 < size <= _MAX_KEY_BYTES:
+                return Reject(
+                    RejectCode.SCHEMA_VALUE,
+                    f"key: it has {size} bytes; records of {record.topic} need a key of 1 to"
+                    f" {_MAX_KEY_BYTES} bytes, by which they are folded",
+                    "decode",
+                )
+        return self.decode(record)
+
+    def _routed(self, record: LogRecord, item: Item, ctx: Context) -> list[tuple[bytes, In]]:
+        assert self.route is not None
+        return list(self.route(record, item, ctx))
+
+    def _take_moved(self, updates: _Updates[In], batch: _Batch) -> list[int]:
         """Remove the records that lie on another partition than their key's; return indices."""
         moved: list[int] = []
         for (topic, partition), keys in updates.items():
@@ -114,7 +159,8 @@ class FoldHandler(Generic[State, Item, In]):
                 if key and self.states.state_partition(state_topic, key) != partition
             ]:
                 moved.extend(index for index, _ in keys.pop(key))
-        outcomes.update(dict.fromkeys(moved, _MOVED))
+        for index in moved:
+            batch.add(index, _MOVED)
         return sorted(moved)
 
     def _fold_partition(
@@ -122,9 +168,7 @@ class FoldHandler(Generic[State, Item, In]):
         topic: str,
         partition: int,
         keys: Mapping[bytes, list[tuple[int, In]]],
-        outcomes: dict[int, Outcome[Contract]],
-        ctx: Context,
-        errors: ErrorLimit,
+        batch: _Batch,
     ) -> list[Message]:
         """Fold the records of one partition; add their outcomes and return the changed states."""
         state_topic = self.state_topics.get(topic)
@@ -132,51 +176,92 @@ class FoldHandler(Generic[State, Item, In]):
         changed: list[Message] = []
         for key, items in limit_each(keys.items()):
             before = stored.get(key, b"")
-            state = self.fold.load(before) if before else self.fold.empty()
-            state, results = self._fold(state, [item for _, item in items], ctx, errors)
-            for (index, _), result in zip(items, results, strict=True):
-                outcomes[index] = _merge(outcomes.get(index), result)
-            after = self.fold.dump(state) if state_topic else b""
+            state = self._load(before)
+            if isinstance(state, Exception):
+                self._reject_unreadable(state, str(state_topic), partition, key, items, batch)
+                continue
+            after = self._fold(state, before, items, batch)[1]
             if state_topic and after != before:
                 changed.append(Message(state_topic, key, after, partition=partition))
         return changed
 
+    def _load(self, raw: bytes) -> State | Exception:
+        return attempt(lambda: self.fold.load(raw) if raw else self.fold.empty())
+
+    def _reject_unreadable(
+        self,
+        error: Exception,
+        state_topic: str,
+        partition: int,
+        key: bytes,
+        items: Sequence[tuple[int, In]],
+        batch: _Batch,
+    ) -> None:
+        name = f"{state_topic}/{partition}, key {key[:80]!r}"
+        logger.error("The state of %s cannot be loaded, its records are rejected: %r", name, error)
+        rejection = Reject(
+            RejectCode.STATE_UNREADABLE,
+            f"the state at {name} cannot be loaded ({error}): repair or remove it as the runbook"
+            " says, then replay this record",
+            self.fold.name,
+        )
+        for index, _ in items:
+            batch.add(index, rejection)
+
     def _fold(
-        self, state: State, batch: Sequence[In], ctx: Context, errors: ErrorLimit
-    ) -> tuple[State, Sequence[Outcome[Contract]]]:
+        self, state: State, raw: bytes, items: Sequence[tuple[int, In]], batch: _Batch
+    ) -> tuple[State, bytes]:
         """Fold the records of a key together, or one by one if that raises.
 
-        A record that raises by itself is rejected and leaves the state unchanged.
+        Return the state and its bytes. A record that raises by itself is rejected and leaves the
+        state unchanged.
         """
-        try:
-            return self._run_checked(state, batch, ctx)
-        except (MemoryError, StepContractError):
-            raise
-        except Exception as error:
-            if len(batch) == 1:
-                errors.count(error)
-                return state, [step_error_rejection(error)]
-        outcomes: list[Outcome[Contract]] = []
-        for item in batch:
-            state, results = self._fold(state, [item], ctx, errors)
-            outcomes.extend(results)
-        return state, outcomes
+        folded = attempt(lambda: self._fold_checked(state, items, batch))
+        if not isinstance(folded, Exception):
+            state, raw, results = folded
+            for (index, _), (outcome, messages) in zip(items, results, strict=True):
+                batch.add(index, outcome, messages)
+        elif len(items) == 1:
+            batch.errors.count(folded)
+            batch.add(items[0][0], error_rejection(folded))
+        else:
+            for item in items:
+                state, raw = self._fold(state, raw, [item], batch)
+        return state, raw
 
-    def _run_checked(
-        self, state: State, batch: Sequence[In], ctx: Context
-    ) -> tuple[State, Sequence[Outcome[Contract]]]:
-        after, outcomes = self.fold(state, batch, ctx)
-        if len(outcomes) != len(batch):
+    def _fold_checked(
+        self, state: State, items: Sequence[tuple[int, In]], batch: _Batch
+    ) -> tuple[State, bytes, list[tuple[Outcome[Contract], list[Message]]]]:
+        """Return the new state, its bytes, and the outcome and messages of each record.
+
+        What cannot be written raises here, before anything of it is kept.
+        """
+        after, outcomes = self.fold(state, [item for _, item in items], batch.ctx)
+        if len(outcomes) != len(items):
             raise StepContractError(
-                f"fold {self.fold.name} returned {len(outcomes)} outcomes for {len(batch)} inputs"
+                f"fold {self.fold.name} returned {len(outcomes)} outcomes for {len(items)} inputs"
             )
-        return after, outcomes
+        results = [
+            (outcome, output_messages(batch.records[index], outcome))
+            for (index, _), outcome in zip(items, outcomes, strict=True)
+        ]
+        return after, self.fold.dump(after), results
 
-
-def _merge(before: Outcome[Contract] | None, result: Outcome[Contract]) -> Outcome[Contract]:
-    """Return the outcome of a record after one more of its updates was folded."""
-    if before is None or isinstance(result, Reject):
-        return result
-    if isinstance(before, Emit) and isinstance(result, Emit):
-        return Emit((*before.outputs, *result.outputs))
-    return before
+    def _trial(self, error: Exception) -> None:
+        """Fold the samples from empty states, and write what comes of it; raises if that fails."""
+        if self.samples is None:
+            raise error
+        records = self.samples()
+        ctx = Context(self.clock(), self.models())
+        batch = _Batch(records, ctx, ErrorLimit(0, self._trial))
+        for index, record in enumerate(records):
+            item = self.decode(record)
+            if isinstance(item, Reject):
+                raise ValueError(f"the sample {record.topic} was rejected: {item.detail}")
+            if isinstance(item, Drop):
+                continue
+            updates = [cast(In, item)]
+            if self.route is not None:
+                updates = [update for _, update in self.route(record, item, ctx)]
+            for update in updates:
+                self._fold_checked(self.fold.empty(), [(index, update)], batch)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from pipeline.cpu_limit import paused
@@ -23,11 +25,13 @@ from pipeline.processors.live.observations import (
 )
 from pipeline.processors.live.view import LiveView
 from pipeline.runtime.fold_handler import FoldHandler
-from pipeline.runtime.runner import step_error_rejection
-from pipeline.runtime.stages import LIVE_TOPICS, decode_contract
+from pipeline.runtime.record_guard import attempt, error_rejection
+from pipeline.runtime.stages import LIVE_TOPICS, decode_contract, samples_of
 from schemas.conversations import Conversation
 from schemas.live import Alert
 from schemas.topics import ALERTS, BUSINESS, LIVE_STATE, RECORDS
+
+logger = logging.getLogger(__name__)
 
 # Alerts of the last two days may still be open: the largest window has a day.
 _RECENT_MS = 2 * 86_400_000
@@ -52,6 +56,7 @@ def live_fold_handler(
         clock=clock,
         counts=Counter() if counts is None else counts,
         route=_route,
+        samples=lambda: samples_of(LIVE_TOPICS),
     )
 
 
@@ -66,7 +71,7 @@ def _decode(record: LogRecord) -> LiveItem | Drop | Reject:
         item = _observe(record)
     except ValueError as error:
         contract = decode_contract(record)
-        return contract if isinstance(contract, Reject) else step_error_rejection(error)
+        return contract if isinstance(contract, Reject) else error_rejection(error)
     return Drop("nothing to count") if item is None else item
 
 
@@ -95,8 +100,13 @@ def recent_alerts(reader: TopicReader, now_ms: int) -> list[Alert]:
     while records := reader.scan(ALERTS.name, 0, start, _SCAN_RECORDS):
         start = records[-1].offset + 1
         for record in records:
-            if record.timestamp_ms > now_ms - _RECENT_MS:
-                alert = Alert.model_validate_json(record.value)
+            if record.timestamp_ms <= now_ms - _RECENT_MS:
+                continue
+            alert = attempt(partial(Alert.model_validate_json, record.value))
+            if isinstance(alert, Exception):
+                # `load` makes a dead letter of it.
+                logger.warning("Invalid alert at offset %d skipped: %s", record.offset, alert)
+            else:
                 alerts[alert.alert_id] = alert
     return list(alerts.values())
 

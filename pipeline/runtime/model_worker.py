@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -20,6 +21,7 @@ from pipeline.models.replica import EXAMPLE_KINDS, RefusedEvent, Replica
 from pipeline.models.snapshot import dump_fold, load_fold
 from pipeline.models.state_format import StateError
 from pipeline.outcomes import Models
+from pipeline.runtime.record_guard import attempt
 from schemas.topics import EXAMPLES
 
 logger = logging.getLogger(__name__)
@@ -111,7 +113,9 @@ class ModelWorker:
         event = _event(record)
         answer = None
         if event.get("kind") == "example" and not event.get("copied"):
-            answer = self._answer(event)
+            answered = attempt(partial(self._answer, event))
+            # The fold then refuses the event, and says why.
+            answer = None if isinstance(answered, Exception) else answered
         outcome = self.fold.apply(event, record.offset, self.replica_at)
         self.fold.build_pinned(self.replica_at)
         self._folded += 1

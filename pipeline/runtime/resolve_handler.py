@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pipeline.cpu_limit import paused
 from pipeline.log.clock import Clock, utc_now
 from pipeline.log.port import LogRecord, Message
+from pipeline.runtime.record_guard import attempt, error_rejection
 from pipeline.runtime.runner import StepHandler, outcome_messages
 from schemas.labels import Label
 from schemas.topics import EXAMPLES
@@ -62,8 +64,20 @@ class ResolveHandler:
         messages: list[Message] = []
         now = self.clock()
         for tested in self.worker.test_then_train(records):
-            outcome = assess(
-                tested.event, tested.outcome, tested.answer, tested.generation, tested.record.offset
+            assessed = attempt(
+                partial(
+                    assess,
+                    tested.event,
+                    tested.outcome,
+                    tested.answer,
+                    tested.generation,
+                    tested.record.offset,
+                )
+            )
+            outcome = (
+                error_rejection(assessed, step="learn")
+                if isinstance(assessed, Exception)
+                else assessed
             )
             messages += outcome_messages(self.name, tested.record, outcome, now, self.counts)
         return messages

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -19,6 +19,7 @@ from pipeline.processors.converse.record_view import RecordView
 from pipeline.processors.identify import Identity
 from pipeline.processors.labels import LabelledText, Resolve
 from pipeline.runtime.fold_handler import FoldHandler
+from pipeline.runtime.record_guard import TooManyErrorsError
 from pipeline.runtime.resolve_handler import ResolveHandler
 from pipeline.runtime.runner import LoadHandler, StepHandler
 from pipeline.sinks.warehouse import Warehouse, rows
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from pipeline.runtime.model_worker import ModelWorker
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 ENRICH_TOPICS = tuple(
     topic.name for topic in (RAW_EMAIL, RAW_CALL, RAW_CHAT, RAW_BUSINESS, RAW_LABELS)
@@ -104,7 +106,6 @@ def enrich_handler(
     # Imported here, because cleaning needs most of the program's imports: workers of other stages
     # start a second sooner without it.
     from pipeline.processors.enrich import enrich_step
-    from pipeline.runtime.sample_events import sample_events
 
     step = enrich_step(identity, heads)
     warmed_up = False
@@ -114,11 +115,18 @@ def enrich_handler(
         if not warmed_up:
             # What the first record of a process compiles and loads is not this record's doing.
             with paused():
-                run_checked(step, sample_events(), Context(clock(), models()))
+                _warm_up(step, Context(clock(), models()))
             warmed_up = True
         return step
 
-    return StepHandler("enrich", ENRICH_TOPICS, decode_event, prepare, models, clock)
+    def samples() -> Sequence[IncomingEvent]:
+        from pipeline.runtime.trial_records import trial_events
+
+        return trial_events()
+
+    return StepHandler(
+        "enrich", ENRICH_TOPICS, decode_event, prepare, models, clock, samples=samples
+    )
 
 
 def converse_handler(
@@ -126,13 +134,27 @@ def converse_handler(
 ) -> FoldHandler[Any, Any, Any]:
     """Return the stage that folds records and business events into conversations."""
     return FoldHandler(
-        "converse", CONVERSE_TOPICS, _decode_record, fold, STATE_TOPICS, states, clock=clock
+        "converse",
+        CONVERSE_TOPICS,
+        _decode_record,
+        fold,
+        STATE_TOPICS,
+        states,
+        clock=clock,
+        samples=lambda: samples_of(CONVERSE_TOPICS),
     )
 
 
 def load_handler(warehouse: Warehouse, clock: Clock = utc_now) -> LoadHandler:
     """Return the stage that inserts all derived contracts into the warehouse."""
-    return LoadHandler("load", LOAD_TOPICS, decode_contract, warehouse, clock)
+    return LoadHandler(
+        "load",
+        LOAD_TOPICS,
+        decode_contract,
+        warehouse,
+        clock,
+        samples=lambda: _decoded_samples(decode_contract, LOAD_TOPICS),
+    )
 
 
 def resolve_handler(
@@ -146,8 +168,46 @@ def resolve_handler(
     def prepare(labels: Sequence[Label]) -> Step[Label, Contract]:
         return Resolve(labelled_texts(warehouse, [label.record_id for label in labels]))
 
-    labels = StepHandler("resolve", (LABELS.name,), _decode_label, prepare, clock=clock)
+    labels = StepHandler(
+        "resolve",
+        (LABELS.name,),
+        _decode_label,
+        prepare,
+        clock=clock,
+        samples=lambda: _decoded_samples(_decode_label, (LABELS.name,)),
+    )
     return ResolveHandler(labels, make_worker, RESOLVE_TOPICS, clock)
+
+
+def samples_of(topics: Sequence[str]) -> list[LogRecord]:
+    """Return records of derived topics that a sound release handles."""
+    # It imports all of enrich, which workers of other stages almost never need.
+    from pipeline.runtime.trial_records import trial_records
+
+    return trial_records(topics)
+
+
+def _warm_up(step: Step[IncomingEvent, Contract], ctx: Context) -> None:
+    from pipeline.runtime.sample_events import sample_events
+
+    try:
+        run_checked(step, sample_events(), ctx)
+    except Exception as error:
+        raise TooManyErrorsError(
+            f"enrich fails on the program's own samples ({error!r}); nothing is committed: fix the"
+            " cause, then restart"
+        ) from error
+
+
+def _decoded_samples(decode: Callable[[LogRecord], T | Reject], topics: Sequence[str]) -> list[T]:
+    """Return the samples of topics; raises ValueError if decoding rejects one."""
+    samples: list[T] = []
+    for record in samples_of(topics):
+        item = decode(record)
+        if isinstance(item, Reject):
+            raise ValueError(f"the sample of {record.topic} was rejected: {item.detail}")
+        samples.append(item)
+    return samples
 
 
 def _decode_record(record: LogRecord) -> RecordView | Contract | Reject:

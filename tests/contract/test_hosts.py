@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.commands.host_factory import HandlerWrapper, unwrapped
 from pipeline.log.port import LogRecord
-from pipeline.runtime.runner import TooManyErrorsError
+from pipeline.runtime.record_guard import TooManyErrorsError
 from tests.support.events import make_events
 from tests.support.faults import (
     POISON,

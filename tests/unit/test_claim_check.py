@@ -16,7 +16,7 @@ from pipeline.log.claim_check import (
     BucketBodyStore,
     FolderBodyStore,
     open_body_store,
-    restore_large_bodies,
+    restore_large_body,
     store_large_bodies,
 )
 from pipeline.log.port import LogRecord, Message
@@ -46,7 +46,8 @@ def test_only_large_bodies_are_stored_and_all_are_restored(bodies: BodyStore) ->
     ]
     checked = store_large_bodies(messages, bodies)
     assert [len(message.value) for message in checked] == [0, THRESHOLD_BYTES, 0]
-    assert restore_large_bodies(as_records(checked), bodies) == as_records(messages)
+    restored = [restore_large_body(record, bodies) for record in as_records(checked)]
+    assert restored == as_records(messages)
 
 
 def test_equal_bodies_are_stored_once_with_private_permissions(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The fold handler: a batch is folded key by key, and one bad record does not affect the others."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.errors import InstallationError
 from pipeline.log.port import LogRecord, Message, row_version
 from pipeline.log.port import republish_message as put_again
-from pipeline.outcomes import Context, Emit, Outcome, Output, Reject, StepContractError
+from pipeline.outcomes import Context, Emit, Outcome, Output, Reject
 from pipeline.runtime.fold_handler import FoldHandler
-from pipeline.runtime.runner import TooManyErrorsError
+from pipeline.runtime.record_guard import TooManyErrorsError
 from schemas.dead_letters import DeadLetter, Replay
 from schemas.topics import BUSINESS, CONVERSE_STATE, DEAD_LETTERS, RECORDS
 from schemas.types import Contract
@@ -104,6 +105,14 @@ def _record(
     return LogRecord(topic, partition, offset, 0, key, str(number).encode())
 
 
+def _letters(messages: Sequence[Message]) -> list[DeadLetter]:
+    return [
+        DeadLetter.model_validate_json(message.value)
+        for message in messages
+        if message.topic == DEAD_LETTERS.name
+    ]
+
+
 def _sums(messages: Sequence[Message]) -> list[int]:
     return [
         int(Replay.model_validate_json(m.value).message)
@@ -187,9 +196,80 @@ def test_an_unchanged_state_is_not_written() -> None:
     assert [m.topic for m in messages] == [RECORDS.name]
 
 
-def test_a_fold_that_loses_an_outcome_stops_the_worker() -> None:
-    with pytest.raises(StepContractError, match="0 outcomes for 1"):
-        _handler(MemoryStates()).handle([_record(0, b"a", 99)])
+def test_a_record_whose_outcome_the_fold_loses_becomes_a_dead_letter() -> None:
+    states = MemoryStates()
+    messages = _handler(states).handle([_record(0, b"a", 99), _record(1, b"a", 1)])
+    states.write(messages)
+    (letter,) = _letters(messages)
+    assert (letter.offset, letter.reason_code) == (0, "step_error")
+    assert "0 outcomes for 1" in letter.message
+    assert states.stored == {(CONVERSE_STATE.name, 0, b"a"): b"1"}
+
+
+def test_a_flood_of_raising_records_stops_nothing_while_the_samples_fold() -> None:
+    handler = replace(
+        _handler(MemoryStates()), samples=lambda: [_record(0, b"sample", 1), _record(1, b"b", 2)]
+    )
+    messages = handler.handle([_record(offset, b"%d" % offset, 13) for offset in range(30)])
+    assert {letter.reason_code for letter in _letters(messages)} == {"step_error"}
+    assert len(_letters(messages)) == 30
+
+
+def test_a_fold_that_fails_on_its_samples_stops_the_worker() -> None:
+    handler = replace(_handler(MemoryStates()), samples=lambda: [_record(0, b"sample", 13)])
+    with pytest.raises(TooManyErrorsError, match="so do the program's own samples"):
+        handler.handle([_record(offset, b"%d" % offset, 13) for offset in range(30)])
+
+
+def test_a_state_that_cannot_be_loaded_rejects_the_records_of_its_key() -> None:
+    broken = {(CONVERSE_STATE.name, 0, b"a"): b"no number"}
+    states = MemoryStates(dict(broken))
+    messages = _handler(states).handle(
+        [*(_record(offset, b"a", 1) for offset in range(25)), _record(25, b"b", 2)]
+    )
+    states.write(messages)
+    letters = _letters(messages)
+    assert [letter.offset for letter in letters] == list(range(25))
+    assert {letter.reason_code for letter in letters} == {"state_unreadable"}
+    assert "remove it as the runbook says" in letters[0].message
+    assert states.stored == broken | {(CONVERSE_STATE.name, 0, b"b"): b"2"}
+
+
+@pytest.mark.parametrize("key", [None, b"", b"k" * 5_000])
+def test_a_record_without_a_usable_key_is_rejected(key: bytes | None) -> None:
+    messages = _handler(MemoryStates()).handle(
+        [LogRecord(RECORDS.name, 0, 0, 0, key, b"1"), _record(1, b"a", 1)]
+    )
+    (letter,) = _letters(messages)
+    assert (letter.offset, letter.reason_code) == (0, "schema_value")
+
+
+class _GoneError(InstallationError):
+    """Planted."""
+
+
+@pytest.mark.parametrize("error", [_GoneError("planted"), OSError(5, "planted"), MemoryError()])
+def test_errors_of_the_installation_pass_wherever_they_are_raised(error: Exception) -> None:
+    def fail(_record: LogRecord) -> int:
+        raise error
+
+    with pytest.raises(type(error)):
+        replace(_handler(MemoryStates()), decode=fail).handle([_record(0, b"a", 1)])
+
+
+@pytest.mark.parametrize(
+    "error", [AttributeError("planted"), RecursionError(), OSError(75, "year")]
+)
+def test_any_other_error_of_decoding_rejects_the_record(error: Exception) -> None:
+    def fail(record: LogRecord) -> int:
+        if record.value == b"13":
+            raise error
+        return 1
+
+    handler = replace(_handler(MemoryStates()), decode=fail)
+    messages = handler.handle([*(_record(n, b"a", 13) for n in range(30)), _record(30, b"a", 1)])
+    assert [letter.offset for letter in _letters(messages)] == list(range(30))
+    assert _sums(messages) == [1]
 
 
 def test_a_fold_that_fails_on_most_of_a_batch_stops_the_worker() -> None:

@@ -24,7 +24,8 @@ from pipeline.outcomes import (
     emit,
     run_checked,
 )
-from pipeline.runtime.runner import LoadHandler, StepHandler, TooManyErrorsError, run_with_bisection
+from pipeline.runtime.record_guard import TooManyErrorsError, run_with_bisection
+from pipeline.runtime.runner import LoadHandler, StepHandler
 from pipeline.runtime.stages import decode_contract
 from pipeline.sinks.warehouse import Columns, WarehouseBusyError, WarehouseError
 from schemas.dead_letters import DeadLetter, RejectCode

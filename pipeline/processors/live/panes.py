@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import orjson
+from pydantic import Field, TypeAdapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +127,8 @@ class Pane:
 
     @classmethod
     def load(cls, raw: bytes) -> Pane:
-        """Return the pane that bytes contain."""
-        offset, counts, samples = orjson.loads(raw)
+        """Return the pane that bytes contain; raises ValueError if they contain none."""
+        offset, counts, samples = _PANE.validate_json(raw)
         return cls(offset, Counter(counts), samples)
 
 
@@ -172,16 +173,28 @@ class Waiting:
 
     @classmethod
     def load(cls, raw: bytes) -> Waiting:
-        """Return the waiting customer that bytes contain."""
-        return cls(*orjson.loads(raw))
+        """Return the waiting customer that bytes contain; raises ValueError if they do not."""
+        return cls(*_WAITING.validate_json(raw))
 
 
 def read_key(raw: bytes) -> PaneKey | WaitingKey | None:
-    """Return the key that bytes contain; None for a kind that this program does not know."""
-    kind, *rest = orjson.loads(raw)
+    """Return the key that bytes contain; None for a kind that this program does not know.
+
+    Raises ValueError if they are no key.
+    """
+    kind, *rest = _KEY.validate_json(raw)
     if kind == "pane":
-        return PaneKey(*rest)
-    return WaitingKey(*rest) if kind == "waiting" else None
+        key = _PANE_KEY.validate_python(tuple(rest))
+        return key if key.pane_s in _BY_PANE else None
+    return _WAITING_KEY.validate_python(tuple(rest)) if kind == "waiting" else None
+
+
+# States come from a topic to which others may write, too.
+_KEY = TypeAdapter(Annotated[list[Any], Field(min_length=1)])
+_PANE = TypeAdapter(tuple[int, dict[str, int], dict[str, dict[str, str]]])
+_WAITING = TypeAdapter(tuple[str, str, str, str, int, int | None])
+_PANE_KEY = TypeAdapter(PaneKey)
+_WAITING_KEY = TypeAdapter(WaitingKey)
 
 
 def panes_of(at_ms: int, now_ms: int) -> Iterator[tuple[Resolution, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from pipeline.processors.live.panes import (
     WaitingKey,
     read_key,
 )
+
+logger = logging.getLogger(__name__)
 
 # Somebody who hears of it now can still keep a promise that ends within a quarter of an hour.
 SOON_MS: Final = 15 * 60_000
@@ -99,20 +102,29 @@ class LiveView:
         self._waiting: dict[WaitingKey, Waiting] = {}
 
     def apply(self, changes: Iterable[tuple[bytes, bytes]]) -> None:
-        """Apply changes of state, as pairs of key and value; an empty value removes its key."""
+        """Apply changes of state, as pairs of key and value; an empty value removes its key.
+
+        What is no state is left out.
+        """
         for raw, value in changes:
-            key = read_key(raw)
-            if isinstance(key, PaneKey) and key.pane_s in self._panes:
-                starts = self._panes[key.pane_s]
-                if value:
-                    starts[key.start_s][key] = Pane.load(value)
-                else:
-                    starts.get(key.start_s, {}).pop(key, None)
-            elif isinstance(key, WaitingKey):
-                if value:
-                    self._waiting[key] = Waiting.load(value)
-                else:
-                    self._waiting.pop(key, None)
+            try:
+                self._apply(raw, value)
+            except ValueError as error:
+                logger.warning("Key %r of live's state is left out: %s", raw[:80], error)
+
+    def _apply(self, raw: bytes, value: bytes) -> None:
+        key = read_key(raw)
+        if isinstance(key, PaneKey):
+            starts = self._panes[key.pane_s]
+            if value:
+                starts[key.start_s][key] = Pane.load(value)
+            else:
+                starts.get(key.start_s, {}).pop(key, None)
+        elif isinstance(key, WaitingKey):
+            if value:
+                self._waiting[key] = Waiting.load(value)
+            else:
+                self._waiting.pop(key, None)
 
     def evict(self, now_ms: int) -> list[PaneKey]:
         """Remove the panes that no window from now on covers; return their keys."""

@@ -14,11 +14,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import Message as KafkaMessage
 from confluent_kafka import TopicPartition as KafkaPartition
 
-from pipeline import cpu_limit
-from pipeline.log.claim_check import BodyStore, restore_large_bodies, store_large_bodies
+from pipeline.log.claim_check import BodyStore, BodyStoreUnavailableError, store_large_bodies
 from pipeline.log.port import LogRecord, Message, TopicPartition
 from pipeline.log.retries import backoff_s, retry_call
 from pipeline.metrics import BatchMeter, Meter
+from pipeline.runtime.check_out import check_out_and_handle
 from pipeline.runtime.crash_quarantine import CrashMarkers, SubBatch, quarantine
 from pipeline.runtime.gc_control import gc_between_batches
 from pipeline.runtime.kafka.assignment import Assignment
@@ -209,7 +209,7 @@ class KafkaHost:
         self.markers.begin(sub_batch)
         try:
             messages = self._outputs(sub_batch)
-        except WarehouseBusyError as error:
+        except (WarehouseBusyError, BodyStoreUnavailableError) as error:
             self.markers.fail(error)
             batch.retried("busy")
             self._back_off(error)
@@ -243,16 +243,14 @@ class KafkaHost:
     def _outputs(self, sub_batch: SubBatch) -> list[Message]:
         if sub_batch.rejection is not None:
             return quarantine(self.group, sub_batch.records[0], sub_batch.rejection, self.outcomes)
-        records = restore_large_bodies(sub_batch.records, self.bodies)
-        with cpu_limit.limited(len(records)):
-            return self.handler.handle(records)
+        return check_out_and_handle(self.handler, sub_batch.records, self.bodies, self.outcomes)
 
-    def _back_off(self, error: WarehouseBusyError) -> None:
+    def _back_off(self, error: WarehouseBusyError | BodyStoreUnavailableError) -> None:
         """Go back to the committed offsets and wait, as a member of the group."""
         self._busy_attempts += 1
         wait = backoff_s(self._busy_attempts)
         logger.warning(
-            "The warehouse is busy; %s retries the batch in %.1f s: %s", self.group, wait, error
+            "A store is busy; %s retries the batch in %.1f s: %s", self.group, wait, error
         )
         self._assignment.pause()
         # Not a plain wait: a consumer must be polled to stay in its group, and takes part in
