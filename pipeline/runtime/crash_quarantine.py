@@ -56,10 +56,10 @@ _TRACE_S = 86_400.0
 class CrashMarker:
     """The marker of one partition: the suspect offsets [start, end) and their count of crashes.
 
-    `first` and `last` are the offsets in flight, and `size` their number of records; `single` means
-    that the range is one record, which was handled by itself for `alone_deaths` crashes. `slow`:
-    the last crash was the limit of CPU time, at `line`. `busy`, `pid` and `born` say which process
-    has the records in flight. The fields are the JSON on disk.
+    `first` and `last` are the offsets in flight, and `size` is the number of records of a part of a
+    suspect range. `alone_deaths` counts the crashes over a part of one record. `slow`: the last
+    crash was the limit of CPU time, at `line`. `busy`, `pid` and `born` say which process has the
+    records in flight. The fields are the JSON on disk.
     """
 
     start: int = _NONE
@@ -181,11 +181,12 @@ class CrashMarkers:
         A suspect range is divided into parts, and what follows it comes last. The markers of new
         partitions are opened.
         """
-        for partition in {(record.topic, record.partition) for record in records}:
+        ranges = offset_ranges(records)
+        for partition in ranges:
             if partition not in self._files:
                 self.take_over(partition)
         if not any(marker.suspect for marker in self._markers.values()):
-            return [SubBatch.of(records)]
+            return [SubBatch(records, ranges)]
         together, after = list[LogRecord](), list[LogRecord]()
         suspects: dict[TopicPartition, list[LogRecord]] = {}
         for record in records:
@@ -219,10 +220,6 @@ class CrashMarkers:
 
     def begin(self, sub_batch: SubBatch) -> None:
         """Write to disk that a sub-batch is in flight."""
-        sizes: dict[TopicPartition, int] = {}
-        for record in sub_batch.records:
-            partition = record.topic, record.partition
-            sizes[partition] = sizes.get(partition, 0) + 1
         for partition, (first, last) in sub_batch.ranges.items():
             marker = self._markers[partition]
             if not sub_batch.isolated and not (marker.start == first and marker.deaths):
@@ -233,7 +230,7 @@ class CrashMarkers:
                     marker,
                     first=first,
                     last=last,
-                    size=sizes[partition],
+                    size=len(sub_batch.records) if sub_batch.isolated else 0,
                     busy=True,
                     pid=self._pid,
                     born=self._born_at,
