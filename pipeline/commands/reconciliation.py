@@ -6,9 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import orjson
-
-from pipeline.ingest.resumable_ingest import Checkpoint
+from pipeline.ingest.resumable_ingest import parse_checkpoint
 from pipeline.log.port import Log
 from pipeline.sinks.warehouse import Warehouse, rows
 
@@ -85,5 +83,5 @@ def items_read(log: Log) -> Counter[str]:
     """Return the number of distinct items that each connector has read, by its checkpoints."""
     counts: Counter[str] = Counter()
     for name, value in log.checkpoints("ingest/"):
-        counts[name.split("/")[1]] += Checkpoint(**orjson.loads(value)).read
+        counts[name.split("/")[1]] += parse_checkpoint(name, value).read
     return counts

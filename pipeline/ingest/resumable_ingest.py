@@ -16,6 +16,7 @@ from pipeline.ingest.byte_streams import UnreadableUnitError
 from pipeline.ingest.distinct_items import DistinctItems
 from pipeline.ingest.port import Connector, ConnectorItem, IngestOptions, InputUnit, OptionError
 from pipeline.ingest.publisher import Publisher
+from pipeline.log.port import LogError
 
 # Hashing is limited by the disk; larger reads would not be faster.
 _HASH_BLOCK = 1024 * 1024
@@ -41,6 +42,17 @@ class Checkpoint:
     def read(self) -> int:
         """How many items the reconciliation has to find in the history, or as dead letters."""
         return self.items if self.distinct is None else self.distinct
+
+
+def parse_checkpoint(name: str, value: bytes) -> Checkpoint:
+    """Return the checkpoint of a unit; raises LogError if damage changed it."""
+    try:
+        return Checkpoint(**orjson.loads(value))
+    except (ValueError, TypeError) as error:
+        raise LogError(
+            f"the checkpoint {name} is damaged ({error}): `switchboard check --repair` removes it,"
+            " and the unit is read again, which doubles nothing"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +159,7 @@ class Ingest:
 
     def _checkpoint(self, key: str) -> Checkpoint | None:
         value = self._publisher.log.checkpoint(key)
-        return None if value is None else Checkpoint(**orjson.loads(value))
+        return None if value is None else parse_checkpoint(key, value)
 
     def _start(self, unit: InputUnit, last: Checkpoint | None) -> int:
         """Return how many items at the start of the unit are published already and unchanged."""

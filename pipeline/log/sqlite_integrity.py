@@ -74,7 +74,7 @@ class LogInspection:
         self._db.close()
 
     def bounds(self) -> Iterator[LogFinding]:
-        """Yield offsets past the end of their partition, and partitions whose last record is gone.
+        """Yield offsets that cannot be right, and partitions whose last record is gone.
 
         It reads a few rows of each partition, so every start can afford it.
         """
@@ -98,6 +98,8 @@ class LogInspection:
                     name,
                     group,
                 )
+        for group in altered_offsets(self._db):
+            yield LogFinding("offsets", f"the offsets of {group} differ from their copy", "", group)
 
     def findings(self, now_ms: int, *, deep: bool) -> list[LogFinding]:
         """Return all damage; with `deep`, of every byte: `integrity_check` and all checksums."""
@@ -105,7 +107,7 @@ class LogInspection:
             pages = self._pages(deep)
             if pages:
                 return pages
-            found = [*self.bounds(), *self._altered(), *self._gaps(now_ms), *self._states()]
+            found = [*self.bounds(), *self._gaps(now_ms), *self._states()]
             return found + (list(self._checksums()) if deep else [])
         except sqlite3.DatabaseError as error:
             return [LogFinding("file", str(error))]
@@ -130,10 +132,6 @@ class LogInspection:
             ORDER BY 1, 3
             """
         ).fetchall()
-
-    def _altered(self) -> Iterator[LogFinding]:
-        for group in altered_offsets(self._db):
-            yield LogFinding("offsets", f"the offsets of {group} differ from their copy", "", group)
 
     def _gaps(self, now_ms: int) -> Iterator[LogFinding]:
         for _, name, partition, end, first, last, last_ms in self._partitions():

@@ -290,6 +290,11 @@ class SqliteLog(SqliteFile):
                 )
         return list(altered)
 
+    def drop_checkpoint(self, name: str) -> None:
+        """Delete a checkpoint."""
+        with self._write_transaction():
+            self._db.execute("DELETE FROM checkpoints WHERE name = ?", (name,))
+
     def drop_damaged_states(self) -> list[str]:
         """Delete the states that differ from their checksum; return their topics."""
         with self._write_transaction():

@@ -84,17 +84,21 @@ def pack_position(topic_id: int, partition: int, offset: int) -> int:
 def record_crc(
     position: int, timestamp_ms: int, key: bytes | None, value: bytes, headers: bytes
 ) -> int:
-    """Return the checksum of a record with its place in the log.
+    """Return the checksum of a record with its place in the log; -1 if damage changed a type.
 
     >>> record_crc(1, 2, b"key", b"value", b"[]") == record_crc(1, 2, b"key", b"valuf", b"[]")
     False
     """
+    if not (isinstance(value, bytes) and isinstance(headers, bytes)):
+        return -1
     start = zlib.crc32(b"%d %d" % (position, timestamp_ms))
     return zlib.crc32(value, zlib.crc32(headers, zlib.crc32(key or b"", start)))
 
 
 def state_crc(key: bytes, value: bytes) -> int:
-    """Return the checksum of a state with its key."""
+    """Return the checksum of a state with its key; -1 if damage changed a type."""
+    if not (isinstance(key, bytes) and isinstance(value, bytes)):
+        return -1
     return zlib.crc32(value, zlib.crc32(key))
 
 

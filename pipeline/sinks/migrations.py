@@ -170,6 +170,13 @@ def _apply_missing(warehouse: Warehouse, lock: MigrationLock) -> list[Migration]
     return done
 
 
+def repeat_migrations(warehouse: Warehouse) -> None:
+    """Run every statement of all migrations again, which creates tables and views that are gone."""
+    for migration in migrations():
+        for statement in migration.statements:
+            warehouse.execute(statement)
+
+
 def _record(
     warehouse: Warehouse, migration: Migration, started_at: int, finished_at: int | None, by: str
 ) -> None:

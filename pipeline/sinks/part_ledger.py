@@ -152,9 +152,9 @@ class PartLedger:
             ] + [part for part in known.values() if not _is_covered(part, listed)]
         return changed
 
-    def forget(self, lost: Iterable[LostPart]) -> None:
-        """Remove lost parts, which are loaded again or given up."""
-        for item in lost:
+    def forget_lost(self, store: Warehouse) -> None:
+        """Remove the parts that the store lacks, which are loaded again or given up."""
+        for item in self.lost_parts(store):
             self.parts[item.table].remove(item.part)
 
 

@@ -19,7 +19,7 @@ from pipeline.log.retries import poll_until
 from pipeline.log.sqlite_file import FileDamagedError
 from pipeline.sinks.backups import BackupError, TableChecksums
 from pipeline.sinks.chdb import ChdbWarehouse
-from pipeline.sinks.clickhouse_text import error_from_text
+from pipeline.sinks.clickhouse_text import error_from_text, system_error_from_text
 from pipeline.sinks.migrations import migrate
 from pipeline.sinks.part_ledger import PartLedger, VersionRange, verify_parts
 from pipeline.sinks.query_guard.limits import QuestionLimits
@@ -42,16 +42,17 @@ _MAX_WAIT_S, _POLL_S = 60.0, 0.05
 _OK, _ERROR = b"+", b"-"
 
 
-def open_for_reading(data_dir: Path) -> _LockedWarehouse | RemoteWarehouse:
+def open_for_reading(data_dir: Path, *, verify: bool = True) -> _LockedWarehouse | RemoteWarehouse:
     """Return the warehouse of a data folder: the store itself, or a client of its server process.
 
-    Raises StoreInUseError if the other process does not answer.
+    Raises StoreInUseError if the other process does not answer, and with `verify` FileDamagedError
+    if the store lacks known parts.
     """
 
     def open_once() -> _LockedWarehouse | RemoteWarehouse | None:
         lock = _Lock.take(data_dir)
         if lock is not None:
-            return _LockedWarehouse(data_dir, lock)
+            return _LockedWarehouse(data_dir, lock, verify=verify)
         # A process that is still opening the store has not announced its socket yet.
         if "socket" in (holder := _Lock.holder(data_dir)):
             with suppress(OSError, EOFError, ValueError):
@@ -72,6 +73,11 @@ def open_for_reading(data_dir: Path) -> _LockedWarehouse | RemoteWarehouse:
 def open_for_running(data_dir: Path) -> ServedWarehouse:
     """Return the store and answer readers; raises StoreInUseError if a run has it open."""
     return ServedWarehouse(data_dir, _lock_for_running(data_dir))
+
+
+def open_for_checking(data_dir: Path) -> _LockedWarehouse | RemoteWarehouse:
+    """Return the store as it is, damaged or not, or a client of its server process."""
+    return open_for_reading(data_dir, verify=False)
 
 
 def open_for_repair(data_dir: Path) -> _LockedWarehouse:
@@ -183,6 +189,8 @@ class _LockedWarehouse(ChdbWarehouse):
             try:
                 super().__init__(data_dir / "store")
             except RuntimeError as error:
+                if (problem := system_error_from_text(str(error))) is not None:
+                    raise problem from error
                 raise FileDamagedError(
                     data_dir / "store", str(error_from_text(str(error)))
                 ) from error

@@ -11,6 +11,7 @@ from pipeline.errors import InstallationError, UserError
 
 if TYPE_CHECKING:
     from pipeline.sinks.query_guard.limits import QuestionLimits
+    from pipeline.sinks.table_check import DamagedPart
 
 # The database of the embedded store, and of a server if its address has no database.
 DATABASE = "switchboard"
@@ -152,6 +153,10 @@ class Warehouse(Protocol):
 
     def create_database(self) -> None:
         """Create the database if it does not exist."""
+        ...
+
+    def check_tables(self) -> list[DamagedPart]:
+        """Read every byte of every table and return the damaged parts."""
         ...
 
     def close(self) -> None: ...
