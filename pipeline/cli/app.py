@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pipeline import logs
+from pipeline.errors import InstallationError
 from pipeline.settings import Settings, load_settings
 from pipeline.workspace import Workspace
+
+# A run over the samples needs 200 open files: three for each thread of the engine, and one for each
+# column of a block that it writes. Twice as many are left for more data.
+_LEAST_FILES = 512
+# Systems allow up to a billion; a larger table of files is no use.
+_MOST_FILES = 65_536
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -37,9 +45,24 @@ def configure(
     verbose: Annotated[bool, typer.Option("--verbose", help="Log more to standard error.")] = False,
 ) -> None:
     """Load the settings and configure logging, before any command runs."""
+    _allow_open_files()
     settings = load_settings(data_dir=data_dir)
     logs.configure(settings.log_format, verbose)
     context.obj = settings
+
+
+def _allow_open_files() -> None:
+    """Raise this process's limit on open files; raises InstallationError if it stays too low."""
+    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if most == resource.RLIM_INFINITY else min(most, _MOST_FILES)
+    if limit != resource.RLIM_INFINITY and limit < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+        limit = wanted
+    if limit != resource.RLIM_INFINITY and limit < _LEAST_FILES:
+        raise InstallationError(
+            f"this process may open {limit} files, and needs {_LEAST_FILES}: raise the limit on"
+            " open files (ulimit -n)"
+        )
 
 
 def workspace_of(context: typer.Context) -> Workspace:

@@ -9,6 +9,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import orjson
@@ -23,6 +24,29 @@ FAILED, WRONG_USE, STORE_IN_USE = 1, 2, 3
 # A pipe has no width; its reader is grep, or a person with a wide window.
 _PIPE_WIDTH = 200
 
+
+def open_missing_streams() -> None:
+    """Open the null device for each standard stream that the shell closed.
+
+    Else the next file that is opened, such as the log, would be the stream: what is printed would
+    be written to it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_WRONLY if number else os.O_RDONLY)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            os.set_inheritable(number, True)
+        if getattr(sys, name) is None:
+            # It lives as long as the process.
+            mode = "w" if number else "r"
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
+open_missing_streams()
 out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH)
 err = Console(stderr=True)
 
@@ -79,6 +103,22 @@ def note(message: str) -> None:
 
 
 def fail(message: str, code: int = FAILED) -> NoReturn:
-    """Print an error and end the process with an exit code."""
-    err.print(Text("error: ", "bold red") + safe_text(message), soft_wrap=True)
+    """Print an error, if standard error can be written, and end the process with an exit code."""
+    with suppress(OSError):
+        err.print(Text("error: ", "bold red") + safe_text(message), soft_wrap=True)
     raise SystemExit(code)
+
+
+def flush_streams() -> None:
+    """Write what is left in the buffers of the standard streams; raises OSError.
+
+    What cannot be written is dropped, so that the interpreter does not try it again at its end.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)
+            raise

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import InstallationError
+from pipeline.errors import InstallationError, describe_machine_error, is_machine_error
 
 # Another process may keep the write lock for as long as one batch takes, which is far below a
 # minute.
@@ -51,10 +51,12 @@ class _Connection(sqlite3.Connection):
             raise
 
     def check_damage(self, error: sqlite3.DatabaseError) -> None:
-        """Raise FileDamagedError if an error is about damage."""
+        """Raise FileDamagedError for damage, and InstallationError for trouble of the machine."""
         code = getattr(error, "sqlite_errorcode", None)
         if code is not None and (code & 0xFF in _DAMAGED or code in _DAMAGED_EXTENDED):
             raise FileDamagedError(self.path, str(error)) from error
+        if is_machine_error(error):
+            raise InstallationError(describe_machine_error(error, str(self.path))) from error
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
         return self.cursor(_Cursor).execute(sql, parameters)
