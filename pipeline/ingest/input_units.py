@@ -36,12 +36,16 @@ _log = logging.getLogger(__name__)
 _SORT_BATCH = 100_000
 
 _IGNORED_NAMES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r".*~|#.*#|.*\.sw[a-p]|~\$.*"), "an editor's backup or lock file"),
-    (re.compile(r"(?i)thumbs\.db|desktop\.ini|__MACOSX"), "the operating system's own file"),
-    (re.compile(r"(?i).*\.(part|crdownload|lock)"), "a download or lock in progress"),
+    (re.compile(r"\A(?:.*~|#.*#|.*\.sw[a-p]|~\$.*)\Z"), "an editor's backup or lock file"),
+    (
+        re.compile(r"(?i)\A(?:thumbs\.db|desktop\.ini|__MACOSX)\Z"),
+        "the operating system's own file",
+    ),
+    (re.compile(r"(?i)\A.*\.(?:part|crdownload|lock)\Z"), "a download or lock in progress"),
     (
         re.compile(
-            r"(?i)dovecot([.-].*)?|courier.*|maildirfolder|maildirsize|subscriptions|.*\.msf"
+            r"(?i)\A(?:dovecot(?:[.-].*)?|courier.*|maildirfolder|maildirsize|subscriptions"
+            r"|.*\.msf)\Z"
         ),
         "a mail program's index",
     ),
@@ -50,7 +54,7 @@ _IGNORED_NAMES: tuple[tuple[re.Pattern[str], str], ...] = (
 # instead.
 _MAILDIR_FLAGS = re.compile(r"[:;!][12],[^/]*$")
 # A message that was being delivered when an archive was made: tmp/1699999999.unique.host
-_MAILDIR_TMP = re.compile(r"(^|/)tmp/\d+\.[^/]+\.[^/]+$")
+_MAILDIR_TMP = re.compile(r"(?:^|/)tmp/\d++\.(?=[^/]++$)[^/]+?\.[^/]")
 _MAILDIR_READ = ("cur", "new")
 
 
@@ -247,7 +251,7 @@ def _sorted_names(folder: str) -> Iterator[str]:
 def _unwanted(base: str) -> str | None:
     if base.startswith("."):
         return "hidden"
-    return next((reason for pattern, reason in _IGNORED_NAMES if pattern.fullmatch(base)), None)
+    return next((reason for pattern, reason in _IGNORED_NAMES if pattern.match(base)), None)
 
 
 def _unwanted_member(member: str) -> str | None:

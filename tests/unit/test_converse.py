@@ -216,3 +216,39 @@ def test_ratings_and_complaints_are_facts_without_state() -> None:
 def test_fact_ids_equal_stable_ids() -> None:
     assert fact_id("promise", "abc", "0") == stable_id("fact", "promise", "abc", "0")
     assert fact_id("closed", "长") == stable_id("fact", "closed", "长")
+
+
+def test_a_long_subject_is_cut_visibly_and_the_state_stays_small() -> None:
+    records = [
+        message(f"m{number}", number, "I will call you tomorrow", say="out", **long)
+        for number in range(20)
+        for long in ({"subject": "s" * 20_000, "staff": "x" * 20_000},)
+    ]
+    state, rows = fold_batches([records])
+    (found,) = rows_of_kind(rows, Conversation)
+    assert found.subject == "s" * 999 + "…"
+    assert len(FOLD.dump(state)) < 100_000
+
+
+def test_a_record_costs_the_same_in_a_short_and_a_long_conversation() -> None:
+    def calls(count: int) -> int:
+        state = FOLD.empty()
+        for start in range(0, count, 100):
+            batch = [message(f"m{n}", n, "hello", say="in") for n in range(start, start + 100)]
+            state, _ = fold_batch(state, batch)
+        return len(FOLD.dump(state))
+
+    assert calls(2_000) < calls(400) * 1.1
+
+
+def test_conversations_of_one_batch_are_each_summarized() -> None:
+    """A batch of many conversations, two records each and the later one first."""
+    records = [
+        message(f"{part}{number}", minutes, "hello", conversation=f"c{number}")
+        for part, minutes in (("b", 5), ("a", 1))
+        for number in range(50)
+    ]
+    _, rows = fold_batches([records])
+    found = rows_of_kind(rows, Conversation)
+    assert len(found) == 50
+    assert {one.opened_at for one in found} == {at(1)}

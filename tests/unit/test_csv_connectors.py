@@ -742,3 +742,40 @@ def test_any_cell_is_parsed_or_explained(text: str, reader: Any) -> None:
     except CellError as error:
         value = str(error)
     assert value or value == []
+
+
+ROW = "2026-11-02 10:00,C1,li@example.com"
+PROFILE = "time,customer_id,email"
+
+
+def test_a_header_wider_than_any_export_is_rejected_with_the_file() -> None:
+    (rejected,) = read("customers", f"{PROFILE}{',x' * 40_000}\n{ROW}\n")
+    assert isinstance(rejected, Rejection)
+    assert (rejected.code, "more than the limit of 65536" in rejected.detail) == (
+        RejectCode.OVERSIZE,
+        True,
+    )
+
+
+def test_columns_of_one_name_are_numbered() -> None:
+    names, cells = ",note" * 4_000, "".join(f",{number}" for number in range(4_000))
+    (event,) = read("customers", f"{PROFILE}{names}\n{ROW}{cells}\n")
+    assert isinstance(event, ReadEvent)
+    assert (event.event.data["note"], event.event.data["note 4000"]) == ("0", "3999")
+
+
+def test_a_file_of_open_quotes_is_rejected_in_few_pieces_that_are_all_of_it() -> None:
+    # Every line ends in an open quote, whether or not one was open before it.
+    lines = [f'a{number}",b,"c\n' for number in range(30_000)]
+    items = read("customers", f"{PROFILE}\n{ROW}\n{''.join(lines)}{ROW}\n")
+    rejected = [item for item in items if isinstance(item, Rejection)]
+    raw = b"".join(item.raw.removeprefix(f"{PROFILE}\n".encode()) for item in rejected)
+    assert raw.decode() == "".join(lines) + f"{ROW}\n"
+    assert len(rejected) < 100
+    assert "lines are rejected with it" in rejected[-1].detail
+
+
+def test_one_stray_quote_rejects_one_line_however_long_the_file_is() -> None:
+    rows = "".join(f"2026-11-02 10:00,C{number},li@example.com\n" for number in range(2_000))
+    items = read("customers", f'{PROFILE}\n2026-11-02 10:00,C,"li@example.com\n{rows}')
+    assert Counter(type(item) for item in items) == {Rejection: 1, ReadEvent: 2_000}

@@ -50,7 +50,7 @@ _ZH_SPAN = re.compile(
     r"\s*(?:半)?(?P<tail>之内|以内|内|左右|之后|以后|后|时间)"
 )
 # "At 3 in the afternoon": what may lie between a clock time and the part of the day that it is in.
-_GLUE = re.compile(r"[\s,]*(?:in the|in|at|的)?\s*")
+_GLUE = re.compile(r"[\s,]*+(?:in the|in|at|的)?\s*+")
 _EN_AT_ONCE = re.compile(
     r"\b(right away|immediately|straight ?away|at once|in a"
     r" (?:moment|minute|second|bit)|momentarily|right now|now)\b"

@@ -18,6 +18,11 @@ from pipeline.processors.converse.service_rules import ServiceRules
 from pipeline.processors.converse.similarity import fingerprints, hash63, is_courtesy, words_of
 from schemas.types import Channel
 
+# The state has the subject of each kept record and the staff member of each follow-up, to build
+# rows from them: real ones have a hundred characters, and with a megabyte in each, the state, which
+# is read and written with every record, would have hundreds. What is longer is cut and ends in an
+# ellipsis; the record has the whole text.
+_MAX_NAME = 1_000
 # A mail names its thread's root and its nearest ancestors; those name the mails in between.
 _FIRST_REFERENCES, _LAST_REFERENCES = 2, 8
 
@@ -60,10 +65,14 @@ def build_entry(record: RecordView, content: int, thread: int, rules: ServiceRul
         simhash,
         (call.talk_s or 0) if call else len(record.reply_text),
         record.channel,
-        record.subject,
+        _bounded(record.subject),
         _names(record),
         () if call else tuple(_followups(record, role, rules)),
     )
+
+
+def _bounded(name: str) -> str:
+    return name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 1]}…"
 
 
 def _names(record: RecordView) -> tuple[int, ...]:
@@ -100,5 +109,5 @@ def _followups(record: RecordView, role: Role, rules: ServiceRules) -> list[Foll
 def _followup_entry(record: RecordView, match: FollowUpMatch, promised: bool) -> FollowUpEntry:
     due_at, call = to_ms(match.due_at), match.way == "call"
     start = earliest_fulfilment(record.occurred_at, due_at, call)
-    staff = record.staff if promised else ""
+    staff = _bounded(record.staff) if promised else ""
     return FollowUpEntry(promised, call, due_at, match.due_stated, start, staff, match.phrase)

@@ -20,7 +20,7 @@ _LINE = re.compile(r"#\d+$")
 _COPY = re.compile(r"(?<!\s)\s*+(?:\(\d{1,3}\)|-\d{1,2}|\bcopy)$")
 _NAMELESS = re.compile(r"(?i)_chat")
 _TITLES = tuple(
-    re.compile(pattern, re.IGNORECASE)
+    re.compile(rf"\A(?:{pattern})\Z", re.IGNORECASE)
     for pattern in (
         r"(?:与|與|和|跟)\s?(?P<chat>.+?)\s?的\s?whatsapp\s?(?:聊天|对话|對話)(?:记录|記錄|紀錄)?",
         r"whatsapp\s?(?:聊天|对话|對話)(?:记录|記錄|紀錄)?\s?(?:[-–:：]|与|與)\s?(?P<chat>.+)",
@@ -115,7 +115,7 @@ def chat_name(unit_name: str) -> tuple[str, bool]:
             stem = candidate
     title = stem if " " in stem else stem.replace("_", " ")
     for pattern in _TITLES:
-        if match := pattern.fullmatch(title.strip()):
+        if match := pattern.match(title.strip()):
             return clean_name(match["chat"].strip(" «»\"'")), True
     return clean_name(stem) or "chat", False
 
