@@ -67,22 +67,30 @@ _PLUS = re.compile(r"[^\d+]*\+")
 _MIN_PUBLIC_DIGITS, _MAX_DIGITS = 7, 15
 
 
+# Addresses have at most 254 characters (RFC 5321, 4.5.3.1), numbers and handles fewer. What is
+# longer identifies nobody, and would fill the caches.
+MAX_CONTACT = 1_000
 # Contact points repeat within and between conversations; parsing a number costs 40 µs, a cache hit
 # 0.1 µs.
 _CACHE = 65_536
 
 
-@lru_cache(maxsize=_CACHE)
 def normalise_email(value: str) -> ContactPoint | None:
     """Return the address in lower case (NFKC), or None for an empty or no-reply address.
 
-    An address without a valid form is kept and marked as not valid.
+    An address without a valid form is kept and marked as not valid, unless it is longer than
+    `MAX_CONTACT`.
 
     >>> str(normalise_email("<An.Li@Example.com>"))
     'email:an.li@example.com'
     >>> normalise_email("no-reply@example.com") is None
     True
     """
+    return _known_email(value) if len(value) <= MAX_CONTACT else None
+
+
+@lru_cache(maxsize=_CACHE)
+def _known_email(value: str) -> ContactPoint | None:
     text = nfkc(value).strip().strip("<>").removeprefix("mailto:").strip().casefold()
     if not text or text in _WITHHELD:
         return None
@@ -91,20 +99,24 @@ def normalise_email(value: str) -> ContactPoint | None:
     return None if _NO_REPLY.match(text.rpartition("@")[0]) else ContactPoint("email", text)
 
 
-@lru_cache(maxsize=_CACHE)
 def normalise_phone(value: str, region: str | None = None) -> ContactPoint | None:
     """Return a number in E.164, or None for a withheld or empty one.
 
     `region` is the ISO 3166 code of national numbers without a country code. A number is valid if
     its length is possible (ITU-T E.164), even if its range is not assigned: numbering plans change
     faster than their lists. Anything else, such as an extension or a short code, is kept as its
-    digits and marked as not valid.
+    digits and marked as not valid, unless it is longer than `MAX_CONTACT`.
 
     >>> str(normalise_phone("138 0000 0001", "CN"))
     'phone:+8613800000001'
     >>> normalise_phone("anonymous") is None
     True
     """
+    return _known_phone(value, region) if len(value) <= MAX_CONTACT else None
+
+
+@lru_cache(maxsize=_CACHE)
+def _known_phone(value: str, region: str | None) -> ContactPoint | None:
     text = nfkc(value).strip()
     text = (
         re.sub(r"^(tel|sip|sips|whatsapp|callto):", "", text, flags=re.IGNORECASE)
@@ -144,9 +156,13 @@ def _interpretations(
 def normalise_handle(value: str, source: str) -> ContactPoint | None:
     """Return a handle within its source: the same nickname on two platforms is two people.
 
+    An empty handle, or one longer than `MAX_CONTACT`, gives None.
+
     >>> str(normalise_handle("@Ann", "whatsapp"))
     'handle:whatsapp/ann'
     """
+    if len(value) > MAX_CONTACT:
+        return None
     text = nfkc(value).strip().lstrip("@").strip()
     return ContactPoint("handle", f"{source}/{text.casefold()}") if text else None
 
@@ -154,10 +170,10 @@ def normalise_handle(value: str, source: str) -> ContactPoint | None:
 def contact_points(party: Party, source: str, region: str | None) -> tuple[ContactPoint, ...]:
     """Return all contact points of a party, strongest first.
 
-    Withheld numbers and no-reply addresses give none.
+    Withheld numbers, no-reply addresses and what is longer than `MAX_CONTACT` give none.
     """
     by_kind = {
-        "id": ContactPoint("id", party.id) if party.id else None,
+        "id": ContactPoint("id", party.id) if party.id and len(party.id) <= MAX_CONTACT else None,
         "email": normalise_email(party.email) if party.email else None,
         "phone": normalise_phone(party.phone, region) if party.phone else None,
         "handle": normalise_handle(party.handle, source) if party.handle else None,
@@ -201,6 +217,8 @@ class OwnSide:
         >>> OwnSide(("shop.example",)).owns_email("Ann@mail.shop.example")
         True
         """
+        if len(address) > MAX_CONTACT:
+            return False
         text = nfkc(address).strip().casefold()
         domain = text.rpartition("@")[2]
         return text in self._addresses or any(
@@ -222,7 +240,7 @@ class OwnSide:
         >>> OwnSide(("Tea Shop",)).owns_name("@tea shop")
         True
         """
-        return nfkc(name).strip().lstrip("@").casefold() in self._names
+        return len(name) <= MAX_CONTACT and nfkc(name).strip().lstrip("@").casefold() in self._names
 
     def owns(self, party: Party) -> bool:
         """Return whether any contact point of a party is on our own side."""

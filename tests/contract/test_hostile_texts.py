@@ -8,7 +8,9 @@ import re
 
 import pytest
 
+from pipeline.identity.contacts import MAX_CONTACT, contact_points
 from pipeline.mail.mime import parse_mail
+from schemas.types import Party
 from tests.support.growth import Growth, measure
 from tests.support.hostile_targets import TARGETS
 from tests.support.hostile_texts import FAMILIES, Family, Numbered
@@ -30,6 +32,17 @@ ONCE_SLOW = (
     ("html_to_text", " ", '<p style="font-size :'),
     ("normalise_email", ".b", "a@"),
     ("contact_points", "\u0301\u0327", "a"),
+    ("normalise_word", "\u0301\u0327", "a"),
+    ("chat message", " ", "<"),
+    ("caller's name", " ", ""),
+    ("items of an order", " ", "x"),
+    ("header of a table", "a,", ""),
+    ("line of a platform", " ", "x"),
+    ("due_time", " ", "1"),
+    ("requests_in", "给您回电 ", ""),
+    ("mail of this text", "\r", "X: a\n"),
+    ("parse_parameters", "\u3000", "text/plain; a=b;"),
+    ("extract_inline_files", "name=", "=ybegin "),
     ("detect_language", "і", ""),
     ("split_reply", "Sent from" + " , " * 40 + "excus\n\n", "Hi\n\n"),
 )
@@ -87,3 +100,9 @@ def test_addresses_and_references_beyond_the_limit_are_flagged() -> None:
     ids = Numbered("ids", "<{}@example.com> ").text(60_000)
     cut = parse_mail(f"From: a@b.com\nReferences: {ids}\n\nhi".encode())
     assert (len(cut.references), "header_limited" in cut.flags) == (1_000, True)
+
+
+def test_a_contact_beyond_the_limit_identifies_nobody() -> None:
+    name = "a" * (MAX_CONTACT - len("@b.com"))
+    points = [contact_points(Party(email=f"{more}{name}@b.com"), "x", None) for more in ("", "a")]
+    assert [len(found) for found in points] == [1, 0]

@@ -26,7 +26,7 @@ from pipeline.ingest.email.mbox import split_mbox, unwrap_message
 from pipeline.ingest.port import InputUnit
 from pipeline.mail.charset import decode_text
 from pipeline.mail.html_text import html_to_text
-from pipeline.mail.mime import NotAMailError, parse_mail
+from pipeline.mail.mime import NotAMailError, dates, parse_mail
 from pipeline.mail.mime.addresses import parse_addresses
 from pipeline.mail.mime.dates import parse_mail_date, parse_received_date
 from pipeline.mail.mime.encoded_words import decode_encoded_words, parse_parameters
@@ -41,17 +41,19 @@ from pipeline.models.features import extract_features
 from pipeline.models.lexicon_reading import read_texts
 from pipeline.models.replica import Replica
 from pipeline.outcomes import Context
+from pipeline.processors.clean import language
 from pipeline.processors.clean.language import detect_language
 from pipeline.processors.clean.plain_text import normalise_text
-from pipeline.processors.clean.reply import split_reply
+from pipeline.processors.clean.reply import closings, device_lines, split_reply
 from pipeline.processors.enrich import enrich_step
 from pipeline.processors.identify import Identity
 from pipeline.processors.redact import redact_text
 from pipeline.text.chinese import to_simplified
-from pipeline.text.normal_form import normalise
+from pipeline.text.normal_form import READ_CHARACTERS, normalise
 from schemas.envelope import Event
 from schemas.registry import contract_of
 from schemas.types import Party
+from tests.support.hostile_sources import SOURCES
 from tests.support.seeds import OPTIONS
 
 Target = Callable[[str], object]
@@ -241,11 +243,9 @@ TARGETS: Mapping[str, Target] = {
         "comm.message.received",
         {
             "channel": "email",
-            "from": _party(text),
-            "to": [_party(line) for line in text.split("\n")],
+            "to": [{"name": line, "email": line} for line in text.split("\n")],
             "subject": text,
             "references": text.split(),
-            "text": text,
         },
     ),
     "enrich message": lambda text: enrich(
@@ -268,11 +268,31 @@ TARGETS: Mapping[str, Target] = {
     "enrich feedback": lambda text: enrich(
         "crm.feedback.given", {"customer": _party(text), "text": text, "target": text}
     ),
+    **SOURCES,
 }
 """By name. A target's argument is any `str`, lone surrogates included."""
 
-LIMITED: Mapping[str, int] = {}
+LIMITED: Mapping[str, int] = {
+    "pipeline.mail.mime.dates._COMMENT": dates._LONGEST_DATE,
+    "pipeline.mail.mime.dates._ENDS_WITH_TIME": dates._LONGEST_DATE,
+    "pipeline.mail.mime.dates._SPACED_COLON": dates._LONGEST_DATE,
+    "pipeline.models.spam_signals._LONG_NUMBER": READ_CHARACTERS,
+    "pipeline.processors.clean.language._NOISE": language._MAX_CHARACTERS,
+    "pipeline.processors.clean.reply.closings._BILINGUAL": closings._LONGEST,
+    "pipeline.processors.clean.reply.device_lines._LINK": device_lines._MAX_LINE,
+    "pipeline.processors.clean.reply.device_lines._EXCUSE": device_lines._MAX_LINE,
+}
 """Patterns that only ever read so many characters, by name; the limit stands in their module."""
+
+GUARDED: Mapping[str, str] = {
+    "pipeline.mail.html_source._TAG": "split_tags drops openings of comments without an end",
+    "pipeline.mail.html_source._SIMPLE_TAG": "split_tags drops openings of comments without an end",
+    "pipeline.mail.html_text._HIDDEN_TEXT": "_remove_hidden reads no further than the last end",
+}
+"""Patterns that would be quadratic on texts that their caller keeps from them, and how it does.
+
+The targets above read such texts.
+"""
 
 
 def targets(chosen: str = "") -> Iterator[tuple[str, Target]]:

@@ -42,15 +42,13 @@ _MONTHS = {
     )
 }
 # Month names in the language of the user (Chinese, German, French, Spanish, Italian, Portuguese).
-_FOREIGN_MONTHS: dict[str, str] = dict(
-    re.findall(
-        r"(\S+)=(\S+)",
-        "十二月=Dec 十一月=Nov 十月=Oct 九月=Sep 八月=Aug 七月=Jul 六月=Jun 五月=May 四月=Apr"
-        " 三月=Mar 二月=Feb 一月=Jan mär=Mar mrz=Mar mai=May okt=Oct dez=Dec févr=Feb fév=Feb"
-        " avr=Apr juin=Jun juil=Jul août=Aug déc=Dec ene=Jan abr=Apr ago=Aug dic=Dec gen=Jan"
-        " mag=May giu=Jun lug=Jul set=Sep ott=Oct fev=Feb out=Oct",
-    )
+_FOREIGN_PAIRS = (
+    "十二月=Dec 十一月=Nov 十月=Oct 九月=Sep 八月=Aug 七月=Jul 六月=Jun 五月=May 四月=Apr"
+    " 三月=Mar 二月=Feb 一月=Jan mär=Mar mrz=Mar mai=May okt=Oct dez=Dec févr=Feb fév=Feb"
+    " avr=Apr juin=Jun juil=Jul août=Aug déc=Dec ene=Jan abr=Apr ago=Aug dic=Dec gen=Jan"
+    " mag=May giu=Jun lug=Jul set=Sep ott=Oct fev=Feb out=Oct"
 )
+_FOREIGN_MONTHS: dict[str, str] = dict(pair.split("=") for pair in _FOREIGN_PAIRS.split())
 _FOREIGN_MONTH = re.compile("(?i)" + "|".join(_FOREIGN_MONTHS) + r"\b")
 _ENDS_WITH_TIME = re.compile(r"\d{1,2}:\d{2}(?::\d{2})?(?:\s+\d{4})?\s{0,9}$")
 _SPACED_COLON = re.compile(r"\s*:\s*")

@@ -17,8 +17,11 @@ _OPENING = re.compile(r"=\?([^?\s=]{1,60})\?([bBqQ])\?")
 _CONTROLS = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]+")
 _BLANKS = re.compile(r"[ \t\r\n]+")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
+# It begins with the first blank of a run only, and no part gives back what it took.
 _PARAMETER = re.compile(
-    r'(?:^|[;\s])\s*([\w!#$&^.+-]+(?:\*\d{1,3})?\*?)\s*=\s*("(?:\\.|[^"\\])*"|[^;]*)', re.DOTALL
+    r"(?:^|;|(?<!\s)\s)\s*+([\w!#$&^.+-]++(?:\*\d{1,3})?\*?)\s*+="
+    r'\s*+("(?:\\.|[^"\\])*"|[^;]*)',
+    re.DOTALL,
 )
 _TOKEN_END = re.compile(r"[\s;]")
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)

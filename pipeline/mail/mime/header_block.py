@@ -24,7 +24,8 @@ _KNOWN_FIELDS = frozenset(
 _KNOWN_PREFIXES = (b"x-", b"list-", b"resent-", b"content-", b"arc-")
 
 _BLANK_LINE = re.compile(rb"\n\r*(?=\n)")
-_LINE_END = re.compile(rb"\r*\n|\r")
+# A run of carriage returns is searched for its line feed once, from its first one.
+_LINE_END = re.compile(rb"(?<!\r)\r*+\n|\r")
 _FIELD = re.compile(rb"([!-9;-~]{1,200})[ \t]*:[ \t]*(.*)", re.DOTALL)
 _ENVELOPE = re.compile(rb">*From [^:\n]*")
 _CONTROLS = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]+")

@@ -17,7 +17,7 @@ _BROKEN_SOFT_BREAK = re.compile(rb"=[ \t\r]*\n|=[ \t]*\r+|=[ \t]+$")
 _UU_BEGIN = re.compile(rb"^begin [0-7]{3,4} ([^\r\n]{1,255})\r?\n", re.MULTILINE)
 _UU_END = re.compile(rb"^(?:`|[ ]?)\r?\n?end[ \t]*\r?$", re.MULTILINE)
 _Y_BEGIN = re.compile(
-    rb"^=ybegin [^\r\n]*?name=([^\r\n]*)\r?\n(?:=ypart [^\r\n]*\r?\n)?", re.MULTILINE
+    rb"^=ybegin (?>[^\r\n]*?name=)([^\r\n]*+)\r?\n(?:=ypart [^\r\n]*\r?\n)?", re.MULTILINE
 )
 _Y_END = re.compile(rb"^=yend[^\r\n]*\r?$", re.MULTILINE)
 _Y_SHIFT = bytes((i - 42) % 256 for i in range(256))
