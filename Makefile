@@ -74,6 +74,7 @@ generate: setup ## Write what is generated from the contracts
 fuzz: setup ## 10,000 broken inputs for each connector, then hostile texts for every scanner and pattern
 	$(BIN)/python bench/fuzz.py --n 10000
 	$(BIN)/python bench/hostile.py
+	LARGE_ITEMS=1 $(BIN)/python -m pytest -q tests/e2e/test_large_items.py
 
 bench: setup ## What each part costs: embedded at 10,000 and 100,000 records; load beside its driver; the Kafka host beside its peers; the classify stage
 	$(BIN)/python bench/embedded.py

@@ -99,7 +99,9 @@ def read_header_block(
     block_end = blank.end() if blank is not None else min(end, start + max_bytes)
     if blank is None and block_end < end:
         header.limited = True
-    header.body_start = block_end + 1 if blank is not None else end
+        # The body is where it is, however long the fields before it are.
+        blank = _BLANK_LINE.search(data, block_end - 1, end)
+    header.body_start = blank.end() + 1 if blank is not None else end
     block = data[start:block_end]
     lines = (_LINE_END.sub(b"\n", block) if b"\r" in block else block).split(b"\n")
     stopped = _read_lines(lines, header, max_fields, max_value)

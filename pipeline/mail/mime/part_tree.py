@@ -163,7 +163,9 @@ class MimeTreeBuilder:
             spans.append((begin, end))
         elif not is_open:
             outside.append((begin, end))
-        if spans and not is_closed:
+        # Where the search ended at a limit, nothing is known of the end.
+        searched = false_boundaries < _MAX_FALSE_BOUNDARIES and len(spans) <= self._parts_left
+        if spans and not is_closed and searched:
             self.flags.add("mime_truncated")
         part.outside_spans = outside if spans else []
         return spans
