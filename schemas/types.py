@@ -28,7 +28,10 @@ def _utc(moment: datetime) -> datetime:
         raise ValueError(
             "has no time zone: write UTC as 2026-11-01T10:00:00Z or an offset such as +08:00"
         )
-    moment = moment.astimezone(UTC)
+    try:
+        moment = moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the instant lies outside the years 1 to 9999 in UTC") from None
     if not in_range(moment):
         raise ValueError(f"is outside {EARLIEST:%Y} to {LATEST:%Y}: {moment.isoformat()}")
     return moment

@@ -111,7 +111,7 @@ def guard_decode(decode: Callable[[LogRecord], T], record: LogRecord) -> T | Rej
     item = attempt(lambda: decode(record))
     if not isinstance(item, Exception):
         return item
-    logger.error("Decoding a record raised: %r", item, exc_info=item)
+    logger.error("Reading a record raised; it goes to the dead letters: %r", item)
     return error_rejection(item, "reading the record", "decode")
 
 
