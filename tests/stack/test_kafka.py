@@ -22,9 +22,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from pipeline.commands.host_factory import kafka_host
 from pipeline.log.claim_check import FolderBodyStore
 from pipeline.log.port import GroupRunningError, LogRecord, Message, republish_message
+from pipeline.runtime.crash_quarantine import CrashMarkers
 from pipeline.runtime.kafka import kafka_host as kafka_host_module
 from pipeline.runtime.kafka.broker import Broker, BrokerError
-from pipeline.runtime.crash_quarantine import CrashMarkers
 from pipeline.runtime.kafka.kafka_host import BatchLimits, HostFailedError, KafkaHost
 from pipeline.runtime.kafka.kafka_log import KafkaLog
 from pipeline.runtime.kafka.partitioner import key_partition
