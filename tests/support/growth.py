@@ -33,8 +33,8 @@ COMMON_SIZE, SLOWEST = 65_536, 12
 _LEAST_SECONDS = 0.02
 # A ratio like this is no noise: after this time it counts without more sizes or repetitions.
 _CLEARLY_SLOW, _CLEAR_SECONDS = 3.0, 0.1
-# A size that takes longer is given up.
-BUDGET = 20.0
+# Seconds after which a size is given up; they are not of the CPU, and a busy machine is slow.
+BUDGET = 60.0
 # A suspicious pair of sizes is measured so many times, and the best of each counts.
 _REPEATS = 3
 
