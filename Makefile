@@ -71,8 +71,9 @@ generate: setup ## Write what is generated from the contracts
 	$(BIN)/python -m pipeline.commands.reference
 	$(BIN)/python -m deploy.generate
 
-fuzz: setup ## 10,000 broken inputs for each connector, then hostile texts for every scanner and pattern
+fuzz: setup ## 10,000 broken inputs for each connector, 10,000 broken messages, then hostile texts for every scanner and pattern
 	$(BIN)/python bench/fuzz.py --n 10000
+	$(BIN)/python bench/fuzz_messages.py --n 10000
 	$(BIN)/python bench/hostile.py
 	LARGE_ITEMS=1 $(BIN)/python -m pytest -q tests/e2e/test_large_items.py
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,6 +23,7 @@ from pipeline.runtime.kafka.broker import Broker
 from pipeline.runtime.kafka.kafka_host import BatchLimits, KafkaHost, do_nothing
 from pipeline.runtime.kafka.state_cache import StateCache
 from pipeline.runtime.kafka.topic_scan import KafkaScan
+from pipeline.runtime.record_guard import attempt
 from pipeline.runtime.runner import Handler, LoadHandler
 from pipeline.runtime.stages import (
     BATCH_BYTES,
@@ -280,8 +282,13 @@ def _stage(
     if stage == "converse":
         from pipeline.processors.converse.converse import Converse
 
-        states = StateCache(broker, STATE_TOPICS, slot.folder / "states")
-        return _Stage(converse_handler(Converse(workspace.service_rules()), states), states=states)
+        fold = Converse(workspace.service_rules())
+
+        def is_state(raw: bytes) -> bool:
+            return not isinstance(attempt(partial(fold.load, raw)), Exception)
+
+        states = StateCache(broker, STATE_TOPICS, slot.folder / "states", is_state)
+        return _Stage(converse_handler(fold, states), states=states)
     warehouse: Warehouse = workspace.connect_clickhouse()
     stack.callback(warehouse.close)
     if stage == "load":

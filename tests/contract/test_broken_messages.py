@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-import re
-from collections import Counter
-from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +14,15 @@ from pipeline.commands.dlq import DeadLetterFilter, list_dead_letters, read_dead
 from pipeline.commands.dlq_replay import replay_dead_letters
 from pipeline.commands.status import collect_status
 from pipeline.log.clock import now_ms
-from pipeline.log.port import LogRecord, Message
+from pipeline.log.port import Message
 from pipeline.reporting.trace import trace
-from pipeline.runtime.runner import Handler
 from pipeline.runtime.stages import STAGES
 from pipeline.sinks.warehouse import rows
 from schemas.dead_letters import RejectCode
-from schemas.envelope import record_id_of
 from schemas.topics import CONVERSE_STATE, TOPICS
 from tests.support.broken_messages import Samples, corpus, mutations
 from tests.support.events import make_events
+from tests.support.flooding import Accounts, produce, valid_messages
 from tests.support.installations import (
     Embedded,
     Installation,
@@ -38,7 +33,7 @@ from tests.support.installations import (
     rows_in,
 )
 
-_GOOD, _SAMPLES = 120, 60
+_GOOD = 120
 # `make fuzz` runs ten thousand (bench/fuzz_messages.py).
 _MUTATIONS, _SEED = 300, 1
 _WHOLE = (
@@ -51,113 +46,6 @@ _WHOLE = (
 )
 # Codes that say that our code raised: the corpus meets none in decoding.
 _UNEXPECTED = (RejectCode.CRASH, RejectCode.SLOW)
-
-
-@dataclass
-class Account:
-    """Counts what a stage got and what it made of it, over all runs of its host."""
-
-    read: int = 0
-    letters: int = 0
-    counts: list[Counter[str]] = field(default_factory=list)
-
-
-@dataclass
-class Accounts:
-    """Wraps every handler of a host and keeps an account of each stage."""
-
-    stages: dict[str, Account] = field(default_factory=dict)
-
-    def wrap(self, handler: Handler) -> Handler:
-        """Return the handler with an account."""
-        account = self.stages.setdefault(handler.name, Account())
-        account.counts.append(handler.counts)  # type: ignore[attr-defined]
-        return _Accounted(handler, account)
-
-    def check(self) -> None:
-        """Every record that a stage got was emitted, loaded, dropped or rejected."""
-        for stage, account in self.stages.items():
-            outcomes = sum(account.counts, Counter())
-            # The host counts what it did not hand to its stage in the same way, or by itself.
-            outcomes.pop(f"rejected:{RejectCode.BODY_MISSING}", None)
-            assert outcomes.total() == account.read, (stage, outcomes)
-            rejected = sum(n for name, n in outcomes.items() if name.startswith("rejected:"))
-            assert rejected == account.letters, (stage, outcomes)
-
-
-@dataclass
-class _Accounted:
-    inner: Handler
-    account: Account
-
-    @property
-    def name(self) -> str:
-        return self.inner.name
-
-    @property
-    def topics(self) -> tuple[str, ...]:
-        return self.inner.topics
-
-    def handle(self, records: Sequence[LogRecord]) -> list[Message]:
-        messages = self.inner.handle(records)
-        self.account.read += len(records)
-        stage = self.inner.name.encode()
-        self.account.letters += sum(
-            message.topic == "dead-letters.v1" and b'"stage":"%s"' % stage in message.value
-            for message in messages
-        )
-        return messages
-
-
-def _produce(installation: Installation, messages: Sequence[Message]) -> None:
-    with installation.workspace.open_log() as log, log.transaction() as transaction:
-        transaction.produce(messages)
-
-
-def _valid_messages(folder: Path) -> Samples:
-    """Return valid messages of every topic, of customers that the good events do not have."""
-    installation = Embedded(folder)
-    text = as_lines(make_events(_SAMPLES, seed=99)).replace("+86138", "+86139")
-    text = re.sub(r"customer(\d)", r"sample\1", text).replace("test/shop", "test/samples")
-    events = [json.loads(line) for line in text.replace('"C-', '"S-').splitlines()]
-    labels = [
-        {
-            "specversion": "1.0",
-            "id": f"label-{number}",
-            "source": "test/samples",
-            "type": "comm.label.given",
-            "time": "2026-11-02T08:00:00Z",
-            "data": {
-                "record_id": str(record_id_of("default", "test/samples", event["id"])),
-                "head": "sentiment",
-                "value": "negative",
-            },
-        }
-        for number, event in enumerate(events)
-        if event["type"] == "comm.message.received"
-    ]
-    path = folder / "samples.jsonl"
-    path.write_text(as_lines(events), "utf-8")
-    publish(installation, path)
-    installation.run()
-    path.write_text(as_lines(labels), "utf-8")
-    publish(installation, path)
-    installation.run()
-    samples: dict[str, list[Message]] = {}
-    with closing(installation.workspace.open_sqlite_log()) as log:
-        for topic in TOPICS.values():
-            if topic.compacted:
-                entries = log.compacted_entries(topic.name)
-                found = [Message(topic.name, key, value, partition=0) for key, value in entries]
-            else:
-                found = [
-                    Message(topic.name, record.key, record.value, record.headers)
-                    for at in log.positions("", [topic.name])
-                    for record in log.scan(topic.name, at.partition, 0, 3)
-                ]
-            if found:
-                samples[topic.name] = found[:12]
-    return samples
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +68,7 @@ def baseline(tmp_path_factory: pytest.TempPathFactory, good: Path) -> Rows:
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory: pytest.TempPathFactory) -> Samples:
     """Return valid messages by topic."""
-    return _valid_messages(tmp_path_factory.mktemp("samples"))
+    return valid_messages(tmp_path_factory.mktemp("samples"))
 
 
 def _assert_good_rows(installation: Installation, baseline: Rows) -> None:
@@ -214,9 +102,9 @@ def test_the_corpus_on_every_topic(
     assert {message.topic for message in messages} == set(TOPICS)
     installation, accounts = make(), Accounts()
     random.Random(_SEED).shuffle(messages)
-    _produce(installation, messages[::2])
+    produce(installation, messages[::2])
     publish(installation, good)
-    _produce(installation, messages[1::2])
+    produce(installation, messages[1::2])
     installation.run(accounts.wrap)
     _assert_good_rows(installation, baseline)
     accounts.check()
@@ -238,15 +126,15 @@ def test_the_corpus_on_every_topic(
     accounts.check()
 
 
-def test_mutations_of_valid_messages(
+def test_mutations_ofvalid_messages(
     make: Make, good: Path, baseline: Rows, samples: Samples
 ) -> None:
     messages = list(mutations(samples, _SEED, _MUTATIONS))
     assert {message.topic for message in messages} >= set(samples)
     installation, accounts = make(), Accounts()
-    _produce(installation, messages[::2])
+    produce(installation, messages[::2])
     publish(installation, good)
-    _produce(installation, messages[1::2])
+    produce(installation, messages[1::2])
     installation.run(accounts.wrap)
     _assert_good_rows(installation, baseline)
     accounts.check()
@@ -301,7 +189,7 @@ def test_a_broken_state_keeps_its_records_for_replay(
 
     sound = states()
     broken = (b"[]", b"{", b"[99, 1]", b"\xff", b'[1,"","","",[0,""],[[1]],[]]')
-    _produce(
+    produce(
         installation,
         [
             Message(CONVERSE_STATE.name, state.key, broken[index % 5], partition=state.partition)
@@ -316,7 +204,7 @@ def test_a_broken_state_keeps_its_records_for_replay(
     assert {(item.stage, item.reason_code) for item in letters} == {
         ("converse", RejectCode.STATE_UNREADABLE)
     }
-    _produce(installation, sound)
+    produce(installation, sound)
     accepted, refused = replay_dead_letters(workspace, DeadLetterFilter())
     assert (len(accepted), refused) == (len(letters), [])
     installation.run()

@@ -22,9 +22,12 @@ from pipeline.commands.lag import lags
 from pipeline.commands.live import open_live_state
 from pipeline.log.clock import now_ms
 from pipeline.reporting.live_page import page
+from pipeline.runtime.stages import LIVE_TOPICS
 from schemas.conversations import Conversation
 from schemas.records import BusinessRecord, Record
+from schemas.topics import ALERTS, LIVE_STATE
 from tests.support import live
+from tests.support.broken_messages import corpus
 from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.installations import SECRET, Distributed
 from tests.support.kafka_server import KafkaServer
@@ -199,6 +202,37 @@ def _again(alerted: Callable[[], bool]) -> Callable[[], bool]:
             return False
 
     return asked
+
+
+def test_broken_messages_stop_no_worker(site: LiveSite) -> None:
+    site.work(1)
+    site.send(list(live.quiet_day(200, now_ms())))
+    site.counted()
+    workers = site.workers()
+    with site.installation.workspace.open_log() as log, log.transaction() as transaction:
+        transaction.produce(
+            [
+                message
+                for message in corpus({})
+                if message.topic in (*LIVE_TOPICS, LIVE_STATE.name, ALERTS.name)
+            ]
+        )
+    site.send(list(live.spike(30, now_ms() - 1_000, 1_000)))
+    site.counted()
+    with site.installation.workspace.open_log() as log:
+        wait_until(
+            "live to have committed the broken messages, too",
+            lambda: not any(lag.records for lag in lags(log, now_ms()) if lag.group == "live"),
+            _PATIENCE_S,
+            0.5,
+        )
+    assert site.workers() == workers
+    # Their owner reads the state, and the alerts, again.
+    for worker in workers:
+        os.kill(worker, signal.SIGKILL)
+    site.send(list(live.spike(10, now_ms() - 1_000, 1_000, first=30_000_000)))
+    site.counted()
+    assert site.rest() == 0
 
 
 def test_records_of_an_aborted_transaction_are_not_counted(site: LiveSite) -> None:

@@ -41,7 +41,8 @@ _VALUES: dict[str, bytes] = {
     "many digits": b'{"number": ' + b"9" * 5_000 + b"}",
     "doubled keys": b'{"kind": "example", "kind": [], "head": {}, "head": 1}',
     "deep array": b"[" * _DEEP + b"]" * _DEEP,
-    "deep object": b'{"a":' * _DEEP + b"1" + b"}" * _DEEP,
+    # Kafka takes messages of a MiB.
+    "deep object": b'{"a":' * (_DEEP // 2) + b"1" + b"}" * (_DEEP // 2),
     "cut": b'{"record_id": "8c4dd2da-6c13-8adb',
     "BOM": b"\xef\xbb\xbf{}",
     "unhashable": b'{"kind": "example", "head": [], "value": {}, "source": [], "text": 1}',

@@ -8,7 +8,8 @@ commits, but has nothing that was not committed. On assignment the rest is read 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
@@ -33,9 +34,12 @@ _CATCH_UP = 2_000
 _POLL_S = 0.05
 # A worker that takes longer counts as stuck (max.poll.interval.ms less the rest of a batch).
 _CATCH_UP_S = 240.0
-# If partitions were added without `topics apply --grow`, looking at this many states misses it with
-# a probability of (1 - share of moved keys)^100.
-_SAMPLE = 100
+# If partitions were added without `topics apply --grow`, at least half of the keys belong to other
+# partitions. A quarter of this many states shows it almost surely, while some that somebody else
+# wrote there do not stop the worker (docs/adr/0030).
+_SAMPLE, _MOVED_SHARE = 100, 0.25
+# Of a topic that somebody else filled with other things, so many are looked at to find a sample.
+_MAX_LOOK = 10_000
 _HOW_TO_FIX = (
     "partitions were added without moving the states: stop the workers of converse and run"
     " `switchboard topics apply --grow`"
@@ -45,13 +49,20 @@ _HOW_TO_FIX = (
 class StateCache:
     """The states of one worker's partitions: a file each, in a folder of this worker alone.
 
-    `topics` maps a topic to its state topic.
+    `topics` maps a topic to its state topic; `is_state` says whether bytes are a state.
     """
 
-    def __init__(self, broker: Broker, topics: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        topics: Mapping[str, str],
+        folder: Path,
+        is_state: Callable[[bytes], bool] = bool,
+    ) -> None:
         self._broker = broker
         self._topics = topics
         self._folder = folder
+        self._is_state = is_state
         self._files: dict[TopicPartition, sqlite3.Connection] = {}
         self._partitions: dict[str, int] = {}
 
@@ -69,8 +80,11 @@ class StateCache:
         )
         file = open_state_file(self._broker, state_partition, self._folder)
         self._files[state_partition] = file
-        keys = [key for (key,) in file.execute("SELECT key FROM states LIMIT ?", (_SAMPLE,))]
-        if any(self.state_partition(state_partition[0], key) != partition for key in keys):
+        stored = file.execute("SELECT key, value FROM states LIMIT ?", (_MAX_LOOK,))
+        keys = list(islice((key for key, value in stored if self._is_state(value)), _SAMPLE))
+        stored.close()
+        moved = sum(self.state_partition(state_partition[0], key) != partition for key in keys)
+        if moved > len(keys) * _MOVED_SHARE:
             raise BrokerError(
                 f"{state_partition[0]}/{partition} has states of keys of other partitions:"
                 f" {_HOW_TO_FIX}"
