@@ -154,9 +154,12 @@ def _check_history(
         log, warehouse, workspace.blobs, newest=None if deep else _NEWEST_RECORDS
     ):
         report.damages.append(Damage("store", str(item), _replay_commands(commands, item)))
-    for message in unaccounted_items(log, warehouse):
+    for message, is_lost in unaccounted_items(log, warehouse):
+        program = commands.program
+        first = "replay enrich --from beginning --yes" if is_lost else "check --repair"
+        again = () if is_lost else (f"{program} ingest …",)
         report.damages.append(
-            Damage("ingest", message, (f"{commands.program} ingest …", commands.run))
+            Damage("ingest", message, (f"{program} {first}", *again, commands.run))
         )
 
 
@@ -189,7 +192,7 @@ def _check_bodies(
     for topic in TOPICS.values():
         if topic.compacted:
             continue
-        for at in log.positions("", [topic.name]):
+        for at in log.positions("load", [topic.name]):
             start = at.first
             while records := log.scan(topic.name, at.partition, start, _SCAN_RECORDS):
                 start = records[-1].offset + 1
@@ -222,7 +225,7 @@ def _check_snapshot(workspace: Workspace, report: CheckReport, log: Log) -> None
     from pipeline.models.snapshot import load_fold
     from pipeline.models.state_format import StateError
 
-    (at,) = log.positions("", [EXAMPLES.name])
+    (at,) = log.positions("load", [EXAMPLES.name])
     try:
         fold = load_fold(path.read_bytes(), workspace.heads())
     except StateError as error:

@@ -168,16 +168,22 @@ def _chunks(ids: list[str]) -> Iterator[list[str]]:
         yield ids[start : start + _CHUNK]
 
 
-def unaccounted_items(log: Log, warehouse: Warehouse) -> list[str]:
-    """Return what the reconciliation does not explain, once enrich and load have caught up."""
+def unaccounted_items(log: Log, warehouse: Warehouse) -> list[tuple[str, bool]]:
+    """Return what the reconciliation does not explain, once enrich and load have caught up.
+
+    Each has whether items are lost, or else checkpoints that name them.
+    """
     if any(lag.records for lag in lags(log, 0) if lag.group in ("enrich", "load")):
         return []
     return [
-        f"{account.connector} has read {account.read:,} items, and {account.missing:,} of them are"
-        " neither records, redeliveries nor dead letters"
-        if account.missing > 0
-        else f"the checkpoints of {account.connector} name {account.read or 0:,} items, and the"
-        f" history has {-account.missing:,} more: checkpoints of ingest are lost"
+        (
+            f"{account.connector} has read {account.read:,} items, and {account.missing:,} of them"
+            " are neither records, redeliveries nor dead letters"
+            if account.missing > 0
+            else f"the checkpoints of {account.connector} name {account.read or 0:,} items, and the"
+            f" history has {-account.missing:,} more: checkpoints of ingest are lost",
+            account.missing > 0,
+        )
         for account in accounts(log, warehouse)
         if account.missing
     ]

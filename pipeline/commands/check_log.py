@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipeline.ingest.distinct_items import items_prefix
 from pipeline.ingest.resumable_ingest import parse_checkpoint
 from pipeline.log.installation_id import LOG, InstallationId
 from pipeline.log.port import Log, LogError
@@ -45,6 +46,15 @@ def damaged_checkpoints(log: Log) -> list[str]:
     return damaged
 
 
+def orphaned_items(log: Log) -> list[str]:
+    """Return the names of the checkpoints with hashes of units that have lost their checkpoint."""
+    units = [name.split("/", 3) for name, _ in log.checkpoints("ingest/")]
+    known = {items_prefix(connector, unit) for _, connector, _, unit in units}
+    return [
+        name for name, _ in log.checkpoints("items/") if f"{name.rpartition('/')[0]}/" not in known
+    ]
+
+
 def _opened(workspace: Workspace) -> LogInspection:
     """Open a log that is gone: raises FileDamagedError."""
     workspace.open_sqlite_log().close()
@@ -74,7 +84,7 @@ def holds_since(
     retention of the topic reaches back that far.
     """
     starts = log.offsets_since(topics, since_ms)
-    for at in log.positions("", topics):
+    for at in log.positions("load", topics):
         kept_ms = TOPICS[at.topic].retention_ms
         if at.first == 0 or starts[at.topic, at.partition] > at.first:
             continue

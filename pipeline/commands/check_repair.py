@@ -6,7 +6,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.commands.check_log import check_embedded_log, damaged_checkpoints, holds_since
+from pipeline.commands.check_log import (
+    check_embedded_log,
+    damaged_checkpoints,
+    holds_since,
+    orphaned_items,
+)
 from pipeline.commands.check_store import StoreFindings, check_store
 from pipeline.commands.replay import apply_rewinds, block_embedded_run, plan_rewinds
 from pipeline.errors import UserError
@@ -46,6 +51,11 @@ def repair(workspace: Workspace, now_ms: int) -> list[str]:
         for name in damaged_checkpoints(file):
             file.drop_checkpoint(name)
             done.append(f"the checkpoint {name} is removed: ingest the unit again")
+        orphans = orphaned_items(file)
+        for name in orphans:
+            file.drop_checkpoint(name)
+        if orphans:
+            done.append("ingest counts the items of units without a checkpoint anew")
         file.close()
     store = check_store(workspace)
     with workspace.open_log() as log:

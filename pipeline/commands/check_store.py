@@ -93,7 +93,7 @@ def _check_open_store(store: Warehouse, findings: StoreFindings) -> None:
 
 def _add_damaged(findings: StoreFindings, store: Warehouse) -> None:
     (sizes,) = rows(store, _SIZES)
-    findings.tables, findings.rows = int(sizes["tables"]), int(sizes["rows"])
+    findings.tables, findings.rows = int(sizes["tables"]), int(sizes["rows"] or 0)
     for part in store.check_tables():
         # What ClickHouse has set aside is known by the parts that are lost.
         if not part.detached:

@@ -24,8 +24,7 @@ class DistinctItems:
     """
 
     def __init__(self, log: Log, connector: str, unit: str) -> None:
-        digest = hashlib.blake2b(unit.encode("utf-8", "replace"), digest_size=_NAME_BYTES)
-        self._prefix = f"items/{connector}/{digest.hexdigest()}/"
+        self._prefix = items_prefix(connector, unit)
         self._known: set[bytes] = set()
         self._batches = 0
         # Nothing is read for a new unit but one absent name, so a folder of mails stays fast.
@@ -54,6 +53,12 @@ class DistinctItems:
 
     def _name(self) -> str:
         return f"{self._prefix}{self._batches:06}"
+
+
+def items_prefix(connector: str, unit: str) -> str:
+    """Return what the names of the checkpoints with a unit's hashes begin with."""
+    digest = hashlib.blake2b(unit.encode("utf-8", "replace"), digest_size=_NAME_BYTES)
+    return f"items/{connector}/{digest.hexdigest()}/"
 
 
 def item_hash(message: Message, locator: str) -> bytes:

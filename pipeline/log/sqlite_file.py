@@ -126,7 +126,7 @@ class SqliteFile:
     def checkpoint(self, name: str) -> bytes | None:
         """Return the last value of a checkpoint, or None if it was never set."""
         row = self._db.execute("SELECT value FROM checkpoints WHERE name = ?", (name,)).fetchone()
-        return None if row is None else bytes(row[0])
+        return None if row is None else _as_bytes(row[0])
 
     def checkpoints(self, prefix: str) -> Iterator[tuple[str, bytes]]:
         """Yield name and value of every checkpoint whose name starts with a prefix, by name."""
@@ -135,11 +135,16 @@ class SqliteFile:
             " BY name",
             (prefix, len(prefix), prefix),
         )
-        yield from ((name, bytes(value)) for name, value in rows)
+        yield from ((name, _as_bytes(value)) for name, value in rows)
 
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+
+def _as_bytes(value: Any) -> bytes:
+    """Return a value of a checkpoint; a damaged byte may have changed its type."""
+    return value if isinstance(value, bytes) else str(value).encode("utf-8", "replace")
 
 
 def read_values(

@@ -192,6 +192,14 @@ def verify_parts(store: Warehouse, root: Path) -> None:
         )
 
 
+def verify_folder(root: Path) -> None:
+    """Raise FileDamagedError if the store's folder is gone, which had parts."""
+    if not (root / "store").exists():
+        ledger = PartLedger.read(root)
+        if ledger is not None and ledger.parts:
+            raise FileDamagedError(root / "store", "the folder is gone")
+
+
 def newest_loaded_ms(root: Path) -> int:
     """Return when the newest log record that the store has was appended, in ms; 0 if unknown."""
     ledger = PartLedger.read(root)

@@ -21,7 +21,7 @@ from pipeline.sinks.backups import BackupError, TableChecksums
 from pipeline.sinks.chdb import ChdbWarehouse
 from pipeline.sinks.clickhouse_text import error_from_text, system_error_from_text
 from pipeline.sinks.migrations import migrate
-from pipeline.sinks.part_ledger import PartLedger, VersionRange, verify_parts
+from pipeline.sinks.part_ledger import PartLedger, VersionRange, verify_folder, verify_parts
 from pipeline.sinks.query_guard.limits import QuestionLimits
 from pipeline.sinks.table_check import DamagedPart
 from pipeline.sinks.warehouse import (
@@ -186,6 +186,8 @@ class _LockedWarehouse(ChdbWarehouse):
         self._ledger: PartLedger | None = None
         self._ledger_lock = threading.Lock()
         try:
+            if verify:
+                verify_folder(data_dir)
             try:
                 super().__init__(data_dir / "store")
             except RuntimeError as error:

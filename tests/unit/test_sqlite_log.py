@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.log.port import LogError, Message, OffsetRegressionError, row_version
+from pipeline.log.sqlite_file import FileDamagedError
 from pipeline.log.sqlite_log import SqliteLog
 from schemas.topics import Topic
 
@@ -236,4 +237,35 @@ def test_kill_9_keeps_committed_transactions_whole(tmp_path: Path) -> None:
     assert len(values) >= reported
     assert len(values) % 100 == 0
     assert log.lag("g", ["examples.v1"], 0)[0].records == 0
+    log.close()
+
+
+def test_a_log_of_version_1_gets_checksums_for_new_records_only(tmp_path: Path) -> None:
+    path = tmp_path / "log.sqlite"
+    log = SqliteLog(path)
+    with log.transaction() as transaction:
+        transaction.produce([Message("examples.v1", None, b"old")])
+    log.close()
+    db = sqlite3.connect(path)
+    for statement in (
+        "ALTER TABLE records DROP COLUMN crc",
+        "ALTER TABLE states DROP COLUMN crc",
+        "PRAGMA user_version=1",
+    ):
+        db.execute(statement)
+    db.close()
+    log = SqliteLog(path)
+    with log.transaction() as transaction:
+        transaction.produce([Message("examples.v1", None, b"new")])
+    assert [record.value for record in log.scan("examples.v1", 0, 0, 9)] == [b"old", b"new"]
+    log.close()
+    db = sqlite3.connect(path)
+    assert [crc is None for (crc,) in db.execute("SELECT crc FROM records")] == [True, False]
+    db.execute("UPDATE records SET value = x'00'")
+    db.commit()
+    db.close()
+    log = SqliteLog(path)
+    assert log.scan("examples.v1", 0, 0, 1)[0].value == b"\0"
+    with pytest.raises(FileDamagedError, match="at offset 1 differs"):
+        log.scan("examples.v1", 0, 0, 9)
     log.close()
