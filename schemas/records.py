@@ -37,7 +37,21 @@ QUALITY_FLAGS: dict[str, str] = {
         "the sender's clock differs from ours by more than a day; occurred_at is by our clock"
     ),
     "contact_invalid": (
-        "an address or number of the customer could not be normalised; it is kept as written"
+        "an address or number of the customer could not be normalised; it is kept as written, in"
+        " contacts or in attributes as contact_unread"
+    ),
+    "contact_masked": (
+        "an address or number of the customer is masked, such as 138****0021; it identifies nobody"
+        " and is kept in attributes as contact_unread"
+    ),
+    "contact_placeholder": (
+        "a value where the customer's id, address, number or handle should be stands for nothing,"
+        " such as null or 00000000000; it identifies nobody and is kept in attributes as"
+        " contact_unread"
+    ),
+    "contact_rounded": (
+        "a spreadsheet rounded a number or id of the customer, such as 1.38E+10; it identifies"
+        " nobody and is kept in attributes as contact_unread: export the column as text"
     ),
     "date_invalid": "the Date header is not a valid time",
     "date_missing": "there is no Date header",
@@ -57,7 +71,7 @@ QUALITY_FLAGS: dict[str, str] = {
     "missing_contact": "the customer is unknown",
     "missing_text": "there is no text at all",
     "missing_time": "the event has no time; occurred_at is when we received it",
-    "part_limited": "parts beyond the limit were kept as one part",
+    "part_limited": "parts beyond the limit were kept as one part, attachments left out",
     "size_limited": "bytes or text beyond the limits were cut",
     "text_rescued": (
         "the text was taken from an unusual position: an attachment, an attached mail, around the"

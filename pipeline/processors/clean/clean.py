@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.envelope import IncomingEvent
 from pipeline.mail.html_text import html_to_text
-from pipeline.mail.mime import MailAddress, NotAMailError, ParsedMail, parse_mail
+from pipeline.mail.mime import MailAddress, NotAMailError, ParsedMail, ParseLimits, parse_mail
 from pipeline.outcomes import Context, MapStep, Outcome, Reject, emit
 from pipeline.processors.clean.language import detect_language
 from pipeline.processors.clean.plain_text import (
@@ -36,6 +36,7 @@ def clean(draft: Draft, _ctx: Context) -> Outcome[Draft]:
         except NotAMailError as error:
             return Reject(RejectCode.UNPARSABLE, f"data.mime: {error}")
         data, mail_flags = _with_mail_fields(data, mail), mail.flags
+    data, list_flags = _limit_lists(data)
     text, truncated = truncate(normalise_text(_text(data)))
     times = _choose_event_times(incoming, data)
     parts, split_flags = (
@@ -46,6 +47,7 @@ def clean(draft: Draft, _ctx: Context) -> Outcome[Draft]:
     )
     flags = (
         *mail_flags,
+        *list_flags,
         *times.flags,
         *split_flags,
         *call_flags,
@@ -93,6 +95,32 @@ def _with_mail_fields(data: EmailData, mail: ParsedMail) -> EmailData:
         update={"mime": None}
         | {name: value for name, value in parsed.items() if name not in set_fields}
     )
+
+
+# An event that comes with parsed fields is bounded as a mail is, and gets the same flags.
+_LIMITS = ParseLimits()
+_LIST_LIMITS = {
+    "to": (_LIMITS.addresses, "header_limited"),
+    "cc": (_LIMITS.addresses, "header_limited"),
+    "bcc": (_LIMITS.addresses, "header_limited"),
+    "reply_to": (_LIMITS.addresses, "header_limited"),
+    "references": (_LIMITS.references, "header_limited"),
+    "attachments": (_LIMITS.parts, "part_limited"),
+}
+
+
+def _limit_lists(data: Communication) -> tuple[Communication, tuple[str, ...]]:
+    """Return the event with its lists cut at the limits of a mail, and the flags that say so."""
+    cut: dict[str, Any] = {}
+    flags: list[str] = []
+    for name, (limit, flag) in _LIST_LIMITS.items():
+        items = getattr(data, name, ())
+        if len(items) > limit:
+            cut[name] = items[:limit]
+            flags.append(flag)
+    if not cut:
+        return data, ()
+    return data.model_copy(update=cut), tuple(dict.fromkeys(flags))
 
 
 def _parties(addresses: tuple[MailAddress, ...]) -> tuple[Party, ...]:
