@@ -57,7 +57,8 @@ class LabelDecision(NamedTuple):
 
 def label_precedence(event: Mapping[str, Any]) -> LabelPrecedence | str:
     """Return the precedence of an example or a retraction, or what is wrong with which field."""
-    rank = SOURCE_RANKS.get(event.get("source", "person"))
+    source = event.get("source", "person")
+    rank = SOURCE_RANKS.get(source) if isinstance(source, str) else None
     if rank is None:
         return f"source: {event.get('source')!r} is not one of {', '.join(SOURCE_RANKS)}"
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, ClassVar, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
 from pipeline.processors.converse.business_hours import to_ms
 from schemas.types import Contract
@@ -43,6 +43,9 @@ def _parse_ms(value: object) -> int:
         raise ValueError("an instant needs a time zone")
     return to_ms(moment)
 
+
+IdText = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+"""A UUID of the contract as the text that our stages write."""
 
 Milliseconds = Annotated[int, BeforeValidator(_parse_ms)]
 """An instant of the contract as whole milliseconds since 1970, UTC."""

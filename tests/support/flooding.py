@@ -82,10 +82,11 @@ class _Accounted:
 
 def produce(installation: Installation, messages: Sequence[Message]) -> None:
     """Put messages straight on their topics."""
-    # On Kafka the partition of a message without one follows from its key.
+    # On Kafka the partition of a message without one follows from its key. Many states on other
+    # partitions than their keys' mean that partitions were added, and stop the worker.
     if installation.workspace.settings.distributed:
         messages = [
-            replace(message, partition=None if message.value else message.partition)
+            replace(message, partition=None if message.value[:3] == b"[1," else message.partition)
             for message in messages
         ]
     with installation.workspace.open_log() as log, log.transaction() as transaction:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Self
 
-from pipeline.processors.projection import Milliseconds, Projection
+from pipeline.processors.projection import IdText, Milliseconds, Projection
 from schemas.envelope import DEFAULT_TENANT
 from schemas.records import CallFacts, Record
 from schemas.types import Contract
@@ -29,12 +29,12 @@ class RecordView(Projection):
 
     contract: ClassVar[type[Contract]] = Record
 
-    record_id: str
+    record_id: IdText
     tenant: str = DEFAULT_TENANT
     source: str
-    customer_id: str | None = None
+    customer_id: IdText | None = None
     contact: str = ""
-    conversation_id: str
+    conversation_id: IdText
     occurred_at: Milliseconds
     received_at: Milliseconds
     channel: str
