@@ -357,6 +357,12 @@ def error_text(error: BaseException) -> str:
 def log_record(message: KafkaMessage) -> LogRecord:
     """Return a consumer's message as a record of the log."""
     kind, timestamp = message.timestamp()
+    try:
+        headers = message.headers() or ()
+    except (UnicodeDecodeError, SystemError):
+        # A name that is no UTF-8: the client cannot return any header then, and a record without
+        # headers becomes a dead letter.
+        headers = ()
     # Positional arguments: this runs for every record, and keywords would cost a third of it.
     return LogRecord(
         message.topic() or "",
@@ -366,7 +372,7 @@ def log_record(message: KafkaMessage) -> LogRecord:
         message.key(),
         message.value() or b"",
         # The client's types are wrong: this is a list of pairs.
-        message.headers() or (),  # type: ignore[arg-type]
+        headers,  # type: ignore[arg-type]
     )
 
 
