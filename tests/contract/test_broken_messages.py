@@ -126,7 +126,7 @@ def test_the_corpus_on_every_topic(
     accounts.check()
 
 
-def test_mutations_ofvalid_messages(
+def test_mutations_of_valid_messages(
     make: Make, good: Path, baseline: Rows, samples: Samples
 ) -> None:
     messages = list(mutations(samples, _SEED, _MUTATIONS))
