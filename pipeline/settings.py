@@ -56,6 +56,13 @@ class Settings(BaseSettings):
         None,
         description="ISO 3166 code of the country of national telephone numbers, such as CN.",
     )
+    placeholder_contacts: tuple[str, ...] = Field(
+        (),
+        description=(
+            "Values of id, mail address, telephone or handle that identify nobody, beside the"
+            " built-in ones (null, n/a, 无, guest, 00000000000 …), such as walk-in@shop.example."
+        ),
+    )
     timezone: str | None = Field(
         None, description="IANA zone of timestamps without a zone, such as Asia/Shanghai."
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UserError
-from pipeline.identity.contacts import OwnSide
+from pipeline.identity.contacts import OwnSide, own_placeholders
 from pipeline.ingest.port import IngestOptions
 from pipeline.ingest.publisher import Publisher
 from pipeline.log.claim_check import BodyStore, open_body_store
@@ -74,7 +74,12 @@ class Workspace:
                 " 16 characters or more, and keep it"
             )
         secret = settings.secret.encode() if settings.secret else _load_secret(self.root / "secret")
-        return Identity(secret, self.own_side, settings.region)
+        return Identity(
+            secret,
+            self.own_side,
+            settings.region,
+            own_placeholders(settings.placeholder_contacts, settings.region),
+        )
 
     def heads(self) -> tuple[Head, ...]:
         """Return the built-in heads and those of the file `heads`; raises HeadsError."""

@@ -8,8 +8,15 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
-import phonenumbers
-
+from pipeline.identity.phone_numbers import read_phones
+from pipeline.identity.phone_text import Unread, is_rounded
+from pipeline.identity.placeholders import (
+    NO_MORE_PLACEHOLDERS,
+    Placeholders,
+    strip_direction_marks,
+    strip_invisible,
+)
+from pipeline.mail.mime.addresses import parse_addresses
 from pipeline.text.nfkc import nfkc
 from schemas.records import ContactKind
 from schemas.types import Party
@@ -34,123 +41,172 @@ class ContactPoint:
         return f"{self.kind}:{self.value}"
 
 
+# What a value that identifies nobody is, as a quality flag of the record.
+_FLAGS: dict[Unread | Literal["placeholder"], str] = {
+    "masked": "contact_masked",
+    "rounded": "contact_rounded",
+    "placeholder": "contact_placeholder",
+    "unreadable": "contact_invalid",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ContactReading:
+    """The contact points of a party, the strongest first, and what of it could not be read.
+
+    `unread` has the kind and the text of each value that identifies nobody; `flags` say why.
+    """
+
+    points: tuple[ContactPoint, ...] = ()
+    extension: str = ""
+    unread: tuple[tuple[ContactKind, str], ...] = ()
+    flags: tuple[str, ...] = ()
+
+
 # Local part and domain without blanks. The MIME parser has unquoted a quoted local part before;
 # internationalised domains are kept as written. A domain has two characters, the last is no dot.
 _EMAIL = re.compile(r"[^\s@<>()\[\],;:\\\"]++@[^\s@<>()\[\],;:\\\"]+[^\s@<>()\[\],;:\\\".]")
 # Addresses that nobody reads identify a machine, not a customer.
 _NO_REPLY = re.compile(
-    r"^(no|do[-_.]?not|donot)[-_.]?reply|^mailer-daemon$|^postmaster$|^bounces?([-+].*)?$",
+    r"^(no|do[-_.]?not|donot)[-_.]?reply|^mailer-daemon$|^postmaster$|^bounces?([-+].*)?$"
+    r"|^ne[-_.]?pas[-_.]?repondre|^nicht[-_.]?antworten|^keine[-_.]?antwort|^n[aã]o[-_.]?respond"
+    r"|^no[-_.]?respond|^non[-_.]?rispondere",
     re.IGNORECASE,
 )
-# What exchanges and telephone networks write for a caller who hides the number.
-_WITHHELD = frozenset(
-    {
-        "anonymous",
-        "unknown",
-        "private",
-        "withheld",
-        "restricted",
-        "unavailable",
-        "blocked",
-        "anonymous.invalid",
-        "asterisk",
-        "s",
-        "none",
-        "null",
-    }
-    | {"匿名", "未知", "未知号码", "私人号码", "隐藏号码", "未顯示號碼", "未显示号码"}
-)
-# An international number starts with +, perhaps after brackets and invisible direction marks.
-_PLUS = re.compile(r"[^\d+]*\+")
-# E.164 allows fifteen digits. Fewer than seven are an extension or a short code, which is only
-# meaningful inside its exchange.
-_MIN_PUBLIC_DIGITS, _MAX_DIGITS = 7, 15
-
+# Privacy screens write a***@example.com: many people share what is left.
+_MASKED_EMAIL = re.compile(r"[*•●×…█■][^@]*+@")
+# Separators that are no separators of mail headers, after an address.
+_EMAIL_SEPARATOR = re.compile(r"(?<=[\w>])\s*+[/|、\n]\s*+(?=[^\s@/|]+@)")
+_MAILTO = re.compile(r"mailto:|\?(?:subject|body|cc|bcc|to)=.*", re.IGNORECASE)
 
 # Addresses have at most 254 characters (RFC 5321, 4.5.3.1), numbers and handles fewer. What is
 # longer identifies nobody, and would fill the caches.
 MAX_CONTACT = 1_000
-# Contact points repeat within and between conversations; parsing a number costs 40 µs, a cache hit
+# More addresses in one cell are a list of people, not one person.
+_MAX_ADDRESSES = 5
+# A number of fewer digits that is not in E.164 has no area code; it is one only in its source.
+# Brazil's subscriber numbers are the longest, with nine.
+_MIN_COMPLETE_DIGITS = 10
+# Contact points repeat within and between conversations; reading a number costs 70 µs, a cache hit
 # 0.1 µs.
 _CACHE = 65_536
 
 
 def normalise_email(value: str) -> ContactPoint | None:
-    """Return the address in lower case (NFKC), or None for an empty or no-reply address.
+    """Return the first address in lower case (NFKC), or None for one that nobody reads.
 
     An address without a valid form is kept and marked as not valid, unless it is longer than
     `MAX_CONTACT`.
 
-    >>> str(normalise_email("<An.Li@Example.com>"))
+    >>> str(normalise_email("Ann Li <An.Li@Example.com>"))
     'email:an.li@example.com'
     >>> normalise_email("no-reply@example.com") is None
     True
     """
-    return _known_email(value) if len(value) <= MAX_CONTACT else None
-
-
-@lru_cache(maxsize=_CACHE)
-def _known_email(value: str) -> ContactPoint | None:
-    text = nfkc(value).strip().strip("<>").removeprefix("mailto:").strip().casefold()
-    if not text or text in _WITHHELD:
-        return None
-    if not _EMAIL.fullmatch(text):
-        return ContactPoint("email", text, valid=False)
-    return None if _NO_REPLY.match(text.rpartition("@")[0]) else ContactPoint("email", text)
+    points = read_email(value).points
+    return points[0] if points else None
 
 
 def normalise_phone(value: str, region: str | None = None) -> ContactPoint | None:
-    """Return a number in E.164, or None for a withheld or empty one.
+    """Return the first number in E.164, or None for a text that names none.
 
     `region` is the ISO 3166 code of national numbers without a country code. A number is valid if
     its length is possible (ITU-T E.164), even if its range is not assigned: numbering plans change
-    faster than their lists. Anything else, such as an extension or a short code, is kept as its
-    digits and marked as not valid, unless it is longer than `MAX_CONTACT`.
+    faster than their lists. An extension, a short code and a number without its area code are kept
+    as their digits and marked as not valid.
 
     >>> str(normalise_phone("138 0000 0001", "CN"))
     'phone:+8613800000001'
     >>> normalise_phone("anonymous") is None
     True
     """
-    return _known_phone(value, region) if len(value) <= MAX_CONTACT else None
+    points = read_phone(value, region).points
+    return points[0] if points else None
+
+
+def read_email(value: str, placeholders: Placeholders = NO_MORE_PLACEHOLDERS) -> ContactReading:
+    """Return all addresses of a text, such as a cell or a header; the first one counts.
+
+    >>> [str(point) for point in read_email('"Li, Ann" <Ann@b.example>; bo@b.example').points]
+    ['email:ann@b.example', 'email:bo@b.example']
+    """
+    return _known_email(value, placeholders) if len(value) <= MAX_CONTACT else _too_long("email")
+
+
+def read_phone(
+    value: str, region: str | None = None, placeholders: Placeholders = NO_MORE_PLACEHOLDERS
+) -> ContactReading:
+    """Return all numbers of a text, such as a cell; the first one and its extension count.
+
+    >>> read_phone("138****0021", "CN").flags
+    ('contact_masked',)
+    """
+    return (
+        _known_phone(value, region, placeholders)
+        if len(value) <= MAX_CONTACT
+        else _too_long("phone")
+    )
+
+
+def _too_long(kind: ContactKind) -> ContactReading:
+    return ContactReading(unread=((kind, ""),), flags=("contact_invalid",))
 
 
 @lru_cache(maxsize=_CACHE)
-def _known_phone(value: str, region: str | None) -> ContactPoint | None:
-    text = nfkc(value).strip()
-    text = (
-        re.sub(r"^(tel|sip|sips|whatsapp|callto):", "", text, flags=re.IGNORECASE)
-        .partition("@")[0]
-        .partition(";")[0]
+def _known_email(value: str, placeholders: Placeholders) -> ContactReading:
+    text = _MAILTO.sub("", nfkc(strip_invisible(value))).strip()
+    # A whole text in brackets or quotes; a quoted name has its quotes inside.
+    text = text.strip("<>'").strip()
+    if placeholders.match("email", text):
+        return _nobody("email", value)
+    addresses = [text.casefold()]
+    if "@" in text and not _EMAIL.fullmatch(addresses[0]):
+        parsed = (
+            entry.email.casefold()
+            for entry in parse_addresses(_EMAIL_SEPARATOR.sub(", ", text), _MAX_ADDRESSES)
+        )
+        addresses = [email for email in parsed if _EMAIL.fullmatch(email)] or addresses
+    points: list[ContactPoint] = []
+    unread: dict[str, str] = {}
+    for address in dict.fromkeys(addresses):
+        if _MASKED_EMAIL.search(address):
+            unread[_FLAGS["masked"]] = value
+        elif placeholders.match("email", address):
+            unread[_FLAGS["placeholder"]] = value
+        elif not _EMAIL.fullmatch(address):
+            points.append(ContactPoint("email", address, valid=False))
+        elif not _NO_REPLY.match(address.rpartition("@")[0]):
+            points.append(ContactPoint("email", address))
+    return ContactReading(
+        tuple(points), unread=(("email", value),) if unread else (), flags=tuple(unread)
     )
-    if not text or text.casefold() in _WITHHELD:
-        return None
-    digits = "".join(char for char in text if char.isdecimal())
-    if not digits:
-        return None
-    plus = _PLUS.match(text) is not None
-    for candidate, hint in _interpretations(digits, plus, region):
-        try:
-            number = phonenumbers.parse(candidate, hint)
-        except phonenumbers.NumberParseException:
-            continue
-        if phonenumbers.is_possible_number(number) and len(digits) >= _MIN_PUBLIC_DIGITS:
-            return ContactPoint(
-                "phone", phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-            )
-    return ContactPoint("phone", ("+" if plus else "") + digits[:_MAX_DIGITS], valid=False)
 
 
-def _interpretations(
-    digits: str, plus: bool, region: str | None
-) -> Iterable[tuple[str, str | None]]:
-    if plus:
-        yield f"+{digits}", None
-        return
-    if digits.startswith("00"):
-        yield f"+{digits[2:]}", None
-    if region:
-        yield digits, region
+@lru_cache(maxsize=_CACHE)
+def _known_phone(value: str, region: str | None, placeholders: Placeholders) -> ContactReading:
+    if placeholders.match("phone", value):
+        return _nobody("phone", value)
+    reading = read_phones(value, region)
+    numbers = [
+        number for number in reading.numbers if not placeholders.match("phone", number.value)
+    ]
+    reason: Unread | Literal["placeholder"] | None = reading.unread
+    if reason is None and len(numbers) < len(reading.numbers):
+        reason = "placeholder"
+    return ContactReading(
+        tuple(ContactPoint("phone", number.value, number.valid) for number in numbers),
+        numbers[0].extension if numbers else "",
+        (("phone", value),) if reason else (),
+        (_FLAGS[reason],) if reason else (),
+    )
+
+
+def _nobody(kind: ContactKind, value: str) -> ContactReading:
+    return (
+        ContactReading(unread=((kind, value),), flags=(_FLAGS["placeholder"],))
+        if value.strip()
+        else ContactReading()
+    )
 
 
 def normalise_handle(value: str, source: str) -> ContactPoint | None:
@@ -163,22 +219,89 @@ def normalise_handle(value: str, source: str) -> ContactPoint | None:
     """
     if len(value) > MAX_CONTACT:
         return None
-    text = nfkc(value).strip().lstrip("@").strip()
+    text = nfkc(strip_direction_marks(value)).strip().lstrip("@").strip()
     return ContactPoint("handle", f"{source}/{text.casefold()}") if text else None
 
 
 def contact_points(party: Party, source: str, region: str | None) -> tuple[ContactPoint, ...]:
-    """Return all contact points of a party, strongest first.
+    """Return all contact points of a party, strongest first; see `read_contacts`."""
+    return read_contacts(party, source, region).points
 
-    Withheld numbers, no-reply addresses and what is longer than `MAX_CONTACT` give none.
+
+def read_contacts(
+    party: Party, source: str, region: str | None, placeholders: Placeholders = NO_MORE_PLACEHOLDERS
+) -> ContactReading:
+    """Return what a party's id, address, number and handle say about who it is.
+
+    The first of each kind comes before further ones. A number without its area code is one only in
+    its source, as a handle is. Placeholders, no-reply addresses, masked and rounded values and what
+    is longer than `MAX_CONTACT` give no contact points.
+
+    >>> party = Party(id="null", phone="555-0100", handle="ann")
+    >>> [str(point) for point in read_contacts(party, "shop", "US").points]
+    ['phone:shop/5550100', 'handle:shop/ann']
     """
-    by_kind = {
-        "id": ContactPoint("id", party.id) if party.id and len(party.id) <= MAX_CONTACT else None,
-        "email": normalise_email(party.email) if party.email else None,
-        "phone": normalise_phone(party.phone, region) if party.phone else None,
-        "handle": normalise_handle(party.handle, source) if party.handle else None,
-    }
-    return tuple(point for kind in CONTACT_PRECEDENCE if (point := by_kind[kind]) is not None)
+    readings = [
+        _read_id(party.id, placeholders) if party.id else ContactReading(),
+        read_email(party.email, placeholders) if party.email else ContactReading(),
+        read_phone(party.phone, region, placeholders) if party.phone else ContactReading(),
+        _read_handle(party.handle, source, placeholders) if party.handle else ContactReading(),
+    ]
+    first = [reading.points[0] for reading in readings if reading.points]
+    further = [point for reading in readings for point in reading.points[1:]]
+    return ContactReading(
+        tuple(within_source(point, source) for point in (*first, *further)),
+        readings[2].extension,
+        tuple(item for reading in readings for item in reading.unread),
+        tuple(dict.fromkeys(flag for reading in readings for flag in reading.flags)),
+    )
+
+
+def own_placeholders(values: Iterable[str], region: str | None) -> Placeholders:
+    """Return the built-in placeholders and an installation's, whose numbers match in any form.
+
+    >>> placeholders = own_placeholders(["138 0000 0099"], "CN")
+    >>> read_phone("+86 138-0000-0099", None, placeholders).points
+    ()
+    """
+    known = tuple(values)
+    numbers = (
+        point.value
+        for value in known
+        if any(map(str.isdecimal, value)) and (point := normalise_phone(value, region))
+    )
+    return Placeholders.with_more((*known, *numbers))
+
+
+def within_source(point: ContactPoint, source: str) -> ContactPoint:
+    """Return a number that is only local as one within its source, anything else as it is.
+
+    >>> str(within_source(ContactPoint("phone", "301", valid=False), "asterisk"))
+    'phone:asterisk/301'
+    """
+    if point.kind != "phone" or point.valid or len(point.value) >= _MIN_COMPLETE_DIGITS:
+        return point
+    return ContactPoint("phone", f"{source}/{point.value}", valid=False)
+
+
+def _read_id(value: str, placeholders: Placeholders) -> ContactReading:
+    text = strip_invisible(value).strip()
+    if len(text) > MAX_CONTACT:
+        return _too_long("id")
+    if placeholders.match("id", text):
+        return _nobody("id", value)
+    if is_rounded(text):
+        return ContactReading(unread=(("id", value),), flags=(_FLAGS["rounded"],))
+    return ContactReading((ContactPoint("id", text),))
+
+
+def _read_handle(value: str, source: str, placeholders: Placeholders) -> ContactReading:
+    if len(value) > MAX_CONTACT:
+        return _too_long("handle")
+    if placeholders.match("handle", value.lstrip("@")):
+        return _nobody("handle", value)
+    point = normalise_handle(value, source)
+    return ContactReading((point,) if point else ())
 
 
 @dataclass(frozen=True)

@@ -33,13 +33,18 @@ class BusinessEvents:
         if not isinstance(data, BusinessData):
             raise TypeError(f"business is for business events, not for {type(data).__name__}")
         times = choose_times(event.time, None, incoming.appended_at, is_sender_clock=False)
-        customer, valid = self.identity.find_customer((data.customer,), event.tenant, event.source)
+        customer, contact_flags = self.identity.find_customer(
+            (data.customer,), event.tenant, event.source
+        )
         if isinstance(data, CustomerData):
-            customer = self.identity.with_contacts(customer, event.tenant, data.emails, data.phones)
+            customer, more_flags = self.identity.with_contacts(
+                customer, event.tenant, event.source, data.emails, data.phones
+            )
+            contact_flags += more_flags
         flags = (
             *times.flags,
             *(() if customer.contacts else ("missing_contact",)),
-            *(() if valid else ("contact_invalid",)),
+            *contact_flags,
             *(("text_truncated",) if _is_too_long(data) else ()),
         )
         record = BusinessRecord(

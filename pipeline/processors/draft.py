@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -57,12 +58,14 @@ class Cleaned:
 class CustomerRef:
     """The customer of an event: contact points, strongest first, and the name as shown.
 
-    There are no contact points if no customer can be identified.
+    There are no contact points if no customer can be identified. `attributes` have what is in no
+    contact point: an extension, and values that identify nobody, as written.
     """
 
     name: str = ""
     contacts: tuple[str, ...] = ()
     customer_id: UUID | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def contact(self) -> str:

@@ -10,12 +10,15 @@ from uuid import UUID
 
 from pipeline.identity.contacts import (
     ContactPoint,
+    ContactReading,
     OwnSide,
-    contact_points,
-    normalise_email,
-    normalise_phone,
+    read_contacts,
+    read_email,
+    read_phone,
+    within_source,
 )
 from pipeline.identity.direction import message_direction, possible_customers
+from pipeline.identity.placeholders import NO_MORE_PLACEHOLDERS, Placeholders
 from pipeline.outcomes import Context, Outcome, emit
 from pipeline.processors.draft import CustomerRef, Draft, Identified
 from schemas.communications import Communication, EmailData, MessageData, default_direction
@@ -27,11 +30,15 @@ from schemas.unchecked import construct
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What identification needs beside the event: secret, own side, region of national numbers."""
+    """What identification needs beside the event.
+
+    That is the secret, our own side, the region of national numbers, and what identifies nobody.
+    """
 
     secret: bytes
     own: OwnSide
     region: str | None = None
+    placeholders: Placeholders = NO_MORE_PLACEHOLDERS
 
     def customer_id(self, tenant: str, contact: str) -> UUID:
         """Return the customer id of a contact point.
@@ -42,39 +49,61 @@ class Identity:
 
     def find_customer(
         self, parties: Iterable[Party], tenant: str, source: str
-    ) -> tuple[CustomerRef, bool]:
+    ) -> tuple[CustomerRef, tuple[str, ...]]:
         """Return the first identifiable party that is not on our own side, as the customer.
 
-        The second value is whether all of its contact points are valid.
+        The second value are the quality flags of its contact points, and of the parties before it
+        that identify nobody.
         """
         name = ""
+        unread: list[ContactReading] = []
         for party in parties:
             if self.own.owns(party):
                 continue
             name = name or party.name or ""
-            points = _valid_first(contact_points(party, source, self.region))
+            reading = self.read(party, source)
+            unread.append(reading)
+            points = _valid_first(reading.points)
             if points:
                 contacts = tuple(map(str, points))
                 reference = CustomerRef(
-                    party.name or "", contacts, self.customer_id(tenant, contacts[0])
+                    party.name or "",
+                    contacts,
+                    self.customer_id(tenant, contacts[0]),
+                    _remarks([reading]),
                 )
-                return reference, all(point.valid for point in points)
-        return CustomerRef(name), True
+                return reference, _flags([reading])
+        return CustomerRef(name, attributes=_remarks(unread)), _flags(unread)
+
+    def read(self, party: Party, source: str) -> ContactReading:
+        """Return the contact points of a party, and what of it identifies nobody."""
+        return read_contacts(party, source, self.region, self.placeholders)
 
     def with_contacts(
-        self, customer: CustomerRef, tenant: str, emails: Sequence[str], phones: Sequence[str]
-    ) -> CustomerRef:
-        """Return the customer with additional contact points, weaker than the existing ones."""
-        more = (
-            *map(normalise_email, emails),
-            *(normalise_phone(phone, self.region) for phone in phones),
+        self,
+        customer: CustomerRef,
+        tenant: str,
+        source: str,
+        emails: Sequence[str],
+        phones: Sequence[str],
+    ) -> tuple[CustomerRef, tuple[str, ...]]:
+        """Return the customer with additional contact points, weaker than the existing ones.
+
+        The second value are the quality flags of those.
+        """
+        more = [
+            *(read_email(email, self.placeholders) for email in emails),
+            *(read_phone(phone, self.region, self.placeholders) for phone in phones),
+        ]
+        added = [str(within_source(point, source)) for item in more for point in item.points]
+        contacts = tuple(dict.fromkeys((*customer.contacts, *added)))
+        reference = CustomerRef(
+            customer.name,
+            contacts,
+            self.customer_id(tenant, contacts[0]) if contacts else None,
+            {**_remarks(more), **customer.attributes},
         )
-        contacts = tuple(
-            dict.fromkeys((*customer.contacts, *(str(point) for point in more if point)))
-        )
-        return CustomerRef(
-            customer.name, contacts, self.customer_id(tenant, contacts[0]) if contacts else None
-        )
+        return reference, _flags(more)
 
     def links(
         self, customer: CustomerRef, tenant: str, record_id: UUID, at: datetime
@@ -94,6 +123,24 @@ class Identity:
             )
             for other in customer.contacts[1:]
         )
+
+
+def _flags(readings: Sequence[ContactReading]) -> tuple[str, ...]:
+    invalid = any(not point.valid for reading in readings for point in reading.points)
+    return (
+        *(("contact_invalid",) if invalid else ()),
+        *(flag for reading in readings for flag in reading.flags),
+    )
+
+
+def _remarks(readings: Sequence[ContactReading]) -> dict[str, str]:
+    """Return as attributes what is in no contact point: extensions, and values as written."""
+    unread = [f"{kind}: {text}" for reading in readings for kind, text in reading.unread if text]
+    extension = next((reading.extension for reading in readings if reading.extension), "")
+    return {
+        **({"contact_unread": "; ".join(dict.fromkeys(unread))} if unread else {}),
+        **({"phone_extension": extension} if extension else {}),
+    }
 
 
 def _valid_first(points: tuple[ContactPoint, ...]) -> list[ContactPoint]:
@@ -117,7 +164,7 @@ class Identify:
         data, event = cleaned.data, incoming.event
         direction = self._direction(data, event.type)
         candidates = possible_customers(direction, data.from_, data.to, _reply_to(data))
-        customer, valid = self.identity.find_customer(candidates, event.tenant, event.source)
+        customer, flags = self.identity.find_customer(candidates, event.tenant, event.source)
         missing = direction is not Direction.INTERNAL and not customer.contacts
         return Identified(
             direction=direction,
@@ -126,10 +173,7 @@ class Identify:
             links=self.identity.links(
                 customer, event.tenant, incoming.record_id, cleaned.times.occurred_at
             ),
-            flags=(
-                *(("missing_contact",) if missing else ()),
-                *(() if valid else ("contact_invalid",)),
-            ),
+            flags=(*(("missing_contact",) if missing else ()), *flags),
         )
 
     def _direction(self, data: Communication, event_type: str) -> Direction:
@@ -157,10 +201,14 @@ class Identify:
             people.append(("bcc", data.bcc))
         for role, parties in people:
             for party in parties:
-                points = contact_points(party, source, self.identity.region)
-                if points or party.name:
-                    contact = str(points[0]) if points else ""
-                    yield construct(Participant, role=role, name=party.name or "", contact=contact)
+                reading = self.identity.read(party, source)
+                contact = str(reading.points[0]) if reading.points else ""
+                # Whoever cannot be identified is shown as written.
+                name = party.name or (
+                    reading.unread[0][1] if reading.unread and not contact else ""
+                )
+                if contact or name:
+                    yield construct(Participant, role=role, name=name, contact=contact)
         if data.staff:
             yield construct(Participant, role="staff", name=data.staff)
 

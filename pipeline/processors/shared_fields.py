@@ -37,7 +37,7 @@ def shared_fields(
         "contacts": customer.contacts,
         "staff": staff or "",
         "quality_flags": tuple(sorted(set(flags))),
-        "attributes": _extra_fields(incoming),
+        "attributes": {**customer.attributes, **_extra_fields(incoming)},
         "delivery": construct(Delivery, locator=event.locator, sha256=incoming.body_sha256),
     }
 

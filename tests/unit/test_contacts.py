@@ -12,6 +12,8 @@ from pipeline.identity.contacts import (
     normalise_email,
     normalise_handle,
     normalise_phone,
+    read_email,
+    read_phone,
 )
 from schemas.types import Party
 
@@ -101,6 +103,98 @@ def test_normalisation_is_idempotent(text: str) -> None:
         point = normalise(text)
         if point is not None and point.kind != "handle":
             assert normalise(point.value) == point
+
+
+@pytest.mark.parametrize(
+    ("written", "region", "numbers", "extension"),
+    [
+        ("010-88886666 ext. 801", "CN", ["+861088886666"], "801"),
+        ("010-88886666转801", "CN", ["+861088886666"], "801"),
+        ("010-88886666 分机：801", "CN", ["+861088886666"], "801"),
+        ("010-88886666-801", "CN", ["+861088886666"], "801"),
+        ("010-88886666(801)", "CN", ["+861088886666"], "801"),
+        ("(907) 486-4171 x101", "US", ["+19074864171"], "101"),
+        ("907-486-4171#101", "US", ["+19074864171"], "101"),
+        ("tel:+1-907-486-4171;ext=101", None, ["+19074864171"], "101"),
+        ("+49 30 5550100-12", None, ["+4930555010012"], ""),
+        ("13800000061/13900000062", "CN", ["+8613800000061", "+8613900000062"], ""),
+        ("13800000061，13900000062", "CN", ["+8613800000061", "+8613900000062"], ""),
+        ("13800000061 或 13900000062", "CN", ["+8613800000061", "+8613900000062"], ""),
+        ("13800000061 or 13900000062", "CN", ["+8613800000061", "+8613900000062"], ""),
+        ("13800000061\n13900000062", "CN", ["+8613800000061", "+8613900000062"], ""),
+        ("13800000061 13900000062", "CN", ["+8613800000061", "+8613900000062"], ""),
+        ("手机:13800000061 座机:010-88886666", "CN", ["+8613800000061", "+861088886666"], ""),
+        ("010-88886666转801 / 13800000061", "CN", ["+861088886666", "+8613800000061"], "801"),
+        ("010-88886666/7", "CN", ["+861088886666"], ""),
+        ("030/5550100", "DE", ["+49305550100"], ""),
+        ("+49/30/5550100", None, ["+49305550100"], ""),
+        ("13800000041.0", "CN", ["+8613800000041"], ""),
+        ("13,800,000,041", "CN", ["+8613800000041"], ""),
+        ("1-800-FLOWERS", "US", ["+18003569377"], ""),
+        ("8613800000041:12@s.whatsapp.net", None, ["+8613800000041"], ""),
+        ("301/302", "CN", ["301"], ""),
+        ("ext 301", "CN", ["301"], ""),
+        ("555-0100", "US", ["5550100"], ""),
+        ("8888 6666", "CN", ["88886666"], ""),
+        ("5550100", "DE", ["5550100"], ""),
+        ("+86 8888 6666", None, ["+8688886666"], ""),
+        ("612345678", "FR", ["+33612345678"], ""),
+    ],
+)
+def test_a_telephone_is_read_as_written(
+    written: str, region: str | None, numbers: list[str], extension: str
+) -> None:
+    reading = read_phone(written, region)
+    assert [point.value for point in reading.points] == numbers
+    assert (reading.extension, reading.flags) == (extension, ())
+    complete = {len(number) > 9 and number != "+8688886666" for number in numbers}
+    assert {point.valid for point in reading.points} == complete
+
+
+@pytest.mark.parametrize(
+    ("forms", "region", "kept"),
+    [
+        (["+55 51 8123-4567", "+55 51 98123-4567", "(51) 8123-4567"], "BR", "+5551981234567"),
+        (["+55 51 3123-4567", "51 3123-4567"], "BR", "+555131234567"),
+        (["+52 1 55 1234 5678", "55 1234 5678", "044 55 1234 5678"], "MX", "+525512345678"),
+        (["+54 9 11 2345-6789", "011 15 2345-6789", "11 2345-6789"], "AR", "+541123456789"),
+    ],
+)
+def test_forms_of_one_number_are_one(forms: list[str], region: str, kept: str) -> None:
+    assert {str(normalise_phone(form, region)) for form in forms} == {f"phone:{kept}"}
+
+
+@pytest.mark.parametrize(
+    ("written", "addresses"),
+    [
+        ("Ann Li <Ann@b.example>", ["ann@b.example"]),
+        ('"Li, Ann" <ann@b.example>', ["ann@b.example"]),
+        ("ann@b.example; bo@b.example", ["ann@b.example", "bo@b.example"]),
+        ("ann@b.example、bo@b.example", ["ann@b.example", "bo@b.example"]),
+        ("ann@b.example/bo@b.example", ["ann@b.example", "bo@b.example"]),
+        ("ann@b.example bo@b.example", ["ann@b.example", "bo@b.example"]),
+        ("ann@b.example\nbo@b.example", ["ann@b.example", "bo@b.example"]),
+        ("'ann@b.example'", ["ann@b.example"]),
+        ("\u200bann@b\u200b.example\ufeff", ["ann@b.example"]),
+        ("mailto:ann@b.example?subject=Hi", ["ann@b.example"]),
+        ("ann@b.example.", ["ann@b.example"]),
+        ("ann@b.example, ann@b.example", ["ann@b.example"]),
+        ("none@none.com, ann@b.example", ["ann@b.example"]),
+    ],
+)
+def test_an_address_cell_is_read_as_a_header(written: str, addresses: list[str]) -> None:
+    assert [point.value for point in read_email(written).points] == addresses
+
+
+def test_further_contacts_come_after_the_first_of_each_kind() -> None:
+    party = Party(email="a@b.example, c@b.example", phone="13800000061/13900000062", handle="ann")
+    assert [str(point) for point in contact_points(party, "shop", "CN")] == [
+        "email:a@b.example",
+        "phone:+8613800000061",
+        "handle:shop/ann",
+        "email:c@b.example",
+        "phone:+8613900000062",
+    ]
 
 
 def test_a_party_gives_its_points_strongest_first() -> None:
