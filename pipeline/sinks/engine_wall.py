@@ -59,16 +59,25 @@ _LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
 _ALLOW, _REFUSE = 0x7FFF_0000, 0x0005_0000 | errno.EACCES
 
 _ENGINE = "chdb"
+# The engine's library looks here for the auxiliary vector when it is loaded. If it cannot read it,
+# it takes what lies behind the environment in memory for it, and crashes where Python has moved
+# that.
+_AUXV = "/proc/self/auxv"
 # What the engine reads to start, where it is there. Not /proc: it has the environment of processes.
 _SYSTEM = (
     "/lib",
     "/lib64",
     "/usr/lib",
     "/usr/lib64",
+    "/usr/share/zoneinfo",
     "/etc/ld.so.cache",
+    "/etc/localtime",
+    "/etc/timezone",
     "/dev/urandom",
     "/proc/cpuinfo",
     "/proc/meminfo",
+    "/proc/sys/vm/overcommit_memory",
+    _AUXV,
     "/sys/devices/system",
     "/sys/fs/cgroup",
     "/sys/kernel/mm",
@@ -105,16 +114,29 @@ def import_engine(scratch: Path) -> None:
         if f"{_ENGINE}.session" in sys.modules:
             return
         scratch.mkdir(exist_ok=True)
+        # The wall lets this very file through, which the kernel keeps for as long as it is open.
+        auxv = _open_auxv()
         before = os.environ.get("TMPDIR")
         os.environ["TMPDIR"] = str(scratch)
         try:
             importlib.import_module(f"{_ENGINE}.session")
         finally:
+            os.close(auxv)
             del os.environ["TMPDIR"]
             if before is not None:
                 os.environ["TMPDIR"] = before
             # Folders that could not be listed from here count as empty until then.
             importlib.invalidate_caches()
+
+
+def _open_auxv() -> int:
+    try:
+        return os.open(_AUXV if sys.platform == "linux" else os.devnull, os.O_RDONLY)
+    except OSError as error:
+        raise WarehouseSetupError(
+            f"{_AUXV}: {error.strerror}: the embedded engine needs it to start: try again, with"
+            " /proc mounted"
+        ) from error
 
 
 def engine_thread(name: str) -> ThreadPoolExecutor:

@@ -257,3 +257,42 @@ def test_without_the_rules_the_wall_keeps_files_and_the_network_away(tmp_path: P
         assert CANARY not in done.stdout + done.stderr
         assert not secrets.was_connected()
         assert not secrets.was_written()
+
+
+_ENVIRONMENT_BEFORE_A_GAP = """
+import ctypes, importlib, mmap, sys
+from pathlib import Path
+from pipeline.sinks import engine_wall
+folder, libc, size = Path(sys.argv[1]), ctypes.CDLL(None), mmap.PAGESIZE
+libc.mmap.restype = ctypes.c_void_p
+pages = libc.mmap(None, ctypes.c_size_t(2 * size), 3, 0x22, -1, ctypes.c_size_t(0))
+assert libc.mprotect(ctypes.c_void_p(pages + size), ctypes.c_size_t(size), 0) == 0
+variable = ctypes.create_string_buffer(f"TMPDIR={folder / 'tmp'}".encode())
+ends = (ctypes.c_void_p * 2).from_address(pages + size - 16)
+ends[0] = ctypes.addressof(variable)
+load = importlib.import_module
+
+def load_before_a_gap(name):
+    ctypes.c_void_p.in_dll(libc, "environ").value = pages + size - 16
+    return load(name)
+
+engine_wall.allow_folders([folder])
+thread = engine_wall.engine_thread("engine")
+importlib.import_module = load_before_a_gap
+thread.submit(engine_wall.import_engine, folder / "tmp").result()
+print("loaded", flush=True)
+import os
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(bool(missing_part()), reason=f"no second wall: {missing_part()}")
+def test_the_engine_does_not_take_memory_behind_the_environment_for_facts(tmp_path: Path) -> None:
+    """It does where the wall hides /proc/self/auxv, and crashes if nothing can be read there."""
+    done = subprocess.run(
+        [sys.executable, "-c", _ENVIRONMENT_BEFORE_A_GAP, tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "loaded\n"), done.stderr
