@@ -87,7 +87,7 @@ _MAX_ADDRESSES = 5
 # A number of fewer digits that is not in E.164 has no area code; it is one only in its source.
 # Brazil's subscriber numbers are the longest, with nine.
 _MIN_COMPLETE_DIGITS = 10
-# Contact points repeat within and between conversations; reading a number costs 70 µs, a cache hit
+# Contact points repeat within and between conversations; reading a number costs 120 µs, a cache hit
 # 0.1 µs.
 _CACHE = 65_536
 

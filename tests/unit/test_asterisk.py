@@ -142,6 +142,50 @@ def test_every_set_of_columns_that_can_be_configured_is_read(columns: int) -> No
         assert len(found["id"]) == 64
 
 
+CUSTOM = (
+    *("clid", "src", "dst", "dcontext", "channel", "dstchannel", "lastapp", "lastdata", "start"),
+    *("answer", "end", "duration", "billsec", "disposition", "amaflags", "accountcode"),
+)
+
+
+def custom_line(names: Iterable[str], more: str = "") -> str:
+    values = dict(BASE)
+    return (
+        ",".join('"' + str(values[name]).replace('"', '""') + '"' for name in names) + more + "\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "conversation"),
+    [
+        (',"pbx-1772601078.5",""', "pbx-1772601078.5"),
+        (',"pbx-1772601078.5","",7', "pbx-1772601078.5"),
+        (',"pbx-1772601078.5","note","pbx-1772601078.1",7', "pbx-1772601078.1"),
+    ],
+)
+def test_the_columns_of_cdr_custom_are_recognised(more: str, conversation: str) -> None:
+    custom, usual = call(custom_line(CUSTOM, more)), call(line(18))
+    same = ("time", "talk_s", "from", "to", "staff", "disposition", "direction", "type")
+    assert [custom[name] for name in same] == [usual[name] for name in same]
+    assert custom["conversation"] == conversation
+
+
+def test_other_columns_are_named_by_a_header_or_by_an_option() -> None:
+    names = ("start", "clid", "src", "dst", "channel", "dstchannel", "lastapp", "disposition")
+    row, header = custom_line(names, ",0.05"), ",".join(names).replace("start", "calldate")
+    assert call(f"{header},cost\n", row)["from"] == {"phone": "13800000001", "name": "Ann"}
+    options = IngestOptions(zone=SHANGHAI, extra={"columns": ",".join((*names, "cost"))})
+    unit = InputUnit("Master.csv", lambda: io.BytesIO(row.encode()))
+    (item,) = AsteriskConnector().read(unit, options)
+    assert isinstance(item, ReadEvent)
+    assert item.event.data["to"] == [{"phone": "800"}]
+    (refused,) = read(row)
+    assert isinstance(refused, Rejection)
+    assert "--option columns=" in refused.detail
+    with pytest.raises(OptionError, match="src, dst, start and disposition"):
+        AsteriskConnector().read(unit, IngestOptions(zone=SHANGHAI, extra={"columns": "src,dst"}))
+
+
 def test_seventeen_columns_may_end_in_the_userfield_instead() -> None:
     found = call(line(17, uniqueid="queue=sales"))
     assert found["userfield"] == "queue=sales"

@@ -18,8 +18,21 @@ from pipeline.ingest.byte_streams import (
     reject_unreadable,
 )
 from pipeline.ingest.call.asterisk.call_legs import call_data
-from pipeline.ingest.call.asterisk.cdr_rows import CdrRow, CdrRowError, is_header, parse_cdr_row
-from pipeline.ingest.port import ConnectorItem, IngestOptions, InputUnit, ReadEvent
+from pipeline.ingest.call.asterisk.cdr_rows import (
+    KNOWN_COLUMNS,
+    CdrRow,
+    CdrRowError,
+    column_names,
+    is_header,
+    parse_cdr_row,
+)
+from pipeline.ingest.port import (
+    ConnectorItem,
+    IngestOptions,
+    InputUnit,
+    OptionError,
+    ReadEvent,
+)
 from pipeline.ingest.text_files import (
     check_option_names,
     file_pattern,
@@ -33,6 +46,12 @@ from pipeline.ingest.text_files import (
 )
 from schemas.envelope import Event
 
+_EXTRA = {
+    "columns": (
+        "names of the columns in their order, such as clid,src,dst,start,billsec,disposition, if"
+        " cdr_custom.conf writes others than its sample and the file has no header"
+    )
+}
 # cdr_csv builds a line in a buffer of 1,024 bytes, so it did not write a line longer than this.
 _MAX_LINE = 64 * 1024
 # A leg is written when it ends, so the legs of a call are mixed with those of other calls that end
@@ -70,6 +89,7 @@ class AsteriskConnector:
                 " digits are an extension"
             ),
             "source": "name of the exchange in the events; default: asterisk",
+            **_EXTRA,
         }
 
     def units(self, paths: Sequence[Path]) -> Iterator[InputUnit]:
@@ -80,14 +100,28 @@ class AsteriskConnector:
         """Yield one event per call, and a rejection for each line that is not a row.
 
         A call is yielded after 2,000 rows without a leg of it, or at the end of the file. Raises
-        OptionError without a time zone.
+        OptionError without a time zone, and for columns without a call's own.
         """
         if options.zone is None:
             raise missing_zone_error("Asterisk's records")
-        check_option_names(options.extra, {}, self.name)
+        check_option_names(options.extra, _EXTRA, self.name)
+        columns = _columns_option(options)
         return reject_unreadable(
-            unit, _CdrReader(unit, options, f"{self.name}/{self.version}").items()
+            unit, _CdrReader(unit, options, f"{self.name}/{self.version}", columns).items()
         )
+
+
+def _columns_option(options: IngestOptions) -> tuple[str, ...] | None:
+    text = options.extra.get("columns")
+    if text is None:
+        return None
+    columns = column_names(text)
+    if columns is None:
+        raise OptionError(
+            f"columns is {text[:200]!r}; it needs src, dst, start and disposition, each name once,"
+            f" of: {', '.join(sorted(KNOWN_COLUMNS))}; columns with other names are passed over"
+        )
+    return columns
 
 
 @dataclass(slots=True)
@@ -97,8 +131,15 @@ class _OpenCall:
 
 
 class _CdrReader:
-    def __init__(self, unit: InputUnit, options: IngestOptions, connector: str) -> None:
+    def __init__(
+        self,
+        unit: InputUnit,
+        options: IngestOptions,
+        connector: str,
+        columns: tuple[str, ...] | None = None,
+    ) -> None:
         assert options.zone is not None
+        self._columns = columns
         self._unit, self._options, self._zone, self._connector = (
             unit,
             options,
@@ -128,10 +169,11 @@ class _CdrReader:
             return
         if is_blank(line.data):
             return
-        if line.number == 1 and is_header(line.data.decode("utf-8", "replace").lstrip("\ufeff")):
+        if line.number == 1 and is_header(text := line.data.decode("utf-8", "replace")):
+            self._columns = self._columns or column_names(text)
             return
         try:
-            row = parse_cdr_row(line.data, line.number, self._zone)
+            row = parse_cdr_row(line.data, line.number, self._zone, self._columns)
         except CdrRowError as error:
             yield reject_line(self._unit, line.number, line.data, error.code, str(error))
             return
