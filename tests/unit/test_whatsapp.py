@@ -78,6 +78,16 @@ AFTERNOON, MORNING = datetime(2023, 8, 14, 21, 15), datetime(2023, 8, 14, 9, 15)
     ("line", "moment"),
     [
         ("[14/08/2023, 21:15:00] Ann: hi", AFTERNOON),
+        ("2023-08-14 21 h 15 - Léa: salut", AFTERNOON),
+        ("[2023-08-14, 21 h 15 min 00 s] Léa: salut", AFTERNOON),
+        ("14/8/66 21:15 - ส้ม: สวัสดี", AFTERNOON),
+        ("14/8/2566 21:15 น. - ส้ม: สวัสดี", AFTERNOON),
+        ("[14/8/พ.ศ. 2566 21:15:00] ส้ม: สวัสดี", AFTERNOON),
+        ("[14/8/2566 BE, 9:15:00 PM] Ann: hi", AFTERNOON),
+        ("[令和5年8月14日 21:15:00] 王: やあ", AFTERNOON),
+        ("R5/8/14 21:15 - 王: やあ", AFTERNOON),
+        ("[民國112/8/14 下午9:15:00] 小王: 你好", AFTERNOON),
+        ("112/8/14 下午9:15 - 小王: 你好", AFTERNOON),
         ("[14.08.23, 21:15:00] Ann: hi", AFTERNOON),
         ("[14-08-2023 21:15] Ann: hi", AFTERNOON),
         ("[2023-08-14, 9:15:00 PM] Ann: hi", AFTERNOON),
@@ -277,7 +287,11 @@ def test_a_message_has_its_sender_text_and_chat() -> None:
             f"[14/08/2023, 21:15:00] Bob: {LRM}{LRM}Your security code with Bob changed. {LRM}Tap"
             " to learn more."
         ),
-        f"[14/08/2023, 21:15:00] Bob: {LRM}a line of the platform in a language nobody listed",
+        f"[14/08/2023, 21:15:00] Team: {LRM}Bob joined using this group's invite link",
+        f"[14/08/2023, 21:15:00] ~ Bob: {LRM}~ Bob liittyi ryhmään",
+        f"[14/08/2023, 21:15:00] Bob: {LRM}You changed the group name to “Lamps”",
+        f"[14/08/2023, 21:15:00] 小王: {LRM}小王更改了群组名称",
+        f"[14/08/2023, 21:15:00] سارة: {RLM}تغيّر رمز الأمان الخاص بك مع سارة",
         f"{LRM}[14/08/2023, 21:15:00] Bob: {LRM}Missed video call. {LRM}Tap to call back",
     ],
 )
@@ -562,6 +576,29 @@ def test_equal_lines_of_a_minute_are_different_messages_with_stable_ids() -> Non
     first = [event["id"] for event in events(text)]
     assert len(set(first)) == 3
     assert [event["id"] for event in events(text, name="/elsewhere/chat.txt")] == first
+
+
+def test_a_saved_contact_keeps_its_messages_if_it_is_named() -> None:
+    text = "2023/8/14 09:15 - {}: ok\n2023/8/14 09:16 - Ann: fine\n"
+    before = events(text.format("+86 138 0000 0051"), chat="Team")
+    after = events(text.format("Bo Li"), chat="Team", renamed="Bo Li = +86 138 0000 0051")
+    assert after == before
+    assert after != events(text.format("Bo Li"), chat="Team")
+
+
+@pytest.mark.parametrize("renamed", ["Bo Li", "Bo Li=", "a=b=c"])
+def test_pairs_of_names_that_are_none_are_an_option_error(renamed: str) -> None:
+    with pytest.raises(OptionError, match="new=earlier"):
+        events("2023/8/14 09:15 - Ann: ok\n", renamed=renamed)
+
+
+@pytest.mark.parametrize("mark", [LRM, RLM, "\u202b", "\u2067"])
+@pytest.mark.parametrize(
+    "text", ["مرحبا، متى تصل الطلبية؟", "שלום, מתי זה מגיע", "+86 138 0000 0001", "I left it there"]
+)
+def test_an_invisible_mark_makes_no_line_of_the_platform(mark: str, text: str) -> None:
+    (event,) = events(f"[14/08/2023, 21:15:00] سارة: {mark}{text}")
+    assert (event.get("kind"), event["direction"], event["text"]) == (None, "inbound", text)
 
 
 def test_overlapping_exports_of_a_chat_have_the_same_ids() -> None:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.ingest.chat.whatsapp.group_events import is_chat_event
 from pipeline.ingest.chat.whatsapp.platform_phrases import (
     attachment_kind,
     is_attachment_prefix,
@@ -62,12 +63,12 @@ class MessageBody:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
-def parse_body(text: str, marked: bool, ios: bool) -> MessageBody:
+def parse_body(text: str, marked: bool, ios: bool, sender: str = "") -> MessageBody:
     """Return the content of a message.
 
     `marked`: a direction mark is in front of the timestamp, as iOS has it for messages with media.
-    `ios`: the file has the iOS format, where a mark before the text means that WhatsApp wrote it.
-    The wording is only examined where the marks leave the kind open.
+    `ios`: the file has the iOS format, where WhatsApp writes a mark before its own texts. People
+    write such marks too, so that the words decide.
 
     >>> parse_body("IMG-20260814-WA0001.jpg (file attached)", False, False).attachments
     ({'name': 'IMG-20260814-WA0001.jpg', 'mime': 'image/jpeg'},)
@@ -77,7 +78,7 @@ def parse_body(text: str, marked: bool, ios: bool) -> MessageBody:
     body = (
         _attached_file(text)
         or _media(text, marked, ios)
-        or _platform(text, ios)
+        or _platform(text, ios, sender)
         or MessageBody(_clean(text))
     )
     return (
@@ -192,21 +193,18 @@ def _with_attachment(attachment: dict[str, str], caption: str | None) -> Message
 # ---- lines of WhatsApp itself
 
 
-def _platform(text: str, ios: bool) -> MessageBody | None:
+def _platform(text: str, ios: bool, sender: str) -> MessageBody | None:
     if is_deleted(text):
         return MessageBody(None, notes={"deleted": True})
     if is_encryption_notice(text) or is_call_only(text):
         return system_line(text)
     words = text.lstrip(_OWN_WORDS)
-    # A number copied from the address book has a mark of its own; a location is sent by a person.
-    is_system = (
-        ios
-        and words != text
-        and not words.startswith("+")
-        and not words[:1].isdigit()
-        and _MAP not in text
+    own_words = ios and words != text and "\n" not in words and _MAP not in text
+    return (
+        system_line(words)
+        if own_words and (is_call(words) or is_chat_event(words, sender))
+        else None
     )
-    return system_line(words) if is_system and "\n" not in words else None
 
 
 def system_line(text: str) -> MessageBody:

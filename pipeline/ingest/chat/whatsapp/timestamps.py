@@ -34,8 +34,9 @@ _DATE = (
     r"(?: ?(?:\.|日|일|г\.?))?"
 )
 _CLOCK = (
-    r"(?P<before>[^\d\s,:]{1,12}?)? ?(?P<hour>\d{1,2})[:.時时h] ?(?P<minute>\d{2})(?:[:.分]"
-    r" ?(?P<second>\d{2}))?[分秒]?"
+    # Canada's French writes 9 h 05 min 10 s.
+    r"(?P<before>[^\d\s,:]{1,12}?)? ?(?P<hour>\d{1,2})(?:[:.時时h]| h) ?(?P<minute>\d{2})"
+    r"(?:(?:[:.分]| min) ?(?P<second>\d{2}))?(?:[分秒]| min\b| s\b)?"
     r"(?: ?(?P<after>[^\d,:]{1,14}))?"
 )
 # Words between date and time: Finnish klo, German um, English at, French à, Portuguese às, Spanish
@@ -44,6 +45,16 @@ _LINK = r"(?:klo|kl\.?|um|at|à|a las|às|alle|ore|в|о|у|u|om|saat|lúc|pukul
 _BETWEEN = rf"(?:[,،、] ?| |(?=\D))(?:{_LINK} )?"
 _DATE_FIRST = re.compile(rf"{_DATE}{_BETWEEN}{_CLOCK}", re.IGNORECASE)
 _TIME_FIRST = re.compile(rf"{_CLOCK}{_BETWEEN}{_DATE}", re.IGNORECASE)
+# Eras in front of a year: Japan's Reiwa and Heisei, whose first year is 元, and the Republic of
+# China's. A year of three digits is Taiwan's.
+_ERA_STARTS = {"令和": 2018, "R": 2018, "平成": 1988, "H": 1988, "民國": 1911, "民国": 1911}
+_ERA_YEAR = re.compile(
+    r"(?P<era>令和|平成|R|H|民國|民国)\s?(?P<year>元|\d{1,3})(?=\s?[年/.-])|(?P<roc>1\d\d)(?=[年/.-])"
+)
+# Words for the era, and Thai "o'clock", which say nothing that the digits do not.
+_ERA_WORDS = re.compile(r"\s?(?:พ\.ศ\.|ค\.ศ\.|\bBE\b|\bAD\b|น\.|เวลา)")
+# WhatsApp began in 2009, the Buddhist year 2552. A year of two digits from 52 on is a Buddhist one.
+_BUDDHIST_SHORT = 52
 _PAIRS = {("年", "月"), ("년", "월"), ("/", "/"), (".", "."), ("-", "-")}
 
 
@@ -94,7 +105,13 @@ class Timestamp:
 
     def date(self, order: DateOrder) -> date | None:
         """Return the date in this order; four digits in front are always a year."""
-        return parse_date(self.parts, DateOrder.YMD if self.format.long_year == "first" else order)
+        order = DateOrder.YMD if self.format.long_year == "first" else order
+        at = 0 if order is DateOrder.YMD else 2
+        year = self.parts[at]
+        if len(year) == 2 and int(year) >= _BUDDHIST_SHORT:
+            year = f"25{year}"
+        first, second, third = self.parts
+        return parse_date((year, second, third) if at == 0 else (first, second, year), order)
 
 
 def may_start_with_timestamp(data: bytes) -> bool:
@@ -108,7 +125,7 @@ def may_start_with_timestamp(data: bytes) -> bool:
         first == b"["
         or first.isdigit()
         or first >= b"\x80"
-        or first in (b" ", b"a", b"p", b"A", b"P")
+        or first in (b" ", b"a", b"p", b"A", b"P", b"R", b"H")
     )
 
 
@@ -134,8 +151,17 @@ def parse_timestamp(line: str) -> Timestamp | None:
     return _parse(head[begin:colon], "colon", colon + 2, marked) if colon > 0 else None
 
 
+def _gregorian(match: re.Match[str]) -> str:
+    if match["roc"]:
+        return str(int(match["roc"]) + _ERA_STARTS["民國"])
+    year = 1 if match["year"] == "元" else int(match["year"])
+    return str(_ERA_STARTS[match["era"]] + year)
+
+
 def _parse(text: str, style: Style, end: int, marked: bool) -> Timestamp | None:
-    header = plain_text(text).strip()
+    header = _ERA_WORDS.sub("", plain_text(text)).strip()
+    if era := _ERA_YEAR.match(header):
+        header = f"{_gregorian(era)}{header[era.end() :]}"
     match, date_first = _DATE_FIRST.fullmatch(header), True
     if not match:
         match, date_first = _TIME_FIRST.fullmatch(header), False

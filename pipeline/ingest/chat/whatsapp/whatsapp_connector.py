@@ -22,7 +22,12 @@ from pipeline.ingest.chat.whatsapp.date_order import (
     most_common_format,
 )
 from pipeline.ingest.chat.whatsapp.message_body import MessageBody, parse_body, system_line
-from pipeline.ingest.chat.whatsapp.sender_names import chat_name, split_sender, to_party
+from pipeline.ingest.chat.whatsapp.sender_names import (
+    chat_name,
+    clean_name,
+    split_sender,
+    to_party,
+)
 from pipeline.ingest.chat.whatsapp.timestamps import (
     Timestamp,
     TimestampFormat,
@@ -57,6 +62,10 @@ from schemas.types import Channel, Direction
 _EXTRA = {
     "date_order": "dmy, mdy or ymd: the order of the dates, if the file leaves it open",
     "chat": "name of the chat; use the same one for several exports of a chat",
+    "renamed": (
+        "members who were saved or renamed since an earlier export, as new=earlier; new=earlier,"
+        " such as Bo Li=+86 138 0000 0051: their messages stay the same"
+    ),
 }
 # Enough for a timestamp, a name and the beginning of the text, in UTF-8.
 _HEAD_BYTES = 1_024
@@ -105,6 +114,7 @@ class WhatsAppConnector:
             raise missing_zone_error("WhatsApp's exports")
         check_option_names(options.extra, _EXTRA, self.name)
         date_order = _date_order_option(options)
+        _renamed_option(options)
         return reject_unreadable(
             unit, _items(unit, options, date_order, f"{self.name}/{self.version}")
         )
@@ -118,6 +128,18 @@ def _date_order_option(options: IngestOptions) -> DateOrder | None:
         return DateOrder(text.strip().casefold())
     except ValueError:
         raise OptionError(f"date_order is {text!r}; it can be dmy, mdy or ymd") from None
+
+
+def _renamed_option(options: IngestOptions) -> dict[str, str]:
+    """Return the earlier name of each new one; raises OptionError for anything but pairs."""
+    pairs = [pair for pair in options.extra.get("renamed", "").split(";") if pair.strip()]
+    names = [tuple(map(clean_name, pair.split("="))) for pair in pairs]
+    if any(len(pair) != 2 or not all(pair) for pair in names):
+        raise OptionError(
+            f"renamed is {options.extra['renamed'][:200]!r}; write each pair as new=earlier, with ;"
+            " between pairs, such as Bo Li=+86 138 0000 0051; Ann=Ann Lee"
+        )
+    return {pair[0]: pair[1] for pair in names}
 
 
 def _items(
@@ -194,7 +216,7 @@ def _is_own_side(name: str, own: OwnSide) -> bool:
 def _body_of(name: str | None, text: str, timestamp: Timestamp) -> MessageBody:
     if name is None:
         return system_line(text)
-    return parse_body(text, timestamp.marked, ios=timestamp.format.style == "bracket")
+    return parse_body(text, timestamp.marked, timestamp.format.style == "bracket", name)
 
 
 # ---- second pass: the messages
@@ -239,6 +261,7 @@ class _ChatReader:
             else None
         )
         self._counterpart = [to_party(counterpart)] if counterpart else []
+        self._renamed = _renamed_option(options)
         self._line_counts: OrderedDict[bytes, int] = OrderedDict()
         self._own_names: dict[str, bool] = {}
         self._last: datetime | None = None
@@ -311,6 +334,7 @@ class _ChatReader:
             return reject_line(self._unit, message.line, raw, RejectCode.TIME_INVALID, what)
         self._last = moment
         name, content = split_sender(re.sub("\r\n?", "\n", text[timestamp.end :]))
+        name = self._renamed.get(name, name) if name else name
         body = _body_of(name, content, timestamp)
         data = self._data(name, body)
         event = Event(
