@@ -16,7 +16,7 @@ from uuid import uuid4
 import orjson
 
 from pipeline.log.sqlite_file import FileDamagedError
-from pipeline.log.sqlite_integrity import check_header, verify_bounds
+from pipeline.log.sqlite_integrity import check_not_empty, verify_bounds
 from pipeline.log.sqlite_log import SqliteLog
 
 LOG, SECRET, INSTALLATION = "log.sqlite", "secret", "installation.json"
@@ -67,10 +67,10 @@ def open_known_log(root: Path, newest_loaded_ms: int = 0) -> SqliteLog:
     `newest_loaded_ms`, the append time of the newest record that the store has loaded.
     """
     known, path = InstallationId.read(root), root / LOG
-    if path.exists():
-        check_header(path)
-    elif known.log:
-        raise FileDamagedError(path, "the file is gone")
+    if known.log:
+        if not path.exists():
+            raise FileDamagedError(path, "the file is gone")
+        check_not_empty(path)
     log = SqliteLog(path)
     try:
         _verify(log, root, known)

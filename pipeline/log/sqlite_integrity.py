@@ -19,9 +19,6 @@ from pipeline.log.sqlite_schema import (
 )
 from schemas.topics import TOPICS
 
-# The header of a SQLite file: https://www.sqlite.org/fileformat2.html#the_database_header
-_MAGIC = b"SQLite format 3\x00"
-_HEADER_BYTES = 100
 # More findings of PRAGMA integrity_check say nothing new.
 _MAX_FINDINGS = 10
 
@@ -40,30 +37,23 @@ class LogFinding:
     group: str = ""
 
 
-def check_header(path: Path) -> None:
-    """Raise FileDamagedError if a log is empty, no SQLite file, or shorter than it says.
+def check_not_empty(path: Path) -> None:
+    """Raise FileDamagedError if a log has no bytes, which SQLite takes for a new database.
 
-    Its last pages may lie in the write-ahead file, where one is left.
+    It never opens the file: closing it would release the locks that SQLite's connections of this
+    process hold on it, and others would then write over what they read
+    (https://www.sqlite.org/howtocorrupt.html, section 2.2). SQLite itself finds a file that is cut
+    or is none of its own.
     """
-    with path.open("rb") as file:
-        header = file.read(_HEADER_BYTES)
-        size = file.seek(0, 2)
-    if not header:
+    if not path.stat().st_size:
         raise FileDamagedError(path, "it is empty")
-    if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
-        raise FileDamagedError(path, "it is no SQLite file")
-    page_size = int.from_bytes(header[16:18], "big")
-    expected = int.from_bytes(header[28:32], "big") * (65_536 if page_size == 1 else page_size)
-    ahead = path.with_name(f"{path.name}-wal")
-    if size < expected and not (ahead.exists() and ahead.stat().st_size):
-        raise FileDamagedError(path, f"it has {size:,} bytes instead of {expected:,}")
 
 
 class LogInspection:
     """Reads a log beside its users, without changing it; close it by a `with` block."""
 
     def __init__(self, path: Path) -> None:
-        check_header(path)
+        check_not_empty(path)
         self._path = path
         self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
 

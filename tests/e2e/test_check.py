@@ -184,7 +184,7 @@ _STORE_TOO: dict[str, tuple[Break, str]] = {
 _LOG: dict[str, tuple[Break, str, bool]] = {
     "log gone": (lambda d: (d / "log.sqlite").unlink(), "the file is gone", False),
     "log empty": (lambda d: (d / "log.sqlite").write_bytes(b""), "it is empty", False),
-    "log cut": (lambda d: cut(d / "log.sqlite"), "bytes instead of", False),
+    "log cut": (lambda d: cut(d / "log.sqlite"), "malformed", False),
     "log replaced": (other_log, "another log took its place", False),
     "log older than the store": (earlier_log, "ends before records", False),
     "rows of the log gone": (
