@@ -93,7 +93,6 @@ _ADVICE: Final = {
 # SQLite's result codes for the same: https://www.sqlite.org/rescode.html
 _SQLITE_ERRORS: Final = {
     sqlite3.SQLITE_FULL: errno.ENOSPC,
-    sqlite3.SQLITE_READONLY: errno.EROFS,
     sqlite3.SQLITE_PERM: errno.EACCES,
     sqlite3.SQLITE_AUTH: errno.EACCES,
     sqlite3.SQLITE_NOMEM: errno.ENOMEM,
@@ -107,6 +106,11 @@ _SQLITE_ADVICE: Final = {
     sqlite3.SQLITE_CANTOPEN: (
         "it cannot be opened",
         "check the rights of its folder, the space on the disk and the limit on open files",
+    ),
+    sqlite3.SQLITE_READONLY: (
+        "it cannot be written",
+        "mount its disk for writing, change its owner or rights, or name another folder with"
+        " --data-dir",
     ),
     sqlite3.SQLITE_BUSY: ("another process uses it", "wait for it, or end it"),
 }

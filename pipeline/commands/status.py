@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.commands.lag import lags
 from pipeline.commands.reconciliation import Account, accounts_from_counts, items_read
-from pipeline.errors import UserError
+from pipeline.errors import UserError, describe_machine_error
 from pipeline.log.port import Lag, Log, TopicSize
 from pipeline.runtime.stages import STAGES
 from pipeline.sinks.migrations import migrations, missing
@@ -105,7 +105,8 @@ class Status:
         try:
             yield
         except (UserError, OSError) as error:
-            self.problems.append(Problem(part, str(error)))
+            message = describe_machine_error(error) if isinstance(error, OSError) else str(error)
+            self.problems.append(Problem(part, message))
 
     def rejected(self, stage: str, topic: str) -> int:
         """Return the number of open dead letters of a stage and topic."""

@@ -13,8 +13,7 @@ _SESSION_MS = 3_000
 # An idle worker looks around so often: tests wait until it has found nothing.
 _IDLE_S, _PROBE_EVERY_S, _PROBE_S = 0.1, 2.0, 2.0
 _LINGER_S = 0.05
-# A worker that does not end is killed after this long: live may hang where it is stopped while it
-# joins its group.
+# A worker that does not end is killed after this long.
 _GRACE_S = 20.0
 # Messages go to the spool this long after the broker has gone.
 _CONFIRM_MS, _PAUSE_S = 5_000, 2.0
