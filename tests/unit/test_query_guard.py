@@ -96,6 +96,8 @@ def test_what_analysts_write_is_allowed(store: ChdbWarehouse, sql: str) -> None:
         " x'41', NULL, true, 1 BETWEEN 1 AND 2, '\\n', trim(BOTH 'x' FROM 'a'),"
         " EXTRACT(year FROM today()), INTERVAL 1 DAY, -1::Int8, 1::Decimal(9, 2),"
         " '2026-01-01'::Date, .5, 1 <=> 2, (SELECT 1)",
+        "SELECT '\\xff\\\\', hex('\\xe4\\xb8\\xad\\xff''\\\\\\xfe'), '中\\0',"
+        " `\\xfe` FROM (SELECT 1 AS `\\xfe`)",
         "SELECT count(DISTINCT number), sum(number) FILTER (WHERE number > 1), number NOT IN (1),"
         " -number, CASE number WHEN 1 THEN 'a' END FROM numbers(3) GROUP BY number ORDER BY number",
     ],

@@ -221,7 +221,7 @@ class FakeWarehouse:
             for table, columns in tables.items():
                 self.insert(table, columns)
 
-    def query(self, sql: str, parameters: Any = None, fmt: str = "") -> bytes:
+    def query(self, sql: str, parameters: Any = None, fmt: str = "", limits: Any = None) -> bytes:
         return b""
 
     def execute(self, sql: str) -> None: ...

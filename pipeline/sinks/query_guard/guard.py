@@ -25,7 +25,8 @@ from pipeline.sinks.warehouse import WarehouseError
 Ask = Callable[[str, Mapping[str, Any]], bytes]
 """Runs a statement of ours with parameters and returns JSONEachRow."""
 
-_FORMAT_SQL = "SELECT formatQuerySingleLine({sql:String}) AS sql"
+# In hexadecimal: the formatter writes the bytes of a text, which need not be UTF-8.
+_FORMAT_SQL = "SELECT hex(formatQuerySingleLine({sql:String})) AS sql"
 _NAMES_SQL = """
 SELECT
     (SELECT groupUniqArray(lower(name)) FROM system.functions) AS functions,
@@ -38,11 +39,26 @@ SELECT count() AS views FROM system.tables
 WHERE database = currentDatabase() AND name = {name:String} AND engine = 'View'
 """
 # What an error about the user's statement says of ours.
-_SCOPE = re.compile(r"[. ]*: In scope SELECT formatQuerySingleLine\(.*\) AS sql\.", re.DOTALL)
+_SCOPE = re.compile(
+    r"[. ]*: In scope SELECT hex\(formatQuerySingleLine\(.*\)\) AS sql\.", re.DOTALL
+)
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")
 _SEVERAL = "Multi-statements are not allowed"
 _READONLY = 164
 # The program's own queries are a few dozen and always the same.
 _REMEMBERED = 1_000
+
+
+def _as_text(formatted: bytes) -> str:
+    """Return a formatted statement with the bytes that are no UTF-8 as escapes.
+
+    They stand in quotes only, and never behind a single backslash.
+
+    >>> _as_text(b"SELECT '\\xe4\\xb8\\xad \\xff'")
+    "SELECT '中 \\\\xFF'"
+    """
+    text = formatted.decode("utf-8", "surrogateescape")
+    return _NOT_UTF8.sub(lambda match: f"\\x{ord(match[0]) - 0xDC00:02X}", text)
 
 
 @dataclass(frozen=True)
@@ -87,7 +103,7 @@ class QueryGuard:
                     "only one statement at a time is allowed (READONLY)", _READONLY
                 ) from error
             raise type(error)(_SCOPE.sub(".", str(error)), error.code) from error
-        return str(orjson.loads(row)["sql"])
+        return _as_text(bytes.fromhex(orjson.loads(row)["sql"]))
 
     def _names(self) -> EngineNames:
         if self._engine is None:
