@@ -334,6 +334,26 @@ def test_contact_points_of_one_event_join_a_history(switchboard: Command, tmp_pa
         assert len(found["events"]) == 3
 
 
+def test_customers_who_share_a_telephone_stay_two(switchboard: Command, tmp_path: Path) -> None:
+    def paid(number: str, **customer: str) -> dict[str, Any]:
+        data = {"order_id": number, "customer": customer, "amount": "1.00", "currency": "CNY"}
+        return EVENT | {"id": number, "type": "crm.order.paid", "data": data}
+
+    orders = [
+        paid("SO-3", id="C-3", phone="+8613800000095", email="cai@example.com"),
+        paid("SO-4", id="C-4", phone="+8613800000095", email="di@example.com"),
+    ]
+    switchboard("ingest", "events", write(tmp_path / "a.jsonl", *orders))
+    switchboard("run", "--until-idle")
+
+    def history(wanted: str) -> list[str]:
+        found = json.loads(switchboard("history", wanted, "--json").stdout)
+        return sorted(customer["contact"] for customer in found["customers"])
+
+    assert history("C-4") == history("di@example.com") == ["id:C-4"]
+    assert history("+8613800000095") == ["id:C-3", "id:C-4"]
+
+
 def test_every_kind_of_event_is_reconciled_and_redelivery_changes_nothing(
     switchboard: Command, tmp_path: Path
 ) -> None:
