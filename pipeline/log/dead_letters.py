@@ -87,6 +87,8 @@ def _letter_headers(headers: Headers) -> dict[str, str]:
 def original_headers(letter: DeadLetter) -> Headers:
     """Return the headers that the record of a dead letter had.
 
+    >>> from datetime import UTC
+    >>> from schemas.dead_letters import RejectCode
     >>> record = LogRecord("t", 0, 0, 0, None, b"", [("a", b"\\xff"), ("a", None)])
     >>> rejection = Reject(RejectCode.UNPARSABLE, "")
     >>> message = record_dead_letter("load", record, rejection, datetime(2026, 1, 1, tzinfo=UTC))

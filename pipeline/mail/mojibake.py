@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-import ftfy
-
 from pipeline.mail.charset_evidence import (
     SAMPLE_BYTES,
     decode_strictly,
@@ -73,6 +71,9 @@ def _asian_read_as_latin(text: str) -> str:
 
 
 def _fixed_lines(text: str) -> str:
+    # Every stage reads addresses, which may be encoded; few meet mojibake.
+    import ftfy
+
     lines, budget = text.split("\n"), _MAX_FIXED
     for i, line in enumerate(lines):
         if len(line) <= budget and _LATIN_MOJIBAKE.search(line):
