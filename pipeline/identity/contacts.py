@@ -74,7 +74,7 @@ _NO_REPLY = re.compile(
     re.IGNORECASE,
 )
 # Privacy screens write a***@example.com: many people share what is left.
-_MASKED_EMAIL = re.compile(r"[*•●×…█■][^@]*+@")
+_MASKED_EMAIL = re.compile(r"[*•●×█■]|\.{3}")
 # Separators that are no separators of mail headers, after an address.
 _EMAIL_SEPARATOR = re.compile(r"(?<=[\w>])\s*+[/|、\n]\s*+(?=[^\s@/|]+@)")
 _MAILTO = re.compile(r"mailto:|\?(?:subject|body|cc|bcc|to)=.*", re.IGNORECASE)
@@ -169,7 +169,7 @@ def _known_email(value: str, placeholders: Placeholders) -> ContactReading:
     points: list[ContactPoint] = []
     unread: dict[str, str] = {}
     for address in dict.fromkeys(addresses):
-        if _MASKED_EMAIL.search(address):
+        if _MASKED_EMAIL.search(address.partition("@")[0]):
             unread[_FLAGS["masked"]] = value
         elif placeholders.match("email", address):
             unread[_FLAGS["placeholder"]] = value

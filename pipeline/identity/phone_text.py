@@ -45,11 +45,12 @@ _MASK = re.compile(
 # Words before an extension: English, Chinese, Russian, German, French, Spanish and Portuguese,
 # Italian; and the characters # and x.
 _EXTENSION = re.compile(
-    r"[\s,;:(（-]*(?:(?<![^\W\d_])(?:extension|extn?|durchwahl|poste|ramal|anexo|interno|int|доб)"
+    r"(?:(?<![^\W\d_])(?:extension|extn?|durchwahl|poste|ramal|anexo|interno|int|доб)"
     r"|转接|轉接|转|轉|分机号?码?|分機號?碼?|内线|內線|(?<=[\d\s)])x|\#)"
     r"[\s.:=#号號-]{0,4}(\d{1,7})(?!\d)\)?",
     re.IGNORECASE,
 )
+_BEFORE_EXTENSION = " \t\r\n,;:(-"
 # An area code before a slash, as Germans and Austrians write it: 030/5550100. A whole number before
 # a slash is another number.
 _COUNTRY_SLASH = re.compile(r"(\+\d{1,3})\s?/")
@@ -160,7 +161,7 @@ def _parts(text: str) -> list[tuple[str, str]]:
     parts: list[tuple[str, str]] = []
     position = 0
     for match in _EXTENSION.finditer(text):
-        before = _SEPARATOR.split(text[position : match.start()])
+        before = _SEPARATOR.split(text[position : match.start()].rstrip(_BEFORE_EXTENSION))
         if (
             "x" in match[0].casefold()
             and "e" not in match[0].casefold()
