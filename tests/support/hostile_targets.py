@@ -20,6 +20,7 @@ from pipeline.identity.contacts import (
     normalise_handle,
     normalise_phone,
 )
+from pipeline.ingest.chat.whatsapp import group_events
 from pipeline.ingest.email.email_connector import EmailConnector
 from pipeline.ingest.email.mail_headers import RawMail, looks_like_mail
 from pipeline.ingest.email.mbox import split_mbox, unwrap_message
@@ -273,6 +274,7 @@ TARGETS: Mapping[str, Target] = {
 """By name. A target's argument is any `str`, lone surrogates included."""
 
 LIMITED: Mapping[str, int] = {
+    "pipeline.ingest.chat.whatsapp.group_events._EVENTS": group_events._MAX_LINE,
     "pipeline.mail.mime.dates._COMMENT": dates._LONGEST_DATE,
     "pipeline.mail.mime.dates._ENDS_WITH_TIME": dates._LONGEST_DATE,
     "pipeline.mail.mime.dates._SPACED_COLON": dates._LONGEST_DATE,
