@@ -141,9 +141,9 @@ class CustomerData(BusinessData):
 
 
 _ACTIONS: dict[str, tuple[type[BusinessData], frozenset[str]]] = {
-    "crm.order": (OrderData, frozenset({"created", "paid", "refunded", "cancelled"})),
+    "crm.order": (OrderData, frozenset({"created", "paid", "refunded", "cancelled", "other"})),
     "crm.feedback": (FeedbackData, frozenset({"given"})),
-    "crm.complaint": (ComplaintData, frozenset({"opened", "handled", "closed"})),
+    "crm.complaint": (ComplaintData, frozenset({"opened", "handled", "closed", "other"})),
     "crm.customer": (CustomerData, frozenset({"updated"})),
 }
 

@@ -54,10 +54,13 @@ Text = Annotated[str | None, BeforeValidator(_no_blank)]
 class Contract(BaseModel):
     """Base of all messages and events; unknown fields are kept.
 
-    A producer may therefore be newer than its consumer.
+    A producer may therefore be newer than its consumer. Numbers are finite: infinity and NaN have no
+    place in JSON, and a table would keep them as null.
     """
 
-    model_config = ConfigDict(extra="allow", populate_by_name=True, frozen=True)
+    model_config = ConfigDict(
+        extra="allow", populate_by_name=True, frozen=True, allow_inf_nan=False
+    )
 
 
 class Channel(StrEnum):

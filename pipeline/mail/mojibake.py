@@ -54,6 +54,9 @@ def undo_mojibake(text: str) -> str:
 
 def _asian_read_as_latin(text: str) -> str:
     """Undo UTF-8 or an Asian charset decoded as Latin, where nearly all non-ASCII text is."""
+    # Registers the codec; few texts meet it.
+    import ftfy.bad_codecs  # noqa: F401
+
     for codec in ("sloppy-windows-1252", "latin_1"):
         try:
             raw = text.encode(codec)

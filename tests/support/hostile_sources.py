@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
+from pipeline.ingest.business.amounts import read_amount
 from pipeline.ingest.business.cell_times import is_clock, read_time
 from pipeline.ingest.business.cell_values import (
     CellError,
@@ -17,14 +18,13 @@ from pipeline.ingest.business.cell_values import (
     clean_cell,
     normalise_word,
     read_birth_year,
-    read_currency,
     read_identifier,
     read_items,
     read_list,
-    read_money,
     read_number,
     read_rating,
 )
+from pipeline.ingest.business.currencies import read_currency
 from pipeline.ingest.call.asterisk.call_legs import channel_peer
 from pipeline.ingest.chat.whatsapp.message_body import parse_body
 from pipeline.ingest.chat.whatsapp.sender_names import chat_name, split_sender, to_party
@@ -184,7 +184,7 @@ SOURCES: Mapping[str, Target] = {
         read.__name__: _allowed(read)
         for read in (
             *(read_birth_year, read_currency, read_identifier, read_items, read_list),
-            *(read_money, read_number, read_rating, read_time),
+            *(read_amount, read_number, read_rating, read_time),
         )
     },
     "events": _after("events"),

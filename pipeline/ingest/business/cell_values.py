@@ -1,4 +1,4 @@
-"""Parses cells of a spreadsheet: money, numbers, words, lists of articles.
+"""Parses cells of a spreadsheet: numbers, words, lists of articles; `amounts.py` reads money.
 
 Every error says what would be right.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import tzinfo
-from decimal import Decimal
+from enum import StrEnum
 from typing import Any
 
 import orjson
@@ -29,18 +29,39 @@ class CellError(ValueError):
         self.code, self.field = code, field
 
 
+class DecimalMark(StrEnum):
+    """The mark between a whole number and its decimals."""
+
+    COMMA = "comma"
+    POINT = "point"
+
+    @property
+    def character(self) -> str:
+        """The mark itself."""
+        return "," if self is DecimalMark.COMMA else "."
+
+
 @dataclass(frozen=True, slots=True)
 class CellFormat:
-    """What the options state about a file: time zone, date order, currency."""
+    """What options and settings state about a file.
+
+    Time zone, date order, currency, decimal mark of amounts, scale of ratings, and the region of
+    the installation, which decides between the currencies of one symbol.
+    """
 
     zone: tzinfo | None = None
     date_order: DateOrder | None = None
     currency: str | None = None
+    decimal: DecimalMark | None = None
+    scale: tuple[float, float] | None = None
+    region: str | None = None
 
 
 # Excel keeps digits as text by writing ="0012"; exports of shops put tabs around long numbers for
 # the same reason.
 _EXCEL_TEXT = re.compile(r'="(.*)"', re.DOTALL)
+# Taobao and Shopify write the apostrophe by which Excel marks text before digits.
+_APOSTROPHE = re.compile(r"'([+\d][\d +()-]*)")
 
 
 def clean_cell(cell: str) -> str:
@@ -49,8 +70,8 @@ def clean_cell(cell: str) -> str:
     >>> clean_cell(' ="0012" ')
     '0012'
     """
-    text = cell.strip(" \t\r\n\u00a0\u3000\ufeff\0")
-    wrapped = _EXCEL_TEXT.fullmatch(text)
+    text = cell.replace("\0", "").strip(" \t\r\n\u00a0\u3000\ufeff")
+    wrapped = _EXCEL_TEXT.fullmatch(text) or _APOSTROPHE.fullmatch(text)
     return wrapped[1].strip() if wrapped else text
 
 
@@ -104,99 +125,10 @@ def read_phrase(text: str, pieces: dict[str, str]) -> str | None:
     return matches.pop() if len(matches) == 1 else None
 
 
-# ---- money and numbers
+# ---- numbers
 
-# Symbols of a single currency. ¥ is the yen too, and many currencies use $ and kr: those need a
-# column or the option.
-_SYMBOLS = {
-    "元": "CNY",
-    "￥": "CNY",
-    "RMB": "CNY",
-    "CN¥": "CNY",
-    "€": "EUR",
-    "£": "GBP",
-    "₹": "INR",
-    "₩": "KRW",
-    "円": "JPY",
-    "₽": "RUB",
-}
-_CURRENCIES = word_table(
-    {
-        "CNY": "人民币|人民幣|RMB|元|yuan|中国元",
-        "USD": "美元|美金|US dollar|US dollars",
-        "EUR": "欧元|歐元|euro|euros",
-        "HKD": "港币|港幣|港元",
-        "TWD": "新台币|新台幣|新臺幣|台币|NTD",
-        "JPY": "日元|日圆|日圓|円",
-        "GBP": "英镑|英鎊",
-        "KRW": "韩元|韓元",
-        "SGD": "新加坡元|新币",
-    }
-)
-_CODE = re.compile(r"[A-Za-z]{3}")
-_NUMBER = re.compile(r"[+-]?\d{1,30}(?:\.\d{1,30})?")
-_GROUPED = re.compile(r"[+-]?\d{1,3}(?:[, ’']\d{3}){1,9}(?:\.\d{1,30})?")
-_COMMA_DECIMAL = re.compile(r"[+-]?(?:\d{1,3}(?:[. ]\d{3}){1,9}|\d{1,30}),\d{1,2}")
-
-
-def read_currency(text: str, _cell_format: CellFormat) -> str:
-    """Return the ISO 4217 code of a currency written as code, symbol or name. Raises CellError.
-
-    >>> read_currency("人民币", CellFormat())
-    'CNY'
-    """
-    key = normalise_word(text)
-    if key in _CURRENCIES or text in _SYMBOLS:
-        return _CURRENCIES.get(key) or _SYMBOLS[text]
-    if not _CODE.fullmatch(text):
-        raise CellError(
-            RejectCode.SCHEMA_VALUE, "it is not a currency; write the ISO 4217 code, such as CNY"
-        )
-    return text.upper()
-
-
-def read_money(text: str, _cell_format: CellFormat) -> tuple[Decimal, str | None]:
-    """Return an amount, and the currency if a symbol or code beside it names one.
-
-    1,234.50 and 1.234,50 are both accepted; 1,234 is a thousand and more, 1.234 is one and a
-    fraction. Brackets mean a negative amount, as in bookkeeping. Raises CellError.
-
-    >>> read_money("€1.234,50", CellFormat()), read_money("(12)", CellFormat())
-    ((Decimal('1234.50'), 'EUR'), (Decimal('-12'), None))
-    """
-    words = plain_text(text).strip()
-    negative = words.startswith("(") and words.endswith(")")
-    words = words.strip("()") if negative else words
-    number = re.search(r"[+-]?[\d][\d., ’']*", words)
-    if not number:
-        raise CellError(RejectCode.SCHEMA_TYPE, "it is not an amount; write it as 1234.50")
-    beside = (words[: number.start()] + words[number.end() :]).strip()
-    if beside.startswith("-") and number[0][0].isdigit():
-        negative, beside = True, beside[1:].strip()
-    value = _decimal(number[0].strip())
-    return (-value if negative else value), _currency_beside(beside)
-
-
-def _currency_beside(words: str) -> str | None:
-    if not words or words in ("¥", "$"):
-        return None
-    currency = _SYMBOLS.get(words) or _CURRENCIES.get(normalise_word(words))
-    if currency is None and not _CODE.fullmatch(words):
-        raise CellError(
-            RejectCode.SCHEMA_TYPE,
-            "it is not an amount; write it as 1234.50, and the currency in its own column",
-        )
-    return currency or words.upper()
-
-
-def _decimal(text: str) -> Decimal:
-    if _NUMBER.fullmatch(text):
-        return Decimal(text)
-    if _GROUPED.fullmatch(text):
-        return Decimal(re.sub(r"[, ’']", "", text))
-    if _COMMA_DECIMAL.fullmatch(text):
-        return Decimal(re.sub(r"[. ]", "", text).replace(",", "."))
-    raise CellError(RejectCode.SCHEMA_TYPE, "it is not a number; write it as 1234.50")
+_NUMBER = re.compile(r"[+-]?\d{1,15}(?:[.,]\d{1,15})?")
+_THOUSAND_OR_DECIMALS = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}")
 
 
 def read_number(text: str, _cell_format: CellFormat) -> float:
@@ -205,7 +137,13 @@ def read_number(text: str, _cell_format: CellFormat) -> float:
     >>> read_number("4,5", CellFormat())
     4.5
     """
-    return float(_decimal(plain_text(text).strip()))
+    words = plain_text(text).strip()
+    if _THOUSAND_OR_DECIMALS.fullmatch(words):
+        what = "it may be a thousand or have three decimals; write it as 1234 or 1.2"
+        raise CellError(RejectCode.SCHEMA_TYPE, what)
+    if not _NUMBER.fullmatch(words):
+        raise CellError(RejectCode.SCHEMA_TYPE, "it is not a number; write it as 1234.5")
+    return float(words.replace(",", "."))
 
 
 # 4/5, 8 / 10, 4分, 5星, 4.5 stars

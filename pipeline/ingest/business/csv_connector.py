@@ -8,33 +8,30 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
-from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
-from pydantic import ValidationError
-
-from pipeline.ingest.business.cell_times import is_clock
+from pipeline.ingest.business.amounts import MarkEvidence
 from pipeline.ingest.business.cell_values import (
     CellError,
     CellFormat,
+    DecimalMark,
     clean_cell,
-    normalise_word,
-    read_currency,
+    read_rating,
 )
-from pipeline.ingest.business.column_names import ACTION, TABLES, TIME, Column, CsvTable, RowValues
-from pipeline.ingest.business.csv_rows import (
-    CsvFileError,
-    CsvRow,
-    Dialect,
-    check_encoding,
-    read_dialect,
-    read_rows,
-)
-from pipeline.ingest.byte_streams import read_lines, reject_unreadable
-from pipeline.ingest.local_times import DateOrder, rfc3339
+from pipeline.ingest.business.column_names import TABLES
+from pipeline.ingest.business.csv_encoding import CsvFileError, as_utf8, check_encoding, is_wide
+from pipeline.ingest.business.csv_header import FileColumn, HeaderReader
+from pipeline.ingest.business.csv_rows import MAX_ROW, CsvRow, Dialect, read_dialect, read_rows
+from pipeline.ingest.business.csv_tables import CsvTable
+from pipeline.ingest.business.currencies import read_currency
+from pipeline.ingest.business.order_columns import row_amounts
+from pipeline.ingest.business.rating_scales import parse_scale
+from pipeline.ingest.business.row_events import ITEM, RowReader
+from pipeline.ingest.byte_streams import Line, UnreadableUnitError, read_lines, reject_unreadable
+from pipeline.ingest.local_times import DateOrder
 from pipeline.ingest.port import (
     MAX_ITEM_BYTES,
     ConnectorItem,
@@ -53,23 +50,24 @@ from pipeline.ingest.text_files import (
     reject_line,
     source_name,
 )
-from schemas.business import BusinessData
 from schemas.dead_letters import RejectCode
-from schemas.envelope import Event, stable_id
-from schemas.registry import explain
+from schemas.envelope import Event
 
 _EXTRA = {
     "currency": "ISO 4217 code of amounts without a currency, such as CNY",
     "date_order": "dmy, mdy or ymd, if dates do not start with the year",
+    "decimal": "comma or point, if an amount such as 1.299 may be a thousand or a fraction",
     "encoding": (
-        "encoding of the file, if it is neither UTF-8 nor GB18030, such as big5 or cp1252"
+        "encoding of the file, if it is neither UTF-8 nor GB18030, such as big5, cp949 or utf-16"
     ),
+    "scale": "scale of ratings, such as 0-10, if the header does not name it",
 }
 # A row with the id of an earlier event and other content is rejected; the ids of so many earlier
 # events are kept. The rows of one order are usually next to each other.
 _IDS_TO_COMPARE = 10_000
-# The field that takes the second column of a kind, in tables that have it.
-_OVERFLOW_FIELDS = {"customer.phone": "phones", "customer.email": "emails"}
+CURRENCY, ORDER_ID, RATING, SCALE = "currency", "order_id", "rating", ("scale_min", "scale_max")
+# The contract's default for ratings without a scale (`schemas/business.py: FeedbackData`).
+DEFAULT_SCALE = (1, 5)
 _SUMMARIES = {
     "orders": "orders, payments, refunds and cancellations as CSV (订单、付款、退款)",
     "feedback": "ratings, suggestions and praise as CSV (评价、建议)",
@@ -85,7 +83,8 @@ class CsvConnector:
         self._table = TABLES[name]
         self.name = name
         self.version = "1"
-        self.append_only = True
+        # A later amount or rating may say how the earlier ones are to be read.
+        self.append_only = name not in ("orders", "feedback")
         self.summary = _SUMMARIES[name]
         self.options = {
             "timezone": "time zone of times without one, such as Asia/Shanghai",
@@ -120,22 +119,25 @@ def _cell_format(options: IngestOptions) -> CellFormat:
         raise OptionError(
             f"date_order is {extra['date_order']!r}; it can be dmy, mdy or ymd"
         ) from None
+    region = options.own.region
     try:
         currency = (
-            read_currency(extra["currency"].strip(), CellFormat()) if "currency" in extra else None
+            read_currency(extra["currency"].strip(), CellFormat(region=region))
+            if "currency" in extra
+            else None
         )
     except CellError as error:
         raise OptionError(f"currency is {extra['currency']!r}: {error}") from None
-    return CellFormat(options.zone, order, currency)
-
-
-@dataclass(frozen=True, slots=True)
-class _FileColumn:
-    """A column of the file: its cell index, its header, and its field if it is known."""
-
-    index: int
-    header: str
-    target: Column | None
+    try:
+        mark = DecimalMark(extra["decimal"].strip().casefold()) if "decimal" in extra else None
+    except ValueError:
+        raise OptionError(
+            f"decimal is {extra['decimal']!r}; it can be comma (12,50) or point (12.50)"
+        ) from None
+    scale = parse_scale(extra["scale"]) if "scale" in extra else None
+    if "scale" in extra and scale is None:
+        raise OptionError(f"scale is {extra['scale']!r}; write it as 0-10 or 1-5")
+    return CellFormat(options.zone, order, currency, mark, scale, region)
 
 
 @dataclass
@@ -147,60 +149,56 @@ class _CsvReader:
     name: str
     version: str
     _digests: OrderedDict[str, bytes] = field(default_factory=OrderedDict)
+    _evidence: MarkEvidence | None = None
 
     def items(self) -> Iterator[ConnectorItem]:
-        with self.unit.open() as stream:
+        with self._open() as stream:
+            header_reader = HeaderReader(self.table, self.cell_format)
             try:
-                opening = read_dialect(stream, self.options.extra.get("encoding"), self._known)
+                opening = self._dialect(stream, header_reader)
                 if opening is None:
                     return
                 dialect, lines = opening
-                columns = self._file_columns(dialect)
+                columns = header_reader.checked_columns(dialect.header)
             except CsvFileError as fault:
                 yield self._reject_file(fault)
                 return
-            for row in read_rows(lines, dialect):
+            reader = RowReader(self.table, self.cell_format, columns, self._read_evidence)
+            if self.cell_format.scale is None:
+                reader.off_scale = self._off_scale(reader)
+            for rows in _grouped(read_rows(lines, dialect), columns):
                 # With the header, a rejected row is a file of its own that can be replayed.
-                yield self._item(row, dialect.head + row.raw, columns)
+                raw = dialect.head + b"".join(row.raw for row in rows)
+                yield self._item(rows, self._as_written(raw), reader)
 
-    # ---- the header
+    def _open(self) -> BinaryIO:
+        stream = self.unit.open()
+        codec = self._option_codec
+        return as_utf8(stream, codec) if codec and is_wide(codec) else stream
 
-    @cached_property
-    def _columns(self) -> dict[str, Column]:
-        """The columns by every name they may have; the first column that lists a name wins."""
-        by_name: dict[str, Column] = {}
-        for column in self.table.columns:
-            for name in column.names:
-                by_name.setdefault(normalise_word(name), column)
-        return by_name
+    @property
+    def _option_codec(self) -> str | None:
+        name = self.options.extra.get("encoding")
+        return check_encoding(name) if name else None
 
-    def _field(self, header: str) -> Column | None:
-        return self._columns.get(normalise_word(header))
+    def _as_written(self, raw: bytes) -> bytes:
+        """Return the bytes of rows in the encoding of the file."""
+        codec = self._option_codec
+        if not codec or not is_wide(codec):
+            return raw
+        # `surrogatepass` keeps half a character, which is why the row was refused.
+        return raw.decode("utf-8", "surrogatepass").encode(codec, "surrogatepass")
 
-    def _known(self, header: Sequence[str]) -> int:
-        return sum(self._field(cell) is not None for cell in header)
-
-    def _file_columns(self, dialect: Dialect) -> list[_FileColumn]:
-        columns = [
-            _FileColumn(index, header, self._field(header))
-            for index, header in enumerate(dialect.header)
-        ]
-        fields = {column.target.field for column in columns if column.target}
-        for group in self.table.needs:
-            if not fields.intersection(group):
-                accepted = ", ".join(name for field_ in group for name in self._named(field_).names)
-                raise CsvFileError(
-                    RejectCode.SCHEMA_MISSING_FIELD,
-                    f"the header has no column for {' or '.join(group)}; accepted names are"
-                    f" {accepted}. The header is: {', '.join(dialect.header)[:400]}",
-                )
-        return columns
-
-    def _has(self, field_name: str) -> bool:
-        return any(column.field == field_name for column in self.table.columns)
-
-    def _named(self, field_name: str) -> Column:
-        return next(column for column in self.table.columns if column.field == field_name)
+    def _dialect(
+        self, stream: BinaryIO, header_reader: HeaderReader
+    ) -> tuple[Dialect, Iterator[Line]] | None:
+        codec = self._option_codec
+        return read_dialect(
+            stream,
+            "utf-8" if codec and is_wide(codec) else codec,
+            header_reader.count_known,
+            header_reader.is_complete,
+        )
 
     def _reject_file(self, fault: CsvFileError) -> Rejection:
         block = LineBlock(MAX_ITEM_BYTES)
@@ -210,187 +208,141 @@ class _CsvReader:
         message = f"{fault}; no line of the file ({block.lines} lines) was read"
         return reject_line(self.unit, 1, block.raw, fault.code, message)
 
+    # ---- what the other rows say
+
+    def _all_rows(self) -> Iterator[CsvRow]:
+        """Yield the rows of the file, read anew, up to a damaged end."""
+        with self._open() as stream:
+            opening = self._dialect(stream, HeaderReader(self.table, self.cell_format))
+            if opening is None:
+                return
+            dialect, lines = opening
+            with suppress(UnreadableUnitError):
+                yield from (row for row in read_rows(lines, dialect) if not row.fault)
+
+    def _read_evidence(self) -> MarkEvidence:
+        """Return the decimal marks that all amounts of the file prove.
+
+        The file is read a second time for it, once, and only if an amount has two readings.
+        """
+        if self._evidence is None:
+            self._evidence = MarkEvidence()
+            reader: RowReader | None = None
+            with self._open() as stream:
+                header_reader = HeaderReader(self.table, self.cell_format)
+                opening = self._dialect(stream, header_reader)
+                assert opening is not None
+                columns = [
+                    column
+                    for column in header_reader.columns(opening[0].header)
+                    if column.target and (column.target.is_money or column.target.field == CURRENCY)
+                ]
+                reader = RowReader(self.table, self.cell_format, columns)
+            for row in self._all_rows():
+                with suppress(CellError):
+                    values, _ = reader.values([clean_cell(cell) for cell in row.cells])
+                    for number, currency in row_amounts(values, self.cell_format):
+                        self._evidence.add(number, currency, row.line)
+        return self._evidence
+
+    def _off_scale(self, reader: RowReader) -> str:
+        """Return the question of a file with ratings outside 1 to 5 whose header names no scale."""
+        columns = [
+            column
+            for column in reader.columns
+            if column.target and column.target.field in (RATING, *SCALE)
+        ]
+        ratings = [column for column in columns if column.target and column.target.field == RATING]
+        if len(ratings) != len(columns) or not ratings or ratings[0].scale:
+            return ""
+        column = ratings[0]
+        for row in self._all_rows():
+            with suppress(CellError):
+                rating, best = read_rating(clean_cell(row.cells[column.index]), self.cell_format)
+                if best is None and not DEFAULT_SCALE[0] <= rating <= DEFAULT_SCALE[1]:
+                    return (
+                        f"its scale is not known: rating {rating:g} in line {row.line} is outside"
+                        f" its scale {DEFAULT_SCALE[0]} to {DEFAULT_SCALE[1]}; say which it is with"
+                        " --option scale=0-10 (or 1-5, 1-7 …), or in the header: NPS, stars, 0-10"
+                    )
+        return ""
+
     # ---- a row
 
-    def _item(self, row: CsvRow, raw: bytes, columns: Sequence[_FileColumn]) -> ConnectorItem:
-        if row.fault:
-            return reject_line(self.unit, row.line, raw, *row.fault)
-        cells = [clean_cell(cell) for cell in row.cells]
+    def _item(self, rows: Sequence[CsvRow], raw: bytes, reader: RowReader) -> ConnectorItem:
+        first = rows[0]
+        if first.fault:
+            return reject_line(self.unit, first.line, raw, *first.fault)
+        cells, *further = [[clean_cell(cell) for cell in row.cells] for row in rows]
         try:
-            event, data = self._event(row, cells, columns)
+            parsed = reader.event(cells, further)
         except CellError as error:
-            return reject_line(self.unit, row.line, raw, error.code, str(error))
-        digest = hashlib.sha256("\0".join(cells).encode("utf-8", "surrogatepass")).digest()
-        before = self._digests.setdefault(event.id, digest)
+            what = str(error)
+            if error.code is RejectCode.SCHEMA_MISSING_FIELD and first.written < len(cells):
+                what += f"; the row has {first.written} cells, the header {len(cells)}"
+            return reject_line(self.unit, first.line, raw, error.code, what)
+        text = "\0".join(cell for row in (cells, *further) for cell in row)
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        before = self._digests.setdefault(parsed.id, digest)
         if len(self._digests) > _IDS_TO_COMPARE:
             self._digests.popitem(last=False)
         if before != digest:
             what = (
                 f"an earlier row has the same {', '.join(self.table.identity)} and other content,"
-                " but identifies the same event; put all items of an order into one row, and write"
-                " the time of events of the same day"
+                " but identifies the same event; put the items of an order into rows that follow"
+                " each other and differ in columns of the item only, and write the time of events"
+                " of the same day"
             )
-            return reject_line(self.unit, row.line, raw, RejectCode.SCHEMA_VALUE, what)
-        return ReadEvent(event, raw, data)
-
-    def _event(
-        self, row: CsvRow, cells: Sequence[str], columns: Sequence[_FileColumn]
-    ) -> tuple[Event, BusinessData]:
-        row_values, others = self._read_cells(cells, columns)
-        for group in self.table.needs:
-            if not any(name in row_values.values for name in group):
-                headers = [
-                    repr(column.header)
-                    for column in columns
-                    if column.target and column.target.field in group
-                ]
-                what = (
-                    f"column {headers[0]} is empty"
-                    if len(headers) == 1
-                    else f"columns {', '.join(headers)} are all empty"
-                )
-                raise CellError(RejectCode.SCHEMA_MISSING_FIELD, what)
-        try:
-            action = self.table.finish(row_values, self.cell_format)
-        except CellError as error:
-            raise self._named_error(error, row_values, columns) from error
-        moment: datetime | None = row_values.values.pop(TIME, None)
-        row_values.values.pop(ACTION, None)
-        data = _nested(row_values.values)
-        # A column may be named like a field of the contract that no known column fills.
-        names = _FreeNames({*data, *self.table.contract.model_fields})
-        for header, cell in others.items():
-            data[names.take(header)] = cell
-        validated = self._validated(data, row_values, columns)
+            return reject_line(self.unit, first.line, raw, RejectCode.SCHEMA_VALUE, what)
         event = Event(
-            id=self._id(row_values, action, moment, cells, columns),
+            id=parsed.id,
             source=source_name(self.options, self.name),
-            type=f"{self.table.kind}.{action}",
-            time=moment,
+            type=parsed.type,
+            time=parsed.time,
             tenant=self.options.tenant,
-            locator=line_locator(self.unit, row.line),
+            locator=line_locator(self.unit, first.line),
             connector=f"{self.name}/{self.version}",
-            data=data,
+            data=parsed.data,
         )
-        return event, validated
+        return ReadEvent(event, raw, parsed.validated)
 
-    def _read_cells(
-        self, cells: Sequence[str], columns: Sequence[_FileColumn]
-    ) -> tuple[RowValues, dict[str, str]]:
-        """Return a row's values by field, and the cells of unknown columns by header."""
-        row_values = RowValues()
-        others: dict[str, str] = {}
-        names = _FreeNames(set())
-        by_field: dict[str, list[_FileColumn]] = {}
-        for column in columns:
-            if not cells[column.index]:
+
+def _grouped(rows: Iterator[CsvRow], columns: Sequence[FileColumn]) -> Iterator[tuple[CsvRow, ...]]:
+    """Yield the rows of one order together: rows that follow each other, one for each item.
+
+    A further row repeats the cells of the first one, or leaves all but the order's number empty.
+    """
+    fields = {column.index: column.target.field for column in columns if column.target}
+    items = [index for index, name in fields.items() if name.startswith(ITEM)]
+    numbers = [index for index, name in fields.items() if name == ORDER_ID]
+    group: list[CsvRow] = []
+    shared: list[str] = []
+    size = 0
+    try:
+        for row in rows:
+            if not items or not numbers or row.fault:
+                if group:
+                    yield tuple(group)
+                    group = []
+                yield (row,)
                 continue
-            if column.target:
-                by_field.setdefault(column.target.field, []).append(column)
-            else:
-                name = names.take(column.header or f"column {column.index + 1}")
-                others[name] = cells[column.index]
-        # Lists first, because further numbers and addresses are appended to them.
-        for name, same_field in sorted(
-            by_field.items(), key=lambda entry: entry[0] not in _OVERFLOW_FIELDS.values()
-        ):
-            first, *more = same_field
-            text = cells[first.index]
-            if name == TIME and more and (is_clock(text) or is_clock(cells[more[0].index])):
-                # The date is in one column and the time of day in another, in either order.
-                text = " ".join(sorted((text, cells[more.pop(0).index]), key=is_clock))
-            assert first.target is not None
-            row_values.written[name] = text
-            try:
-                row_values.values[name] = first.target.read(text, self.cell_format)
-            except CellError as error:
-                raise CellError(
-                    error.code, f"column {first.header!r} has {text[:80]!r}: {error}"
-                ) from error
-            for column in more:
-                further = _OVERFLOW_FIELDS.get(name, "")
-                if self._has(further):
-                    row_values.values.setdefault(further, []).append(cells[column.index])
-                else:
-                    others[names.take(column.header)] = cells[column.index]
-        return row_values, others
-
-    def _named_error(
-        self, error: CellError, row_values: RowValues, columns: Sequence[_FileColumn]
-    ) -> CellError:
-        header = next(
-            (
-                column.header
-                for column in columns
-                if column.target and column.target.field == error.field
-            ),
-            "",
-        )
-        written = row_values.written.get(error.field, "")
-        return CellError(
-            error.code,
-            (
-                f"column {header!r} has {written[:80]!r}: {error}"
-                if header and written
-                else str(error)
-            ),
-        )
-
-    def _validated(
-        self, data: dict[str, Any], row_values: RowValues, columns: Sequence[_FileColumn]
-    ) -> BusinessData:
-        try:
-            return self.table.contract.model_validate(data)
-        except ValidationError as fault:
-            code, message = explain(fault, "row")
-            path = ".".join(map(str, fault.errors()[0]["loc"]))
-            raise self._named_error(CellError(code, message, path), row_values, columns) from fault
-
-    def _id(
-        self,
-        row_values: RowValues,
-        action: str,
-        moment: datetime | None,
-        cells: Sequence[str],
-        columns: Sequence[_FileColumn],
-    ) -> str:
-        values = {**row_values.values, ACTION: action, TIME: rfc3339(moment) if moment else ""}
-        if self.table.identity and all(values.get(name) for name in self.table.identity):
-            parts = [str(values[name]) for name in self.table.identity]
-        else:
-            parts = [
-                f"{column.header}={cells[column.index]}"
-                for column in columns
-                if cells[column.index]
-            ]
-        return str(stable_id(self.table.kind, *parts))
-
-
-class _FreeNames:
-    """Names that are all different: a number is appended to one that is in use."""
-
-    def __init__(self, taken: set[str]) -> None:
-        self._taken = taken
-        # The last number of each name, so that a thousand columns of one name are not counted anew
-        # for each of them.
-        self._numbers: dict[str, int] = {}
-
-    def take(self, name: str) -> str:
-        """Return the name, or the name with the next free number; it is in use from now on."""
-        free = name
-        while free in self._taken:
-            number = self._numbers[name] = self._numbers.get(name, 1) + 1
-            free = f"{name} {number}"
-        self._taken.add(free)
-        return free
-
-
-def _nested(values: dict[str, Any]) -> dict[str, Any]:
-    data: dict[str, Any] = {"customer": {}}
-    for name, value in values.items():
-        written = rfc3339(value) if isinstance(value, datetime) else value
-        if name.startswith("customer."):
-            data["customer"][name.removeprefix("customer.")] = written
-        elif written is not None:
-            data[name] = written
-    return data
+            # Copied, because the cells of items are taken out.
+            cells = [cell.strip() for cell in row.cells]
+            for index in items:
+                cells[index] = ""
+            size += len(row.raw)
+            number = cells[numbers[0]]
+            same = number and group and number == shared[numbers[0]]
+            alone = sum(map(bool, cells)) == 1
+            if same and (alone or cells == shared) and size <= MAX_ROW:
+                group.append(row)
+                continue
+            if group:
+                yield tuple(group)
+            group, shared, size = [row], cells, len(row.raw)
+    except UnreadableUnitError:
+        if group:
+            yield tuple(group)
+        raise
+    if group:
+        yield tuple(group)

@@ -5,7 +5,6 @@ A broken row does not affect the others.
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import re
@@ -15,6 +14,12 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import BinaryIO
 
+from pipeline.ingest.business.csv_encoding import (
+    CsvFileError,
+    check_encoding,
+    guess_codec,
+    is_gb18030,
+)
 from pipeline.ingest.byte_streams import (
     CHUNK,
     Line,
@@ -22,7 +27,6 @@ from pipeline.ingest.byte_streams import (
     raise_when_read,
     read_lines,
 )
-from pipeline.ingest.port import OptionError
 from pipeline.ingest.text_files import is_blank
 from schemas.dead_letters import RejectCode
 
@@ -40,35 +44,34 @@ _MOST_READ_AGAIN = 8
 # The csv module limits a field to 128 KiB, less than MAX_ROW. Its limit is global to the process.
 csv.field_size_limit(max(csv.field_size_limit(), MAX_ROW))
 
+_BOM = b"\xef\xbb\xbf"
 _BLANK = " \t\r\n\ufeff\u00a0"
 # Excel writes `sep=;` above the header if the delimiter is not the default of the system.
 _SEP_LINE = re.compile(r"\ufeff?\"?sep=(.)\"?\s*", re.IGNORECASE)
-# In GB2312 both bytes of a character are A1 or higher, and 99 of 100 characters of Chinese text are
-# in GB2312. Other text that happens to decode as GB18030 (an accented letter before an ASCII one,
-# Big5) seldom has this form.
-_HIGH_PAIR = re.compile(rb"[\xa1-\xfe][\xa1-\xfe]")
-_HIGH = re.compile(rb"[\x80-\xff]")
-_GB_SHARE = 0.9
+# Titles, dates and blank lines above a header are a few lines; further down a line that looks like
+# a header is a row.
+_MAX_TITLE_LINES = 20
+# A header whose names have line breaks: a few lines a column at most.
+_MAX_HEADER_LINES = 200
 # A doubled quote is a quote inside the text.
 _TO_CLOSING_QUOTE = re.compile(rb'(?:[^"]|"")*+"')
-
-
-class CsvFileError(ValueError):
-    """The file cannot be read at all because of its encoding or its header."""
-
-    def __init__(self, code: RejectCode, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+# MySQL, PHP and pandas may write a quote inside the text with a backslash.
+_TO_CLOSING_QUOTE_ESCAPED = re.compile(rb'(?:[^"\\]|\\.|"")*+"', re.DOTALL)
+_ESCAPED_QUOTE = b'\\"'
 
 
 @dataclass(frozen=True, slots=True)
 class CsvRow:
-    """One row that starts in line `line`: its cells, or its error."""
+    """One row that starts in line `line`: its cells, or its error.
+
+    `written` is the number of cells in the file; empty last cells may be left out there.
+    """
 
     line: int
     raw: bytes
     cells: tuple[str, ...] = ()
     fault: tuple[RejectCode, str] | None = None
+    written: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,32 +92,43 @@ class Dialect:
 
 
 def read_dialect(
-    stream: BinaryIO, encoding: str | None, known: Callable[[Sequence[str]], int]
+    stream: BinaryIO,
+    encoding: str | None,
+    known: Callable[[Sequence[str]], int],
+    is_complete: Callable[[Sequence[str]], bool],
 ) -> tuple[Dialect, Iterator[Line]] | None:
     """Return how to parse a file, and its lines from the header on; None if it is empty.
 
-    `encoding` None means UTF-8, or GB18030 if the bytes look like it. The delimiter is the one that
-    gives the most `known` column names. Raises CsvFileError, and OptionError for an encoding that
-    does not exist or is not a superset of ASCII.
+    `encoding` None means UTF-8, or GB18030 if the bytes prove it. The delimiter is the one that
+    gives the most `known` column names. The header is the first line with all names that
+    `is_complete` asks for; lines above it are a title. Raises CsvFileError, and OptionError for an
+    encoding that does not exist or is not a superset of ASCII.
     """
     opening, rest = _opening(read_lines(stream, MAX_ROW))
     if not opening:
         return None
     sample = b"".join(line.data for line in opening)
-    codec = check_encoding(encoding) if encoding else _guessed_codec(sample)
+    codec = (
+        check_encoding(encoding)
+        if encoding
+        else guess_codec(sample, lambda text: _has_known_names(text, known))
+    )
     delimiters: tuple[str, ...] = DELIMITERS
-    named = _SEP_LINE.fullmatch(_decoded(opening[0], codec))
-    if named:
+    first = _decoded(opening[0], codec)
+    if named := _SEP_LINE.fullmatch(first):
         delimiters = (named[1],)
-    used = [line for line in opening if not is_blank(line.data)][: 2 if named else 1]
-    delimiter, header = _split_header(_decoded(used[-1], codec), delimiters, known)
-    if used[-1].size > _MAX_HEADER:
+    lines = [line for line in opening if not is_blank(line.data)][1 if named else 0 :]
+    found = _find_header(lines or opening[:1], codec, delimiters, known, is_complete)
+    size = sum(line.size for line in found.lines)
+    if size > _MAX_HEADER:
         raise CsvFileError(
             RejectCode.OVERSIZE,
-            f"the header has {used[-1].size} bytes, more than the limit of {_MAX_HEADER}",
+            f"the header has {size} bytes, more than the limit of {_MAX_HEADER}",
         )
-    head = b"".join(line.data for line in used)
-    return Dialect(codec, delimiter, header, head, used[-1].number), chain(opening, rest)
+    head = (opening[0].data if named else b"") + b"".join(line.data for line in found.lines)
+    header = tuple(" ".join(cell.replace("\0", "").split()) for cell in found.cells)
+    dialect = Dialect(codec, found.delimiter, header, head, found.lines[-1].number)
+    return dialect, chain(opening, rest)
 
 
 def _opening(lines: Iterator[Line]) -> tuple[list[Line], Iterator[Line]]:
@@ -136,6 +150,12 @@ def _opening(lines: Iterator[Line]) -> tuple[list[Line], Iterator[Line]]:
     return opening, lines
 
 
+def _has_known_names(text: str, known: Callable[[Sequence[str]], int]) -> bool:
+    """Return whether the first lines have column names beyond ASCII."""
+    names = re.split(r"[,;\t\r\n\"]", text[:_MAX_HEADER])
+    return known([name for name in names if not name.isascii()]) > 0
+
+
 def _decoded(line: Line, codec: str) -> str:
     try:
         return line.data.decode(codec)
@@ -146,75 +166,60 @@ def _decoded(line: Line, codec: str) -> str:
         ) from error
 
 
-def check_encoding(name: str) -> str:
-    """Return the codec of an encoding.
-
-    Raises OptionError for one that does not exist, or that is not a superset of ASCII.
-
-    >>> check_encoding("GBK")
-    'gbk'
-    """
-    try:
-        codec = codecs.lookup(name)
-        plain = b'",;\t\r\nAz09'
-        is_superset = plain.decode(codec.name) == plain.decode("ascii")
-    except (LookupError, UnicodeError):
-        raise OptionError(
-            f"encoding {name!r} is unknown; use one such as utf-8, gb18030, big5, cp1252"
-        ) from None
-    if not is_superset:
-        raise OptionError(f"encoding {name!r} cannot be read line by line; save the file as UTF-8")
-    return "utf-8" if codec.name == "utf-8-sig" else codec.name
+@dataclass(frozen=True, slots=True)
+class _Header:
+    known: int
+    delimiter: str
+    lines: Sequence[Line]
+    cells: Sequence[str]
 
 
-def _guessed_codec(head: bytes) -> str:
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise CsvFileError(
-            RejectCode.CHARSET,
-            "the file is UTF-16 (Excel's Unicode text); save it as CSV UTF-8",
-        )
-    if _decodes(head, "utf-8"):
-        return "utf-8"
-    if _looks_like_gb18030(head):
-        return "gb18030"
-    raise CsvFileError(
-        RejectCode.CHARSET,
-        "the file is neither UTF-8 nor GB18030; save it as CSV UTF-8, or name its encoding:"
-        " --option encoding=cp1252, big5 …",
-    )
+def _find_header(
+    lines: Sequence[Line],
+    codec: str,
+    delimiters: Sequence[str],
+    known: Callable[[Sequence[str]], int],
+    is_complete: Callable[[Sequence[str]], bool],
+) -> _Header:
+    """Return the first header that is complete, else what the first line is as a header."""
+    for start in range(min(len(lines), _MAX_TITLE_LINES)):
+        try:
+            header = _header_at(lines[start : start + _MAX_HEADER_LINES], codec, delimiters, known)
+        except CsvFileError:
+            # A row with a bad byte, or one in another encoding, is no header.
+            continue
+        if header and is_complete(header.cells):
+            return header
+    if header := _header_at(lines[:1], codec, delimiters, known):
+        return header
+    text = _decoded(lines[0], codec).strip(_BLANK)[:80]
+    raise CsvFileError(RejectCode.UNPARSABLE, f"the first line is not a header: {text!r}")
 
 
-def _looks_like_gb18030(head: bytes) -> bool:
-    paired = 2 * len(_HIGH_PAIR.findall(head))
-    return _decodes(head, "gb18030") and paired >= _GB_SHARE * len(_HIGH.findall(head))
-
-
-def _decodes(head: bytes, codec: str) -> bool:
-    try:
-        # Incremental, because the head may end inside a character.
-        codecs.getincrementaldecoder(codec)().decode(head)
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _split_header(
-    text: str, delimiters: Sequence[str], known: Callable[[Sequence[str]], int]
-) -> tuple[str, tuple[str, ...]]:
+def _header_at(
+    lines: Sequence[Line],
+    codec: str,
+    delimiters: Sequence[str],
+    known: Callable[[Sequence[str]], int],
+) -> _Header | None:
     readings = []
     for delimiter in delimiters:
+        block, in_quotes = 0, False
+        while block < len(lines) and (in_quotes or not block):
+            in_quotes = _ends_in_quotes(
+                lines[block].data.removeprefix(_BOM), in_quotes, delimiter.encode()
+            )
+            block += 1
+        if in_quotes:
+            continue
+        text = "".join(_decoded(line, codec) for line in lines[:block]).lstrip("\ufeff")
         try:
-            cells = _cells(text.lstrip("\ufeff"), delimiter)
+            cells = _cells(text, delimiter)
         except csv.Error:
             continue
-        readings.append((known(cells), len(cells), delimiter, cells))
-    if not readings:
-        raise CsvFileError(
-            RejectCode.UNPARSABLE, f"the first line is not a header: {text.strip(_BLANK)[:80]!r}"
-        )
+        readings.append(_Header(known(cells), delimiter, lines[:block], cells))
     # The first delimiter wins a tie: a comma, as in most files.
-    _, _, delimiter, cells = max(readings, key=lambda reading: reading[:2])
-    return delimiter, tuple(cell.strip(_BLANK) for cell in cells)
+    return max(readings, key=lambda reading: (reading.known, len(reading.cells)), default=None)
 
 
 # ---- rows
@@ -223,10 +228,11 @@ def _split_header(
 def read_rows(lines: Iterator[Line], dialect: Dialect) -> Iterator[CsvRow]:
     """Yield the rows below the header in order, without blank rows.
 
-    A row ends at a line end outside quotes. If a quote is never closed, if something follows a
-    closing quote, or if the number of cells differs from the header's, only the first line is
-    rejected, and reading continues with the next line. In a file with very many such rows, all
-    lines of the row are rejected together.
+    A row ends at a line end outside quotes. Empty last cells may be left out. In a row that is not
+    valid otherwise, a backslash before a quote makes the quote a part of the text. If a quote is
+    never closed, if something follows a closing quote, or if the row has more cells than the
+    header, only the first line is rejected, and reading continues with the next line. In a file
+    with very many such rows, all lines of the row are rejected together.
     """
     return _Rows(dialect, lines).rows()
 
@@ -256,35 +262,67 @@ class _Rows:
         return line
 
     def _row(self, first: Line) -> Iterator[CsvRow]:
+        width = len(self._dialect.header)
+        block, row = self._parsed(first, escaped=False)
+        if _ESCAPED_QUOTE in first.data and len(row.cells) != width:
+            again = sum(line.size for line in block[1:])
+            if self._may_read_again(again):
+                self._bytes_read_again += again
+                self._again.extendleft(reversed(block[1:]))
+                escaped_block, escaped = self._parsed(first, escaped=True)
+                if not escaped.fault and (row.fault or len(escaped.cells) == width):
+                    block, row = escaped_block, escaped
+                else:
+                    self._again.extendleft(reversed(escaped_block[1:]))
+                    block, row = self._parsed(first, escaped=False)
+        if row.fault:
+            yield self._give_up(block, *row.fault)
+        elif any(cell.strip(_BLANK) for cell in row.cells[width:]):
+            what = (
+                f"it has {len(row.cells)} cells, the header {width}: a cell with the delimiter or a"
+                " quotation mark in it has to be in quotes"
+            )
+            yield self._give_up(block, RejectCode.UNPARSABLE, what)
+        elif len(row.cells) < width and not any(cell.strip(_BLANK) for cell in row.cells):
+            what = f"it has {len(row.cells)} cells, the header {width}, and nothing in them"
+            yield self._give_up(block, RejectCode.UNPARSABLE, what)
+        elif any(cell.strip(_BLANK) for cell in row.cells):
+            missing = ("",) * (width - len(row.cells))
+            yield CsvRow(
+                row.line, row.raw, row.cells[:width] + missing, written=min(len(row.cells), width)
+            )
+
+    def _parsed(self, first: Line, escaped: bool) -> tuple[list[Line], CsvRow]:
+        """Return the lines of a row, and all of its cells or its fault."""
         block = [first]
         try:
-            closed = self._read_to_closing_quote(block)
+            closed = self._read_to_closing_quote(block, escaped)
         except UnreadableUnitError as error:
             error.rest = b"".join(line.data for line in block) + error.rest
             raise
-        if not closed:
-            yield self._give_up(block, RejectCode.UNPARSABLE, "a quotation mark is not closed")
-            return
         raw = b"".join(line.data for line in block)
-        try:
-            cells = _cells(self._decode(raw), self._dialect.delimiter)
-        except UnicodeDecodeError as error:
-            what = f"it is not {self._dialect.encoding}: {error.reason} at byte {error.start + 1}"
-            yield self._give_up(block, RejectCode.CHARSET, what)
-            return
-        except csv.Error as error:
-            yield self._give_up(block, RejectCode.UNPARSABLE, f"it is not valid CSV: {error}")
-            return
-        width = len(self._dialect.header)
-        if len(cells) < width or any(cell.strip(_BLANK) for cell in cells[width:]):
-            what = f"it has {len(cells)} cells, the header {width}"
-            yield self._give_up(block, RejectCode.UNPARSABLE, what)
-        elif any(cell.strip(_BLANK) for cell in cells):
-            yield CsvRow(first.number, raw, tuple(cells[:width]))
+        code, what = RejectCode.UNPARSABLE, "a quotation mark is not closed"
+        if closed:
+            try:
+                cells = _cells(self._decode(raw), self._dialect.delimiter, escaped)
+                return block, CsvRow(first.number, raw, tuple(cells))
+            except UnicodeDecodeError as error:
+                code = RejectCode.CHARSET
+                what = (
+                    f"it is not {self._dialect.encoding}: {error.reason} at byte"
+                    f" {error.start + 1}; save the file as CSV UTF-8"
+                )
+            except csv.Error as error:
+                what = (
+                    f"it is not valid CSV: {error}; a quotation mark inside a quoted cell is"
+                    ' written twice: "12"" tube"'
+                )
+        return block, CsvRow(first.number, raw, fault=(code, what))
 
-    def _read_to_closing_quote(self, block: list[Line]) -> bool:
+    def _read_to_closing_quote(self, block: list[Line], escaped: bool) -> bool:
         """Add lines to the block until no quote is open; return False if none closes it in time."""
-        size, in_quotes = block[0].size, self._ends_in_quotes(block[0].data, False)
+        size = block[0].size
+        in_quotes = _ends_in_quotes(block[0].data, False, self._delimiter, escaped)
         while in_quotes:
             line = self._next()
             if line is None:
@@ -293,35 +331,21 @@ class _Rows:
             size += line.size
             if size > MAX_ROW:
                 return False
-            in_quotes = self._ends_in_quotes(line.data, True)
+            in_quotes = _ends_in_quotes(line.data, True, self._delimiter, escaped)
         return True
 
-    def _ends_in_quotes(self, line: bytes, in_quotes: bool) -> bool:
-        """Return whether a quoted cell is open at the end of a line.
-
-        Quotes inside an unquoted cell are ordinary characters.
-        """
-        at = 0
-        while True:
-            if not in_quotes and line[at : at + 1] == b'"':
-                in_quotes, at = True, at + 1
-            if in_quotes:
-                closing = _TO_CLOSING_QUOTE.match(line, at)
-                if not closing:
-                    return True
-                in_quotes, at = False, closing.end()
-            at = line.find(self._delimiter, at) + 1
-            if at == 0:
-                return False
+    def _may_read_again(self, size: int) -> bool:
+        limit = MAX_ROW + _MOST_READ_AGAIN * self._bytes_read
+        return self._bytes_read_again + size <= limit
 
     def _give_up(self, block: list[Line], code: RejectCode, what: str) -> CsvRow:
         """Return the first line as a broken row; the others will be parsed as rows of their own.
 
         All lines are the broken row if too much of the file was read again.
         """
-        read_again = self._bytes_read_again + sum(line.size for line in block[1:])
-        if read_again <= MAX_ROW + _MOST_READ_AGAIN * self._bytes_read:
-            self._bytes_read_again = read_again
+        again = sum(line.size for line in block[1:])
+        if self._may_read_again(again):
+            self._bytes_read_again += again
             self._again.extendleft(reversed(block[1:]))
             return CsvRow(block[0].number, block[0].data, fault=(code, what))
         together = (
@@ -336,13 +360,39 @@ class _Rows:
         except UnicodeDecodeError:
             # The first Chinese character may come after the head by which the encoding was
             # recognised.
-            if self._dialect.encoding == "utf-8" and _looks_like_gb18030(raw):
+            if self._dialect.encoding == "utf-8" and is_gb18030(raw):
                 return raw.decode("gb18030")
             raise
 
 
-def _cells(text: str, delimiter: str) -> list[str]:
-    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+def _ends_in_quotes(line: bytes, in_quotes: bool, delimiter: bytes, escaped: bool = False) -> bool:
+    """Return whether a quoted cell is open at the end of a line.
+
+    Quotes inside an unquoted cell are ordinary characters.
+    """
+    to_closing_quote = _TO_CLOSING_QUOTE_ESCAPED if escaped else _TO_CLOSING_QUOTE
+    at = 0
+    while True:
+        if not in_quotes and line[at : at + 1] == b'"':
+            in_quotes, at = True, at + 1
+        if in_quotes:
+            closing = to_closing_quote.match(line, at)
+            if not closing:
+                return True
+            in_quotes, at = False, closing.end()
+        at = line.find(delimiter, at) + 1
+        if at == 0:
+            return False
+
+
+def _cells(text: str, delimiter: str, escaped: bool = False) -> list[str]:
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=delimiter,
+        escapechar="\\" if escaped else None,
+        strict=True,
+    )
+    rows = list(reader)
     if len(rows) != 1:
         raise csv.Error(f"{len(rows)} rows instead of one")
     return rows[0]

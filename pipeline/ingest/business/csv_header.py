@@ -1,0 +1,127 @@
+"""The header of a CSV file: which field each column has, and what its name says of its cells."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from pipeline.ingest.business.cell_values import CellError, CellFormat, normalise_word
+from pipeline.ingest.business.csv_encoding import CsvFileError
+from pipeline.ingest.business.csv_tables import Column, CsvTable
+from pipeline.ingest.business.currencies import read_currency
+from pipeline.ingest.business.rating_scales import Scale, scale_of, without_scale
+from pipeline.ingest.business.shop_presets import preset_of
+from schemas.dead_letters import RejectCode
+
+# `金额（元）`, `Total (USD)`, `Amount EUR`, `total_eur`.
+_UNIT = re.compile(
+    r"(?P<name>.*\S)\s*[(（\[【](?P<unit>[^()（）\[\]【】]{1,20})[)）\]】]", re.DOTALL
+)
+_CODE_AT_END = re.compile(r"(?P<name>.*[^\W\d])[ _-](?P<unit>[A-Za-z]{3})", re.DOTALL)
+# 金额(万元), Total (k USD): another unit than the currency's own.
+_MULTIPLES = ("万", "萬", "千", "百", "亿", "億", "k", "m", "thousand", "million")
+
+
+@dataclass(frozen=True, slots=True)
+class FileColumn:
+    """A column of the file: its cell index, its header, and its field if it is known.
+
+    `currency` and `scale` are those that the header names.
+    """
+
+    index: int
+    header: str
+    target: Column | None
+    currency: str | None = None
+    scale: Scale | None = None
+
+
+@dataclass(frozen=True)
+class HeaderReader:
+    """Reads the headers of one kind of file."""
+
+    table: CsvTable
+    cell_format: CellFormat
+
+    @cached_property
+    def _columns(self) -> dict[str, Column]:
+        """The columns by every name they may have; the first column that lists a name wins."""
+        by_name: dict[str, Column] = {}
+        for column in self.table.columns:
+            for name in column.names:
+                by_name.setdefault(normalise_word(name), column)
+        return by_name
+
+    @cached_property
+    def _by_field(self) -> dict[str, Column]:
+        return {column.field: column for column in self.table.columns}
+
+    def count_known(self, header: Sequence[str]) -> int:
+        """Return how many names of a header are known."""
+        return sum(
+            self._column(index, name).target is not None for index, name in enumerate(header)
+        )
+
+    def is_complete(self, header: Sequence[str]) -> bool:
+        """Return whether a header has all columns that the kind needs."""
+        return not self._missing(self.columns(header))
+
+    def columns(self, header: Sequence[str]) -> list[FileColumn]:
+        """Return the columns of a header."""
+        preset = preset_of(self.table.kind, header)
+        columns = []
+        for index, name in enumerate(header):
+            field = preset.get(normalise_word(name)) if preset else None
+            if field is None:
+                columns.append(self._column(index, name))
+            else:
+                columns.append(FileColumn(index, name, self._by_field.get(field)))
+        return columns
+
+    def checked_columns(self, header: Sequence[str]) -> list[FileColumn]:
+        """Return the columns of a header; raises CsvFileError if a required one is missing."""
+        columns = self.columns(header)
+        if group := self._missing(columns):
+            accepted = ", ".join(name for field in group for name in self._by_field[field].names)
+            raise CsvFileError(
+                RejectCode.SCHEMA_MISSING_FIELD,
+                f"the header has no column for {' or '.join(group)}; accepted names are"
+                f" {accepted}. The header is: {', '.join(header)[:400]}",
+            )
+        return columns
+
+    def _missing(self, columns: Sequence[FileColumn]) -> tuple[str, ...]:
+        fields = {column.target.field for column in columns if column.target}
+        return next((group for group in self.table.needs if not fields.intersection(group)), ())
+
+    def _column(self, index: int, header: str) -> FileColumn:
+        scale = scale_of(header) if "rating" in self._by_field else None
+        if target := self._columns.get(normalise_word(header)):
+            return FileColumn(
+                index, header, target, scale=scale if target.field == "rating" else None
+            )
+        if scale is not None:
+            name = normalise_word(without_scale(header))
+            target = self._columns.get(name) if name else self._by_field["rating"]
+            if target and target.field == "rating":
+                return FileColumn(index, header, target, scale=scale)
+        return self._money_column(index, header)
+
+    def _money_column(self, index: int, header: str) -> FileColumn:
+        """Return the column of an amount whose unit stands in the header."""
+        for pattern in (_UNIT, _CODE_AT_END):
+            match = pattern.fullmatch(header.strip())
+            target = self._columns.get(normalise_word(match["name"])) if match else None
+            if match and target and target.is_money:
+                unit = match["unit"].strip()
+                if unit.casefold().startswith(_MULTIPLES) and not unit.isascii():
+                    continue
+                try:
+                    return FileColumn(index, header, target, read_currency(unit, self.cell_format))
+                except CellError:
+                    # 金额(元) without a region: the cells ask. 金额(含税) names no currency.
+                    if not any(unit.casefold().startswith(word) for word in _MULTIPLES):
+                        return FileColumn(index, header, target)
+        return FileColumn(index, header, None)
