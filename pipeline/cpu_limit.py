@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
+import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -68,8 +70,7 @@ class _Timer:
         self._id = ctypes.c_void_p()
         if _HAS_THREAD_TIMERS:
             # `None`: the C library that the interpreter is linked with.
-            library = ctypes.CDLL(None, use_errno=True)
-            self._set_time = library.timer_settime
+            library = self._library = ctypes.CDLL(None, use_errno=True)
             event = _SigEvent(None, SIGNAL, _SIGEV_SIGNAL)
             clock = ctypes.c_int(_CLOCK_THREAD_CPUTIME_ID)
             if library.timer_create(clock, ctypes.byref(event), ctypes.byref(self._id)):
@@ -82,21 +83,39 @@ class _Timer:
             return
         whole = int(seconds)
         value = _TimeSpec(whole, int((seconds - whole) * 1e9))
-        self._set_time(self._id, 0, ctypes.byref(_TimerSpec(_TimeSpec(0, 0), value)), None)
+        spec = _TimerSpec(_TimeSpec(0, 0), value)
+        if self._library.timer_settime(self._id, 0, ctypes.byref(spec), None):
+            raise OSError(ctypes.get_errno(), "timer_settime failed")
+
+    def __del__(self) -> None:
+        # A thread that ends gives its timer back to the kernel.
+        if _HAS_THREAD_TIMERS:
+            self._library.timer_delete(self._id)
 
 
-class _Limit:
-    """The limit of this process; it is off until `enable` is called."""
+class _ThreadLimit(threading.local):
+    """The timer of each thread, for a timer counts the CPU time of the thread that created it."""
+
+    # Of all threads; off until the process calls `enable`.
+    enabled = False
 
     def __init__(self) -> None:
-        self.enabled = False
         self.timer: _Timer | None = None
         # When `limit_each` sets the timer again, by the monotonic clock; never while no batch is
         # handled.
         self.rearm_at = _NEVER
 
 
-_limit = _Limit()
+_limit = _ThreadLimit()
+
+
+def _forget_timer() -> None:
+    """Forget the timer of the process that forked this one, for timers are not inherited."""
+    _limit.timer = None
+    _limit.rearm_at = _NEVER
+
+
+os.register_at_fork(after_in_child=_forget_timer)
 
 
 def enable(trace: IO[str]) -> None:
@@ -106,12 +125,12 @@ def enable(trace: IO[str]) -> None:
     the signal end the process.
     """
     faulthandler.register(SIGNAL, file=trace, all_threads=True, chain=True)
-    _limit.enabled = True
+    _ThreadLimit.enabled = True
 
 
 def disable() -> None:
     """Limit nothing any more."""
-    _limit.enabled = False
+    _ThreadLimit.enabled = False
     faulthandler.unregister(SIGNAL)
 
 

@@ -78,6 +78,24 @@ def test_an_endless_regular_expression_ends_the_process(tmp_path: Path) -> None:
     assert "in _endless" in trace.read_text("utf-8")
 
 
+def _ends_in_a_thread() -> None:
+    def work() -> None:
+        with cpu_limit.limited(1):
+            _endless()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has timers by thread")
+def test_every_thread_and_every_fork_has_a_timer_of_its_own(tmp_path: Path) -> None:
+    with limit_cpu_time(tmp_path), cpu_limit.limited(1):
+        # This process has a timer now, which the child does not inherit.
+        assert _end_of(tmp_path, _endless) == -signal.SIGVTALRM
+    assert _end_of(tmp_path, _ends_in_a_thread) == -signal.SIGVTALRM
+
+
 def test_the_slowest_line_is_the_innermost_of_our_code(tmp_path: Path) -> None:
     trace = tmp_path / "1"
     trace.write_text(
