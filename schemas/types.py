@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -37,25 +38,48 @@ def _utc(moment: datetime) -> datetime:
     return moment
 
 
+_SECOND_60 = re.compile(r"([^:]{13}:\d\d:)60((?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:?\d\d))")
+
+
+def _leap_second(value: Any) -> Any:
+    """Return a leap second (RFC 3339, section 5.7) as the second after it, as POSIX clocks do."""
+    if not isinstance(value, str) or ":60" not in value:
+        return value
+    match = _SECOND_60.fullmatch(value.strip())
+    if not match:
+        return value
+    try:
+        before = datetime.fromisoformat(f"{match[1]}59{match[2]}").astimezone(UTC)
+        after = before + timedelta(seconds=1)
+    except (ValueError, OverflowError):
+        return value
+    # Leap seconds end a month in UTC.
+    if (after.day, after.hour, after.minute, after.second) != (1, 0, 0, 0):
+        raise ValueError("second 60 exists only as the last one of a month in UTC")
+    return after
+
+
 def _no_blank(value: Any) -> Any:
-    return (value.strip() or None) if isinstance(value, str) else value
+    # No text means anything by a NUL, and tools that read the tables stop at one.
+    return (value.replace("\0", "").strip() or None) if isinstance(value, str) else value
 
 
-UtcTime = Annotated[datetime, AfterValidator(_utc)]
+UtcTime = Annotated[datetime, BeforeValidator(_leap_second), AfterValidator(_utc)]
 """An instant with a time zone, RFC 3339 in JSON, converted to UTC.
 
-Without a time zone, or outside the years 1970 to 2199, it is rejected.
+Without a time zone, or outside the years 1970 to 2199, it is rejected. A leap second is the second
+after it.
 """
 
 Text = Annotated[str | None, BeforeValidator(_no_blank)]
-"""Text or null: surrounding blanks are removed, and an empty text becomes null."""
+"""Text or null: surrounding blanks and NULs are removed, and an empty text becomes null."""
 
 
 class Contract(BaseModel):
     """Base of all messages and events; unknown fields are kept.
 
-    A producer may therefore be newer than its consumer. Numbers are finite: infinity and NaN have no
-    place in JSON, and a table would keep them as null.
+    A producer may therefore be newer than its consumer. Numbers are finite: infinity and NaN have
+    no place in JSON, and a table would keep them as null.
     """
 
     model_config = ConfigDict(
