@@ -5,6 +5,7 @@ One object per line, an array of objects (the JSON batch format), or objects one
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
+from pipeline.ingest.business.event_words import recognise_words
 from pipeline.ingest.byte_streams import (
     CHUNK,
     look_ahead,
@@ -93,7 +95,7 @@ class EventsConnector:
         self, unit: InputUnit, number: int, raw: bytes, options: IngestOptions
     ) -> ConnectorItem:
         try:
-            fields = _parse(raw.removeprefix(_BOM).strip(_BLANK))
+            fields = _with_data(_parse(raw.removeprefix(_BOM).strip(_BLANK)))
         except _JsonError as error:
             return reject_line(unit, number, raw, error.code, str(error))
         fields.setdefault("tenant", options.tenant)
@@ -113,6 +115,9 @@ class EventsConnector:
                 f"type: unknown event type {event.type[:80]!r}; use one of {', '.join(EVENT_TYPES)}"
             )
             return reject_line(unit, number, raw, RejectCode.UNKNOWN_TYPE, what)
+        data = recognise_words(event.type, event.data)
+        if data is not event.data:
+            event = event.model_copy(update={"data": data})
         return ReadEvent(event, raw)
 
 
@@ -150,6 +155,30 @@ def _parse(text: bytes) -> dict[str, Any]:
         )
         raise _JsonError(RejectCode.SCHEMA_VALUE, what)
     return value
+
+
+def _with_data(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return an event's fields with `data` in place of a `data_base64` that is JSON.
+
+    CloudEvents' JSON format has binary data so; SDKs that hand over bytes write JSON in it, too.
+    """
+    encoded = fields.get("data_base64")
+    if encoded is None:
+        return fields
+    if fields.get("data") is not None:
+        what = "data_base64: the event has data, too; write one of them"
+        raise _JsonError(RejectCode.SCHEMA_VALUE, what)
+    try:
+        decoded = base64.b64decode(encoded, validate=True)
+    except (ValueError, TypeError):
+        what = "data_base64: it is not Base64 (RFC 4648); write the body as the object `data`"
+        raise _JsonError(RejectCode.SCHEMA_VALUE, what) from None
+    try:
+        data = _parse(decoded.removeprefix(_BOM).strip(_BLANK))
+    except _JsonError as error:
+        what = f"data_base64: {error}; only JSON is read"
+        raise _JsonError(error.code, what) from error
+    return {name: value for name, value in fields.items() if name != "data_base64"} | {"data": data}
 
 
 _KINDS = {

@@ -4,6 +4,7 @@ refused, with line and column.
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from pipeline.ingest import cloudevents_file as module
 from pipeline.ingest.byte_streams import UnreadableUnitError
@@ -26,7 +28,11 @@ from pipeline.ingest.port import (
     ReadEvent,
     Rejection,
 )
+from schemas.business import FeedbackData
+from schemas.communications import CallData
 from schemas.dead_letters import RejectCode
+from schemas.registry import explain
+from schemas.types import Contract
 
 EVENT: dict[str, Any] = {
     "specversion": "1.0",
@@ -297,3 +303,94 @@ def test_an_array_cut_between_two_events_is_rejected(text: str) -> None:
     *_, last = read(text.encode())
     assert isinstance(last, Rejection)
     assert (last.code, last.raw) == (RejectCode.UNPARSABLE, b"[")
+
+
+@pytest.mark.parametrize(
+    ("time", "instant"),
+    [
+        ("2026-10-01t18:00:00.1234567z", "2026-10-01T18:00:00.123456"),
+        ("2026-10-01T18:00:00.123456789+08:00", "2026-10-01T10:00:00.123456"),
+        ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00"),
+        ("2017-01-01T07:59:60+08:00", "2017-01-01T00:00:00"),
+    ],
+)
+def test_times_of_rfc_3339_are_read(time: str, instant: str) -> None:
+    (item,) = read(one(time=time))
+    assert isinstance(item, ReadEvent)
+    assert item.event.time is not None
+    assert item.event.time.isoformat() == f"{instant}+00:00"
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        *("2026-10-01T18:00:00", "2026-10-01T18:00:00 CET", "2026-10-01T18:00:60Z"),
+        *("1800-01-01T00:00:00Z", "2300-01-01T00:00:00Z", "9999-12-31T23:59:60Z"),
+    ],
+)
+def test_other_times_are_refused_with_the_field(time: str) -> None:
+    (item,) = read(one(time=time))
+    assert isinstance(item, Rejection)
+    assert item.code is RejectCode.TIME_INVALID
+    assert "line 1: time: " in item.detail
+    assert time in item.detail
+
+
+def test_json_in_base64_is_the_data() -> None:
+    body = base64.b64encode(json.dumps(EVENT["data"]).encode()).decode()
+    event = {name: value for name, value in EVENT.items() if name != "data"}
+    (item,) = read(json.dumps({**event, "data_base64": body}))
+    assert isinstance(item, ReadEvent)
+    assert item.event.data == EVENT["data"]
+    assert "data_base64" not in item.event.model_dump()
+    for wrong in ("%", base64.b64encode(b"hello").decode(), 7):
+        (refused,) = read(json.dumps({**event, "data_base64": wrong}))
+        assert isinstance(refused, Rejection)
+        assert "line 1: data_base64: " in refused.detail
+    (both,) = read(one(data_base64=body))
+    assert isinstance(both, Rejection)
+
+
+@pytest.mark.parametrize(
+    ("contract", "data", "field"),
+    [
+        (CallData, {"channel": "call", "talk_s": "Infinity"}, "talk_s"),
+        (FeedbackData, {"customer": {}, "rating": 4, "scale_max": "Infinity"}, "scale_max"),
+        (FeedbackData, {"customer": {}, "rating": "NaN"}, "rating"),
+    ],
+)
+def test_numbers_are_finite(contract: type[Contract], data: dict[str, Any], field: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        contract.model_validate(data)
+    assert f"{field}: Input should be a finite number" in explain(caught.value)[1]
+
+
+def test_a_nul_leaves_every_text() -> None:
+    data = CallData.model_validate(
+        {
+            "channel": "call",
+            "result": "a\0b",
+            "remarks": "x\0y",
+            "started_at": "2026-10-01T10:00:00Z",
+        }
+    )
+    assert (data.result, data.remarks) == ("ab", "xy")
+
+
+def test_free_words_are_the_values_they_mean_and_are_kept() -> None:
+    def data_of(event_type: str, **data: Any) -> dict[str, Any]:
+        (item,) = read(one(type=event_type, data=data))
+        assert isinstance(item, ReadEvent)
+        return item.event.data
+
+    assert data_of("crm.complaint.closed", reason="迟迟不发货", result="已全额退款") == {
+        "reason": "delivery",
+        "reason_written": "迟迟不发货",
+        "result": "refunded",
+        "result_written": "已全额退款",
+    }
+    assert data_of("crm.complaint.opened", reason="wait_time") == {"reason": "wait_time"}
+    assert data_of("crm.complaint.opened", reason="说不清")["reason"] == "other"
+    assert data_of("crm.feedback.given", kind="表扬")["kind"] == "praise"
+    # Another type may mean something else by the same name.
+    assert data_of("crm.order.paid", reason="迟迟不发货") == {"reason": "迟迟不发货"}

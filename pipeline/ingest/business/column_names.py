@@ -32,7 +32,7 @@ from schemas.dead_letters import RejectCode
 
 # ---- feedback
 
-_FEEDBACK_KINDS = {
+FEEDBACK_KINDS = {
     "rating": "评分|评价|打分|score|review|評分|評價",
     "suggestion": "建议|意见|建議|意見|idea",
     "praise": "表扬|好评|赞|表揚|compliment",
@@ -52,7 +52,7 @@ def _finish_feedback(row: RowValues, cell_format: CellFormat) -> str:
             elif row.off_scale:
                 raise CellError(RejectCode.SCHEMA_VALUE, row.off_scale, "rating")
     if "kind" in values:
-        values["kind"] = read_phrase(row.written["kind"], _FEEDBACK_KINDS)
+        values["kind"] = read_phrase(row.written["kind"], FEEDBACK_KINDS)
         row.keep_wording("kind", "kind_written")
     return "given"
 
@@ -127,7 +127,7 @@ _COMPLAINT_ACTIONS = word_table(
         ),
     }
 )
-_REASONS = {
+REASONS = {
     "quality": "质量|品质|瑕疵|损坏|破损|quality|defect|broken|damaged|faulty|品質|質量",
     "delivery": "物流|快递|配送|发货|送货|运输|delivery|shipping|shipment|出貨|送貨",
     "price": "价格|太贵|差价|price|expensive|價格",
@@ -138,7 +138,7 @@ _REASONS = {
     "fraud": "欺诈|诈骗|假货|虚假|fraud|scam|counterfeit|詐騙|假貨",
     "other": "其他|其它|other",
 }
-_RESULTS = {
+RESULTS = {
     "refunded": "退款|退货|refund|退貨",
     "replaced": "换货|更换|补发|重发|replace|exchange|換貨|補發",
     "explained": "解释|说明|explain|clarified|解釋|說明",
@@ -156,7 +156,7 @@ def _finish_complaint(row: RowValues, _cell_format: CellFormat) -> str:
     values = row.values
     # People write reasons and results in their own words: the recognised value is stored, and the
     # words are kept beside it.
-    for name, phrases, unknown in (("reason", _REASONS, "other"), ("result", _RESULTS, None)):
+    for name, phrases, unknown in (("reason", REASONS, "other"), ("result", RESULTS, None)):
         if name in values:
             values[name] = read_phrase(row.written[name], phrases) or unknown
             row.keep_wording(name, f"{name}_written")
