@@ -5,6 +5,8 @@ does not decide is asked.
 from __future__ import annotations
 
 import io
+import re
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,6 +15,7 @@ import pytest
 from pipeline.identity.contacts import OwnSide
 from pipeline.ingest.business import CsvConnector
 from pipeline.ingest.business.amounts import MarkEvidence, amount_value, read_amount
+from pipeline.ingest.business.cell_times import read_time
 from pipeline.ingest.business.cell_values import CellError, CellFormat, DecimalMark
 from pipeline.ingest.business.csv_encoding import is_gb18030
 from pipeline.ingest.port import ConnectorItem, IngestOptions, InputUnit, ReadEvent, Rejection
@@ -198,6 +201,59 @@ def test_chinese_names_are_proved_and_korean_ones_are_not() -> None:
     assert all(is_gb18030(name.encode("gbk")) for name in ("王小姐", "张伟 李娜", "迟迟不发货"))
     korean = ("홍길동", "김영희", "배송 지연", "정우성", "환불 요청", "주문 결제 완료")
     assert not any(is_gb18030(name.encode("cp949")) for name in korean)
+
+
+# ---- dates
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "14 Aug 2026 3:20 PM GMT+8",
+        "14 August 2026, 15:20 +0800",
+        "Aug 14, 2026 3:20 PM",
+        "August 14th, 2026 at 3:20 p.m.",
+        "Fri, 14 Aug 2026 07:20:00 GMT",
+        "Fri Aug 14 2026 15:20:00 GMT+0800 (China Standard Time)",
+        "Fri Aug 14 15:20:00 2026",
+        "14. August 2026 15:20",
+        "14 de agosto de 2026 15:20",
+        "14 août 2026 15:20",
+        "14 августа 2026 г. 15:20",
+        "14 sierpnia 2026 15:20",
+        "2026-Aug-14 15:20",
+        "14-Aug-2026 15:20",
+        "2026. 8. 14. 오후 3:20",
+        "2026년 8월 14일 오후 3:20",
+        "2026年8月14日(金) 15:20",
+        "2026年8月14日 星期五 下午3:20",
+        "2026-08-14 15:20 北京时间",
+        "2026-08-14T15:20:00+08",
+        "2026-08-14 16:20 JST",
+        "2026-08-14T09:20:00[Europe/Berlin]",
+        "2026-08-14 03:20 America/New_York",
+        "2026-08-14 12:50 UTC+5:30",
+    ],
+)
+def test_dates_of_many_systems_and_languages(text: str) -> None:
+    assert read_time(text, CellFormat(zone=SHANGHAI)) == datetime(2026, 8, 14, 7, 20, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("2026-08-14 15:20 CST", "time zone 'CST' is unknown, or has several meanings"),
+        ("2026-08-14 3:20 PM IST", "time zone 'IST'"),
+        ("2026-08-14 15:20 Mars/Olympus", "time zone 'Mars/Olympus'"),
+        ("2026-08-14 15:20 +25:00", "not an offset"),
+        ("14-Aug-26 15:20", "date_order=dmy"),
+        ("14 listopad 2026", "not a date"),
+        ("31 Feb 2026", "no such day"),
+    ],
+)
+def test_a_date_that_is_not_certain_is_refused(text: str, words: str) -> None:
+    with pytest.raises(CellError, match=re.escape(words)):
+        read_time(text, CellFormat(zone=SHANGHAI))
 
 
 # ---- ratings
