@@ -114,10 +114,17 @@ def test_the_header_may_name_the_currency() -> None:
         (order,) = read("orders", f"order no,name,date,{header}\n1,Ann,2026-08-14,88元\n")
         assert isinstance(order, ReadEvent)
         assert (order.event.data["amount"], order.event.data["currency"]) == ("88", "TWD")
-    (order,) = read("orders", "order no,name,date,金额(万元)\n1,Ann,2026-08-14,88\n")
+    # Another unit than the currency's own is no amount, nor is another sum than the total.
+    for header in ("金额(万元)", "Total (tax)", "Total (k USD)", "TOTAL ALL", "total net"):
+        (order,) = read("orders", f"order no,name,date,{header}\n1,Ann,2026-08-14,88\n")
+        assert isinstance(order, ReadEvent)
+        assert "amount" not in order.event.data
+    # 元 in the header asks as in a cell.
+    (asked,) = read("orders", "order no,name,date,金额(元)\n1,Ann,2026-08-14,88\n")
+    assert isinstance(asked, Rejection)
+    (order,) = read("orders", "order no,name,date,金额(元)\n1,Ann,2026-08-14,88\n", region="CN")
     assert isinstance(order, ReadEvent)
-    # Another unit than the currency's own is no amount.
-    assert "amount" not in order.event.data
+    assert order.event.data["currency"] == "CNY"
     assert "the column of the currency says USD" in question(sums("5 €;USD"))
 
 

@@ -10,18 +10,18 @@ from functools import cached_property
 from pipeline.ingest.business.cell_values import CellError, CellFormat, normalise_word
 from pipeline.ingest.business.csv_encoding import CsvFileError
 from pipeline.ingest.business.csv_tables import Column, CsvTable
-from pipeline.ingest.business.currencies import read_currency
+from pipeline.ingest.business.currencies import decimals_of, is_ambiguous_symbol, read_currency
 from pipeline.ingest.business.rating_scales import Scale, scale_of, without_scale
 from pipeline.ingest.business.shop_presets import preset_of
 from schemas.dead_letters import RejectCode
 
 # `金额（元）`, `Total (USD)`, `Amount EUR`, `total_eur`.
-_UNIT = re.compile(
-    r"(?P<name>.*\S)\s*[(（\[【](?P<unit>[^()（）\[\]【】]{1,20})[)）\]】]", re.DOTALL
-)
-_CODE_AT_END = re.compile(r"(?P<name>.*[^\W\d])[ _-](?P<unit>[A-Za-z]{3})", re.DOTALL)
-# 金额(万元), Total (k USD): another unit than the currency's own.
-_MULTIPLES = ("万", "萬", "千", "百", "亿", "億", "k", "m", "thousand", "million")
+_BRACKETS = {")": "(", "）": "（", "]": "[", "】": "【"}
+_CODE_AT_END = re.compile(r"[ _-]([A-Za-z]{3})\Z")
+# The name of a currency is shorter.
+_MAX_UNIT = 20
+# Codes that are words of headers, too: TOTAL ALL.
+_WORDS = frozenset({"ALL", "TOP", "TRY", "CUP", "PEN", "GEL", "MAD", "SOS"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +111,35 @@ class HeaderReader:
 
     def _money_column(self, index: int, header: str) -> FileColumn:
         """Return the column of an amount whose unit stands in the header."""
-        for pattern in (_UNIT, _CODE_AT_END):
-            match = pattern.fullmatch(header.strip())
-            target = self._columns.get(normalise_word(match["name"])) if match else None
-            if match and target and target.is_money:
-                unit = match["unit"].strip()
-                if unit.casefold().startswith(_MULTIPLES) and not unit.isascii():
-                    continue
-                try:
-                    return FileColumn(index, header, target, read_currency(unit, self.cell_format))
-                except CellError:
-                    # 金额(元) without a region: the cells ask. 金额(含税) names no currency.
-                    if not any(unit.casefold().startswith(word) for word in _MULTIPLES):
-                        return FileColumn(index, header, target)
-        return FileColumn(index, header, None)
+        name, unit = _split_unit(header.strip())
+        target = self._columns.get(normalise_word(name)) if unit else None
+        # 金额(万元) has another unit than the currency's own; Total (tax) is another sum.
+        if not target or not target.is_money:
+            return FileColumn(index, header, None)
+        try:
+            currency = read_currency(unit, self.cell_format)
+        except CellError:
+            # 金额(元) without a region: each row needs another column, or asks.
+            return FileColumn(index, header, target if is_ambiguous_symbol(unit) else None)
+        known = decimals_of(currency) is not None
+        return (
+            FileColumn(index, header, target, currency)
+            if known
+            else FileColumn(index, header, None)
+        )
+
+
+def _split_unit(header: str) -> tuple[str, str]:
+    """Return the name of a column and the unit behind it, or an empty unit.
+
+    >>> _split_unit("Total (USD)"), _split_unit("total_eur"), _split_unit("total")
+    (('Total', 'USD'), ('total', 'eur'), ('total', ''))
+    """
+    if opening := _BRACKETS.get(header[-1:]):
+        start = header.rfind(opening, -_MAX_UNIT - 2)
+        if start > 0:
+            return header[:start].strip(), header[start + 1 : -1].strip()
+    match = _CODE_AT_END.search(header[-4:])
+    if match and match[1].upper() not in _WORDS:
+        return header[:-4].strip(), match[1]
+    return header, ""

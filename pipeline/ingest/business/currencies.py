@@ -153,6 +153,15 @@ def _symbol(text: str, cell_format: CellFormat) -> str | None:
     return _SYMBOLS.get(text)
 
 
+def is_ambiguous_symbol(text: str) -> bool:
+    """Return whether a text is a symbol of several currencies.
+
+    >>> is_ambiguous_symbol("元"), is_ambiguous_symbol("€")
+    (True, False)
+    """
+    return text in _AMBIGUOUS
+
+
 def ambiguous_symbol(symbol: str) -> str:
     """Return the question that a symbol of several currencies asks.
 
