@@ -56,6 +56,9 @@ QUALITY_FLAGS: dict[str, str] = {
     "date_invalid": "the Date header is not a valid time",
     "date_missing": "there is no Date header",
     "date_zone_missing": "the Date header has no time zone; it was read as UTC",
+    "date_zone_unknown": (
+        "the Date header names a time zone that is unknown; the time is when our side received it"
+    ),
     "depth_limited": "parts nested deeper than the limit were kept as one part",
     "empty_reply": "everything was quote or signature; the whole text is kept as body_text",
     "encoding_invalid": "content that is not in the transfer encoding it declares",
@@ -65,6 +68,10 @@ QUALITY_FLAGS: dict[str, str] = {
     "header_malformed": "there are lines that are not headers, or addresses that are not valid",
     "inline_reply": (
         "the author wrote between or below quoted lines; the author's lines are the reply"
+    ),
+    "mails_joined": (
+        "below an empty line of the body stand `From ` and header lines, as between the mails of an"
+        " mbox: if the file holds several mails, begin it with such a line and ingest it again"
     ),
     "message_id_missing": "there is no Message-ID header",
     "mime_truncated": "the last part has no end: the mail was cut short",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_tz
 
 # Longer than any date with its comment; the parser of the standard library is slow on more.
 _LONGEST_DATE = 120
 
-# Zones range from -12:00 to +14:00. An offset beyond that is noise, and the date is read as UTC.
+# Zones range from -12:00 to +14:00. An offset beyond that is noise.
 _MAX_OFFSET_MIN = 14 * 60
 
 _USUAL = re.compile(
@@ -18,7 +18,7 @@ _USUAL = re.compile(
 )
 _ISO = re.compile(
     r"\s*(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[T\s]+|\s+[A-Za-z]{3},?\s+)(\d{1,2}):(\d{2})(?::(\d{2}))?(?:[.,]\d+)?"
-    r"\s*(?:([A-Z]{1,3})\b|([+-])(\d{2}):?(\d{2}))?"
+    r"\s*(?:([A-Z]{1,5})\b|([+-])(\d{2}):?(\d{2}))?"
 )
 # The zones of RFC 822, in hours east of UTC.
 _ZONES = {
@@ -34,7 +34,28 @@ _ZONES = {
     "MDT": -6,
     "PST": -8,
     "PDT": -7,
+    # The standard library knows these, too.
+    "AST": -4,
+    "ADT": -3,
 }
+# Abbreviations with one meaning that mailers write, too; IST and BST have several.
+_MORE_ZONES = {
+    "WEST": 1,
+    "CET": 1,
+    "MEZ": 1,
+    "CEST": 2,
+    "MESZ": 2,
+    "EET": 2,
+    "EEST": 3,
+    "MSK": 3,
+    "HKT": 8,
+    "SGT": 8,
+    "JST": 9,
+    "KST": 9,
+    "AEST": 10,
+    "AEDT": 11,
+}
+_ZONES |= _MORE_ZONES
 _MONTHS = {
     m: i
     for i, m in enumerate(
@@ -53,17 +74,24 @@ _FOREIGN_MONTH = re.compile("(?i)" + "|".join(_FOREIGN_MONTHS) + r"\b")
 _ENDS_WITH_TIME = re.compile(r"\d{1,2}:\d{2}(?::\d{2})?(?:\s+\d{4})?\s{0,9}$")
 _SPACED_COLON = re.compile(r"\s*:\s*")
 _COMMENT = re.compile(r"\([^()]*\)")
+# `3:20 PM`, which the standard library reads as a time zone.
+_HALF_DAY = re.compile(r"\b(\d{1,2})(:\d{2}(?::\d{2})?)\s{0,3}([AP])\.?M\b\.?", re.IGNORECASE)
+_NAMED_OFFSET = re.compile(r"\b(?:GMT|UTC)\s?([+-])(\d{1,2})(?::?(\d{2}))?\b")
+# What stands behind the time: the first word, if it is no year.
+_ZONE_WORD = re.compile(r"\d:\d{2}(?::\d{2})?(?:[.,]\d{1,9})?\s{0,9}([A-Za-z][A-Za-z/_]{0,39})")
 
 
 @dataclass(frozen=True, slots=True)
 class MailDate:
     """An instant in UTC and the offset it was written in, in minutes east of UTC.
 
-    `offset_min` is None where the header names no zone; the time is then read as UTC.
+    `offset_min` is None where the header names no zone; the time is then read as UTC. Where
+    `zone_unknown`, it names one that is unknown, and `at` is not an instant.
     """
 
     at: datetime
     offset_min: int | None
+    zone_unknown: bool = False
 
 
 def parse_mail_date(text: str) -> MailDate | None:
@@ -95,7 +123,8 @@ def parse_mail_date(text: str) -> MailDate | None:
         hours = _ZONES.get(zone or "")
         named = hours * 60 if hours is not None else None
         offset_ = (int(zone_h) * 60 + int(zone_m)) * (-1 if sign == "-" else 1) if sign else named
-        return _mail_date(year_, month_, day_, hour_, minute_, second_, offset_)
+        date = _mail_date(year_, month_, day_, hour_, minute_, second_, offset_)
+        return replace(date, zone_unknown=True) if date and zone and named is None else date
     return _parse_with_stdlib(text)
 
 
@@ -104,7 +133,7 @@ def _parse_with_stdlib(text: str) -> MailDate | None:
         lambda month: _FOREIGN_MONTHS[month[0].lower()], _COMMENT.sub(" ", text)
     )
     english = _SPACED_COLON.sub(":", english)
-    for candidate in (text, english):
+    for candidate in map(_with_offset, (text, english)):
         try:
             parsed = parsedate_tz(candidate)
         except (ValueError, IndexError, TypeError, OverflowError):
@@ -125,8 +154,28 @@ def _parse_with_stdlib(text: str) -> MailDate | None:
             zone // 60 if zone is not None and has_zone else None,
         )
         if date is not None:
-            return date
+            return replace(date, zone_unknown=True) if _names_unknown_zone(candidate) else date
     return None
+
+
+def _with_offset(text: str) -> str:
+    """Return a date with 24 hours, and with an offset for `GMT+8`."""
+    text = _HALF_DAY.sub(
+        lambda time: f"{int(time[1]) % 12 + (12 if time[3] in 'pP' else 0)}{time[2]}", text
+    )
+    text = _NAMED_OFFSET.sub(lambda zone: f" {zone[1]}{zone[2]:0>2}{zone[3] or '00'}", text)
+    match = _ZONE_WORD.search(text)
+    hours = _MORE_ZONES.get(match[1].upper()) if match else None
+    if match is None or hours is None:
+        return text
+    return f"{text[: match.start(1)]} +{hours:02}00{text[match.end(1) :]}"
+
+
+def _names_unknown_zone(text: str) -> bool:
+    match = _ZONE_WORD.search(text)
+    if match is None or match[1][:3].lower() in _MONTHS:
+        return False
+    return match[1].upper() not in _ZONES
 
 
 def _mail_date(
@@ -145,4 +194,5 @@ def _mail_date(
 def parse_received_date(value: str) -> MailDate | None:
     """Parse the date of a Received header: the text after its last semicolon."""
     _, semicolon, date = value.rpartition(";")
-    return parse_mail_date(date) if semicolon else None
+    parsed = parse_mail_date(date) if semicolon else None
+    return None if parsed and parsed.zone_unknown else parsed

@@ -15,6 +15,7 @@ from pipeline.mail.mime.header_block import (
     is_known_field,
     read_header_block,
 )
+from pipeline.mail.mime.joined_mails import holds_joined_mails
 from pipeline.mail.mime.parsed_mail import MailAddress, NotAMailError, ParsedMail, ParseLimits
 from pipeline.mail.mime.part_tree import MimePart, MimeTreeBuilder
 from schemas.records import QUALITY_FLAGS
@@ -54,6 +55,8 @@ def parse_mail(raw: bytes, limits: ParseLimits = _DEFAULT_LIMITS) -> ParsedMail:
     root = splitter.build(data, header)
     body = read_body(root, limits)
     flags |= splitter.flags | body.flags
+    if holds_joined_mails(data, header.body_start):
+        flags.add("mails_joined")
     if header.malformed:
         flags.add("header_malformed")
     if header.limited:
@@ -246,6 +249,10 @@ class _HeaderReader:
         date = parse_mail_date(raw)
         if date is None:
             flags.add("date_invalid")
+        elif date.zone_unknown:
+            # Read as UTC it would be wrong by hours, and nobody would notice.
+            flags.add("date_zone_unknown")
+            return raw, None
         elif date.offset_min is None and not raw.rstrip(")").endswith("-0000"):
             flags.add("date_zone_missing")
         return raw, date
