@@ -24,6 +24,7 @@ from pipeline.ingest.email.email_connector import EmailConnector
 from pipeline.ingest.email.mail_headers import RawMail, looks_like_mail
 from pipeline.ingest.email.mbox import is_mbox, split_mbox, unwrap_message
 from pipeline.ingest.port import ConnectorItem, IngestOptions, InputUnit, ReadEvent, Rejection
+from pipeline.mail.mime import parse_mail
 from schemas.dead_letters import RejectCode
 from schemas.registry import contract_of
 
@@ -262,6 +263,11 @@ SEPARATORS = [
     b"From an Mon Nov  2 09:00:05 2026 remote from host",
     b"From an@example.com 2026-11-02T09:00:05",
     b"From Mon Nov  2 09:00:05 2026",
+    b"From ",
+    b"From - ",
+    b"From an@example.com",
+    b"From ???@???",
+    b"From an at example.com",
 ]
 
 
@@ -295,6 +301,24 @@ def test_separators_of_all_programs(separator: bytes, ending: bytes) -> None:
 @pytest.mark.parametrize("before", [b"\n", b""])
 def test_lines_of_a_body_are_not_separators(line: bytes, before: bytes) -> None:
     assert len(read(SEPARATOR + MAIL + before + line + b"\nand more\n\n" + SEPARATOR + OTHER)) == 2
+
+
+@pytest.mark.parametrize(
+    "text", [b"From now on\nNote: by mail\n", b"From : an@example.com\nTo: me\n", b"From \nhi\n"]
+)
+def test_prose_above_a_colon_is_not_a_separator(text: bytes) -> None:
+    assert len(read(SEPARATOR + MAIL + b"\n" + text)) == 1
+    assert "mails_joined" not in parse_mail(MAIL + b"\n" + text).flags
+
+
+@pytest.mark.parametrize("separator", [b"From ", b"From - ", SEPARATOR.rstrip()])
+@pytest.mark.parametrize("ending", [b"\n", b"\r\n"])
+def test_a_file_that_does_not_begin_as_an_mbox_is_one_mail_with_a_flag(
+    separator: bytes, ending: bytes
+) -> None:
+    data = (MAIL + b"\n" + separator + b"\n" + OTHER).replace(b"\n", ending)
+    assert "mails_joined" in parse_mail(mime_of(found(data))).flags
+    assert "mails_joined" not in parse_mail(MAIL).flags
 
 
 def test_messages_without_an_empty_line_between_them_are_split() -> None:

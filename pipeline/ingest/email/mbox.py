@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from pipeline.ingest.byte_streams import BoundedBytes, UnreadableUnitError
+from pipeline.mail.mime.joined_mails import is_plain_separator
 
 # The separator: `From `, an address or similar, a date in the format of C's asctime. The zone may
 # be before or after the year, seconds may be missing, the weekday may have a comma: Eudora,
@@ -45,7 +46,7 @@ def split_mbox(pieces: Iterable[bytes], limit: int) -> Iterator[BoundedBytes]:
 
     At most `limit` bytes of a message and one chunk are kept in memory. A line that starts with
     `From ` is a separator if it has a date in asctime's format and follows an empty line or
-    precedes a header, or if it has a time and a year and does both. Content-Length is ignored:
+    precedes a header, or if it does both (see `is_plain_separator`). Content-Length is ignored:
     programs that edit messages leave it wrong. UnreadableUnitError is passed on with the broken
     message as its `rest`.
     """
@@ -68,6 +69,7 @@ class _MboxSplitter:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._message = BoundedBytes(limit)
+        self._is_blank = True
         self._window = b""
 
     def feed(self, piece: bytes) -> Iterator[BoundedBytes]:
@@ -89,14 +91,18 @@ class _MboxSplitter:
     def _cut(self, cuts: Iterable[int], keep_from: int) -> Iterator[BoundedBytes]:
         start = 0
         for cut in cuts:
-            self._message.add(self._window[start:cut])
+            self._add(self._window[start:cut])
             start = cut
             # Empty lines before the first separator belong to the first message.
-            if self._message.size > _LOOK_AHEAD or self._message.retained().strip():
+            if not self._is_blank:
                 yield self._message
-                self._message = BoundedBytes(self._limit)
-        self._message.add(self._window[start:keep_from])
+                self._message, self._is_blank = BoundedBytes(self._limit), True
+        self._add(self._window[start:keep_from])
         self._window = self._window[keep_from:]
+
+    def _add(self, piece: bytes) -> None:
+        self._message.add(piece)
+        self._is_blank = self._is_blank and (not piece or piece.isspace())
 
 
 def _separators(window: bytes, final: bool) -> tuple[list[int], int]:
@@ -125,7 +131,9 @@ def _separates(window: bytes, at: int, after_empty: bool, strict_alone: bool) ->
     if strict and strict_alone:
         return True
     likely = strict or (after_empty and bool(_LOOSE.match(line)))
-    return likely and bool(_HEADER_LINE.match(window, end + 1, end + 1 + _LOOK_AHEAD))
+    if likely and _HEADER_LINE.match(window, end + 1, end + 1 + _LOOK_AHEAD):
+        return True
+    return after_empty and is_plain_separator(window, at, at + _LOOK_AHEAD)
 
 
 def unwrap_message(section: bytes) -> bytes:
