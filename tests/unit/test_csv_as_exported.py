@@ -277,6 +277,7 @@ def test_a_date_that_is_not_certain_is_refused(text: str, words: str) -> None:
         ("星级", (1, 5)),
         ("Rating out of 5", (1, 5)),
         ("0-10", (0, 10)),
+        ("How likely are you to recommend us (0-10)?", (0, 10)),
     ],
 )
 def test_the_scale_follows_from_the_header(header: str, scale: tuple[int, int]) -> None:
@@ -382,3 +383,31 @@ def test_taobaos_and_woocommerces_headers_are_read_without_renaming() -> None:
     assert isinstance(order, ReadEvent)
     assert order.event.data["customer"] == {"email": "a@example.com", "name": "Ann Lee"}
     assert order.event.type == "crm.order.created"
+
+
+def test_jds_header_is_read_and_a_paid_order_has_what_is_paid() -> None:
+    text = (
+        "订单号,商品ID,商品名称,订购数量,下单时间,京东价,订单金额,应付金额,订单状态,下单帐号,客户姓名\n"
+        "7,100012,台灯,1,2026-08-14 10:00:00,99.00,99.00,89.00,等待出库,jd_1,王小姐\n"
+        "8,100012,台灯,1,2026-08-14 10:00:00,99.00,99.00,89.00,等待付款,jd_1,王小姐\n"
+    )
+    items = read("orders", text, currency="CNY")
+    assert field_of(items, "amount") == ["89.00", "99.00"]
+    (listed, _) = field_of(items, "items")
+    assert listed == [{"sku": "100012", "name": "台灯", "quantity": "1", "price": "99.00"}]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "First Name,Last Name,E-mail 1 - Value",
+        "First Name,Last Name,E-mail Address",
+        "First Name,Last Name,Email",
+    ],
+)
+def test_contacts_of_google_outlook_and_hubspot_are_read(header: str) -> None:
+    items = read("customers", f"{header}\nAnn,Lee,a@example.com\n小芳,王,b@example.com\n")
+    assert field_of(items, "customer") == [
+        {"email": "a@example.com", "name": "Ann Lee"},
+        {"email": "b@example.com", "name": "王小芳"},
+    ]

@@ -11,7 +11,7 @@ from pipeline.ingest.business.cell_values import CellError, CellFormat, normalis
 from pipeline.ingest.business.csv_encoding import CsvFileError
 from pipeline.ingest.business.csv_tables import Column, CsvTable
 from pipeline.ingest.business.currencies import decimals_of, is_ambiguous_symbol, read_currency
-from pipeline.ingest.business.rating_scales import Scale, scale_of, without_scale
+from pipeline.ingest.business.rating_scales import NPS, Scale, scale_of, without_scale
 from pipeline.ingest.business.shop_presets import preset_of
 from schemas.dead_letters import RejectCode
 
@@ -105,6 +105,14 @@ class HeaderReader:
         if scale is not None:
             name = normalise_word(without_scale(header))
             target = self._columns.get(name) if name else self._by_field["rating"]
+            # How likely are you to recommend us (0-10)?
+            if (
+                target is None
+                and scale == NPS
+                and "recommend" in name
+                and name != normalise_word(header)
+            ):
+                target = self._by_field["rating"]
             if target and target.field == "rating":
                 return FileColumn(index, header, target, scale=scale)
         return self._money_column(index, header)

@@ -124,7 +124,7 @@ def _finish_order(row: RowValues, cell_format: CellFormat) -> str:
     moved = "amount"
     if action == "refunded" and "refund_amount" in amounts:
         moved = "refund_amount"
-    elif action in ("paid", "refunded") and amounts.get("paid_amount"):
+    elif "amount" not in amounts or (action in ("paid", "refunded") and amounts.get("paid_amount")):
         moved = "paid_amount"
     for name, value in amounts.items():
         values[name] = str(value)
@@ -162,7 +162,7 @@ ORDERS = CsvTable(
         ),
         new_column(
             "amount",
-            "amount|金额|订单金额|总金额|实付金额|实付|实付款|付款金额|应付金额|总价|合计"
+            "amount|金额|订单金额|总金额|总价|合计"
             "|买家应付货款|应付货款|total|total"
             " amount|order total amount|order total|sum|total price|grand total|金額"
             "|訂單金額|總金額|總計",
@@ -174,7 +174,10 @@ ORDERS = CsvTable(
             read_amount,
         ),
         new_column(
-            "paid_amount", "买家实际支付金额|实际支付金额|paid amount|amount paid", read_amount
+            "paid_amount",
+            "实付金额|实付|实付款|付款金额|应付金额|买家实际支付金额|实际支付金额"
+            "|paid amount|amount paid",
+            read_amount,
         ),
         new_column("currency", "currency|币种|货币|currency code|幣別|幣種|貨幣", read_currency),
         new_column(

@@ -8,6 +8,9 @@ from pipeline.text.nfkc import nfkc
 
 Scale = tuple[float, float]
 
+# Reichheld, "The One Number You Need to Grow", 2003.
+NPS: Scale = (0, 10)
+
 # `0-10`, `1 to 5`, `1～5`, `0至10`.
 _RANGE = re.compile(r"(?<!\d)(\d{1,3}) ?(?:-|–|—|~|\.\.|to|至|到) ?(\d{1,3})(?!\d) ?分?")
 # `out of 5`, `/10`, `满分10分`, `10分制`, `5-point`.
@@ -15,10 +18,9 @@ _BEST = re.compile(
     r"(?:out of|/|满分|滿分) ?(\d{1,3})(?!\d) ?分?|(?<!\d)(\d{1,3}) ?(?:分制|[- ]?point scale)"
 )
 _WORDS: tuple[tuple[re.Pattern[str], Scale], ...] = (
-    # Reichheld, "The One Number You Need to Grow", 2003: 0 to 10.
     (
-        re.compile(r"\bnps\b|net ?promoter|likel(?:y|ihood) to recommend|推荐|推薦"),
-        (0, 10),
+        re.compile(r"\bnps\b|net ?promoter|likel(?:y|ihood)(?: are you)? to recommend|推荐|推薦"),
+        NPS,
     ),
     # CES 2.0 (CEB, 2013): 1 to 7.
     (re.compile(r"\bces\b|customer effort|effort score|费力|費力"), (1, 7)),
