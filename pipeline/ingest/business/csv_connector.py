@@ -70,8 +70,8 @@ CURRENCY, ORDER_ID, RATING, SCALE = "currency", "order_id", "rating", ("scale_mi
 DEFAULT_SCALE = (1, 5)
 _SUMMARIES = {
     "orders": (
-        "orders, payments, refunds and cancellations as CSV (订单、付款、退款), also with the headers"
-        " of Shopify, WooCommerce, Taobao and Tmall (淘宝、天猫), JD (京东)"
+        "orders, payments, refunds and cancellations as CSV (订单、付款、退款), also with the"
+        " headers of Shopify, WooCommerce, Taobao and Tmall (淘宝、天猫), JD (京东)"
     ),
     "feedback": "ratings, suggestions and praise as CSV (评价、建议)",
     "complaints": "complaints, their handling and result as CSV (投诉)",
