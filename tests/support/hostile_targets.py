@@ -31,6 +31,7 @@ from pipeline.mail.mime import NotAMailError, dates, parse_mail
 from pipeline.mail.mime.addresses import parse_addresses
 from pipeline.mail.mime.dates import parse_mail_date, parse_received_date
 from pipeline.mail.mime.encoded_words import decode_encoded_words, parse_parameters
+from pipeline.mail.mime.message_ids import read_message_ids
 from pipeline.mail.mime.transfer_encoding import (
     decode_base64,
     decode_quoted_printable,
@@ -175,6 +176,7 @@ TARGETS: Mapping[str, Target] = {
     "parse_parameters": parse_parameters,
     "parse_mail_date": parse_mail_date,
     "parse_received_date": parse_received_date,
+    "read_message_ids": read_message_ids,
     "decode_base64": lambda text: decode_base64(_bytes(text)),
     "decode_quoted_printable": lambda text: decode_quoted_printable(_bytes(text)),
     "extract_inline_files": lambda text: extract_inline_files(_bytes(text)),

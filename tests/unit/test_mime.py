@@ -595,7 +595,17 @@ def test_spam_flag() -> None:
         ),
         ("Auto-Submitted: auto-generated\n", "[Ticket#123] received", "thanks", "ack"),
         ("Auto-Submitted: auto-generated\n", "Your weekly report", "numbers", "bot"),
-        ("X-Auto-Response-Suppress: All\n", "Alert", "disk full", "bot"),
+        ("X-Auto-Response-Suppress: All\n", "Re: lamp", "Is Friday fine?", ""),
+        ("Auto-Submitted: no\nX-Auto-Generated: yes\n", "Automatic reply: x", "I asked", ""),
+        ("Precedence: list\nList-Post: <mailto:l@x>\n", "Lamp", "It is broken.", ""),
+        ("Precedence: list\nList-Unsubscribe: <mailto:u@x>\n", "Sale", "buy", "bulk"),
+        ("", "Automatic replies do not work", "how do I switch them on?", ""),
+        ("", "Out of office hours: can I call?", "x", ""),
+        ("", "Automatic reply", "how do I switch it on?", ""),
+        ("", "自动回复怎么设置", "请问", ""),
+        ("", "Out of Office AutoReply: Re: lamp", "away", "ooo"),
+        ("", "Abwesenheitsnotiz: Lampe", "bis Montag", "ooo"),
+        ("Return-Path: <>\nAuto-Submitted: no\n", "Undeliverable: x", "lost", "bounce"),
         ("X-Loop: yes\n", "x", "y", "bot"),
         ("Precedence: bulk\n", "Sale", "buy", "bulk"),
         ("Precedence: auto_reply\n", "Re: x", "abwesend bis Montag", "ooo"),
@@ -645,6 +655,35 @@ def test_bounced_message_id_from_delivery_report(copy: str) -> None:
         "lost@x",
         "Your message could not be delivered.",
     )
+
+
+def test_a_bounce_is_in_the_thread_of_the_mail_that_failed() -> None:
+    copy = (
+        "Content-Type: text/rfc822-headers\n\nReferences: <root@y>\nIn-Reply-To: <ask@y>\n"
+        "Message-ID: =?utf-8?q?=3Clost=40x=3E?=\n"
+    )
+    read = parse_mail(
+        multipart("report; report-type=delivery-status", "\nNot delivered.", DELIVERY_STATUS, copy)
+    )
+    assert (read.bounced_references, read.bounced_message_id) == (("root@y", "ask@y"), "lost@x")
+
+
+@pytest.mark.parametrize(
+    ("written", "ids"),
+    [
+        ("=?utf-8?q?=3Ca=2Eb?=\n =?utf-8?q?=40x=2Ey=3E?=", ("a.b@x.y",)),
+        ("=?us-ascii?Q?=3Ca=40x.y=3E?=", ("a@x.y",)),
+        ("<long-\n id@x.y>", ("long-id@x.y",)),
+        ("(was: <old@x>) <new@x> (of Monday)", ("new@x",)),
+        ("Your mail of Monday <a@x>", ("a@x",)),
+        ("a@x b@x", ("a@x", "b@x")),
+        ("<a(b)@x>", ("a(b)@x",)),
+        ("(nothing)", ()),
+    ],
+)
+def test_ids_are_decoded_unfolded_and_without_comments(written: str, ids: tuple[str, ...]) -> None:
+    read = mail(f"References: {written}\nIn-Reply-To: {written}\n")
+    assert (read.references, read.in_reply_to) == (ids, next(iter(ids), ""))
 
 
 def test_bounced_message_id_from_plain_notice() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from pipeline.mail.mime.addresses import parse_addresses
-from pipeline.mail.mime.auto_kind import bounced_message_id, detect_auto_kind
+from pipeline.mail.mime.auto_kind import detect_auto_kind
 from pipeline.mail.mime.body import MailBody, read_body
+from pipeline.mail.mime.bounced_mail import bounced_ids
 from pipeline.mail.mime.dates import MailDate, parse_mail_date, parse_received_date
 from pipeline.mail.mime.encoded_words import decode_encoded_words
 from pipeline.mail.mime.header_block import (
@@ -16,6 +17,7 @@ from pipeline.mail.mime.header_block import (
     read_header_block,
 )
 from pipeline.mail.mime.joined_mails import holds_joined_mails
+from pipeline.mail.mime.message_ids import read_message_ids
 from pipeline.mail.mime.parsed_mail import MailAddress, NotAMailError, ParsedMail, ParseLimits
 from pipeline.mail.mime.part_tree import MimePart, MimeTreeBuilder
 from schemas.records import QUALITY_FLAGS
@@ -140,6 +142,7 @@ def _build_mail(
     sender_address = from_[0].email if from_ else ""
     text_start = body.segments[0].text[:_OPENING_CHARACTERS] if body.segments else ""
     kind = detect_auto_kind(header, root, subject, sender_address, text_start)
+    bounced = bounced_ids(header, root) if kind == "bounce" else ()
     message_ids = reader.ids(b"message-id")
     in_reply_to = reader.ids(b"in-reply-to")
     if not any("@" in address.email for address in from_):
@@ -183,7 +186,8 @@ def _build_mail(
         charset_used=body.charset_used,
         attachments=body.attachments,
         auto_kind=kind,
-        bounced_message_id=bounced_message_id(header, root) if kind == "bounce" else "",
+        bounced_message_id=bounced[-1] if bounced else "",
+        bounced_references=bounced[:-1],
         list_id=reader.list_id(),
         spam_flagged=reader.spam_flagged(),
         flags=tuple(flag for flag in QUALITY_FLAGS if flag in flags),
@@ -228,18 +232,9 @@ class _HeaderReader:
         return references[-self._limits.references :]
 
     def ids(self, name: bytes) -> list[str]:
-        """Return the ids of a header, without angle brackets.
-
-        An id without brackets counts if it is the only word or contains an "@".
-        """
+        """Return the ids of a header, without angle brackets."""
         value = self.value(name)
-        if not value:
-            return []
-        ids: list[str] = _ID.findall(value)
-        if ids:
-            return ids
-        words = value.replace("<", " ").replace(">", " ").split()
-        return words if len(words) == 1 else [word for word in words if "@" in word]
+        return read_message_ids(value) if value else []
 
     def date(self, flags: set[str]) -> tuple[str, MailDate | None]:
         raw = self.value(b"date")

@@ -75,7 +75,8 @@ class ParsedMail:
     the header names none. `received_at` is the time in the topmost Received header, which our own
     server wrote. `text` joins the plain parts, `html` the HTML parts. `body_text` is the text to
     read: of each segment the plain form if it has one, else its HTML rendered as text (computed on
-    first use). `auto_kind` is "", "ooo", "bounce", "bot", "bulk" or "ack". `flags` are of
+    first use). `auto_kind` is "", "ooo", "bounce", "bot", "bulk" or "ack".
+    `bounced_references` are what the mail that failed names before itself. `flags` are of
     `schemas.records.QUALITY_FLAGS`.
     """
 
@@ -100,6 +101,7 @@ class ParsedMail:
     attachments: tuple[MailAttachment, ...]
     auto_kind: str
     bounced_message_id: str
+    bounced_references: tuple[str, ...]
     list_id: str
     spam_flagged: bool
     flags: tuple[str, ...]

@@ -72,8 +72,9 @@ def _with_mail_fields(data: EmailData, mail: ParsedMail) -> EmailData:
         "bcc": _parties(mail.bcc),
         "subject": normalise_text(mail.subject) or None,
         "message_id": mail.message_id or None,
-        "in_reply_to": mail.in_reply_to or None,
-        "references": mail.references,
+        # A bounce answers the mail that failed, and is in the thread of that mail.
+        "in_reply_to": mail.bounced_message_id or mail.in_reply_to or None,
+        "references": mail.bounced_references or mail.references,
         "text": mail.body_text,
         "sent_at": mail.date if mail.date is not None and in_range(mail.date) else None,
         "received_at": mail.received_at
