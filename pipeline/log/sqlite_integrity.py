@@ -55,7 +55,9 @@ class LogInspection:
     def __init__(self, path: Path) -> None:
         check_not_empty(path)
         self._path = path
-        self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+        # One snapshot for all that is compared, for other processes commit meanwhile.
+        self._db.execute("BEGIN")
 
     def __enter__(self) -> LogInspection:
         return self

@@ -48,8 +48,17 @@ ONCE_SLOW = (
 )
 
 
+# The few milliseconds that are compared here vary with the machine's other work; `make fuzz`
+# compares longer ones, by the exact bar. A quadratic scanner has 4.
+MOST_HERE = 2.8
+
+
 def _slow(growths: list[Growth]) -> list[str]:
-    return [str(growth) for growth in growths if growth.slow or growth.error]
+    return [
+        str(growth)
+        for growth in growths
+        if growth.killed or growth.error or growth.ratio > MOST_HERE
+    ]
 
 
 def test_a_quadratic_function_is_noticed_and_a_linear_one_is_not() -> None:

@@ -91,7 +91,8 @@ def test_a_custom_head_is_answered_reviewed_explained_and_reclassified(
     dry = json.loads(
         switchboard("reclassify", "--head", "visa", "--dry-run", "--json", **with_file).stdout
     )
-    assert (dry["records"], dry["answers"]) == (4, 2)
+    # All get the head's key, also the two to which the head does not apply.
+    assert (dry["records"], dry["answers"]) == (4, 4)
     switchboard("reclassify", "--head", "visa", "--until", "2026-11-02", **with_file)
     switchboard("reclassify", "--head", "visa", **with_file)
     switchboard("run", "--until-idle", **with_file)
@@ -101,7 +102,7 @@ def test_a_custom_head_is_answered_reviewed_explained_and_reclassified(
     )
     assert [row["visa"] for row in own] == ["", "tourist", "work", ""]
     answers = rows(switchboard, "SELECT label FROM predictions WHERE head = 'visa' ORDER BY label")
-    assert [row["label"] for row in answers] == ["tourist", "work"]
+    assert [row["label"] for row in answers] == ["", "", "tourist", "work"]
     assert (
         json.loads(switchboard("reclassify", "--head", "visa", "--json", **with_file).stdout)[
             "answers"
