@@ -53,11 +53,20 @@ QUALITY_FLAGS: dict[str, str] = {
         "a spreadsheet rounded a number or id of the customer, such as 1.38E+10; it identifies"
         " nobody and is kept in attributes as contact_unread: export the column as text"
     ),
-    "date_invalid": "the Date header is not a valid time",
-    "date_missing": "there is no Date header",
-    "date_zone_missing": "the Date header has no time zone; it was read as UTC",
+    "date_invalid": (
+        "the Date header is not a valid time; occurred_at is by the newest Received header, the mbox"
+        " separator or the file"
+    ),
+    "date_missing": (
+        "there is no Date header; occurred_at is by the newest Received header, the mbox separator"
+        " or the file"
+    ),
+    "date_zone_missing": (
+        "the Date header has no time zone, or none that is known; it was read as UTC"
+    ),
     "date_zone_unknown": (
-        "the Date header names a time zone that is unknown; the time is when our side received it"
+        "the Date header names a time zone that is unknown; occurred_at is by the newest Received"
+        " header, and the Date was read as UTC only where there is none"
     ),
     "depth_limited": "parts nested deeper than the limit were kept as one part",
     "empty_reply": "everything was quote or signature; the whole text is kept as body_text",

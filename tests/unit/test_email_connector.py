@@ -10,6 +10,7 @@ import hashlib
 import io
 import itertools
 import mailbox
+import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -245,6 +246,27 @@ def test_the_same_mail_in_file_mbox_maildir_and_archive_is_one_event(tmp_path: P
     assert len(items) == 4
     ids = {item.event.id for item in items if isinstance(item, ReadEvent)}
     assert ids == {found(crlf).event.id}
+
+
+# ---- mails without a readable Date
+
+
+@pytest.mark.parametrize("date", [b"Date: soon\n", b""])
+def test_without_a_time_the_mbox_and_then_the_file_say_when_it_arrived(
+    tmp_path: Path, date: bytes
+) -> None:
+    mail = b"From: an@example.com\nSubject: hi\n" + date + b"\nhello\n"
+    assert found(SEPARATOR + mail).event.data["received_at"] == "2026-11-02T09:00:05+00:00"
+    assert "received_at" not in found(mail).event.data
+    assert "received_at" not in found(SEPARATOR + MAIL).event.data
+    received = b"Received: by x; Mon, 2 Nov 2026 10:00:00 +0000\n"
+    assert "received_at" not in found(SEPARATOR + received + mail).event.data
+    path = tmp_path / "a.eml"
+    path.write_bytes(mail)
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    [item] = items_of(path)
+    assert isinstance(item, ReadEvent)
+    assert item.event.data["received_at"] == "2023-11-14T22:13:20+00:00"
 
 
 # ---- mbox

@@ -6,7 +6,9 @@ A mail becomes a comm.message event that carries its bytes.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from pipeline.ingest.email.mail_headers import (
     check_mail,
     strip_preamble,
 )
-from pipeline.ingest.email.mbox import is_mbox, split_mbox, unwrap_message
+from pipeline.ingest.email.mbox import is_mbox, separator_time, split_mbox, unwrap_message
 from pipeline.ingest.input_units import walk
 from pipeline.ingest.port import (
     MAX_ITEM_BYTES,
@@ -80,15 +82,17 @@ class EmailConnector:
             head, chunks = look_ahead(read_chunks(stream), _HEAD_BYTES)
             if is_mbox(head):
                 for index, section in enumerate(split_mbox(chunks, MAX_ITEM_BYTES)):
-                    yield self._item(section, f"{unit.name}#{index}", unwrap_message, options)
+                    yield self._item(section, f"{unit.name}#{index}", unwrap_message, unit, options)
             else:
-                yield self._item(join_chunks(chunks, MAX_ITEM_BYTES), unit.name, bytes, options)
+                mail = join_chunks(chunks, MAX_ITEM_BYTES)
+                yield self._item(mail, unit.name, bytes, unit, options)
 
     def _item(
         self,
         read: BoundedBytes,
         locator: str,
         unwrap: Callable[[bytes], bytes],
+        unit: InputUnit,
         options: IngestOptions,
     ) -> ConnectorItem:
         raw = read.retained()
@@ -108,9 +112,13 @@ class EmailConnector:
                 f"{locator}: {error.detail}; {MAIL_FORMAT_HINT}",
                 locator,
             )
-        return ReadEvent(self._event(RawMail(strip_preamble(unwrap(raw))), locator, options), raw)
+        mail = RawMail(strip_preamble(unwrap(raw)))
+        arrived = None if mail.has_time else separator_time(raw) or _modified_at(unit)
+        return ReadEvent(self._event(mail, arrived, locator, options), raw)
 
-    def _event(self, mail: RawMail, locator: str, options: IngestOptions) -> Event:
+    def _event(
+        self, mail: RawMail, arrived: datetime | None, locator: str, options: IngestOptions
+    ) -> Event:
         direction = _direction(mail, options.own)
         data: dict[str, Any] = {
             "channel": Channel.EMAIL.value,
@@ -118,6 +126,8 @@ class EmailConnector:
         }
         if direction is not None:
             data["direction"] = direction.value
+        if arrived is not None:
+            data["received_at"] = arrived.isoformat()
         return Event(
             id=mail.event_id,
             source=source_name(options, self.name),
@@ -131,6 +141,16 @@ class EmailConnector:
             connector=f"{self.name}/{self.version}",
             data=data,
         )
+
+
+# How `walk` writes the signature of a file: its size, and when it was written in ns.
+_FILE_SIGNATURE = re.compile(r"\d+:(\d{10,20})")
+
+
+def _modified_at(unit: InputUnit) -> datetime | None:
+    """Return when a file was written, the last resort for a mail without any time."""
+    match = _FILE_SIGNATURE.fullmatch(unit.signature)
+    return datetime.fromtimestamp(int(match[1]) // 10**9, UTC) if match else None
 
 
 def _direction(mail: RawMail, own: OwnSide) -> Direction | None:

@@ -10,6 +10,7 @@ from functools import cached_property
 
 from pipeline.mail.mime import NotAMailError, parse_mail
 from pipeline.mail.mime.addresses import parse_addresses
+from pipeline.mail.mime.dates import parse_mail_date
 from pipeline.mail.mime.header_block import decode_header_bytes
 
 # The end of the header (RFC 5322, 2.1) with any line ending; atomic, because \r\n is one ending and
@@ -148,6 +149,17 @@ class RawMail:
     def header_value(self, name: bytes) -> bytes:
         """Return the first value of a header, empty if it is absent."""
         return next(iter(self.header_values(name)), b"")
+
+    @property
+    def has_time(self) -> bool:
+        """Whether Date, or a Received header, names a time that can be read."""
+        date = self.header_value(b"date")
+        if date and parse_mail_date(decode_header_bytes(date)) is not None:
+            return True
+        try:
+            return parse_mail(self.mime[: min(self._end[1], _HEAD_BYTES)]).received_at is not None
+        except NotAMailError:
+            return False
 
     @cached_property
     def event_id(self) -> str:

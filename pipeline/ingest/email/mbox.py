@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 from pipeline.ingest.byte_streams import BoundedBytes, UnreadableUnitError
+from pipeline.mail.mime.dates import parse_mail_date
 from pipeline.mail.mime.joined_mails import is_plain_separator
 
 # The separator: `From `, an address or similar, a date in the format of C's asctime. The zone may
@@ -134,6 +136,20 @@ def _separates(window: bytes, at: int, after_empty: bool, strict_alone: bool) ->
     if likely and _HEADER_LINE.match(window, end + 1, end + 1 + _LOOK_AHEAD):
         return True
     return after_empty and is_plain_separator(window, at, at + _LOOK_AHEAD)
+
+
+def separator_time(section: bytes) -> datetime | None:
+    r"""Return the time in a message's separator line, UTC where it names no zone; None without one.
+
+    >>> separator_time(b"From a@example.com Mon Nov  2 09:00:05 2026\nSubject: hi\n").hour
+    9
+    """
+    line = _FROM_LINE.match(section)
+    if line is None:
+        return None
+    words = line[0][:_LOOK_AHEAD].decode("ascii", "replace").split(None, 2)
+    date = parse_mail_date(words[2]) if len(words) == 3 else None
+    return date.at if date is not None else None
 
 
 def unwrap_message(section: bytes) -> bytes:

@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_tz
 
+from pipeline.mail.mime.date_words import ZONE_MINUTES, month_of_word
+from pipeline.mail.mime.written_dates import read_written_date
+
 # Longer than any date with its comment; the parser of the standard library is slow on more.
 _LONGEST_DATE = 120
 
@@ -14,69 +17,21 @@ _LONGEST_DATE = 120
 _MAX_OFFSET_MIN = 14 * 60
 
 _USUAL = re.compile(
-    r"\s*(?:[A-Za-z]{3},?\s+)?(\d{1,2})\s+([A-Za-z]{3})\s+(\d{4})\s+(\d{1,2}):(\d{2})(?::(\d{2}))?\s+([+-])(\d{2})(\d{2})\b"
+    r"\s*(?:[A-Za-z]{3},?\s+)?(\d{1,2})\s+([A-Za-z]{3})\s+(\d{4})\s+(\d{1,2}):(\d{2})(?::(\d{2}))?\s+([+-])(\d{2}):?(\d{2})\b"
 )
 _ISO = re.compile(
     r"\s*(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[T\s]+|\s+[A-Za-z]{3},?\s+)(\d{1,2}):(\d{2})(?::(\d{2}))?(?:[.,]\d+)?"
     r"\s*(?:([A-Z]{1,5})\b|([+-])(\d{2}):?(\d{2}))?"
 )
-# The zones of RFC 822, in hours east of UTC.
-_ZONES = {
-    "Z": 0,
-    "UT": 0,
-    "UTC": 0,
-    "GMT": 0,
-    "EST": -5,
-    "EDT": -4,
-    "CST": -6,
-    "CDT": -5,
-    "MST": -7,
-    "MDT": -6,
-    "PST": -8,
-    "PDT": -7,
-    # The standard library knows these, too.
-    "AST": -4,
-    "ADT": -3,
-}
-# Abbreviations with one meaning that mailers write, too; IST and BST have several.
-_MORE_ZONES = {
-    "WEST": 1,
-    "CET": 1,
-    "MEZ": 1,
-    "CEST": 2,
-    "MESZ": 2,
-    "EET": 2,
-    "EEST": 3,
-    "MSK": 3,
-    "HKT": 8,
-    "SGT": 8,
-    "JST": 9,
-    "KST": 9,
-    "AEST": 10,
-    "AEDT": 11,
-}
-_ZONES |= _MORE_ZONES
 _MONTHS = {
     m: i
     for i, m in enumerate(
         ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1
     )
 }
-# Month names in the language of the user (Chinese, German, French, Spanish, Italian, Portuguese).
-_FOREIGN_PAIRS = (
-    "十二月=Dec 十一月=Nov 十月=Oct 九月=Sep 八月=Aug 七月=Jul 六月=Jun 五月=May 四月=Apr"
-    " 三月=Mar 二月=Feb 一月=Jan mär=Mar mrz=Mar mai=May okt=Oct dez=Dec févr=Feb fév=Feb"
-    " avr=Apr juin=Jun juil=Jul août=Aug déc=Dec ene=Jan abr=Apr ago=Aug dic=Dec gen=Jan"
-    " mag=May giu=Jun lug=Jul set=Sep ott=Oct fev=Feb out=Oct"
-)
-_FOREIGN_MONTHS: dict[str, str] = dict(pair.split("=") for pair in _FOREIGN_PAIRS.split())
-_FOREIGN_MONTH = re.compile("(?i)" + "|".join(_FOREIGN_MONTHS) + r"\b")
 _ENDS_WITH_TIME = re.compile(r"\d{1,2}:\d{2}(?::\d{2})?(?:\s+\d{4})?\s{0,9}$")
 _SPACED_COLON = re.compile(r"\s*:\s*")
 _COMMENT = re.compile(r"\([^()]*\)")
-# `3:20 PM`, which the standard library reads as a time zone.
-_HALF_DAY = re.compile(r"\b(\d{1,2})(:\d{2}(?::\d{2})?)\s{0,3}([AP])\.?M\b\.?", re.IGNORECASE)
-_NAMED_OFFSET = re.compile(r"\b(?:GMT|UTC)\s?([+-])(\d{1,2})(?::?(\d{2}))?\b")
 # What stands behind the time: the first word, if it is no year.
 _ZONE_WORD = re.compile(r"\d:\d{2}(?::\d{2})?(?:[.,]\d{1,9})?\s{0,9}([A-Za-z][A-Za-z/_]{0,39})")
 
@@ -120,20 +75,20 @@ def parse_mail_date(text: str) -> MailDate | None:
     if iso is not None:
         *numbers, zone, sign, zone_h, zone_m = iso.groups()
         year_, month_, day_, hour_, minute_, second_ = (int(number or 0) for number in numbers)
-        hours = _ZONES.get(zone or "")
-        named = hours * 60 if hours is not None else None
+        named = ZONE_MINUTES.get(zone or "")
         offset_ = (int(zone_h) * 60 + int(zone_m)) * (-1 if sign == "-" else 1) if sign else named
         date = _mail_date(year_, month_, day_, hour_, minute_, second_, offset_)
         return replace(date, zone_unknown=True) if date and zone and named is None else date
+    written = read_written_date(text)
+    if written is not None:
+        date = _mail_date(*written[:7])
+        if date is not None:
+            return replace(date, zone_unknown=written.zone_unknown)
     return _parse_with_stdlib(text)
 
 
 def _parse_with_stdlib(text: str) -> MailDate | None:
-    english = _FOREIGN_MONTH.sub(
-        lambda month: _FOREIGN_MONTHS[month[0].lower()], _COMMENT.sub(" ", text)
-    )
-    english = _SPACED_COLON.sub(":", english)
-    for candidate in map(_with_offset, (text, english)):
+    for candidate in (text, _SPACED_COLON.sub(":", _COMMENT.sub(" ", text))):
         try:
             parsed = parsedate_tz(candidate)
         except (ValueError, IndexError, TypeError, OverflowError):
@@ -158,24 +113,11 @@ def _parse_with_stdlib(text: str) -> MailDate | None:
     return None
 
 
-def _with_offset(text: str) -> str:
-    """Return a date with 24 hours, and with an offset for `GMT+8`."""
-    text = _HALF_DAY.sub(
-        lambda time: f"{int(time[1]) % 12 + (12 if time[3] in 'pP' else 0)}{time[2]}", text
-    )
-    text = _NAMED_OFFSET.sub(lambda zone: f" {zone[1]}{zone[2]:0>2}{zone[3] or '00'}", text)
-    match = _ZONE_WORD.search(text)
-    hours = _MORE_ZONES.get(match[1].upper()) if match else None
-    if match is None or hours is None:
-        return text
-    return f"{text[: match.start(1)]} +{hours:02}00{text[match.end(1) :]}"
-
-
 def _names_unknown_zone(text: str) -> bool:
     match = _ZONE_WORD.search(text)
-    if match is None or match[1][:3].lower() in _MONTHS:
+    if match is None or month_of_word(match[1]) is not None:
         return False
-    return match[1].upper() not in _ZONES
+    return match[1].upper() not in ZONE_MINUTES
 
 
 def _mail_date(

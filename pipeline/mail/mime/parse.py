@@ -28,6 +28,9 @@ _SURROUNDING_BLANKS = re.compile(r"\s+")
 _PAGE_START = re.compile(rb"\s*<(?:!doctype|html|\?xml)", re.IGNORECASE)
 _DEFAULT_LIMITS = ParseLimits()
 
+# Clocks without a battery stand at 1970 or 1980; no mail of a company in use today is that old.
+_FIRST_YEAR = 1985
+
 # The words that distinguish an absence note from a receipt are at the start of the text.
 _OPENING_CHARACTERS = 1_000
 
@@ -245,9 +248,10 @@ class _HeaderReader:
         if date is None:
             flags.add("date_invalid")
         elif date.zone_unknown:
-            # Read as UTC it would be wrong by hours, and nobody would notice.
-            flags.add("date_zone_unknown")
-            return raw, None
+            # Read as UTC it is wrong by hours; a server's time is better, the time of the import is
+            # worse.
+            flags |= {"date_zone_unknown", "date_zone_missing"}
+            return raw, None if self.received() is not None else date
         elif date.offset_min is None and not raw.rstrip(")").endswith("-0000"):
             flags.add("date_zone_missing")
         return raw, date
@@ -255,7 +259,7 @@ class _HeaderReader:
     def received(self) -> MailDate | None:
         for raw in self._header.all(b"received"):
             date = parse_received_date(decode_header_bytes(raw))
-            if date is not None:
+            if date is not None and date.at.year >= _FIRST_YEAR:
                 return date
         return None
 

@@ -39,6 +39,9 @@ def choose_times(
     times keeps its dates.
     """
     sent_at = stated_at if is_sender_clock else None
+    if stated_at is None and received_at is not None and received_at - logged_at > MAX_SKEW:
+        # A server whose clock is ahead says nothing.
+        received_at = None
     if stated_at is None:
         return EventTimes(
             received_at or logged_at,
