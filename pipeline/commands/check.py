@@ -15,7 +15,12 @@ from pipeline.commands.check_history import (
     missing_rows,
     unaccounted_items,
 )
-from pipeline.commands.check_log import check_embedded_log, check_offsets, holds_since
+from pipeline.commands.check_log import (
+    check_embedded_log,
+    check_offsets,
+    holds_since,
+    require_installation,
+)
 from pipeline.commands.check_store import StoreFindings, check_server, check_store
 from pipeline.commands.damage import Damage
 from pipeline.log.claim_check import BodyMissingError, body_reference
@@ -96,6 +101,7 @@ def _check_embedded(
     now_ms: int,
     deep: bool,
 ) -> None:
+    require_installation(workspace)
     findings = check_embedded_log(workspace, now_ms, deep=deep)
     log_lost = any(finding.kind in ("file", "records") for finding in findings)
     for finding in findings:

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipeline.errors import UserError
 from pipeline.ingest.distinct_items import items_prefix
 from pipeline.ingest.resumable_ingest import parse_checkpoint
-from pipeline.log.installation_id import LOG, InstallationId
+from pipeline.log.installation_id import INSTALLATION, LOG, InstallationId
 from pipeline.log.port import Log, LogError
 from pipeline.log.sqlite_file import FileDamagedError
 from pipeline.log.sqlite_integrity import LogFinding, LogInspection
 from pipeline.runtime.stages import STAGES
 from pipeline.workspace import Workspace
 from schemas.topics import TOPICS
+
+
+def require_installation(workspace: Workspace) -> None:
+    """Raise UserError if a data folder has nothing of an installation: opening would create one."""
+    root = workspace.root
+    if not any((root / name).exists() for name in (LOG, INSTALLATION, "store")):
+        raise UserError(f"{root} has no installation to check: name its folder with --data-dir")
 
 
 def check_embedded_log(workspace: Workspace, now_ms: int, *, deep: bool) -> list[LogFinding]:

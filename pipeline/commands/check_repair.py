@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from pipeline.commands.check_log import (
     damaged_checkpoints,
     holds_since,
     orphaned_items,
+    require_installation,
 )
 from pipeline.commands.check_store import StoreFindings, check_store
 from pipeline.commands.replay import apply_rewinds, block_embedded_run, plan_rewinds
@@ -18,6 +20,7 @@ from pipeline.errors import UserError
 from pipeline.log.installation_id import LOG, InstallationId
 from pipeline.log.port import Log
 from pipeline.log.sqlite_file import FileDamagedError
+from pipeline.log.sqlite_integrity import LogInspection
 from pipeline.log.sqlite_log import SqliteLog
 from pipeline.runtime.stages import STAGES
 from pipeline.sinks.migrations import migrate, repeat_migrations
@@ -86,24 +89,29 @@ def accept_loss(workspace: Workspace, now_ms: int) -> list[str]:
     _check_embedded(workspace)
     root = workspace.root
     done: list[str] = []
-    findings = check_embedded_log(workspace, now_ms, deep=False)
     with block_embedded_run(workspace):
-        if (root / LOG).exists() and any(item.kind == "file" for item in findings):
-            aside = ""
-            try:
-                SqliteLog(root / LOG).close()
-            except FileDamagedError:
-                aside = _move_aside(root / LOG)
-                for ending in ("-wal", "-shm"):
-                    (root / f"{LOG}{ending}").unlink(missing_ok=True)
-            if aside or not (root / LOG).stat().st_size:
-                done.append(f"a new log begins; the damaged one is {aside}")
+        if (root / LOG).exists() and _is_unreadable(root / LOG, now_ms):
+            aside = _move_aside(root / LOG)
+            for ending in ("-wal", "-shm"):
+                with suppress(FileNotFoundError):
+                    (root / f"{LOG}{ending}").rename(f"{aside}{ending}")
+            done.append(f"a new log begins; the damaged one is {aside}")
         replace(_known(root), log="", secret="").write(root)
     store = check_store(workspace)
     if store.is_damaged:
         done += _set_aside(workspace, store)
     _adopt(workspace, replace(store.ledger or PartLedger(), newest_ms=0))
     return [*done, "what is lost counts as given up; the stages go on"]
+
+
+def _is_unreadable(path: Path, now_ms: int) -> bool:
+    try:
+        with LogInspection(path) as inspection:
+            return any(
+                finding.kind == "file" for finding in inspection.findings(now_ms, deep=False)
+            )
+    except FileDamagedError:
+        return True
 
 
 def _known(root: Path) -> InstallationId:
@@ -119,6 +127,7 @@ def _check_embedded(workspace: Workspace) -> None:
             "Kafka and ClickHouse repair their own files: run the commands that `switchboard check`"
             " names"
         )
+    require_installation(workspace)
 
 
 def _check_held(log: Log, stage: str, since_ms: int, now_ms: int) -> None:

@@ -97,6 +97,8 @@ class ChdbWarehouse:
     """
 
     def __init__(self, path: Path) -> None:
+        # The engine reads a relative path of a backup from its own folder.
+        path = path.absolute()
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Backups can only be written beside the store; the caller moves them elsewhere.
         self._backups = path.parent / BACKUPS
