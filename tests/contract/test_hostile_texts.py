@@ -97,7 +97,9 @@ def test_attacks_of_a_pattern_find_what_is_quadratic() -> None:
 
 def test_patterns_of_all_kinds_are_found() -> None:
     names = {pattern.name for pattern in find_patterns("pipeline.mail")}
-    assert {"pipeline.mail.html_source._TAG", "pipeline.mail.mime.auto_kind:97"} <= names
+    assert "pipeline.mail.html_source._TAG" in names
+    # One that is written where it is used has the number of its line.
+    assert any(re.search(r":\d+\Z", name) for name in names)
 
 
 def test_addresses_and_references_beyond_the_limit_are_flagged() -> None:
