@@ -13,6 +13,7 @@ from pipeline.mail.charset_evidence import (
     decode_strictly,
     detect_asian_codec,
     detect_codec,
+    frequent_share,
     has_frequent_characters,
     has_only_common_characters,
     is_mostly_eight_bit,
@@ -228,7 +229,7 @@ def _decode_eight_bit(raw: bytes, charset: Charset | None) -> DecodedText:
                 or has_only_common_characters(raw, charset.name)
             )
             other = None if label_fits else detect_asian_codec(raw)
-            if other is None or other in charset.codecs:
+            if other is None or other in charset.codecs or _is_worse(raw, other, text, charset):
                 return DecodedText(text, charset.name, False, _count_replacements(text))
     if mostly_utf8:
         return _decode_by_lines(raw, _UTF8, charset)
@@ -243,6 +244,19 @@ def _decode_eight_bit(raw: bytes, charset: Charset | None) -> DecodedText:
             else _decode_by_lines(raw, detected, charset)
         )
     return _decode_western_or_detected(raw, charset, family)
+
+
+def _is_worse(raw: bytes, codec: str, text: str, declared: Charset) -> bool:
+    """Return whether a guessed codec loses characters, or is no better than the declared charset.
+
+    Programs of one country write the language of another in the charset of their own: Chinese and
+    Korean charsets have the kana.
+    """
+    guess = decode_strictly(raw, codec)
+    if guess is None or _count_replacements(guess) > _count_replacements(text):
+        return True
+    languages = (*declared.codecs, codec, "euc_jp", "gb18030")
+    return frequent_share(text, languages) >= frequent_share(guess, languages)
 
 
 def _decode_western_or_detected(raw: bytes, charset: Charset | None, family: str) -> DecodedText:

@@ -143,13 +143,23 @@ def has_frequent_characters(text: str, codecs: tuple[str, ...]) -> bool:
 
     True where the language of the codecs is unknown.
     """
-    non_ascii = _NON_ASCII.findall(text[:SAMPLE_BYTES])
-    common: frozenset[str] = frozenset().union(
+    return not _common_characters(codecs) or frequent_share(text, codecs) >= _FREQUENT_SHARE
+
+
+def _common_characters(codecs: tuple[str, ...]) -> frozenset[str]:
+    return frozenset().union(
         *(FREQUENT_CHARACTERS[codec] for codec in codecs if codec in FREQUENT_CHARACTERS)
     )
-    if not common:
-        return True
-    return sum(map(common.__contains__, non_ascii)) >= _FREQUENT_SHARE * len(non_ascii)
+
+
+def frequent_share(text: str, codecs: tuple[str, ...]) -> float:
+    """Return which share of the characters outside ASCII is frequent in the codecs' languages.
+
+    It is 1 where there are none; the beginning of the text is read.
+    """
+    non_ascii = _NON_ASCII.findall(text[:SAMPLE_BYTES])
+    common = _common_characters(codecs)
+    return sum(map(common.__contains__, non_ascii)) / len(non_ascii) if non_ascii else 1.0
 
 
 def is_mostly_eight_bit(raw: bytes) -> bool:

@@ -95,6 +95,25 @@ def test_labels_mean_the_widest_charset(label: str, codec: str, name: str, text:
     assert decode_text(text.encode(codec), label) == DecodedText(text, name, False, 0)
 
 
+@pytest.mark.parametrize(("label", "codec"), [("gb2312", "gbk"), ("euc-kr", "cp949")])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "注文した商品がまだ来ません。",
+        "カタログをください。",
+        "返品したいのですが、どうすればいいですか。",
+    ],
+)
+def test_japanese_in_the_charset_of_another_country(label: str, codec: str, text: str) -> None:
+    decoded = decode_text(text.encode(codec), label)
+    assert (decoded.text, decoded.replaced) == (text, 0)
+
+
+@pytest.mark.parametrize("text", ["返品したいのですが。", "注文した商品がまだ届きません。"])
+def test_euc_jp_under_a_chinese_label_is_still_detected(text: str) -> None:
+    assert decode_text(text.encode("euc_jp"), "gb2312").text == text
+
+
 def test_iso_2022_jp_with_windows_symbols() -> None:
     row_13 = b"\x1b$B-!\x1b(B 1"  # NEC's circled 1, which the standard set lacks
     assert decode_text(row_13, "iso-2022-jp").text == "① 1"
