@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from pipeline.sinks.query_guard.allowed import (
     FORMATS,
@@ -181,7 +182,7 @@ class _Statement:
         # WITH name(columns) AS (…)) or a view's.
         if name not in self._engine.functions | self._engine.table_functions and (
             before == (TokenKind.WORD, "AS")
-            or self._is_alias(token.value)
+            or token.value in self._aliases
             or self._names_columns(at)
             or self._engine.is_own_view(token.value)
         ):
@@ -195,12 +196,12 @@ class _Statement:
             end += 1
         return [self._at(end + shift).value for shift in range(3)] == [")", "AS", "("]
 
-    def _is_alias(self, name: str) -> bool:
-        return any(
-            self._at(at) == (TokenKind.WORD, "AS")
-            and self._at(at + 1).is_name
-            and self._at(at + 1).value == name
+    @cached_property
+    def _aliases(self) -> frozenset[str]:
+        return frozenset(
+            self._at(at + 1).value
             for at in range(len(self._words))
+            if self._at(at) == (TokenKind.WORD, "AS") and self._at(at + 1).is_name
         )
 
     def _of_qualified(self, at: int, token: Token) -> Iterator[str]:
