@@ -54,8 +54,8 @@ QUALITY_FLAGS: dict[str, str] = {
         " nobody and is kept in attributes as contact_unread: export the column as text"
     ),
     "date_invalid": (
-        "the Date header is not a valid time; occurred_at is by the newest Received header, the mbox"
-        " separator or the file"
+        "the Date header is not a valid time; occurred_at is by the newest Received header, the"
+        " mbox separator or the file"
     ),
     "date_missing": (
         "there is no Date header; occurred_at is by the newest Received header, the mbox separator"
