@@ -99,7 +99,7 @@ def test_labels_mean_the_widest_charset(label: str, codec: str, name: str, text:
 @pytest.mark.parametrize(
     "text",
     [
-        "注文した商品がまだ来ません。",
+        "カバンの注文です。",
         "カタログをください。",
         "返品したいのですが、どうすればいいですか。",
     ],
