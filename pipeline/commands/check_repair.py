@@ -65,7 +65,7 @@ def repair(workspace: Workspace, now_ms: int) -> list[str]:
         if store.is_damaged:
             stages["load"] = store.oldest_ms
         for stage, since_ms in stages.items():
-            _check_held(log, stage, since_ms, now_ms)
+            _require_records(log, stage, since_ms, now_ms)
         if store.is_damaged:
             done += _set_aside(workspace, store)
         for stage, since_ms in stages.items():
@@ -130,7 +130,7 @@ def _check_embedded(workspace: Workspace) -> None:
     require_installation(workspace)
 
 
-def _check_held(log: Log, stage: str, since_ms: int, now_ms: int) -> None:
+def _require_records(log: Log, stage: str, since_ms: int, now_ms: int) -> None:
     if not holds_since(log, since_ms, now_ms, STAGES[stage]):
         raise UserError(
             f"the log no longer has all records that {stage} would have to read again: restore a"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pipeline.errors import InstallationError, UserError
+from pipeline.log.durable_files import write_durably
 from pipeline.log.port import LogRecord, Message
 
 # Brokers and page caches are built for small records; almost every mail is smaller than
@@ -76,16 +76,7 @@ class FolderBodyStore:
             os.utime(path)  # a body is as old as its youngest reference
             return reference
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as part:
-            part.write(content)
-            part.flush()
-            os.fsync(part.fileno())
-        Path(part.name).replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_durably(path, content)
         return reference
 
     def get(self, reference: str) -> bytes:

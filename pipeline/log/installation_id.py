@@ -7,14 +7,13 @@ log has an id, and `installation.json` beside it keeps that id and a hash of the
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
 import orjson
 
+from pipeline.log.durable_files import write_durably
 from pipeline.log.sqlite_file import FileDamagedError
 from pipeline.log.sqlite_integrity import check_not_empty, verify_bounds
 from pipeline.log.sqlite_log import SqliteLog
@@ -44,20 +43,6 @@ class InstallationId:
     def write(self, root: Path) -> None:
         """Replace what a data folder knows."""
         write_durably(root / INSTALLATION, orjson.dumps(asdict(self)))
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Replace a small file as a whole, durable on return."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".part-", delete=False) as part:
-        part.write(content)
-        part.flush()
-        os.fsync(part.fileno())
-    Path(part.name).replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def open_known_log(root: Path, newest_loaded_ms: int = 0) -> SqliteLog:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from pipeline.log.installation_id import write_durably
+from pipeline.log.durable_files import write_durably
 from pipeline.log.sqlite_file import FileDamagedError
 from pipeline.sinks.warehouse import Columns, Warehouse, rows
 
