@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pipeline.ingest.business.cell_values import CellError
 from pipeline.ingest.local_times import parse_day_half
+from pipeline.text.zone_names import ZONE_MINUTES
 from schemas.dead_letters import RejectCode
 
 _OFFSET = re.compile(
@@ -29,27 +30,29 @@ _ABBREVIATION = re.compile(r"(?<=[\d.]) ?(?P<name>[A-Z]{2,5})\Z|(?<= )(?P<after_
 _CLOCK = re.compile(r"[:时時点點]\d|T\d{4}")
 # Abbreviations with one meaning; CST, IST and BST have several. RFC 5322, section 4.3, has those
 # of America.
-_CERTAIN = {
-    "EST": -5.0,
-    "EDT": -4.0,
-    "PST": -8.0,
-    "PDT": -7.0,
-    "MDT": -6.0,
-    "CET": 1.0,
-    "CEST": 2.0,
-    "EET": 2.0,
-    "EEST": 3.0,
-    "WEST": 1.0,
-    "MSK": 3.0,
-    "JST": 9.0,
-    "KST": 9.0,
-    "HKT": 8.0,
-    "SGT": 8.0,
-    "AEST": 10.0,
-    "AEDT": 11.0,
-    "NZST": 12.0,
-    "NZDT": 13.0,
-}
+_CERTAIN = frozenset(
+    [
+        "EST",
+        "EDT",
+        "PST",
+        "PDT",
+        "MDT",
+        "CET",
+        "CEST",
+        "EET",
+        "EEST",
+        "WEST",
+        "MSK",
+        "JST",
+        "KST",
+        "HKT",
+        "SGT",
+        "AEST",
+        "AEDT",
+        "NZST",
+        "NZDT",
+    ]
+)
 _CHINESE_NAMES = {
     "北京时间": 8.0,
     "中国标准时间": 8.0,
@@ -90,7 +93,7 @@ def split_zone(words: str) -> tuple[str, tzinfo | None]:
         if parse_day_half(name) is None:
             if name not in _CERTAIN:
                 raise _unknown(name)
-            return words[: match.start()].rstrip(), _fixed(_CERTAIN[name])
+            return words[: match.start()].rstrip(), _fixed(ZONE_MINUTES[name] / 60)
     return words, None
 
 

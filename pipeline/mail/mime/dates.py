@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_tz
 
-from pipeline.mail.mime.date_words import ZONE_MINUTES, month_of_word
+from pipeline.mail.mime.date_words import month_of_word
 from pipeline.mail.mime.written_dates import read_written_date
+from pipeline.text.zone_names import ZONE_MINUTES
 
 # Longer than any date with its comment; the parser of the standard library is slow on more.
 _LONGEST_DATE = 120

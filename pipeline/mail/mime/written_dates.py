@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from pipeline.mail.mime.date_words import ZONE_MINUTES, month_of_numeral, month_of_word
+from pipeline.mail.mime.date_words import month_of_numeral, month_of_word
+from pipeline.text.zone_names import ZONE_MINUTES
 
 _TIME = re.compile(
     r"(?<![\d:])(\d{1,2})\s{0,3}:\s{0,3}(\d{2})(?:\s{0,3}:\s{0,3}(\d{2}))?(?:[.,]\d{1,9})?(?!\d)"
