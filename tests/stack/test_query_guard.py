@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pipeline.sinks.clickhouse import ClickHouseWarehouse
-from pipeline.sinks.migrations import migrate
 from pipeline.sinks.query_guard.allowed import is_allowed_function
 from pipeline.sinks.query_guard.limits import QuestionLimitError, QuestionLimits
 from pipeline.sinks.warehouse import WarehouseError, rows
 from tests.support.clickhouse_server import ClickHouseServer
-from tests.support.deploying import DEPLOY
 from tests.support.documented_questions import documented_questions
 from tests.support.hostile_statements import hostile_statements
-from tests.support.stack import StackMissingError, skip_or_fail
+from tests.support.reader_server import READER_PASSWORD, reader_server
 from tests.support.watched_secrets import CANARY, watched_secrets
 
 pytestmark = pytest.mark.stack
-_PASSWORD = "a password for tests only"
 _READONLY, _SYNTAX = 164, 62
 _LIMITS = QuestionLimits(seconds=60, memory_bytes=2 << 30, rows=10_000_000, bytes=1 << 30)
 _SMALL = QuestionLimits(seconds=1, memory_bytes=50_000_000, rows=10, bytes=1_000)
@@ -30,20 +26,8 @@ _SMALL = QuestionLimits(seconds=1, memory_bytes=50_000_000, rows=10, bytes=1_000
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
     """Run a server of its own that knows the reader of deploy/, with all tables."""
-    folder = tmp_path_factory.mktemp("guard")
-    try:
-        server = ClickHouseServer(folder)
-    except StackMissingError as error:
-        skip_or_fail(error)
-    (folder / "users.d").mkdir()
-    shutil.copy(DEPLOY / "clickhouse/reader.xml", folder / "users.d/reader.xml")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("CLICKHOUSE_READER_PASSWORD", _PASSWORD)
-        with server:
-            owner = ClickHouseWarehouse(server.url)
-            migrate(owner)
-            owner.close()
-            yield server
+    with reader_server(tmp_path_factory.mktemp("guard")) as server:
+        yield server
 
 
 @pytest.fixture(params=["default", "reader"])
@@ -51,7 +35,7 @@ def warehouse(
     server: ClickHouseServer, request: pytest.FixtureRequest
 ) -> Iterator[ClickHouseWarehouse]:
     """Return the warehouse as Switchboard's own user and as the reader."""
-    password = _PASSWORD if request.param == "reader" else ""
+    password = READER_PASSWORD if request.param == "reader" else ""
     warehouse = ClickHouseWarehouse(server.url_for(request.param, password))
     yield warehouse
     warehouse.close()

@@ -5,21 +5,17 @@ The dashboards' queries are answered, and nothing else is allowed.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from clickhouse_driver import Client, errors
 
-from pipeline.sinks.clickhouse import ClickHouseWarehouse
-from pipeline.sinks.migrations import migrate
 from tests.support.clickhouse_server import ClickHouseServer
 from tests.support.deploying import DASHBOARDS, DEPLOY, as_sql, queries
-from tests.support.stack import StackMissingError, skip_or_fail
+from tests.support.reader_server import READER_PASSWORD, reader_server
 
 pytestmark = pytest.mark.stack
-_PASSWORD = "a password for tests only"
 # Names of ClickHouse's errors: a right that is not given, a setting that is locked, a session that
 # only reads.
 _DENIED, _LOCKED, _READONLY, _AUTHENTICATION = 497, 452, 164, 516
@@ -28,29 +24,17 @@ _DENIED, _LOCKED, _READONLY, _AUTHENTICATION = 497, 452, 164, 516
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
     """Run a server of its own that knows the reader, with tables and another database."""
-    folder = tmp_path_factory.mktemp("reader")
-    try:
-        server = ClickHouseServer(folder)
-    except StackMissingError as error:
-        skip_or_fail(error)
-    (folder / "users.d").mkdir()
-    shutil.copy(DEPLOY / "clickhouse/reader.xml", folder / "users.d/reader.xml")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("CLICKHOUSE_READER_PASSWORD", _PASSWORD)
-        with server:
-            warehouse = ClickHouseWarehouse(server.url)
-            migrate(warehouse)
-            warehouse.close()
-            server.client().execute("CREATE DATABASE elsewhere")
-            server.client().execute("CREATE TABLE elsewhere.kept (secret String) ENGINE = Memory")
-            yield server
+    with reader_server(tmp_path_factory.mktemp("reader")) as server:
+        server.client().execute("CREATE DATABASE elsewhere")
+        server.client().execute("CREATE TABLE elsewhere.kept (secret String) ENGINE = Memory")
+        yield server
 
 
 def reader(server: ClickHouseServer, **options: Any) -> Client:
     """Return a client as Grafana's plugin opens it, with its user and its time limit."""
     given = {
         "user": "reader",
-        "password": _PASSWORD,
+        "password": READER_PASSWORD,
         "database": "switchboard",
         "settings": {"max_execution_time": 60},
     }
