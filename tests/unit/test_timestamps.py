@@ -55,6 +55,9 @@ def test_chosen_times_are_among_the_inputs(
     said: datetime | None, received: datetime | None, taken: datetime, sender_clock: bool
 ) -> None:
     times = choose_times(said, received, taken, sender_clock)
+    if said is None and received is not None and received - taken > MAX_SKEW:
+        # Only a clock that is ahead: it says nothing.
+        received = None
     assert times.occurred_at in (said, received, taken)
     assert times.received_at == (received or taken)
     if received is not None:
