@@ -36,7 +36,7 @@ def choose_times(
     recorded), `logged_at` when the log took it, `is_sender_clock` whether `stated_at` comes from
     the sender's clock. A stated time is trusted unless it differs from a recorded arrival by more
     than `MAX_SKEW`, or is that much later than `logged_at`. An import of old mail without arrival
-    times keeps its dates. Without a stated time, an arrival that is that much later than `logged_at`
+    times keeps its dates. Without a stated time, an arrival that much later than `logged_at`
     is ignored, for the clock of that server is ahead.
     """
     sent_at = stated_at if is_sender_clock else None
