@@ -25,6 +25,7 @@ from pipeline.log.port import GroupRunningError, LogRecord, Message, republish_m
 from pipeline.runtime.crash_quarantine import CrashMarkers
 from pipeline.runtime.kafka import kafka_host as kafka_host_module
 from pipeline.runtime.kafka.broker import Broker, BrokerError
+from pipeline.runtime.kafka.group_members import instance_id, unassigned_partitions
 from pipeline.runtime.kafka.kafka_host import BatchLimits, HostFailedError, KafkaHost
 from pipeline.runtime.kafka.kafka_log import KafkaLog
 from pipeline.runtime.kafka.partitioner import key_partition
@@ -253,6 +254,49 @@ def test_a_worker_killed_inside_a_transaction_leaves_nothing_behind(
     )
     one.leave()
     assert sorted(int(record.value) for record in everything(log, RECORDS.name)) == list(range(500))
+
+
+def test_a_worker_killed_while_it_gives_up_partitions_leaves_none_unread(
+    broker: Broker, log: KafkaLog, tmp_path: Path
+) -> None:
+    script = "import sys; from tests.stack.test_kafka import hang_as_member as run; run()"
+    command = [sys.executable, "-c", script, broker.servers]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ) as hung:
+        assert hung.stdout is not None
+        assert hung.stdout.readline() == "has all partitions\n"
+        other = member(broker, tmp_path, CopyStage(), slot=1)
+        # The group has taken partitions from the first member and gives them to nobody before that
+        # member, which hangs, agrees.
+        wait_until(
+            "the group to take partitions away",
+            lambda: unassigned_partitions(broker, "enrich", [RAW_CHAT.name]),
+        )
+        hung.kill()
+    successor = member(broker, tmp_path, CopyStage(), slot=0)
+    publish(log, 500)
+    wait_until(
+        "all to be copied",
+        lambda: sum(one.host.counts["records"] for one in (other, successor)) == 500,
+    )
+    other.leave()
+    successor.leave()
+    assert [one.error for one in (other, successor)] == [None] * 2
+    assert sorted(int(record.value) for record in everything(log, RECORDS.name)) == list(range(500))
+
+
+def hang_as_member() -> None:
+    """Join the group as `member` with slot 0 would, and hang when all partitions are assigned.
+
+    The command line has the broker.
+    """
+    shorten_waits()
+    broker, stage = Broker(sys.argv[1]), CopyStage()
+    consumer = broker.group_consumer("enrich", instance_id("test-0", stage.topics))
+    consumer.subscribe(list(stage.topics))
+    while len(consumer.assignment()) < RAW_CHAT.partitions:
+        consumer.poll(0.1)
+    print("has all partitions", flush=True)
+    signal.pause()
 
 
 def run_host_until_killed() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import faulthandler
 import logging
 import time
-import zlib
+import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +23,7 @@ from pipeline.runtime.crash_quarantine import CrashMarkers, SubBatch, quarantine
 from pipeline.runtime.gc_control import gc_between_batches
 from pipeline.runtime.kafka.assignment import Assignment
 from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, error_text, log_record, produce
+from pipeline.runtime.kafka.group_members import instance_id, unassigned_partitions
 from pipeline.runtime.kafka.state_cache import StateCache
 from pipeline.runtime.runner import Handler
 from pipeline.sinks.warehouse import WarehouseBusyError
@@ -110,15 +111,16 @@ class KafkaHost:
         Raises HostFailedError if only a new process helps, and every error that stops a stage.
         """
         self._producer = self.broker.producer(self.transactional_id)
-        self._consumer: Consumer = self.broker.group_consumer(self.group, self._instance())
-        self._assignment = Assignment(self._consumer, self.markers, self.states)
+        self._create_consumer(instance_id(self.transactional_id, self.handler.topics))
         self._watch()
         try:
             self._retry(self._producer.init_transactions, "Starting the transactional producer")
             self._assignment.subscribe(self.handler.topics)
+            group_checked = False
             with gc_between_batches() as collect:
                 while not stop():
                     self._poll()
+                    group_checked = group_checked or self._check_group()
                     collect()
         except KafkaException as error:
             raise HostFailedError(f"{self.group}: {error_text(error)}") from error
@@ -126,14 +128,36 @@ class KafkaHost:
             faulthandler.cancel_dump_traceback_later()
             self._assignment.close()
 
-    def _instance(self) -> str:
-        """Return this worker's static member id, which depends on the topics of the stage.
+    def _create_consumer(self, instance: str) -> None:
+        self._consumer: Consumer = self.broker.group_consumer(self.group, instance)
+        self._assignment = Assignment(self._consumer, self.markers, self.states)
 
-        A static member that restarts gets its old partitions without a rebalance, even if it
-        subscribes to other topics now.
+    def _check_group(self) -> bool:
+        """Make the group assign every partition; return False to be called again after a batch.
+
+        In a cooperative rebalance a member that has to give partitions up joins once more, and only
+        then does the group assign them to others. If its process ends before that, its successor
+        is the same static member: it is given what was left to it, without a rebalance, and nobody
+        reads those partitions (two runs of the chaos test of five, after the broker was killed). A
+        member with a new id makes the group assign all partitions.
         """
-        topics = zlib.crc32(",".join(sorted(self.handler.topics)).encode())
-        return f"{self.transactional_id}-{topics:08x}"
+        try:
+            unassigned = unassigned_partitions(self.broker, self.group, self.handler.topics)
+        except KafkaException as error:
+            logger.info("The group of %s cannot be read: %s", self.group, error_text(error))
+            return False
+        if unassigned:
+            logger.warning(
+                "Group %s has assigned %d partitions to nobody, such as %s/%d; this worker joins it"
+                " as a new member, so that all are assigned again",
+                self.group,
+                len(unassigned),
+                *min(unassigned),
+            )
+            self._assignment.close()
+            self._create_consumer(f"{self.transactional_id}-{uuid.uuid4().hex[:8]}")
+            self._assignment.subscribe(self.handler.topics)
+        return unassigned is not None
 
     def _watch(self, seconds: float = STUCK_S) -> None:
         """Arm the watchdog: it ends the process unless this is called again within `seconds`.
