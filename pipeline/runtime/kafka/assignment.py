@@ -46,7 +46,7 @@ class Assignment:
         )
 
     def close(self) -> None:
-        """Leave the group; other workers take the partitions over when the session has ended."""
+        """Close the consumer; other workers take its partitions over when its session has ended."""
         self._consumer.close()
         for partition in list(self._next):
             self._forget(partition)

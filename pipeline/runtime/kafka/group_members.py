@@ -6,10 +6,17 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from confluent_kafka import ConsumerGroupState
+from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
+from confluent_kafka.admin import ConsumerGroupDescription
 
 from pipeline.log.port import TopicPartition
-from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, retry_request
+from pipeline.runtime.kafka.broker import (
+    REQUEST_TIMEOUT_S,
+    Broker,
+    BrokerUnavailableError,
+    error_text,
+    retry_request,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +29,19 @@ class GroupMember:
     partitions: int
 
 
+def describe_groups(broker: Broker, groups: Sequence[str]) -> dict[str, ConsumerGroupDescription]:
+    """Return what the coordinators know of groups, without unknown ones; raises KafkaException."""
+    futures = broker.admin.describe_consumer_groups(list(groups), request_timeout=REQUEST_TIMEOUT_S)
+    described = {}
+    for group, future in futures.items():
+        try:
+            described[group] = future.result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
+                raise
+    return described
+
+
 def group_members(broker: Broker, groups: Sequence[str]) -> list[GroupMember]:
     """Return the members of groups, sorted by group and name; an unknown group has none.
 
@@ -29,12 +49,9 @@ def group_members(broker: Broker, groups: Sequence[str]) -> list[GroupMember]:
     """
 
     def ask() -> list[GroupMember]:
-        futures = broker.admin.describe_consumer_groups(
-            list(groups), request_timeout=REQUEST_TIMEOUT_S
-        )
         members = []
-        for group, future in futures.items():
-            for member in future.result().members:
+        for group, described in describe_groups(broker, groups).items():
+            for member in described.members:
                 partitions = member.assignment.topic_partitions if member.assignment else ()
                 name = member.group_instance_id or member.client_id
                 members.append(GroupMember(group, name, member.host.lstrip("/"), len(partitions)))
@@ -58,13 +75,15 @@ def unassigned_partitions(
 ) -> set[TopicPartition] | None:
     """Return the partitions of topics that a group has assigned to no member.
 
-    It is None while the group rebalances or has no members. Raises KafkaException.
+    It is None while the group rebalances or has no members. Raises BrokerUnavailableError.
     """
-    (future,) = broker.admin.describe_consumer_groups(
-        [group], request_timeout=REQUEST_TIMEOUT_S
-    ).values()
-    described = future.result()
-    if described.state != ConsumerGroupState.STABLE:
+    try:
+        described = describe_groups(broker, [group]).get(group)
+    except KafkaException as error:
+        raise BrokerUnavailableError(
+            f"the members of {group} cannot be read: {error_text(error)}"
+        ) from error
+    if described is None or described.state != ConsumerGroupState.STABLE:
         return None
     assigned = {
         (partition.topic, partition.partition)
@@ -72,10 +91,6 @@ def unassigned_partitions(
         if member.assignment
         for partition in member.assignment.topic_partitions
     }
-    known = broker.admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics
     return {
-        (topic, partition)
-        for topic in topics
-        if topic in known
-        for partition in known[topic].partitions
+        (topic, number) for topic in topics for number in range(broker.partitions(topic))
     } - assigned

@@ -7,7 +7,7 @@ import logging
 import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
@@ -23,7 +23,8 @@ from pipeline.runtime.crash_quarantine import CrashMarkers, SubBatch, quarantine
 from pipeline.runtime.gc_control import gc_between_batches
 from pipeline.runtime.kafka.assignment import Assignment
 from pipeline.runtime.kafka.broker import REQUEST_TIMEOUT_S, Broker, error_text, log_record, produce
-from pipeline.runtime.kafka.group_members import instance_id, unassigned_partitions
+from pipeline.runtime.kafka.group_check import GroupCheck
+from pipeline.runtime.kafka.group_members import instance_id
 from pipeline.runtime.kafka.state_cache import StateCache
 from pipeline.runtime.runner import Handler
 from pipeline.sinks.warehouse import WarehouseBusyError
@@ -116,11 +117,12 @@ class KafkaHost:
         try:
             self._retry(self._producer.init_transactions, "Starting the transactional producer")
             self._assignment.subscribe(self.handler.topics)
-            group_checked = False
+            check = GroupCheck(self.broker, self.group, self.handler.topics)
             with gc_between_batches() as collect:
                 while not stop():
                     self._poll()
-                    group_checked = group_checked or self._check_group()
+                    if abandoned := check.abandoned():
+                        self._join_as_new_member(abandoned)
                     collect()
         except KafkaException as error:
             raise HostFailedError(f"{self.group}: {error_text(error)}") from error
@@ -132,32 +134,18 @@ class KafkaHost:
         self._consumer: Consumer = self.broker.group_consumer(self.group, instance)
         self._assignment = Assignment(self._consumer, self.markers, self.states)
 
-    def _check_group(self) -> bool:
-        """Make the group assign every partition; return False to be called again after a batch.
-
-        In a cooperative rebalance a member that has to give partitions up joins once more, and only
-        then does the group assign them to others. If its process ends before that, its successor
-        is the same static member: it is given what was left to it, without a rebalance, and nobody
-        reads those partitions (two runs of the chaos test of five, after the broker was killed). A
-        member with a new id makes the group assign all partitions.
-        """
-        try:
-            unassigned = unassigned_partitions(self.broker, self.group, self.handler.topics)
-        except KafkaException as error:
-            logger.info("The group of %s cannot be read: %s", self.group, error_text(error))
-            return False
-        if unassigned:
-            logger.warning(
-                "Group %s has assigned %d partitions to nobody, such as %s/%d; this worker joins it"
-                " as a new member, so that all are assigned again",
-                self.group,
-                len(unassigned),
-                *min(unassigned),
-            )
-            self._assignment.close()
-            self._create_consumer(f"{self.transactional_id}-{uuid.uuid4().hex[:8]}")
-            self._assignment.subscribe(self.handler.topics)
-        return unassigned is not None
+    def _join_as_new_member(self, abandoned: Collection[TopicPartition]) -> None:
+        """Join the group under a new id, so that it assigns the abandoned partitions, too."""
+        logger.warning(
+            "Group %s has assigned %d partitions to nobody, such as %s/%d; this worker joins it as"
+            " a new member, so that all are assigned again",
+            self.group,
+            len(abandoned),
+            *min(abandoned),
+        )
+        self._assignment.close()
+        self._create_consumer(f"{self.transactional_id}-{uuid.uuid4().hex[:8]}")
+        self._assignment.subscribe(self.handler.topics)
 
     def _watch(self, seconds: float = STUCK_S) -> None:
         """Arm the watchdog: it ends the process unless this is called again within `seconds`.

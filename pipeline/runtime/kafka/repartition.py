@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import NewPartitions
 
 from pipeline.log.port import GroupRunningError, Message, TopicPartition
@@ -25,6 +25,7 @@ from pipeline.runtime.kafka.broker import (
     error_text,
     produce,
 )
+from pipeline.runtime.kafka.group_members import describe_groups
 from pipeline.runtime.kafka.partitioner import key_partition
 from pipeline.runtime.kafka.state_cache import open_state_file
 from pipeline.runtime.kafka.topic_admin import TopicChange
@@ -118,14 +119,10 @@ def _no_members(broker: Broker, group: str) -> None:
 
 def _members(broker: Broker, group: str) -> int:
     try:
-        (future,) = broker.admin.describe_consumer_groups(
-            [group], request_timeout=REQUEST_TIMEOUT_S
-        ).values()
-        return len(future.result().members)
+        described = describe_groups(broker, [group]).get(group)
     except KafkaException as error:
-        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-            return 0
         raise BrokerError(f"the members of {group} cannot be read: {error_text(error)}") from error
+    return len(described.members) if described else 0
 
 
 def _move_states(broker: Broker, topic: str) -> int:
